@@ -1,0 +1,1 @@
+"""The evaluation protocol: scores, transformations, pictures and the report."""
