@@ -1,0 +1,147 @@
+"""Attributes: their names, what excludes what, and what a request means."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+
+class Attributes:
+  """The attributes of a data set, in the order of its label columns.
+
+  Some attributes rule each other out: nobody is bald and blond. Asking for one
+  is then asking for the others to go, and a request that wants both is a
+  contradiction.
+  """
+
+  def __init__(
+    self, names: Sequence[str], exclusive: Iterable[Sequence[str]] = ()
+  ):
+    """Creates the attributes.
+
+    Args:
+      names: One name per label column.
+      exclusive: Groups of names of which at most one can be on. Names that
+        are not in `names` are ignored, so that a subset of a data set's
+        attributes can keep its groups.
+
+    Raises:
+      ValueError: A name appears twice, or there is none.
+    """
+    self.names = tuple(names)
+    if not self.names:
+      raise ValueError("Attributes need at least one name; got none.")
+    if len(set(self.names)) != len(self.names):
+      raise ValueError(f"Attribute names must differ; got {self.names}.")
+    kept = [tuple(n for n in group if n in self.names) for group in exclusive]
+    self.exclusive = tuple(group for group in kept if len(group) > 1)
+    self.excludes = np.zeros([len(self.names)] * 2, np.float32)
+    for group in self.exclusive:
+      columns = [self.names.index(name) for name in group]
+      self.excludes[np.ix_(columns, columns)] = 1.0
+    np.fill_diagonal(self.excludes, 0.0)
+
+  def __len__(self) -> int:
+    return len(self.names)
+
+  def index(self, name: str) -> int:
+    """Returns the column of a name, written in any case, with _ or blanks.
+
+    Raises:
+      ValueError: No attribute has this name; the message lists the nearest.
+    """
+    wanted = _plain(name)
+    for column, own in enumerate(self.names):
+      if _plain(own) == wanted:
+        return column
+    plain = {_plain(own): own for own in self.names}
+    near = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
+    hint = (
+      f"did you mean {' or '.join(plain[key] for key in near)}?"
+      if near
+      else f"known: {', '.join(self.names)}."
+    )
+    raise ValueError(f"Unknown attribute {name!r}: {hint}")
+
+  def request(
+    self, labels: np.ndarray, name: str, on: bool
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Switches one attribute, and off what that rules out.
+
+    Args:
+      labels: [n, num_attributes] in {0, 1}.
+      name: The attribute to switch.
+      on: Its new value.
+
+    Returns:
+      The new labels, [n, num_attributes] float32, and a bool
+      [num_attributes] that marks what the request is about: the attribute
+      and, if it is switched on, those that it rules out.
+    """
+    column = self.index(name)
+    asked = np.zeros(len(self), bool)
+    asked[column] = True
+    targets = np.array(labels, np.float32)
+    if on:
+      asked |= self.excludes[column] > 0
+      targets[:, asked] = 0.0
+    targets[:, column] = float(on)
+    return targets, asked
+
+  def complete(
+    self, own: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
+  ) -> tf.Tensor:
+    """Fills in what a request leaves open.
+
+    Args:
+      own: [batch, num_attributes] in {0, 1}, what the row has now.
+      values: [batch, num_attributes] in [0, 1], what is asked for.
+      mask: [batch, num_attributes] in {0, 1}, 1 where it is asked for.
+
+    Returns:
+      [batch, num_attributes]: `values` where asked, else `own`, less what an
+      attribute that is asked to be on rules out.
+    """
+    wanted = mask * tf.cast(values > 0.5, tf.float32)
+    ruled_out = tf.cast(tf.matmul(wanted, self.excludes) > 0.0, tf.float32)
+    return mask * values + (1.0 - mask) * own * (1.0 - ruled_out)
+
+  def parse(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads a request such as "Smiling, not Male".
+
+    Args:
+      text: Names separated by commas, each with an optional "not".
+
+    Returns:
+      values and mask, both float32 [num_attributes]: the mask is 1 for what
+      is asked for, and for what that rules out.
+
+    Raises:
+      ValueError: A name is unknown, asked for twice, or contradicts another.
+    """
+    values, mask = np.zeros([2, len(self)], np.float32)
+    for item in filter(None, (part.strip() for part in text.split(","))):
+      on = not item.lower().startswith("not ")
+      column = self.index(item if on else item[4:])
+      if mask[column]:
+        raise ValueError(f"{self.names[column]} is asked for twice: {text!r}.")
+      values[column], mask[column] = float(on), 1.0
+    if not mask.any():
+      raise ValueError(
+        f"Nothing is asked for in {text!r}. Write, for example, "
+        f'"{self.names[0]}, not {self.names[-1]}".'
+      )
+    clash = np.argwhere(np.triu(np.outer(values, values) * self.excludes))
+    if len(clash):
+      first, second = (self.names[column] for column in clash[0])
+      raise ValueError(
+        f"{first} and {second} rule each other out: ask for one of them."
+      )
+    return values, np.maximum(mask, values @ self.excludes > 0).astype(
+      np.float32
+    )
+
+
+def _plain(name: str) -> str:
+  return name.strip().lower().replace(" ", "_")

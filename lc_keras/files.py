@@ -1,0 +1,62 @@
+"""Files that are either whole or not there: write aside, fsync, rename."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+  """Yields a path beside `path` to write to; renames it when all went well.
+
+  The path yielded ends like `path`, since some writers go by the ending. It
+  may become a file or a folder; a folder replaces an older one.
+
+  Args:
+    path: What will be there afterwards. Nothing changes if the body raises.
+  """
+  folder, name = os.path.split(os.path.abspath(path))
+  aside = os.path.join(folder, f".tmp-{os.getpid()}-{name}")
+  try:
+    yield aside
+    _sync_tree(aside)
+    if os.path.isdir(aside) and os.path.isdir(path):
+      shutil.rmtree(path)
+    os.replace(aside, path)
+    _sync(folder)
+  finally:
+    if os.path.isdir(aside):
+      shutil.rmtree(aside)
+    elif os.path.exists(aside):
+      os.remove(aside)
+
+
+def write_json(path: str, value) -> None:
+  """Writes a value as indented JSON; NaN is refused, since JSON has none."""
+  text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+  with replacing(path) as aside, open(aside, "w", encoding="utf-8") as file:
+    file.write(text)
+
+
+def checksum(path: str) -> str:
+  """Returns the SHA-256 of a file, in hexadecimal."""
+  with open(path, "rb") as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_tree(path: str) -> None:
+  for folder, _, names in os.walk(path):
+    for name in names:
+      _sync(os.path.join(folder, name))
+  _sync(path)
+
+
+def _sync(path: str) -> None:
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)

@@ -1,0 +1,250 @@
+"""The cached posterior of a data set: pixels are looked at once.
+
+Everything after the generative model trains on z = mean + scale * eps with
+fresh eps, so one pass that writes mean, scale and attributes of every image is
+all that is needed (Engel et al. 2018, section 3).
+"""
+
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import files
+
+_MANIFEST = "manifest.json"
+_FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Latents:
+  """The posterior of one split.
+
+  Attributes:
+    mean: float32 [n, latent_size].
+    scale: float32 [n, latent_size], standard deviations.
+    attributes: float32 [n, num_attributes] in {0, 1}.
+  """
+
+  mean: np.ndarray
+  scale: np.ndarray
+  attributes: np.ndarray
+
+  def __len__(self) -> int:
+    return len(self.mean)
+
+
+def encode(vae, dataset: Iterable[Mapping[str, tf.Tensor]]) -> Latents:
+  """Encodes every image of a data set, in order.
+
+  Args:
+    vae: A model with `encode(images)`.
+    dataset: Batches of "image" and "attributes".
+  """
+  function = tf.function(
+    lambda images: _mean_and_scale(vae.encode(images)), autograph=False
+  )
+  means, scales, attributes = [], [], []
+  for batch in dataset:
+    mean, scale = function(batch["image"])
+    means.append(mean.numpy())
+    scales.append(scale.numpy())
+    attributes.append(batch["attributes"].numpy())
+  return Latents(*map(np.concatenate, (means, scales, attributes)))
+
+
+def write(
+  folder: str, splits: Mapping[str, Latents], source: Mapping[str, str]
+) -> None:
+  """Writes a cache; the manifest last, so that half a cache is none.
+
+  Args:
+    folder: Replaced as a whole.
+    splits: By name; "train" gives sigma_bar.
+    source: Where the latents come from; `read` compares it.
+  """
+  with files.replacing(folder) as aside:
+    os.makedirs(aside)
+    checksums = {}
+    for name, latents in splits.items():
+      path = os.path.join(aside, f"{name}.npz")
+      np.savez(path, **dataclasses.asdict(latents))
+      checksums[f"{name}.npz"] = files.checksum(path)
+    posterior_scale = splits["train"].scale.mean(axis=0, dtype=np.float64)
+    files.write_json(
+      os.path.join(aside, _MANIFEST),
+      {
+        "format": _FORMAT,
+        "source": dict(source),
+        "checksums": checksums,
+        "rows": {name: len(latents) for name, latents in splits.items()},
+        "posterior_scale": posterior_scale.tolist(),
+        "attribute_frequencies": splits["train"].attributes.mean(0).tolist(),
+      },
+    )
+
+
+def read_manifest(folder: str, source: Mapping[str, str] | None = None) -> dict:
+  """Returns a cache's manifest after checking that it is the right one.
+
+  Args:
+    folder: What `write` wrote.
+    source: What the latents must come from; None accepts any.
+
+  Raises:
+    FileNotFoundError: There is no whole cache.
+    ValueError: The cache is of another format, or of another source.
+  """
+  path = os.path.join(folder, _MANIFEST)
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f"No latent cache in {folder!r}. Write it with "
+      "`python -m trainers.latents` and the same --run_dir."
+    )
+  with open(path, encoding="utf-8") as file:
+    manifest = json.load(file)
+  if manifest["format"] != _FORMAT:
+    raise ValueError(
+      f"The latent cache in {folder!r} has format {manifest['format']}; this "
+      f"version reads {_FORMAT}. Delete the folder and write it again."
+    )
+  for key, value in (source or {}).items():
+    found = manifest["source"].get(key)
+    if found != value:
+      raise ValueError(
+        f"The latent cache in {folder!r} is stale or foreign: its {key} is "
+        f"{found!r}, expected {value!r}. Delete the folder and run "
+        "`python -m trainers.latents` again."
+      )
+  return manifest
+
+
+def read(
+  folder: str, split: str, source: Mapping[str, str] | None = None
+) -> Latents:
+  """Reads one split of a cache.
+
+  Raises:
+    FileNotFoundError: There is no whole cache, or no such split.
+    ValueError: The cache is stale, foreign or damaged.
+  """
+  manifest = read_manifest(folder, source)
+  name = f"{split}.npz"
+  if name not in manifest["checksums"]:
+    raise FileNotFoundError(
+      f"The latent cache in {folder!r} has no split {split!r}; it has "
+      f"{', '.join(sorted(manifest['rows']))}."
+    )
+  path = os.path.join(folder, name)
+  if files.checksum(path) != manifest["checksums"][name]:
+    raise ValueError(
+      f"{path} is damaged: its checksum is not the manifest's. Delete "
+      f"{folder!r} and run `python -m trainers.latents` again."
+    )
+  with np.load(path, allow_pickle=False) as arrays:
+    return Latents(arrays["mean"], arrays["scale"], arrays["attributes"])
+
+
+def batches(latents: Latents, batch_size: int) -> tf.data.Dataset:
+  """Returns one pass over a split, in order, with the remainder.
+
+  Yields "mean", "scale", "attributes" and "focus", an attribute per row in
+  turn, see `training_batches`.
+  """
+  focus = np.arange(len(latents)) % latents.attributes.shape[1]
+  return tf.data.Dataset.from_tensor_slices(
+    {**dataclasses.asdict(latents), "focus": focus}
+  ).batch(batch_size)
+
+
+def training_batches(
+  latents: Latents,
+  batch_size: int,
+  *,
+  turns: int = 1,
+  balanced_fraction: float = 0.0,
+  seed: int = 0,
+  start_step: int = 0,
+) -> tf.data.Dataset:
+  """Returns endless random batches; batch i depends on the seed and i alone.
+
+  Args:
+    latents: A split.
+    batch_size: Rows per batch and turn.
+    turns: Sub-batches per batch; 1 leaves the dimension out.
+    balanced_fraction: Share of rows drawn so that rare attributes are as
+      frequent as common ones: an attribute and a value are drawn first, then
+      a row that has it. The attribute is the row's "focus". The other rows
+      are drawn evenly, with a random focus.
+    seed: Seed of the draws.
+    start_step: Number of batches to leave out: what a resumed run has seen.
+
+  Returns:
+    Batches of "mean" and "scale" [batch, turns, latent_size], "attributes"
+    [batch, turns, num_attributes], and "focus" int64 [batch, turns].
+
+  Raises:
+    ValueError: There are fewer rows than one batch.
+  """
+  if len(latents) < batch_size:
+    raise ValueError(
+      f"A batch of {batch_size} rows needs at least as many latents; got "
+      f"{len(latents)}. Lower --batch_size or encode more images."
+    )
+  rows_per_batch = batch_size * turns
+  num_attributes = latents.attributes.shape[1]
+  order, starts, counts = _rows_by_value(latents.attributes)
+  tables = tuple(map(tf.constant, (order, starts, counts)))
+  arrays = {
+    name: tf.constant(value)
+    for name, value in dataclasses.asdict(latents).items()
+  }
+
+  def draw(step):
+    order, starts, counts = tables
+    uniform = tf.random.stateless_uniform(
+      [4, rows_per_batch], tf.stack([tf.cast(seed, tf.int64), step])
+    )
+    evenly = tf.cast(uniform[0] * len(latents), tf.int64)
+    # A list of rows per attribute and value, 2 * num_attributes in all.
+    choice = tf.cast(uniform[1] * 2 * num_attributes, tf.int64)
+    count = tf.gather(counts, choice)
+    place = tf.cast(uniform[0] * tf.cast(count, tf.float32), tf.int64)
+    place = tf.minimum(place, count - 1) + tf.gather(starts, choice)
+    by_value = tf.gather(order, tf.maximum(place, 0))
+    balanced = (uniform[2] < balanced_fraction) & (count > 0)
+    index = tf.where(
+      balanced, by_value, tf.minimum(evenly, len(latents) - 1)
+    )
+    rows = {name: tf.gather(value, index) for name, value in arrays.items()}
+    rows["focus"] = choice // 2
+    if turns == 1:
+      return rows
+    return {
+      name: tf.reshape(value, [batch_size, turns, *value.shape[1:]])
+      for name, value in rows.items()
+    }
+
+  steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
+  return steps.map(
+    draw, num_parallel_calls=1, deterministic=True
+  ).prefetch(4)
+
+
+def _rows_by_value(attributes):
+  """Lists the rows that have an attribute off and on, list 2 * k + value."""
+  lists = [
+    np.flatnonzero((attributes[:, column] > 0.5) == value)
+    for column in range(attributes.shape[1])
+    for value in (False, True)
+  ]
+  counts = np.array([len(rows) for rows in lists], np.int64)
+  starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+  return np.concatenate(lists).astype(np.int64), starts, counts
+
+
+def _mean_and_scale(posterior):
+  return posterior.mean(), posterior.stddev()

@@ -1,0 +1,114 @@
+"""The losses of latent constraints, as pure functions.
+
+Every function returns one value per example, shape [batch]; the reduction over
+the batch happens in one visible place, the train step.
+
+Equations are those of Engel, Hoffman, Roberts (ICLR 2018,
+https://arxiv.org/abs/1711.05772) with their misprints corrected, as the
+comments say.
+"""
+
+import tensorflow as tf
+
+
+def negative_elbo(
+  log_likelihood: tf.Tensor, kl_divergence: tf.Tensor, beta: float = 1.0
+) -> tf.Tensor:
+  """Returns beta * KL(q(z|x) || p(z)) - log p(x|z).
+
+  Args:
+    log_likelihood: [batch], log p(x|z) in nats, summed over pixels and
+      channels.
+    kl_divergence: [batch], in nats.
+    beta: Weight of the rate; 1 is the evidence lower bound.
+
+  Returns:
+    [batch], in nats.
+  """
+  return beta * kl_divergence - log_likelihood
+
+
+def critic_cross_entropy(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
+  """Returns L_{c=1} = -log D or L_{c=0} = -log(1 - D), with D = sigmoid(logit).
+
+  The paper prints L_{c=0} = -(1 - log D), which has no lower bound; this is
+  the loss behind its figures.
+
+  Args:
+    logits: [batch], the critic's output.
+    is_real: Whether the critic should say "real".
+
+  Returns:
+    [batch], in nats.
+  """
+  labels = tf.ones_like(logits) if is_real else tf.zeros_like(logits)
+  return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
+
+
+def attribute_cross_entropy(
+  logits: tf.Tensor, attributes: tf.Tensor, mask: tf.Tensor | None = None
+) -> tf.Tensor:
+  """Returns the cross-entropy of the attributes, averaged over those asked for.
+
+  Args:
+    logits: [batch, num_attributes].
+    attributes: [batch, num_attributes] in [0, 1].
+    mask: [batch, num_attributes] in {0, 1}: which attributes count. A row
+      whose mask is all zero has loss 0. None counts them all.
+
+  Returns:
+    [batch], in nats per attribute.
+  """
+  losses = tf.nn.sigmoid_cross_entropy_with_logits(
+    labels=attributes, logits=logits
+  )
+  if mask is None:
+    return tf.reduce_mean(losses, axis=-1)
+  return tf.math.divide_no_nan(
+    tf.reduce_sum(mask * losses, axis=-1), tf.reduce_sum(mask, axis=-1)
+  )
+
+
+def gradient_penalty(critic, latents: tf.Tensor) -> tf.Tensor:
+  """Returns (||grad_z D(z)||_2 - 1)^2, after Gulrajani et al. (2017).
+
+  Args:
+    critic: Maps latents [batch, latent_size] to logits [batch].
+    latents: [batch, latent_size], points between a REAL row and its FAKE row.
+      (The paper's released code draws them between real and real by mistake.)
+
+  Returns:
+    [batch].
+  """
+  with tf.GradientTape(watch_accessed_variables=False) as tape:
+    tape.watch(latents)
+    logits = critic(latents)
+  gradients = tape.gradient(logits, latents)
+  # The square root has no gradient at zero: a critic that is flat somewhere
+  # must not turn the whole update into NaN.
+  norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=-1) + 1e-12)
+  return tf.square(norms - 1.0)
+
+
+def latent_distance(
+  latents: tf.Tensor, originals: tf.Tensor, posterior_scale: tf.Tensor
+) -> tf.Tensor:
+  """Returns L_dist: mean over dimensions of log(1 + (z' - z)^2) / sigma_bar^2.
+
+  A dimension that the encoder uses has a small sigma_bar and is expensive to
+  move; an unused one (sigma_bar near 1) is cheap. A MEAN over dimensions:
+  summed, a weight of 0.1 would be latent_size times too strong.
+
+  Args:
+    latents: [batch, latent_size], z'.
+    originals: [batch, latent_size], z.
+    posterior_scale: [latent_size], sigma_bar, the encoder's scale averaged
+      over the training set.
+
+  Returns:
+    [batch].
+  """
+  squares = tf.square(latents - originals)
+  return tf.reduce_mean(
+    tf.math.log1p(squares) / tf.square(posterior_scale), axis=-1
+  )

@@ -1,0 +1,59 @@
+"""The actor: moves a latent vector to where the constraints hold."""
+
+import keras
+import tensorflow as tf
+
+from lc_keras.models import architectures
+
+
+class Actor(keras.layers.Layer):
+  """G(z, y), a gated move: z' = (1 - gate) * z + gate * dz.
+
+  Engel et al. 2018, section 3 and appendix. With the gate closed the actor is
+  the identity, which is what preserves identity.
+  """
+
+  def __init__(
+    self,
+    latent_size: int,
+    num_attributes: int,
+    width: int = 2048,
+    depth: int = 4,
+    **kwargs,
+  ):
+    """Creates and builds the actor.
+
+    Args:
+      latent_size: Size of z.
+      num_attributes: Size of y.
+      width: Units of every hidden layer.
+      depth: Number of hidden layers.
+      **kwargs: For `keras.layers.Layer`.
+    """
+    super().__init__(**kwargs)
+    self.embedding = architectures.stack(
+      (num_attributes,),
+      [architectures.dense(num_attributes, width)],
+      name="embedding",
+    )
+    self.trunk = architectures.stack(
+      (latent_size + width,),
+      architectures.trunk(latent_size + width, width, depth, 2 * latent_size),
+      name="trunk",
+    )
+    self.built = True
+
+  def call(self, latents, attributes):
+    """Moves the latents.
+
+    Args:
+      latents: [batch, latent_size].
+      attributes: [batch, num_attributes] in [0, 1], what is wanted.
+
+    Returns:
+      [batch, latent_size].
+    """
+    features = tf.concat([latents, self.embedding(attributes)], axis=-1)
+    target, raw_gate = tf.split(self.trunk(features), 2, axis=-1)
+    gate = tf.sigmoid(raw_gate)
+    return (1.0 - gate) * latents + gate * target

@@ -1,0 +1,301 @@
+"""Trains a critic and an actor in the latent space of a frozen model.
+
+Engel et al. 2018, sections 3 and 4, with three changes, each a setting whose
+other value is the published recipe:
+
+- the actor also learns requests on REAL latents ("this face, but smiling"),
+  not only repairs of prior samples (`real_weight`);
+- a frozen attribute critic tells the actor directly which attributes its
+  latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
+- what is used after training is a moving average of the actor's weights
+  (`average_decay`): single steps differ more than their average.
+"""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import tensorflow as tf
+
+from lc_keras import losses
+from lc_keras import priors
+from lc_keras.models import actor
+from lc_keras.models import critic
+
+# Streams of random numbers within one step, see `priors.step_seed`.
+_STREAMS_PER_UPDATE = 8
+
+
+class ActorCritic(keras.Model):
+  """An actor G(z, y) and a critic D(z, y), trained in turns.
+
+  Attributes:
+    actor: The moving average of the trained actor; what is used afterwards.
+    trained_actor: What the optimiser updates.
+    critic: D(z, y).
+  """
+
+  def __init__(
+    self,
+    latent_size: int,
+    num_attributes: int,
+    width: int = 2048,
+    depth: int = 4,
+    **kwargs,
+  ):
+    """Creates and builds the networks; see `Actor` for the arguments."""
+    super().__init__(**kwargs)
+    self.latent_size = latent_size
+    self.arguments = {
+      "latent_size": latent_size,
+      "num_attributes": num_attributes,
+      "width": width,
+      "depth": depth,
+    }
+    sizes = (latent_size, num_attributes, width, depth)
+    self.actor = actor.Actor(*sizes, name="actor", trainable=False)
+    self.trained_actor = actor.Actor(*sizes, name="trained_actor")
+    self.critic = critic.Critic(*sizes, name="critic")
+    self.actor.set_weights(self.trained_actor.get_weights())
+    names = (
+      "critic_loss",
+      "penalty",
+      "actor_loss",
+      "realism",
+      "distance",
+      "attribute_loss",
+    )
+    self._means = {name: keras.metrics.Mean(name) for name in names}
+    self.built = True
+
+  @property
+  def metrics(self):
+    """What a step returns; `realism` is D(G(z, y), y) in [0, 1]."""
+    return list(self._means.values())
+
+  def compile(
+    self,
+    actor_optimizer: keras.optimizers.Optimizer,
+    critic_optimizer: keras.optimizers.Optimizer,
+    *,
+    posterior_scale: tf.Tensor,
+    excludes: tf.Tensor,
+    read_attributes: Callable[[tf.Tensor], tf.Tensor],
+    distance_weight: float = 0.1,
+    attribute_weight: float = 0.0,
+    real_weight: float = 1.0,
+    penalty_weight: float = 10.0,
+    prior_fraction: float = 0.1,
+    average_decay: float = 0.999,
+    **kwargs,
+  ):
+    """Sets the losses, and builds both optimisers before `fit` needs them.
+
+    Args:
+      actor_optimizer: For the actor.
+      critic_optimizer: For the critic.
+      posterior_scale: [latent_size], sigma_bar.
+      excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
+      read_attributes: Maps latents to attribute logits, [batch,
+        num_attributes]: a frozen `AttributeCritic`. A function rather than a
+        layer of this model: it is neither trained nor saved here.
+      distance_weight: lambda_dist. 0 samples freely, 0.1 keeps identity.
+      attribute_weight: Weight of the attribute cross-entropy in the actor's
+        loss; 0 is the published recipe.
+      real_weight: Weight of real rows against prior rows; 0 trains a sampler
+        only and spares the work.
+      penalty_weight: Weight of the critic's gradient penalty.
+      prior_fraction: Share of the critic's fakes that are raw prior samples.
+      average_decay: Of the moving average of the actor's weights, per update.
+      **kwargs: For `keras.Model.compile`.
+    """
+    super().compile(optimizer=actor_optimizer, loss=None, **kwargs)
+    self.critic_optimizer = critic_optimizer
+    actor_optimizer.build(self.trained_actor.trainable_variables)
+    critic_optimizer.build(self.critic.trainable_variables)
+    self._posterior_scale = tf.constant(posterior_scale, tf.float32)
+    self._excludes = tf.constant(excludes, tf.float32)
+    # Behind a function, or Keras would take a layer for a part of this model.
+    self._read_attributes = lambda latents: read_attributes(latents)
+    self._distance_weight = distance_weight
+    self._attribute_weight = attribute_weight
+    self._real_weight = real_weight
+    self._penalty_weight = penalty_weight
+    self._prior_fraction = prior_fraction
+    self._average_decay = average_decay
+
+  def call(self, latents, attributes):
+    """Returns G(z, y), [batch, latent_size]."""
+    return self.actor(latents, attributes)
+
+  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class. One update of the critic per sub-batch, then the actor's.
+
+    The turns are unrolled: an optimiser's update inside tf.cond fails under
+    MirroredStrategy.
+
+    Args:
+      batch: "mean" and "scale" [batch, turns, latent_size], "attributes"
+        [batch, turns, num_attributes] and "focus" [batch, turns], the
+        attribute that a request on this row switches. The last turn is the
+        actor's.
+    """
+    turns = batch["mean"].shape[1]
+    for turn in range(turns):
+      rows = {name: value[:, turn] for name, value in batch.items()}
+      seeds = self._seeds(turn)
+      if turn < turns - 1:
+        self._update_critic(rows, seeds)
+      else:
+        self._update_actor(rows, seeds)
+    return {name: mean.result() for name, mean in self._means.items()}
+
+  def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class. The average actor on requests, with fixed noise.
+
+    Args:
+      batch: As for `train_step`, without turns: "mean" is [batch,
+        latent_size].
+    """
+    seeds = [(0, stream) for stream in range(_STREAMS_PER_UPDATE)]
+    self._note(self._actor_terms(self.actor, batch, seeds))
+    names = ("actor_loss", "realism", "distance", "attribute_loss")
+    return {name: self._means[name].result() for name in names}
+
+  def _seeds(self, turn):
+    first = turn * _STREAMS_PER_UPDATE
+    step = self.optimizer.iterations
+    return [
+      priors.step_seed(step, first + stream)
+      for stream in range(_STREAMS_PER_UPDATE)
+    ]
+
+  def _update_critic(self, rows, seeds):
+    with tf.GradientTape() as tape:
+      terms = self._critic_terms(rows, seeds)
+      loss = tf.nn.compute_average_loss(terms["critic_loss"])
+    variables = self.critic.trainable_variables
+    self.critic_optimizer.apply(tape.gradient(loss, variables), variables)
+    self._note(terms)
+
+  def _update_actor(self, rows, seeds):
+    with tf.GradientTape() as tape:
+      terms = self._actor_terms(self.trained_actor, rows, seeds)
+      loss = tf.nn.compute_average_loss(terms["actor_loss"])
+    variables = self.trained_actor.trainable_variables
+    self.optimizer.apply(tape.gradient(loss, variables), variables)
+    self._update_average()
+    self._note(terms)
+
+  def _critic_terms(self, rows, seeds):
+    """Returns the critic's losses, one per row: three blocks and a penalty."""
+    real = _sample_posterior(rows, seeds[0])
+    own = rows["attributes"]
+    wrong = self._wrong(rows, seeds[1])
+    # A fake has the labels of the real row beside it; it starts from the
+    # prior, or from a real row that has other labels.
+    start, wanted = self._prior_starts(rows, seeds[2]), own
+    if self._real_weight:
+      from_prior = _every_second(own)
+      start = tf.where(from_prior, start, real)
+      wanted = tf.where(from_prior, own, wrong)
+    moved = self.trained_actor(start, wanted)
+    raw = tf.random.stateless_uniform(tf.shape(own)[:1], seeds[3])
+    raw = (raw < self._prior_fraction)[:, tf.newaxis]
+    raw_prior = tf.random.stateless_normal(tf.shape(real), seeds[4])
+    fake = tf.stop_gradient(tf.where(raw, raw_prior, moved))
+
+    count = tf.shape(own)[0]
+    logits = self.critic(
+      tf.concat([real, fake, real], axis=0),
+      tf.concat([own, wanted, wrong], axis=0),
+    )
+    real_logits, fake_logits, wrong_logits = tf.split(logits, [count] * 3)
+    # Another row's labels may happen to be the right ones: no negative then.
+    is_wrong = tf.cast(tf.reduce_any(wrong != own, axis=-1), tf.float32)
+    mix = tf.random.stateless_uniform([count, 1], seeds[5])
+    penalty = losses.gradient_penalty(
+      lambda latents: self.critic(latents, wanted),
+      mix * real + (1.0 - mix) * fake,
+    )
+    loss = (
+      losses.critic_cross_entropy(real_logits, True)
+      + losses.critic_cross_entropy(fake_logits, False)
+      + is_wrong * losses.critic_cross_entropy(wrong_logits, False)
+      + self._penalty_weight * penalty
+    )
+    return {"critic_loss": loss, "penalty": penalty}
+
+  def _actor_terms(self, network, rows, seeds):
+    """Returns the actor's losses, one per row: a prior and a real request."""
+    start, wanted = self._prior_starts(rows, seeds[2]), rows["attributes"]
+    terms = self._request_terms(network, start, wanted)
+    if self._real_weight:
+      start = _sample_posterior(rows, seeds[0])
+      # A quarter keeps its own labels: "nothing to do, stay".
+      stay = _every_second(wanted) & _every_second(wanted, 2)
+      wanted = tf.where(stay, wanted, self._wrong(rows, seeds[1]))
+      real = self._request_terms(network, start, wanted)
+      weight = self._real_weight / (1.0 + self._real_weight)
+      terms = {
+        name: (1.0 - weight) * terms[name] + weight * real[name]
+        for name in terms
+      }
+    return terms
+
+  def _request_terms(self, network, start, wanted):
+    moved = network(start, wanted)
+    logits = self.critic(moved, wanted)
+    distance = losses.latent_distance(moved, start, self._posterior_scale)
+    attribute_loss = losses.attribute_cross_entropy(
+      self._read_attributes(moved), wanted
+    )
+    loss = (
+      losses.critic_cross_entropy(logits, True)
+      + self._distance_weight * distance
+      + self._attribute_weight * attribute_loss
+    )
+    return {
+      "actor_loss": loss,
+      "realism": tf.sigmoid(logits),
+      "distance": distance,
+      "attribute_loss": attribute_loss,
+    }
+
+  def _prior_starts(self, rows, seed):
+    return tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
+
+  def _wrong(self, rows, seed):
+    """Returns labels that are not a row's own: one switched, or another row's.
+
+    One switched attribute is the hardest negative, and exactly what a request
+    is; another row's labels (the published choice) differ in many.
+    """
+    own = rows["attributes"]
+    column = tf.one_hot(rows["focus"], own.shape[-1])
+    turned_on = tf.reduce_sum(column * (1.0 - own), -1, keepdims=True)
+    switched = tf.where(column > 0, 1.0 - own, own)
+    switched *= 1.0 - turned_on * tf.matmul(column, self._excludes)
+    other = tf.random.stateless_uniform(tf.shape(own)[:1], seed) < 0.25
+    return tf.where(other[:, tf.newaxis], tf.roll(own, 1, axis=0), switched)
+
+  def _update_average(self):
+    updates = tf.cast(self.optimizer.iterations, tf.float32)
+    # Young averages forget faster, or they would remember the initialisation.
+    decay = tf.minimum(self._average_decay, updates / (updates + 9.0))
+    for mean, new in zip(self.actor.weights, self.trained_actor.weights):
+      mean.assign(decay * mean + (1.0 - decay) * new)
+
+  def _note(self, terms):
+    for name, values in terms.items():
+      self._means[name].update_state(values)
+
+
+def _sample_posterior(rows, seed):
+  noise = tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
+  return rows["mean"] + rows["scale"] * noise
+
+
+def _every_second(rows, stride=1):
+  """Returns a [batch, 1] mask: True for every second run of `stride` rows."""
+  positions = tf.range(tf.shape(rows)[0])
+  return (positions // stride % 2 == 0)[:, tf.newaxis]

@@ -1,0 +1,255 @@
+"""Networks by name: what a config's --architecture stands for.
+
+"celeb_a" and "mlp" are the published networks (Engel et al. 2018, appendix);
+"toon_faces" is ours, chosen by measurement to learn fast on a CPU.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import tensorflow as tf
+
+Shape = Sequence[int]
+Layers = list[keras.layers.Layer]
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+  """The three networks that look at pixels, as lists of layers.
+
+  Attributes:
+    encoder: (image_shape, outputs) -> [batch, *image_shape] to
+      [batch, outputs].
+    decoder: (latent_size, image_shape) -> [batch, latent_size] to logits
+      [batch, *image_shape].
+    classifier: (image_shape) -> [batch, *image_shape] to features [batch, d].
+    multiple: The sides of an image must be multiples of this.
+  """
+
+  encoder: Callable[[Shape, int], Layers]
+  decoder: Callable[[int, Shape], Layers]
+  classifier: Callable[[Shape], Layers]
+  multiple: int = 1
+
+
+def get(name: str, image_shape: Shape) -> Architecture:
+  """Returns an architecture that fits images of this shape.
+
+  Args:
+    name: One of `NAMES`.
+    image_shape: (height, width, channels).
+
+  Raises:
+    ValueError: The name is unknown, or the images do not fit.
+  """
+  if name not in _ARCHITECTURES:
+    raise ValueError(
+      f"Unknown architecture {name!r}; known: {', '.join(NAMES)}."
+    )
+  architecture = _ARCHITECTURES[name]
+  if any(side % architecture.multiple for side in image_shape[:2]):
+    raise ValueError(
+      f"Architecture {name!r} needs image sides that are multiples of "
+      f"{architecture.multiple}; got {tuple(image_shape)}. 'mlp' takes any "
+      "size."
+    )
+  return architecture
+
+
+def stack(input_shape: Shape, layers: Layers, name: str) -> keras.Sequential:
+  """Returns the layers as one built network."""
+  return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
+
+
+def trunk(inputs: int, width: int, depth: int, outputs: int) -> Layers:
+  """Returns `depth` ReLU layers and a linear one: every latent-space network."""
+  sizes = [inputs] + [width] * depth
+  hidden = [dense(a, b, "relu") for a, b in zip(sizes, sizes[1:])]
+  return [*hidden, dense(sizes[-1], outputs)]
+
+
+def dense(inputs: int, units: int, activation: str | None = None):
+  """Returns a linear layer with the published initialisation."""
+  return keras.layers.Dense(
+    units, activation, kernel_initializer=_fan_in_normal(inputs)
+  )
+
+
+def _fan_in_normal(fan_in: int) -> keras.initializers.Initializer:
+  # Truncated normal with 1/sqrt(fan_in), as published. The fan-in is given
+  # explicitly because Keras takes the OUTPUT channels of a transposed
+  # convolution for it.
+  return keras.initializers.TruncatedNormal(stddev=1.0 / math.sqrt(fan_in))
+
+
+def _conv(
+  inputs: int,
+  filters: int,
+  kernel: int,
+  strides: int = 1,
+  activation: str | None = "relu",
+):
+  return keras.layers.Conv2D(
+    filters,
+    kernel,
+    strides,
+    "same",
+    activation=activation,
+    kernel_initializer=_fan_in_normal(inputs * kernel**2),
+  )
+
+
+def _deconv(
+  inputs: int, filters: int, kernel: int, activation: str | None = "relu"
+):
+  return keras.layers.Conv2DTranspose(
+    filters,
+    kernel,
+    2,
+    "same",
+    activation=activation,
+    kernel_initializer=_fan_in_normal(inputs * kernel**2),
+  )
+
+
+# --- celeb_a: method.md's networks, 94.0 M and 60.4 M parameters at 64x64x3.
+
+
+def _celeb_a_encoder(image_shape: Shape, outputs: int) -> Layers:
+  height, width, channels = image_shape
+  return [
+    _conv(channels, 256, 5, 2),
+    _conv(256, 512, 5, 2),
+    _conv(512, 1024, 3, 2),
+    _conv(1024, 2048, 3, 2),
+    keras.layers.Flatten(),
+    dense(height // 16 * (width // 16) * 2048, outputs),
+  ]
+
+
+def _celeb_a_decoder(latent_size: int, image_shape: Shape) -> Layers:
+  height, width, channels = image_shape
+  grid = (height // 16, width // 16, 2048)
+  return [
+    dense(latent_size, math.prod(grid)),  # No activation: as published.
+    keras.layers.Reshape(grid),
+    _deconv(2048, 1024, 3),
+    _deconv(1024, 512, 3),
+    _deconv(512, 256, 5),
+    _deconv(256, channels, 5, activation=None),
+  ]
+
+
+def _celeb_a_classifier(image_shape: Shape) -> Layers:
+  return [
+    _conv(image_shape[-1], 256, 5, 2),
+    _conv(256, 256, 3),
+    _conv(256, 512, 5, 2),
+    _conv(512, 512, 3),
+    _conv(512, 1024, 3, 2),
+    _conv(1024, 2048, 3, 2),
+    keras.layers.Flatten(),
+  ]
+
+
+# --- mlp: the published MNIST networks, for images of any shape.
+
+
+def _mlp_encoder(image_shape: Shape, outputs: int) -> Layers:
+  pixels = math.prod(image_shape)
+  return [keras.layers.Flatten(), *trunk(pixels, 1024, 3, outputs)]
+
+
+def _mlp_decoder(latent_size: int, image_shape: Shape) -> Layers:
+  pixels = math.prod(image_shape)
+  return [
+    *trunk(latent_size, 1024, 3, pixels),
+    keras.layers.Reshape(tuple(image_shape)),
+  ]
+
+
+def _mlp_classifier(image_shape: Shape) -> Layers:
+  pixels = math.prod(image_shape)
+  return [
+    keras.layers.Flatten(),
+    dense(pixels, 1024, "relu"),
+    dense(1024, 1024, "relu"),
+  ]
+
+
+# --- toon_faces: 64x64x3 cartoons. A 4x4 space-to-depth stem costs nothing and
+# leaves 16x16 positions; the decoder's dense layers pay off because the faces
+# are roughly aligned (figures in docs/architecture.md).
+
+
+def _toon_faces_encoder(image_shape: Shape, outputs: int) -> Layers:
+  height, width, channels = image_shape
+  return [
+    _SpaceToDepth(4),
+    _conv(16 * channels, 64, 3),
+    _conv(64, 128, 4, 2),
+    _conv(128, 256, 4, 2),
+    keras.layers.Flatten(),
+    dense(height // 16 * (width // 16) * 256, outputs),
+  ]
+
+
+def _toon_faces_decoder(latent_size: int, image_shape: Shape) -> Layers:
+  height, width, channels = image_shape
+  grid = (height // 8, width // 8, 128)
+  return [
+    dense(latent_size, 1024, "relu"),
+    dense(1024, math.prod(grid), "relu"),
+    keras.layers.Reshape(grid),
+    _deconv(128, 96, 4),
+    _conv(96, 16 * channels, 3, activation=None),
+    _DepthToSpace(4),
+  ]
+
+
+def _toon_faces_classifier(image_shape: Shape) -> Layers:
+  height, width, channels = image_shape
+  return [
+    _SpaceToDepth(2),
+    _conv(4 * channels, 32, 3),
+    _conv(32, 64, 4, 2),
+    _conv(64, 128, 4, 2),
+    keras.layers.Flatten(),
+    dense(height // 8 * (width // 8) * 128, 256, "relu"),
+  ]
+
+
+class _SpaceToDepth(keras.layers.Layer):
+  """[batch, h, w, c] -> [batch, h/block, w/block, block^2 * c]."""
+
+  def __init__(self, block: int, **kwargs):
+    super().__init__(**kwargs)
+    self._block = block
+
+  def call(self, images):
+    return tf.nn.space_to_depth(images, self._block)
+
+
+class _DepthToSpace(keras.layers.Layer):
+  """[batch, h, w, block^2 * c] -> [batch, h*block, w*block, c]."""
+
+  def __init__(self, block: int, **kwargs):
+    super().__init__(**kwargs)
+    self._block = block
+
+  def call(self, features):
+    return tf.nn.depth_to_space(features, self._block)
+
+
+_ARCHITECTURES = {
+  "celeb_a": Architecture(
+    _celeb_a_encoder, _celeb_a_decoder, _celeb_a_classifier, multiple=16
+  ),
+  "mlp": Architecture(_mlp_encoder, _mlp_decoder, _mlp_classifier),
+  "toon_faces": Architecture(
+    _toon_faces_encoder, _toon_faces_decoder, _toon_faces_classifier, multiple=16
+  ),
+}
+NAMES = tuple(sorted(_ARCHITECTURES))

@@ -1,0 +1,81 @@
+"""The pixel classifier: scores results, and never trains anything else."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+
+from lc_keras import losses
+from lc_keras.models import architectures
+
+
+class PixelClassifier(keras.Model):
+  """One logit per attribute from an image.
+
+  Engel et al. 2018, appendix. Its features also serve as the space in which
+  images are compared.
+  """
+
+  def __init__(
+    self,
+    image_shape: Sequence[int],
+    num_attributes: int,
+    architecture: str,
+    **kwargs,
+  ):
+    """Creates and builds the classifier.
+
+    Args:
+      image_shape: (height, width, channels).
+      num_attributes: Number of logits.
+      architecture: A name in `architectures.NAMES`.
+      **kwargs: For `keras.Model`.
+    """
+    super().__init__(**kwargs)
+    self.image_shape = tuple(image_shape)
+    self.arguments = {
+      "image_shape": self.image_shape,
+      "num_attributes": num_attributes,
+      "architecture": architecture,
+    }
+    networks = architectures.get(architecture, self.image_shape)
+    self.features = architectures.stack(
+      self.image_shape, networks.classifier(self.image_shape), name="features"
+    )
+    size = self.features.output_shape[-1]
+    self.head = architectures.stack(
+      (size,), [architectures.dense(size, num_attributes)], name="head"
+    )
+    self._loss_metric = keras.metrics.Mean("loss")
+    self._accuracy_metric = keras.metrics.Mean("accuracy")
+    self.built = True
+
+  @property
+  def metrics(self):
+    """What a step returns: nats per attribute, share of attributes right."""
+    return [self._loss_metric, self._accuracy_metric]
+
+  def call(self, images):
+    """Returns logits [batch, num_attributes] of images in [0, 1]."""
+    return self.head(self.features(images))
+
+  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class. Uses "image" and "attributes"."""
+    with tf.GradientTape() as tape:
+      logits = self(batch["image"])
+      values = losses.attribute_cross_entropy(logits, batch["attributes"])
+      loss = tf.nn.compute_average_loss(values)
+    gradients = tape.gradient(loss, self.trainable_variables)
+    self.optimizer.apply(gradients, self.trainable_variables)
+    return self._update_metrics(values, logits, batch["attributes"])
+
+  def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class."""
+    logits = self(batch["image"])
+    values = losses.attribute_cross_entropy(logits, batch["attributes"])
+    return self._update_metrics(values, logits, batch["attributes"])
+
+  def _update_metrics(self, values, logits, attributes):
+    self._loss_metric.update_state(values)
+    self._accuracy_metric.update_state((logits > 0.0) == (attributes > 0.5))
+    return {metric.name: metric.result() for metric in self.metrics}

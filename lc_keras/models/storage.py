@@ -1,0 +1,73 @@
+"""Models in a folder: what they are (model.json) and what they know (weights).
+
+A model is rebuilt from its constructor's arguments, so nothing is pickled and
+loading runs no code but ours.
+"""
+
+import json
+import os
+
+import keras
+
+from lc_keras import files
+from lc_keras.models import actor_critic
+from lc_keras.models import attribute_model
+from lc_keras.models import pixel_classifier
+from lc_keras.models import vae
+
+WEIGHTS = "best.weights.h5"
+_DESCRIPTION = "model.json"
+
+_CLASSES = {
+  model.__name__: model
+  for model in (
+    actor_critic.ActorCritic,
+    attribute_model.AttributeModel,
+    pixel_classifier.PixelClassifier,
+    vae.VAE,
+  )
+}
+
+
+def save(model: keras.Model, folder: str) -> None:
+  """Writes a model's description and weights, without its optimisers.
+
+  Args:
+    model: One of the models of this package.
+    folder: Created if missing. What is there is replaced only by whole files.
+  """
+  os.makedirs(folder, exist_ok=True)
+  # A bare copy: Keras would write every optimiser into the weights file.
+  bare = _CLASSES[type(model).__name__](**model.arguments)
+  bare.set_weights(model.get_weights())
+  with files.replacing(os.path.join(folder, WEIGHTS)) as path:
+    bare.save_weights(path)
+  description = {"class": type(model).__name__, "arguments": model.arguments}
+  files.write_json(os.path.join(folder, _DESCRIPTION), description)
+
+
+def load(folder: str) -> keras.Model:
+  """Rebuilds a model that `save` wrote.
+
+  Raises:
+    FileNotFoundError: The folder holds no trained model.
+    ValueError: The description or the weights are not one of ours.
+  """
+  description_path = os.path.join(folder, _DESCRIPTION)
+  weights_path = os.path.join(folder, WEIGHTS)
+  for path in (description_path, weights_path):
+    if not os.path.exists(path):
+      raise FileNotFoundError(
+        f"No trained model in {folder!r}: {os.path.basename(path)} is missing. "
+        "Train it first, with the same --run_dir."
+      )
+  with open(description_path, encoding="utf-8") as file:
+    description = json.load(file)
+  if description.get("class") not in _CLASSES:
+    raise ValueError(
+      f"{description_path} names the class {description.get('class')!r}; "
+      f"known: {', '.join(sorted(_CLASSES))}."
+    )
+  model = _CLASSES[description["class"]](**description["arguments"])
+  model.load_weights(weights_path)
+  return model

@@ -1,0 +1,149 @@
+"""The variational autoencoder: the generative model that is later frozen."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from lc_keras import losses
+from lc_keras import priors
+from lc_keras.models import architectures
+
+tfd = tfp.distributions
+
+# A posterior of scale zero has an infinite rate.
+_SMALLEST_SCALE = 1e-5
+
+
+class VAE(keras.Model):
+  """p(x|z) p(z) with an amortised posterior q(z|x).
+
+  Kingma and Welling, "Auto-Encoding Variational Bayes",
+  https://arxiv.org/abs/1312.6114, with the likelihood
+  Normal(sigmoid(logits), observation_scale). A small observation_scale puts
+  the weight on reconstruction: images are sharp, but the prior has holes,
+  which is what the realism constraint repairs.
+  """
+
+  def __init__(
+    self,
+    image_shape: Sequence[int],
+    latent_size: int,
+    architecture: str,
+    observation_scale: float = 0.1,
+    beta: float = 1.0,
+    **kwargs,
+  ):
+    """Creates and builds the model.
+
+    Args:
+      image_shape: (height, width, channels).
+      latent_size: Size of z.
+      architecture: A name in `architectures.NAMES`.
+      observation_scale: sigma_x, in units of a pixel range of [0, 1].
+      beta: Weight of the rate; 1 is the evidence lower bound.
+      **kwargs: For `keras.Model`.
+    """
+    super().__init__(**kwargs)
+    self.image_shape = tuple(image_shape)
+    self.latent_size = latent_size
+    self.arguments = {
+      "image_shape": self.image_shape,
+      "latent_size": latent_size,
+      "architecture": architecture,
+      "observation_scale": observation_scale,
+      "beta": beta,
+    }
+    self._observation_scale = observation_scale
+    self._beta = beta
+    networks = architectures.get(architecture, self.image_shape)
+    # One linear layer to 2 * latent_size: the mean, and what becomes the scale.
+    self.encoder = architectures.stack(
+      self.image_shape,
+      networks.encoder(self.image_shape, 2 * latent_size),
+      name="encoder",
+    )
+    self.decoder = architectures.stack(
+      (latent_size,),
+      networks.decoder(latent_size, self.image_shape),
+      name="decoder",
+    )
+    self._loss_metric = keras.metrics.Mean("loss")
+    self._distortion_metric = keras.metrics.Mean("distortion")
+    self._rate_metric = keras.metrics.Mean("rate")
+    self._error_metric = keras.metrics.Mean("squared_error")
+    self.built = True
+
+  @property
+  def metrics(self):
+    """What a step returns: nats per image, and squared error per pixel."""
+    return [
+      self._loss_metric,
+      self._distortion_metric,
+      self._rate_metric,
+      self._error_metric,
+    ]
+
+  @property
+  def prior(self) -> tfd.Distribution:
+    """p(z), event shape [latent_size]."""
+    return priors.standard_normal(self.latent_size)
+
+  def encode(self, images: tf.Tensor) -> tfd.Distribution:
+    """Returns q(z|x), event shape [latent_size].
+
+    Args:
+      images: [batch, *image_shape] in [0, 1].
+    """
+    mean, raw_scale = tf.split(self.encoder(images), 2, axis=-1)
+    # The second half becomes the SCALE, not the log-variance.
+    scale = tf.nn.softplus(raw_scale) + _SMALLEST_SCALE
+    return tfd.MultivariateNormalDiag(loc=mean, scale_diag=scale)
+
+  def decode(self, latents: tf.Tensor) -> tfd.Distribution:
+    """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].
+
+    Args:
+      latents: [batch, latent_size].
+    """
+    mean = tf.sigmoid(self.decoder(latents))
+    return tfd.Independent(tfd.Normal(mean, self._observation_scale), 3)
+
+  def call(self, images):
+    """Returns the reconstruction from the posterior's mean."""
+    return self.decode(self.encode(images).mean()).mean()
+
+  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class. Uses "image" [batch, *image_shape] in [0, 1]."""
+    images = batch["image"]
+    seed = priors.step_seed(self.optimizer.iterations)
+    with tf.GradientTape() as tape:
+      terms = self._terms(images, seed)
+      loss = tf.nn.compute_average_loss(terms["loss"])
+    gradients = tape.gradient(loss, self.trainable_variables)
+    self.optimizer.apply(gradients, self.trainable_variables)
+    return self._update_metrics(terms)
+
+  def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class. The same noise every time, so that epochs compare."""
+    return self._update_metrics(self._terms(batch["image"], seed=(0, 0)))
+
+  def _terms(self, images, seed):
+    posterior = self.encode(images)
+    likelihood = self.decode(posterior.sample(seed=seed))
+    log_likelihood = likelihood.log_prob(images)
+    rate = tfd.kl_divergence(posterior, self.prior)
+    return {
+      "loss": losses.negative_elbo(log_likelihood, rate, self._beta),
+      "distortion": -log_likelihood,
+      "rate": rate,
+      "squared_error": tf.reduce_mean(
+        tf.square(likelihood.mean() - images), axis=[1, 2, 3]
+      ),
+    }
+
+  def _update_metrics(self, terms):
+    for metric in self.metrics:
+      metric.update_state(terms[metric.name])
+    return {metric.name: metric.result() for metric in self.metrics}

@@ -1,0 +1,57 @@
+"""What p(z) is, and where random numbers come from.
+
+All draws are stateless. A step draws with a seed made of its number and its
+replica, so that a resumed run draws what the uninterrupted one would have
+drawn; a served row draws with its own seed, so that it does not depend on the
+rows it is batched with.
+"""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+
+def standard_normal(latent_size: int) -> tfd.Distribution:
+  """Returns the prior p(z) = N(0, I), event shape [latent_size]."""
+  return tfd.MultivariateNormalDiag(
+    loc=tf.zeros([latent_size]), scale_diag=tf.ones([latent_size])
+  )
+
+
+def step_seed(step: tf.Tensor, stream: int = 0) -> tf.Tensor:
+  """Returns a seed that differs per step, replica and stream.
+
+  Args:
+    step: Scalar, the number of updates made so far.
+    stream: Tells apart the draws of one step; different models and purposes
+      use different streams.
+
+  Returns:
+    int32 [2], for `seed=` of stateless functions and of tfp.
+  """
+  context = tf.distribute.get_replica_context()
+  replica = 0 if context is None else context.replica_id_in_sync_group
+  # 1,009 streams a replica: a prime, larger than any stream in use.
+  return tf.stack(
+    [tf.cast(step, tf.int32), tf.cast(replica, tf.int32) * 1009 + stream]
+  )
+
+
+def sample_rows(seeds: tf.Tensor, latent_size: int) -> tf.Tensor:
+  """Draws from the prior, row i from seeds[i] alone.
+
+  Args:
+    seeds: int64 [batch]; all 64 bits count.
+    latent_size: Size of a latent vector.
+
+  Returns:
+    float32 [batch, latent_size].
+  """
+  # One int64 as two int32 words, which is what a stateless seed is.
+  words = tf.bitcast(seeds, tf.int32)
+  return tf.map_fn(
+    lambda seed: tf.random.stateless_normal([latent_size], seed),
+    words,
+    fn_output_signature=tf.TensorSpec([latent_size], tf.float32),
+  )
