@@ -1,0 +1,54 @@
+# Every target does its own set-up, from nothing, and can be run again.
+
+PYTHON := .venv/bin/python
+
+.PHONY: help
+help: ## List the targets
+	@echo "make TARGET, where TARGET is one of:"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
+	@$(PYTHON) -m trainers.demo --flagfile=configs/toon_faces/demo.cfg
+
+.PHONY: test
+test: venv bazel ## Run the linter, then every test under Bazel
+	@$(PYTHON) -m tools.run_tests
+
+.PHONY: test-pytest
+test-pytest: venv ## Run the same tests in one pytest process
+	@$(PYTHON) -m pytest
+
+.PHONY: lint
+lint: venv ## Check style and format, change nothing
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+.PHONY: format
+format: venv ## Mend style and format
+	@$(PYTHON) -m ruff check --fix .
+	@$(PYTHON) -m ruff format .
+
+.PHONY: sprites
+sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
+	@$(PYTHON) -m lc_keras.datasets.toon_faces.build_sprites
+
+.PHONY: build-files
+build-files: venv ## Rewrite the BUILD files from the imports
+	@$(PYTHON) -m tools.build_files
+
+.PHONY: clean
+clean: ## Remove .venv, caches and build output; keep runs/ and data/
+	@if command -v bazel > /dev/null; then bazel clean --expunge; fi
+	@rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Not listed by `make help`: the targets above call them.
+
+.PHONY: venv
+venv:
+	@tools/install.sh venv
+
+.PHONY: bazel
+bazel:
+	@tools/install.sh bazel

@@ -1,0 +1,57 @@
+"""Installs lc_keras, its trainers, its server and their configs."""
+
+import pathlib
+import re
+
+import setuptools
+
+_ROOT = pathlib.Path(__file__).parent
+_VERSION = re.search(
+  r'^__version__ = "(.+)"$',
+  (_ROOT / "lc_keras/version.py").read_text(),
+  re.MULTILINE,
+)[1]
+
+setuptools.setup(
+  name="lc-keras",
+  version=_VERSION,
+  description="Latent constraints for any frozen generative model",
+  license="Apache-2.0",
+  license_files=["LICENSE", "NOTICE"],
+  python_requires=">=3.11,<3.12",
+  packages=setuptools.find_packages(
+    include=["lc_keras*", "trainers*", "serving*"]
+  )
+  + ["configs"],
+  package_data={
+    "": ["*.html", "*.j2", "*.npz", "templates/*"],
+    "configs": ["*/*.cfg"],
+  },
+  # What CI runs with exactly stands in requirements.lock.
+  install_requires=[
+    "absl-py>=2.1",
+    "grpcio>=1.70",
+    "grpcio-health-checking>=1.70",
+    # tensorflow-datasets 4.9.10 imports it without asking for it.
+    "importlib_resources>=6",
+    "jinja2>=3.1",
+    "keras>=3.15,<3.16",
+    "matplotlib>=3.9",
+    "numpy>=2",
+    "pillow>=11",
+    "protobuf>=6",
+    "scikit-learn>=1.5",
+    "tensorboard>=2.20",
+    "tensorflow>=2.21,<2.22",
+    "tensorflow-datasets>=4.9.10,<5",
+    # [tf]: it needs tf_keras.
+    "tensorflow-probability[tf]>=0.25,<0.26",
+    "tensorflow-serving-api>=2.19",
+    "tqdm>=4.66",
+  ],
+  extras_require={
+    "dev": ["pytest>=8", "ruff>=0.9"],
+    # To rebuild the sprite bank; npm is needed too.
+    "sprites": ["resvg_py>=0.2"],
+  },
+)
