@@ -4,16 +4,17 @@ Arrays in, `PIL.Image` out; only `save` touches the disk. TensorFlow is not
 needed here, and matplotlib is imported by `curves` alone.
 """
 
+import io
 import math
 import os
-import pathlib
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
+
+from lc_keras.evaluation import files
 
 _BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 32)
@@ -113,21 +114,9 @@ def grid(
 
 def save(image: Image.Image, path: str | os.PathLike) -> None:
   """Writes a `PIL.Image` to `path` as PNG: the whole file, or none."""
-  path = pathlib.Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  # Aside in the same folder, so that the rename cannot cross file systems.
-  with tempfile.NamedTemporaryFile(
-    dir=path.parent, prefix=f".{path.name}.", delete=False
-  ) as aside:
-    try:
-      image.save(aside, format="PNG")
-      aside.flush()
-      os.fsync(aside.fileno())
-      os.chmod(aside.name, 0o644)
-      os.replace(aside.name, path)
-    except BaseException:
-      os.unlink(aside.name)
-      raise
+  encoded = io.BytesIO()
+  image.save(encoded, format="PNG")
+  files.write(path, encoded.getvalue())
 
 
 def curves(rows: Iterable[Mapping], x: str = "epoch") -> Image.Image:

@@ -1,0 +1,174 @@
+"""How well attributes are read: per attribute, weighted and macro averages.
+
+Accuracy alone misleads where attributes are rare (always saying "no" is right
+for 97% of heads when 3% are bald), so precision, recall and F1 stand beside
+it, and `majority_scores` is the row to beat. Numpy in, plain dictionaries out.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from sklearn import metrics
+
+
+def attribute_scores(
+  probabilities: np.ndarray,
+  labels: np.ndarray,
+  names: Sequence[str],
+  threshold: float = 0.5,
+) -> dict:
+  """Scores what a classifier reads against what it should have read.
+
+  Args:
+    probabilities: [n, num_attributes] in [0, 1], the classifier's.
+    labels: [n, num_attributes] in {0, 1}.
+    names: The attributes, in the order of the columns.
+    threshold: A probability above it reads as "on".
+
+  Returns:
+    "accuracy" over all n * num_attributes cells; "weighted_precision",
+    "weighted_recall" and "weighted_f1", averages over attributes by their
+    number of positive rows; "macro_precision", "macro_recall" and "macro_f1",
+    plain averages; "count", n; and "attributes", which maps each name to its
+    "accuracy", "precision", "recall", "f1", "support" (positive rows) and
+    "positive_rate" (the share of rows that read as "on"). Where a ratio has an
+    empty denominator (nothing read as "on", or no positive row) it is 0.
+
+  Raises:
+    ValueError: Shapes, ranges or the number of names are wrong, or n is 0.
+  """
+  probabilities, labels = _checked(probabilities, labels, names)
+  attributes = {
+    name: _attribute(probabilities[:, k] > threshold, labels[:, k] > 0.5)
+    for k, name in enumerate(names)
+  }
+  return _averages(attributes, len(labels))
+
+
+def majority_scores(
+  train_labels: np.ndarray, labels: np.ndarray, names: Sequence[str]
+) -> dict:
+  """Scores the answer that is right most often, whatever the image.
+
+  Args:
+    train_labels: [m, num_attributes] in {0, 1}: their majority is the answer.
+    labels: [n, num_attributes] in {0, 1}, scored against.
+    names: The attributes, in the order of the columns.
+
+  Returns:
+    As `attribute_scores`.
+  """
+  train_labels, labels = np.asarray(train_labels), np.asarray(labels)
+  if train_labels.ndim != 2 or not len(train_labels):
+    raise ValueError(
+      "train_labels must have shape [m, num_attributes] with at least one row, "
+      f"got {list(train_labels.shape)}."
+    )
+  rates = train_labels.mean(axis=0, dtype=np.float64)
+  return attribute_scores(np.tile(rates, [len(labels), 1]), labels, names)
+
+
+def balanced_scores(
+  probabilities: np.ndarray,
+  labels: np.ndarray,
+  focus: np.ndarray,
+  names: Sequence[str],
+  threshold: float = 0.5,
+) -> dict:
+  """Scores a split whose rows were each drawn for one attribute.
+
+  In such a split attribute k is on in half of the rows with focus k, however
+  rare it is, and only there is it scored.
+
+  Args:
+    probabilities: [n, num_attributes] in [0, 1], the classifier's.
+    labels: [n, num_attributes] in {0, 1}.
+    focus: [n] whole numbers: the column that each row was drawn for; rows of
+      any other number (an attribute that is not scored) are left out.
+    names: The attributes, in the order of the columns.
+    threshold: A probability above it reads as "on".
+
+  Returns:
+    As `attribute_scores`, over the cells [i, focus[i]]. An attribute that no
+    row was drawn for is None, and in no average.
+
+  Raises:
+    ValueError: As `attribute_scores`; or no row has a focus among the columns.
+  """
+  probabilities, labels = _checked(probabilities, labels, names)
+  focus = np.asarray(focus)
+  if focus.shape != labels.shape[:1]:
+    raise ValueError(
+      f"focus must have one column number for each of the {len(labels)} rows, "
+      f"got shape {list(focus.shape)}."
+    )
+  attributes = {}
+  for k, name in enumerate(names):
+    rows = focus == k
+    read, wanted = probabilities[rows, k] > threshold, labels[rows, k] > 0.5
+    attributes[name] = _attribute(read, wanted) if rows.any() else None
+  if not any(attributes.values()):
+    raise ValueError(
+      f"No row has a focus from 0 to {len(names) - 1}, so there is nothing to "
+      f"score; found {sorted(set(focus.tolist()))[:10]}."
+    )
+  weights = [np.sum(focus == k) for k in range(len(names))]
+  return _averages(attributes, int(np.sum(weights)), weights)
+
+
+def _attribute(read, wanted):
+  """Scores one attribute: booleans read and wanted, [n] each."""
+  # labels=[True] rather than average="binary": also right where all rows agree.
+  precision, recall, f1, support = metrics.precision_recall_fscore_support(
+    wanted, read, labels=[True], zero_division=0
+  )
+  return {
+    "accuracy": float(np.mean(read == wanted)),
+    "precision": float(precision[0]),
+    "recall": float(recall[0]),
+    "f1": float(f1[0]),
+    "support": int(support[0]),
+    "positive_rate": float(np.mean(read)),
+  }
+
+
+def _averages(attributes, count, weights=None):
+  """Averages scores of attributes; `weights` are their numbers of cells."""
+  scored = [scores for scores in attributes.values() if scores]
+  weights = [weight for weight in weights if weight] if weights else None
+  accuracies = [scores["accuracy"] for scores in scored]
+  result = {
+    "count": count,
+    "accuracy": float(np.average(accuracies, weights=weights)),
+  }
+  support = np.array([scores["support"] for scores in scored])
+  for score in ("precision", "recall", "f1"):
+    values = np.array([scores[score] for scores in scored])
+    # Without a positive row anywhere the weighted average is 0, like its terms.
+    weighted = values @ support / max(support.sum(), 1)
+    result[f"weighted_{score}"] = float(weighted)
+    result[f"macro_{score}"] = float(values.mean())
+  return result | {"attributes": attributes}
+
+
+def _checked(probabilities, labels, names):
+  """Returns both as arrays, or raises ValueError."""
+  probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+  if labels.ndim != 2 or not len(labels) or labels.shape[1] != len(names):
+    raise ValueError(
+      "labels must have shape [n, num_attributes] with at least one row and a "
+      f"column for each of {len(names)} names, got {list(labels.shape)}."
+    )
+  if probabilities.shape != labels.shape:
+    raise ValueError(
+      "probabilities must have the shape of labels, "
+      f"{list(labels.shape)}, got {list(probabilities.shape)}."
+    )
+  if not np.isin(labels, (0, 1)).all():
+    raise ValueError("labels must be 0 or 1.")
+  if not ((probabilities >= 0) & (probabilities <= 1)).all():
+    raise ValueError(
+      "probabilities must lie in [0, 1] and be finite; if these are logits, "
+      "take their sigmoid first."
+    )
+  return probabilities, labels
