@@ -1,0 +1,252 @@
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from lc_keras import attributes as attributes_module
+from lc_keras.evaluation import pictures
+from lc_keras.evaluation import transformations
+
+# A world where the right answer is known: images of 8x16x1 whose first row
+# shows the five attributes as pixels, and whose other rows are the person.
+_ATTRIBUTES = attributes_module.Attributes(
+  ["Bald", "Black", "Blond", "Male", "Hat"], [["Bald", "Black", "Blond"]]
+)
+_LABELS = np.array(
+  [
+    [1, 0, 0, 1, 0],
+    [0, 1, 0, 0, 0],
+    [0, 0, 1, 1, 0],
+    [0, 0, 0, 0, 0],
+    [0, 1, 0, 1, 0],
+    [0, 0, 1, 0, 0],
+    [0, 1, 0, 1, 0],
+  ],
+  np.float32,
+)
+
+
+def _world():
+  images = np.random.default_rng(0).random([len(_LABELS), 8, 16, 1]) * 0.9
+  images[:, 0, :5, 0] = _LABELS
+  return images.astype(np.float32)
+
+
+def _reconstruct(images):
+  return images.copy()
+
+
+def _classify(images):
+  return images[:, 0, :5, 0]
+
+
+def _features(images):
+  return images.reshape(len(images), -1)
+
+
+def _perfect(images, targets, mask):
+  result = images.copy()
+  result[:, 0, :5, 0] = np.where(mask, targets, images[:, 0, :5, 0])
+  return result
+
+
+def _lazy(images, targets, mask):
+  del targets, mask
+  return images.copy()
+
+
+def _clumsy(images, targets, mask):
+  """Does what was asked, and flips Male too where that was not asked."""
+  result = _perfect(images, targets, mask)
+  result[:, 0, 3, 0] = np.where(
+    mask[:, 3], result[:, 0, 3, 0], 1 - result[:, 0, 3, 0]
+  )
+  return result
+
+
+def _table(transform, **arguments):
+  return transformations.table(
+    _world(),
+    _LABELS,
+    _ATTRIBUTES,
+    _reconstruct,
+    transform,
+    _classify,
+    _features,
+    **arguments,
+  )
+
+
+def _direction(table, name, on):
+  (row,) = [
+    row
+    for row in table["directions"]
+    if (row["attribute"], row["on"]) == (name, on)
+  ]
+  return row
+
+
+def _measured(table):
+  return [row for row in table["directions"] if row["n"]]
+
+
+class TableTest(parameterized.TestCase):
+  def test_perfect(self):
+    table = _table(_perfect)
+    self.assertEqual((table["mean_read"], table["min_read"]), (1, 1))
+    self.assertEqual(table["mean_others_changed"], 0)
+    for row in _measured(table):
+      self.assertEqual((row["read"], row["request_read"]), (1, 1))
+      self.assertEqual(row["already_read"], 0)
+      self.assertEqual(row["changes"][row["attribute"]], 1)
+      self.assertGreater(row["feature_distance"], 0)
+      self.assertLess(row["feature_ratio"], 1)
+
+  def test_lazy(self):
+    table = _table(_lazy)
+    self.assertEqual((table["mean_read"], table["mean_feature_ratio"]), (0, 0))
+    self.assertEqual(table["mean_others_changed_strict"], 0)
+
+  def test_clumsy(self):
+    table = _table(_clumsy)
+    for row in _measured(table):
+      own = row["attribute"] == "Male"
+      self.assertEqual(row["read"], 1)
+      self.assertEqual(row["others_changed"], 0 if own else 1)
+      self.assertEqual(row["changes"]["Male"], 1)
+      self.assertEqual(row["changes"]["Hat"], float(row["attribute"] == "Hat"))
+
+  def test_what_a_request_rules_out_belongs_to_it(self):
+    # Four of five who are not blond have a colour or are bald: that goes.
+    row = _direction(_table(_perfect), "Blond", True)
+    self.assertEqual((row["n"], row["others_changed"]), (5, 0))
+    self.assertAlmostEqual(row["others_changed_strict"], 4 / 5)
+    self.assertAlmostEqual(row["changes"]["Black"], 3 / 5)
+
+  def test_leaving_what_is_ruled_out_shows(self):
+    def greedy(images, targets, mask):
+      return np.maximum(images, _perfect(images, targets, mask))
+
+    row = _direction(_table(greedy), "Blond", True)
+    self.assertEqual(row["read"], 1)
+    self.assertAlmostEqual(row["request_read"], 1 / 5)
+
+  def test_labels_of_the_images_decide_who_is_switched(self):
+    table = _table(_perfect)
+    for k, name in enumerate(_ATTRIBUTES.names):
+      have = int(_LABELS[:, k].sum())
+      self.assertEqual(_direction(table, name, False)["n"], have)
+      self.assertEqual(_direction(table, name, True)["n"], 7 - have)
+
+  def test_direction_without_rows_is_listed_as_null(self):
+    row = _direction(_table(_perfect), "Hat", False)
+    self.assertEqual(row.pop("n"), 0)
+    self.assertEqual((row.pop("attribute"), row.pop("on")), ("Hat", False))
+    self.assertEqual(set(row.values()), {None})
+    self.assertEqual(
+      set(row) | {"n", "attribute", "on"},
+      set(_direction(_table(_perfect), "Hat", True)),
+    )
+
+  def test_worst_direction_is_named(self):
+    def forgets_hats(images, targets, mask):
+      mask = mask.copy()
+      mask[:, 4] = 0
+      return _perfect(images, targets, mask)
+
+    table = _table(forgets_hats)
+    self.assertEqual(table["min_read"], 0)
+    self.assertEqual(
+      table["min_read_direction"], {"attribute": "Hat", "on": True}
+    )
+
+  def test_compares_with_the_reconstruction_not_with_the_image(self):
+    def forgets_male(images):
+      result = images.copy()
+      result[:, 0, 3, 0] = 0
+      return result
+
+    table = transformations.table(
+      _world(),
+      _LABELS,
+      _ATTRIBUTES,
+      forgets_male,
+      lambda images, *request: _perfect(forgets_male(images), *request),
+      _classify,
+      _features,
+    )
+    self.assertEqual(table["mean_others_changed"], 0)
+    self.assertEqual(_direction(table, "Male", False)["already_read"], 1)
+
+  @parameterized.parameters(1, 2, 3, 100)
+  def test_batches_do_not_change_the_numbers(self, batch_size):
+    seen = []
+
+    def transform(images, targets, mask):
+      seen.append(len(images))
+      self.assertEqual(mask.shape, targets.shape)
+      return _clumsy(images, targets, mask)
+
+    table = _table(transform, batch_size=batch_size)
+    self.assertEqual(table, _table(_clumsy))
+    self.assertLessEqual(max(seen), batch_size)
+
+  def test_rows_bound_the_work_and_the_seed_draws_them(self):
+    drawn = {}
+
+    def transform(images, targets, mask):
+      drawn.setdefault(seed, []).append(images)
+      return _perfect(images, targets, mask)
+
+    for seed in (0, 1, 0):
+      table = _table(transform, rows=2, seed=seed)
+      self.assertEqual(max(row["n"] for row in table["directions"]), 2)
+    first, again = np.split(np.concatenate(drawn[0]), 2)
+    np.testing.assert_array_equal(first, again)
+    self.assertFalse(np.array_equal(first, np.concatenate(drawn[1])))
+
+  def test_distances_are_of_features(self):
+    table = _table(_perfect)
+    # Each row that is switched moves exactly one pixel by one.
+    self.assertAlmostEqual(
+      _direction(table, "Male", True)["feature_distance"], 1, places=6
+    )
+    features = _features(_world())
+    pairs = np.linalg.norm(features[:, None] - features, axis=-1)
+    pairs = pairs[~np.eye(len(pairs), dtype=bool)]
+    self.assertBetween(table["feature_scale"], pairs.min(), pairs.max())
+
+  def test_refuses_functions_that_return_other_shapes(self):
+    def short(images, targets, mask):
+      return _perfect(images, targets, mask)[:, :4]
+
+    with self.assertRaisesRegex(ValueError, "transform should have returned"):
+      _table(short)
+
+  def test_refuses_labels_of_other_images(self):
+    with self.assertRaisesRegex(ValueError, "labels"):
+      transformations.table(
+        _world(), _LABELS[:3], _ATTRIBUTES, *[_reconstruct] * 4
+      )
+
+
+class SheetTest(absltest.TestCase):
+  def test_switches_every_attribute_the_other_way(self):
+    sheet = transformations.sheet(
+      _world()[:3], _LABELS[:3], _ATTRIBUTES, _reconstruct, _perfect, _classify
+    )
+    np.testing.assert_array_equal(sheet["on"], _LABELS[:3] == 0)
+    self.assertTrue(sheet["read"].all())
+    for k in range(5):
+      shown = _classify(sheet["switched"][:, k])[:, k]
+      np.testing.assert_array_equal(shown, 1 - _LABELS[:3, k])
+
+  def test_is_what_pictures_take(self):
+    sheet = transformations.sheet(
+      _world()[:3], _LABELS[:3], _ATTRIBUTES, _reconstruct, _lazy, _classify
+    )
+    self.assertFalse(sheet["read"].any())
+    self.assertGreater(pictures.transformations(**sheet).width, 7 * 16)
+
+
+if __name__ == "__main__":
+  absltest.main()
