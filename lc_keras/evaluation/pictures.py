@@ -4,7 +4,6 @@ Arrays in, `PIL.Image` out; only `save` touches the disk. TensorFlow is not
 needed here, and matplotlib is imported by `curves` alone.
 """
 
-import io
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +13,7 @@ from PIL import Image
 from PIL import ImageDraw
 from PIL import ImageFont
 
-from lc_keras.evaluation import files
+from lc_keras import files
 
 _BACKGROUND = (255, 255, 255)
 _INK = (32, 32, 32)
@@ -114,9 +113,9 @@ def grid(
 
 def save(image: Image.Image, path: str | os.PathLike) -> None:
   """Writes a `PIL.Image` to `path` as PNG: the whole file, or none."""
-  encoded = io.BytesIO()
-  image.save(encoded, format="PNG")
-  files.write(path, encoded.getvalue())
+  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  with files.replacing(os.fspath(path)) as aside:
+    image.save(aside, format="PNG")
 
 
 def curves(rows: Iterable[Mapping], x: str = "epoch") -> Image.Image:

@@ -16,7 +16,7 @@ import jinja2
 import numpy as np
 from PIL import Image
 
-from lc_keras.evaluation import files
+from lc_keras import files
 from lc_keras.evaluation import pictures
 
 _TITLES = {
@@ -96,12 +96,13 @@ def write(
     for name in ("report.md", "index.html")
   }
 
+  report_dir.mkdir(parents=True, exist_ok=True)
   for name, (_, image) in figures.items():
     pictures.save(image, report_dir / f"{name}.png")
-  numbers = json.dumps(results, indent=2, allow_nan=False, ensure_ascii=False)
-  files.write(report_dir / "results.json", numbers + "\n")
+  files.write_json(os.fspath(report_dir / "results.json"), results)
   for name, page in pages.items():
-    files.write(report_dir / name, page)
+    with files.replacing(os.fspath(report_dir / name)) as aside:
+      pathlib.Path(aside).write_text(page, encoding="utf-8")
 
 
 def _plain(value):
