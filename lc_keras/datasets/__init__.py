@@ -1,0 +1,1 @@
+"""Data sets, and the one way in which their examples reach a model."""

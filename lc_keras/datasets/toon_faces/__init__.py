@@ -1,0 +1,1 @@
+"""Cartoon faces with the attributes of CelebA, made without a network."""

@@ -1,0 +1,417 @@
+"""What a cartoon face is, before any pixel: traits, labels and random draws.
+
+A face has 28 yes/no traits with the names and the frequencies of CelebA's
+attributes, and a fixed set of random draws (which nose, which shade, how far
+the head is turned, ...). Every trait picks from its own draws, and all draws are
+made for every face, so that editing one trait leaves the rest of the face alone.
+
+Some traits cannot be seen while another one is on: a bald head has no hair
+colour. `Factors.labels` is what shows; `Factors.traits` is what the face has.
+
+Faces are drawn in blocks of `BLOCK`; face i of a seed depends only on the seed
+and on i, never on how many faces are asked for or in which pieces.
+"""
+
+import dataclasses
+
+import numpy as np
+
+BLOCK = 1024
+
+# The ten attributes of the paper come first.
+NAMES = (
+  "Bald",
+  "Black_Hair",
+  "Blond_Hair",
+  "Brown_Hair",
+  "Eyeglasses",
+  "Male",
+  "No_Beard",
+  "Smiling",
+  "Wearing_Hat",
+  "Young",
+  "Gray_Hair",
+  "Mustache",
+  "Goatee",
+  "Sideburns",
+  "5_o_Clock_Shadow",
+  "Bangs",
+  "Receding_Hairline",
+  "Straight_Hair",
+  "Wavy_Hair",
+  "Mouth_Slightly_Open",
+  "Wearing_Lipstick",
+  "Bushy_Eyebrows",
+  "Narrow_Eyes",
+  "Bags_Under_Eyes",
+  "Big_Nose",
+  "Chubby",
+  "Pale_Skin",
+  "Rosy_Cheeks",
+)
+_INDEX = {name: i for i, name in enumerate(NAMES)}
+
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+
+# Any two names of a group rule each other out.
+EXCLUSIVE = (
+  ("Bald", *HAIR_COLOURS),
+  ("Bald", "Wearing_Hat", "Receding_Hairline", "Bangs"),
+  ("Bald", "Wearing_Hat", "Receding_Hairline", "Straight_Hair", "Wavy_Hair"),
+  ("No_Beard", "Mustache"),
+  ("No_Beard", "Goatee"),
+  ("No_Beard", "Sideburns"),
+  ("5_o_Clock_Shadow", "Mustache"),
+  ("5_o_Clock_Shadow", "Goatee"),
+  ("5_o_Clock_Shadow", "Sideburns"),
+)
+
+# (trait, value, what cannot be seen while the trait has that value), in the
+# order in which they apply.
+_HIDES = (
+  (
+    "Bald",
+    True,
+    (
+      *HAIR_COLOURS,
+      "Wearing_Hat",
+      "Receding_Hairline",
+      "Bangs",
+      "Straight_Hair",
+      "Wavy_Hair",
+    ),
+  ),
+  (
+    "Wearing_Hat",
+    True,
+    ("Receding_Hairline", "Bangs", "Straight_Hair", "Wavy_Hair"),
+  ),
+  ("Receding_Hairline", True, ("Bangs", "Straight_Hair", "Wavy_Hair")),
+  ("No_Beard", True, ("Mustache", "Goatee", "Sideburns")),
+  ("No_Beard", False, ("5_o_Clock_Shadow",)),
+)
+_ONE_OF = (HAIR_COLOURS, ("Straight_Hair", "Wavy_Hair"))
+
+# How often each attribute is on in CelebA's 202,599 images.
+MARGINALS = {
+  "Bald": 0.0224,
+  "Black_Hair": 0.2393,
+  "Blond_Hair": 0.1480,
+  "Brown_Hair": 0.2052,
+  "Eyeglasses": 0.0651,
+  "Male": 0.4168,
+  "No_Beard": 0.8349,
+  "Smiling": 0.4821,
+  "Wearing_Hat": 0.0485,
+  "Young": 0.7736,
+  "Gray_Hair": 0.0420,
+  "Mustache": 0.0415,
+  "Goatee": 0.0628,
+  "Sideburns": 0.0565,
+  "5_o_Clock_Shadow": 0.1111,
+  "Bangs": 0.1516,
+  "Receding_Hairline": 0.0798,
+  "Straight_Hair": 0.2084,
+  "Wavy_Hair": 0.3196,
+  "Mouth_Slightly_Open": 0.4834,
+  "Wearing_Lipstick": 0.4724,
+  "Bushy_Eyebrows": 0.1422,
+  "Narrow_Eyes": 0.1151,
+  "Bags_Under_Eyes": 0.2046,
+  "Big_Nose": 0.2345,
+  "Chubby": 0.0576,
+  "Pale_Skin": 0.0429,
+  "Rosy_Cheeks": 0.0657,
+}
+
+# Sex sways four traits, weakly enough that every combination occurs, so that
+# each attribute can be asked for alone. (P(on | man), overall rate): the rate
+# among women follows from the two.
+_AMONG_MEN = {
+  "Bald": 0.040,
+  "No_Beard": 0.720,
+  "5_o_Clock_Shadow": 0.200,  # among men without a beard
+  "Wearing_Lipstick": 0.200,
+}
+
+# Kinds of beard as (Mustache, Goatee, Sideburns) and how often each occurs. All
+# three together are a full beard; none of them is a beard along the jaw.
+_BEARDS = np.array(
+  [
+    [1, 1, 1],
+    [1, 1, 0],
+    [0, 1, 0],
+    [0, 1, 1],
+    [1, 0, 0],
+    [0, 0, 1],
+    [0, 0, 0],
+  ],
+  bool,
+)
+_BEARD_RATES = np.array([0.15, 0.06, 0.14, 0.03, 0.04, 0.16, 0.42])
+
+# Random draws besides those of the traits: uniform in [0, 1), and standard
+# normal.
+UNIFORM = (
+  "head",
+  "ear",
+  "ear_size",
+  "build",
+  "body",
+  "jersey",
+  "hair",
+  "hair_flip",
+  "fringe",
+  "other_hair",
+  "dyed_hue",
+  "dyed_strength",
+  "receding",
+  "hat",
+  "hat_colour",
+  "hat_band",
+  "glasses",
+  "frame_colour",
+  "beard",
+  "mustache",
+  "goatee",
+  "sideburns",
+  "shadow",
+  "eye",
+  "eye_angle",
+  "eyebrow",
+  "eyebrow_angle",
+  "nose",
+  "nose_flip",
+  "nose_size",
+  "mouth",
+  "forehead",
+  "smile_lines",
+  "crows_feet",
+  "freckles",
+  "skin",
+  "skin_mix",
+  "team_0",
+  "team_1",
+  "team_2",
+  "background",
+  "background_field",
+  "background_red",
+  "background_green",
+  "background_blue",
+  "background_colourfulness",
+)
+NORMAL = (
+  "hair_light",
+  "hair_red",
+  "hair_green",
+  "hair_blue",
+  "skin_red",
+  "skin_green",
+  "skin_blue",
+  "lip_red",
+  "lip_green",
+  "lip_blue",
+  "background_spread_red",
+  "background_spread_green",
+  "background_spread_blue",
+  "turn",
+  "scale",
+  "shift_x",
+  "shift_y",
+  "yaw",
+  "pitch",
+  "light_x",
+  "light_y",
+  "light_gain",
+)
+_COLUMN = {name: i for i, name in enumerate(UNIFORM + NORMAL)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Factors:
+  """Everything that makes up n faces.
+
+  Attributes:
+    traits: bool [n, 28], in the order of `NAMES`.
+    draws: float32 [n, len(UNIFORM) + len(NORMAL)].
+  """
+
+  traits: np.ndarray
+  draws: np.ndarray
+
+  def __len__(self):
+    return len(self.traits)
+
+  def __getitem__(self, rows):
+    """Some of the faces: a slice, indices or a mask."""
+    return Factors(self.traits[rows], self.draws[rows])
+
+  def draw(self, name):
+    """[n] float32, the random draw of this name."""
+    return self.draws[:, _COLUMN[name]]
+
+  @property
+  def labels(self):
+    """[n, 28] uint8, the traits that can be seen."""
+    return _visible(self.traits).astype(np.uint8)
+
+  def trait(self, name):
+    """[n] bool, whether the face has the trait, seen or not."""
+    return self.traits[:, _INDEX[name]]
+
+  def shows(self, name):
+    """[n] bool, whether the attribute can be seen."""
+    return _visible(self.traits)[:, _INDEX[name]]
+
+
+def sample(seed, start, stop, focus=None):
+  """Draws faces start, ..., stop - 1 of a seed.
+
+  Args:
+    seed: int or sequence of ints; each seed is a stream of faces of its own.
+    start: int, first face.
+    stop: int, one past the last face.
+    focus: int or None; a stream apart, for faces chosen for one attribute.
+
+  Returns:
+    Factors of stop - start faces.
+  """
+  if not 0 <= start < stop:
+    raise ValueError(f"Need 0 <= start < stop, got {start} and {stop}.")
+  first, last = start // BLOCK, (stop - 1) // BLOCK
+  blocks = [_block(seed, focus, block) for block in range(first, last + 1)]
+  joined = Factors(
+    np.concatenate([block.traits for block in blocks]),
+    np.concatenate([block.draws for block in blocks]),
+  )
+  return joined[start - first * BLOCK : stop - first * BLOCK]
+
+
+def sample_balanced(seed, name, count):
+  """Draws faces of which half show an attribute; all else occurs naturally.
+
+  Args:
+    seed: int.
+    name: one of `NAMES`.
+    count: even int, number of faces.
+
+  Returns:
+    Factors of `count` faces, on and off in turn.
+  """
+  if count % 2 or count < 2:
+    raise ValueError(f"count must be even and at least 2, got {count}.")
+  index = _INDEX[name]
+  found = {True: [], False: []}
+  block = 0
+  while min(sum(map(len, faces)) for faces in found.values()) < count // 2:
+    faces = _block(seed, index, block)
+    shown = faces.shows(name)
+    for value in found:
+      found[value].append(faces[shown == value])
+    block += 1
+  on, off = (
+    Factors(
+      np.concatenate([faces.traits for faces in found[value]])[: count // 2],
+      np.concatenate([faces.draws for faces in found[value]])[: count // 2],
+    )
+    for value in (True, False)
+  )
+  return Factors(
+    np.stack([on.traits, off.traits], 1).reshape(count, -1),
+    np.stack([on.draws, off.draws], 1).reshape(count, -1),
+  )
+
+
+def with_attribute(factors, name, on):
+  """The same faces with one attribute switched.
+
+  What the attribute rules out is switched off with it (a bald head loses its
+  hair colour); what only shows because something was taken away is what the
+  face had all along (under a hat taken off there may be bangs).
+
+  Args:
+    factors: Factors of n faces.
+    name: one of `NAMES`.
+    on: bool, what the attribute is to be in all of them.
+
+  Returns:
+    Factors of n faces, with the same draws.
+  """
+  traits = factors.traits.copy()
+  traits[:, _INDEX[name]] = on
+  if on:
+    before = _visible(factors.traits)
+    for group in _ONE_OF:
+      if name in group:
+        for other in set(group) - {name}:
+          traits[:, _INDEX[other]] = False
+    for hider, value, hidden in _HIDES:
+      if name in hidden:
+        traits[:, _INDEX[hider]] = not value
+    # Whatever hid this attribute hid other traits too: those stay unseen.
+    revealed = _visible(traits) & ~before
+    revealed[:, [_INDEX[name], _INDEX["No_Beard"]]] = False
+    traits &= ~revealed
+  return Factors(traits, factors.draws)
+
+
+def _visible(traits):
+  shown = traits.copy()
+  for hider, value, hidden in _HIDES:
+    hides = shown[:, _INDEX[hider]] == value
+    shown[:, [_INDEX[name] for name in hidden]] &= ~hides[:, None]
+  return shown
+
+
+def _block(seed, focus, block):
+  stream = 0 if focus is None else focus + 1
+  generator = np.random.default_rng([seed, stream, block])
+  traits = _draw_traits(generator)
+  draws = np.concatenate(
+    [
+      generator.random((BLOCK, len(UNIFORM)), np.float32),
+      generator.standard_normal((BLOCK, len(NORMAL)), np.float32),
+    ],
+    axis=1,
+  )
+  return Factors(traits, draws)
+
+
+def _draw_traits(generator):
+  """[BLOCK, 28] bool: traits whose visible rates are those of CelebA."""
+  rate = MARGINALS
+  uniform = dict(zip(NAMES, generator.random((len(NAMES), BLOCK))))
+  on = {name: uniform[name] < rate[name] for name in NAMES}
+
+  male = on["Male"]
+  for name, among_men in _AMONG_MEN.items():
+    men, women = rate["Male"], 1 - rate["Male"]
+    if name == "5_o_Clock_Shadow":  # shows only where there is no beard
+      men *= _AMONG_MEN["No_Beard"]
+      women = rate["No_Beard"] - men
+    among_women = (rate[name] - men * among_men) / women
+    on[name] = uniform[name] < np.where(male, among_men, among_women)
+
+  # Rates of what can be hidden are those among the faces that do not hide it.
+  haired = 1 - rate["Bald"]
+  on["Wearing_Hat"] = uniform["Wearing_Hat"] < rate["Wearing_Hat"] / haired
+  hatless = haired - rate["Wearing_Hat"]
+  on["Receding_Hairline"] = (
+    uniform["Receding_Hairline"] < rate["Receding_Hairline"] / hatless
+  )
+  covered = hatless - rate["Receding_Hairline"]
+  on["Bangs"] = uniform["Bangs"] < rate["Bangs"] / covered
+  on.update(_draw_one(uniform, ("Straight_Hair", "Wavy_Hair"), covered))
+  on.update(_draw_one(uniform, HAIR_COLOURS, haired))
+
+  kinds = np.searchsorted(np.cumsum(_BEARD_RATES), uniform["Mustache"])
+  parts = _BEARDS[np.minimum(kinds, len(_BEARDS) - 1)].T
+  on.update(zip(("Mustache", "Goatee", "Sideburns"), parts))
+  return np.stack([on[name] for name in NAMES], axis=1)
+
+
+def _draw_one(uniform, names, share):
+  """At most one of the names, each with its rate within a share of faces."""
+  edges = np.cumsum([MARGINALS[name] / share for name in names])
+  chosen = np.searchsorted(edges, uniform[names[0]], side="right")
+  return {name: chosen == i for i, name in enumerate(names)}
