@@ -44,7 +44,7 @@ find_python() {
 On Debian 12: apt-get install python3 python3-venv"
 }
 
-venv() {
+install_venv() {
   if cmp -s "$LOCK" "$STAMP" && is_python_3_11 .venv/bin/python; then
     return
   fi
@@ -67,7 +67,7 @@ venv() {
   mv "$STAMP.new" "$STAMP"
 }
 
-bazel() {
+install_bazel() {
   local missing=()
   command -v bazel > /dev/null || missing+=(bazel-bootstrap)
   [[ -d /usr/share/bazel/rules/java ]] || missing+=(bazel-rules-java)
@@ -75,6 +75,6 @@ bazel() {
 }
 
 case ${1-} in
-  venv | bazel) "$1" ;;
+  venv | bazel) "install_$1" ;;
   *) fail "usage: tools/install.sh venv|bazel" ;;
 esac
