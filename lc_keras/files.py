@@ -20,6 +20,8 @@ def replacing(path: str) -> Iterator[str]:
   """
   folder, name = os.path.split(os.path.abspath(path))
   aside = os.path.join(folder, f".tmp-{os.getpid()}-{name}")
+  # A killed process may have left one, and process ids come again.
+  _remove(aside)
   try:
     yield aside
     _sync_tree(aside)
@@ -28,10 +30,7 @@ def replacing(path: str) -> Iterator[str]:
     os.replace(aside, path)
     _sync(folder)
   finally:
-    if os.path.isdir(aside):
-      shutil.rmtree(aside)
-    elif os.path.exists(aside):
-      os.remove(aside)
+    _remove(aside)
 
 
 def write_json(path: str, value) -> None:
@@ -45,6 +44,13 @@ def checksum(path: str) -> str:
   """Returns the SHA-256 of a file, in hexadecimal."""
   with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove(path: str) -> None:
+  if os.path.isdir(path):
+    shutil.rmtree(path)
+  elif os.path.exists(path):
+    os.remove(path)
 
 
 def _sync_tree(path: str) -> None:

@@ -1,0 +1,163 @@
+"""Tests of attributes."""
+
+import itertools
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from lc_keras import attributes
+
+_NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Eyeglasses", "Smiling")
+_BALD, _BLACK, _BLOND, _EYEGLASSES, _SMILING = range(5)
+
+
+def _faces():
+  return attributes.Attributes(_NAMES, [["Bald", "Black_Hair", "Blond_Hair"]])
+
+
+class AttributesTest(tf.test.TestCase, parameterized.TestCase):
+  def test_names_keep_their_order(self):
+    self.assertEqual(_faces().names, _NAMES)
+    self.assertLen(_faces(), 5)
+    for column, name in enumerate(_NAMES):
+      self.assertEqual(_faces().index(name), column)
+
+  def test_excludes_each_other_and_never_themselves(self):
+    expected = np.zeros([5, 5])
+    expected[:3, :3] = 1 - np.eye(3)
+    self.assertAllEqual(_faces().excludes, expected)
+    self.assertEqual(_faces().excludes.dtype, np.float32)
+
+  def test_a_subset_keeps_its_groups(self):
+    subset = attributes.Attributes(
+      ("Blond_Hair", "Smiling", "Bald"),
+      [["Bald", "Black_Hair", "Blond_Hair"], ["Smiling", "Sad"]],
+    )
+    self.assertEqual(subset.exclusive, (("Bald", "Blond_Hair"),))
+    self.assertAllEqual(subset.excludes, [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
+
+  @parameterized.parameters(
+    ("at least one", ()), ("must differ", ("Bald", "Bald"))
+  )
+  def test_refuses_names_that_are_none(self, message, names):
+    with self.assertRaisesRegex(ValueError, message):
+      attributes.Attributes(names)
+
+  @parameterized.parameters("Black_Hair", "black hair", " BLACK_hair ")
+  def test_a_name_may_be_written_in_any_case(self, name):
+    self.assertEqual(_faces().index(name), _BLACK)
+
+  @parameterized.parameters(
+    ("Smilling", "did you mean Smiling"),
+    ("Hair", "Black_Hair"),
+    ("glasses", "Eyeglasses"),
+    ("zzz", "known: Bald, Black_Hair"),
+  )
+  def test_a_misspelt_name_is_answered_with_the_nearest(self, name, message):
+    with self.assertRaisesRegex(ValueError, f"(?s){name}.*{message}"):
+      _faces().index(name)
+
+
+class RequestTest(tf.test.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.labels = np.array(
+      [[0, 1, 0, 0, 1], [1, 0, 0, 1, 0], [0, 0, 0, 1, 1]], np.float32
+    )
+
+  def test_switches_on_and_off_what_that_rules_out(self):
+    before = self.labels.copy()
+    targets, asked = _faces().request(self.labels, "Blond_Hair", True)
+    self.assertAllEqual(
+      targets, [[0, 0, 1, 0, 1], [0, 0, 1, 1, 0], [0, 0, 1, 1, 1]]
+    )
+    self.assertAllEqual(asked, [True, True, True, False, False])
+    self.assertAllEqual(self.labels, before)
+    self.assertEqual(targets.dtype, np.float32)
+
+  def test_switching_off_touches_nothing_else(self):
+    targets, asked = _faces().request(self.labels, "Black_Hair", False)
+    self.assertAllEqual(
+      targets, [[0, 0, 0, 0, 1], [1, 0, 0, 1, 0], [0, 0, 0, 1, 1]]
+    )
+    self.assertAllEqual(asked, np.arange(5) == _BLACK)
+
+  def test_what_rules_out_nothing_is_asked_alone(self):
+    targets, asked = _faces().request(self.labels, "Smiling", True)
+    self.assertAllEqual(targets[:, :4], self.labels[:, :4])
+    self.assertAllEqual(targets[:, _SMILING], [1, 1, 1])
+    self.assertAllEqual(asked, np.arange(5) == _SMILING)
+
+
+class CompleteTest(tf.test.TestCase):
+  def test_agrees_with_request(self):
+    faces = _faces()
+    # Every row of labels that does not contradict itself.
+    rows = [
+      row
+      for row in itertools.product([0.0, 1.0], repeat=5)
+      if sum(row[:3]) <= 1
+    ]
+    own = np.array(rows, np.float32)
+    for name, on in itertools.product(_NAMES, [True, False]):
+      with self.subTest(name=name, on=on):
+        targets, asked = faces.request(own, name, on)
+        mask = np.zeros_like(own)
+        mask[:, faces.index(name)] = 1.0
+        values = np.full_like(own, float(on))
+        # The attribute alone, or with what it rules out as served requests do.
+        self.assertAllEqual(faces.complete(own, values, mask), targets)
+        wide = np.broadcast_to(asked, own.shape).astype(np.float32)
+        self.assertAllEqual(faces.complete(own, targets, wide), targets)
+
+  def test_asking_for_nothing_keeps_the_row(self):
+    own = np.array([[0, 1, 0, 1, 1]], np.float32)
+    self.assertAllEqual(
+      _faces().complete(own, tf.ones([1, 5]), tf.zeros([1, 5])), own
+    )
+
+  def test_what_is_asked_for_wins_over_what_is_ruled_out(self):
+    # A contradiction is the caller's to refuse; what was asked stays as asked.
+    own = np.array([[0, 0, 1, 0, 0]], np.float32)
+    values, mask = np.array([[[1, 1, 0, 0, 0]], [[1, 1, 0, 0, 0]]], np.float32)
+    self.assertAllEqual(_faces().complete(own, values, mask), [[1, 1, 0, 0, 0]])
+
+  def test_rows_are_independent(self):
+    own = np.array([[0, 1, 0, 1, 0]] * 3, np.float32)
+    values = np.array([[1, 0, 0, 0, 0], [0] * 5, [0, 0, 0, 0, 1]], np.float32)
+    self.assertAllEqual(
+      _faces().complete(own, values, values),
+      [[1, 0, 0, 1, 0], [0, 1, 0, 1, 0], [0, 1, 0, 1, 1]],
+    )
+
+
+class ParseTest(tf.test.TestCase, parameterized.TestCase):
+  @parameterized.parameters(
+    ("Smiling", [0, 0, 0, 0, 1], [0, 0, 0, 0, 1]),
+    ("smiling, not eyeglasses", [0, 0, 0, 0, 1], [0, 0, 0, 1, 1]),
+    ("Not Bald,", [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]),
+    ("black hair", [0, 1, 0, 0, 0], [1, 1, 1, 0, 0]),
+    ("not Bald, Blond_Hair", [0, 0, 1, 0, 0], [1, 1, 1, 0, 0]),
+  )
+  def test_reads_a_request(self, text, values, mask):
+    given_values, given_mask = _faces().parse(text)
+    self.assertAllEqual(given_values, values)
+    self.assertAllEqual(given_mask, mask)
+    self.assertEqual(given_values.dtype, np.float32)
+    self.assertEqual(given_mask.dtype, np.float32)
+
+  @parameterized.parameters(
+    ("Smiling, Glasses", "Eyeglasses"),
+    ("Smiling, not Smiling", "asked for twice"),
+    ("Bald, Blond_Hair", "Bald and Blond_Hair rule each other out"),
+    ("", "Nothing is asked for"),
+    (" , ", "Nothing is asked for"),
+  )
+  def test_refuses_what_means_nothing(self, text, message):
+    with self.assertRaisesRegex(ValueError, message):
+      _faces().parse(text)
+
+
+if __name__ == "__main__":
+  tf.test.main()
