@@ -1,0 +1,66 @@
+"""Tests that every config is understood by the job it is named after.
+
+`actor_0.1.cfg` is for `trainers.actor`. A config that is named after no job is
+shared: another one must include it.
+"""
+
+import contextlib
+import importlib
+import pathlib
+import re
+
+from absl import flags
+from absl.testing import absltest
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_CONFIGS = sorted((_ROOT / "configs").glob("*/*.cfg"))
+
+
+def _job(config: pathlib.Path) -> str:
+  return re.sub(r"_[\d.]+$", "", config.stem)
+
+
+def _has_job(config: pathlib.Path) -> bool:
+  return (_ROOT / "trainers" / f"{_job(config)}.py").exists()
+
+
+def _parse(job: str, flagfile: pathlib.Path) -> flags.FlagValues:
+  """Parses a config as the job would, started in the root folder."""
+  values = flags.FlagValues()
+  importlib.import_module(f"trainers.{job}").define_flags(values)
+  run_dir = ["--run_dir=runs/test"] if "run_dir" in values else []
+  with contextlib.chdir(_ROOT):
+    rest = values([job, *run_dir, f"--flagfile={flagfile}"])
+  if len(rest) > 1:
+    raise flags.Error(f"{flagfile}: not a flag: {rest[1:]}")
+  return values
+
+
+class ConfigsTest(absltest.TestCase):
+  def test_every_config_parses(self):
+    self.assertNotEmpty(_CONFIGS)
+    for config in filter(_has_job, _CONFIGS):
+      with self.subTest(config=str(config.relative_to(_ROOT))):
+        _parse(_job(config), config)
+
+  def test_what_no_job_owns_is_included_somewhere(self):
+    included = set()
+    for config in _CONFIGS:
+      text = config.read_text()
+      included |= set(re.findall(r"^--flagfile=(\S+)$", text, re.MULTILINE))
+    for config in _CONFIGS:
+      if not _has_job(config):
+        self.assertIn(config.relative_to(_ROOT).as_posix(), included)
+
+  def test_a_flag_that_a_job_has_not_is_seen(self):
+    for text in ("--beta_of_nobody=1", "--steps=many", "steps=3"):
+      with self.subTest(text), self.assertRaises(flags.Error):
+        _parse("vae", self.create_tempfile(content=text).full_path)
+
+  def test_a_config_sets_the_flag(self):
+    file = self.create_tempfile(content="--steps=3\n").full_path
+    self.assertEqual(_parse("vae", file).steps, 3)
+
+
+if __name__ == "__main__":
+  absltest.main()
