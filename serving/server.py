@@ -8,13 +8,14 @@ a client of it needs no change (see `prediction_service`).
 
 import os
 import signal
+import sys
 import threading
 from concurrent import futures
 
 import grpc
-import tensorflow as tf
 from absl import app
 from absl import flags
+from absl import logging
 from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
@@ -117,7 +118,7 @@ class _CallLimit(grpc.ServerInterceptor):
     )
 
 
-def define_flags() -> None:
+def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
   flags.DEFINE_integer(
     "port",
@@ -125,13 +126,17 @@ def define_flags() -> None:
     "TCP port for gRPC; 0 picks a free one and prints it.",
     lower_bound=0,
     upper_bound=65535,
+    flag_values=values,
   )
-  flags.DEFINE_string("model_name", "default", "Name that clients ask for.")
+  flags.DEFINE_string(
+    "model_name", "default", "Name that clients ask for.", flag_values=values
+  )
   flags.DEFINE_string(
     "model_base_path",
     None,
     "Folder with the model's versions, one folder named by a number each; the "
     "newest is served.",
+    flag_values=values,
     required=True,
   )
   flags.DEFINE_integer(
@@ -140,27 +145,30 @@ def define_flags() -> None:
     "How many calls may run at once; by default 4 per CPU. More are refused "
     "with RESOURCE_EXHAUSTED.",
     lower_bound=1,
+    flag_values=values,
   )
   flags.DEFINE_bool(
     "enable_serialization_as_tensor_content",
     False,
     "Write outputs as tensor_content: smaller and faster, for clients that "
     "read it.",
+    flag_values=values,
   )
   flags.DEFINE_float(
     "shutdown_grace_seconds",
     30.0,
     "After SIGTERM or Ctrl-C: seconds that calls in flight have to finish.",
     lower_bound=0.0,
+    flag_values=values,
   )
 
 
-def main(argv):
+def _run(argv):
   if len(argv) > 1:
-    raise app.UsageError(f"Unexpected arguments: {' '.join(argv[1:])}")
+    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
   args = flags.FLAGS
   # Loading a SavedModel in a session is deprecated for everybody but servers.
-  tf.get_logger().setLevel("ERROR")
+  logging.set_verbosity(logging.ERROR)
   stopped = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: stopped.set())
@@ -175,7 +183,7 @@ def main(argv):
       args.enable_serialization_as_tensor_content,
     )
   except ValueError as error:
-    raise SystemExit(f"Error: {error}") from error
+    sys.exit(f"Error: {error}")
   for servable in loaded:
     names = ", ".join(sorted(servable.signatures))
     print(f"{servable.name}, version {servable.version}: {names}", flush=True)
@@ -185,11 +193,11 @@ def main(argv):
   server.stop(args.shutdown_grace_seconds)
 
 
-def run() -> None:
-  """Starts the program; the console entry point."""
-  define_flags()
-  app.run(main)
+def main() -> None:
+  """Runs the program."""
+  define_flags(flags.FLAGS)
+  app.run(_run)
 
 
 if __name__ == "__main__":
-  run()
+  main()

@@ -1,0 +1,62 @@
+"""A run folder of tiny, untrained models, for the tests of serving."""
+
+import os
+
+import keras
+import numpy as np
+
+from lc_keras import attributes
+from lc_keras import files
+from lc_keras import latents
+from lc_keras.models import actor_critic
+from lc_keras.models import attribute_model
+from lc_keras.models import storage
+from lc_keras.models import vae
+
+ATTRIBUTES = attributes.Attributes(
+  ("Bald", "Black_Hair", "Blond_Hair", "Male", "Smiling"),
+  [("Bald", "Black_Hair", "Blond_Hair")],
+)
+IMAGE_SHAPE = (8, 16, 1)
+LATENT_SIZE = 4
+# What occurs together: the men are bald, the women smile.
+LABELS = np.array(
+  [[1, 0, 0, 1, 0], [0, 0, 1, 0, 1], [0, 1, 0, 0, 1]], np.float32
+)
+
+
+def write(folder: str) -> None:
+  """Writes what the trainers would have left in a run folder."""
+  keras.utils.set_random_seed(1)
+  sizes = (LATENT_SIZE, len(ATTRIBUTES), 8, 2)
+  storage.save(
+    vae.VAE(IMAGE_SHAPE, LATENT_SIZE, "mlp"), os.path.join(folder, "vae")
+  )
+  storage.save(
+    attribute_model.AttributeModel(*sizes), os.path.join(folder, "attributes")
+  )
+  for name in ("actor_0", "actor_0.1"):
+    storage.save(actor_critic.ActorCritic(*sizes), os.path.join(folder, name))
+  files.write_json(
+    os.path.join(folder, "run.json"),
+    {
+      "dataset": "tiny",
+      "image_shape": IMAGE_SHAPE,
+      "attributes": ATTRIBUTES.names,
+      "exclusive": ATTRIBUTES.exclusive,
+    },
+  )
+  random = np.random.default_rng(2)
+  rows = np.tile(LABELS, [5, 1])
+  cache = latents.Latents(
+    random.normal(size=[15, LATENT_SIZE]).astype(np.float32),
+    random.uniform(0.1, 1.0, [15, LATENT_SIZE]).astype(np.float32),
+    rows,
+  )
+  weights = os.path.join(folder, "vae", storage.WEIGHTS)
+  os.makedirs(os.path.join(folder, "latents"))
+  latents.write(
+    os.path.join(folder, "latents", "cache"),
+    {"train": cache},
+    {"vae": files.checksum(weights)},
+  )
