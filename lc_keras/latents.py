@@ -216,9 +216,7 @@ def training_batches(
     place = tf.minimum(place, count - 1) + tf.gather(starts, choice)
     by_value = tf.gather(order, tf.maximum(place, 0))
     balanced = (uniform[2] < balanced_fraction) & (count > 0)
-    index = tf.where(
-      balanced, by_value, tf.minimum(evenly, len(latents) - 1)
-    )
+    index = tf.where(balanced, by_value, tf.minimum(evenly, len(latents) - 1))
     rows = {name: tf.gather(value, index) for name, value in arrays.items()}
     rows["focus"] = choice // 2
     if turns == 1:
@@ -229,9 +227,7 @@ def training_batches(
     }
 
   steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-  return steps.map(
-    draw, num_parallel_calls=1, deterministic=True
-  ).prefetch(4)
+  return steps.map(draw, num_parallel_calls=1, deterministic=True).prefetch(4)
 
 
 def _rows_by_value(attributes):

@@ -249,7 +249,10 @@ _ARCHITECTURES = {
   ),
   "mlp": Architecture(_mlp_encoder, _mlp_decoder, _mlp_classifier),
   "toon_faces": Architecture(
-    _toon_faces_encoder, _toon_faces_decoder, _toon_faces_classifier, multiple=16
+    _toon_faces_encoder,
+    _toon_faces_decoder,
+    _toon_faces_classifier,
+    multiple=16,
   ),
 }
 NAMES = tuple(sorted(_ARCHITECTURES))

@@ -1,0 +1,1 @@
+"""The jobs: python -m trainers.<job> --flagfile=configs/<data>/<job>.cfg."""

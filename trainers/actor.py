@@ -1,0 +1,181 @@
+"""Trains an actor and its critic on cached latents.
+
+    python -m trainers.actor --flagfile=configs/toon_faces/actor.cfg \
+        --run_dir=runs/mine --distance_weight=0.1
+
+The stage is called actor_<distance_weight>, so that a run can hold several.
+"""
+
+from absl import flags
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import latents
+from lc_keras.evaluation import pictures
+from lc_keras.models import actor_critic
+from lc_keras.models import storage
+from trainers import common_flags
+from trainers import latents as latents_job
+from trainers import runs
+from trainers import training
+
+_SHOWN = 8
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  common_flags.define_training_flags(
+    values, steps=20_000, batch_size=128, learning_rate=1e-4
+  )
+  common_flags.define_latent_network_flags(values)
+  flags.DEFINE_float(
+    "distance_weight",
+    0.1,
+    "lambda_dist, weight of the distance moved: 0 samples freely, 0.1 keeps "
+    "identity.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "attribute_weight",
+    0.0,
+    "Weight of what the attribute critic reads in the actor's latents; 0 is "
+    "the published recipe.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "real_weight",
+    1.0,
+    "Weight of requests on encoded images against requests on prior samples; "
+    "0 trains a sampler only.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "penalty_weight",
+    10.0,
+    "Weight of the critic's gradient penalty.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "critic_steps",
+    10,
+    "Updates of the critic to one of the actor; a step is one such round.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "prior_fraction",
+    0.1,
+    "Share of the critic's fakes that are raw prior samples.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "balanced_fraction",
+    0.0,
+    "Share of rows drawn so that rare attributes are as frequent as common "
+    "ones; 0 is the published recipe.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "average_decay",
+    0.999,
+    "Decay, per update, of the moving average of the actor's weights.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=values,
+  )
+
+
+def train(settings: flags.FlagValues) -> None:
+  """Trains one actor of a run, or goes on training it."""
+  run = runs.open_run(settings)
+  stage = runs.Stage(run, f"actor_{settings.distance_weight:g}", settings)
+  if stage.done:
+    return
+  cache, source = run.path("latents", "cache"), latents_job.source(run)
+  rows = latents.read(cache, "train", source)
+  held_out = latents.read(cache, "validation", source)
+  vae = storage.load(run.path("vae"))
+  keras.utils.set_random_seed(settings.seed)
+  with training.strategy(settings.replicas).scope():
+    attribute_critic = storage.load(run.path("attributes")).critic
+    model = actor_critic.ActorCritic(
+      vae.latent_size, len(run.attributes), settings.width, settings.depth
+    )
+    model.compile(
+      _adam(settings),
+      _adam(settings),
+      posterior_scale=latents.read_manifest(cache)["posterior_scale"],
+      excludes=run.attributes.excludes,
+      read_attributes=attribute_critic,
+      distance_weight=settings.distance_weight,
+      attribute_weight=settings.attribute_weight,
+      real_weight=settings.real_weight,
+      penalty_weight=settings.penalty_weight,
+      prior_fraction=settings.prior_fraction,
+      average_decay=settings.average_decay,
+      jit_compile=False,
+    )
+  training.fit(
+    stage,
+    model,
+    settings,
+    training=lambda step: latents.training_batches(
+      rows,
+      settings.batch_size,
+      turns=settings.critic_steps + 1,
+      balanced_fraction=settings.balanced_fraction,
+      seed=settings.seed,
+      start_step=step,
+    ),
+    validation=latents.batches(held_out, settings.batch_size),
+    monitor="val_attribute_loss",
+    draw=lambda: _draw(vae, model.actor, run.attributes, held_out),
+  )
+
+
+def _adam(settings):
+  return keras.optimizers.Adam(
+    training.schedule(settings), beta_1=0.0, beta_2=0.9
+  )
+
+
+def _draw(vae, actor, attributes, held_out):
+  """Draws samples under every attribute, and every edit of some images."""
+  count = min(_SHOWN, len(held_out))
+  prior = np.array(tf.random.stateless_normal([count, vae.latent_size], (0, 0)))
+  real, own = held_out.mean[:count], held_out.attributes[:count]
+  samples, edits = [vae.decode(prior).mean()], [vae.decode(real).mean()]
+  for column, name in enumerate(attributes.names):
+    wanted, _ = attributes.request(own, name, True)
+    samples.append(vae.decode(actor(prior, wanted)).mean())
+    on = own[:, [column]] > 0.5
+    off, _ = attributes.request(own, name, False)
+    switched = np.where(on, off, wanted)
+    edits.append(vae.decode(actor(real, switched)).mean())
+  return {
+    "samples": pictures.grid(
+      np.stack(samples), row_labels=["prior", *attributes.names]
+    ),
+    "edits": pictures.grid(
+      np.stack(edits, axis=1),
+      column_labels=["reconstruction", *attributes.names],
+    ),
+  }
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  runs.main(define_flags, train)
+
+
+if __name__ == "__main__":
+  main()

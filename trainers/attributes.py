@@ -1,0 +1,76 @@
+"""Trains the attribute critic D_attr on cached latents.
+
+    python -m trainers.attributes --flagfile=configs/toon_faces/attributes.cfg \
+        --run_dir=runs/mine
+"""
+
+from absl import flags
+import keras
+
+from lc_keras import latents
+from lc_keras.models import attribute_model
+from trainers import common_flags
+from trainers import latents as latents_job
+from trainers import runs
+from trainers import training
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  common_flags.define_training_flags(
+    values, steps=10_000, batch_size=128, learning_rate=1e-4
+  )
+  common_flags.define_latent_network_flags(values)
+  flags.DEFINE_float(
+    "balanced_fraction",
+    0.0,
+    "Share of rows drawn so that rare attributes are as frequent as common "
+    "ones; 0 is the published recipe.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=values,
+  )
+
+
+def train(settings: flags.FlagValues) -> None:
+  """Trains the attribute critic of a run, or goes on training it."""
+  run = runs.open_run(settings)
+  stage = runs.Stage(run, "attributes", settings)
+  if stage.done:
+    return
+  cache, source = run.path("latents", "cache"), latents_job.source(run)
+  rows = latents.read(cache, "train", source)
+  keras.utils.set_random_seed(settings.seed)
+  with training.strategy(settings.replicas).scope():
+    model = attribute_model.AttributeModel(
+      rows.mean.shape[1], len(run.attributes), settings.width, settings.depth
+    )
+    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer, jit_compile=False)
+  training.fit(
+    stage,
+    model,
+    settings,
+    training=lambda step: latents.training_batches(
+      rows,
+      settings.batch_size,
+      balanced_fraction=settings.balanced_fraction,
+      seed=settings.seed,
+      start_step=step,
+    ),
+    validation=latents.batches(
+      latents.read(cache, "validation", source), settings.batch_size
+    ),
+    monitor="val_loss",
+    draw=dict,  # Nothing to see before something is decoded; curves suffice.
+  )
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  runs.main(define_flags, train)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,86 @@
+"""Trains the pixel classifier that scores results and trains nothing else.
+
+    python -m trainers.classifier --flagfile=configs/toon_faces/classifier.cfg \
+        --run_dir=runs/mine
+"""
+
+from absl import flags
+import keras
+import numpy as np
+
+from lc_keras.datasets import pipeline
+from lc_keras.evaluation import pictures
+from lc_keras.models import pixel_classifier
+from trainers import common_flags
+from trainers import runs
+from trainers import training
+
+_COLUMNS = 12
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  common_flags.define_training_flags(
+    values, steps=40_000, batch_size=256, learning_rate=3e-4
+  )
+  common_flags.define_architecture_flag(values)
+
+
+def train(settings: flags.FlagValues) -> None:
+  """Trains the classifier of a run, or goes on training it."""
+  run = runs.open_run(settings)
+  stage = runs.Stage(run, "classifier", settings)
+  if stage.done:
+    return
+  keras.utils.set_random_seed(settings.seed)
+  with training.strategy(settings.replicas).scope():
+    model = pixel_classifier.PixelClassifier(
+      run.image_shape, len(run.attributes), settings.architecture
+    )
+    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer, jit_compile=False)
+
+  def load(split, **options):
+    return pipeline.load(
+      run.dataset,
+      split,
+      settings.batch_size,
+      data_dir=run.data_dir,
+      **options,
+    )
+
+  validation = load("validation", limit=settings.validation_limit)
+  training.fit(
+    stage,
+    model,
+    settings,
+    training=lambda step: load(
+      "train", training=True, seed=settings.seed, start_step=step
+    ),
+    validation=validation,
+    monitor="val_loss",
+    draw=lambda: {"worst": _worst(model, validation, run.attributes.names)},
+  )
+
+
+def _worst(model, validation, names):
+  """Draws, for every attribute, the images it was read most wrongly in."""
+  batches = list(validation)
+  images = np.concatenate([batch["image"] for batch in batches])
+  labels = np.concatenate([batch["attributes"] for batch in batches])
+  logits = np.concatenate([model(batch["image"]) for batch in batches])
+  margins = np.where(labels > 0.5, logits, -logits)
+  columns = min(_COLUMNS, len(images))
+  order = np.argsort(margins, axis=0)[:columns]
+  wrong = np.take_along_axis(margins, order, axis=0).T < 0.0
+  return pictures.grid(images[order.T], row_labels=names, highlight=wrong)
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  runs.main(define_flags, train)
+
+
+if __name__ == "__main__":
+  main()

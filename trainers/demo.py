@@ -1,0 +1,192 @@
+"""Everything in one go: data, models, constraints, report, export, an answer.
+
+    python -m trainers.demo --flagfile=configs/toon_faces/demo.cfg
+
+Each stage is the command that a user would type, printed before it runs. What
+is done is not done again: after an interruption the same command goes on.
+"""
+
+import contextlib
+import json
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+
+from absl import flags
+
+from lc_keras import files
+from trainers import runs
+
+_STAGES = ("data", "vae", "latents", "classifier", "attributes")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  flags.DEFINE_string(
+    "run_dir",
+    "runs/demo",
+    "Folder of the run.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "config_dir",
+    "configs/toon_faces",
+    "Folder with a flagfile per job.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "data_dir",
+    "data",
+    "Folder in which prepared data sets are kept.",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "actors",
+    ["actor_0", "actor"],
+    "Flagfiles of the actors to train, without .cfg.",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "wants",
+    ["Smiling, not Male", "Eyeglasses, Wearing_Hat"],
+    "What the finished model is asked for; one request per item.",
+    flag_values=values,
+  )
+
+
+def run_demo(settings: flags.FlagValues) -> None:
+  """Runs every stage that is not done, then asks the server for faces."""
+  demo = _Demo(settings)
+  for job in _STAGES:
+    demo.train(job, job)
+  for config in settings.actors:
+    demo.train("actor", config)
+  export_dir = os.path.join(settings.run_dir, "export")
+  if not _versions(export_dir):
+    demo.run("export", "-m", "serving.export", f"--run_dir={settings.run_dir}")
+  pictures = demo.ask(export_dir, settings.wants)
+  demo.train("evaluate", "evaluate")
+  demo.conclude(pictures)
+
+
+class _Demo:
+  """Runs stages as programs and notes their seconds."""
+
+  def __init__(self, settings):
+    self._settings = settings
+    self._path = os.path.join(settings.run_dir, runs.SECONDS)
+    self._seconds = {}
+    if os.path.exists(self._path):
+      with open(self._path, encoding="utf-8") as file:
+        self._seconds = json.load(file)
+
+  def train(self, job, config):
+    """Runs a trainer with its flagfile."""
+    settings = self._settings
+    arguments = [
+      f"--run_dir={settings.run_dir}",
+      f"--data_dir={settings.data_dir}",
+    ]
+    flagfile = os.path.join(settings.config_dir, f"{config}.cfg")
+    self.run(
+      config, "-m", f"trainers.{job}", f"--flagfile={flagfile}", *arguments
+    )
+
+  def run(self, name, *arguments):
+    """Runs a program; its seconds count unless it was interrupted."""
+    print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
+    started = time.monotonic()
+    finished = subprocess.run([sys.executable, *arguments], check=False)
+    if finished.returncode == 130:
+      raise KeyboardInterrupt
+    if finished.returncode:
+      raise runs.UserError(
+        f"{name} failed with exit code {finished.returncode}; its message is "
+        "above. The same command goes on from here."
+      )
+    self._note(name, time.monotonic() - started)
+
+  def ask(self, export_dir, wants):
+    """Serves the export, asks it for faces, and returns the pictures."""
+    folder = os.path.join(self._settings.run_dir, "pictures")
+    os.makedirs(folder, exist_ok=True)
+    made = []
+    with _serving(export_dir) as address:
+      for number, want in enumerate(wants):
+        path = os.path.join(folder, f"asked_{number}.png")
+        made.append((want, path))
+        self.run(
+          f"ask_{number}",
+          "-m",
+          "serving.client",
+          "sample",
+          f"--server={address}",
+          "--model_name=lc_keras",
+          f"--want={want}",
+          "--n=16",
+          f"--out={path}",
+        )
+    return made
+
+  def conclude(self, pictures):
+    """Says where everything is."""
+    run_dir = self._settings.run_dir
+    report = os.path.join(run_dir, "report")
+    print(f"\nThe report:   {os.path.join(report, 'index.html')}")
+    print(f"The numbers:  {os.path.join(report, 'results.json')}")
+    for want, path in pictures:
+      print(f"{want!r}: {path}")
+    base_path = os.path.abspath(os.path.join(run_dir, "export"))
+    print(f"\n{sum(self._seconds.values()):.0f} seconds in all. To serve it:")
+    print(
+      "  .venv/bin/python -m serving.server --port=8500 --model_name=lc_keras "
+      f"--model_base_path={base_path}\nand to ask, from another terminal:\n"
+      "  .venv/bin/python -m serving.client sample --server=localhost:8500 "
+      '--model_name=lc_keras --want="Smiling, not Male" --out=faces.png'
+    )
+
+  def _note(self, name, seconds):
+    # A stage that had been done only says so: keep what it took.
+    self._seconds[name] = max(seconds, self._seconds.get(name, 0.0))
+    files.write_json(self._path, self._seconds)
+
+
+@contextlib.contextmanager
+def _serving(export_dir):
+  """Runs our server on a free port; yields its address."""
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    port = probe.getsockname()[1]
+  server = subprocess.Popen(
+    [
+      sys.executable,
+      "-m",
+      "serving.server",
+      f"--port={port}",
+      "--model_name=lc_keras",
+      f"--model_base_path={os.path.abspath(export_dir)}",
+    ]
+  )
+  try:
+    yield f"localhost:{port}"
+  finally:
+    server.terminate()
+    server.wait()
+
+
+def _versions(export_dir):
+  if not os.path.isdir(export_dir):
+    return []
+  return [name for name in os.listdir(export_dir) if name.isdigit()]
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  runs.main(define_flags, run_demo)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,235 @@
+"""Run folders: what a run is about, and where each of its stages lies."""
+
+import dataclasses
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from lc_keras import files
+from lc_keras.attributes import Attributes
+from lc_keras.datasets import pipeline
+
+# Seconds per stage as the demo measured them, start-up included.
+SECONDS = "seconds.json"
+_RUN = "run.json"
+_DONE = "done.json"
+_FLAGS = "flags.cfg"
+# What may differ between the command that began a stage and the one that
+# goes on with it: where things lie and how fast they are made.
+_FREE_FLAGS = frozenset({"run_dir", "data_dir", "replicas"})
+
+
+class UserError(Exception):
+  """Something the user can put right; shown without a stack trace."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """A run folder and the data set it is about.
+
+  Attributes:
+    folder: The run folder.
+    dataset: Name for `pipeline.load`.
+    data_dir: Where prepared data sets are kept.
+    image_shape: (height, width, channels).
+    attributes: Names and exclusions.
+  """
+
+  folder: str
+  dataset: str
+  data_dir: str
+  image_shape: tuple[int, ...]
+  attributes: Attributes
+
+  def path(self, *parts: str) -> str:
+    """Returns a path below the run folder."""
+    return os.path.join(self.folder, *parts)
+
+
+def open_run(settings: flags.FlagValues) -> Run:
+  """Opens a run folder, or begins one if --dataset says what it is about.
+
+  Prepares the data set if that has not been done yet.
+
+  Raises:
+    UserError: The run is about another data set, or about none yet.
+  """
+  path = os.path.join(settings.run_dir, _RUN)
+  known = _read_json(path) if os.path.exists(path) else {}
+  dataset = settings.dataset or known.get("dataset")
+  if dataset is None:
+    raise UserError(
+      f"{settings.run_dir!r} is not a run yet: give --dataset (or a --flagfile "
+      "that does) to begin one, or correct --run_dir."
+    )
+  if known and known["dataset"] != dataset:
+    raise UserError(
+      f"The run in {settings.run_dir!r} is about {known['dataset']}, not "
+      f"{dataset}. Leave --dataset out, or choose another --run_dir."
+    )
+  spec = pipeline.describe(dataset)
+  if not known:
+    os.makedirs(settings.run_dir, exist_ok=True)
+    files.write_json(
+      path,
+      {
+        "dataset": dataset,
+        "image_shape": list(spec.image_shape),
+        "attributes": list(spec.attributes.names),
+        "exclusive": [list(group) for group in spec.attributes.exclusive],
+      },
+    )
+  pipeline.prepare(dataset, settings.data_dir)
+  return Run(
+    settings.run_dir,
+    dataset,
+    settings.data_dir,
+    tuple(spec.image_shape),
+    spec.attributes,
+  )
+
+
+class Stage:
+  """One job's folder in a run: begun, interrupted, gone on with, done."""
+
+  def __init__(self, run: Run, name: str, settings: flags.FlagValues):
+    """Begins a stage, or goes on with one.
+
+    Args:
+      run: The run.
+      name: Folder name.
+      settings: The job's flags; written to flags.cfg.
+
+    Raises:
+      UserError: The stage was begun with other flags.
+    """
+    self.name = name
+    self.folder = run.path(name)
+    self._started = time.monotonic()
+    given = _serialized(settings)
+    path = self.path(_FLAGS)
+    if os.path.exists(path):
+      with open(path, encoding="utf-8") as file:
+        before = file.read().splitlines()
+      changed = sorted(_values(given).items() ^ _values(before).items())
+      if changed:
+        names = ", ".join(dict.fromkeys(f"--{key}" for key, _ in changed))
+        raise UserError(
+          f"{self.folder!r} was begun with other values of {names} (see its "
+          f"{_FLAGS}). Use those, another --run_dir, or delete the folder."
+        )
+      return
+    os.makedirs(self.folder, exist_ok=True)
+    with files.replacing(path) as aside, open(aside, "w") as file:
+      file.write("\n".join(given) + "\n")
+
+  def path(self, *parts: str) -> str:
+    """Returns a path below the stage's folder."""
+    return os.path.join(self.folder, *parts)
+
+  @property
+  def done(self) -> bool:
+    """Whether the stage has been finished; says so if it has."""
+    if not os.path.exists(self.path(_DONE)):
+      return False
+    logging.info(
+      "%s is done (%s). Delete it to do it again.", self.name, self.folder
+    )
+    return True
+
+  def finish(self, *, seconds_before: float = 0.0, **facts) -> None:
+    """Marks the stage as done.
+
+    Args:
+      seconds_before: Time that interrupted attempts took.
+      **facts: What else to note; JSON values.
+    """
+    seconds = seconds_before + self.seconds
+    files.write_json(
+      self.path(_DONE), {"seconds": seconds, **facts, "machine": _machine()}
+    )
+    logging.info("%s: done in %.0f s, in %s", self.name, seconds, self.folder)
+
+  @property
+  def seconds(self) -> float:
+    """Seconds since this attempt at the stage began."""
+    return time.monotonic() - self._started
+
+
+def stage_seconds(run_dir: str) -> dict[str, float]:
+  """Returns the seconds every finished stage of a run took, by name."""
+  measured = os.path.join(run_dir, SECONDS)
+  if os.path.exists(measured):
+    return _read_json(measured)
+  seconds = {}
+  for name in sorted(os.listdir(run_dir)):
+    path = os.path.join(run_dir, name, _DONE)
+    if os.path.exists(path):
+      seconds[name] = _read_json(path)["seconds"]
+  return seconds
+
+
+def main(
+  define_flags: Callable[[flags.FlagValues], None],
+  job: Callable[[flags.FlagValues], None],
+) -> None:
+  """Runs a job as a program: flags, messages, exit codes.
+
+  Exits with 1 and one sentence for what the user can put right, and with 130
+  after Ctrl-C, when the same command goes on where it was.
+  """
+  logging.set_verbosity(logging.INFO)
+  logging.get_absl_handler().setFormatter(None)
+  define_flags(flags.FLAGS)
+  flags.declare_key_flag("flagfile")
+
+  def run(arguments):
+    if len(arguments) > 1:
+      raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
+    try:
+      job(flags.FLAGS)
+    except (UserError, FileNotFoundError, ValueError) as error:
+      if logging.level_debug():
+        raise
+      sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+      print(
+        "\nInterrupted. The same command goes on from the last checkpoint.",
+        file=sys.stderr,
+      )
+      sys.exit(130)
+
+  app.run(run)
+
+
+def _serialized(settings: flags.FlagValues) -> list[str]:
+  """Returns the flags of the job, as lines of a flagfile."""
+  given = [
+    settings[name]
+    for module, defined in settings.flags_by_module_dict().items()
+    if module.startswith("trainers.") or module == sys.argv[0]
+    for name in sorted(flag.name for flag in defined)
+  ]
+  lines = (flag.serialize() for flag in given if flag.value is not None)
+  return sorted(line for line in lines if line)
+
+
+def _values(lines: list[str]) -> dict[str, str]:
+  pairs = (line.lstrip("-").partition("=") for line in lines)
+  return {key: value for key, _, value in pairs if key not in _FREE_FLAGS}
+
+
+def _machine() -> dict[str, str | int | None]:
+  return {"processor": platform.machine(), "cpus": os.cpu_count()}
+
+
+def _read_json(path: str) -> dict:
+  with open(path, encoding="utf-8") as file:
+    return json.load(file)

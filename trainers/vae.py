@@ -1,0 +1,125 @@
+"""Trains the generative model: python -m trainers.vae --flagfile=...
+
+    python -m trainers.vae --flagfile=configs/toon_faces/vae.cfg \
+        --run_dir=runs/mine
+"""
+
+from absl import flags
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.datasets import pipeline
+from lc_keras.evaluation import pictures
+from lc_keras.models import vae
+from trainers import common_flags
+from trainers import runs
+from trainers import training
+
+_ROWS, _COLUMNS = 4, 8
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  common_flags.define_training_flags(
+    values, steps=200_000, batch_size=256, learning_rate=3e-4
+  )
+  common_flags.define_architecture_flag(values)
+  flags.DEFINE_integer(
+    "latent_size", 1024, "Size of z.", lower_bound=1, flag_values=values
+  )
+  flags.DEFINE_float(
+    "observation_scale",
+    0.1,
+    "sigma_x, the standard deviation of a pixel given z, in units of the pixel "
+    "range [0, 1]: 0.1 is sharp, 1 is blurry.",
+    lower_bound=1e-3,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "beta",
+    1.0,
+    "Weight of the rate; 1 is the evidence lower bound.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+
+
+def train(settings: flags.FlagValues) -> None:
+  """Trains the VAE of a run, or goes on training it."""
+  run = runs.open_run(settings)
+  stage = runs.Stage(run, "vae", settings)
+  if stage.done:
+    return
+  keras.utils.set_random_seed(settings.seed)
+  with training.strategy(settings.replicas).scope():
+    model = vae.VAE(
+      run.image_shape,
+      settings.latent_size,
+      settings.architecture,
+      settings.observation_scale,
+      settings.beta,
+    )
+    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer, jit_compile=False)
+  validation = pipeline.load(
+    run.dataset,
+    "validation",
+    settings.batch_size,
+    data_dir=run.data_dir,
+    limit=settings.validation_limit,
+  )
+  shown = next(iter(validation.unbatch().batch(_ROWS * _COLUMNS)))["image"]
+
+  def draw():
+    latents = tf.random.stateless_normal(
+      [_ROWS * _COLUMNS, model.latent_size], (0, 0)
+    )
+    return {
+      "reconstructions": _pairs(shown.numpy(), model(shown).numpy()),
+      "prior_samples": pictures.grid(
+        _in_rows(model.decode(latents).mean().numpy())
+      ),
+    }
+
+  training.fit(
+    stage,
+    model,
+    settings,
+    training=lambda step: pipeline.load(
+      run.dataset,
+      "train",
+      settings.batch_size,
+      data_dir=run.data_dir,
+      training=True,
+      seed=settings.seed,
+      start_step=step,
+    ),
+    validation=validation,
+    monitor="val_loss",
+    draw=draw,
+  )
+
+
+def _pairs(images, reconstructions):
+  """Draws each row of images above the row of their reconstructions."""
+  both = np.stack([_in_rows(images), _in_rows(reconstructions)], axis=1)
+  both = both.reshape(-1, *both.shape[2:])
+  labels = ["image", "reconstruction"] * (len(both) // 2)
+  return pictures.grid(both, row_labels=labels)
+
+
+def _in_rows(images):
+  columns = min(_COLUMNS, len(images))
+  rows = len(images) // columns
+  return images[: rows * columns].reshape(rows, columns, *images.shape[1:])
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  runs.main(define_flags, train)
+
+
+if __name__ == "__main__":
+  main()
