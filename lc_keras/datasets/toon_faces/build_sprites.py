@@ -7,8 +7,10 @@ our own with resvg_py, and writes `sprites.npz` beside this file. Needed only to
 change the art: the sprites are part of the package.
 """
 
+import collections
 import functools
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -17,12 +19,12 @@ import subprocess
 import tarfile
 import tempfile
 
+import numpy as np
+import resvg_py
 from absl import app
 from absl import flags
 from absl import logging
-import numpy as np
 from PIL import Image
-import resvg_py
 
 from lc_keras.datasets.toon_faces import drawings
 from lc_keras.datasets.toon_faces import parts
@@ -39,6 +41,7 @@ _SPAN = sprites.CANVAS * _UNITS_PER_PIXEL
 _VIEW = f"{200 - _SPAN / 2} {291 - _SPAN / 2} {_SPAN} {_SPAN}"
 _PRIMARIES = ("#f00", "#0f0", "#00f")
 
+_EAR_DISTANCE = 155  # from the middle of the face, in facesjs's units
 # Where facesjs places the parts it centres, in its units.
 _PLACES = {
   "ear": ((55, 325), (345, 325)),
@@ -89,109 +92,114 @@ def draw_layers(svg):
   Returns:
     {layer: {(name, variant...): float32 [channels, CANVAS, CANVAS]}}.
   """
-  layers = {}
-
-  def add(layer, key, drawing):
-    if key not in layers.setdefault(layer, {}):
-      layers[layer][key] = _draw(drawing)
-
+  layers = collections.defaultdict(dict)
   for build, width in enumerate(parts.BUILDS):
-    widened = functools.partial(_widen, width=width)
+    for layer, key, drawing in _parts_by_build(svg, width):
+      layers[layer][*key, build] = _draw(drawing)
+  for layer, key, drawing in _other_parts(svg):
+    layers[layer][key] = _draw(drawing)
+  return layers
 
-    def add_widened(layer, name, drawing):
-      add(layer, (name, build), widened(drawing))
 
-    for names in parts.HEADS.values():
-      for name in names:
-        add_widened("head", name, svg["head"][name])
-        add_widened("shadow", name, _shaved(svg["head"][name]))
-    for name in parts.EARS:
-      for size, scale in enumerate(parts.EAR_SIZES):
-        moved = 155 * (1 - width)
-        ears = _place("ear", svg["ear"][name], scale, inward=moved)
-        add("ear", (name, size, build), ears)
-    for styles in parts.HAIR.values():
-      for top, back in styles:
-        # Thinner lines: thick ones make light hair look dark.
-        for flipped in (0, 1):
-          drawing = _flip(_thicken(svg["hair"][top], 0.7), flipped)
-          add("hair", (top, flipped, build), widened(drawing))
-        if back:
-          add_widened("hair_back", back, _thicken(svg["hairBg"][back], 0.7))
-    for name in parts.RECEDING:
-      add("hair", (name, 0, build), widened(drawings.HAIR[name]))
-      add("hair", (name, 1, build), widened(_flip(drawings.HAIR[name], 1)))
-    for name in parts.UNDER_HAT.values():
-      add_widened("under_hat", name, drawings.HAIR[name])
-    for name in parts.FRINGES:
-      add_widened("fringe", name, drawings.FRINGES[name])
-    for name in parts.HATS:
-      hat = drawings.HATS.get(name) or svg["accessories"][name]
-      add_widened("hat", name, hat)
-    for name in parts.GLASSES:
-      glasses = drawings.GLASSES.get(name) or svg["glasses"][name]
-      add_widened("glasses", name, glasses)
-    for name in parts.FULL_BEARDS + parts.JAW_BEARDS:
-      beard = drawings.BEARDS.get(name) or svg["facialHair"][name]
-      add_widened("beard", name, _thicken(beard, 1.3))
-    for name in parts.SIDEBURNS:
-      burns = drawings.SIDEBURNS.get(name) or svg["facialHair"][name]
-      add_widened("sideburns", name, _thicken(burns, 1.3))
-    for name in parts.CROWS_FEET:
-      add_widened("crows_feet", name, drawings.CROWS_FEET[name])
-    add_widened("cheeks", parts.BLUSH, drawings.LINES[parts.BLUSH])
-    add_widened("cheeks", parts.FRECKLES, drawings.LINES[parts.FRECKLES])
+def _parts_by_build(svg, width):
+  """Yields (layer, key, drawing) of what is as wide as the face."""
 
-  for name in parts.GOATEES:
-    add("goatee", (name,), drawings.GOATEES[name])
-  for name in parts.MUSTACHES:
-    add("mustache", (name,), drawings.MUSTACHES[name])
+  def pick(kind, own, name):
+    return own[name] if name in own else svg[kind][name]
+
+  for name in itertools.chain(*parts.HEADS.values()):
+    yield "head", (name,), _widen(svg["head"][name], width)
+    yield "shadow", (name,), _widen(_shaved(svg["head"][name]), width)
+  for name in parts.EARS:
+    for size, scale in enumerate(parts.EAR_SIZES):
+      inward = _EAR_DISTANCE * (1 - width)
+      ears = _place("ear", svg["ear"][name], scale, inward=inward)
+      yield "ear", (name, size), ears
+  for top, back in itertools.chain(*parts.HAIR.values()):
+    # Thinner lines than facesjs's: those make light hair look dark.
+    top_drawing = _thicken(svg["hair"][top], 0.7)
+    for flipped in (0, 1):
+      hair = _widen(_flip(top_drawing, flipped), width)
+      yield "hair", (top, flipped), hair
+    if back:
+      hair = _thicken(svg["hairBg"][back], 0.7)
+      yield "hair_back", (back,), _widen(hair, width)
+  for name in parts.RECEDING:
+    for flipped in (0, 1):
+      hair = _widen(_flip(drawings.HAIR[name], flipped), width)
+      yield "hair", (name, flipped), hair
+  for name in parts.UNDER_HAT.values():
+    yield "under_hat", (name,), _widen(drawings.HAIR[name], width)
+  for name in parts.FRINGES:
+    yield "fringe", (name,), _widen(drawings.FRINGES[name], width)
+  for name in parts.HATS:
+    hat = pick("accessories", drawings.HATS, name)
+    yield "hat", (name,), _widen(hat, width)
+  for name in parts.GLASSES:
+    glasses = pick("glasses", drawings.GLASSES, name)
+    yield "glasses", (name,), _widen(glasses, width)
+  for name in parts.FULL_BEARDS + parts.JAW_BEARDS:
+    beard = _thicken(pick("facialHair", drawings.BEARDS, name), 1.3)
+    yield "beard", (name,), _widen(beard, width)
+  for name in parts.SIDEBURNS:
+    sideburns = _thicken(pick("facialHair", drawings.SIDEBURNS, name), 1.3)
+    yield "sideburns", (name,), _widen(sideburns, width)
+  for name in parts.CROWS_FEET:
+    yield "crows_feet", (name,), _widen(drawings.CROWS_FEET[name], width)
+  for name in (parts.BLUSH, parts.FRECKLES):
+    yield "cheeks", (name,), _widen(drawings.LINES[name], width)
+
+
+def _other_parts(svg):
+  """Yields (layer, key, drawing) of what is the same on every face."""
   for sex, width in (("woman", 0.87), ("man", 1.0)):
     for name in parts.BODIES[sex]:
-      add("body", (name,), _widen(svg["body"][name], width))
+      yield "body", (name,), _widen(svg["body"][name], width)
     for name in parts.JERSEYS:
-      add("jersey", (name, sex), _widen(svg["jersey"][name], width))
+      yield "jersey", (name, sex), _widen(svg["jersey"][name], width)
   for (_, narrow), names in parts.EYES.items():
-    for name in names:
-      for angle, degrees in enumerate(parts.EYE_ANGLES):
-        scale = 1.12 if narrow else 1.25
-        add("eye", (name, angle), _place("eye", svg["eye"][name], scale, degrees))
+    scale = 1.12 if narrow else 1.25
+    for name, (angle, degrees) in _with_index(names, parts.EYE_ANGLES):
+      eyes = _place("eye", svg["eye"][name], scale, degrees)
+      yield "eye", (name, angle), eyes
   for names, scale, weight in (
     (parts.EYEBROWS["woman"], 0.95, 1.0),
     (parts.EYEBROWS["man"], 1.1, 1.0),
     (parts.BUSHY_EYEBROWS, 1.35, 3.0),
   ):
-    for name in names:
-      for angle, degrees in enumerate(parts.EYEBROW_ANGLES):
-        brow = _thicken(svg["eyebrow"][name], weight)
-        add("eyebrow", (name, angle), _place("eyebrow", brow, scale, degrees))
-  for names in parts.MOUTHS.values():
-    for name in names:
-      mouth = drawings.MOUTHS.get(name)
-      if mouth is None:
-        mouth = _with_lips(svg["mouth"][name])
-        mouth = _place("mouth", mouth, 1.5)
-      else:
-        mouth = _move(mouth, *_PLACES["mouth"][0])
-      add("mouth", (name,), mouth)
+    for name, (angle, degrees) in _with_index(names, parts.EYEBROW_ANGLES):
+      brow = _thicken(svg["eyebrow"][name], weight)
+      yield "eyebrow", (name, angle), _place("eyebrow", brow, scale, degrees)
   for names, sizes in (
     (parts.NOSES, parts.NOSE_SIZES),
     (parts.BIG_NOSES, (parts.BIG_NOSE_SIZE,)),
   ):
-    for name in names:
+    for name, (size, scale) in _with_index(names, sizes):
+      drawing = _thicken(svg["nose"][name], 1.25)
       for flipped in (0, 1):
-        for size, scale in enumerate(sizes):
-          nose = _thicken(svg["nose"][name], 1.25)
-          nose = _place("nose", nose, scale, flipped=flipped)
-          add("nose", (name, flipped, size), nose)
+        nose = _place("nose", drawing, scale, flipped=flipped)
+        yield "nose", (name, flipped, size), nose
+  for name in itertools.chain(*parts.MOUTHS.values()):
+    if name in drawings.MOUTHS:
+      mouth = _move(drawings.MOUTHS[name], *_PLACES["mouth"][0])
+    else:
+      mouth = _place("mouth", _with_lips(svg["mouth"][name]), 1.5)
+    yield "mouth", (name,), mouth
+  for name in parts.GOATEES:
+    yield "goatee", (name,), drawings.GOATEES[name]
+  for name in parts.MUSTACHES:
+    yield "mustache", (name,), drawings.MUSTACHES[name]
   for name in parts.FOREHEAD_LINES:
-    add("forehead", (name,), _thicken(svg["miscLine"][name], 3.6))
+    yield "forehead", (name,), _thicken(svg["miscLine"][name], 3.6)
   for name in parts.SMILE_LINES:
     lines = _thicken(svg["smileLine"][name], 2.8)
-    add("smile_lines", (name,), _place("smileLine", lines, 1.8))
-  add("bags", (parts.BAGS,), drawings.LINES[parts.BAGS])
-  add("double_chin", (parts.DOUBLE_CHIN,), drawings.LINES[parts.DOUBLE_CHIN])
-  return layers
+    yield "smile_lines", (name,), _place("smileLine", lines, 1.8)
+  yield "bags", (parts.BAGS,), drawings.LINES[parts.BAGS]
+  yield "double_chin", (parts.DOUBLE_CHIN,), drawings.LINES[parts.DOUBLE_CHIN]
+
+
+def _with_index(names, values):
+  return itertools.product(names, enumerate(values))
 
 
 def _draw(drawing):
@@ -230,10 +238,12 @@ def _rasterise(drawing, view=_VIEW, size=sprites.CANVAS):
   png = resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True)
   image = Image.open(io.BytesIO(png)).convert("RGBA")
   pixels = np.asarray(image, np.float32) / 255
-  return np.concatenate([pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]], -1)
+  return np.concatenate(
+    [pixels[..., :3] * pixels[..., 3:], pixels[..., 3:]], -1
+  )
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _centre(drawing):
   """(x, y), the middle of what a drawing covers, to half a unit."""
   size, low = 1600, -200

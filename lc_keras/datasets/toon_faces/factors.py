@@ -2,8 +2,8 @@
 
 A face has 28 yes/no traits with the names and the frequencies of CelebA's
 attributes, and a fixed set of random draws (which nose, which shade, how far
-the head is turned, ...). Every trait picks from its own draws, and all draws are
-made for every face, so that editing one trait leaves the rest of the face alone.
+the head is turned, ...). Every trait picks from its own draws, and all draws
+are made for every face: editing one trait leaves the rest of the face alone.
 
 Some traits cannot be seen while another one is on: a bald head has no hair
 colour. `Factors.labels` is what shows; `Factors.traits` is what the face has.

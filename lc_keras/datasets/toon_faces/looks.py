@@ -119,7 +119,9 @@ def look(faces, scene):
   if scene not in SCENES:
     raise ValueError(f"Unknown scene {scene!r}: choose one of {SCENES}.")
   build = np.where(
-    faces.shows("Chubby"), parts.CHUBBY, _pick(faces.draw("build"), parts.CHUBBY)
+    faces.shows("Chubby"),
+    parts.CHUBBY,
+    _pick(faces.draw("build"), parts.CHUBBY),
   )
   skin = _skin(faces)
   hair = _hair_colour(faces)
@@ -254,9 +256,7 @@ def _body(faces):
   bodies, jerseys = [], []
   for sex in ("woman", "man"):
     names = parts.BODIES[sex]
-    bodies.append(
-      _table("body", names)[_pick(faces.draw("body"), len(names))]
-    )
+    bodies.append(_table("body", names)[_pick(faces.draw("body"), len(names))])
     jerseys.append(
       _table("jersey", parts.JERSEYS, (sex,))[
         _pick(faces.draw("jersey"), len(parts.JERSEYS)), 0

@@ -2,7 +2,7 @@
 
 Names are those of facesjs's parts, or of our own drawings in `drawings`
 (marked with a leading "our-"). Each list holds only drawings that show their
-attribute clearly at 64 x 64 pixels; what was too faint or ambiguous is left out.
+attribute clearly at 64 x 64 pixels: faint and ambiguous ones are left out.
 """
 
 # Half-widths of the face relative to facesjs's middle, narrow to wide. The last

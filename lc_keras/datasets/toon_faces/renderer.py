@@ -34,7 +34,7 @@ def render(faces, scene):
   return images
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _fields():
   return looks.background_fields()
 
@@ -96,7 +96,7 @@ _BULGE = np.exp(-((_X / 17) ** 2 + ((_Y - 3) / 21) ** 2))
 def _pose(canvas, pose):
   """Turns, scales, shifts and lights: uint8 [n, 64, 64, 3].
 
-  Samples bilinearly in 8-bit fixed point; red and blue travel in one 32-bit word.
+  Samples bilinearly in 8-bit fixed point; red and blue share a 32-bit word.
   """
   at = {name: value[:, None] for name, value in pose.items()}
   cosine = np.cos(at["turn"]) / at["scale"]

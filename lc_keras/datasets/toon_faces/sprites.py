@@ -2,17 +2,17 @@
 
 A sprite is a stack of planes on a canvas a little larger than a face: what it
 lets through (1 - alpha), what it adds in red, green and blue whatever the
-colours, and one mask for each of the colours of `COLOURS` it is drawn in. All are
-in fixed point, 256 for one, so that a face is a few integer multiplications.
+colours, and one mask for each of the `COLOURS` it is drawn in. All are in fixed
+point, 256 for one, so that a face takes a few integer multiplications.
 """
 
 import functools
-import io
 import json
-import os
 import pathlib
 
 import numpy as np
+
+from lc_keras import files
 
 PATH = pathlib.Path(__file__).with_name("sprites.npz")
 
@@ -42,7 +42,7 @@ class Layer:
     return -1 if key[0] == "" else self._indices[key]
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load(path=PATH):
   """Reads {layer name: Layer}."""
   with np.load(path) as stored:
@@ -80,14 +80,8 @@ def save(path, layers):
       "channels": np.flatnonzero(used).tolist(),
     }
   text = json.dumps(described).encode()
-  buffer = io.BytesIO()
-  np.savez_compressed(buffer, layers=np.frombuffer(text, np.uint8), **arrays)
-  aside = f"{path}.partial"
-  with open(aside, "wb") as file:
-    file.write(buffer.getvalue())
-    file.flush()
-    os.fsync(file.fileno())
-  os.replace(aside, path)
+  with files.replacing(str(path)) as aside, open(aside, "wb") as file:
+    np.savez_compressed(file, layers=np.frombuffer(text, np.uint8), **arrays)
 
 
 def _to_fixed_point(stored, channels):

@@ -1,0 +1,221 @@
+"""The one way in which examples reach a model.
+
+Every data set comes out as {"image": float32 [batch, height, width, channels]
+in [0, 1], "attributes": float32 [batch, num_attributes] in {0, 1}}, whatever it
+was stored as. Data sets are prepared once, into `data_dir`:
+
+  pipeline.prepare("toon_faces/studio", "data")
+  pipeline.load("toon_faces/studio", "test", 64, data_dir="data")
+
+A training stream is determined by its seed alone: stopped after any number of
+steps and begun again there with `start_step`, it goes on with the very batches
+that would have come next.
+"""
+
+import dataclasses
+import difflib
+import functools
+import os
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from lc_keras import attributes as attributes_lib
+from lc_keras.datasets import celeb_a
+from lc_keras.datasets import fashion_mnist
+from lc_keras.datasets.toon_faces import dataset as toon_faces
+
+_SOURCES = {
+  "toon_faces/studio": functools.partial(toon_faces.load, "studio"),
+  "toon_faces/wild": functools.partial(toon_faces.load, "wild"),
+  "toon_faces/tiny": functools.partial(toon_faces.load, "tiny"),
+  "celeb_a": celeb_a.load,
+  "fashion_mnist": fashion_mnist.load,
+}
+
+# Up to this size, examples are kept in memory as they are stored (encoded).
+_CACHE_BYTES = 1 << 30
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+  """What a data set is, known without its files.
+
+  Attributes:
+    name: its name.
+    image_shape: (height, width, channels).
+    attributes: the attributes that `load` gives, and which exclude each other.
+    all_attributes: names of all attributes that the data set labels.
+    splits: names of its splits.
+  """
+
+  name: str
+  image_shape: tuple[int, int, int]
+  attributes: attributes_lib.Attributes
+  all_attributes: tuple[str, ...]
+  splits: tuple[str, ...]
+
+
+def describe(name):
+  """What a data set is: a DatasetSpec.
+
+  Raises:
+    ValueError: There is no data set of this name.
+  """
+  source = _source(name)
+  return DatasetSpec(
+    name=name,
+    image_shape=source.image_shape,
+    attributes=attributes_lib.Attributes(source.attributes, source.exclusive),
+    all_attributes=source.all_attributes,
+    splits=tuple(source.splits),
+  )
+
+
+def prepare(name, data_dir):
+  """Builds a data set in `data_dir`, with progress, unless it is there.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets; made if needed.
+
+  Raises:
+    ValueError: There is no such data set, or a file of it is wrong.
+    FileNotFoundError: It needs files that are fetched by hand.
+  """
+  source = _source(name)
+  data_dir = os.path.abspath(os.path.expanduser(data_dir))
+  builder = source.builder(data_dir)
+  if not builder.is_prepared():
+    source.prepare(builder, data_dir)
+
+
+def load(
+  name,
+  split,
+  batch_size,
+  *,
+  data_dir,
+  training=False,
+  seed=0,
+  start_step=0,
+  limit=None,
+  shuffle_buffer=65_536,
+):
+  """Reads a prepared data set.
+
+  For training: without end, shuffled anew every epoch, whole batches only.
+  For evaluation: one pass in the order of the files, the last batch being what
+  remains.
+
+  Args:
+    name: name of the data set.
+    split: one of its splits.
+    batch_size: int, examples in a batch, over all replicas.
+    data_dir: folder of all prepared data sets.
+    training: bool.
+    seed: int, order of the training examples.
+    start_step: int, number of batches that were already used in training.
+    limit: int or None, use only the first so many examples of the split.
+    shuffle_buffer: int, number of (encoded) examples among which the next one
+      is drawn in training.
+
+  Returns:
+    tf.data.Dataset of {"image": float32 [batch, height, width, channels] in
+    [0, 1], "attributes": float32 [batch, num_attributes] in {0, 1}}.
+
+  Raises:
+    ValueError: There is no such data set or split, or too little data for one
+      batch of training.
+    FileNotFoundError: The data set has not been prepared.
+  """
+  source = _source(name)
+  if split not in source.splits:
+    raise ValueError(
+      f"{name} has no split {split!r}{_nearest(split, source.splits)}"
+    )
+  if start_step and not training:
+    raise ValueError("start_step is for training; evaluation is one pass.")
+  data_dir = os.path.abspath(os.path.expanduser(data_dir))
+  builder = source.builder(data_dir)
+  if not builder.is_prepared():
+    raise FileNotFoundError(
+      f"{name} has not been prepared in {data_dir}: call "
+      f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
+      "by itself, or correct --data_dir."
+    )
+  info = builder.info.splits[source.splits[split]]
+  count = info.num_examples if limit is None else min(limit, info.num_examples)
+  if count < 1 or (training and batch_size > count):
+    raise ValueError(
+      f"The split {split} of {name} gives {count} examples (limit={limit}), "
+      f"too few for a batch of {batch_size}: choose a smaller batch."
+    )
+  examples = builder.as_dataset(
+    split=source.splits[split],
+    shuffle_files=False,
+    decoders={"image": tfds.decode.SkipDecoding()},
+    read_config=tfds.ReadConfig(try_autocache=False),
+  ).take(count)
+  if training:
+    if builder.info.dataset_size <= _CACHE_BYTES:
+      examples = examples.cache()
+    examples = _shuffled_without_end(
+      examples, count, seed, start_step * batch_size, shuffle_buffer
+    )
+  # Decoding comes last: what is shuffled, cached or skipped is small.
+  examples = examples.map(
+    _decoder(source), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+  )
+  batches = examples.batch(batch_size, drop_remainder=training)
+  return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):
+  """Epochs one after the other, from example number `start` on.
+
+  Each epoch is shuffled by its own seed, so that none of those before it has
+  to be played again.
+  """
+  first, used = divmod(start, count)
+
+  def epoch(number):
+    # Within this function only: else the order would depend on the global
+    # seed. Odd, because shuffle takes no tensor as seed when this one is 0.
+    tf.random.set_seed(2 * seed + 1)
+    order = examples.shuffle(shuffle_buffer, seed=number)
+    return order.skip(tf.where(number == first, tf.cast(used, tf.int64), 0))
+
+  return tf.data.Dataset.counter(first).flat_map(epoch)
+
+
+def _decoder(source):
+  """Decodes one example and keeps the attributes that models are trained on."""
+  columns = [source.all_attributes.index(name) for name in source.attributes]
+
+  def decode(example):
+    decoded = source.decode(example)
+    return {
+      "image": decoded["image"],
+      "attributes": tf.gather(decoded["attributes"], columns),
+    }
+
+  return decode
+
+
+@functools.cache
+def _known(name):
+  return _SOURCES[name]()
+
+
+def _source(name):
+  if name not in _SOURCES:
+    raise ValueError(f"Unknown data set {name!r}{_nearest(name, _SOURCES)}")
+  return _known(name)
+
+
+def _nearest(wanted, known):
+  near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
+  if near:
+    return f": did you mean {' or '.join(near)}?"
+  return f": choose one of {', '.join(known)}."

@@ -1,0 +1,35 @@
+"""What the input pipeline needs to know of a data set."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+  """A data set: how to build it and how to read one example of it.
+
+  Attributes:
+    image_shape: (height, width, channels) after `decode`.
+    all_attributes: names of the attributes, in the order of `decode`.
+    attributes: the names that models are trained on, some of the above.
+    exclusive: groups of names that rule each other out.
+    splits: {split: the same in tfds's terms, such as "train[:55000]"}.
+    builder: data_dir -> tfds builder, which need not be prepared.
+    prepare: (builder, data_dir) -> None, builds what is not there yet. Raises
+      FileNotFoundError or ValueError if files it needs are missing or wrong.
+    decode: example, with its image still encoded -> {"image": float32
+      image_shape in [0, 1], "attributes": float32 [len(all_attributes)] in
+      {0, 1}}.
+  """
+
+  image_shape: tuple[int, int, int]
+  all_attributes: tuple[str, ...]
+  attributes: tuple[str, ...]
+  exclusive: tuple[tuple[str, ...], ...]
+  splits: dict[str, str]
+  builder: Callable[[str], tfds.core.DatasetBuilder]
+  prepare: Callable[[tfds.core.DatasetBuilder, str], None]
+  decode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
