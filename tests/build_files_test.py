@@ -133,6 +133,12 @@ class WorkspaceTest(parameterized.TestCase):
     self.assertIn('"//trainers:vae"', self._rule("tests", "vae_test"))
     self.assertIn('deps = [":vae"]', self._rule("trainers", "demo"))
 
+  def test_a_string_that_is_no_command_is_no_dep(self):
+    self._write("trainers/vae.py", "")
+    self._write("trainers/runs.py", "A = 'trainers.', 'trainers.vae stops'\n")
+    self._build()
+    self.assertNotIn("deps", self._rule("trainers", "runs"))
+
   def test_data_of_a_package_come_with_its_init(self):
     self._write("lc_keras/models/bank.npz", "")
     self._write("lc_keras/models/templates/page.html", "")
@@ -172,19 +178,6 @@ class WorkspaceTest(parameterized.TestCase):
     self._write("lc_keras/bank.py", "from . import losses\n")
     with self.assertRaisesRegex(ValueError, "bank.py:1: a relative import"):
       build_files.Workspace(self.root)
-
-  def test_closure_follows_imports(self):
-    workspace = build_files.Workspace(self.root)
-    self.assertEqual(
-      workspace.closure("lc_keras.models.vae"),
-      {
-        "lc_keras",
-        "lc_keras.losses",
-        "lc_keras.models",
-        "lc_keras.models.vae",
-        "lc_keras.version",
-      },
-    )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 One py_library a file, one py_test a test, and nothing to keep by hand:
 
   deps   the project's modules that the file imports, or names in a string to
-         run them ("trainers.vae", or "trainers." for any of them); the
+         run them ("trainers.vae", or f"trainers.{job}" for any of them); the
          `__init__.py` of every package on the way; and, as a comment, what
          .venv supplies;
   data   for `__init__.py`, whatever else lies in its package; for any file,
@@ -109,11 +109,6 @@ class Workspace:
       if text != wanted.get(path, ""):
         yield path, text, wanted.get(path, "")
 
-  def closure(self, module: str) -> set[str]:
-    """Returns the names of a module and of all that it imports."""
-    path = self._modules[module]
-    return {_module(other) for other in [path, *self._reach(path)]}
-
   def distributions(self) -> dict[str, set[pathlib.PurePath]]:
     """Returns what .venv must supply -> the files that import it."""
     users = {}
@@ -125,7 +120,7 @@ class Workspace:
   def _read(self, path: pathlib.PurePath) -> _File:
     text = (self.root / path).read_text()
     file = _File(path, set(), set(), set(), set())
-    strings = set()
+    strings, prefixes = set(), set()
     for node in ast.walk(ast.parse(text, str(path))):
       if isinstance(node, ast.Import):
         for alias in node.names:
@@ -139,10 +134,14 @@ class Workspace:
           self._import(file, node.module, alias.name)
       elif isinstance(node, ast.Constant) and isinstance(node.value, str):
         strings.add(node.value)
-    for string in strings:
-      for module in self._named_modules(string):
-        file.modules.add(self._modules[module])
+      elif isinstance(node, ast.JoinedStr):
+        prefixes.add(getattr(node.values[0], "value", None))
+    for module, other in self._modules.items():
+      package = module.rpartition(".")[0]
+      if "." in module and (module in strings or f"{package}." in prefixes):
+        file.modules.add(other)
         file.inits.update(self._inits(module))
+    for string in strings:
       file.data.update(self._named_data(path, string))
     for line in re.findall(r"^# bazel data: (.*)$", text, re.MULTILINE):
       file.data.update(line.split())
@@ -176,13 +175,6 @@ class Workspace:
     parts = module.split(".")
     packages = [".".join(parts[:n]) for n in range(1, len(parts))]
     return {self._modules[name] for name in packages if name in self._modules}
-
-  def _named_modules(self, string: str) -> list[str]:
-    if not re.fullmatch(r"\w+(\.\w+)*\.?", string) or "." not in string:
-      return []
-    if string.endswith("."):
-      return [name for name in self._modules if name.startswith(string)]
-    return [string] if string in self._modules else []
 
   def _named_data(self, path: pathlib.PurePath, string: str) -> set[str]:
     """Returns the labels of the data that a string of a file may name."""
