@@ -1,0 +1,269 @@
+"""Tests of latents: the cache is the right one, and batches can be repeated."""
+
+import itertools
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from absl.testing import parameterized
+
+from lc_keras import latents
+
+tfd = tfp.distributions
+
+_SOURCE = {"vae": "abc", "dataset": "toon_faces/studio"}
+
+
+def _latents(rows=7, size=4, attributes=5, frequency=0.3, seed=0):
+  """Returns latents whose mean tells the row: mean[i, 0] is i."""
+  random = np.random.default_rng(seed)
+  mean = random.normal(size=[rows, size]).astype(np.float32)
+  mean[:, 0] = np.arange(rows)
+  return latents.Latents(
+    mean,
+    random.uniform(0.1, 1, [rows, size]).astype(np.float32),
+    (random.random([rows, attributes]) < frequency).astype(np.float32),
+  )
+
+
+class EncodeTest(tf.test.TestCase):
+  def test_encodes_every_image_in_order(self):
+    class Encoder:
+      def encode(self, images):
+        flat = tf.reshape(images, [tf.shape(images)[0], 4])
+        return tfd.MultivariateNormalDiag(2 * flat, flat + 1)
+
+    images = np.random.default_rng(0).random([7, 2, 2, 1]).astype(np.float32)
+    labels = np.eye(7, 5, dtype=np.float32)
+    dataset = tf.data.Dataset.from_tensor_slices(
+      {"image": images, "attributes": labels}
+    )
+    encoded = latents.encode(Encoder(), dataset.batch(3))
+    flat = images.reshape(7, 4)
+    self.assertAllClose(encoded.mean, 2 * flat)
+    self.assertAllClose(encoded.scale, flat + 1)
+    self.assertAllEqual(encoded.attributes, labels)
+    self.assertLen(encoded, 7)
+    self.assertEqual(encoded.mean.dtype, np.float32)
+
+
+class CacheTest(tf.test.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir()) / "cache"
+    self.train, self.test = _latents(7), _latents(3, seed=1)
+    latents.write(
+      str(self.folder), {"train": self.train, "test": self.test}, _SOURCE
+    )
+
+  def test_round_trips(self):
+    for split in ("train", "test"):
+      read = latents.read(str(self.folder), split, _SOURCE)
+      written = getattr(self, split)
+      for name in ("mean", "scale", "attributes"):
+        self.assertAllEqual(getattr(read, name), getattr(written, name))
+        self.assertEqual(getattr(read, name).dtype, np.float32)
+
+  def test_the_manifest_has_sigma_bar_of_the_training_split(self):
+    manifest = latents.read_manifest(str(self.folder), _SOURCE)
+    self.assertAllClose(
+      manifest["posterior_scale"], self.train.scale.mean(axis=0)
+    )
+    self.assertAllClose(
+      manifest["attribute_frequencies"], self.train.attributes.mean(axis=0)
+    )
+    self.assertEqual(manifest["rows"], {"train": 7, "test": 3})
+    self.assertEqual(manifest["source"], _SOURCE)
+
+  def test_any_source_will_do_if_none_is_asked_for(self):
+    self.assertLen(latents.read(str(self.folder), "train"), 7)
+
+  def test_refuses_a_stale_or_foreign_cache(self):
+    for source in (
+      {**_SOURCE, "vae": "trained again"},
+      {**_SOURCE, "dataset": "celeb_a"},
+      {**_SOURCE, "attributes": "Bald"},
+    ):
+      with self.assertRaisesRegex(ValueError, "stale or foreign.*expected"):
+        latents.read(str(self.folder), "train", source)
+
+  def test_refuses_another_format(self):
+    path = self.folder / "manifest.json"
+    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
+    with self.assertRaisesRegex(ValueError, "format 99; this version reads 1"):
+      latents.read(str(self.folder), "train", _SOURCE)
+
+  def test_refuses_a_damaged_file(self):
+    path = self.folder / "train.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with self.assertRaisesRegex(ValueError, "train.npz is damaged"):
+      latents.read(str(self.folder), "train", _SOURCE)
+    self.assertLen(latents.read(str(self.folder), "test", _SOURCE), 3)
+
+  def test_refuses_a_file_of_another_cache(self):
+    other = self.folder.parent / "other"
+    latents.write(str(other), {"train": _latents(7, seed=2)}, _SOURCE)
+    (other / "train.npz").replace(self.folder / "train.npz")
+    with self.assertRaisesRegex(ValueError, "damaged"):
+      latents.read(str(self.folder), "train", _SOURCE)
+
+  def test_says_what_to_do_when_there_is_none(self):
+    (self.folder / "manifest.json").unlink()
+    with self.assertRaisesRegex(FileNotFoundError, "trainers.latents"):
+      latents.read(str(self.folder), "train", _SOURCE)
+    with self.assertRaisesRegex(FileNotFoundError, "trainers.latents"):
+      latents.read_manifest(str(self.folder) + "2")
+
+  def test_says_which_splits_there_are(self):
+    with self.assertRaisesRegex(FileNotFoundError, "'validation'.*test, train"):
+      latents.read(str(self.folder), "validation", _SOURCE)
+
+  def test_writing_again_replaces_the_whole(self):
+    latents.write(str(self.folder), {"train": _latents(5)}, {"vae": "new"})
+    self.assertLen(latents.read(str(self.folder), "train", {"vae": "new"}), 5)
+    self.assertEqual(
+      sorted(path.name for path in self.folder.iterdir()),
+      ["manifest.json", "train.npz"],
+    )
+
+  def test_the_manifest_is_json_that_others_can_read(self):
+    manifest = json.loads((self.folder / "manifest.json").read_text())
+    self.assertEqual(set(manifest["checksums"]), {"train.npz", "test.npz"})
+
+
+class BatchesTest(tf.test.TestCase):
+  def test_is_one_pass_in_order_with_the_remainder(self):
+    rows = _latents(7)
+    batches = list(latents.batches(rows, 3))
+    self.assertEqual([len(batch["mean"]) for batch in batches], [3, 3, 1])
+    for name in ("mean", "scale", "attributes"):
+      joined = np.concatenate([batch[name] for batch in batches])
+      self.assertAllEqual(joined, getattr(rows, name))
+    focus = np.concatenate([batch["focus"] for batch in batches])
+    self.assertAllEqual(focus, [0, 1, 2, 3, 4, 0, 1])
+
+
+class TrainingBatchesTest(tf.test.TestCase, parameterized.TestCase):
+  def _take(self, count, rows=None, batch_size=3, **options):
+    rows = _latents(50) if rows is None else rows
+    batches = latents.training_batches(rows, batch_size, **options)
+    return list(batches.take(count).as_numpy_iterator())
+
+  def test_a_batch_is_rows_of_the_split(self):
+    rows = _latents(50)
+    for batch in self._take(4, rows):
+      index = batch["mean"][:, 0].astype(int)
+      for name in ("mean", "scale", "attributes"):
+        self.assertAllEqual(batch[name], getattr(rows, name)[index])
+      self.assertAllInRange(batch["focus"], 0, 4)
+
+  def test_turns_are_the_second_dimension(self):
+    rows = _latents(50)
+    (batch,) = self._take(1, rows, turns=6)
+    self.assertEqual(
+      {name: value.shape for name, value in batch.items()},
+      {
+        "mean": (3, 6, 4),
+        "scale": (3, 6, 4),
+        "attributes": (3, 6, 5),
+        "focus": (3, 6),
+      },
+    )
+    index = batch["mean"][..., 0].astype(int)
+    self.assertAllEqual(batch["attributes"], rows.attributes[index])
+    self.assertGreater(len(np.unique(index)), 10)
+
+  def test_shapes_are_known_before_it_runs(self):
+    dataset = latents.training_batches(_latents(50), 3, turns=2)
+    self.assertEqual(dataset.element_spec["mean"].shape, [3, 2, 4])
+
+  def test_the_seed_decides(self):
+    first, again, other = (self._take(3, seed=seed) for seed in (1, 1, 2))
+    for one, two, three in zip(first, again, other):
+      self.assertAllEqual(one["mean"], two["mean"])
+      self.assertAllEqual(one["focus"], two["focus"])
+      self.assertNotAllClose(one["mean"], three["mean"])
+
+  @parameterized.parameters({}, {"turns": 2, "balanced_fraction": 0.5})
+  def test_starting_later_is_skipping(self, **options):
+    whole = self._take(7, **options)
+    for late, skipped in zip(self._take(3, start_step=4, **options), whole[4:]):
+      for name in skipped:
+        self.assertAllEqual(late[name], skipped[name])
+
+  def test_evenly_is_evenly(self):
+    rows = _latents(20)
+    drawn = np.concatenate([b["mean"][:, 0] for b in self._take(400, rows, 20)])
+    counts = np.bincount(drawn.astype(int), minlength=20)
+    self.assertAllInRange(counts / 400, 0.7, 1.3)
+
+  def test_balancing_makes_rare_values_as_frequent(self):
+    # 3 in 100 have attribute 0; all but 3 have attribute 1.
+    rows = _latents(100)
+    rows.attributes[:, :2] = [0, 1]
+    rows.attributes[:3, :2] = [1, 0]
+    batches = self._take(200, rows, 50, balanced_fraction=1.0)
+    focus = np.concatenate([batch["focus"] for batch in batches])
+    labels = np.concatenate([batch["attributes"] for batch in batches])
+    for column in range(5):
+      self.assertAllClose(np.mean(focus == column), 0.2, atol=0.03)
+      own = labels[focus == column, column]
+      self.assertAllClose(own.mean(), 0.5, atol=0.06)
+    self.assertGreater(labels[:, 0].mean(), 0.1)
+
+  def test_balancing_a_fraction_lies_between(self):
+    rows = _latents(100)
+    rows.attributes[:, 0] = 0
+    rows.attributes[:3, 0] = 1
+    shares = [
+      np.mean(
+        [
+          batch["attributes"][:, 0]
+          for batch in self._take(100, rows, 50, balanced_fraction=fraction)
+        ]
+      )
+      for fraction in (0.0, 0.5, 1.0)
+    ]
+    self.assertAllClose(shares[0], 0.03, atol=0.02)
+    self.assertAllClose(shares[1], np.mean(shares[::2]), atol=0.03)
+    self.assertGreater(shares[2], shares[0] + 0.05)
+
+  def test_an_attribute_that_nobody_has_is_no_trap(self):
+    rows = _latents(30)
+    rows.attributes[:, 2] = 0
+    rows.attributes[:, 3] = 1
+    batches = self._take(50, rows, 30, balanced_fraction=1.0)
+    index = np.concatenate([batch["mean"][:, 0] for batch in batches])
+    self.assertAllInRange(index, 0, 29)
+    focus = np.concatenate([batch["focus"] for batch in batches])
+    self.assertAllEqual(np.unique(focus), range(5))
+
+  def test_every_batch_differs(self):
+    batches = [batch["mean"].tobytes() for batch in self._take(20)]
+    self.assertLen(set(batches), 20)
+
+  def test_noise_of_neighbouring_seeds_differs(self):
+    # (seed 0, step 1) must not be (seed 1, step 0).
+    one = self._take(1, seed=0, start_step=1)[0]["mean"]
+    self.assertNotAllClose(one, self._take(1, seed=1)[0]["mean"])
+
+  def test_refuses_fewer_rows_than_a_batch(self):
+    with self.assertRaisesRegex(ValueError, "batch of 8 rows.*got 7"):
+      latents.training_batches(_latents(7), 8)
+    self.assertLen(self._take(1, _latents(7), 7)[0]["mean"], 7)
+
+  def test_no_row_of_a_small_split_is_out_of_reach(self):
+    rows = _latents(5)
+    drawn = itertools.chain.from_iterable(
+      batch["mean"][:, 0]
+      for batch in self._take(60, rows, balanced_fraction=0.5)
+    )
+    self.assertEqual({int(index) for index in drawn}, set(range(5)))
+
+
+if __name__ == "__main__":
+  tf.test.main()
