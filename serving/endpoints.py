@@ -149,11 +149,11 @@ class _Endpoints:
         "mask must be 1 where an attribute is asked for, else 0.",
       ),
     ):
-      posterior = models.vae.encode(images)
+      mean, scale = self._posterior(images)
       noise = priors.sample_rows(seed, models.vae.latent_size)
-      start = posterior.mean() + posterior.stddev() * noise
+      start = mean + scale * noise
       # Read at the mean, so that what is kept does not depend on the draw.
-      logits = models.attribute_model(posterior.mean())
+      logits = models.attribute_model(mean)
       own = tf.cast(logits > 0.0, tf.float32)
       wanted = models.attributes.complete(own, attributes, mask)
       latents = models.transformer.actor(start, wanted)
@@ -177,8 +177,8 @@ class _Endpoints:
       scale: float32 [b, latent] above 0, standard deviations.
     """
     with _after(_within_unit_range(images=images)):
-      posterior = self._models.vae.encode(images)
-      return {"mean": posterior.mean(), "scale": posterior.stddev()}
+      mean, scale = self._posterior(images)
+      return {"mean": mean, "scale": scale}
 
   def decode(self, latents: tf.Tensor) -> Tensors:
     """Returns the images of latent vectors.
@@ -242,8 +242,15 @@ class _Endpoints:
       "example_attributes": tf.cast(examples, tf.float32),
     }
 
+  def _posterior(self, images):
+    count = tf.shape(images)[0]
+    posterior = self._models.vae.encode(_at_least_one_row(images))
+    return posterior.mean()[:count], posterior.stddev()[:count]
+
   def _pictures(self, latents):
-    images = tf.clip_by_value(self._models.vae.decode(latents).mean(), 0.0, 1.0)
+    count = tf.shape(latents)[0]
+    decoded = self._models.vae.decode(_at_least_one_row(latents))
+    images = tf.clip_by_value(decoded.mean()[:count], 0.0, 1.0)
     pixels = tf.cast(tf.round(images * 255.0), tf.uint8)
     return {"images": images, "image_bytes": tf.io.encode_png(pixels)}
 
@@ -253,6 +260,16 @@ class _Endpoints:
       "realism": tf.sigmoid(pair.critic(latents, attributes)),
       "attribute_probabilities": tf.sigmoid(logits),
     }
+
+
+def _at_least_one_row(tensor):
+  """Adds a row of zeros if there is none.
+
+  With oneDNN, a convolution of an empty batch has a wrong shape (TF 2.21).
+  """
+  missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
+  padding = [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1)
+  return tf.pad(tensor, padding)
 
 
 def _after(*checks):

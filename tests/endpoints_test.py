@@ -1,5 +1,6 @@
 """Tests of the signatures, as Python functions."""
 
+import dataclasses
 import io
 import tempfile
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras.models import vae
 from serving import endpoints
 from serving import export
 from tests import tiny_run
@@ -94,6 +96,21 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
           np.testing.assert_allclose(apart[key], value[rows], atol=1e-5)
         elif key != "image_bytes":  # A pixel may round the other way.
           np.testing.assert_array_equal(apart[key], value[rows])
+
+  def test_no_rows_through_convolutions(self):
+    # The tiny run has none; TensorFlow fails on empty ones.
+    models = dataclasses.replace(
+      self.models, vae=vae.VAE((16, 32, 3), tiny_run.LATENT_SIZE, "toon_faces")
+    )
+    signatures = endpoints.build(models)
+    for name, key, shape in (
+      ("encode", "mean", (0, tiny_run.LATENT_SIZE)),
+      ("decode", "images", (0, 16, 32, 3)),
+    ):
+      function = tf.function(*signatures[name], autograph=False)
+      spec = signatures[name][1][0]
+      outputs = function(tf.zeros([0, *spec.shape[1:]]))
+      self.assertEqual(outputs[key].shape, shape)
 
   def test_draws_are_the_priors_exactly(self):
     outputs = self._call("sample", seed=_SEEDS)
