@@ -49,6 +49,13 @@ setuptools.setup(
     "tensorflow-serving-api>=2.19",
     "tqdm>=4.66",
   ],
+  entry_points={
+    "console_scripts": [
+      "lc-keras-export = serving.export:main",
+      "lc-keras-server = serving.server:main",
+      "lc-keras-client = serving.client:main",
+    ],
+  },
   extras_require={
     "dev": ["pytest>=8", "ruff>=0.9"],
     # To rebuild the sprite bank; npm is needed too.

@@ -54,6 +54,15 @@ class RepositoryTest(absltest.TestCase):
       with self.subTest(name=name):
         self.assertTrue(not installed or name in required, installed)
 
+  def test_setup_installs_commands_that_exist(self):
+    text = (_ROOT / "setup.py").read_text()
+    commands = re.findall(r'"[\w-]+ = ([\w.]+):(\w+)"', text)
+    self.assertNotEmpty(commands)
+    for module, function in commands:
+      with self.subTest(module=module):
+        path = (_ROOT / module.replace(".", "/")).with_suffix(".py")
+        self.assertIn(f"\ndef {function}() -> None:\n", path.read_text())
+
 
 class WorkspaceTest(parameterized.TestCase):
   def setUp(self):
