@@ -1,5 +1,9 @@
 """Two replicas on one machine, for the tests of distributed steps."""
 
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -25,3 +29,22 @@ def two_replica_strategy() -> tf.distribute.MirroredStrategy:
   """
   two_logical_cpus()
   return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def weights_after_one_step(
+  make: Callable[[], keras.Model],
+  batch: Mapping[str, np.ndarray],
+  strategy: tf.distribute.Strategy | None = None,
+) -> list[np.ndarray]:
+  """Returns a model's weights after one step of `fit` on one batch.
+
+  Args:
+    make: Makes a compiled model, the same every time.
+    batch: What a step takes, over all replicas.
+    strategy: Of one or more replicas; none if not given.
+  """
+  with (strategy or tf.distribute.get_strategy()).scope():
+    model = make()
+  dataset = tf.data.Dataset.from_tensors(dict(batch))
+  model.fit(dataset, shuffle=False, verbose=0)
+  return model.get_weights()

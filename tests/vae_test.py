@@ -1,0 +1,173 @@
+"""Tests of vae."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.models import vae
+from tests import testing
+
+# Before anything starts TensorFlow.
+testing.two_logical_cpus()
+
+_SHAPE, _LATENT = (8, 16, 1), 4
+_PIXELS = 8 * 16
+
+
+def _images(rows, seed=0):
+  """Returns images of two smooth stripes, float32 [rows, 8, 16, 1]."""
+  random = np.random.default_rng(seed)
+  across = np.linspace(0, np.pi, 16) * random.uniform(0.5, 2, [rows, 1, 1])
+  down = np.linspace(0, np.pi, 8)[:, np.newaxis] + random.random([rows, 1, 1])
+  values = 0.5 + 0.25 * (np.sin(across) + np.sin(down))
+  return values[..., np.newaxis].astype(np.float32)
+
+
+def _vae(optimizer=None, **options):
+  keras.utils.set_random_seed(0)
+  model = vae.VAE(_SHAPE, _LATENT, "mlp", **options)
+  optimizer = optimizer or keras.optimizers.Adam(1e-3)
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return model
+
+
+def _set_raw_scale(model, value):
+  """Makes the encoder's second half constant."""
+  head = model.encoder.layers[-1]
+  kernel, bias = head.get_weights()
+  kernel[:, _LATENT:], bias[_LATENT:] = 0.0, value
+  head.set_weights([kernel, bias])
+
+
+def _dataset(images, batch_size):
+  return tf.data.Dataset.from_tensor_slices({"image": images}).batch(batch_size)
+
+
+class DistributionsTest(tf.test.TestCase):
+  def test_events_are_latents_and_images(self):
+    model = _vae()
+    posterior = model.encode(_images(3))
+    self.assertEqual(posterior.batch_shape, [3])
+    self.assertEqual(posterior.event_shape, [_LATENT])
+    likelihood = model.decode(posterior.mean())
+    self.assertEqual(likelihood.batch_shape, [3])
+    self.assertEqual(likelihood.event_shape, _SHAPE)
+    self.assertEqual(model.prior.event_shape, [_LATENT])
+    self.assertEqual(model(_images(3)).shape, [3, *_SHAPE])
+
+  def test_the_encoders_second_half_is_the_scale(self):
+    model = _vae()
+    for raw in (-3.0, 0.0, 2.0):
+      _set_raw_scale(model, raw)
+      # Not exp(raw / 2), which a log-variance would give.
+      self.assertAllClose(
+        model.encode(_images(3)).stddev(),
+        np.full([3, _LATENT], np.log1p(np.exp(raw))),
+        atol=2e-5,
+      )
+
+  def test_a_scale_is_never_zero(self):
+    model = _vae()
+    _set_raw_scale(model, -1e4)
+    posterior = model.encode(_images(3))
+    self.assertAllGreater(posterior.stddev(), 0.0)
+    self.assertAllInRange(posterior.kl_divergence(model.prior), 0.0, 1e3)
+
+  def test_the_decoded_mean_is_a_picture(self):
+    mean = (
+      _vae().decode(100 * tf.random.stateless_normal([3, 4], (0, 0))).mean()
+    )
+    self.assertAllInRange(mean, 0.0, 1.0)
+
+  def test_the_likelihood_is_summed_over_pixels(self):
+    model, images = _vae(observation_scale=0.3), _images(3)
+    likelihood = model.decode(tf.ones([3, _LATENT]))
+    errors = (images - likelihood.mean()) / 0.3
+    each = -0.5 * errors**2 - np.log(0.3) - 0.5 * np.log(2 * np.pi)
+    self.assertAllClose(
+      likelihood.log_prob(images), each.numpy().sum(axis=(1, 2, 3)), rtol=1e-4
+    )
+
+  def test_a_reconstruction_is_that_of_the_mean(self):
+    model, images = _vae(), _images(3)
+    self.assertAllClose(
+      model(images), model.decode(model.encode(images).mean()).mean()
+    )
+
+
+class StepsTest(tf.test.TestCase):
+  def test_a_step_returns_exactly_the_metrics(self):
+    model = _vae()
+    names = ["loss", "distortion", "rate", "squared_error"]
+    self.assertEqual([metric.name for metric in model.metrics], names)
+    batch = {"image": tf.constant(_images(3))}
+    self.assertEqual(list(model.train_step(batch)), names)
+    self.assertEqual(list(model.test_step(batch)), names)
+
+  def test_the_loss_is_distortion_and_beta_times_rate(self):
+    for beta in (0.0, 1.0, 4.0):
+      logs = _vae(beta=beta).evaluate(
+        _dataset(_images(7), 3), return_dict=True, verbose=0
+      )
+      self.assertAllClose(
+        logs["loss"], logs["distortion"] + beta * logs["rate"], rtol=1e-5
+      )
+
+  def test_rows_count_alike_whatever_their_batch(self):
+    model = _vae()
+    _set_raw_scale(model, -50.0)  # No noise, which depends on the place.
+    whole = model.evaluate(_dataset(_images(7), 7), return_dict=True, verbose=0)
+    parts = model.evaluate(_dataset(_images(7), 3), return_dict=True, verbose=0)
+    self.assertAllClose(whole, parts, rtol=1e-4)
+
+  def test_validation_draws_the_same_every_time(self):
+    model = _vae()
+    first, second = (
+      model.evaluate(_dataset(_images(7), 3), return_dict=True, verbose=0)
+      for _ in range(2)
+    )
+    self.assertEqual(first, second)
+
+  def test_training_draws_afresh_every_step(self):
+    model = _vae(keras.optimizers.SGD(0.0))
+    _set_raw_scale(model, 3.0)
+    history = model.fit(_dataset(_images(3), 3), epochs=4, verbose=0)
+    self.assertLen(set(history.history["distortion"]), 4)
+
+  def test_training_reaches_every_variable(self):
+    model = _vae(keras.optimizers.SGD(1e-3))
+    before = model.get_weights()
+    model.fit(_dataset(_images(3), 3), verbose=0)
+    self.assertLen(model.trainable_variables, len(before))
+    for variable, old, new in zip(model.weights, before, model.get_weights()):
+      self.assertNotAllEqual(old, new, variable.path)
+      self.assertAllInRange(new, -10.0, 10.0)
+
+  def test_training_lowers_the_loss(self):
+    model, data = _vae(), _dataset(_images(32), 16)
+    before = model.evaluate(data, return_dict=True, verbose=0)
+    model.fit(data.repeat(20), verbose=0)
+    after = model.evaluate(data, return_dict=True, verbose=0)
+    self.assertLess(after["loss"], before["loss"] - _PIXELS)
+    self.assertLess(after["squared_error"], 0.5 * before["squared_error"])
+
+  def test_two_replicas_make_the_update_of_one(self):
+    def make():
+      model = _vae(keras.optimizers.SGD(1e-3))
+      # Each replica draws its own noise: make it vanish.
+      _set_raw_scale(model, -50.0)
+      return model
+
+    batch = {"image": _images(8)}
+    one = testing.weights_after_one_step(make, batch)
+    two = testing.weights_after_one_step(
+      make, batch, testing.two_replica_strategy()
+    )
+    for start, first, second in zip(make().get_weights(), one, two):
+      self.assertAllClose(first - start, second - start, rtol=1e-2, atol=1e-6)
+      self.assertNotAllClose(first, start, atol=1e-6)
+
+
+if __name__ == "__main__":
+  tf.test.main()
