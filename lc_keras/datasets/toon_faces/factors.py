@@ -348,10 +348,14 @@ def with_attribute(factors, name, on):
     for hider, value, hidden in _HIDES:
       if name in hidden:
         traits[:, _INDEX[hider]] = not value
-    # Whatever hid this attribute hid other traits too: those stay unseen.
-    revealed = _visible(traits) & ~before
-    revealed[:, [_INDEX[name], _INDEX["No_Beard"]]] = False
-    traits &= ~revealed
+    # Whatever hid this attribute hid other traits too: those stay unseen, and
+    # so does what they in turn had hidden.
+    while True:
+      revealed = _visible(traits) & ~before
+      revealed[:, [_INDEX[name], _INDEX["No_Beard"]]] = False
+      if not revealed.any():
+        break
+      traits &= ~revealed
   return Factors(traits, factors.draws)
 
 

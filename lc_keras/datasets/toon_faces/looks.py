@@ -5,6 +5,8 @@ own random draws, and nothing else.
 """
 
 import dataclasses
+import functools
+import itertools
 
 import numpy as np
 
@@ -202,26 +204,15 @@ def _pick(uniform, count):
   return (uniform * count).astype(np.int64)
 
 
-def _ids(layer, keys):
-  layer = sprites.load()[layer]
-  return np.array([layer.index(*key) for key in keys])
-
-
+@functools.cache
 def _table(layer, names, *variants):
   """Sprite indices [names, *variants], variants being a count or values."""
+  drawn = sprites.load()[layer]
   variants = [
     range(values) if isinstance(values, int) else values for values in variants
   ]
-  grid = np.array(
-    np.meshgrid(
-      np.arange(len(names)), *[range(len(v)) for v in variants], indexing="ij"
-    )
-  )
-  keys = [
-    (names[i], *(variant[j] for variant, j in zip(variants, rest)))
-    for i, *rest in grid.reshape(len(grid), -1).T
-  ]
-  return _ids(layer, keys).reshape(grid.shape[1:])
+  indices = [drawn.index(*key) for key in itertools.product(names, *variants)]
+  return np.array(indices).reshape([len(names), *map(len, variants)])
 
 
 def _sex(faces, of_woman, of_man):
@@ -283,8 +274,8 @@ def _hair(faces, build):
     for i, kind in enumerate(("plain", "straight", "wavy")):
       styles = parts.HAIR[sex, kind]
       chosen = _pick(draw, len(styles))
-      table = _table("hair", [style[0] for style in styles], 2, builds)
-      behind = _table("hair_back", [style[1] for style in styles], builds)
+      table = _table("hair", tuple(style[0] for style in styles), 2, builds)
+      behind = _table("hair_back", tuple(style[1] for style in styles), builds)
       top = np.where(texture == i, table[chosen, flip, build], top)
       back = np.where(texture == i, behind[chosen, build], back)
     table = _table("hair", parts.RECEDING, 2, builds)

@@ -91,7 +91,10 @@ def _to_fixed_point(stored, channels):
   ink = [i for i, channel in enumerate(channels) if 1 <= channel <= 3]
   masks = [i for i, channel in enumerate(channels) if channel > 3]
   # No pixel may gain more than it lets through: 16-bit sums must not wrap.
-  gained = planes[:, ink].max(1) if ink else 0
-  gained = gained + planes[:, masks].sum(1, dtype=np.uint16)
-  planes[:, 0] = np.minimum(planes[:, 0], 256 - np.minimum(gained, 256))
+  # Rounding may have added a little, which comes off the masks.
+  gained = planes[:, ink].max(1) if ink else np.zeros_like(planes[:, 0])
+  for mask in masks:
+    planes[:, mask] = np.minimum(planes[:, mask], 256 - gained)
+    gained += planes[:, mask]
+  planes[:, 0] = np.minimum(planes[:, 0], 256 - gained)
   return np.ascontiguousarray(planes)

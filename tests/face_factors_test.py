@@ -1,0 +1,128 @@
+"""Tests of what a cartoon face is: rates, rules, edits, reproducibility."""
+
+import itertools
+
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from lc_keras.datasets.toon_faces import factors
+
+_COLUMN = {name: i for i, name in enumerate(factors.NAMES)}
+
+
+class SampleTest(parameterized.TestCase):
+  def test_a_face_depends_on_seed_and_row_only(self):
+    whole = factors.sample(3, 0, factors.BLOCK + 7)
+    piece = factors.sample(3, factors.BLOCK - 5, factors.BLOCK + 2)
+    rows = slice(factors.BLOCK - 5, factors.BLOCK + 2)
+    np.testing.assert_array_equal(piece.traits, whole.traits[rows])
+    np.testing.assert_array_equal(piece.draws, whole.draws[rows])
+
+  def test_seeds_and_blocks_differ(self):
+    first, second = factors.sample(3, 0, 2 * factors.BLOCK).draws.reshape(
+      2, factors.BLOCK, -1
+    )
+    other = factors.sample(4, 0, factors.BLOCK).draws
+    self.assertFalse(np.intersect1d(first[:, 0], second[:, 0]).size)
+    self.assertFalse(np.intersect1d(first[:, 0], other[:, 0]).size)
+
+  def test_rates_are_those_of_celeb_a(self):
+    count = 20 * factors.BLOCK
+    rates = factors.sample(1, 0, count).labels.mean(0)
+    for name, rate in zip(factors.NAMES, rates):
+      expected = factors.MARGINALS[name]
+      # Six standard errors, and what the kinds of beard round off.
+      tolerance = 6 * np.sqrt(expected / count) + 0.002
+      self.assertAlmostEqual(rate, expected, delta=tolerance, msg=name)
+
+  def test_what_sex_sways_occurs_in_both(self):
+    faces = factors.sample(1, 0, 20 * factors.BLOCK)
+    male = faces.shows("Male")
+    beard = ~faces.shows("No_Beard")
+    for shown, among_men, among_women in (
+      (beard, 0.28, 0.082),
+      (faces.shows("Bald"), 0.04, 0.01),
+      (faces.shows("Wearing_Lipstick"), 0.2, 0.667),
+    ):
+      self.assertAlmostEqual(shown[male].mean(), among_men, delta=0.02)
+      self.assertAlmostEqual(shown[~male].mean(), among_women, delta=0.02)
+
+  def test_exclusive_labels_never_meet(self):
+    labels = factors.sample(2, 0, 8 * factors.BLOCK).labels
+    for group in factors.EXCLUSIVE:
+      columns = [_COLUMN[name] for name in group]
+      self.assertLessEqual(labels[:, columns].sum(1).max(), 1, group)
+
+  @parameterized.parameters((0, 0), (5, 3), (-1, 4))
+  def test_bad_range_is_refused(self, start, stop):
+    with self.assertRaisesRegex(ValueError, f"got {start} and {stop}"):
+      factors.sample(0, start, stop)
+
+
+class BalancedTest(parameterized.TestCase):
+  @parameterized.parameters("Bald", "Smiling", "Wearing_Hat", "No_Beard")
+  def test_half_show_the_attribute(self, name):
+    faces = factors.sample_balanced(5, name, 60)
+    self.assertLen(faces, 60)
+    np.testing.assert_array_equal(faces.shows(name), np.arange(60) % 2 == 0)
+
+  def test_the_rest_is_natural(self):
+    faces = factors.sample_balanced(5, "Bald", 400)
+    self.assertAlmostEqual(
+      faces.shows("Smiling").mean(), factors.MARGINALS["Smiling"], delta=0.1
+    )
+
+  def test_no_face_twice(self):
+    drawn = [
+      factors.sample_balanced(5, name, 40).draws[:, 0]
+      for name in ("Bald", "Young")
+    ]
+    drawn.append(factors.sample(5, 0, 1000).draws[:, 0])
+    drawn = np.concatenate(drawn)
+    self.assertLen(np.unique(drawn), len(drawn))
+
+  def test_odd_count_is_refused(self):
+    with self.assertRaisesRegex(ValueError, "even"):
+      factors.sample_balanced(5, "Bald", 3)
+
+
+class WithAttributeTest(parameterized.TestCase):
+  @parameterized.parameters(*itertools.product(factors.NAMES, (True, False)))
+  def test_switches_one_and_what_it_rules_out(self, name, on):
+    faces = factors.sample(6, 0, 3 * factors.BLOCK)
+    edited = factors.with_attribute(faces, name, on)
+    np.testing.assert_array_equal(edited.draws, faces.draws)
+    before, after = faces.labels, edited.labels
+    self.assertTrue((after[:, _COLUMN[name]] == on).all())
+    unchanged = before[:, _COLUMN[name]] == on
+    np.testing.assert_array_equal(after[unchanged], before[unchanged])
+
+    changed = set(
+      np.array(factors.NAMES)[(before != after).any(0)].tolist()
+    ) - {name}
+    partners = set().union(
+      *(group for group in factors.EXCLUSIVE if name in group)
+    )
+    if name == "5_o_Clock_Shadow" and on:
+      partners.add("No_Beard")  # A shadow shows on shaved chins only.
+    if name in ("Mustache", "Goatee", "Sideburns") and on:
+      partners.add("5_o_Clock_Shadow")
+    if name == "No_Beard":
+      partners.add("5_o_Clock_Shadow")  # Off with a beard, may show without.
+    self.assertLessEqual(changed, partners)
+    if on:  # Nothing but what had to make way; No_Beard may have to come.
+      came = set(np.array(factors.NAMES)[(after > before).any(0)].tolist())
+      self.assertLessEqual(came, {name, "No_Beard", "5_o_Clock_Shadow"})
+
+  def test_there_and_back_is_the_same_face(self):
+    faces = factors.sample(6, 0, 200)
+    for name in ("Smiling", "Eyeglasses", "Male", "Young", "Big_Nose"):
+      was_on = faces[faces.shows(name)]
+      off = factors.with_attribute(was_on, name, False)
+      back = factors.with_attribute(off, name, True)
+      np.testing.assert_array_equal(back.traits, was_on.traits)
+
+
+if __name__ == "__main__":
+  absltest.main()
