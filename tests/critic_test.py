@@ -1,0 +1,68 @@
+"""Tests of critic."""
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.models import critic
+
+_LATENT, _ATTRIBUTES, _WIDTH, _DEPTH = 4, 5, 7, 2
+
+
+def _inputs(rows=3):
+  random = np.random.default_rng(0)
+  return (
+    random.normal(size=[rows, _LATENT]).astype(np.float32),
+    random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32),
+  )
+
+
+def _critic():
+  return critic.Critic(_LATENT, _ATTRIBUTES, _WIDTH, _DEPTH)
+
+
+class CriticTest(tf.test.TestCase):
+  def test_gives_one_logit_a_row(self):
+    self.assertEqual(_critic()(*_inputs()).shape, [3])
+    self.assertEqual(_critic()(*_inputs(1)).shape, [1])
+
+  def test_is_the_published_network(self):
+    sizes = [weight.shape for weight in _critic().weights]
+    self.assertEqual(
+      sizes, [(5, 7), (7,), (11, 7), (7,), (7, 7), (7,), (7, 1), (1,)]
+    )
+
+  def test_gives_logits_of_both_signs(self):
+    logits = _critic()(*_inputs(200))
+    self.assertGreater(np.ptp(logits), 0.1)
+    kernel_and_bias = _critic().trunk.layers[-1].get_weights()
+    self.assertAllEqual(kernel_and_bias[1], [0.0])
+
+  def test_looks_at_latents_and_attributes(self):
+    layer, (latents, attributes) = _critic(), _inputs()
+    _, other = _inputs(6)
+    logits = layer(latents, attributes)
+    self.assertNotAllClose(logits, layer(latents, other[3:]))
+    self.assertNotAllClose(logits, layer(latents + 1.0, attributes))
+
+  def test_rows_do_not_mix(self):
+    layer, (latents, attributes) = _critic(), _inputs(7)
+    order = [3, 1, 6, 0, 2, 5, 4]
+    self.assertAllClose(
+      layer(latents[order], attributes[order]),
+      tf.gather(layer(latents, attributes), order),
+    )
+
+  def test_gradients_reach_every_variable_and_the_latents(self):
+    layer, (latents, attributes) = _critic(), _inputs(7)
+    latents = tf.constant(latents)
+    with tf.GradientTape() as tape:
+      tape.watch(latents)
+      loss = tf.reduce_sum(layer(latents, attributes) ** 2)
+    sources = [latents, *layer.trainable_variables]
+    for gradient in tape.gradient(loss, sources):
+      self.assertGreater(tf.norm(gradient), 0.0)
+      self.assertAllInRange(gradient, -1e6, 1e6)
+
+
+if __name__ == "__main__":
+  tf.test.main()

@@ -1,0 +1,88 @@
+"""Tests of pixel_classifier."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.models import pixel_classifier
+from tests import testing
+
+# Before anything starts TensorFlow.
+testing.two_logical_cpus()
+
+_SHAPE, _ATTRIBUTES = (16, 32, 2), 3
+
+
+def _batch(rows):
+  """Returns images whose attributes are bright parts."""
+  random = np.random.default_rng(0)
+  labels = random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32)
+  images = 0.5 * random.random([rows, *_SHAPE])
+  for column in range(_ATTRIBUTES):
+    part = slice(10 * column, 10 * column + 8)
+    images[:, 4:12, part] += 0.5 * labels[:, column, None, None, None]
+  return {"image": images.astype(np.float32), "attributes": labels}
+
+
+def _model(optimizer=None):
+  keras.utils.set_random_seed(0)
+  model = pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, "toon_faces")
+  optimizer = optimizer or keras.optimizers.Adam(1e-3)
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return model
+
+
+def _dataset(batch, batch_size):
+  return tf.data.Dataset.from_tensor_slices(batch).batch(batch_size)
+
+
+class PixelClassifierTest(tf.test.TestCase):
+  def test_gives_a_logit_per_attribute_and_features(self):
+    model, images = _model(), _batch(5)["image"]
+    features = model.features(images)
+    self.assertEqual(features.shape.rank, 2)
+    self.assertEqual(features.shape[0], 5)
+    self.assertEqual(model(images).shape, [5, _ATTRIBUTES])
+    self.assertAllClose(model(images), model.head(features))
+
+  def test_a_step_returns_exactly_the_metrics(self):
+    model, batch = _model(), _batch(5)
+    self.assertEqual([m.name for m in model.metrics], ["loss", "accuracy"])
+    self.assertEqual(list(model.train_step(batch)), ["loss", "accuracy"])
+    self.assertEqual(list(model.test_step(batch)), ["loss", "accuracy"])
+
+  def test_accuracy_is_the_share_of_attributes_read_right(self):
+    model, batch = _model(), _batch(7)
+    logs = model.evaluate(_dataset(batch, 3), return_dict=True, verbose=0)
+    read = model(batch["image"]).numpy() > 0
+    self.assertAllClose(logs["accuracy"], np.mean(read == batch["attributes"]))
+
+  def test_learns(self):
+    model, data = _model(), _dataset(_batch(64), 16)
+    model.fit(data.repeat(10), verbose=0)
+    logs = model.evaluate(data, return_dict=True, verbose=0)
+    self.assertGreater(logs["accuracy"], 0.9)
+
+  def test_training_reaches_every_variable(self):
+    model = _model(keras.optimizers.SGD(0.1))
+    before = model.get_weights()
+    model.fit(_dataset(_batch(7), 7), verbose=0)
+    for old, new in zip(before, model.get_weights(), strict=True):
+      self.assertNotAllEqual(old, new)
+
+  def test_two_replicas_make_the_update_of_one(self):
+    def make():
+      return _model(keras.optimizers.SGD(0.1))
+
+    one = testing.weights_after_one_step(make, _batch(8))
+    two = testing.weights_after_one_step(
+      make, _batch(8), testing.two_replica_strategy()
+    )
+    for start, first, second in zip(make().get_weights(), one, two):
+      self.assertAllClose(first, second, atol=1e-6)
+      self.assertNotAllClose(first, start, atol=1e-6)
+
+
+if __name__ == "__main__":
+  tf.test.main()
