@@ -185,7 +185,10 @@ def _run(argv):
   except ValueError as error:
     sys.exit(f"Error: {error}")
   for servable in loaded:
-    names = ", ".join(sorted(servable.signatures))
+    names = ", ".join(
+      # Without what TensorFlow itself needs to be there.
+      sorted(name for name in servable.signatures if name[:2] != "__")
+    )
     print(f"{servable.name}, version {servable.version}: {names}", flush=True)
   print(f"Serving gRPC on port {server.port}; Ctrl-C stops.", flush=True)
   stopped.wait()

@@ -1,0 +1,184 @@
+"""Tests of the export: what another program can load, and what is refused."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from lc_keras import files
+from lc_keras.models import storage
+from serving import endpoints
+from serving import export
+from serving import servables
+from tests import tiny_run
+
+# Runs signatures in a TF1 session, as TensorFlow Serving does, in a process
+# that cannot have our code.
+_FOREIGN_PROGRAM = """
+import json, sys
+
+class Refuse:
+  def find_spec(self, name, path=None, target=None):
+    if name.split(".")[0] in ("lc_keras", "serving"):
+      raise ImportError(f"{name} is not to be had here")
+sys.meta_path.insert(0, Refuse())
+
+import numpy as np
+import tensorflow as tf
+try:
+  import lc_keras
+except ImportError:
+  pass
+else:
+  raise SystemExit("lc_keras could be imported: this shows nothing")
+
+folder, inputs_path, outputs_path = sys.argv[1:]
+inputs = np.load(inputs_path)
+outputs = {}
+with tf.compat.v1.Session(graph=tf.Graph()) as session:
+  model = tf.compat.v1.saved_model.load(session, ["serve"], folder)
+  for key, signature in model.signature_def.items():
+    if key.startswith("__"):
+      continue
+    feeds = {
+      info.name: inputs[name] for name, info in signature.inputs.items()
+    }
+    fetches = {name: info.name for name, info in signature.outputs.items()}
+    for name, value in session.run(fetches, feeds).items():
+      if value.dtype != object:
+        outputs[f"{key}/{name}"] = value
+  # The checks of values must be part of what was exported.
+  signature = model.signature_def["decode"]
+  bad = np.full_like(inputs["latents"], np.nan)
+  feeds = {signature.inputs["latents"].name: bad}
+  try:
+    session.run(signature.outputs["image_bytes"].name, feeds)
+  except tf.errors.InvalidArgumentError as error:
+    assert "latents must be finite" in str(error), error
+  else:
+    raise SystemExit("NaN was accepted")
+np.savez(outputs_path, **outputs)
+"""
+
+
+class ExportTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = tempfile.mkdtemp()
+    cls.addClassCleanup(shutil.rmtree, cls.folder)
+    cls.run_dir = os.path.join(cls.folder, "run")
+    tiny_run.write(cls.run_dir)
+    cls.export_dir = os.path.join(cls.folder, "export")
+    cls.exported = export.export(cls.run_dir, cls.export_dir)
+
+  def test_a_session_without_our_code_answers_like_python(self):
+    random = np.random.default_rng(0)
+    inputs = {
+      "images": random.uniform(size=[3, *tiny_run.IMAGE_SHAPE]),
+      "attributes": random.uniform(size=[3, len(tiny_run.ATTRIBUTES)]),
+      "mask": random.integers(0, 2, [3, len(tiny_run.ATTRIBUTES)]),
+      "latents": random.normal(size=[3, tiny_run.LATENT_SIZE]),
+      "seed": np.array([1, -5, 2**50]),
+      "row": np.array([0, 1, 2]),
+    }
+    for name in inputs.keys() - {"seed", "row"}:
+      inputs[name] = inputs[name].astype(np.float32)
+    inputs_path = os.path.join(self.folder, "inputs.npz")
+    outputs_path = os.path.join(self.folder, "outputs.npz")
+    np.savez(inputs_path, **inputs)
+    program = os.path.join(self.create_tempdir(), "foreign.py")
+    with open(program, "w") as file:
+      file.write(_FOREIGN_PROGRAM)
+    finished = subprocess.run(
+      [sys.executable, program, self.exported, inputs_path, outputs_path],
+      capture_output=True,
+      text=True,
+    )
+    self.assertEqual(finished.returncode, 0, finished.stderr)
+    outputs = dict(np.load(outputs_path))
+
+    models = export.load_models(self.run_dir, "actor_0.1", "actor_0.1")
+    signatures = endpoints.build(models)
+    # What a request without a signature name gets.
+    signatures["serving_default"] = signatures["sample"]
+    for name, (function, specs) in signatures.items():
+      expected = function(*(tf.constant(inputs[spec.name]) for spec in specs))
+      for key, value in expected.items():
+        if value.dtype != tf.string:
+          np.testing.assert_allclose(
+            outputs.pop(f"{name}/{key}"), value, rtol=1e-4, atol=1e-5
+          )
+    self.assertEmpty(outputs)
+
+  def test_manifest(self):
+    with open(os.path.join(self.exported, export.MANIFEST)) as file:
+      manifest = json.load(file)
+    self.assertSequenceEqual(manifest["attributes"], tiny_run.ATTRIBUTES.names)
+    self.assertEqual(manifest["image_shape"], list(tiny_run.IMAGE_SHAPE))
+    self.assertEqual(manifest["libraries"]["tensorflow"], tf.__version__)
+    weights = os.path.join(self.run_dir, "actor_0.1", storage.WEIGHTS)
+    self.assertEqual(
+      manifest["weights_sha256"]["actor_0.1"], files.checksum(weights)
+    )
+    self.assertIn("seed: int64 [b]", manifest["signatures"]["sample"])
+
+  def test_versions(self):
+    export_dir = self.create_tempdir().full_path
+    # Left by a process that died: no version, and in nobody's way.
+    os.makedirs(os.path.join(export_dir, ".tmp-7", "variables"))
+    shutil.copytree(self.exported, os.path.join(export_dir, "9"))
+    again = export.export(self.run_dir, export_dir)
+    self.assertEqual(os.path.basename(again), "10")
+    self.assertCountEqual(servables.find_versions(export_dir), [9, 10])
+    with self.assertRaisesRegex(ValueError, "Version 9 exists .* write 11"):
+      export.export(self.run_dir, export_dir, version=9)
+
+  def test_what_fails_its_check_does_not_appear(self):
+    export_dir = self.create_tempdir().full_path
+    with mock.patch.object(export, "check", side_effect=ValueError("bad")):
+      with self.assertRaisesRegex(ValueError, "bad"):
+        export.export(self.run_dir, export_dir)
+    self.assertEmpty(os.listdir(export_dir))
+
+  def test_the_check_finds_damage(self):
+    folder = os.path.join(self.create_tempdir().full_path, "damaged")
+    shutil.copytree(self.exported, folder)
+    export.check(folder)
+    variables = os.path.join(folder, "variables")
+    for name in os.listdir(variables):
+      os.truncate(os.path.join(variables, name), 10)
+    with self.assertRaisesRegex(ValueError, "cannot be loaded"):
+      export.check(folder)
+
+  @parameterized.parameters(
+    "run.json", "vae", "attributes", "actor_0.1", "latents"
+  )
+  def test_a_missing_stage_is_named(self, stage):
+    run_dir = os.path.join(self.create_tempdir().full_path, "run")
+    shutil.copytree(self.run_dir, run_dir)
+    path = os.path.join(run_dir, stage)
+    shutil.move(path, path + ".gone")
+    with self.assertRaisesRegex(FileNotFoundError, stage):
+      export.export(run_dir, os.path.join(run_dir, "export"))
+
+  def test_latents_of_another_model_are_refused(self):
+    run_dir = os.path.join(self.create_tempdir().full_path, "run")
+    shutil.copytree(self.run_dir, run_dir)
+    vae = storage.load(os.path.join(run_dir, "vae"))
+    vae.set_weights([weight + 1 for weight in vae.get_weights()])
+    storage.save(vae, os.path.join(run_dir, "vae"))
+    with self.assertRaisesRegex(ValueError, "stale or foreign"):
+      export.export(run_dir, os.path.join(run_dir, "export"))
+
+
+if __name__ == "__main__":
+  absltest.main()
