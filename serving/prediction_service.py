@@ -86,7 +86,7 @@ def _feeds(signature, inputs):
     raise errors.invalid_argument(f"Missing but required: {_set(missing)}.")
   feeds = {}
   for position, name in enumerate(sorted(expected)):
-    value = inputs[name] if name in inputs else None
+    value = inputs.get(name)
     if value is None:
       value = tensors.to_array(signature.defaults[name])
     given, wanted = tf.as_dtype(value.dtype), expected[name].dtype
