@@ -8,6 +8,7 @@ import os
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core.download import download_manager
 
 from lc_keras.datasets import source
 
@@ -58,7 +59,7 @@ def load():
     all_attributes=ALL_ATTRIBUTES,
     attributes=PAPER_ATTRIBUTES,
     exclusive=EXCLUSIVE,
-    splits={split: split for split in ("train", "validation", "test")},
+    splits=("train", "validation", "test"),
     builder=lambda data_dir: tfds.builder("celeb_a", data_dir=data_dir),
     prepare=_prepare,
     decode=_decode,
@@ -92,7 +93,7 @@ def _prepare(builder, data_dir):
   config = tfds.download.DownloadConfig(manual_dir=folder)
   try:
     builder.download_and_prepare(download_config=config)
-  except tfds.download.NonMatchingChecksumError as error:
+  except download_manager.NonMatchingChecksumError as error:
     raise ValueError(
       f"A file of CelebA in {folder} has the right size but other contents "
       "than the one published. Fetch it again from the project page of "

@@ -28,27 +28,26 @@ CLASSES = (
 )
 IMAGE_SHAPE = (28, 28, 1)
 
-_DEBIAN = "/usr/share/datasets/fashion-mnist"
+DEBIAN = "/usr/share/datasets/fashion-mnist"
 _URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _FILES = {
   "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
   "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
+_URLS = {
+  split: tuple(_URL + name for name in names) for split, names in _FILES.items()
+}
 _UNSIGNED_BYTE = 8  # the idx format's code for it
 
 
 def load():
-  """The source. The last twelfth of the training images is for validation."""
+  """The source."""
   return source.Source(
     image_shape=IMAGE_SHAPE,
     all_attributes=CLASSES,
     attributes=CLASSES,
     exclusive=(CLASSES,),
-    splits={
-      "train": "train[:55000]",
-      "validation": "train[55000:]",
-      "test": "test",
-    },
+    splits=("train", "validation", "test"),
     builder=lambda data_dir: FashionMnistFiles(data_dir=data_dir),
     prepare=_prepare,
     decode=_decode,
@@ -56,9 +55,16 @@ def load():
 
 
 class FashionMnistFiles(tfds.core.GeneratorBasedBuilder):
-  """Fashion-MNIST from its four files, however they were compressed."""
+  """Fashion-MNIST from its four files, however they were compressed.
+
+  The last twelfth of the training images, 5,000, is for validation.
+  """
 
   VERSION = tfds.core.Version("1.0.0")
+
+  def __init__(self, *, data_dir):
+    self._folders = (manual_dir(data_dir), DEBIAN)
+    super().__init__(data_dir=data_dir)
 
   @classmethod
   def get_metadata(cls):
@@ -78,17 +84,30 @@ class FashionMnistFiles(tfds.core.GeneratorBasedBuilder):
           "label": tfds.features.ClassLabel(names=CLASSES),
         }
       ),
-      # The files are mixed already; `splits` counts on their order.
+      # The files are mixed already.
       disable_shuffling=True,
     )
 
   def _split_generators(self, dl_manager):
+    files = _find_files(self._folders) or self._download(dl_manager)
     return {
-      split: self._generate_examples(*paths)
-      for split, paths in _find_files(dl_manager).items()
+      "train": self._generate_examples(*files["train"], _before_last_twelfth),
+      "validation": self._generate_examples(*files["train"], _last_twelfth),
+      "test": self._generate_examples(*files["test"], _all),
     }
 
-  def _generate_examples(self, images_path, labels_path):
+  def _download(self, dl_manager):
+    try:
+      return dl_manager.download(_URLS)
+    except (OSError, tfds.download.DownloadError) as error:
+      names = ", ".join(name for names in _FILES.values() for name in names)
+      raise FileNotFoundError(
+        f"Fashion-MNIST is in neither of {', '.join(self._folders)}, and could "
+        f"not be downloaded ({error}). Install Debian's package "
+        f"dataset-fashion-mnist, or put {names} into the first of these."
+      ) from error
+
+  def _generate_examples(self, images_path, labels_path, rows):
     images = read_idx(images_path, 3)[..., np.newaxis]
     labels = read_idx(labels_path, 1)
     if images.shape != (len(labels), *IMAGE_SHAPE):
@@ -96,8 +115,20 @@ class FashionMnistFiles(tfds.core.GeneratorBasedBuilder):
         f"{images_path} holds images of shape {images.shape} for {len(labels)} "
         f"labels in {labels_path}: expected {(len(labels), *IMAGE_SHAPE)}."
       )
-    for row, (image, label) in enumerate(zip(images, labels)):
-      yield row, {"image": image, "label": label}
+    for row in rows(len(labels)):
+      yield row, {"image": images[row], "label": labels[row]}
+
+
+def _all(count):
+  return range(count)
+
+
+def _last_twelfth(count):
+  return range(count - count // 12, count)
+
+
+def _before_last_twelfth(count):
+  return range(count - count // 12)
 
 
 def read_idx(path, rank):
@@ -133,36 +164,26 @@ def read_idx(path, rank):
   return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def _find_files(dl_manager):
-  """{split: (path of the images, path of the labels)}."""
-  for folder in (dl_manager.manual_dir, _DEBIAN):
+def manual_dir(data_dir):
+  """The folder in which files fetched by hand are expected."""
+  return os.path.join(data_dir, "downloads", "manual")
+
+
+def _find_files(folders):
+  """{split: (path of the images, path of the labels)}, or None."""
+  for folder in folders:
     found = {
       split: tuple(os.path.join(folder, name) for name in names)
       for split, names in _FILES.items()
     }
     if all(os.path.exists(path) for paths in found.values() for path in paths):
       return found
-  return dl_manager.download(
-    {
-      split: tuple(_URL + name for name in names)
-      for split, names in _FILES.items()
-    }
-  )
+  return None
 
 
 def _prepare(builder, data_dir):
-  folder = os.path.join(data_dir, "downloads", "manual")
-  os.makedirs(folder, exist_ok=True)
-  config = tfds.download.DownloadConfig(manual_dir=folder)
-  try:
-    builder.download_and_prepare(download_config=config)
-  except (OSError, tfds.download.DownloadError) as error:
-    names = ", ".join(name for names in _FILES.values() for name in names)
-    raise FileNotFoundError(
-      f"Fashion-MNIST is neither in {folder} nor in {_DEBIAN}, and could not "
-      f"be downloaded ({error}). Install Debian's package "
-      f"dataset-fashion-mnist, or put {names} into {folder}."
-    ) from error
+  del data_dir  # The builder knows where to look.
+  builder.download_and_prepare()
 
 
 def _decode(example):

@@ -68,7 +68,7 @@ def describe(name):
     image_shape=source.image_shape,
     attributes=attributes_lib.Attributes(source.attributes, source.exclusive),
     all_attributes=source.all_attributes,
-    splits=tuple(source.splits),
+    splits=source.splits,
   )
 
 
@@ -144,7 +144,7 @@ def load(
       f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
       "by itself, or correct --data_dir."
     )
-  info = builder.info.splits[source.splits[split]]
+  info = builder.info.splits[split]
   count = info.num_examples if limit is None else min(limit, info.num_examples)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
@@ -152,7 +152,7 @@ def load(
       f"too few for a batch of {batch_size}: choose a smaller batch."
     )
   examples = builder.as_dataset(
-    split=source.splits[split],
+    split=split,
     shuffle_files=False,
     decoders={"image": tfds.decode.SkipDecoding()},
     read_config=tfds.ReadConfig(try_autocache=False),

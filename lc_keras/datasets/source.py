@@ -16,7 +16,7 @@ class Source:
     all_attributes: names of the attributes, in the order of `decode`.
     attributes: the names that models are trained on, some of the above.
     exclusive: groups of names that rule each other out.
-    splits: {split: the same in tfds's terms, such as "train[:55000]"}.
+    splits: names of its splits.
     builder: data_dir -> tfds builder, which need not be prepared.
     prepare: (builder, data_dir) -> None, builds what is not there yet. Raises
       FileNotFoundError or ValueError if files it needs are missing or wrong.
@@ -29,7 +29,7 @@ class Source:
   all_attributes: tuple[str, ...]
   attributes: tuple[str, ...]
   exclusive: tuple[tuple[str, ...], ...]
-  splits: dict[str, str]
+  splits: tuple[str, ...]
   builder: Callable[[str], tfds.core.DatasetBuilder]
   prepare: Callable[[tfds.core.DatasetBuilder, str], None]
   decode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]

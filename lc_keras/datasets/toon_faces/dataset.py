@@ -18,7 +18,7 @@ def load(config):
     all_attributes=factors.NAMES,
     attributes=factors.NAMES[:_NUM_PAPER_ATTRIBUTES],
     exclusive=factors.EXCLUSIVE,
-    splits={split: split for split in builder.SPLITS},
+    splits=builder.SPLITS,
     builder=functools.partial(_builder, config),
     prepare=_prepare,
     decode=_decode,

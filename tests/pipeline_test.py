@@ -1,0 +1,151 @@
+"""Tests of the input pipeline, on a handful of cartoon faces."""
+
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from lc_keras.datasets import pipeline
+from lc_keras.datasets.toon_faces import factors
+from lc_keras.datasets.toon_faces import renderer
+
+_NAME = "toon_faces/tiny"
+_FACES = 64  # in its training split
+_BATCH = 12  # five batches and four faces
+
+
+class PipelineTest(parameterized.TestCase, tf.test.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    folder = tempfile.TemporaryDirectory()
+    cls.addClassCleanup(folder.cleanup)
+    cls.data_dir = folder.name
+    pipeline.prepare(_NAME, cls.data_dir)
+
+  def _load(self, split="train", batch_size=_BATCH, **options):
+    return pipeline.load(
+      _NAME, split, batch_size, data_dir=self.data_dir, **options
+    )
+
+  def _times(self):
+    """{file: when it was written, in nanoseconds}."""
+    files = pathlib.Path(self.data_dir).rglob("*")
+    return {path: path.stat().st_mtime_ns for path in files}
+
+  def _train(self, batches, **options):
+    """[batches, _BATCH, 64, 64, 3], the first images of a training stream."""
+    stream = self._load(training=True, **options)
+    return np.stack([batch["image"] for batch in stream.take(batches)])
+
+  def test_evaluation_is_one_pass_in_order_with_the_remainder(self):
+    batches = list(self._load())
+    self.assertEqual([len(batch["image"]) for batch in batches], [12] * 5 + [4])
+    faces = factors.sample(20, 0, _FACES)
+    images = np.concatenate([batch["image"] for batch in batches])
+    labels = np.concatenate([batch["attributes"] for batch in batches])
+    self.assertAllEqual(np.rint(images * 255), renderer.render(faces, "studio"))
+    self.assertAllEqual(labels, faces.labels[:, :10])
+
+  @parameterized.parameters(True, False)
+  def test_shapes_types_and_ranges(self, training):
+    dataset = self._load(training=training)
+    self.assertEqual(
+      dataset.element_spec,
+      {
+        "image": tf.TensorSpec([_BATCH if training else None, 64, 64, 3]),
+        "attributes": tf.TensorSpec([_BATCH if training else None, 10]),
+      },
+    )
+    batch = next(iter(dataset))
+    self.assertAllInRange(batch["image"], 0.0, 1.0)
+    self.assertGreater(tf.reduce_max(batch["image"]), 0.9)
+    self.assertAllInSet(batch["attributes"], [0.0, 1.0])
+
+  def test_an_epoch_of_training_has_every_face_once(self):
+    images = self._train(2 * _FACES // _BATCH, seed=3)
+    epochs = images.reshape(-1, 64, 64, 3)[: _FACES + 56]
+    first = np.unique(epochs[:_FACES], axis=0)
+    self.assertLen(first, _FACES)
+    self.assertLen(np.unique(epochs[_FACES:], axis=0), 56)
+    self.assertNotAllEqual(epochs[:56], epochs[_FACES:])
+
+  @parameterized.parameters(1, 5, 6, 16)
+  def test_a_resumed_stream_goes_on(self, start_step):
+    whole = self._train(start_step + 7, seed=3)
+    resumed = self._train(7, seed=3, start_step=start_step)
+    self.assertAllEqual(resumed, whole[start_step:])
+
+  def test_order_is_determined_by_the_seed_alone(self):
+    tf.random.set_seed(1)
+    first = self._train(3, seed=3)
+    tf.random.set_seed(2)
+    self.assertAllEqual(self._train(3, seed=3), first)
+    self.assertNotAllEqual(self._train(3, seed=4), first)
+
+  def test_a_small_buffer_still_gives_every_face_once(self):
+    images = self._train(5, shuffle_buffer=4).reshape(-1, 64, 64, 3)
+    self.assertLen(np.unique(images, axis=0), 60)
+
+  def test_limit_keeps_the_first_examples(self):
+    whole = np.concatenate([batch["image"] for batch in self._load()])
+    some = np.concatenate([batch["image"] for batch in self._load(limit=17)])
+    self.assertAllEqual(some, whole[:17])
+    trained = self._train(6, limit=17).reshape(-1, 64, 64, 3)
+    self.assertAllEqual(
+      np.unique(trained, axis=0), np.unique(whole[:17], axis=0)
+    )
+
+  def test_prepare_again_changes_nothing(self):
+    before = self._times()
+    pipeline.prepare(_NAME, self.data_dir)
+    self.assertEqual(self._times(), before)
+
+  def test_every_data_set_is_described(self):
+    for name, shape in (
+      ("toon_faces/studio", (64, 64, 3)),
+      ("toon_faces/wild", (64, 64, 3)),
+      ("celeb_a", (64, 64, 3)),
+      ("fashion_mnist", (28, 28, 1)),
+    ):
+      spec = pipeline.describe(name)
+      self.assertEqual(spec.name, name)
+      self.assertEqual(spec.image_shape, shape)
+      self.assertLen(spec.attributes.names, 10)
+      self.assertContainsSubset(spec.attributes.names, spec.all_attributes)
+      self.assertContainsSubset(("train", "validation", "test"), spec.splits)
+
+  def test_bald_rules_out_hair_and_hats(self):
+    for name in ("toon_faces/studio", "celeb_a"):
+      attributes = pipeline.describe(name).attributes
+      ruled_out = attributes.excludes[attributes.index("Bald")]
+      self.assertCountEqual(
+        np.array(attributes.names)[ruled_out > 0],
+        ["Black_Hair", "Blond_Hair", "Brown_Hair", "Wearing_Hat"],
+      )
+
+  def test_unknown_names_get_the_nearest(self):
+    with self.assertRaisesRegex(ValueError, "did you mean toon_faces/studio"):
+      pipeline.describe("toonfaces/studio")
+    with self.assertRaisesRegex(ValueError, "choose one of .*celeb_a"):
+      pipeline.describe("imagenet!")
+    with self.assertRaisesRegex(ValueError, "did you mean validation"):
+      self._load("valid")
+
+  def test_data_that_is_not_prepared_is_an_error_that_says_how(self):
+    with self.assertRaisesRegex(FileNotFoundError, "pipeline.prepare"):
+      pipeline.load("toon_faces/wild", "train", _BATCH, data_dir=self.data_dir)
+
+  def test_too_little_data_is_an_error(self):
+    with self.assertRaisesRegex(ValueError, "batch of 65"):
+      self._load(batch_size=65, training=True)
+    with self.assertRaisesRegex(ValueError, "gives 0 examples"):
+      self._load(limit=0)
+    with self.assertRaisesRegex(ValueError, "start_step"):
+      self._load(start_step=1)
+
+
+if __name__ == "__main__":
+  tf.test.main()
