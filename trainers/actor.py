@@ -6,10 +6,10 @@
 The stage is called actor_<distance_weight>, so that a run can hold several.
 """
 
-from absl import flags
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import flags
 
 from lc_keras import latents
 from lc_keras.evaluation import pictures

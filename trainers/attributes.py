@@ -4,8 +4,8 @@
         --run_dir=runs/mine
 """
 
-from absl import flags
 import keras
+from absl import flags
 
 from lc_keras import latents
 from lc_keras.models import attribute_model
@@ -30,6 +30,14 @@ def define_flags(values: flags.FlagValues) -> None:
     upper_bound=1.0,
     flag_values=values,
   )
+  flags.DEFINE_float(
+    "noise_scale",
+    1.0,
+    "Noise on the latents, as a multiple of the posterior's scale; 1 is the "
+    "published recipe, more makes a critic that an actor cannot mislead.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
 
 
 def train(settings: flags.FlagValues) -> None:
@@ -43,7 +51,11 @@ def train(settings: flags.FlagValues) -> None:
   keras.utils.set_random_seed(settings.seed)
   with training.strategy(settings.replicas).scope():
     model = attribute_model.AttributeModel(
-      rows.mean.shape[1], len(run.attributes), settings.width, settings.depth
+      rows.mean.shape[1],
+      len(run.attributes),
+      settings.width,
+      settings.depth,
+      settings.noise_scale,
     )
     optimizer = keras.optimizers.Adam(training.schedule(settings))
     optimizer.build(model.trainable_variables)

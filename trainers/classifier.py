@@ -4,9 +4,9 @@
         --run_dir=runs/mine
 """
 
-from absl import flags
 import keras
 import numpy as np
+from absl import flags
 
 from lc_keras.datasets import pipeline
 from lc_keras.evaluation import pictures

@@ -12,11 +12,11 @@ import importlib.metadata
 import os
 import re
 
-from absl import flags
-from absl import logging
 import numpy as np
 import tensorflow as tf
 import tqdm
+from absl import flags
+from absl import logging
 
 from lc_keras import files
 from lc_keras import latents

@@ -5,8 +5,8 @@ python -m trainers.latents --run_dir=runs/mine
 
 import os
 
-from absl import flags
 import tqdm
+from absl import flags
 
 from lc_keras import files
 from lc_keras import latents

@@ -10,13 +10,13 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 
-from absl import flags
-from absl import logging
 import keras
 import numpy as np
-from PIL import Image
 import tensorflow as tf
 import tqdm
+from absl import flags
+from absl import logging
+from PIL import Image
 
 from lc_keras import files
 from lc_keras.evaluation import pictures

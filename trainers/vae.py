@@ -4,10 +4,10 @@
         --run_dir=runs/mine
 """
 
-from absl import flags
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import flags
 
 from lc_keras.datasets import pipeline
 from lc_keras.evaluation import pictures

@@ -64,7 +64,7 @@ def stack(input_shape: Shape, layers: Layers, name: str) -> keras.Sequential:
 
 
 def trunk(inputs: int, width: int, depth: int, outputs: int) -> Layers:
-  """Returns `depth` ReLU layers and a linear one: every latent-space network."""
+  """Returns `depth` ReLU layers and a linear one."""
   sizes = [inputs] + [width] * depth
   hidden = [dense(a, b, "relu") for a, b in zip(sizes, sizes[1:])]
   return [*hidden, dense(sizes[-1], outputs)]

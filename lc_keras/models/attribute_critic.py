@@ -29,5 +29,5 @@ class AttributeCritic(keras.layers.Layer):
     self.built = True
 
   def call(self, latents):
-    """Returns logits [batch, num_attributes] of latents [batch, latent_size]."""
+    """Returns logits, [batch, num_attributes]."""
     return self.trunk(latents)
