@@ -28,7 +28,11 @@ def two_replica_strategy() -> tf.distribute.MirroredStrategy:
       `two_logical_cpus` when the test module loads.
   """
   two_logical_cpus()
-  return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+  # The collective operations that are the default belong to the process, and a
+  # second strategy in it, as under pytest, runs into those of the first.
+  return tf.distribute.MirroredStrategy(
+    ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+  )
 
 
 def weights_after_one_step(

@@ -48,9 +48,13 @@ def strategy(replicas: int) -> tf.distribute.Strategy:
         f"--replicas={replicas}, but this machine has {len(gpus)} GPUs."
       )
     names = [gpu.name for gpu in gpus[: replicas or None]]
-  else:
-    names = _cpus(max(replicas, 1))
-  return tf.distribute.MirroredStrategy(names)
+    return tf.distribute.MirroredStrategy(names)
+  # The collective operations that are the default belong to the process, and a
+  # second strategy in it runs into those of the first.
+  return tf.distribute.MirroredStrategy(
+    _cpus(max(replicas, 1)),
+    cross_device_ops=tf.distribute.ReductionToOneDevice(),
+  )
 
 
 def schedule(settings: flags.FlagValues):
