@@ -49,6 +49,14 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllEqual(np.rint(images * 255), renderer.render(faces, "studio"))
     self.assertAllEqual(labels, faces.labels[:, :10])
 
+  def test_balanced_split_tells_the_column_each_row_is_for(self):
+    (batch,) = self._load("balanced", 56)
+    focus, labels = batch["focus"].numpy(), batch["attributes"].numpy()
+    self.assertEqual(focus.dtype, np.int64)
+    self.assertAllEqual(np.bincount(focus + 1), [36] + [2] * 10)
+    for column in range(10):
+      self.assertAllEqual(np.sort(labels[focus == column, column]), [0, 1])
+
   @parameterized.parameters(True, False)
   def test_shapes_types_and_ranges(self, training):
     dataset = self._load(training=training)

@@ -252,6 +252,7 @@ class BuilderTest(absltest.TestCase):
     stored = list(tfds.as_numpy(self.faces.as_dataset(split="balanced")))
     focus = np.array([example["focus"] for example in stored])
     labels = np.array([example["attributes"] for example in stored])
+    np.testing.assert_array_equal(focus, np.tile(np.arange(28), 2))
     for index in range(len(factors.NAMES)):
       shown = labels[focus == index, index]
       self.assertLen(shown, 2)

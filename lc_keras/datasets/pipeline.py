@@ -33,6 +33,9 @@ _SOURCES = {
   "fashion_mnist": fashion_mnist.load,
 }
 
+# The split in which each attribute is frequent among its own examples.
+BALANCED = "balanced"
+
 # Up to this size, examples are kept in memory as they are stored (encoded).
 _CACHE_BYTES = 1 << 30
 
@@ -122,7 +125,9 @@ def load(
 
   Returns:
     tf.data.Dataset of {"image": float32 [batch, height, width, channels] in
-    [0, 1], "attributes": float32 [batch, num_attributes] in {0, 1}}.
+    [0, 1], "attributes": float32 [batch, num_attributes] in {0, 1}}; in the
+    split "balanced" also "focus": int64 [batch], the column of the attribute
+    that half of such rows have on, or -1 if it is none of these attributes.
 
   Raises:
     ValueError: There is no such data set or split, or too little data for one
@@ -165,7 +170,9 @@ def load(
     )
   # Decoding comes last: what is shuffled, cached or skipped is small.
   examples = examples.map(
-    _decoder(source), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    _decoder(source, split),
+    num_parallel_calls=tf.data.AUTOTUNE,
+    deterministic=True,
   )
   batches = examples.batch(batch_size, drop_remainder=training)
   return batches.prefetch(tf.data.AUTOTUNE)
@@ -189,16 +196,24 @@ def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):
   return tf.data.Dataset.counter(first).flat_map(epoch)
 
 
-def _decoder(source):
+def _decoder(source, split):
   """Decodes one example and keeps the attributes that models are trained on."""
-  columns = [source.all_attributes.index(name) for name in source.attributes]
+  kept = source.attributes
+  rows = [source.all_attributes.index(name) for name in kept]
+  columns = [
+    kept.index(name) if name in kept else -1 for name in source.all_attributes
+  ]
 
   def decode(example):
     decoded = source.decode(example)
-    return {
+    features = {
       "image": decoded["image"],
-      "attributes": tf.gather(decoded["attributes"], columns),
+      "attributes": tf.gather(decoded["attributes"], rows),
     }
+    if split == BALANCED:
+      columns_of = tf.constant(columns, tf.int64)
+      features["focus"] = tf.gather(columns_of, decoded["focus"])
+    return features
 
   return decode
 

@@ -22,7 +22,8 @@ class Source:
       FileNotFoundError or ValueError if files it needs are missing or wrong.
     decode: example, with its image still encoded -> {"image": float32
       image_shape in [0, 1], "attributes": float32 [len(all_attributes)] in
-      {0, 1}}.
+      {0, 1}}; a data set with a split "balanced" adds "focus": int64, the
+      index of the attribute for which the example was chosen.
   """
 
   image_shape: tuple[int, int, int]

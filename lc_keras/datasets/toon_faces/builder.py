@@ -124,9 +124,9 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
   def _generate_examples(self, split):
     """Yields (row, example)."""
     row = 0
-    for faces, focus in self._draw(split):
+    for faces, foci in self._draw(split):
       images = renderer.render(faces, self.builder_config.scene)
-      for image, labels in zip(images, faces.labels):
+      for image, labels, focus in zip(images, faces.labels, foci):
         png = io.BytesIO()
         Image.fromarray(image).save(png, "PNG", compress_level=_PNG_LEVEL)
         png.seek(0)
@@ -137,14 +137,28 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
         row += 1
 
   def _draw(self, split):
-    """Yields (Factors, the attribute they were drawn for or -1)."""
+    """Yields (Factors of n faces, int [n] what they were drawn for or -1)."""
     count = self.builder_config.faces[split]
     seed = self.builder_config.seed + SPLITS.index(split)
     if split == "balanced":
-      for focus, name in enumerate(factors.NAMES):
-        each = count // len(factors.NAMES)
-        yield factors.sample_balanced(seed, name, each), focus
+      faces, foci = _draw_balanced(seed, count // len(factors.NAMES))
+      for start in range(0, count, _CHUNK):
+        rows = slice(start, start + _CHUNK)
+        yield faces[rows], foci[rows]
     else:
       for start in range(0, count, _CHUNK):
         stop = min(start + _CHUNK, count)
-        yield factors.sample(seed, start, stop), -1
+        yield factors.sample(seed, start, stop), [-1] * (stop - start)
+
+
+def _draw_balanced(seed, each):
+  """`each` faces for each attribute, in turn: any first part is balanced too.
+
+  Returns:
+    Factors of n faces, and int [n], the attribute they were drawn for.
+  """
+  drawn = factors.concatenate(
+    [factors.sample_balanced(seed, name, each) for name in factors.NAMES]
+  )
+  in_turn = np.arange(len(drawn)).reshape(-1, each).T.ravel()
+  return drawn[in_turn], in_turn // each

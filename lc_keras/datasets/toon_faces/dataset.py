@@ -41,4 +41,5 @@ def _decode(example):
       tf.cast(image, tf.float32) / 255.0, builder.IMAGE_SHAPE
     ),
     "attributes": tf.cast(example["attributes"], tf.float32),
+    "focus": example["focus"],
   }

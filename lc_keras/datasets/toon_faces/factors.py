@@ -264,6 +264,14 @@ class Factors:
     return _visible(self.traits)[:, _INDEX[name]]
 
 
+def concatenate(faces):
+  """The faces of several Factors, one after the other."""
+  return Factors(
+    np.concatenate([some.traits for some in faces]),
+    np.concatenate([some.draws for some in faces]),
+  )
+
+
 def sample(seed, start, stop, focus=None):
   """Draws faces start, ..., stop - 1 of a seed.
 
@@ -280,10 +288,7 @@ def sample(seed, start, stop, focus=None):
     raise ValueError(f"Need 0 <= start < stop, got {start} and {stop}.")
   first, last = start // BLOCK, (stop - 1) // BLOCK
   blocks = [_block(seed, focus, block) for block in range(first, last + 1)]
-  joined = Factors(
-    np.concatenate([block.traits for block in blocks]),
-    np.concatenate([block.draws for block in blocks]),
-  )
+  joined = concatenate(blocks)
   return joined[start - first * BLOCK : stop - first * BLOCK]
 
 
@@ -309,13 +314,7 @@ def sample_balanced(seed, name, count):
     for value in found:
       found[value].append(faces[shown == value])
     block += 1
-  on, off = (
-    Factors(
-      np.concatenate([faces.traits for faces in found[value]])[: count // 2],
-      np.concatenate([faces.draws for faces in found[value]])[: count // 2],
-    )
-    for value in (True, False)
-  )
+  on, off = (concatenate(found[value])[: count // 2] for value in (True, False))
   return Factors(
     np.stack([on.traits, off.traits], 1).reshape(count, -1),
     np.stack([on.draws, off.draws], 1).reshape(count, -1),
