@@ -31,7 +31,6 @@ setuptools.setup(
   install_requires=[
     "absl-py>=2.1",
     "grpcio>=1.70",
-    "grpcio-health-checking>=1.70",
     # tensorflow-datasets 4.9.10 imports it without asking for it.
     "importlib_resources>=6",
     "jinja2>=3.1",
@@ -39,7 +38,6 @@ setuptools.setup(
     "matplotlib>=3.9",
     "numpy>=2",
     "pillow>=11",
-    "protobuf>=6",
     "scikit-learn>=1.5",
     "tensorboard>=2.20",
     "tensorflow>=2.21,<2.22",
