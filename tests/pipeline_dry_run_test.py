@@ -1,0 +1,146 @@
+"""Runs every trainer once, with its tiny flagfile, into one run folder."""
+
+import contextlib
+import importlib
+import json
+import pathlib
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from PIL import Image
+
+from lc_keras.models import storage
+from tests import testing
+
+# Before anything starts TensorFlow.
+testing.two_logical_cpus()
+
+_ROOT = pathlib.Path(__file__).parents[1]
+_CONFIGS = _ROOT / "configs" / "tiny"
+
+# Job, what runs it, flagfile, more flags, and the stage that it leaves.
+_JOBS = (
+  ("vae", "train", "vae", ["--replicas=2"], "vae"),
+  ("latents", "encode", "latents", [], "latents"),
+  ("classifier", "train", "classifier", [], "classifier"),
+  ("attributes", "train", "attributes", [], "attributes"),
+  ("actor", "train", "actor_0", [], "actor_0"),
+  ("actor", "train", "actor", ["--replicas=2"], "actor_0.1"),
+  ("evaluate", "evaluate", "evaluate", [], "report"),
+)
+_TRAINED = ("vae", "classifier", "attributes", "actor_0", "actor_0.1")
+
+
+class PipelineDryRunTest(tf.test.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir())
+    self.run_dir = self.folder / "run"
+
+  def _run(self, job, function, config, more=()):
+    """Does what `python -m trainers.<job> --flagfile=...` does."""
+    module = importlib.import_module(f"trainers.{job}")
+    values = flags.FlagValues()
+    module.define_flags(values)
+    # Flagfiles name each other from the root folder.
+    with contextlib.chdir(_ROOT):
+      values(
+        [
+          job,
+          f"--flagfile={_CONFIGS / config}.cfg",
+          f"--run_dir={self.run_dir}",
+          f"--data_dir={self.folder / 'data'}",
+          *more,
+        ]
+      )
+    getattr(module, function)(values)
+
+  def _written(self):
+    """Returns when each file of the run was written."""
+    return {
+      str(path.relative_to(self.run_dir)): path.stat().st_mtime_ns
+      for path in self.run_dir.rglob("*")
+      if path.is_file()
+    }
+
+  def test_from_data_to_report(self):
+    self._run("data", "prepare", "data")
+    for *job, _ in _JOBS:
+      self._run(*job)
+
+    with self.subTest("every stage says that it is done"):
+      for *_, stage in _JOBS:
+        done = json.loads((self.run_dir / stage / "done.json").read_text())
+        self.assertGreater(done["seconds"], 0)
+        self.assertTrue((self.run_dir / stage / "flags.cfg").exists(), stage)
+
+    with self.subTest("every trained model can be loaded and watched"):
+      for stage in _TRAINED:
+        model = storage.load(str(self.run_dir / stage))
+        for weight in model.get_weights():
+          self.assertTrue(np.all(np.isfinite(weight)), stage)
+        log = (self.run_dir / stage / "log.csv").read_text().splitlines()
+        self.assertLen(log, 3, stage)
+        self.assertNotEmpty(list((self.run_dir / stage).glob("tensorboard/*")))
+        self.assertLen(list((self.run_dir / stage).glob("checkpoint-2")), 1)
+        for picture in (self.run_dir / stage / "pictures").glob("*.png"):
+          self._assert_a_picture(picture)
+
+    with self.subTest("trainers draw what they train"):
+      for picture in (
+        "vae/pictures/reconstructions.png",
+        "vae/pictures/prior_samples.png",
+        "classifier/pictures/worst.png",
+        "actor_0/pictures/samples.png",
+        "actor_0.1/pictures/edits.png",
+      ):
+        self._assert_a_picture(self.run_dir / picture)
+
+    with self.subTest("the report has every row, and its pictures"):
+      report = self.run_dir / "report"
+      results = json.loads((report / "results.json").read_text())
+      self.assertEqual(
+        [row["name"] for row in results["rows"]],
+        [
+          "majority",
+          "real",
+          "reconstruction",
+          "prior",
+          "actor_0",
+          "actor_0.1",
+        ],
+      )
+      for row in results["rows"]:
+        for score in ("accuracy", "weighted_f1", "macro_f1"):
+          self.assertBetween(row[score], 0.0, 1.0)
+        self.assertLen(row["attributes"], 10)
+      self.assertContainsSubset(_TRAINED, results["seconds"])
+      self.assertContainsSubset(
+        {"actor_0", "actor_0.1"}, results["transformations"]
+      )
+      self.assertIn("<html", (report / "index.html").read_text())
+      self.assertIn("actor_0.1", (report / "report.md").read_text())
+      pictures = list(report.glob("*.png"))
+      self.assertNotEmpty(pictures)
+      for picture in pictures:
+        self._assert_a_picture(picture)
+
+    with self.subTest("nothing is left half written"):
+      self.assertEmpty([name for name in self._written() if ".tmp" in name])
+
+    with self.subTest("running all again does nothing"):
+      before = self._written()
+      self._run("data", "prepare", "data")
+      for *job, _ in _JOBS:
+        self._run(*job)
+      self.assertEqual(self._written(), before)
+
+  def _assert_a_picture(self, path):
+    with Image.open(path) as picture:
+      self.assertGreater(min(picture.size), 50, path)
+      self.assertGreater(np.ptp(np.asarray(picture)), 0, path)
+
+
+if __name__ == "__main__":
+  tf.test.main()
