@@ -160,6 +160,9 @@ class _Keeper(keras.callbacks.Callback):
     """See base class."""
     row = {name: float(value) for name, value in logs.items()}
     broken = [name for name, value in row.items() if not math.isfinite(value)]
+    # oneDNN's ReLU makes zeros of NaN, so that broken weights can hide there.
+    if not all(np.isfinite(w).all() for w in self._model.get_weights()):
+      broken.append("a weight")
     steps = (epoch + 1) * self._per_epoch
     if broken:
       raise runs.UserError(
