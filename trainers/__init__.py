@@ -1,1 +1,5 @@
 """The jobs: python -m trainers.<job> --flagfile=configs/<data>/<job>.cfg."""
+
+# First of all: it sets what TensorFlow reads when it loads, and a job may well
+# import TensorFlow before anything of ours.
+import lc_keras as lc_keras

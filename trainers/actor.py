@@ -46,6 +46,14 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   flags.DEFINE_float(
+    "attribute_noise",
+    0.0,
+    "Noise on the latents that the attribute critic reads, in units of "
+    "sigma_bar: what is asked for must then hold with some margin.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
     "real_weight",
     1.0,
     "Weight of requests on encoded images against requests on prior samples; "
@@ -118,6 +126,7 @@ def train(settings: flags.FlagValues) -> None:
       read_attributes=attribute_critic,
       distance_weight=settings.distance_weight,
       attribute_weight=settings.attribute_weight,
+      attribute_noise=settings.attribute_noise,
       real_weight=settings.real_weight,
       penalty_weight=settings.penalty_weight,
       prior_fraction=settings.prior_fraction,

@@ -15,11 +15,16 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 from absl import flags
+from PIL import Image
 
 from lc_keras import files
+from lc_keras.datasets import pipeline
+from lc_keras.evaluation import pictures
 from trainers import runs
 
+_SHOWN = 4
 _STAGES = ("data", "vae", "latents", "classifier", "attributes")
 
 
@@ -51,8 +56,14 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_list(
     "wants",
-    ["Smiling, not Male", "Eyeglasses, Wearing_Hat"],
-    "What the finished model is asked for; one request per item.",
+    ["Smiling, not Male", "Wearing_Hat, Eyeglasses"],
+    "What new faces the finished model is asked for; one request per item.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "change",
+    "Eyeglasses",
+    "What held-out faces are asked to be changed to.",
     flag_values=values,
   )
 
@@ -67,9 +78,9 @@ def run_demo(settings: flags.FlagValues) -> None:
   export_dir = os.path.join(settings.run_dir, "export")
   if not _versions(export_dir):
     demo.run("export", "-m", "serving.export", f"--run_dir={settings.run_dir}")
-  pictures = demo.ask(export_dir, settings.wants)
+  made = demo.ask(export_dir)
   demo.train("evaluate", "evaluate")
-  demo.conclude(pictures)
+  demo.conclude(made)
 
 
 class _Demo:
@@ -109,43 +120,62 @@ class _Demo:
       )
     self._note(name, time.monotonic() - started)
 
-  def ask(self, export_dir, wants):
+  def ask(self, export_dir):
     """Serves the export, asks it for faces, and returns the pictures."""
-    folder = os.path.join(self._settings.run_dir, "pictures")
+    settings = self._settings
+    folder = os.path.join(settings.run_dir, "pictures")
     os.makedirs(folder, exist_ok=True)
+    requests = [
+      ("sample", want, f"asked_{number}.png", ["--n=16"])
+      for number, want in enumerate(settings.wants)
+    ]
+    images = [f"--image={path}" for path in self._held_out(folder)]
+    requests.append(("transform", settings.change, "changed.png", images))
     made = []
     with _serving(export_dir) as address:
-      for number, want in enumerate(wants):
-        path = os.path.join(folder, f"asked_{number}.png")
-        made.append((want, path))
+      for verb, want, name, options in requests:
+        path = os.path.join(folder, name)
+        made.append((f"{verb} {want}", path))
         self.run(
-          f"ask_{number}",
+          name.removesuffix(".png"),
           "-m",
           "serving.client",
-          "sample",
+          verb,
           f"--server={address}",
-          "--model_name=lc_keras",
           f"--want={want}",
-          "--n=16",
+          *options,
           f"--out={path}",
         )
     return made
 
-  def conclude(self, pictures):
+  def _held_out(self, folder):
+    """Writes some held-out faces as a user would have them; returns paths."""
+    run = runs.read_run(self._settings.run_dir, self._settings.data_dir)
+    batch = next(
+      iter(pipeline.load(run.dataset, "test", _SHOWN, data_dir=run.data_dir))
+    )
+    paths = []
+    for number, image in enumerate(batch["image"].numpy()):
+      paths.append(os.path.join(folder, f"held_out_{number}.png"))
+      pixels = np.rint(image * 255.0).astype(np.uint8)
+      pictures.save(Image.fromarray(pixels), paths[-1])
+    return paths
+
+  def conclude(self, made):
     """Says where everything is."""
     run_dir = self._settings.run_dir
     report = os.path.join(run_dir, "report")
     print(f"\nThe report:   {os.path.join(report, 'index.html')}")
     print(f"The numbers:  {os.path.join(report, 'results.json')}")
-    for want, path in pictures:
-      print(f"{want!r}: {path}")
+    for request, path in made:
+      print(f"{request}: {path}")
     base_path = os.path.abspath(os.path.join(run_dir, "export"))
     print(f"\n{sum(self._seconds.values()):.0f} seconds in all. To serve it:")
     print(
-      "  .venv/bin/python -m serving.server --port=8500 --model_name=lc_keras "
+      "  .venv/bin/python -m serving.server --port=8500 "
       f"--model_base_path={base_path}\nand to ask, from another terminal:\n"
       "  .venv/bin/python -m serving.client sample --server=localhost:8500 "
-      '--model_name=lc_keras --want="Smiling, not Male" --out=faces.png'
+      '--want="Smiling, not Male" --out=faces.png'
     )
 
   def _note(self, name, seconds):
@@ -166,7 +196,6 @@ def _serving(export_dir):
       "-m",
       "serving.server",
       f"--port={port}",
-      "--model_name=lc_keras",
       f"--model_base_path={os.path.abspath(export_dir)}",
     ]
   )

@@ -62,37 +62,44 @@ def open_run(settings: flags.FlagValues) -> Run:
     UserError: The run is about another data set, or about none yet.
   """
   path = os.path.join(settings.run_dir, _RUN)
-  known = _read_json(path) if os.path.exists(path) else {}
-  dataset = settings.dataset or known.get("dataset")
-  if dataset is None:
-    raise UserError(
-      f"{settings.run_dir!r} is not a run yet: give --dataset (or a --flagfile "
-      "that does) to begin one, or correct --run_dir."
-    )
-  if known and known["dataset"] != dataset:
-    raise UserError(
-      f"The run in {settings.run_dir!r} is about {known['dataset']}, not "
-      f"{dataset}. Leave --dataset out, or choose another --run_dir."
-    )
-  spec = pipeline.describe(dataset)
-  if not known:
+  if os.path.exists(path):
+    run = read_run(settings.run_dir, settings.data_dir)
+    if settings.dataset not in (None, run.dataset):
+      raise UserError(
+        f"The run in {settings.run_dir!r} is about {run.dataset}, not "
+        f"{settings.dataset}. Leave --dataset out, or choose another --run_dir."
+      )
+  elif settings.dataset:
+    spec = pipeline.describe(settings.dataset)
     os.makedirs(settings.run_dir, exist_ok=True)
     files.write_json(
       path,
       {
-        "dataset": dataset,
+        "dataset": settings.dataset,
         "image_shape": list(spec.image_shape),
         "attributes": list(spec.attributes.names),
         "exclusive": [list(group) for group in spec.attributes.exclusive],
       },
     )
-  pipeline.prepare(dataset, settings.data_dir)
+    run = read_run(settings.run_dir, settings.data_dir)
+  else:
+    raise UserError(
+      f"{settings.run_dir!r} is not a run yet: give --dataset (or a --flagfile "
+      "that does) to begin one, or correct --run_dir."
+    )
+  pipeline.prepare(run.dataset, run.data_dir)
+  return run
+
+
+def read_run(run_dir: str, data_dir: str) -> Run:
+  """Opens a run folder that has been begun."""
+  known = _read_json(os.path.join(run_dir, _RUN))
   return Run(
-    settings.run_dir,
-    dataset,
-    settings.data_dir,
-    tuple(spec.image_shape),
-    spec.attributes,
+    run_dir,
+    known["dataset"],
+    data_dir,
+    tuple(known["image_shape"]),
+    Attributes(known["attributes"], known["exclusive"]),
   )
 
 

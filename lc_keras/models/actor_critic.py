@@ -82,6 +82,7 @@ class ActorCritic(keras.Model):
     read_attributes: Callable[[tf.Tensor], tf.Tensor],
     distance_weight: float = 0.1,
     attribute_weight: float = 0.0,
+    attribute_noise: float = 0.0,
     real_weight: float = 1.0,
     penalty_weight: float = 10.0,
     prior_fraction: float = 0.1,
@@ -101,6 +102,8 @@ class ActorCritic(keras.Model):
       distance_weight: lambda_dist. 0 samples freely, 0.1 keeps identity.
       attribute_weight: Weight of the attribute cross-entropy in the actor's
         loss; 0 is the published recipe.
+      attribute_noise: Noise on the latents that the attribute critic reads, in
+        units of sigma_bar: what is asked for must hold with some margin.
       real_weight: Weight of real rows against prior rows; 0 trains a sampler
         only and spares the work.
       penalty_weight: Weight of the critic's gradient penalty.
@@ -118,6 +121,7 @@ class ActorCritic(keras.Model):
     self._read_attributes = lambda latents: read_attributes(latents)
     self._distance_weight = distance_weight
     self._attribute_weight = attribute_weight
+    self._attribute_noise = attribute_noise
     self._real_weight = real_weight
     self._penalty_weight = penalty_weight
     self._prior_fraction = prior_fraction
@@ -228,13 +232,13 @@ class ActorCritic(keras.Model):
   def _actor_terms(self, network, rows, seeds):
     """Returns the actor's losses, one per row: a prior and a real request."""
     start, wanted = self._prior_starts(rows, seeds[2]), rows["attributes"]
-    terms = self._request_terms(network, start, wanted)
+    terms = self._request_terms(network, start, wanted, seeds[6])
     if self._real_weight:
       start = _sample_posterior(rows, seeds[0])
       # A quarter keeps its own labels: "nothing to do, stay".
       stay = _every_second(wanted) & _every_second(wanted, 2)
       wanted = tf.where(stay, wanted, self._wrong(rows, seeds[1]))
-      real = self._request_terms(network, start, wanted)
+      real = self._request_terms(network, start, wanted, seeds[7])
       weight = self._real_weight / (1.0 + self._real_weight)
       terms = {
         name: (1.0 - weight) * terms[name] + weight * real[name]
@@ -242,12 +246,14 @@ class ActorCritic(keras.Model):
       }
     return terms
 
-  def _request_terms(self, network, start, wanted):
+  def _request_terms(self, network, start, wanted, seed):
     moved = network(start, wanted)
     logits = self.critic(moved, wanted)
     distance = losses.latent_distance(moved, start, self._posterior_scale)
+    noise = tf.random.stateless_normal(tf.shape(moved), seed)
+    noise *= self._attribute_noise * self._posterior_scale
     attribute_loss = losses.attribute_cross_entropy(
-      self._read_attributes(moved), wanted
+      self._read_attributes(moved + noise), wanted
     )
     loss = (
       losses.critic_cross_entropy(logits, True)
