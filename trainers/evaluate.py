@@ -16,7 +16,6 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import flags
-from absl import logging
 
 from lc_keras import files
 from lc_keras import latents
@@ -88,12 +87,9 @@ def evaluate(settings: flags.FlagValues) -> None:
   report.write(stage.folder, results, figures)
   stage.finish(rows=len(subject.labels))
   for row in rows:
-    logging.info(
-      "%-15s accuracy %.3f  weighted F1 %.3f  macro F1 %.3f",
-      row["name"],
-      row["accuracy"],
-      row["weighted_f1"],
-      row["macro_f1"],
+    runs.say(
+      f"{row['name']:15s} accuracy {row['accuracy']:.3f}  "
+      f"weighted F1 {row['weighted_f1']:.3f}  macro F1 {row['macro_f1']:.3f}"
     )
 
 
@@ -186,7 +182,7 @@ class _Subject:
 
   def transformation_table(self, actor):
     """Returns what happens when one attribute of a held-out image is asked."""
-    logging.info("switching every attribute on and off with %s", actor)
+    runs.say(f"switching every attribute on and off with {actor}")
     return transformations.table(
       self._images,
       self.labels,

@@ -6,11 +6,11 @@ import os
 import platform
 import sys
 import time
+import traceback
 from collections.abc import Callable
 
 from absl import app
 from absl import flags
-from absl import logging
 
 from lc_keras import files
 from lc_keras.attributes import Attributes
@@ -146,9 +146,7 @@ class Stage:
     """Whether the stage has been finished; says so if it has."""
     if not os.path.exists(self.path(_DONE)):
       return False
-    logging.info(
-      "%s is done (%s). Delete it to do it again.", self.name, self.folder
-    )
+    say(f"{self.name} is done ({self.folder}). Delete it to do it again.")
     return True
 
   def finish(self, *, seconds_before: float = 0.0, **facts) -> None:
@@ -162,7 +160,7 @@ class Stage:
     files.write_json(
       self.path(_DONE), {"seconds": seconds, **facts, "machine": _machine()}
     )
-    logging.info("%s: done in %.0f s, in %s", self.name, seconds, self.folder)
+    say(f"{self.name}: done in {seconds:.0f} s, in {self.folder}")
 
   @property
   def seconds(self) -> float:
@@ -183,6 +181,11 @@ def stage_seconds(run_dir: str) -> dict[str, float]:
   return seconds
 
 
+def say(message: str) -> None:
+  """Tells the user something, beside the progress bars."""
+  print(message, file=sys.stderr, flush=True)
+
+
 def main(
   define_flags: Callable[[flags.FlagValues], None],
   job: Callable[[flags.FlagValues], None],
@@ -192,8 +195,6 @@ def main(
   Exits with 1 and one sentence for what the user can put right, and with 130
   after Ctrl-C, when the same command goes on where it was.
   """
-  logging.set_verbosity(logging.INFO)
-  logging.get_absl_handler().setFormatter(None)
   define_flags(flags.FLAGS)
   flags.declare_key_flag("flagfile")
 
@@ -203,9 +204,9 @@ def main(
     try:
       job(flags.FLAGS)
     except (UserError, FileNotFoundError, ValueError) as error:
-      if logging.level_debug():
+      if not _is_ours(error):
         raise
-      sys.exit(f"{type(error).__name__}: {error}")
+      sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
       print(
         "\nInterrupted. The same command goes on from the last checkpoint.",
@@ -214,6 +215,13 @@ def main(
       sys.exit(130)
 
   app.run(run)
+
+
+def _is_ours(error: Exception) -> bool:
+  """Whether our own code raised it: then its message says what to do."""
+  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+  module = frame.f_globals.get("__name__", "")
+  return module.startswith(("lc_keras", "trainers", "__main__"))
 
 
 def _serialized(settings: flags.FlagValues) -> list[str]:

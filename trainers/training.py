@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import flags
-from absl import logging
 from PIL import Image
 
 from lc_keras import files
@@ -105,7 +104,7 @@ def fit(
   keeper = _Keeper(stage, model, per_epoch, monitor, draw)
   start = keeper.restore()
   if start:
-    logging.info("%s: going on from step %d", stage.name, start * per_epoch)
+    runs.say(f"{stage.name}: going on from step {start * per_epoch}")
   model.fit(
     training(start * per_epoch),
     steps_per_epoch=per_epoch,
