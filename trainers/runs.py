@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from absl import app
 from absl import flags
+from absl import logging
 
 from lc_keras import files
 from lc_keras.attributes import Attributes
@@ -199,6 +200,9 @@ def main(
   flags.declare_key_flag("flagfile")
 
   def run(arguments):
+    # tfds tells of every file that it opens.
+    if not flags.FLAGS["verbosity"].present:
+      logging.set_verbosity(logging.WARNING)
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
     try:

@@ -154,16 +154,16 @@ class ActorCritic(keras.Model):
     return {name: mean.result() for name, mean in self._means.items()}
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. The average actor on requests, with fixed noise.
+    """See base class. The critic and the average actor, with fixed noise.
 
     Args:
       batch: As for `train_step`, without turns: "mean" is [batch,
         latent_size].
     """
     seeds = [(0, stream) for stream in range(_STREAMS_PER_UPDATE)]
+    self._note(self._critic_terms(batch, seeds))
     self._note(self._actor_terms(self.actor, batch, seeds))
-    names = ("actor_loss", "realism", "distance", "attribute_loss")
-    return {name: self._means[name].result() for name in names}
+    return {name: mean.result() for name, mean in self._means.items()}
 
   def _seeds(self, turn):
     first = turn * _STREAMS_PER_UPDATE
