@@ -386,6 +386,21 @@ class ScheduleTest(tf.test.TestCase):
       self._rates(*common, "--schedule=log", steps=[50]), [0.1]
     )
 
+  def test_an_optimiser_with_several_updates_a_step_ends_with_the_steps(self):
+    # A critic whose rate fell with its own updates stopped learning after a
+    # fraction of the run, and the actor left the data without being told.
+    settings = _settings(
+      "--steps=40",
+      "--learning_rate=0.5",
+      "--final_learning_rate=0",
+      "--warmup_steps=8",
+    )
+    actor = training.schedule(settings)
+    critic = training.schedule(settings, updates_per_step=5)
+    for step in (8, 20, 33, 40):
+      self.assertAllClose(actor(step), critic(5 * step))
+    self.assertGreater(float(critic(40)), 0.4)
+
   def test_log_needs_a_rate_above_zero(self):
     with self.assertRaisesRegex(runs.UserError, "--final_learning_rate"):
       training.schedule(_settings("--schedule=log", "--final_learning_rate=0"))

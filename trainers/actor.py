@@ -120,7 +120,7 @@ def train(settings: flags.FlagValues) -> None:
     )
     model.compile(
       _adam(settings),
-      _adam(settings),
+      _adam(settings, settings.critic_steps),
       posterior_scale=latents.read_manifest(cache)["posterior_scale"],
       excludes=run.attributes.excludes,
       read_attributes=attribute_critic,
@@ -151,9 +151,9 @@ def train(settings: flags.FlagValues) -> None:
   )
 
 
-def _adam(settings):
+def _adam(settings, updates_per_step=1):
   return keras.optimizers.Adam(
-    training.schedule(settings), beta_1=0.0, beta_2=0.9
+    training.schedule(settings, updates_per_step), beta_1=0.0, beta_2=0.9
   )
 
 

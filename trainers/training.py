@@ -56,16 +56,21 @@ def strategy(replicas: int) -> tf.distribute.Strategy:
   )
 
 
-def schedule(settings: flags.FlagValues):
-  """Returns the learning rate as a function of the step."""
+def schedule(settings: flags.FlagValues, updates_per_step: int = 1):
+  """Returns the learning rate as a function of an optimiser's updates.
+
+  Args:
+    settings: The job's flags; they count steps.
+    updates_per_step: Updates that this optimiser makes in a step.
+  """
   final = settings.final_learning_rate
   if final is None:
     final = settings.learning_rate
   return _Schedule(
     settings.learning_rate,
     final,
-    settings.steps,
-    settings.warmup_steps,
+    settings.steps * updates_per_step,
+    settings.warmup_steps * updates_per_step,
     settings.schedule,
   )
 
