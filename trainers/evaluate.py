@@ -119,14 +119,19 @@ class _Subject:
         [len(self.labels), self._vae.latent_size], (settings.seed, 1)
       )
     )
-    decode = tf.function(lambda z: self._vae.decode(z).mean(), autograph=False)
-    read = tf.function(
-      lambda x: tf.sigmoid(self._classifier(x)), autograph=False
+    self._decode = _compiled(lambda z: self._vae.decode(z).mean())
+    self._read = _compiled(lambda x: tf.sigmoid(self._classifier(x)))
+    self._features = _compiled(self._classifier.features)
+    # A draw of the posterior per image, the same every time.
+    self._encode = _compiled(
+      lambda x: self._vae.encode(x).sample(seed=(settings.seed, 2))
     )
-    features = tf.function(self._classifier.features, autograph=False)
-    self._decode = lambda z: _in_batches(decode, z)
-    self._read = lambda x: _in_batches(read, x)
-    self._features = lambda x: _in_batches(features, x)
+    self._own = _compiled(
+      lambda z: tf.cast(self._attribute_critic(z) > 0.0, tf.float32)
+    )
+    self._moves = {
+      name: _compiled(actor) for name, actor in self.actors.items()
+    }
 
   def rows(self):
     """Returns Table 1: one row of scores per kind of image."""
@@ -146,7 +151,7 @@ class _Subject:
     }
     for name in self.actors:
       kinds[name] = lambda name=name: self._decode(
-        self._move(name, self._prior, self.labels)
+        self._moves[name](self._prior, self.labels)
       )
     for name, make in tqdm.tqdm(kinds.items(), desc="scores"):
       probabilities = self._read(make())
@@ -169,7 +174,7 @@ class _Subject:
     }
     prior = np.resize(self._prior, [len(labels), self._vae.latent_size])
     for name in self.actors:
-      kinds[name] = self._decode(self._move(name, prior, labels))
+      kinds[name] = self._decode(self._moves[name](prior, labels))
     return [
       {
         "name": name,
@@ -229,7 +234,7 @@ class _Subject:
       for column, name in enumerate(self._names):
         for on in (True, False):
           wanted, _ = self._run.attributes.request(base, name, on)
-          samples.append(self._decode(self._move(actor, prior, wanted)))
+          samples.append(self._decode(self._moves[actor](prior, wanted)))
           conditions.append(name if on else f"not {name}")
           read.append((self._read(samples[-1])[:, column] > _THRESHOLD) == on)
       figures[f"samples_{actor}"] = (
@@ -279,29 +284,15 @@ class _Subject:
     focus = column("focus") if "focus" in batches[0] else None
     return column("image"), column("attributes"), focus
 
-  def _encode(self, images):
-    """Returns a draw of the posterior per image, the same every time."""
-
-    def encode(images):
-      posterior = self._vae.encode(images)
-      return posterior.sample(seed=(self._settings.seed, 2))
-
-    return _in_batches(encode, images)
-
-  def _move(self, actor, start, wanted):
-    return _in_batches(self.actors[actor], start, wanted)
-
   def _functions(self, actor):
     """Returns how a served `transform` does it: from the image alone."""
 
     def transform(images, targets, asked):
       start = self._encode(images)
-      own = _in_batches(
-        lambda z: tf.cast(self._attribute_critic(z) > 0.0, tf.float32), start
-      )
+      own = self._own(start)
       mask = np.broadcast_to(asked, targets.shape).astype(np.float32)
       wanted = self._run.attributes.complete(own, targets, mask)
-      return self._decode(self._move(actor, start, wanted))
+      return self._decode(self._moves[actor](start, wanted.numpy()))
 
     return {
       "reconstruct": lambda images: self._decode(self._encode(images)),
@@ -321,13 +312,18 @@ def _actors(run_dir):
   return sorted(names, key=lambda name: float(name.removeprefix("actor_")))
 
 
-def _in_batches(function, *arrays):
-  """Applies a function of tensors to arrays, part by part."""
-  parts = [
-    np.asarray(function(*(tf.constant(a[i : i + _BATCH_SIZE]) for a in arrays)))
-    for i in range(0, len(arrays[0]), _BATCH_SIZE)
-  ]
-  return np.concatenate(parts)
+def _compiled(function):
+  """Turns a function of tensors into one of arrays, applied part by part."""
+  graph = tf.function(function, autograph=False, reduce_retracing=True)
+
+  def apply(*arrays):
+    parts = [
+      graph(*(tf.constant(a[i : i + _BATCH_SIZE]) for a in arrays)).numpy()
+      for i in range(0, len(arrays[0]), _BATCH_SIZE)
+    ]
+    return np.concatenate(parts)
+
+  return apply
 
 
 def main() -> None:

@@ -200,8 +200,8 @@ def _toon_faces_decoder(latent_size: int, image_shape: Shape) -> Layers:
   height, width, channels = image_shape
   grid = (height // 8, width // 8, 128)
   return [
-    dense(latent_size, 1024, "relu"),
-    dense(1024, math.prod(grid), "relu"),
+    dense(latent_size, 512, "relu"),
+    dense(512, math.prod(grid), "relu"),
     keras.layers.Reshape(grid),
     _deconv(128, 96, 4),
     _conv(96, 16 * channels, 3, activation=None),
