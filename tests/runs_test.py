@@ -12,6 +12,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import attributes
+from lc_keras.datasets import pipeline
+from lc_keras.models import storage
 from trainers import attributes as attributes_job
 from trainers import data
 from trainers import runs
@@ -197,15 +199,26 @@ class MainTest(_InFolderTest):
     self.assertEqual(code, 0)
     self.assertEqual(seen, [self.run_dir])
 
-  @parameterized.parameters(runs.UserError, FileNotFoundError, ValueError)
-  def test_what_the_user_can_put_right_is_one_line(self, error):
-    def job(settings):
-      del settings
-      raise error("Give --dataset.")
+  def _raise_user_error(self):
+    raise runs.UserError("Give --dataset.")
 
-    code, said = self._main(job)
+  @parameterized.parameters(
+    ("_raise_user_error", "Give --dataset."),
+    ("_name_no_data_set", "toon_face"),
+    ("_load_no_model", "No trained model"),
+  )
+  def test_what_the_user_can_put_right_is_one_line(self, mistake, text):
+    code, said = self._main(lambda settings: getattr(self, mistake)())
     self.assertEqual(code, 1)
-    self.assertEqual(said, f"{error.__name__}: Give --dataset.")
+    self.assertStartsWith(said, "Error: ")
+    self.assertIn(text, said)
+    self.assertNotIn("Traceback", said)
+
+  def _name_no_data_set(self):
+    pipeline.describe("toon_face")
+
+  def _load_no_model(self):
+    storage.load(self.run_dir)
 
   def test_an_interruption_says_how_to_go_on(self):
     def job(settings):
@@ -223,6 +236,11 @@ class MainTest(_InFolderTest):
 
     with self.assertRaisesRegex(TypeError, "a bug"):
       self._main(job)
+
+  def test_a_library_s_mistakes_are_not_hidden(self):
+    # A ValueError, as ours are, but its text does not say what to do.
+    with self.assertRaises(json.JSONDecodeError):
+      self._main(lambda settings: json.loads("no JSON"))
 
   def test_refuses_what_is_no_flag(self):
     with self.assertRaisesRegex(runs.app.UsageError, "Not a flag: steps=3"):

@@ -223,6 +223,8 @@ def main(
 
 def _is_ours(error: Exception) -> bool:
   """Whether our own code raised it: then its message says what to do."""
+  if isinstance(error, UserError):
+    return True
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   module = frame.f_globals.get("__name__", "")
   return module.startswith(("lc_keras", "trainers", "__main__"))
