@@ -79,11 +79,14 @@ def evaluate(settings: flags.FlagValues) -> None:
   results = {
     "rows": rows,
     "transformations": tables,
-    "seconds": runs.stage_seconds(run.folder),
     "provenance": subject.provenance(),
   }
   if subject.balanced is not None:
     results["balanced"] = subject.balanced_rows()
+  results["seconds"] = {
+    **runs.stage_seconds(run.folder),
+    "evaluate": stage.seconds,  # Up to here; writing takes no time.
+  }
   report.write(stage.folder, results, figures)
   stage.finish(rows=len(subject.labels))
   for row in rows:
