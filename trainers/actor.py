@@ -28,7 +28,7 @@ def define_flags(values: flags.FlagValues) -> None:
   common_flags.define_training_flags(
     values, steps=20_000, batch_size=128, learning_rate=1e-4
   )
-  common_flags.define_latent_network_flags(values)
+  common_flags.define_latent_training_flags(values)
   flags.DEFINE_float(
     "distance_weight",
     0.1,
@@ -79,15 +79,6 @@ def define_flags(values: flags.FlagValues) -> None:
     "prior_fraction",
     0.1,
     "Share of the critic's fakes that are raw prior samples.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-    flag_values=values,
-  )
-  flags.DEFINE_float(
-    "balanced_fraction",
-    0.0,
-    "Share of rows drawn so that rare attributes are as frequent as common "
-    "ones; 0 is the published recipe.",
     lower_bound=0.0,
     upper_bound=1.0,
     flag_values=values,

@@ -20,16 +20,7 @@ def define_flags(values: flags.FlagValues) -> None:
   common_flags.define_training_flags(
     values, steps=10_000, batch_size=128, learning_rate=1e-4
   )
-  common_flags.define_latent_network_flags(values)
-  flags.DEFINE_float(
-    "balanced_fraction",
-    0.0,
-    "Share of rows drawn so that rare attributes are as frequent as common "
-    "ones; 0 is the published recipe.",
-    lower_bound=0.0,
-    upper_bound=1.0,
-    flag_values=values,
-  )
+  common_flags.define_latent_training_flags(values)
   flags.DEFINE_float(
     "noise_scale",
     1.0,

@@ -133,8 +133,8 @@ def define_training_flags(
   )
 
 
-def define_latent_network_flags(values: flags.FlagValues) -> None:
-  """Defines the size of the networks that live in latent space."""
+def define_latent_training_flags(values: flags.FlagValues) -> None:
+  """Defines the networks that live in latent space, and what they are fed."""
   flags.DEFINE_integer(
     "width",
     2048,
@@ -147,6 +147,15 @@ def define_latent_network_flags(values: flags.FlagValues) -> None:
     4,
     "Number of hidden layers of a latent-space network.",
     lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "balanced_fraction",
+    0.0,
+    "Share of rows drawn so that rare attributes are as frequent as common "
+    "ones; 0 is the published recipe.",
+    lower_bound=0.0,
+    upper_bound=1.0,
     flag_values=values,
   )
 
