@@ -84,6 +84,15 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   flags.DEFINE_float(
+    "switched_fraction",
+    0.75,
+    "Share of wrong labels that are a row's own with one attribute switched; "
+    "the others are another row's, as published.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
     "average_decay",
     0.999,
     "Decay, per update, of the moving average of the actor's weights.",
@@ -121,6 +130,7 @@ def train(settings: flags.FlagValues) -> None:
       real_weight=settings.real_weight,
       penalty_weight=settings.penalty_weight,
       prior_fraction=settings.prior_fraction,
+      switched_fraction=settings.switched_fraction,
       average_decay=settings.average_decay,
       jit_compile=False,
     )

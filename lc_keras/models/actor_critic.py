@@ -86,6 +86,7 @@ class ActorCritic(keras.Model):
     real_weight: float = 1.0,
     penalty_weight: float = 10.0,
     prior_fraction: float = 0.1,
+    switched_fraction: float = 0.75,
     average_decay: float = 0.999,
     **kwargs,
   ):
@@ -108,6 +109,8 @@ class ActorCritic(keras.Model):
         only and spares the work.
       penalty_weight: Weight of the critic's gradient penalty.
       prior_fraction: Share of the critic's fakes that are raw prior samples.
+      switched_fraction: Share of wrong labels that are a row's own with one
+        attribute switched; the others are another row's, as published.
       average_decay: Of the moving average of the actor's weights, per update.
       **kwargs: For `keras.Model.compile`.
     """
@@ -125,6 +128,7 @@ class ActorCritic(keras.Model):
     self._real_weight = real_weight
     self._penalty_weight = penalty_weight
     self._prior_fraction = prior_fraction
+    self._switched_fraction = switched_fraction
     self._average_decay = average_decay
 
   def call(self, latents, attributes):
@@ -281,8 +285,9 @@ class ActorCritic(keras.Model):
     turned_on = tf.reduce_sum(column * (1.0 - own), -1, keepdims=True)
     switched = tf.where(column > 0, 1.0 - own, own)
     switched *= 1.0 - turned_on * tf.matmul(column, self._excludes)
-    other = tf.random.stateless_uniform(tf.shape(own)[:1], seed) < 0.25
-    return tf.where(other[:, tf.newaxis], tf.roll(own, 1, axis=0), switched)
+    other = tf.random.stateless_uniform(tf.shape(own)[:1], seed)
+    other = (other < 1.0 - self._switched_fraction)[:, tf.newaxis]
+    return tf.where(other, tf.roll(own, 1, axis=0), switched)
 
   def _update_average(self):
     updates = tf.cast(self.optimizer.iterations, tf.float32)
