@@ -73,6 +73,7 @@ def define_flags(values: flags.FlagValues) -> None:
     10,
     "Updates of the critic to one of the actor; a step is one such round.",
     lower_bound=1,
+    upper_bound=100,  # Unrolled, and each has its own streams of noise.
     flag_values=values,
   )
   flags.DEFINE_float(
