@@ -1,0 +1,1 @@
+"""What can be asked for, as one object that drives every sampler."""

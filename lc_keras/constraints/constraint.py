@@ -1,0 +1,56 @@
+"""What each row of a batch must satisfy: targets, weights, and realism."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from lc_keras import losses
+
+
+@dataclasses.dataclass(frozen=True)
+class Constraint:
+  """A conjunction of attribute targets per row; realism always comes with it.
+
+  Works on eager and on symbolic tensors alike, so that the same object drives
+  samplers in Python and in an exported graph.
+
+  Attributes:
+    values: float32 [batch, num_attributes] in [0, 1], the targets.
+    weights: float32 [batch, num_attributes] from 0 up, how much each target
+      counts; 0 leaves the attribute open.
+    realism_weight: How much realism counts; a sampler multiplies its own
+      weight with it.
+  """
+
+  values: tf.Tensor
+  weights: tf.Tensor
+  realism_weight: float = 1.0
+
+  @property
+  def mask(self) -> tf.Tensor:
+    """[batch, num_attributes] in {0, 1}: 1 for what is asked for."""
+    return tf.cast(self.weights > 0.0, tf.float32)
+
+  def energy(self, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the cross-entropy of what is asked for, averaged by weight.
+
+    Args:
+      logits: [batch, num_attributes], an attribute critic's.
+
+    Returns:
+      [batch], in nats per attribute; 0 in rows that ask for nothing.
+    """
+    return losses.attribute_cross_entropy(logits, self.values, self.weights)
+
+  def satisfied(
+    self, probabilities: tf.Tensor, tolerance: float = 0.5
+  ) -> tf.Tensor:
+    """Returns whether every target is met, bool [batch].
+
+    Args:
+      probabilities: [batch, num_attributes] in [0, 1].
+      tolerance: How far from its target a probability may be; 0.5 is the
+        reading of a classifier at its threshold.
+    """
+    met = tf.abs(probabilities - self.values) < tolerance
+    return tf.reduce_all(met | (self.weights <= 0.0), axis=-1)

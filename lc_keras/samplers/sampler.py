@@ -1,0 +1,171 @@
+"""What every sampler is, and what it returns.
+
+A sampler moves latent vectors to where a constraint holds. All of it is made
+of TensorFlow operations without Python side effects: it runs eagerly, inside
+`tf.function`, and in an exported signature. No row depends on the rows beside
+it, and every random draw comes from the row's own seed.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lc_keras import attributes as attributes_lib
+from lc_keras import losses
+from lc_keras import priors
+from lc_keras.constraints import constraint as constraint_lib
+
+# A row has converged where its critic believes in it at least so much, and
+# its targets are met (Engel et al. 2018, section 5).
+REALISM_THRESHOLD = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class Judges:
+  """Who says, in latent space, whether a constraint holds.
+
+  Attributes:
+    attributes: The attributes, in the order of the columns.
+    critic: (latents, values, mask) to logits [batch]: realistic, and as asked?
+    attribute_critic: latents to logits [batch, num_attributes].
+    posterior_scale: float32 [latent_size], sigma_bar.
+  """
+
+  attributes: attributes_lib.Attributes
+  critic: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+  attribute_critic: Callable[[tf.Tensor], tf.Tensor]
+  posterior_scale: tf.Tensor
+
+  def realism_logits(
+    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+  ) -> tf.Tensor:
+    """Returns the critic's logits under the constraint, [batch]."""
+    return self.critic(latents, constraint.values, constraint.mask)
+
+  def keep(
+    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+  ) -> constraint_lib.Constraint:
+    """Returns the constraint with everything open held as it is.
+
+    Args:
+      latents: [batch, latent_size], what is to be kept.
+      constraint: What is to be changed.
+
+    Returns:
+      All attributes asked for: those that were open with what is read in the
+      latents, less what the request rules out, and a weight of 1.
+    """
+    own = tf.cast(self.attribute_critic(latents) > 0.0, tf.float32)
+    values = self.attributes.complete(own, constraint.values, constraint.mask)
+    weights = tf.where(
+      constraint.weights > 0.0,
+      constraint.weights,
+      tf.ones_like(constraint.weights),
+    )
+    return dataclasses.replace(constraint, values=values, weights=weights)
+
+
+class Result(NamedTuple):
+  """What a sampler made, one entry a row.
+
+  Attributes:
+    latents: [batch, latent_size].
+    realism: [batch] in [0, 1], the critic's belief in the row.
+    attribute_probabilities: [batch, num_attributes] in [0, 1], what the
+      attribute critic reads.
+    distance: [batch], how far the row was moved, see
+      `losses.latent_distance`; 0 for samplers that start from nothing.
+    converged: bool [batch], realistic and all targets met.
+    steps: int32 [batch], evaluations of a network that the row took one after
+      the other; 0 for a row that was left as it was.
+  """
+
+  latents: tf.Tensor
+  realism: tf.Tensor
+  attribute_probabilities: tf.Tensor
+  distance: tf.Tensor
+  converged: tf.Tensor
+  steps: tf.Tensor
+
+
+class Sampler(abc.ABC):
+  """Moves latent vectors to where a constraint holds.
+
+  Attributes:
+    samples: Whether `sample` is there.
+    transforms: Whether `transform` is there.
+  """
+
+  samples = True
+  transforms = True
+
+  def __init__(self, judges: Judges):
+    self.judges = judges
+
+  @property
+  def latent_size(self) -> int:
+    """Size of a latent vector."""
+    return self.judges.posterior_scale.shape[0]
+
+  @abc.abstractmethod
+  def sample(
+    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+  ) -> Result:
+    """Makes a latent vector for each row, from nothing but its seed.
+
+    Args:
+      constraint: Of `batch` rows. What it leaves open comes as it comes.
+      seeds: int64 [batch], any numbers.
+    """
+
+  @abc.abstractmethod
+  def transform(
+    self,
+    latents: tf.Tensor,
+    constraint: constraint_lib.Constraint,
+    seeds: tf.Tensor,
+  ) -> Result:
+    """Changes what is asked for in given latent vectors, and nothing else.
+
+    Args:
+      latents: [batch, latent_size], such as draws of q(z|x).
+      constraint: Of `batch` rows. What it leaves open is kept.
+      seeds: int64 [batch], any numbers.
+    """
+
+  def _prior(self, seeds: tf.Tensor) -> tf.Tensor:
+    return priors.sample_rows(seeds, self.latent_size)
+
+  def _result(
+    self,
+    latents: tf.Tensor,
+    constraint: constraint_lib.Constraint,
+    steps: tf.Tensor | int,
+    start: tf.Tensor | None = None,
+  ) -> Result:
+    """Has the judges look at what was made.
+
+    Args:
+      latents: [batch, latent_size], what was made.
+      constraint: What was asked for.
+      steps: [batch] or a scalar.
+      start: What the latents were moved from, if anything.
+    """
+    judges = self.judges
+    realism = tf.sigmoid(judges.realism_logits(latents, constraint))
+    probabilities = tf.sigmoid(judges.attribute_critic(latents))
+    distance = tf.zeros_like(realism)
+    if start is not None:
+      distance = losses.latent_distance(latents, start, judges.posterior_scale)
+    return Result(
+      latents=latents,
+      realism=realism,
+      attribute_probabilities=probabilities,
+      distance=distance,
+      converged=(realism > REALISM_THRESHOLD)
+      & constraint.satisfied(probabilities),
+      steps=tf.broadcast_to(tf.cast(steps, tf.int32), tf.shape(realism)),
+    )
