@@ -38,20 +38,27 @@ def step_seed(step: tf.Tensor, stream: int = 0) -> tf.Tensor:
   )
 
 
-def sample_rows(seeds: tf.Tensor, latent_size: int) -> tf.Tensor:
+def sample_rows(
+  seeds: tf.Tensor, latent_size: int, draw: tf.Tensor | int | None = None
+) -> tf.Tensor:
   """Draws from the prior, row i from seeds[i] alone.
 
   Args:
     seeds: int64 [batch]; all 64 bits count.
     latent_size: Size of a latent vector.
+    draw: Scalar integer that tells apart the draws of rows that need several;
+      None is one more, different from all that have a number.
 
   Returns:
     float32 [batch, latent_size].
   """
+
+  def one(seed):
+    seed = seed if draw is None else tf.random.fold_in(seed, draw)
+    return tf.random.stateless_normal([latent_size], seed)
+
   # One int64 as two int32 words, which is what a stateless seed is.
   words = tf.bitcast(seeds, tf.int32)
   return tf.map_fn(
-    lambda seed: tf.random.stateless_normal([latent_size], seed),
-    words,
-    fn_output_signature=tf.TensorSpec([latent_size], tf.float32),
+    one, words, fn_output_signature=tf.TensorSpec([latent_size], tf.float32)
   )

@@ -45,6 +45,52 @@ class Judges:
     """Returns the critic's logits under the constraint, [batch]."""
     return self.critic(latents, constraint.values, constraint.mask)
 
+  def attribute_energy(
+    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+  ) -> tf.Tensor:
+    """Returns -log p(c|z), as the attribute critic sees it.
+
+    Args:
+      latents: [batch, latent_size].
+      constraint: c, what is asked for.
+
+    Returns:
+      [batch], in nats: the cross-entropies of what is asked for, each times
+      its weight, summed.
+    """
+    logits = self.attribute_critic(latents)
+    return constraint.energy(logits) * tf.reduce_sum(constraint.weights, -1)
+
+  def realism_energy(
+    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+  ) -> tf.Tensor:
+    """Returns -log D(z) under the constraint times its weight, [batch]."""
+    logits = self.realism_logits(latents, constraint)
+    return constraint.realism_weight * losses.critic_cross_entropy(logits, True)
+
+  def others(
+    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+  ) -> constraint_lib.Constraint:
+    """Returns the wish that everything left open reads as it does now.
+
+    The targets are probabilities, not classes: where nothing has moved, the
+    energy of this constraint is at its minimum and pulls nowhere.
+
+    Args:
+      latents: [batch, latent_size], what is to be kept.
+      constraint: What is to be changed.
+
+    Returns:
+      A constraint of weight 1 on what was open, less what the request rules
+      out, and of weight 0 on what was asked for.
+    """
+    own = tf.sigmoid(self.attribute_critic(latents))
+    return dataclasses.replace(
+      constraint,
+      values=self.attributes.complete(own, constraint.values, constraint.mask),
+      weights=1.0 - constraint.mask,
+    )
+
   def keep(
     self, latents: tf.Tensor, constraint: constraint_lib.Constraint
   ) -> constraint_lib.Constraint:
@@ -136,8 +182,10 @@ class Sampler(abc.ABC):
       seeds: int64 [batch], any numbers.
     """
 
-  def _prior(self, seeds: tf.Tensor) -> tf.Tensor:
-    return priors.sample_rows(seeds, self.latent_size)
+  def _prior(
+    self, seeds: tf.Tensor, draw: tf.Tensor | int | None = None
+  ) -> tf.Tensor:
+    return priors.sample_rows(seeds, self.latent_size, draw)
 
   def _result(
     self,

@@ -1,0 +1,70 @@
+"""Importance resampling: prior draws, weighted by what the prior lacks."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from lc_keras.samplers import candidates as candidates_lib
+from lc_keras.samplers import sampler
+
+tfd = tfp.distributions
+
+# Number of the draw of the resampling's own noise; candidates count up from 0.
+_GUMBEL_DRAW = -1
+
+
+class ImportanceResampling(candidates_lib.CandidateSampler):
+  """NCP-VAE: Aneja, Schwing, Kautz and Vahdat (2021), arXiv 2010.02917.
+
+  The prior, corrected by the density ratio r(z) = q(z) / p(z), is the marginal
+  posterior. One of n prior draws is taken with a probability in proportion to
+
+      r(z)^realism_weight * p(c|z)
+
+  where p(c|z) = exp(-attribute energy) says how well the constraint is met
+  (the paper has none). As n grows, rows become samples of q(z|c).
+  """
+
+  def __init__(
+    self,
+    judges: sampler.Judges,
+    density_critic: Callable[[tf.Tensor], tf.Tensor],
+    candidates: int = 64,
+  ):
+    """Creates the sampler.
+
+    Args:
+      judges: Who says whether a constraint holds.
+      density_critic: latents to log r(z), [batch], such as a `RealismModel`.
+      candidates: Draws per row, at least 1.
+
+    Raises:
+      ValueError: There are no candidates.
+    """
+    super().__init__(judges, candidates)
+    self._density_critic = density_critic
+
+  def _scores(self, constraint, seeds):
+    gumbel = _gumbel_rows(seeds, self._candidates)
+
+    def score(drawn, number):
+      log_weight = constraint.realism_weight * self._density_critic(drawn)
+      log_weight -= self.judges.attribute_energy(drawn, constraint)
+      # The largest of log weights with Gumbel noise is a draw in proportion to
+      # the weights.
+      return log_weight + gumbel[:, number]
+
+    return score
+
+
+def _gumbel_rows(seeds, count):
+  """Draws standard Gumbel noise, [batch, count]."""
+  noise = tfd.Gumbel(0.0, 1.0)
+  return tf.map_fn(
+    lambda seed: noise.sample(
+      count, seed=tf.random.fold_in(seed, _GUMBEL_DRAW)
+    ),
+    tf.bitcast(seeds, tf.int32),
+    fn_output_signature=tf.TensorSpec([count], tf.float32),
+  )
