@@ -90,6 +90,26 @@ def gradient_penalty(critic, latents: tf.Tensor) -> tf.Tensor:
   return tf.square(norms - 1.0)
 
 
+def zero_centred_penalty(discriminator, images: tf.Tensor) -> tf.Tensor:
+  """Returns R_1 = 1/2 ||grad_x D(x)||_2^2, after Mescheder et al. (2018).
+
+  "Which training methods for GANs do actually converge?",
+  https://arxiv.org/abs/1801.04406, equation 9.
+
+  Args:
+    discriminator: Maps images to logits [batch].
+    images: [batch, height, width, channels], REAL ones.
+
+  Returns:
+    [batch].
+  """
+  with tf.GradientTape(watch_accessed_variables=False) as tape:
+    tape.watch(images)
+    logits = discriminator(images)
+  gradients = tape.gradient(logits, images)
+  return 0.5 * tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3])
+
+
 def latent_distance(
   latents: tf.Tensor, originals: tf.Tensor, posterior_scale: tf.Tensor
 ) -> tf.Tensor:

@@ -169,3 +169,25 @@ def define_architecture_flag(values: flags.FlagValues) -> None:
     "image size) or toon_faces (fast on a CPU).",
     flag_values=values,
   )
+
+
+def define_autoencoder_flags(values: flags.FlagValues) -> None:
+  """Defines what a variational autoencoder is, conditional or not."""
+  flags.DEFINE_integer(
+    "latent_size", 1024, "Size of z.", lower_bound=1, flag_values=values
+  )
+  flags.DEFINE_float(
+    "observation_scale",
+    0.1,
+    "sigma_x, the standard deviation of a pixel given z, in units of the pixel "
+    "range [0, 1]: 0.1 is sharp, 1 is blurry.",
+    lower_bound=1e-3,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "beta",
+    1.0,
+    "Weight of the rate; 1 is the evidence lower bound.",
+    lower_bound=0.0,
+    flag_values=values,
+  )

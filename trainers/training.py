@@ -82,14 +82,14 @@ def fit(
   *,
   training: Callable[[int], tf.data.Dataset],
   validation: tf.data.Dataset,
-  monitor: str,
+  monitor: str | None,
   draw: Draw,
 ) -> None:
   """Trains a compiled model until --steps, from its last checkpoint if any.
 
   Leaves in the stage's folder: log.csv, tensorboard/, pictures/, the last
-  checkpoint, and the best model by validation, which is what
-  `storage.load(stage.folder)` gives.
+  checkpoint, and the best model by validation (or the last one, if nothing
+  says which is best), which is what `storage.load(stage.folder)` gives.
 
   Args:
     stage: Where to.
@@ -98,6 +98,7 @@ def fit(
     training: Maps the number of steps already made to the batches that follow.
     validation: Batches.
     monitor: The quantity that says which epoch is best: the lower the better.
+      None keeps the last: the losses of adversaries do not say.
     draw: Draws the model as it is.
 
   Raises:
@@ -184,8 +185,8 @@ class _Keeper(keras.callbacks.Callback):
       pictures.curves(self._rows, x="step"),
       self._stage.path("pictures", "curves.png"),
     )
-    if self.best is None or row[self._monitor] < self.best["value"]:
-      value = row[self._monitor]
+    value = row[self._monitor] if self._monitor else None
+    if value is None or self.best is None or value < self.best["value"]:
       self.best = {"value": value, "step": steps, "monitor": self._monitor}
       storage.save(self._model, self._stage.folder)
     self._write_checkpoint(epoch + 1)

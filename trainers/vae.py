@@ -25,24 +25,7 @@ def define_flags(values: flags.FlagValues) -> None:
     values, steps=200_000, batch_size=256, learning_rate=3e-4
   )
   common_flags.define_architecture_flag(values)
-  flags.DEFINE_integer(
-    "latent_size", 1024, "Size of z.", lower_bound=1, flag_values=values
-  )
-  flags.DEFINE_float(
-    "observation_scale",
-    0.1,
-    "sigma_x, the standard deviation of a pixel given z, in units of the pixel "
-    "range [0, 1]: 0.1 is sharp, 1 is blurry.",
-    lower_bound=1e-3,
-    flag_values=values,
-  )
-  flags.DEFINE_float(
-    "beta",
-    1.0,
-    "Weight of the rate; 1 is the evidence lower bound.",
-    lower_bound=0.0,
-    flag_values=values,
-  )
+  common_flags.define_autoencoder_flags(values)
 
 
 def train(settings: flags.FlagValues) -> None:

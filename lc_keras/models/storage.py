@@ -12,6 +12,8 @@ import keras
 from lc_keras import files
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
+from lc_keras.models import conditional_gan
+from lc_keras.models import conditional_vae
 from lc_keras.models import pixel_classifier
 from lc_keras.models import vae
 
@@ -23,6 +25,8 @@ _CLASSES = {
   for model in (
     actor_critic.ActorCritic,
     attribute_model.AttributeModel,
+    conditional_gan.ConditionalGAN,
+    conditional_vae.ConditionalVAE,
     pixel_classifier.PixelClassifier,
     vae.VAE,
   )

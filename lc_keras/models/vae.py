@@ -16,6 +16,60 @@ tfd = tfp.distributions
 _SMALLEST_SCALE = 1e-5
 
 
+def posterior(codes: tf.Tensor) -> tfd.Distribution:
+  """Returns q(z|x), event shape [latent_size].
+
+  Args:
+    codes: [batch, 2 * latent_size], an encoder's output.
+  """
+  mean, raw_scale = tf.split(codes, 2, axis=-1)
+  # The second half becomes the SCALE, not the log-variance.
+  scale = tf.nn.softplus(raw_scale) + _SMALLEST_SCALE
+  return tfd.MultivariateNormalDiag(loc=mean, scale_diag=scale)
+
+
+def likelihood(logits: tf.Tensor, observation_scale: float) -> tfd.Distribution:
+  """Returns p(x|z), event shape [height, width, channels].
+
+  Args:
+    logits: [batch, height, width, channels], a decoder's output.
+    observation_scale: sigma_x, in units of a pixel range of [0, 1].
+  """
+  return tfd.Independent(tfd.Normal(tf.sigmoid(logits), observation_scale), 3)
+
+
+def elbo_terms(
+  images: tf.Tensor,
+  approximation: tfd.Distribution,
+  reconstruction: tfd.Distribution,
+  prior: tfd.Distribution,
+  beta: float,
+) -> dict[str, tf.Tensor]:
+  """Returns what a step of a variational autoencoder reports.
+
+  Args:
+    images: [batch, height, width, channels] in [0, 1].
+    approximation: q(z|x).
+    reconstruction: p(x|z) at a draw of q(z|x).
+    prior: p(z).
+    beta: Weight of the rate; 1 is the evidence lower bound.
+
+  Returns:
+    "loss", "distortion" and "rate" [batch] in nats, and "squared_error"
+    [batch], averaged over pixels and channels.
+  """
+  log_likelihood = reconstruction.log_prob(images)
+  rate = tfd.kl_divergence(approximation, prior)
+  return {
+    "loss": losses.negative_elbo(log_likelihood, rate, beta),
+    "distortion": -log_likelihood,
+    "rate": rate,
+    "squared_error": tf.reduce_mean(
+      tf.square(reconstruction.mean() - images), axis=[1, 2, 3]
+    ),
+  }
+
+
 class VAE(keras.Model):
   """p(x|z) p(z) with an amortised posterior q(z|x).
 
@@ -96,10 +150,7 @@ class VAE(keras.Model):
     Args:
       images: [batch, *image_shape] in [0, 1].
     """
-    mean, raw_scale = tf.split(self.encoder(images), 2, axis=-1)
-    # The second half becomes the SCALE, not the log-variance.
-    scale = tf.nn.softplus(raw_scale) + _SMALLEST_SCALE
-    return tfd.MultivariateNormalDiag(loc=mean, scale_diag=scale)
+    return posterior(self.encoder(images))
 
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].
@@ -107,8 +158,7 @@ class VAE(keras.Model):
     Args:
       latents: [batch, latent_size].
     """
-    mean = tf.sigmoid(self.decoder(latents))
-    return tfd.Independent(tfd.Normal(mean, self._observation_scale), 3)
+    return likelihood(self.decoder(latents), self._observation_scale)
 
   def call(self, images):
     """Returns the reconstruction from the posterior's mean."""
@@ -130,18 +180,11 @@ class VAE(keras.Model):
     return self._update_metrics(self._terms(batch["image"], seed=(0, 0)))
 
   def _terms(self, images, seed):
-    posterior = self.encode(images)
-    likelihood = self.decode(posterior.sample(seed=seed))
-    log_likelihood = likelihood.log_prob(images)
-    rate = tfd.kl_divergence(posterior, self.prior)
-    return {
-      "loss": losses.negative_elbo(log_likelihood, rate, self._beta),
-      "distortion": -log_likelihood,
-      "rate": rate,
-      "squared_error": tf.reduce_mean(
-        tf.square(likelihood.mean() - images), axis=[1, 2, 3]
-      ),
-    }
+    approximation = self.encode(images)
+    reconstruction = self.decode(approximation.sample(seed=seed))
+    return elbo_terms(
+      images, approximation, reconstruction, self.prior, self._beta
+    )
 
   def _update_metrics(self, terms):
     for metric in self.metrics:
