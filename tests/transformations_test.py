@@ -228,6 +228,119 @@ class TableTest(parameterized.TestCase):
         _world(), _LABELS[:3], _ATTRIBUTES, *[_reconstruct] * 4
       )
 
+  def test_measures_of_the_sampler_are_averaged(self):
+    def measured(images, targets, mask):
+      measures = {
+        "steps": mask.sum(axis=1) * 2,
+        "converged": targets[:, 3] > 0.5,
+      }
+      return transformations.Transformed(
+        _perfect(images, targets, mask), measures
+      )
+
+    table = _table(measured, batch_size=2)
+    row = _direction(table, "Male", True)
+    self.assertEqual((row["steps"], row["converged"]), (2, 1))
+    self.assertEqual(_direction(table, "Blond", True)["steps"], 6)
+    self.assertEqual(
+      table["mean_steps"], np.mean([r["steps"] for r in _measured(table)])
+    )
+    # A share has a width where all rows count, a mean of one number has none.
+    self.assertLess(row["intervals"]["converged"][0], 1)
+    self.assertEqual(row["intervals"]["steps"], [2, 2])
+    self.assertIsNone(_direction(table, "Hat", False)["steps"])
+    plain = _table(_perfect)
+    self.assertEqual(row["read"], _direction(plain, "Male", True)["read"])
+
+  def test_refuses_measures_of_another_length(self):
+    def short(images, targets, mask):
+      return transformations.Transformed(
+        _perfect(images, targets, mask), {"steps": np.zeros(1)}
+      )
+
+    with self.assertRaisesRegex(ValueError, "steps"):
+      _table(short)
+
+  def test_each_other_is_a_share_of_attributes(self):
+    table = _table(_clumsy)
+    # Of the four that are not asked for, Male changes.
+    self.assertEqual(
+      _direction(table, "Hat", True)["each_other_changed"], 1 / 4
+    )
+    # Asked for one of an exclusive three, two are left.
+    self.assertEqual(
+      _direction(table, "Bald", True)["each_other_changed"], 1 / 2
+    )
+
+  def test_intervals_hold_what_they_are_of(self):
+    def often(images, targets, mask):
+      obeys = images[:, 3, 0] > 0.4
+      return np.where(obeys[:, None, None], _perfect(images, targets, mask), 0)
+
+    table = _table(often)
+    for row in _measured(table):
+      for name, (low, high) in row["intervals"].items():
+        self.assertBetween(row[name], low, high)
+    for name, (low, high) in table["intervals"].items():
+      self.assertBetween(table[name], low, high)
+    low, high = table["intervals"]["mean_read"]
+    self.assertLess(low, high)
+    self.assertEqual(table, _table(often))
+
+  def test_intervals_can_be_left_out(self):
+    table = _table(_clumsy, resamples=0)
+    self.assertNotIn("intervals", table)
+    self.assertNotIn("intervals", table["directions"][0])
+    self.assertEqual(table["mean_read"], _table(_clumsy)["mean_read"])
+
+  def test_an_image_is_resampled_with_all_its_edits(self):
+    # Whether an edit is obeyed depends on the image alone, so the interval of
+    # the average is as wide as that of one share of images, not of 5 times as
+    # many edits.
+    images = np.zeros([40, 8, 16, 1], np.float32)
+    obedient = np.arange(40) % 2 == 0
+    images[:, 7, :, 0] = obedient[:, None]
+
+    def transform(images, targets, mask):
+      obeys = images[:, 7, :1] > 0.5
+      return np.where(obeys[:, None], _perfect(images, targets, mask), images)
+
+    table = transformations.table(
+      images,
+      np.zeros([40, 5]),
+      _ATTRIBUTES,
+      _reconstruct,
+      transform,
+      _classify,
+      _features,
+    )
+    low, high = table["intervals"]["mean_read"]
+    width = 2 * 1.96 * np.sqrt(0.25 / 40)
+    self.assertBetween(high - low, 0.8 * width, 1.2 * width)
+
+  def test_failures_are_listed_worst_first(self):
+    def transform(images, targets, mask):
+      result = _perfect(images, targets, mask)
+      result[0] = images[0]  # Not read.
+      result[1:2, 0, 3:5] = 1 - result[1:2, 0, 3:5]  # Two others changed,
+      result[2:3, 0, 4] = 1 - result[2:3, 0, 4]  # one other changed.
+      return result
+
+    table = _table(transform)
+    found = [
+      (failure["row"], failure["read"], failure["changed"])
+      for failure in table["failures"]
+      if (failure["attribute"], failure["on"]) == ("Black", True)
+    ]
+    # Switched on in all but 1, 4 and 6.
+    self.assertEqual(
+      found, [(0, False, []), (2, True, ["Male", "Hat"]), (3, True, ["Hat"])]
+    )
+    bounded = _table(transform, failures=1)["failures"]
+    self.assertEqual(bounded[0], table["failures"][0])
+    self.assertLen(bounded, len(_measured(table)))
+    self.assertEmpty(_table(_perfect)["failures"])
+
 
 class SheetTest(absltest.TestCase):
   def test_switches_every_attribute_the_other_way(self):
@@ -239,6 +352,15 @@ class SheetTest(absltest.TestCase):
     for k in range(5):
       shown = _classify(sheet["switched"][:, k])[:, k]
       np.testing.assert_array_equal(shown, 1 - _LABELS[:3, k])
+
+  def test_takes_what_a_sampler_measured(self):
+    def measured(*request):
+      return transformations.Transformed(_perfect(*request))
+
+    sheet = transformations.sheet(
+      _world()[:3], _LABELS[:3], _ATTRIBUTES, _reconstruct, measured, _classify
+    )
+    self.assertTrue(sheet["read"].all())
 
   def test_is_what_pictures_take(self):
     sheet = transformations.sheet(

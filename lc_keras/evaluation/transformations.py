@@ -6,15 +6,35 @@ value is there and what else changed; a distance in its feature space says how
 far the image moved. The models are given as functions of numpy arrays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
+
+from lc_keras.evaluation import intervals
+
+
+class Transformed(NamedTuple):
+  """Transformed images, and what the sampler itself says about each.
+
+  Attributes:
+    images: [n, height, width, channels].
+    measures: Names to [n] numbers or booleans, such as "distance" (weighted
+      and in latent space, as in the paper), "converged" and "steps"; the same
+      names in every call, and none that `table` uses.
+  """
+
+  images: np.ndarray
+  measures: Mapping[str, np.ndarray] = {}
+
 
 # Images [n, height, width, channels] to [n, ...]: images, probabilities or
 # features.
 ImageFunction = Callable[[np.ndarray], np.ndarray]
 # Images, targets [n, K] and mask of what is asked for [n, K], to images.
-Transform = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Transform = Callable[
+  [np.ndarray, np.ndarray, np.ndarray], np.ndarray | Transformed
+]
 
 
 def table(
@@ -29,6 +49,8 @@ def table(
   batch_size: int = 128,
   threshold: float = 0.5,
   seed: int = 0,
+  failures: int = 4,
+  resamples: int = intervals.RESAMPLES,
 ) -> dict:
   """Switches each attribute on and off alone and measures what happens.
 
@@ -44,13 +66,15 @@ def table(
     attributes: An `attributes.Attributes` of K names.
     reconstruct: Images to images, without any request.
     transform: Images, targets [batch, K] and mask [batch, K] (float32, 1 for
-      what the request is about) to images.
+      what the request is about) to images, or to `Transformed`.
     classify: Images to probabilities [batch, K].
     features: Images to [batch, d].
     rows: At most so many rows for each direction, drawn at random.
     batch_size: Rows handed to the functions at a time.
     threshold: A probability above it reads as "on".
-    seed: Of the draw of rows.
+    seed: Of the draw of rows, and of the resamples.
+    failures: At most so many failures are listed for each direction.
+    resamples: Of the bootstrap; 0 leaves all intervals out.
 
   Returns:
     "directions", a list with, for each attribute "on" and "off":
@@ -61,15 +85,26 @@ def table(
       "others_changed": Share where any attribute reads otherwise than in the
         reconstruction, those that the request is about left out;
       "others_changed_strict": The same, only the switched one left out;
-      "changes": Share of rows in which each attribute reads otherwise;
+      "each_other_changed": Share of attributes that read otherwise, of those
+        that the request is not about, averaged over rows;
       "feature_distance": Mean L2 distance of features to the reconstruction's;
-      "feature_ratio": That, divided by "feature_scale".
+      "feature_ratio": That, divided by "feature_scale";
+      The mean of each of `Transformed.measures`, under its name;
+      "intervals": The 95% interval [low, high] of each of the above, Wilson's
+        for shares of rows and the bootstrap's for other means;
+      "changes": Share of rows in which each attribute reads otherwise.
     With no row to switch, n is 0 and each of these is None.
     "feature_scale": Mean L2 distance between reconstructions of two different
-      rows; None where there are fewer than two.
-    "mean_read", "mean_others_changed", "mean_others_changed_strict" and
-      "mean_feature_ratio": Averages over the directions with rows.
+      rows; NaN, as are the ratios, where there are fewer than two.
+    "mean_read" and the like, for all that has an interval: Averages over the
+      directions with rows.
+    "intervals": The 95% bootstrap interval of each of these averages. Images
+      are resampled, not edits: one image serves many directions.
     "min_read" and "min_read_direction" ({"attribute", "on"}): The worst.
+    "failures": A list of edits where the asked value is not read or another
+      attribute changed: of each direction first those not read, then those
+      with most changes. "attribute"; "on"; "row", an index of `images`;
+      "read" (bool); "changed", names of the others that changed.
     "rows", "threshold" and "seed": As given.
 
   Raises:
@@ -94,46 +129,64 @@ def table(
     _check_shape("classify", probabilities, (len(batch), len(attributes.names)))
     values = np.asarray(features(batch), np.float32)
     _check_shape("features", values, (len(batch), values.shape[-1]))
-    return probabilities > threshold, values
+    return {"readings": probabilities > threshold, "features": values}
 
   def rebuilt(part):
     return read(_images("reconstruct", reconstruct(images[part]), images, part))
 
   before = _batched(rebuilt, used, batch_size)
-  position = {row: index for index, row in enumerate(used)}
-  scale = _feature_scale(before[1], seed)
+  scale = _feature_scale(before["features"], seed)
 
-  directions = []
-  for k, on in _directions(attributes):
-    part = chosen[k, on]
-    name = attributes.names[k]
-    targets, asked = attributes.request(labels[part], name, on)
+  directions, edits, failed = [], [], []
+  for (k, on), part in chosen.items():
+    row = {"attribute": attributes.names[k], "on": on, "n": len(part)}
+    directions.append(row)
+    if not len(part):
+      continue
+    targets, asked = attributes.request(labels[part], row["attribute"], on)
     mask = np.tile(asked.astype(np.float32), [len(part), 1])
 
     def edited(batch, part=part, targets=targets, mask=mask):
       inside = part[batch]
       result = transform(images[inside], targets[batch], mask[batch])
-      return read(_images("transform", result, images, inside))
+      made, measures = _transformed(result, images, inside)
+      return {**measures, **read(made)}
 
-    row = {"attribute": name, "on": on, "n": len(part)}
-    if len(part):
-      after = _batched(edited, np.arange(len(part)), batch_size)
-      own = [position[index] for index in part]
-      reference = before[0][own], before[1][own]
-      row |= _measures(k, reference, after, targets, asked, attributes.names)
-      distance = row["feature_distance"]
-      row["feature_ratio"] = distance / scale if scale else None
-    else:
-      row |= dict.fromkeys(_MEASURES)
-    directions.append(row)
-  return {
+    own = np.searchsorted(used, part)
+    reference = {key: array[own] for key, array in before.items()}
+    after = _batched(edited, np.arange(len(part)), batch_size)
+    values, changed = _values(k, reference, after, targets, asked, scale)
+    row |= {key: float(np.mean(value)) for key, value in values.items()}
+    row["changes"] = dict(zip(attributes.names, changed.mean(axis=0).tolist()))
+    edits.append((row, own, values))
+    for index in _worst(values["read"], changed & ~asked)[:failures]:
+      others = np.flatnonzero(changed[index] & ~asked)
+      failed.append(
+        {
+          "attribute": row["attribute"],
+          "on": on,
+          "row": int(part[index]),
+          "read": bool(values["read"][index]),
+          "changed": [attributes.names[other] for other in others],
+        }
+      )
+
+  result = {
     "rows": rows,
     "threshold": threshold,
     "seed": seed,
     "directions": directions,
     "feature_scale": scale,
-    **_summary(directions),
+    "failures": failed,
+    **_averages(edits),
   }
+  if resamples:
+    weights = intervals.weights(len(used), resamples, seed)
+    result["intervals"] = _add_intervals(edits, weights)
+  # A direction without rows has the same keys.
+  for row in directions:
+    row |= {key: row.get(key) for key in edits[0][0]}
+  return result
 
 
 def sheet(
@@ -173,8 +226,9 @@ def sheet(
       continue
     targets, asked = attributes.request(labels[part], attributes.names[k], on)
     mask = np.tile(asked.astype(np.float32), [len(part), 1])
-    edited = transform(images[part], targets, mask)
-    edited = _images("transform", edited, images, part)
+    edited, _ = _transformed(
+      transform(images[part], targets, mask), images, part
+    )
     switched[part, k] = edited
     probabilities = np.asarray(classify(edited))
     _check_shape("classify", probabilities, (len(part), num_attributes))
@@ -189,66 +243,86 @@ def sheet(
   }
 
 
-_MEASURES = (
-  "read",
-  "already_read",
-  "request_read",
-  "others_changed",
-  "others_changed_strict",
-  "changes",
-  "feature_distance",
-  "feature_ratio",
-)
-
-
 def _directions(attributes):
   """Returns (column, on) of every attribute, first on, then off."""
   return [(k, on) for k in range(len(attributes.names)) for on in (True, False)]
 
 
-def _measures(k, before, after, targets, asked, names):
-  """Compares (readings [n, K], features [n, d]) before and after."""
-  changed = before[0] != after[0]
+def _values(k, before, after, targets, asked, scale):
+  """Compares before and after.
+
+  Returns:
+    What is averaged over rows, a mapping of names to [n]; and which attributes
+    read otherwise, booleans [n, K].
+  """
+  changed = before["readings"] != after["readings"]
   wanted = targets > 0.5
-  right = after[0] == wanted
-  alone = np.arange(len(names)) == k
-  distances = np.linalg.norm(after[1] - before[1], axis=1)
+  right = after["readings"] == wanted
+  alone = np.arange(len(asked)) == k
+  distances = np.linalg.norm(after["features"] - before["features"], axis=1)
   return {
-    "read": float(right[:, k].mean()),
-    "already_read": float((before[0] == wanted)[:, k].mean()),
-    "request_read": float(right[:, asked].all(axis=1).mean()),
-    "others_changed": float(changed[:, ~asked].any(axis=1).mean()),
-    "others_changed_strict": float(changed[:, ~alone].any(axis=1).mean()),
-    "changes": dict(zip(names, changed.mean(axis=0).tolist())),
-    "feature_distance": float(distances.mean(dtype=np.float64)),
+    "read": right[:, k],
+    "already_read": (before["readings"] == wanted)[:, k],
+    "request_read": right[:, asked].all(axis=1),
+    "others_changed": changed[:, ~asked].any(axis=1),
+    "others_changed_strict": changed[:, ~alone].any(axis=1),
+    "each_other_changed": changed[:, ~asked].sum(axis=1)
+    / max(np.sum(~asked), 1),
+    "feature_distance": distances.astype(np.float64),
+    "feature_ratio": distances / (scale or np.nan),
+    **{key: after[key] for key in after if key not in before},
+  }, changed
+
+
+def _worst(read, changed):
+  """Returns the rows not as asked: first not read, then with most changes."""
+  count = changed.sum(axis=1)
+  order = np.lexsort((-count, read))
+  return order[~read[order] | (count[order] > 0)]
+
+
+def _averages(edits):
+  """Averages over directions, and the worst of them."""
+  worst = min((row for row, _, _ in edits), key=lambda row: row["read"])
+  return {
+    **{
+      f"mean_{key}": float(np.mean([row[key] for row, _, _ in edits]))
+      for key in edits[0][2]
+    },
+    "min_read": worst["read"],
+    "min_read_direction": {key: worst[key] for key in ("attribute", "on")},
   }
 
 
-def _summary(directions):
-  """Averages over the directions that have rows, and the worst of them."""
-  measured = [row for row in directions if row["n"]]
-  result = {}
-  for name in (
-    "read",
-    "others_changed",
-    "others_changed_strict",
-    "feature_ratio",
-  ):
-    values = [row[name] for row in measured if row[name] is not None]
-    result[f"mean_{name}"] = float(np.mean(values)) if values else None
-  worst = min(measured, key=lambda row: row["read"], default=None)
-  result["min_read"] = worst and worst["read"]
-  result["min_read_direction"] = worst and {
-    "attribute": worst["attribute"],
-    "on": worst["on"],
+def _add_intervals(edits, weights):
+  """Adds its intervals to each direction; returns those of the averages.
+
+  Args:
+    edits: Rows of the table, the columns of `weights` that each is made of,
+      and the values behind it.
+    weights: [resamples, images].
+  """
+  resampled = {key: [] for key in edits[0][2]}
+  for row, own, values in edits:
+    row["intervals"] = {}
+    for key, value in values.items():
+      means = intervals.means(value, weights[:, own])
+      resampled[key].append(means)
+      row["intervals"][key] = (
+        intervals.share(value)
+        if value.dtype == bool
+        else intervals.percentile(means)
+      )
+  return {
+    f"mean_{key}": intervals.percentile(np.nanmean(means, axis=0))
+    for key, means in resampled.items()
   }
-  return result
 
 
 def _feature_scale(values, seed):
   """Returns the mean L2 distance between random pairs of different rows."""
   if len(values) < 2:
-    return None
+    return float("nan")
   order = np.random.default_rng(seed).permutation(len(values))
   # Each against the next in a random circle: never a row against itself.
   pairs = values[order] - values[np.roll(order, 1)]
@@ -256,12 +330,12 @@ def _feature_scale(values, seed):
 
 
 def _batched(function, rows, batch_size):
-  """Applies a function of row numbers in batches; joins its two results."""
+  """Applies a function of row numbers in batches; joins what it maps to."""
   parts = [
     function(rows[start : start + batch_size])
     for start in range(0, len(rows), batch_size)
   ]
-  return tuple(np.concatenate(results) for results in zip(*parts))
+  return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
 
 
 def _checked(images, labels, attributes):
@@ -282,6 +356,18 @@ def _images(name, result, images, part):
   result = np.asarray(result)
   _check_shape(name, result, (len(part), *images.shape[1:]))
   return result
+
+
+def _transformed(result, images, part):
+  """Checks what a transformation returned; returns `Transformed` arrays."""
+  if not isinstance(result, Transformed):
+    result = Transformed(result)
+  measures = {key: np.asarray(array) for key, array in result.measures.items()}
+  for key, array in measures.items():
+    _check_shape(f"transform's measure {key!r}", array, (len(part),))
+  return Transformed(
+    _images("transform", result.images, images, part), measures
+  )
 
 
 def _check_shape(name, array, shape):

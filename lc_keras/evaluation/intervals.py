@@ -1,0 +1,78 @@
+"""Confidence intervals: of shares, and of anything by the bootstrap.
+
+A resample of n rows is a vector of n weights that says how often each row was
+drawn (Efron 1979), so that 1,000 resampled sums over rows are one product of
+matrices, and statistics of the same rows share their resamples.
+"""
+
+import numpy as np
+from scipy import stats
+
+LEVEL = 0.95
+RESAMPLES = 1000
+
+
+def weights(count: int, resamples: int = RESAMPLES, seed: int = 0):
+  """Draws rows with replacement, as often as there are rows.
+
+  Args:
+    count: Number of rows, n.
+    resamples: How often n rows are drawn.
+    seed: Of the draws.
+
+  Returns:
+    float64 [resamples, n]: how often each row was drawn; every resample sums
+    to n.
+  """
+  generator = np.random.default_rng(seed)
+  draws = (generator.integers(count, size=count) for _ in range(resamples))
+  return np.stack(
+    [np.bincount(rows, minlength=count).astype(np.float64) for rows in draws]
+  )
+
+
+def percentile(resampled: np.ndarray) -> list[float]:
+  """Returns the 95% percentile interval [low, high] of resampled values.
+
+  Args:
+    resampled: [resamples], a statistic of each; NaN where a resample has no
+      row that it could be computed from.
+  """
+  tail = (1 - LEVEL) / 2
+  return np.nanquantile(resampled, [tail, 1 - tail]).tolist()
+
+
+def normal(value: float, error: float) -> list[float]:
+  """Returns the 95% interval [low, high] of a value of known standard error."""
+  reach = stats.norm.ppf((1 + LEVEL) / 2) * error
+  return [float(value - reach), float(value + reach)]
+
+
+def share(indicators: np.ndarray) -> list[float]:
+  """Returns the 95% interval [low, high] of a share of independent rows.
+
+  Wilson 1927: unlike a bootstrap it has a width where no row or every row
+  counts, as rows that did not happen in 64 may still happen.
+
+  Args:
+    indicators: [n] booleans, n at least 1; the share is their mean.
+  """
+  indicators = np.asarray(indicators, bool)
+  test = stats.binomtest(int(indicators.sum()), len(indicators))
+  return list(map(float, test.proportion_ci(LEVEL, method="wilson")))
+
+
+def means(values: np.ndarray, resampled_weights: np.ndarray) -> np.ndarray:
+  """Returns the mean of every resample.
+
+  Args:
+    values: [n].
+    resampled_weights: [resamples, n], of `weights`, or columns of it where the
+      values are those of some of the rows.
+
+  Returns:
+    [resamples]; NaN where none of the rows was drawn.
+  """
+  totals = resampled_weights.sum(axis=1)
+  totals[totals == 0] = np.nan
+  return resampled_weights @ np.asarray(values, np.float64) / totals

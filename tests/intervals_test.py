@@ -1,0 +1,76 @@
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from lc_keras.evaluation import intervals
+
+
+def _coverage(truth, found):
+  return np.mean([low <= truth <= high for low, high in found])
+
+
+class WeightsTest(absltest.TestCase):
+  def test_each_resample_has_as_many_rows(self):
+    weights = intervals.weights(7, 20)
+    self.assertEqual(weights.shape, (20, 7))
+    np.testing.assert_array_equal(weights.sum(axis=1), 7)
+
+  def test_every_row_is_drawn_alike(self):
+    means = intervals.weights(5, 4000).mean(axis=0)
+    np.testing.assert_allclose(means, 1, atol=0.1)
+
+  def test_seed_decides(self):
+    first, again, other = (intervals.weights(7, 20, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    self.assertFalse(np.array_equal(first, other))
+
+
+class ShareTest(parameterized.TestCase):
+  @parameterized.parameters((30, 0.5), (64, 0.95), (300, 0.02))
+  def test_covers_the_truth(self, rows, truth):
+    draws = np.random.default_rng(0).random([1000, rows]) < truth
+    coverage = _coverage(truth, map(intervals.share, draws))
+    self.assertBetween(coverage, 0.92, 0.985)
+
+  def test_has_a_width_where_all_rows_agree(self):
+    low, high = intervals.share(np.ones(64))
+    self.assertBetween(low, 0.9, 0.96)
+    self.assertEqual(high, 1)
+    self.assertAlmostEqual(intervals.share(np.zeros(64))[1], 1 - low)
+
+
+class MeansTest(absltest.TestCase):
+  def test_are_those_of_explicit_resamples(self):
+    values = np.random.default_rng(0).normal(size=7)
+    weights = intervals.weights(7, 5)
+    for weight, mean in zip(weights, intervals.means(values, weights)):
+      drawn = np.repeat(values, weight.astype(int))
+      self.assertAlmostEqual(mean, drawn.mean())
+
+  def test_of_rows_that_were_not_drawn_are_left_out(self):
+    weights = np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    means = intervals.means([3.0], weights[:, :1])
+    np.testing.assert_array_equal(means, [3, np.nan, 3])
+    self.assertEqual(intervals.percentile(means), [3, 3])
+
+  def test_covers_the_truth(self):
+    generator = np.random.default_rng(0)
+    weights = intervals.weights(100, 400)
+    found = [
+      intervals.percentile(
+        intervals.means(generator.exponential(size=100), weights)
+      )
+      for _ in range(400)
+    ]
+    self.assertBetween(_coverage(1, found), 0.9, 0.98)
+
+
+class NormalTest(absltest.TestCase):
+  def test_is_two_errors_wide_on_either_side(self):
+    low, high = intervals.normal(3, 0.5)
+    self.assertAlmostEqual(low, 3 - 0.98, places=3)
+    self.assertAlmostEqual(high, 3 + 0.98, places=3)
+
+
+if __name__ == "__main__":
+  absltest.main()
