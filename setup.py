@@ -35,6 +35,7 @@ setuptools.setup(
     "importlib_resources>=6",
     "jinja2>=3.1",
     "keras>=3.15,<3.16",
+    "lark>=1.2",
     "matplotlib>=3.9",
     "numpy>=2",
     "pillow>=11",

@@ -1,6 +1,7 @@
-"""Attributes: their names, what excludes what, and what a request means."""
+"""Attributes: their names, and what excludes what."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -16,7 +17,10 @@ class Attributes:
   """
 
   def __init__(
-    self, names: Sequence[str], exclusive: Iterable[Sequence[str]] = ()
+    self,
+    names: Sequence[str],
+    exclusive: Iterable[Sequence[str]] = (),
+    continuous: Sequence[str] = (),
   ):
     """Creates the attributes.
 
@@ -25,6 +29,8 @@ class Attributes:
       exclusive: Groups of names of which at most one can be on. Names that
         are not in `names` are ignored, so that a subset of a data set's
         attributes can keep its groups.
+      continuous: Names of those that can be had to any degree in [0, 1]; the
+        others are on or off. Names that are not in `names` are ignored.
 
     Raises:
       ValueError: A name appears twice, or there is none.
@@ -32,8 +38,12 @@ class Attributes:
     self.names = tuple(names)
     if not self.names:
       raise ValueError("Attributes need at least one name; got none.")
-    if len(set(self.names)) != len(self.names):
-      raise ValueError(f"Attribute names must differ; got {self.names}.")
+    if len({_plain(name) for name in self.names}) != len(self.names):
+      raise ValueError(
+        "Attribute names must differ in more than case, _ and blanks; got "
+        f"{self.names}."
+      )
+    self.continuous = tuple(n for n in self.names if n in continuous)
     kept = [tuple(n for n in group if n in self.names) for group in exclusive]
     self.exclusive = tuple(group for group in kept if len(group) > 1)
     self.excludes = np.zeros([len(self.names)] * 2, np.float32)
@@ -107,41 +117,6 @@ class Attributes:
     ruled_out = tf.cast(tf.matmul(wanted, self.excludes) > 0.0, tf.float32)
     return mask * values + (1.0 - mask) * own * (1.0 - ruled_out)
 
-  def parse(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads a request such as "Smiling, not Male".
-
-    Args:
-      text: Names separated by commas, each with an optional "not".
-
-    Returns:
-      values and mask, both float32 [num_attributes]: the mask is 1 for what
-      is asked for, and for what that rules out.
-
-    Raises:
-      ValueError: A name is unknown, asked for twice, or contradicts another.
-    """
-    values, mask = np.zeros([2, len(self)], np.float32)
-    for item in filter(None, (part.strip() for part in text.split(","))):
-      on = not item.lower().startswith("not ")
-      column = self.index(item if on else item[4:])
-      if mask[column]:
-        raise ValueError(f"{self.names[column]} is asked for twice: {text!r}.")
-      values[column], mask[column] = float(on), 1.0
-    if not mask.any():
-      raise ValueError(
-        f"Nothing is asked for in {text!r}. Write, for example, "
-        f'"{self.names[0]}, not {self.names[-1]}".'
-      )
-    clash = np.argwhere(np.triu(np.outer(values, values) * self.excludes))
-    if len(clash):
-      first, second = (self.names[column] for column in clash[0])
-      raise ValueError(
-        f"{first} and {second} rule each other out: ask for one of them."
-      )
-    return values, np.maximum(mask, values @ self.excludes > 0).astype(
-      np.float32
-    )
-
 
 def _plain(name: str) -> str:
-  return name.strip().lower().replace(" ", "_")
+  return re.sub(r"[\s_]+", "_", name.strip().lower())

@@ -9,7 +9,7 @@ from absl.testing import parameterized
 from lc_keras import attributes
 
 _NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Eyeglasses", "Smiling")
-_BALD, _BLACK, _BLOND, _EYEGLASSES, _SMILING = range(5)
+_BLACK, _SMILING = 1, 4
 
 
 def _faces():
@@ -37,14 +37,21 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(subset.exclusive, (("Bald", "Blond_Hair"),))
     self.assertAllEqual(subset.excludes, [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
 
+  def test_continuous_ones_keep_their_order(self):
+    given = attributes.Attributes(_NAMES, continuous=["Smiling", "X", "Bald"])
+    self.assertEqual(given.continuous, ("Bald", "Smiling"))
+    self.assertEqual(_faces().continuous, ())
+
   @parameterized.parameters(
-    ("at least one", ()), ("must differ", ("Bald", "Bald"))
+    ("at least one", ()),
+    ("must differ", ("Bald", "Bald")),
+    ("must differ", ("No_Beard", "Bald", "no beard")),
   )
   def test_refuses_names_that_are_none(self, message, names):
     with self.assertRaisesRegex(ValueError, message):
       attributes.Attributes(names)
 
-  @parameterized.parameters("Black_Hair", "black hair", " BLACK_hair ")
+  @parameterized.parameters("Black_Hair", "black hair", " BLACK_  hair ")
   def test_a_name_may_be_written_in_any_case(self, name):
     self.assertEqual(_faces().index(name), _BLACK)
 
@@ -130,33 +137,6 @@ class CompleteTest(tf.test.TestCase):
       _faces().complete(own, values, values),
       [[1, 0, 0, 1, 0], [0, 1, 0, 1, 0], [0, 1, 0, 1, 1]],
     )
-
-
-class ParseTest(tf.test.TestCase, parameterized.TestCase):
-  @parameterized.parameters(
-    ("Smiling", [0, 0, 0, 0, 1], [0, 0, 0, 0, 1]),
-    ("smiling, not eyeglasses", [0, 0, 0, 0, 1], [0, 0, 0, 1, 1]),
-    ("Not Bald,", [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]),
-    ("black hair", [0, 1, 0, 0, 0], [1, 1, 1, 0, 0]),
-    ("not Bald, Blond_Hair", [0, 0, 1, 0, 0], [1, 1, 1, 0, 0]),
-  )
-  def test_reads_a_request(self, text, values, mask):
-    given_values, given_mask = _faces().parse(text)
-    self.assertAllEqual(given_values, values)
-    self.assertAllEqual(given_mask, mask)
-    self.assertEqual(given_values.dtype, np.float32)
-    self.assertEqual(given_mask.dtype, np.float32)
-
-  @parameterized.parameters(
-    ("Smiling, Glasses", "Eyeglasses"),
-    ("Smiling, not Smiling", "asked for twice"),
-    ("Bald, Blond_Hair", "Bald and Blond_Hair rule each other out"),
-    ("", "Nothing is asked for"),
-    (" , ", "Nothing is asked for"),
-  )
-  def test_refuses_what_means_nothing(self, text, message):
-    with self.assertRaisesRegex(ValueError, message):
-      _faces().parse(text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,144 @@
+"""The language in which constraints are written.
+
+  Smiling, Eyeglasses, not Male
+  Smiling and (Black_Hair or blond hair), 2 * not Male
+  Age = 0.7, 0.5 * realism
+
+A request lists wishes, separated by commas, all of which must hold. Within a
+wish, `not` and weights bind most tightly, then `and`, then `or`; parentheses
+hold a list again. Names and words may be written in any case, and names with
+blanks for underscores. A weight says how much an attribute, a group in
+parentheses, or `realism` counts: 1 if it is left out. Realism is always asked
+for, and stands for itself in the list.
+"""
+
+import functools
+import re
+
+import lark
+
+from lc_keras import attributes as attributes_lib
+from lc_keras.constraints import expressions
+
+_LETTER = r"[\w.'\/-]"
+_NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
+_WORD = rf"(?:and|or|not)(?!{_LETTER})"
+# Known names come first, the longest of all, and may hold anything: words of
+# the language, digits, blanks. Whatever else looks like a name is misspelt;
+# `Attributes.index` says what was meant.
+_GRAMMAR = rf"""
+request: _item ("," _item)* ","?
+_item: realism | either
+realism: WEIGHT? _REALISM
+
+?group: either ("," either)* ","?
+?either: both (_OR both)*
+?both: one (_AND one)*
+?one: _NOT one -> opposite
+  | WEIGHT one -> weighted
+  | "(" group ")"
+  | want
+want: (NAME | OTHER) VALUE?
+
+WEIGHT.4: /{_NUMBER}\s*\*/i
+VALUE.4: /=\s*{_NUMBER}/i
+NAME.3: /(?:%s)(?!{_LETTER})(?!\s+(?!{_WORD}){_LETTER})/i
+_AND.2: /and(?!{_LETTER})/i
+_OR.2: /or(?!{_LETTER})/i
+_NOT.2: /not(?!{_LETTER})/i
+_REALISM.2: /realism(?!{_LETTER})/i
+OTHER.1: /{_LETTER}+(?:\s+(?!{_WORD}){_LETTER}+)*/i
+%%ignore /\s+/
+"""
+
+
+def parse(
+  text: str, attributes: attributes_lib.Attributes
+) -> expressions.Expression:
+  """Reads a request such as "Smiling, Eyeglasses, not Male".
+
+  Args:
+    text: The request. "realism" alone asks for nothing in particular.
+    attributes: The attributes that there are.
+
+  Raises:
+    ValueError: The text cannot be read (the message shows where), or cannot be
+      meant, see `Expression`.
+  """
+  try:
+    wish, realism_weight = _parser(attributes.names).parse(text)
+  except lark.UnexpectedInput as error:
+    raise ValueError(
+      f"This request cannot be read here:\n{_pointed(text, error)}\n"
+      f'Write, for example, "{", not ".join(attributes.names[:2])}".'
+    ) from error
+  return expressions.Expression(wish, attributes, realism_weight)
+
+
+@functools.lru_cache
+def _parser(names):
+  longest_first = sorted(names, key=len, reverse=True)
+  known = "|".join(_pattern(name) for name in longest_first)
+  return lark.Lark(
+    _GRAMMAR % known,
+    parser="lalr",
+    lexer="basic",
+    start="request",
+    transformer=_Wishes(),
+  )
+
+
+def _pattern(name):
+  """Returns what matches a name, with any blanks or _ where it has one."""
+  words = re.split(r"[\s_]+", name)
+  # lark ends a pattern at a slash.
+  return r"[\s_]+".join(re.escape(word).replace("/", r"\/") for word in words)
+
+
+def _pointed(text, error):
+  """Returns the text with a caret under where it went wrong."""
+  position = error.pos_in_stream
+  if isinstance(error, lark.UnexpectedToken) and error.token.type == "$END":
+    position = len(text)
+  line = re.sub(r"\s", " ", text)
+  return f"  {line}\n  {' ' * position}^"
+
+
+class _Wishes(lark.Transformer):
+  """Makes a wish of what the rules of the grammar have matched."""
+
+  def request(self, items):
+    wishes = [item for item in items if isinstance(item, expressions.Wish)]
+    weights = [item for item in items if isinstance(item, float)]
+    if len(weights) > 1:
+      raise ValueError("realism stands more than once in the request.")
+    return expressions.And(tuple(wishes)), *(weights or [1.0])
+
+  def realism(self, weight):
+    return weight[0] if weight else 1.0
+
+  def group(self, wishes):
+    return expressions.And(tuple(wishes))
+
+  def both(self, wishes):
+    return expressions.And(tuple(wishes))
+
+  def either(self, wishes):
+    return expressions.Or(tuple(wishes))
+
+  def opposite(self, wishes):
+    return ~wishes[0]
+
+  def weighted(self, parts):
+    weight, wish = parts
+    return weight * wish
+
+  def want(self, parts):
+    name, *value = parts
+    return expressions.Want(str(name), *value)
+
+  def WEIGHT(self, token):
+    return float(token.removesuffix("*"))
+
+  def VALUE(self, token):
+    return float(token.removeprefix("="))
