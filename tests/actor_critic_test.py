@@ -111,6 +111,8 @@ class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
     {"distance_weight": 0.0},
     {"attribute_weight": 0.0},
     {"prior_fraction": 0.5},
+    {"wrong_weight": 0.0},
+    {"masked_fraction": 0.0},
   )
   def test_reaches_every_trained_variable(self, **options):
     model = _model(**options)
@@ -222,7 +224,7 @@ class AverageTest(tf.test.TestCase):
     first = model.actor.get_weights()[0]
     trained = model.trained_actor.get_weights()[0]
     # Between where it was and what it follows, at one share for all.
-    moved = trained != start
+    moved = np.abs(trained - start) > 1e-4 * np.ptp(trained)
     share = (first - start)[moved] / (trained - start)[moved]
     self.assertAllInRange(share, 0.05, 1.0 + 1e-3)
     self.assertAllClose(share, np.full_like(share, share[0]), atol=1e-2)
@@ -239,7 +241,8 @@ class AverageTest(tf.test.TestCase):
       [weight + 1.0 for weight in model.trained_actor.get_weights()]
     )
     batch = _batch()
-    moved = model(batch["mean"][:, 0], batch["attributes"][:, 0])
+    labels = batch["attributes"][:, 0]
+    moved = model(batch["mean"][:, 0], labels, tf.ones_like(labels))
     self.assertAllClose(moved, batch["mean"][:, 0])
     self.assertAllClose(_evaluate(model)["distance"], 0.0)
 
@@ -281,6 +284,22 @@ class ActorLossTest(tf.test.TestCase):
       rtol=1e-3,
     )
 
+  def test_of_real_rows_what_is_open_has_to_stay(self):
+    # The identity keeps a real row, and gives a prior sample no attributes.
+    losses_of = {}
+    for real_weight in (0.0, 1e6):
+      model = _model(
+        real_weight=real_weight,
+        masked_fraction=1.0,
+        switched_fraction=1.0,
+        distance_weight=0.0,
+      )
+      _set_heads(model, target=0.0, raw_gate=-100.0)
+      rows = _rows(7, scale=0.0)
+      rows.mean[:] *= 10.0
+      losses_of[real_weight] = _evaluate(model, rows)["attribute_loss"]
+    self.assertLess(losses_of[1e6], losses_of[0.0])
+
   def test_a_critic_that_cannot_tell_gives_log_two(self):
     model = _model(distance_weight=0.0, attribute_weight=0.0)
     _zero_critic(model)
@@ -290,12 +309,13 @@ class ActorLossTest(tf.test.TestCase):
 
 
 class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
-  def _loss(self, labels, **draws):
+  def _loss(self, labels, masked_fraction=0.0, **draws):
     """Returns the flat critic's loss, log 2 for each block that counts."""
     still = [keras.optimizers.SGD(0.0) for _ in range(2)]
-    model = _model(*still, penalty_weight=0.0)
+    model = _model(*still, penalty_weight=0.0, masked_fraction=masked_fraction)
     _zero_critic(model)
     batch = dict(_batch())
+    batch["focus"] = tf.zeros_like(batch["focus"])
     batch["attributes"] = tf.broadcast_to(labels, batch["attributes"].shape)
     with _draws(**draws):
       return float(model.train_step(batch)["critic_loss"])
@@ -310,6 +330,13 @@ class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
     # All rows have the same labels, and wrong ones are those of another row.
     labels = np.array([0, 0, 1, 0, 1], np.float32)
     self.assertAllClose(self._loss(labels, uniform=0.0), 2 * np.log(2.0))
+
+  def test_wrong_labels_that_differ_in_what_is_open_are_left_out(self):
+    # Asked for is the focus alone, in which no row differs from another.
+    labels = np.zeros([7, 1, _ATTRIBUTES], np.float32)
+    labels[::2, :, 4] = 1
+    loss = self._loss(labels, masked_fraction=1.0, uniform=0.0)
+    self.assertAllClose(loss, 2 * np.log(2.0))
 
   def test_the_penalty_is_taken_between_real_and_fake(self):
     # The paper's code takes it between real and real.

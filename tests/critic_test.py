@@ -13,6 +13,7 @@ def _inputs(rows=3):
   return (
     random.normal(size=[rows, _LATENT]).astype(np.float32),
     random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32),
+    np.ones([rows, _ATTRIBUTES], np.float32),
   )
 
 
@@ -28,7 +29,7 @@ class CriticTest(tf.test.TestCase):
   def test_is_the_published_network(self):
     sizes = [weight.shape for weight in _critic().weights]
     self.assertEqual(
-      sizes, [(5, 7), (7,), (11, 7), (7,), (7, 7), (7,), (7, 1), (1,)]
+      sizes, [(10, 7), (7,), (11, 7), (7,), (7, 7), (7,), (7, 1), (1,)]
     )
 
   def test_gives_logits_of_both_signs(self):
@@ -38,26 +39,37 @@ class CriticTest(tf.test.TestCase):
     self.assertAllEqual(kernel_and_bias[1], [0.0])
 
   def test_looks_at_latents_and_attributes(self):
-    layer, (latents, attributes) = _critic(), _inputs()
-    _, other = _inputs(6)
-    logits = layer(latents, attributes)
-    self.assertNotAllClose(logits, layer(latents, other[3:]))
-    self.assertNotAllClose(logits, layer(latents + 1.0, attributes))
+    layer, (latents, values, mask) = _critic(), _inputs()
+    _, other, _ = _inputs(6)
+    logits = layer(latents, values, mask)
+    self.assertNotAllClose(logits, layer(latents, other[3:], mask))
+    self.assertNotAllClose(logits, layer(latents + 1.0, values, mask))
+
+  def test_what_is_open_is_not_looked_at(self):
+    layer, (latents, values, mask) = _critic(), _inputs()
+    mask[:, 1:3] = 0.0
+    other = values.copy()
+    other[:, 1:3] = 1.0 - values[:, 1:3]
+    logits = layer(latents, values, mask)
+    self.assertAllEqual(logits, layer(latents, other, mask))
+    # Open is not the same as wanted to be off.
+    values[:, 1:3] = 0.0
+    self.assertNotAllClose(logits, layer(latents, values, np.ones_like(mask)))
 
   def test_rows_do_not_mix(self):
-    layer, (latents, attributes) = _critic(), _inputs(7)
+    layer, (latents, values, mask) = _critic(), _inputs(7)
     order = [3, 1, 6, 0, 2, 5, 4]
     self.assertAllClose(
-      layer(latents[order], attributes[order]),
-      tf.gather(layer(latents, attributes), order),
+      layer(latents[order], values[order], mask[order]),
+      tf.gather(layer(latents, values, mask), order),
     )
 
   def test_gradients_reach_every_variable_and_the_latents(self):
-    layer, (latents, attributes) = _critic(), _inputs(7)
+    layer, (latents, values, mask) = _critic(), _inputs(7)
     latents = tf.constant(latents)
     with tf.GradientTape() as tape:
       tape.watch(latents)
-      loss = tf.reduce_sum(layer(latents, attributes) ** 2)
+      loss = tf.reduce_sum(layer(latents, values, mask) ** 2)
     sources = [latents, *layer.trainable_variables]
     for gradient in tape.gradient(loss, sources):
       self.assertGreater(tf.norm(gradient), 0.0)

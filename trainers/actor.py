@@ -3,8 +3,11 @@
     python -m trainers.actor --flagfile=configs/toon_faces/actor.cfg \
         --run_dir=runs/mine --distance_weight=0.1
 
-The stage is called actor_<distance_weight>, so that a run can hold several.
+The stage is called actor_<distance_weight> unless --stage says otherwise, so
+that a run can hold several.
 """
+
+import re
 
 import keras
 import numpy as np
@@ -29,6 +32,20 @@ def define_flags(values: flags.FlagValues) -> None:
     values, steps=20_000, batch_size=128, learning_rate=1e-4
   )
   common_flags.define_latent_training_flags(values)
+  flags.DEFINE_string(
+    "stage",
+    None,
+    "Folder of this actor in the run, such as actor_no_penalty; by default "
+    "actor_<distance_weight>.",
+    flag_values=values,
+  )
+  flags.register_validator(
+    "stage",
+    lambda name: name is None or re.fullmatch(r"actor_[\w.+-]+", name),
+    "--stage must begin with actor_, followed by letters, digits and any of "
+    "_.+-",
+    flag_values=values,
+  )
   flags.DEFINE_float(
     "distance_weight",
     0.1,
@@ -85,10 +102,27 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   flags.DEFINE_float(
+    "wrong_weight",
+    1.0,
+    "Weight of real rows with wrong labels in the critic's loss; 0 leaves them "
+    "out.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
     "switched_fraction",
     0.75,
     "Share of wrong labels that are a row's own with one attribute switched; "
     "the others are another row's, as published.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "masked_fraction",
+    0.5,
+    "Share of requests in training that leave some attributes open; 0 always "
+    "asks for all, as published.",
     lower_bound=0.0,
     upper_bound=1.0,
     flag_values=values,
@@ -106,7 +140,8 @@ def define_flags(values: flags.FlagValues) -> None:
 def train(settings: flags.FlagValues) -> None:
   """Trains one actor of a run, or goes on training it."""
   run = runs.open_run(settings)
-  stage = runs.Stage(run, f"actor_{settings.distance_weight:g}", settings)
+  name = settings.stage or f"actor_{settings.distance_weight:g}"
+  stage = runs.Stage(run, name, settings)
   if stage.done:
     return
   cache, source = run.path("latents", "cache"), latents_job.source(run)
@@ -131,7 +166,9 @@ def train(settings: flags.FlagValues) -> None:
       real_weight=settings.real_weight,
       penalty_weight=settings.penalty_weight,
       prior_fraction=settings.prior_fraction,
+      wrong_weight=settings.wrong_weight,
       switched_fraction=settings.switched_fraction,
+      masked_fraction=settings.masked_fraction,
       average_decay=settings.average_decay,
       jit_compile=False,
     )
@@ -164,14 +201,17 @@ def _draw(vae, actor, attributes, held_out):
   count = min(_SHOWN, len(held_out))
   prior = np.array(tf.random.stateless_normal([count, vae.latent_size], (0, 0)))
   real, own = held_out.mean[:count], held_out.attributes[:count]
+  everything = np.ones_like(own)
   samples, edits = [vae.decode(prior).mean()], [vae.decode(real).mean()]
   for column, name in enumerate(attributes.names):
-    wanted, _ = attributes.request(own, name, True)
-    samples.append(vae.decode(actor(prior, wanted)).mean())
+    wanted, asked = attributes.request(own, name, True)
+    # A sample is asked for this attribute only, an edit to keep all others.
+    moved = actor(prior, wanted, everything * asked)
+    samples.append(vae.decode(moved).mean())
     on = own[:, [column]] > 0.5
     off, _ = attributes.request(own, name, False)
     switched = np.where(on, off, wanted)
-    edits.append(vae.decode(actor(real, switched)).mean())
+    edits.append(vae.decode(actor(real, switched, everything)).mean())
   return {
     "samples": pictures.grid(
       np.stack(samples), row_labels=["prior", *attributes.names]

@@ -28,6 +28,13 @@ def define_run_flags(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   flags.DEFINE_string(
+    "base_run",
+    None,
+    "Run whose generative model, latents and classifier a new run shares, "
+    "instead of training its own: for other seeds and recipes of the rest.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
     "data_dir",
     "data",
     "Folder in which prepared data sets are kept.",
@@ -133,8 +140,8 @@ def define_training_flags(
   )
 
 
-def define_latent_training_flags(values: flags.FlagValues) -> None:
-  """Defines the networks that live in latent space, and what they are fed."""
+def define_network_flags(values: flags.FlagValues) -> None:
+  """Defines the networks that live in latent space."""
   flags.DEFINE_integer(
     "width",
     2048,
@@ -149,6 +156,11 @@ def define_latent_training_flags(values: flags.FlagValues) -> None:
     lower_bound=1,
     flag_values=values,
   )
+
+
+def define_latent_training_flags(values: flags.FlagValues) -> None:
+  """Defines the networks that live in latent space, and what they are fed."""
+  define_network_flags(values)
   flags.DEFINE_float(
     "balanced_fraction",
     0.0,

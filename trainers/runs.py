@@ -24,7 +24,9 @@ _DONE = "done.json"
 _FLAGS = "flags.cfg"
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
-_FREE_FLAGS = frozenset({"run_dir", "data_dir", "replicas"})
+_FREE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
+# What a run can share with another one: all that looks at pixels.
+_SHARED = ("vae", "latents", "classifier")
 
 
 class UserError(Exception):
@@ -60,9 +62,12 @@ def open_run(settings: flags.FlagValues) -> Run:
   Prepares the data set if that has not been done yet.
 
   Raises:
-    UserError: The run is about another data set, or about none yet.
+    UserError: The run is about another data set, or about none yet; or the
+      run to share with lacks something.
   """
   path = os.path.join(settings.run_dir, _RUN)
+  if not os.path.exists(path) and settings.base_run:
+    _share(settings.base_run, settings.run_dir)
   if os.path.exists(path):
     run = read_run(settings.run_dir, settings.data_dir)
     if settings.dataset not in (None, run.dataset):
@@ -90,6 +95,24 @@ def open_run(settings: flags.FlagValues) -> Run:
     )
   pipeline.prepare(run.dataset, run.data_dir)
   return run
+
+
+def _share(base_run: str, run_dir: str) -> None:
+  """Begins a run with the pixels' side of another one, by relative links."""
+  for name in _SHARED:
+    if not os.path.exists(os.path.join(base_run, name, _DONE)):
+      raise UserError(
+        f"--base_run={base_run} has no finished stage {name!r}. Finish it "
+        "there first."
+      )
+  os.makedirs(run_dir, exist_ok=True)
+  for name in _SHARED:
+    link = os.path.join(run_dir, name)
+    if not os.path.lexists(link):
+      os.symlink(os.path.relpath(os.path.join(base_run, name), run_dir), link)
+  # Last: with it, the run has begun.
+  known = _read_json(os.path.join(base_run, _RUN))
+  files.write_json(os.path.join(run_dir, _RUN), known)
 
 
 def read_run(run_dir: str, data_dir: str) -> Run:

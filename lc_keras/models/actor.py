@@ -10,7 +10,8 @@ class Actor(keras.layers.Layer):
   """G(z, y), a gated move: z' = (1 - gate) * z + gate * dz.
 
   Engel et al. 2018, section 3 and appendix. With the gate closed the actor is
-  the identity, which is what preserves identity.
+  the identity, which is what preserves identity. y may leave attributes open:
+  beside its values the network is told which of them count.
   """
 
   def __init__(
@@ -32,8 +33,8 @@ class Actor(keras.layers.Layer):
     """
     super().__init__(**kwargs)
     self.embedding = architectures.stack(
-      (num_attributes,),
-      [architectures.dense(num_attributes, width)],
+      (2 * num_attributes,),
+      [architectures.dense(2 * num_attributes, width)],
       name="embedding",
     )
     self.trunk = architectures.stack(
@@ -43,17 +44,19 @@ class Actor(keras.layers.Layer):
     )
     self.built = True
 
-  def call(self, latents, attributes):
+  def call(self, latents, values, mask):
     """Moves the latents.
 
     Args:
       latents: [batch, latent_size].
-      attributes: [batch, num_attributes] in [0, 1], what is wanted.
+      values: [batch, num_attributes] in [0, 1], what is wanted.
+      mask: [batch, num_attributes] in {0, 1}, 0 where anything will do.
 
     Returns:
       [batch, latent_size].
     """
-    features = tf.concat([latents, self.embedding(attributes)], axis=-1)
+    condition = self.embedding(architectures.condition(values, mask))
+    features = tf.concat([latents, condition], axis=-1)
     target, raw_gate = tf.split(self.trunk(features), 2, axis=-1)
     gate = tf.sigmoid(raw_gate)
     return (1.0 - gate) * latents + gate * target

@@ -1,10 +1,12 @@
 """Trains a critic and an actor in the latent space of a frozen model.
 
-Engel et al. 2018, sections 3 and 4, with three changes, each a setting whose
+Engel et al. 2018, sections 3 and 4, with four changes, each a setting whose
 other value is the published recipe:
 
 - the actor also learns requests on REAL latents ("this face, but smiling"),
   not only repairs of prior samples (`real_weight`);
+- a request may leave attributes open (`masked_fraction`): nobody has to fill in
+  ten values to ask for one;
 - a frozen attribute critic tells the actor directly which attributes its
   latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
 - what is used after training is a moving average of the actor's weights
@@ -86,7 +88,9 @@ class ActorCritic(keras.Model):
     real_weight: float = 1.0,
     penalty_weight: float = 10.0,
     prior_fraction: float = 0.1,
+    wrong_weight: float = 1.0,
     switched_fraction: float = 0.75,
+    masked_fraction: float = 0.5,
     average_decay: float = 0.999,
     **kwargs,
   ):
@@ -109,8 +113,11 @@ class ActorCritic(keras.Model):
         only and spares the work.
       penalty_weight: Weight of the critic's gradient penalty.
       prior_fraction: Share of the critic's fakes that are raw prior samples.
+      wrong_weight: Weight of real rows with wrong labels in the critic's loss.
       switched_fraction: Share of wrong labels that are a row's own with one
         attribute switched; the others are another row's, as published.
+      masked_fraction: Share of rows whose requests leave some attributes open;
+        0 always asks for all, as published.
       average_decay: Of the moving average of the actor's weights, per update.
       **kwargs: For `keras.Model.compile`.
     """
@@ -128,12 +135,14 @@ class ActorCritic(keras.Model):
     self._real_weight = real_weight
     self._penalty_weight = penalty_weight
     self._prior_fraction = prior_fraction
+    self._wrong_weight = wrong_weight
     self._switched_fraction = switched_fraction
+    self._masked_fraction = masked_fraction
     self._average_decay = average_decay
 
-  def call(self, latents, attributes):
+  def call(self, latents, values, mask):
     """Returns G(z, y), [batch, latent_size]."""
-    return self.actor(latents, attributes)
+    return self.actor(latents, values, mask)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. One update of the critic per sub-batch, then the actor's.
@@ -199,6 +208,7 @@ class ActorCritic(keras.Model):
     real = _sample_posterior(rows, seeds[0])
     own = rows["attributes"]
     wrong = self._wrong(rows, seeds[1])
+    mask = self._mask(rows, seeds[6])
     # A fake has the labels of the real row beside it; it starts from the
     # prior, or from a real row that has other labels.
     start, wanted = self._prior_starts(rows, seeds[2]), own
@@ -206,7 +216,7 @@ class ActorCritic(keras.Model):
       from_prior = _every_second(own)
       start = tf.where(from_prior, start, real)
       wanted = tf.where(from_prior, own, wrong)
-    moved = self.trained_actor(start, wanted)
+    moved = self.trained_actor(start, wanted, mask)
     raw = tf.random.stateless_uniform(tf.shape(own)[:1], seeds[3])
     raw = (raw < self._prior_fraction)[:, tf.newaxis]
     raw_prior = tf.random.stateless_normal(tf.shape(real), seeds[4])
@@ -216,33 +226,44 @@ class ActorCritic(keras.Model):
     logits = self.critic(
       tf.concat([real, fake, real], axis=0),
       tf.concat([own, wanted, wrong], axis=0),
+      tf.tile(mask, [3, 1]),
     )
     real_logits, fake_logits, wrong_logits = tf.split(logits, [count] * 3)
-    # Another row's labels may happen to be the right ones: no negative then.
-    is_wrong = tf.cast(tf.reduce_any(wrong != own, axis=-1), tf.float32)
+    # Another row's labels may happen to be the right ones, as far as they are
+    # asked for: no negative then.
+    differs = (wrong != own) & (mask > 0.0)
+    is_wrong = tf.cast(tf.reduce_any(differs, axis=-1), tf.float32)
     mix = tf.random.stateless_uniform([count, 1], seeds[5])
     penalty = losses.gradient_penalty(
-      lambda latents: self.critic(latents, wanted),
+      lambda latents: self.critic(latents, wanted, mask),
       mix * real + (1.0 - mix) * fake,
     )
     loss = (
       losses.critic_cross_entropy(real_logits, True)
       + losses.critic_cross_entropy(fake_logits, False)
-      + is_wrong * losses.critic_cross_entropy(wrong_logits, False)
+      + self._wrong_weight
+      * is_wrong
+      * losses.critic_cross_entropy(wrong_logits, False)
       + self._penalty_weight * penalty
     )
     return {"critic_loss": loss, "penalty": penalty}
 
   def _actor_terms(self, network, rows, seeds):
     """Returns the actor's losses, one per row: a prior and a real request."""
-    start, wanted = self._prior_starts(rows, seeds[2]), rows["attributes"]
-    terms = self._request_terms(network, start, wanted, seeds[6])
+    own, mask = rows["attributes"], self._mask(rows, seeds[5])
+    start = self._prior_starts(rows, seeds[2])
+    # Of a prior sample, what is open may become anything.
+    terms = self._request_terms(network, start, own, mask, mask, seeds[6])
     if self._real_weight:
       start = _sample_posterior(rows, seeds[0])
       # A quarter keeps its own labels: "nothing to do, stay".
-      stay = _every_second(wanted) & _every_second(wanted, 2)
-      wanted = tf.where(stay, wanted, self._wrong(rows, seeds[1]))
-      real = self._request_terms(network, start, wanted, seeds[7])
+      stay = _every_second(own) & _every_second(own, 2)
+      wanted = tf.where(stay, own, self._wrong(rows, seeds[1]))
+      # Of a real row, what is open has to stay.
+      wanted = tf.where(mask > 0.0, wanted, own)
+      real = self._request_terms(
+        network, start, wanted, mask, tf.ones_like(mask), seeds[7]
+      )
       weight = self._real_weight / (1.0 + self._real_weight)
       terms = {
         name: (1.0 - weight) * terms[name] + weight * real[name]
@@ -250,14 +271,15 @@ class ActorCritic(keras.Model):
       }
     return terms
 
-  def _request_terms(self, network, start, wanted, seed):
-    moved = network(start, wanted)
-    logits = self.critic(moved, wanted)
+  def _request_terms(self, network, start, wanted, mask, read, seed):
+    """Returns the losses of one request; `read` marks what D_attr looks at."""
+    moved = network(start, wanted, mask)
+    logits = self.critic(moved, wanted, mask)
     distance = losses.latent_distance(moved, start, self._posterior_scale)
     noise = tf.random.stateless_normal(tf.shape(moved), seed)
     noise *= self._attribute_noise * self._posterior_scale
     attribute_loss = losses.attribute_cross_entropy(
-      self._read_attributes(moved + noise), wanted
+      self._read_attributes(moved + noise), wanted, read
     )
     loss = (
       losses.critic_cross_entropy(logits, True)
@@ -281,13 +303,33 @@ class ActorCritic(keras.Model):
     is; another row's labels (the published choice) differ in many.
     """
     own = rows["attributes"]
-    column = tf.one_hot(rows["focus"], own.shape[-1])
-    turned_on = tf.reduce_sum(column * (1.0 - own), -1, keepdims=True)
-    switched = tf.where(column > 0, 1.0 - own, own)
-    switched *= 1.0 - turned_on * tf.matmul(column, self._excludes)
+    column, ruled_out = self._focus(rows)
+    switched = tf.where(column > 0, 1.0 - own, own) * (1.0 - ruled_out)
     other = tf.random.stateless_uniform(tf.shape(own)[:1], seed)
     other = (other < 1.0 - self._switched_fraction)[:, tf.newaxis]
     return tf.where(other, tf.roll(own, 1, axis=0), switched)
+
+  def _mask(self, rows, seed):
+    """Returns which attributes a request asks for, [batch, num_attributes].
+
+    All of them, or the row's focus, what it rules out, and each other one with
+    a probability of the row's own: requests for two attributes and for nine
+    are equally frequent.
+    """
+    shape = tf.shape(rows["attributes"])
+    uniform = tf.random.stateless_uniform([shape[0], shape[1] + 2], seed)
+    everything = uniform[:, :1] >= self._masked_fraction
+    some = uniform[:, 2:] < uniform[:, 1:2]
+    column, ruled_out = self._focus(rows)
+    asked = everything | some | (column + ruled_out > 0.0)
+    return tf.cast(asked, tf.float32)
+
+  def _focus(self, rows):
+    """Returns what a request on a row switches, and what that rules out."""
+    own = rows["attributes"]
+    column = tf.one_hot(rows["focus"], own.shape[-1])
+    turned_on = tf.reduce_sum(column * (1.0 - own), -1, keepdims=True)
+    return column, turned_on * tf.matmul(column, self._excludes)
 
   def _update_average(self):
     updates = tf.cast(self.optimizer.iterations, tf.float32)

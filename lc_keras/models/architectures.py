@@ -77,6 +77,17 @@ def dense(inputs: int, units: int, activation: str | None = None):
   )
 
 
+def condition(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+  """Returns what a network is told of a request, [batch, 2 * num_attributes].
+
+  Args:
+    values: [batch, num_attributes] in [0, 1], what is wanted.
+    mask: [batch, num_attributes] in {0, 1}: 0 leaves an attribute open, and
+      its value is not looked at.
+  """
+  return tf.concat([values * mask, mask], axis=-1)
+
+
 def _fan_in_normal(fan_in: int) -> keras.initializers.Initializer:
   # Truncated normal with 1/sqrt(fan_in), as published. The fan-in is given
   # explicitly because Keras takes the OUTPUT channels of a transposed

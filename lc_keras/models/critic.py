@@ -23,8 +23,8 @@ class Critic(keras.layers.Layer):
     """Creates and builds the critic; see `Actor` for the arguments."""
     super().__init__(**kwargs)
     self.embedding = architectures.stack(
-      (num_attributes,),
-      [architectures.dense(num_attributes, width)],
+      (2 * num_attributes,),
+      [architectures.dense(2 * num_attributes, width)],
       name="embedding",
     )
     self.trunk = architectures.stack(
@@ -34,15 +34,17 @@ class Critic(keras.layers.Layer):
     )
     self.built = True
 
-  def call(self, latents, attributes):
+  def call(self, latents, values, mask):
     """Judges the latents.
 
     Args:
       latents: [batch, latent_size].
-      attributes: [batch, num_attributes] in [0, 1].
+      values: [batch, num_attributes] in [0, 1], what they should have.
+      mask: [batch, num_attributes] in {0, 1}, 0 where anything will do.
 
     Returns:
       Logits, [batch].
     """
-    features = tf.concat([latents, self.embedding(attributes)], axis=-1)
+    condition = self.embedding(architectures.condition(values, mask))
+    features = tf.concat([latents, condition], axis=-1)
     return tf.squeeze(self.trunk(features), axis=-1)
