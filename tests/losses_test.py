@@ -138,6 +138,31 @@ class GradientPenaltyTest(tf.test.TestCase):
     self.assertGreater(tape.gradient(penalty, weights)[0], 0.0)
 
 
+class ZeroCentredPenaltyTest(tf.test.TestCase):
+  def test_is_half_the_squared_slope(self):
+    # D = a * sum of c_i x_i has slope a |c| everywhere.
+    direction = _normal(2, 3, 1)
+    slopes = tf.constant([0.0, 1.0, -3.0])[
+      :, tf.newaxis, tf.newaxis, tf.newaxis
+    ]
+    penalty = losses.zero_centred_penalty(
+      lambda x: tf.reduce_sum(slopes * direction * x, axis=[1, 2, 3]),
+      tf.constant(_normal(_BATCH, 2, 3, 1)),
+    )
+    square = np.sum(direction**2)
+    self.assertAllClose(penalty, [0.0, 0.5 * square, 4.5 * square])
+
+  def test_teaches_the_discriminator(self):
+    weights = tf.Variable([3.0, -2.0])
+    with tf.GradientTape() as tape:
+      penalty = losses.zero_centred_penalty(
+        lambda x: tf.linalg.matvec(x[:, 0, 0], weights),
+        tf.constant(_normal(_BATCH, 1, 1, 2)),
+      )
+    # The derivative of |w|^2 / 2, in each row.
+    self.assertAllClose(tape.gradient(penalty, weights), [9.0, -6.0])
+
+
 class LatentDistanceTest(tf.test.TestCase, parameterized.TestCase):
   def test_is_the_formula(self):
     moved, start = _normal(_BATCH, _LATENT), _normal(_BATCH, _LATENT, seed=2)

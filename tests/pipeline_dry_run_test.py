@@ -27,9 +27,25 @@ _JOBS = (
   ("attributes", "train", "attributes", [], "attributes"),
   ("actor", "train", "actor_0", [], "actor_0"),
   ("actor", "train", "actor", ["--replicas=2"], "actor_0.1"),
+  ("conditional_vae", "train", "conditional_vae", [], "conditional_vae"),
+  (
+    "conditional_gan",
+    "train",
+    "conditional_gan",
+    ["--replicas=2"],
+    "conditional_gan",
+  ),
   ("evaluate", "evaluate", "evaluate", [], "report"),
 )
-_TRAINED = ("vae", "classifier", "attributes", "actor_0", "actor_0.1")
+_TRAINED = (
+  "vae",
+  "classifier",
+  "attributes",
+  "actor_0",
+  "actor_0.1",
+  "conditional_vae",
+  "conditional_gan",
+)
 
 
 class PipelineDryRunTest(tf.test.TestCase):
@@ -94,6 +110,9 @@ class PipelineDryRunTest(tf.test.TestCase):
         "classifier/pictures/worst.png",
         "actor_0/pictures/samples.png",
         "actor_0.1/pictures/edits.png",
+        "conditional_vae/pictures/samples.png",
+        "conditional_vae/pictures/edits.png",
+        "conditional_gan/pictures/samples.png",
       ):
         self._assert_a_picture(self.run_dir / picture)
 

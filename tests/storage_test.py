@@ -11,6 +11,8 @@ from absl.testing import parameterized
 
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
+from lc_keras.models import conditional_gan
+from lc_keras.models import conditional_vae
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from lc_keras.models import vae
@@ -37,13 +39,36 @@ def _actor_critic():
   return model
 
 
+def _conditional_vae():
+  return conditional_vae.ConditionalVAE(
+    (8, 16, 1), _LATENT, _ATTRIBUTES, "mlp", observation_scale=0.3, beta=2.0
+  )
+
+
+def _conditional_gan():
+  model = conditional_gan.ConditionalGAN(
+    (8, 16, 1), _LATENT, _ATTRIBUTES, "mlp"
+  )
+  # The average is not what is trained: each must find its own.
+  weights = model.trained_generator.get_weights()
+  model.generator.set_weights([weight + 1 for weight in weights])
+  return model
+
+
 def _inputs(model):
   random = np.random.default_rng(0)
-  if hasattr(model, "image_shape"):
-    return [random.random([3, *model.image_shape]).astype(np.float32)]
+  shape = getattr(model, "image_shape", ())
+  images = random.random([3, *shape]).astype(np.float32)
   latents = random.normal(size=[3, _LATENT]).astype(np.float32)
   labels = np.ones([3, _ATTRIBUTES], np.float32)
-  return [latents, labels] if hasattr(model, "actor") else [latents]
+  return {
+    "ActorCritic": [latents, labels, labels],
+    "AttributeModel": [latents],
+    "ConditionalGAN": [latents, labels],
+    "ConditionalVAE": [images, labels],
+    "PixelClassifier": [images],
+    "VAE": [images],
+  }[type(model).__name__]
 
 
 class StorageTest(tf.test.TestCase, parameterized.TestCase):
@@ -51,7 +76,14 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir()) / "deep" / "model"
 
-  @parameterized.parameters(_vae, _classifier, _attribute_model, _actor_critic)
+  @parameterized.parameters(
+    _vae,
+    _classifier,
+    _attribute_model,
+    _actor_critic,
+    _conditional_vae,
+    _conditional_gan,
+  )
   def test_round_trips_bit_for_bit(self, make):
     model = make()
     storage.save(model, str(self.folder))

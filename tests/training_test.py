@@ -90,6 +90,7 @@ class _FitTest(tf.test.TestCase, parameterized.TestCase):
     make=_attribute_model,
     batches=None,
     draw=dict,
+    monitor="val_loss",
   ):
     """Fits in a stage folder, as a job does; returns the model."""
     settings = _settings(*arguments)
@@ -111,7 +112,7 @@ class _FitTest(tf.test.TestCase, parameterized.TestCase):
       settings,
       training=batches or from_step,
       validation=latents.batches(_rows(9), 4),
-      monitor="val_attribute_loss" if turns > 1 else "val_loss",
+      monitor="val_attribute_loss" if turns > 1 else monitor,
       draw=draw,
     )
     return model
@@ -304,6 +305,16 @@ class FitTest(_FitTest):
       latents.batches(_rows(9), 4), return_dict=True, verbose=0
     )
     self.assertAllClose(logs["loss"], min(losses), rtol=1e-5)
+
+  def test_keeps_the_last_where_nothing_says_which_is_best(self):
+    last = self.fit(monitor=None)
+    self.assertEqual(
+      self.read_json("attributes", "done.json")["best"],
+      {"value": None, "step": 8, "monitor": None},
+    )
+    kept = storage.load(str(self.folder / "attributes"))
+    for old, new in zip(last.get_weights(), kept.get_weights()):
+      self.assertAllEqual(old, new)
 
   @parameterized.parameters(
     ("attributes", "loss"),

@@ -1,0 +1,164 @@
+"""Tests of conditional_vae."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.models import conditional_vae
+from lc_keras.models import vae
+from tests import testing
+
+# Before anything starts TensorFlow.
+testing.two_logical_cpus()
+
+_SHAPE, _LATENT, _ATTRIBUTES = (8, 16, 1), 4, 5
+
+
+def _batch(rows, seed=0):
+  """Returns images that are as bright as the share of attributes they have."""
+  random = np.random.default_rng(seed)
+  attributes = random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32)
+  image = 0.2 + 0.6 * attributes.mean(axis=1)[:, None, None, None]
+  image = image + random.normal(0.0, 0.02, [rows, *_SHAPE])
+  return {"image": image.astype(np.float32), "attributes": attributes}
+
+
+def _model(optimizer=None, **options):
+  keras.utils.set_random_seed(0)
+  model = conditional_vae.ConditionalVAE(
+    _SHAPE, _LATENT, _ATTRIBUTES, "mlp", **options
+  )
+  optimizer = optimizer or keras.optimizers.Adam(1e-3)
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return model
+
+
+def _silence_noise(model):
+  """Makes the posterior's scale vanish."""
+  head = model.encoder.layers[-1]
+  kernel, bias = head.get_weights()
+  kernel[:, _LATENT:], bias[_LATENT:] = 0.0, -50.0
+  head.set_weights([kernel, bias])
+  [kernel, bias] = model.attribute_encoder.get_weights()
+  kernel[:, _LATENT:] = 0.0
+  model.attribute_encoder.set_weights([kernel, bias])
+
+
+def _evaluate(model, batch, batch_size):
+  data = tf.data.Dataset.from_tensor_slices(batch).batch(batch_size)
+  return model.evaluate(data, return_dict=True, verbose=0)
+
+
+class DistributionsTest(tf.test.TestCase):
+  def test_events_are_latents_and_images(self):
+    model, batch = _model(), _batch(3)
+    posterior = model.encode(batch["image"], batch["attributes"])
+    self.assertEqual(posterior.batch_shape, [3])
+    self.assertEqual(posterior.event_shape, [_LATENT])
+    likelihood = model.decode(posterior.mean(), batch["attributes"])
+    self.assertEqual(likelihood.batch_shape, [3])
+    self.assertEqual(likelihood.event_shape, _SHAPE)
+    self.assertAllInRange(likelihood.mean(), 0.0, 1.0)
+    self.assertEqual(model.prior.event_shape, [_LATENT])
+    self.assertEqual(
+      model(batch["image"], batch["attributes"]).shape, [3, *_SHAPE]
+    )
+
+  def test_every_attribute_is_seen_by_both_networks(self):
+    model, image = _model(), _batch(1)["image"]
+    none = tf.zeros([1, _ATTRIBUTES])
+    for each in tf.eye(_ATTRIBUTES)[:, tf.newaxis]:
+      self.assertNotAllClose(
+        model.encode(image, each).mean(), model.encode(image, none).mean()
+      )
+      self.assertNotAllClose(
+        model.encode(image, each).stddev(), model.encode(image, none).stddev()
+      )
+      latents = tf.ones([1, _LATENT])
+      self.assertNotAllClose(
+        model.decode(latents, each).mean(), model.decode(latents, none).mean()
+      )
+
+  def test_without_attributes_it_is_the_vae(self):
+    model, images = _model(observation_scale=0.3), _batch(3)["image"]
+    plain = vae.VAE(_SHAPE, _LATENT, "mlp", observation_scale=0.3)
+    plain.encoder.set_weights(model.encoder.get_weights())
+    kernel, *rest = model.decoder.get_weights()
+    plain.decoder.set_weights([kernel[:_LATENT], *rest])
+    none = tf.zeros([3, _ATTRIBUTES])
+    posterior = model.encode(images, none)
+    self.assertAllClose(posterior.mean(), plain.encode(images).mean())
+    self.assertAllClose(posterior.stddev(), plain.encode(images).stddev())
+    latents = posterior.mean()
+    self.assertAllClose(
+      model.decode(latents, none).log_prob(images),
+      plain.decode(latents).log_prob(images),
+    )
+
+
+class StepsTest(tf.test.TestCase):
+  def test_a_step_returns_exactly_the_metrics(self):
+    model, batch = _model(), _batch(3)
+    names = ["loss", "distortion", "rate", "squared_error"]
+    self.assertEqual([metric.name for metric in model.metrics], names)
+    self.assertEqual(list(model.train_step(batch)), names)
+    self.assertEqual(list(model.test_step(batch)), names)
+
+  def test_the_loss_is_distortion_and_beta_times_rate(self):
+    for beta in (0.0, 1.0, 4.0):
+      logs = _evaluate(_model(beta=beta), _batch(7), 3)
+      self.assertAllClose(
+        logs["loss"], logs["distortion"] + beta * logs["rate"], rtol=1e-5
+      )
+
+  def test_validation_draws_the_same_every_time(self):
+    model = _model()
+    self.assertEqual(
+      _evaluate(model, _batch(7), 3), _evaluate(model, _batch(7), 3)
+    )
+
+  def test_training_draws_afresh_every_step(self):
+    model = _model(keras.optimizers.SGD(0.0))
+    data = tf.data.Dataset.from_tensors(_batch(3))
+    history = model.fit(data, epochs=4, verbose=0)
+    self.assertLen(set(history.history["distortion"]), 4)
+
+  def test_training_reaches_every_variable(self):
+    model = _model(keras.optimizers.SGD(1e-3))
+    before = model.get_weights()
+    model.fit(tf.data.Dataset.from_tensors(_batch(3)), verbose=0)
+    self.assertLen(model.trainable_variables, len(before))
+    for variable, old, new in zip(model.weights, before, model.get_weights()):
+      self.assertNotAllEqual(old, new, variable.path)
+      self.assertAllInRange(new, -10.0, 10.0)
+
+  def test_learns_to_draw_what_is_asked_for(self):
+    # The brightness that a prior sample gets is that of its labels.
+    model = _model()
+    data = tf.data.Dataset.from_tensor_slices(_batch(256)).batch(32)
+    model.fit(data, epochs=20, verbose=0)
+    latents = model.prior.sample(32, seed=(0, 0))
+    for share in (0.0, 1.0):
+      wanted = tf.fill([32, _ATTRIBUTES], share)
+      brightness = tf.reduce_mean(model.decode(latents, wanted).mean())
+      self.assertAllClose(brightness, 0.2 + 0.6 * share, atol=0.1)
+
+  def test_two_replicas_make_the_update_of_one(self):
+    def make():
+      model = _model(keras.optimizers.SGD(1e-3))
+      _silence_noise(model)  # Each replica draws its own.
+      return model
+
+    batch = _batch(8)
+    one = testing.weights_after_one_step(make, batch)
+    two = testing.weights_after_one_step(
+      make, batch, testing.two_replica_strategy()
+    )
+    for start, first, second in zip(make().get_weights(), one, two):
+      self.assertAllClose(first - start, second - start, rtol=1e-2, atol=1e-6)
+    self.assertNotAllClose(make().get_weights()[0], one[0], atol=1e-6)
+
+
+if __name__ == "__main__":
+  tf.test.main()
