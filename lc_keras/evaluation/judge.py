@@ -1,0 +1,46 @@
+"""The pixel classifier as a judge of images: what they show, where they lie."""
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.evaluation import batched
+
+_BATCH_SIZE = 128
+
+
+class Judge:
+  """Reads images: attributes, and the features in which they are compared."""
+
+  def __init__(self, classifier, batch_size: int = _BATCH_SIZE):
+    """Compiles a `PixelClassifier`.
+
+    Args:
+      classifier: A model with `features(images)` and `head(features)`.
+      batch_size: Images looked at at a time.
+    """
+
+    def look(images):
+      features = classifier.features(images)
+      probabilities = tf.sigmoid(classifier.head(features))
+      return {"features": features, "probabilities": probabilities}
+
+    self._look = batched.Batched(look, batch_size)
+    self._images = self._seen = None
+
+  def probabilities(self, images: np.ndarray) -> np.ndarray:
+    """Returns what the images show, [n, num_attributes] in [0, 1].
+
+    Args:
+      images: [n, height, width, channels] in [0, 1].
+    """
+    return self._of(images)["probabilities"]
+
+  def features(self, images: np.ndarray) -> np.ndarray:
+    """Returns where the images lie, [n, d]."""
+    return self._of(images)["features"]
+
+  def _of(self, images):
+    # Both are wanted of the same images: one pass is enough.
+    if images is not self._images:
+      self._images, self._seen = images, self._look(images)
+    return self._seen

@@ -1,0 +1,204 @@
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+from absl.testing import parameterized
+
+from lc_keras import attributes
+from lc_keras.evaluation import systems
+from lc_keras.samplers import sampler
+
+tfd = tfp.distributions
+
+_ATTRIBUTES = attributes.Attributes(
+  ["Bald", "Black", "Blond", "Male", "Hat"], [["Bald", "Black", "Blond"]]
+)
+_SHAPE = (8, 16, 1)
+_LABELS = np.array([[1, 0, 0, 1, 0], [0, 1, 0, 0, 1], [0, 0, 1, 1, 1]], "f")
+
+
+class _Generator:
+  """Draws its latent vector of size 4 as the first pixels of an image."""
+
+  latent_size = 4
+
+  def encode(self, images):
+    return tfd.MultivariateNormalDiag(
+      images[:, 0, :4, 0], tf.fill([tf.shape(images)[0], 4], 0.25)
+    )
+
+  def decode(self, latents):
+    rest = tf.zeros([tf.shape(latents)[0], 8 * 16 - 4])
+    images = tf.reshape(tf.concat([latents, rest], 1), [-1, *_SHAPE])
+    return tfd.Deterministic(images)
+
+
+class _Sampler(sampler.Sampler):
+  """Writes what is asked for into the latent vector; tells where it began."""
+
+  def __init__(self):
+    super().__init__(
+      sampler.Judges(
+        _ATTRIBUTES,
+        lambda latents, values, mask: tf.reduce_sum(latents, -1),
+        lambda latents: tf.concat([latents, latents[:, :1]], -1),
+        tf.ones([4]),
+      )
+    )
+
+  def sample(self, constraint, seeds):
+    return self.transform(self._prior(seeds), constraint, seeds)
+
+  def transform(self, latents, constraint, seeds):
+    asked = constraint.mask[:, :4]
+    moved = asked * constraint.values[:, :4] + (1.0 - asked) * latents
+    return self._result(moved, constraint, 7, latents)
+
+
+class _Conditional:
+  """Draws its attributes beside its latent vector."""
+
+  latent_size = 4
+
+  def encode(self, images, own):
+    return _Generator().encode(images)
+
+  def decode(self, latents, wanted):
+    return tfd.Deterministic(self.generate(latents, wanted))
+
+  def generate(self, latents, wanted):
+    rest = tf.zeros([tf.shape(latents)[0], 8 * 16 - 4 - 5])
+    flat = tf.concat([latents, wanted, rest], 1)
+    return tf.reshape(flat, [-1, *_SHAPE])
+
+
+def _images(count):
+  images = np.zeros([count, *_SHAPE], np.float32)
+  images[:, 0, :4, 0] = np.random.default_rng(1).random([count, 4])
+  return images
+
+
+def _wish(count, column=3, on=1.0):
+  values, mask = np.zeros([2, count, 5], np.float32)
+  values[:, column], mask[:, column] = on, 1.0
+  return values, mask
+
+
+class SystemsTest(tf.test.TestCase, parameterized.TestCase):
+  @parameterized.parameters(1, 2, 3, 7)
+  def test_rows_do_not_depend_on_their_batches(self, batch_size):
+    def sample(values, mask, seeds):
+      noise = tf.cast(seeds[:, tf.newaxis], tf.float32)
+      return {"images": values * mask + noise, "steps": seeds * 2}
+
+    values, mask = _wish(7)
+    whole = systems.System(sample, batch_size=7).sample(
+      values, mask, np.arange(7)
+    )
+    made = systems.System(sample, batch_size=batch_size).sample(
+      values, mask, np.arange(7)
+    )
+    self.assertAllEqual(made.images, whole.images)
+    self.assertAllEqual(made.measures["steps"], 2 * np.arange(7))
+
+  def test_traces_once_whatever_the_number_of_rows(self):
+    traces = []
+
+    def sample(values, mask, seeds):
+      traces.append(values.shape)
+      return {"images": values}
+
+    system = systems.System(sample, batch_size=3)
+    for count in (1, 3, 8):
+      made = system.sample(*_wish(count), np.arange(count))
+      self.assertLen(made.images, count)
+    self.assertEqual(traces, [(3, 5)])
+
+  def test_time_is_not_measured_while_compiling(self):
+    system = systems.System(
+      lambda values, mask, seeds: {"images": values}, batch_size=3
+    )
+    first = system.sample(*_wish(5), np.arange(5)).measures["milliseconds"]
+    self.assertAllEqual(np.isnan(first), [True] * 3 + [False] * 2)
+    again = system.sample(*_wish(2), np.arange(2)).measures["milliseconds"]
+    self.assertAllGreater(again, 0.0)
+
+  def test_a_transformation_needs_a_reconstruction(self):
+    with self.assertRaisesRegex(ValueError, "reconstruction"):
+      systems.System(transform=lambda *_: {})
+
+  def test_prior_knows_nothing_of_the_request(self):
+    system = systems.prior(_Generator())
+    on = system.sample(*_wish(3), np.arange(3)).images
+    off = system.sample(*_wish(3, on=0.0), np.arange(3)).images
+    self.assertAllEqual(on, off)
+    self.assertFalse(system.transforms)
+    other = system.sample(*_wish(3), np.arange(3, 6)).images
+    self.assertNotAllClose(on, other)
+
+  def test_latent_transforms_what_it_reconstructs(self):
+    system = systems.latent(_Generator(), _Sampler())
+    images, seeds = _images(3), np.array([5, 6, 7])
+    before = system.reconstruct(images, seeds).images
+    made = system.transform(images, *_wish(3), seeds)
+    self.assertAllEqual(made.images[:, 0, 3, 0], np.ones(3))
+    self.assertAllClose(made.images[:, 0, :3], before[:, 0, :3])
+    self.assertAllEqual(made.measures["steps"], [7, 7, 7])
+    self.assertAllGreater(made.measures["distance"], 0.0)
+    self.assertEqual(made.measures["converged"].dtype, bool)
+
+  def test_latent_draws_from_the_posterior_by_the_row_s_seed(self):
+    system = systems.latent(_Generator(), _Sampler())
+    images = np.tile(_images(1), [3, 1, 1, 1])
+    drawn = system.reconstruct(images, np.array([5, 6, 5])).images
+    self.assertAllEqual(drawn[0], drawn[2])
+    self.assertNotAllClose(drawn[0], drawn[1])
+    self.assertAllClose(drawn, images, atol=1.5)
+
+  def test_what_a_sampler_cannot_do_the_system_cannot(self):
+    class OnlySamples(_Sampler):
+      transforms = False
+
+    class OnlyTransforms(_Sampler):
+      samples = False
+
+    system = systems.latent(_Generator(), OnlySamples())
+    self.assertEqual((system.samples, system.transforms), (True, False))
+    system = systems.latent(_Generator(), OnlyTransforms())
+    self.assertEqual((system.samples, system.transforms), (False, True))
+
+  def test_conditional_vae_keeps_what_is_read_and_open(self):
+    # Reads the first pixels as logits of "Bald" and "Black".
+    def read(images):
+      first = images[:, 0, :2, 0] - 0.5
+      return tf.concat([first, tf.fill([tf.shape(images)[0], 3], -1.0)], 1)
+
+    system = systems.conditional_vae(
+      _Conditional(), _ATTRIBUTES, _LABELS, read
+    )
+    images = _images(3)
+    images[:, 0, :2, 0] = [[1, 0], [0, 1], [0, 0]]
+    seeds = np.arange(3)
+    own = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
+    before = system.reconstruct(images, seeds).images[:, 0, :, 0]
+    self.assertAllEqual(before[:, 4:9], own)
+    after = system.transform(images, *_wish(3, 2), seeds).images[:, 0, :, 0]
+    # Blond rules out what hair there was.
+    self.assertAllEqual(after[:, 4:9], [[0, 0, 1, 0, 0]] * 3)
+    self.assertAllClose(after[:, :4], before[:, :4])
+
+  def test_baselines_fill_a_request_up_with_labels_of_the_data(self):
+    for system in (
+      systems.conditional_vae(_Conditional(), _ATTRIBUTES, _LABELS, None),
+      systems.conditional_gan(_Conditional(), _ATTRIBUTES, _LABELS),
+    ):
+      made = system.sample(*_wish(3, 1), np.arange(3)).images[:, 0, 4:9, 0]
+      expected = _LABELS.copy()
+      expected[:, :3] = [0, 1, 0]
+      self.assertAllEqual(made, expected)
+      everything = np.ones([3, 5], np.float32)
+      made = system.sample(1 - _LABELS, everything, np.arange(3)).images
+      self.assertAllEqual(made[:, 0, 4:9, 0], 1 - _LABELS)
+
+
+if __name__ == "__main__":
+  tf.test.main()
