@@ -12,7 +12,9 @@ LEVEL = 0.95
 RESAMPLES = 1000
 
 
-def weights(count: int, resamples: int = RESAMPLES, seed: int = 0):
+def weights(
+  count: int, resamples: int = RESAMPLES, seed: int = 0
+) -> np.ndarray:
   """Draws rows with replacement, as often as there are rows.
 
   Args:
@@ -25,10 +27,11 @@ def weights(count: int, resamples: int = RESAMPLES, seed: int = 0):
     to n.
   """
   generator = np.random.default_rng(seed)
-  draws = (generator.integers(count, size=count) for _ in range(resamples))
-  return np.stack(
-    [np.bincount(rows, minlength=count).astype(np.float64) for rows in draws]
-  )
+  drawn = np.zeros([resamples, count])
+  for resample in drawn:
+    rows = generator.integers(count, size=count)
+    resample[:] = np.bincount(rows, minlength=count)
+  return drawn
 
 
 def percentile(resampled: np.ndarray) -> list[float]:

@@ -1,0 +1,218 @@
+"""How much made images look like real ones, as sets of feature vectors.
+
+Numpy in, plain dictionaries out. The features are those of a network that the
+caller names beside the numbers: numbers of different networks, and numbers of
+different counts of rows, cannot be compared.
+"""
+
+import numpy as np
+import sklearn.metrics
+import sklearn.neighbors
+from scipy import linalg
+from sklearn.metrics import pairwise
+
+from lc_keras.evaluation import intervals
+
+# Neighbours that a row's sphere reaches to, as in Kynkaanniemi et al. 2019.
+_NEIGHBOURS = 3
+
+
+def fidelity(
+  real: np.ndarray,
+  made: np.ndarray,
+  rows: int = 5000,
+  resamples: int = intervals.RESAMPLES,
+  seed: int = 0,
+) -> dict:
+  """Compares made images with real ones.
+
+  All intervals take the real images as given: systems are compared with the
+  same ones.
+
+  Args:
+    real: [m, d], features of real images.
+    made: [n, d], features of made images; or of other real images, which is
+      the floor: what a perfect system would get.
+    rows: At most so many rows of each are compared, drawn at random. Time and
+      memory grow with its square.
+    resamples: Of the bootstrap; 0 leaves all intervals out.
+    seed: Of the draws.
+
+  Returns:
+    "fid": Frechet distance of the two normal distributions of the same moments
+      (Heusel et al. 2017), in squared units of the features. It is biased: the
+      fewer rows, the larger.
+    "kid": Squared maximum mean discrepancy under the kernel (x.y / d + 1)^3,
+      unbiased, so that it may be negative (Binkowski et al. 2018).
+    "precision": Share of made rows that lie among the real, that is, nearer to
+      some real row than its third neighbour among the real (Kynkaanniemi et
+      al. 2019); "recall": share of real rows that lie among the made.
+    "intervals": 95% intervals [low, high] of the four: of the FID from its
+      standard error, see `frechet_distance`, around its expectation for so
+      many rows; of the KID by the bootstrap; Wilson's of the shares, with the
+      spheres as given.
+    "real_count" and "made_count": The rows that were compared.
+
+  Raises:
+    ValueError: The shapes disagree, there are fewer than 4 rows of either, or
+      a feature is not finite.
+  """
+  real, made = _checked(real, made)
+  generator = np.random.default_rng(seed)
+  real, made = (
+    features[np.sort(generator.permutation(len(features))[:rows])]
+    for features in (real, made)
+  )
+  distance, error = frechet_distance(real, made)
+  discrepancy, resampled = kernel_distance(real, made, resamples, seed)
+  precise, recalled = within(real, made), within(made, real)
+  result = {
+    "fid": distance,
+    "kid": discrepancy,
+    "precision": float(precise.mean()),
+    "recall": float(recalled.mean()),
+    "real_count": len(real),
+    "made_count": len(made),
+  }
+  if resamples:
+    result["intervals"] = {
+      "fid": intervals.normal(distance, error),
+      "kid": intervals.percentile(resampled),
+      "precision": intervals.share(precise),
+      "recall": intervals.share(recalled),
+    }
+  return result
+
+
+def halves(
+  features: np.ndarray, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+  """Splits rows at random in two halves, of real images for the floor.
+
+  Numbers of halves are comparable to those of as many rows only; where there
+  is another split of as many real images, that is the better floor.
+
+  Args:
+    features: [n, d].
+    seed: Of the split.
+
+  Returns:
+    [n // 2, d] twice.
+  """
+  order = np.random.default_rng(seed).permutation(len(features))
+  middle = len(features) // 2
+  return features[order[:middle]], features[order[middle : 2 * middle]]
+
+
+def frechet_distance(
+  real: np.ndarray, made: np.ndarray
+) -> tuple[float, float]:
+  """Returns the squared Frechet distance, and its standard error.
+
+  With the covariances S = B B^T and T, it is
+  |mu - nu|^2 + tr S + tr T - 2 tr (B^T T B)^(1/2): a symmetric root, where that
+  of S T is none. The error, of the draw of made rows, is that of the sum of
+  the rows' influences (the delta method). A bootstrap would not do: a resample
+  repeats rows, which adds to the distance about what having half as many rows
+  adds.
+
+  Args:
+    real: [m, d].
+    made: [n, d].
+  """
+  real, made = np.asarray(real, np.float64), np.asarray(made, np.float64)
+  shift = made.mean(axis=0) - real.mean(axis=0)
+  real, made = real - real.mean(axis=0), made - made.mean(axis=0)
+  variances, directions = linalg.eigh(real.T @ real / (len(real) - 1))
+  projected = made @ (directions * np.sqrt(np.maximum(variances, 0)))
+  variances, directions = linalg.eigh(projected.T @ projected / (len(made) - 1))
+  # What is zero but for rounding has no direction, and adds nothing.
+  kept = variances > variances[-1] * len(variances) * np.finfo(float).eps
+  roots = np.sqrt(variances[kept])
+  squares = np.square(made).sum(axis=1)
+  # The gradient of the last term for T is -B (B^T T B)^(-1/2) B^T.
+  overlaps = np.square(projected @ directions[:, kept]) @ (1 / roots)
+  influences = 2 * made @ shift + squares - overlaps
+  distance = (
+    shift @ shift
+    + np.square(real).sum() / (len(real) - 1)
+    + squares.sum() / (len(made) - 1)
+    - 2 * roots.sum()
+  )
+  return float(distance), float(influences.std() / np.sqrt(len(made)))
+
+
+def kernel_distance(
+  real: np.ndarray, made: np.ndarray, resamples: int = 0, seed: int = 0
+) -> tuple[float, np.ndarray]:
+  """Returns the unbiased squared discrepancy, and that of resamples.
+
+  Args:
+    real: [m, d].
+    made: [n, d].
+    resamples: How often the made rows are drawn again, r. No pair is made of
+      a row and itself, drawn twice: such pairs would add to the discrepancy.
+    seed: Of the draws.
+
+  Returns:
+    The discrepancy, and [r].
+  """
+  real, made = np.asarray(real, np.float64), np.asarray(made, np.float64)
+  own = pairwise.polynomial_kernel(real)
+  constant = (own.sum() - np.trace(own)) / (len(real) * (len(real) - 1))
+  kernel = pairwise.polynomial_kernel(made)
+  np.fill_diagonal(kernel, 0)
+  across = pairwise.polynomial_kernel(made, real).mean(axis=1)
+
+  def discrepancy(weights):
+    total = weights.sum(axis=1)
+    pairs = np.square(total) - np.square(weights).sum(axis=1)
+    inside = np.sum(weights @ kernel * weights, axis=1) / pairs
+    return constant + inside - 2 * (weights @ across) / total
+
+  (value,) = discrepancy(np.ones([1, len(made)]))
+  return float(value), discrepancy(
+    intervals.weights(len(made), resamples, seed)
+  )
+
+
+def within(support: np.ndarray, features: np.ndarray) -> np.ndarray:
+  """Returns which rows lie among others (Kynkaanniemi et al. 2019).
+
+  Args:
+    support: [m, d], each the centre of a sphere that reaches to its third
+      neighbour.
+    features: [n, d].
+
+  Returns:
+    Booleans [n]: whether the row is in some sphere.
+  """
+  index = sklearn.neighbors.NearestNeighbors(
+    n_neighbors=_NEIGHBOURS, algorithm="brute"
+  )
+  # Asked for no rows, it does not count a row as its own neighbour.
+  distances, _ = index.fit(support).kneighbors()
+  radii = distances[:, -1]
+  chunks = sklearn.metrics.pairwise_distances_chunked(
+    features, support, reduce_func=lambda chunk, _: (chunk <= radii).any(axis=1)
+  )
+  return np.concatenate(list(chunks))
+
+
+def _checked(real, made):
+  """Returns both as arrays, or raises ValueError."""
+  real, made = np.asarray(real), np.asarray(made)
+  for name, features in (("real", real), ("made", made)):
+    if features.ndim != 2 or len(features) < _NEIGHBOURS + 1:
+      raise ValueError(
+        f"{name} features must have shape [n, d] with n at least "
+        f"{_NEIGHBOURS + 1}, got {list(features.shape)}."
+      )
+    if not np.isfinite(features).all():
+      raise ValueError(f"{name} features must be finite.")
+  if real.shape[1] != made.shape[1]:
+    raise ValueError(
+      "Features must be of one network, got "
+      f"{real.shape[1]} and {made.shape[1]} of them."
+    )
+  return real, made
