@@ -7,21 +7,18 @@ is done is not done again: after an interruption the same command goes on.
 """
 
 import contextlib
-import json
 import os
-import shlex
 import socket
 import subprocess
 import sys
-import time
 
 import numpy as np
 from absl import flags
 from PIL import Image
 
-from lc_keras import files
 from lc_keras.datasets import pipeline
 from lc_keras.evaluation import pictures
+from trainers import programs
 from trainers import runs
 
 _SHOWN = 4
@@ -72,53 +69,23 @@ def run_demo(settings: flags.FlagValues) -> None:
   """Runs every stage that is not done, then asks the server for faces."""
   demo = _Demo(settings)
   for job in _STAGES:
-    demo.train(job, job)
+    demo.train(job)
   for config in settings.actors:
-    demo.train("actor", config)
+    demo.train(f"actor:{config}")
   export_dir = os.path.join(settings.run_dir, "export")
   if not _versions(export_dir):
     demo.run("export", "-m", "serving.export", f"--run_dir={settings.run_dir}")
   made = demo.ask(export_dir)
-  demo.train("evaluate", "evaluate")
+  demo.train("evaluate")
   demo.conclude(made)
 
 
-class _Demo:
-  """Runs stages as programs and notes their seconds."""
+class _Demo(programs.Programs):
+  """The programs of the demo, and what it says at the end."""
 
   def __init__(self, settings):
+    super().__init__(settings.run_dir, settings.data_dir, settings.config_dir)
     self._settings = settings
-    self._path = os.path.join(settings.run_dir, runs.SECONDS)
-    self._seconds = {}
-    if os.path.exists(self._path):
-      with open(self._path, encoding="utf-8") as file:
-        self._seconds = json.load(file)
-
-  def train(self, job, config):
-    """Runs a trainer with its flagfile."""
-    settings = self._settings
-    arguments = [
-      f"--run_dir={settings.run_dir}",
-      f"--data_dir={settings.data_dir}",
-    ]
-    flagfile = os.path.join(settings.config_dir, f"{config}.cfg")
-    self.run(
-      config, "-m", f"trainers.{job}", f"--flagfile={flagfile}", *arguments
-    )
-
-  def run(self, name, *arguments):
-    """Runs a program; its seconds count unless it was interrupted."""
-    print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
-    started = time.monotonic()
-    finished = subprocess.run([sys.executable, *arguments], check=False)
-    if finished.returncode == 130:
-      raise KeyboardInterrupt
-    if finished.returncode:
-      raise runs.UserError(
-        f"{name} failed with exit code {finished.returncode}; its message is "
-        "above. The same command goes on from here."
-      )
-    self._note(name, time.monotonic() - started)
 
   def ask(self, export_dir):
     """Serves the export, asks it for faces, and returns the pictures."""
@@ -170,18 +137,13 @@ class _Demo:
     for request, path in made:
       print(f"{request}: {path}")
     base_path = os.path.abspath(os.path.join(run_dir, "export"))
-    print(f"\n{sum(self._seconds.values()):.0f} seconds in all. To serve it:")
+    print(f"\n{sum(self.seconds.values()):.0f} seconds in all. To serve it:")
     print(
       "  .venv/bin/python -m serving.server --port=8500 "
       f"--model_base_path={base_path}\nand to ask, from another terminal:\n"
       "  .venv/bin/python -m serving.client sample --server=localhost:8500 "
       '--want="Smiling, not Male" --out=faces.png'
     )
-
-  def _note(self, name, seconds):
-    # A stage that had been done only says so: keep what it took.
-    self._seconds[name] = max(seconds, self._seconds.get(name, 0.0))
-    files.write_json(self._path, self._seconds)
 
 
 @contextlib.contextmanager

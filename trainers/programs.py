@@ -1,0 +1,81 @@
+"""Jobs run one after the other as programs, as a user would type them."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+from lc_keras import files
+from trainers import runs
+
+
+class Programs:
+  """Runs jobs of one run as programs and notes their seconds.
+
+  What is done is not done again: every job sees to that itself.
+
+  Attributes:
+    run_dir: The run folder.
+    seconds: Of each program so far, start-up included, by name.
+  """
+
+  def __init__(self, run_dir: str, data_dir: str, config_dir: str):
+    """Goes on with what an earlier attempt has noted.
+
+    Args:
+      run_dir: The run folder.
+      data_dir: Where prepared data sets are kept.
+      config_dir: Folder with a flagfile per job.
+    """
+    self.run_dir = run_dir
+    self._data_dir = data_dir
+    self._config_dir = config_dir
+    self._path = os.path.join(run_dir, runs.SECONDS)
+    self.seconds = {}
+    if os.path.exists(self._path):
+      with open(self._path, encoding="utf-8") as file:
+        self.seconds = json.load(file)
+
+  def train(self, config: str, *arguments: str) -> None:
+    """Runs a trainer with its flagfile.
+
+    Args:
+      config: Name of the flagfile, which is the job's unless that stands
+        before it: "vae", "actor:actor_0".
+      *arguments: More flags.
+    """
+    job, _, name = config.rpartition(":")
+    flagfile = os.path.join(self._config_dir, f"{name}.cfg")
+    self.run(
+      name,
+      "-m",
+      f"trainers.{job or name}",
+      f"--flagfile={flagfile}",
+      f"--run_dir={self.run_dir}",
+      f"--data_dir={self._data_dir}",
+      *arguments,
+    )
+
+  def run(self, name: str, *arguments: str) -> None:
+    """Runs a Python program; its seconds count unless it was interrupted.
+
+    Raises:
+      KeyboardInterrupt: It was interrupted.
+      runs.UserError: It failed, and has said why.
+    """
+    print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
+    started = time.monotonic()
+    finished = subprocess.run([sys.executable, *arguments], check=False)
+    if finished.returncode == 130:
+      raise KeyboardInterrupt
+    if finished.returncode:
+      raise runs.UserError(
+        f"{name} failed with exit code {finished.returncode}; its message is "
+        "above. The same command goes on from here."
+      )
+    # A stage that had been done only says so: keep what it took.
+    seconds = time.monotonic() - started
+    self.seconds[name] = max(seconds, self.seconds.get(name, 0.0))
+    files.write_json(self._path, self.seconds)

@@ -1,0 +1,105 @@
+"""Everything that one data set's published results rest on, in one go.
+
+    python -m trainers.study --flagfile=configs/toon_faces/study.cfg
+
+Trains the generative model once, and all that works in its latent space once
+per seed, evaluates each seed's run and summarises them. Like every job it goes
+on where it was interrupted.
+"""
+
+import os
+
+from absl import flags
+
+from trainers import programs
+from trainers import runs
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  flags.DEFINE_string(
+    "run_dir",
+    None,
+    "Folder of the runs, seed_<number> in it.",
+    flag_values=values,
+    required=True,
+  )
+  flags.DEFINE_string(
+    "config_dir",
+    None,
+    "Folder with a flagfile per job.",
+    flag_values=values,
+    required=True,
+  )
+  flags.DEFINE_string(
+    "data_dir",
+    "data",
+    "Folder in which prepared data sets are kept.",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "seeds",
+    ["0", "1", "2"],
+    "Seeds; the first one's run has the generative model that all share.",
+    flag_values=values,
+  )
+  flags.register_validator(
+    "seeds",
+    lambda seeds: seeds and all(seed.isdigit() for seed in seeds),
+    "--seeds are whole numbers separated by commas, at least one.",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "generator",
+    ["data", "vae", "latents", "classifier"],
+    "Jobs that look at pixels, run once: names of flagfiles without .cfg, "
+    "after the job and a colon where that has another name.",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "jobs",
+    ["attributes", "realism", "flow", "linear", "actor:actor_0", "actor"],
+    "Jobs that are run for every seed; written like --generator.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "results",
+    None,
+    "JSON file for the summary over the seeds.",
+    flag_values=values,
+    required=True,
+  )
+
+
+def run_study(settings: flags.FlagValues) -> None:
+  """Trains, evaluates and summarises what is not done yet."""
+  folders = [
+    os.path.join(settings.run_dir, f"seed_{seed}") for seed in settings.seeds
+  ]
+  for folder, seed in zip(folders, settings.seeds):
+    jobs = programs.Programs(folder, settings.data_dir, settings.config_dir)
+    shared = []
+    if folder == folders[0]:
+      for config in settings.generator:
+        jobs.train(config)
+    else:
+      shared = [f"--base_run={folders[0]}"]
+    for config in (*settings.jobs, "evaluate"):
+      # The order of a linear fit's rows is no matter of chance: no seed.
+      jobs.train(config, *shared, f"--seed={seed}")
+  jobs.run(
+    "summary",
+    "-m",
+    "trainers.summarize",
+    f"--runs={','.join(folders)}",
+    f"--out={settings.results}",
+  )
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  runs.main(define_flags, run_study)
+
+
+if __name__ == "__main__":
+  main()
