@@ -1,0 +1,94 @@
+"""Straight moves along one direction per attribute."""
+
+import tensorflow as tf
+
+from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.models import linear_directions
+from lc_keras.samplers import sampler
+
+
+class LinearDirection(sampler.Sampler):
+  """The smallest move that gives what is asked for the scores it should have.
+
+  Conditional manipulation by subspace projection (Shen et al. 2020, section
+  2.2), for any number of attributes at once. Among all moves d with
+
+      n_k . d = (+-margin) - score_k    for what is asked for and not there yet
+      n_k . d = 0                       for what is, and for what is kept
+
+  the one of least Euclidean length is taken: by a pseudo-inverse, so that
+  attributes whose directions coincide get the nearest compromise. Length is
+  Euclidean because that is how improbable a move is under p(z); measured in
+  sigma_bar, the cheap moves would be those that the decoder hardly shows.
+
+  Neither the weights nor the realism of a constraint count.
+  """
+
+  def __init__(
+    self,
+    judges: sampler.Judges,
+    directions: linear_directions.LinearDirections,
+    margin: tf.Tensor | float = 3.0,
+  ):
+    """Creates the sampler.
+
+    Args:
+      judges: Who says whether a constraint holds.
+      directions: Scores and their normals.
+      margin: How far beyond even odds a score is to be: a dial, in nats, a
+        number or a tensor [batch].
+    """
+    super().__init__(judges)
+    self._directions = directions
+    self._margin = margin
+
+  def sample(
+    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+  ) -> sampler.Result:
+    """See base class. What is left open moves along with what is asked for."""
+    values, asked = self._asked(constraint)
+    return self._move(self._prior(seeds), constraint, values, asked, asked)
+
+  def transform(
+    self,
+    latents: tf.Tensor,
+    constraint: constraint_lib.Constraint,
+    seeds: tf.Tensor,
+  ) -> sampler.Result:
+    """See base class. No chance in it: the seeds do not matter."""
+    del seeds
+    values, asked = self._asked(constraint)
+    shown = self.judges.keep(latents, constraint)
+    return self._move(latents, shown, values, asked, tf.ones_like(asked))
+
+  def _asked(self, constraint):
+    """Returns values and mask, with what the request rules out asked off."""
+    values = self.judges.attributes.complete(
+      tf.ones_like(constraint.values), constraint.values, constraint.mask
+    )
+    ruled_out = (1.0 - constraint.mask) * (1.0 - values)
+    return values, constraint.mask + ruled_out
+
+  def _move(self, start, shown, values, asked, held):
+    """Moves what is not there yet.
+
+    Args:
+      start: [batch, latent_size].
+      shown: The constraint that the judges are told of.
+      values: [batch, num_attributes], on which side a score is to be.
+      asked: [batch, num_attributes] in {0, 1}, which of them count.
+      held: [batch, num_attributes] in {0, 1}, whose scores are fixed: what is
+        asked for, and what is to be kept.
+    """
+    sides = tf.where(values > 0.5, 1.0, -1.0)
+    margins = tf.reshape(self._margin, [-1, 1])
+    missing = margins - sides * self._directions(start)
+    missing = sides * asked * tf.maximum(missing, 0.0)
+    # d = N^T (N N^T)^+ missing, without the rows that are free.
+    normals = self._directions.normals
+    products = tf.matmul(normals, normals, transpose_b=True)
+    products *= held[:, :, tf.newaxis] * held[:, tf.newaxis, :]
+    shares = tf.linalg.matvec(tf.linalg.pinv(products), missing)
+    latents = start + tf.matmul(shares, normals)
+    steps = tf.reduce_any(missing != 0.0, axis=-1)
+    return self._result(latents, shown, steps, start)

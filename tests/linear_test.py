@@ -1,0 +1,181 @@
+"""Tests of the linear sampler: scores go where they should, and only they."""
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from lc_keras import attributes
+from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.models import linear_directions
+from lc_keras.samplers import linear
+from lc_keras.samplers import sampler
+
+_LATENT = 7
+_FACES = attributes.Attributes(
+  ("Bald", "Black_Hair", "Blond_Hair", "Male", "Smiling"),
+  [("Bald", "Black_Hair", "Blond_Hair")],
+)
+_BALD, _BLACK, _BLOND, _MALE, _SMILING = range(5)
+_MARGIN = 2.0
+
+
+def _directions(normals=None):
+  model = linear_directions.LinearDirections(_LATENT, len(_FACES))
+  random = np.random.default_rng(0)
+  if normals is None:
+    normals = random.normal(size=[len(_FACES), _LATENT])
+  model.set_weights([normals, random.normal(size=[len(_FACES)])])
+  return model
+
+
+def _sampler(directions, margin=_MARGIN):
+  judges = sampler.Judges(
+    _FACES,
+    critic=lambda latents, values, mask: tf.reduce_sum(values * mask, -1),
+    attribute_critic=lambda latents: latents[:, : len(_FACES)],
+    posterior_scale=tf.fill([_LATENT], 0.5),
+  )
+  return linear.LinearDirection(judges, directions, margin)
+
+
+def _latents(rows=3):
+  random = np.random.default_rng(1)
+  return tf.constant(random.normal(size=[rows, _LATENT]), tf.float32)
+
+
+def _want(rows=3, **wanted):
+  values, weights = np.zeros([2, rows, len(_FACES)], np.float32)
+  for name, on in wanted.items():
+    values[:, _FACES.index(name)] = on
+    weights[:, _FACES.index(name)] = 0.5
+  return constraint_lib.Constraint(tf.constant(values), tf.constant(weights))
+
+
+def _seeds(rows=3):
+  return tf.range(rows, dtype=tf.int64)
+
+
+class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
+  def test_transform_reaches_the_margin_and_keeps_the_rest(self):
+    directions, latents = _directions(), _latents()
+    # Whatever is asked is missing in every row.
+    directions.biases.assign([-9.0, 9.0, 0.0, 0.0, 9.0])
+    result = _sampler(directions).transform(
+      latents, _want(Black_Hair=0, Smiling=0), _seeds()
+    )
+    before, after = directions(latents), directions(result.latents)
+    for column in (_BLACK, _SMILING):
+      self.assertAllClose(after[:, column], [-_MARGIN] * 3, atol=1e-4)
+    for column in (_BALD, _BLOND, _MALE):
+      self.assertAllClose(after[:, column], before[:, column], atol=1e-4)
+    self.assertAllEqual(result.steps, [1, 1, 1])
+    self.assertAllGreater(result.distance, 0.0)
+
+  def test_transform_moves_as_little_as_can_be(self):
+    directions, latents = _directions(), _latents(1)
+    directions.biases.assign([-9.0] * 5)
+    result = _sampler(directions).transform(
+      latents, _want(1, Male=1), _seeds(1)
+    )
+    normals = directions.normals.numpy()
+    missing = np.zeros(5)
+    missing[_MALE] = _MARGIN - directions(latents).numpy()[0, _MALE]
+    least = np.linalg.lstsq(normals, missing, rcond=None)[0]
+    self.assertAllClose(result.latents[0] - latents[0], least, atol=1e-4)
+
+  def test_what_is_asked_on_turns_off_what_it_rules_out(self):
+    directions, latents = _directions(), _latents()
+    directions.biases.assign([-9.0, 9.0, 9.0, 0.0, 0.0])
+    result = _sampler(directions).transform(latents, _want(Bald=1), _seeds())
+    scores = directions(result.latents)
+    self.assertAllClose(scores[:, _BALD], [_MARGIN] * 3, atol=1e-4)
+    self.assertAllClose(scores[:, _BLACK], [-_MARGIN] * 3, atol=1e-4)
+    self.assertAllClose(scores[:, _BLOND], [-_MARGIN] * 3, atol=1e-4)
+    self.assertAllClose(
+      scores[:, _MALE], directions(latents)[:, _MALE], atol=1e-4
+    )
+
+  @parameterized.parameters(True, False)
+  def test_a_satisfied_row_is_left_to_the_bit(self, on):
+    directions, side = _directions(), 1.0 if on else -1.0
+    # Only the middle row is beyond the margin.
+    normal = directions.normals.numpy()[_MALE]
+    goals = side * np.array([1.0, 3.0, -3.0], np.float32)
+    latents = np.outer(goals / (normal @ normal), normal)
+    latents -= directions.biases[_MALE] * normal / (normal @ normal)
+    latents = tf.constant(latents, tf.float32)
+    result = _sampler(directions).transform(latents, _want(Male=on), _seeds())
+    self.assertAllClose(
+      directions(result.latents)[:, _MALE], side * np.array([2.0, 3.0, 2.0])
+    )
+    self.assertAllEqual(result.latents[1], latents[1])
+    self.assertAllEqual(result.steps, [1, 0, 1])
+    self.assertNotAllClose(result.latents[0], latents[0])
+    self.assertAllEqual(result.distance[1], 0.0)
+
+  def test_a_request_for_nothing_moves_nothing(self):
+    latents = _latents()
+    result = _sampler(_directions()).transform(latents, _want(), _seeds())
+    self.assertAllEqual(result.latents, latents)
+    self.assertAllEqual(result.steps, [0, 0, 0])
+
+  def test_sample_moves_the_prior_along_one_normal(self):
+    directions = _directions()
+    directions.biases.assign([0.0, 0.0, 0.0, 0.0, -99.0])
+    method = _sampler(directions)
+    free = method.sample(_want(), _seeds()).latents
+    result = method.sample(_want(Smiling=1), _seeds())
+    self.assertAllClose(
+      directions(result.latents)[:, _SMILING], [_MARGIN] * 3, atol=1e-3
+    )
+    moves = (result.latents - free).numpy()
+    normal = directions.normals.numpy()[_SMILING]
+    across = moves - np.outer(moves @ normal, normal) / (normal @ normal)
+    self.assertAllClose(across, np.zeros_like(moves), atol=1e-3)
+
+  def test_a_row_depends_on_nothing_beside_it(self):
+    method, latents = _sampler(_directions()), _latents()
+    together = method.transform(latents, _want(Male=1, Bald=0), _seeds())
+    for row in range(3):
+      alone = method.transform(
+        latents[row : row + 1], _want(1, Male=1, Bald=0), _seeds(1)
+      )
+      self.assertAllClose(alone.latents[0], together.latents[row], atol=1e-5)
+    sampled = method.sample(_want(Male=1), _seeds())
+    alone = method.sample(_want(1, Male=1), _seeds()[2:])
+    self.assertAllClose(alone.latents[0], sampled.latents[2], atol=1e-5)
+
+  def test_attributes_of_one_direction_do_not_break_it(self):
+    normals = np.random.default_rng(0).normal(size=[5, _LATENT])
+    normals[_SMILING] = normals[_MALE]
+    normals[_BLOND] = 0.0  # Never seen in training.
+    result = _sampler(_directions(normals)).transform(
+      _latents(), _want(Male=1), _seeds()
+    )
+    self.assertAllInRange(result.latents, -1e2, 1e2)
+
+  def test_the_margin_is_a_dial_of_each_row(self):
+    directions, latents = _directions(), _latents()
+    directions.biases.assign([0.0, 0.0, 0.0, -9.0, 0.0])
+    method = _sampler(directions, tf.constant([0.0, 1.0, 5.0]))
+    result = method.transform(latents, _want(Male=1), _seeds())
+    self.assertAllClose(
+      directions(result.latents)[:, _MALE], [0.0, 1.0, 5.0], atol=1e-4
+    )
+
+  def test_runs_in_a_graph(self):
+    method, latents = _sampler(_directions()), _latents()
+
+    @tf.function(autograph=False)
+    def transform(latents, seeds):
+      return method.transform(latents, _want(Male=1), seeds).latents
+
+    self.assertAllClose(
+      transform(latents, _seeds()),
+      method.transform(latents, _want(Male=1), _seeds()).latents,
+      atol=1e-5,
+    )
+
+
+if __name__ == "__main__":
+  tf.test.main()
