@@ -3,6 +3,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from sklearn import metrics
 
+from lc_keras.evaluation import intervals
 from lc_keras.evaluation import scores
 
 _NAMES = ("Bald", "Male", "Smiling", "Young", "Hat")
@@ -71,8 +72,10 @@ class AttributeScoresTest(parameterized.TestCase):
     probabilities, labels = _random(2)
     order = np.random.default_rng(0).permutation(len(labels))
     self.assertEqual(
-      scores.attribute_scores(probabilities, labels, _NAMES),
-      scores.attribute_scores(probabilities[order], labels[order], _NAMES),
+      scores.attribute_scores(probabilities, labels, _NAMES, resamples=0),
+      scores.attribute_scores(
+        probabilities[order], labels[order], _NAMES, resamples=0
+      ),
     )
 
   def test_single_attribute_is_scored_on_its_positives(self):
@@ -120,6 +123,79 @@ class MajorityScoresTest(absltest.TestCase):
   def test_refuses_no_training_rows(self):
     with self.assertRaisesRegex(ValueError, "train_labels"):
       scores.majority_scores(np.zeros([0, 5]), np.zeros([3, 5]), _NAMES)
+
+
+_AVERAGES = ("accuracy",) + tuple(
+  f"{average}_{score}"
+  for average in ("weighted", "macro")
+  for score in ("precision", "recall", "f1")
+)
+
+
+def _expected(resampled):
+  """Returns the percentiles of the averages of explicit resamples."""
+  return {
+    name: np.quantile([result[name] for result in resampled], [0.025, 0.975])
+    for name in _AVERAGES
+  }
+
+
+class IntervalsTest(parameterized.TestCase):
+  def test_are_those_of_explicit_resamples(self):
+    probabilities, labels = _random(7)
+    result = scores.attribute_scores(
+      probabilities, labels, _NAMES, resamples=50, seed=3
+    )
+    resampled = []
+    for weights in intervals.weights(len(labels), 50, 3):
+      rows = np.repeat(np.arange(len(labels)), weights.astype(int))
+      read, wanted = probabilities[rows] > 0.5, labels[rows]
+      resampled.append({"accuracy": np.mean(read == wanted)})
+      for average in ("weighted", "macro"):
+        values = metrics.precision_recall_fscore_support(
+          wanted, read, average=average, zero_division=0
+        )
+        for score, value in zip(("precision", "recall", "f1"), values):
+          resampled[-1][f"{average}_{score}"] = value
+    expected = _expected(resampled)
+    self.assertEqual(set(result["intervals"]), set(_AVERAGES))
+    for name, interval in result["intervals"].items():
+      np.testing.assert_allclose(interval, expected[name], err_msg=name)
+
+  def test_of_a_balanced_split_are_those_of_explicit_resamples(self):
+    probabilities, labels = _random(8)
+    focus = np.arange(len(labels)) % 4
+    result = scores.balanced_scores(
+      probabilities, labels, focus, _NAMES, resamples=50, seed=3
+    )
+    resampled = []
+    for weights in intervals.weights(len(labels), 50, 3):
+      rows = np.repeat(np.arange(len(labels)), weights.astype(int))
+      resampled.append(
+        scores.balanced_scores(
+          probabilities[rows], labels[rows], focus[rows], _NAMES, resamples=0
+        )
+      )
+    expected = _expected(resampled)
+    for name, interval in result["intervals"].items():
+      np.testing.assert_allclose(interval, expected[name], err_msg=name)
+
+  def test_hold_the_score_and_can_be_left_out(self):
+    probabilities, labels = _random(9)
+    result = scores.attribute_scores(probabilities, labels, _NAMES)
+    for name, (low, high) in result["intervals"].items():
+      self.assertBetween(result[name], low, high)
+    bare = scores.attribute_scores(probabilities, labels, _NAMES, resamples=0)
+    self.assertEqual(result.keys() - bare.keys(), {"intervals"})
+
+  def test_of_the_majority(self):
+    _, labels = _random(10)
+    first, again, other = (
+      scores.majority_scores(labels, labels, _NAMES, seed=seed)
+      for seed in (1, 1, 2)
+    )
+    self.assertEqual(first, again)
+    self.assertNotEqual(first["intervals"], other["intervals"])
 
 
 class BalancedScoresTest(absltest.TestCase):

@@ -104,9 +104,7 @@ def halves(
   return features[order[:middle]], features[order[middle : 2 * middle]]
 
 
-def frechet_distance(
-  real: np.ndarray, made: np.ndarray
-) -> tuple[float, float]:
+def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
   """Returns the squared Frechet distance, and its standard error.
 
   With the covariances S = B B^T and T, it is

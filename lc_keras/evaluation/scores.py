@@ -10,12 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn import metrics
 
+from lc_keras.evaluation import intervals
+
 
 def attribute_scores(
   probabilities: np.ndarray,
   labels: np.ndarray,
   names: Sequence[str],
   threshold: float = 0.5,
+  resamples: int = intervals.RESAMPLES,
+  seed: int = 0,
 ) -> dict:
   """Scores what a classifier reads against what it should have read.
 
@@ -24,15 +28,19 @@ def attribute_scores(
     labels: [n, num_attributes] in {0, 1}.
     names: The attributes, in the order of the columns.
     threshold: A probability above it reads as "on".
+    resamples: Of the bootstrap; 0 leaves the intervals out.
+    seed: Of the resamples.
 
   Returns:
     "accuracy" over all n * num_attributes cells; "weighted_precision",
     "weighted_recall" and "weighted_f1", averages over attributes by their
     number of positive rows; "macro_precision", "macro_recall" and "macro_f1",
-    plain averages; "count", n; and "attributes", which maps each name to its
-    "accuracy", "precision", "recall", "f1", "support" (positive rows) and
-    "positive_rate" (the share of rows that read as "on"). Where a ratio has an
-    empty denominator (nothing read as "on", or no positive row) it is 0.
+    plain averages; "intervals", which maps these seven to their 95% bootstrap
+    intervals [low, high], rows resampled; "count", n; and "attributes", which
+    maps each name to its "accuracy", "precision", "recall", "f1", "support"
+    (positive rows) and "positive_rate" (the share of rows that read as "on").
+    Where a ratio has an empty denominator (nothing read as "on", or no
+    positive row) it is 0.
 
   Raises:
     ValueError: Shapes, ranges or the number of names are wrong, or n is 0.
@@ -42,11 +50,24 @@ def attribute_scores(
     name: _attribute(probabilities[:, k] > threshold, labels[:, k] > 0.5)
     for k, name in enumerate(names)
   }
-  return _averages(attributes, len(labels))
+  result = _averages(attributes, len(labels))
+  if resamples:
+    result["intervals"] = _intervals(
+      probabilities > threshold,
+      labels > 0.5,
+      np.ones(labels.shape, bool),
+      resamples,
+      seed,
+    )
+  return result
 
 
 def majority_scores(
-  train_labels: np.ndarray, labels: np.ndarray, names: Sequence[str]
+  train_labels: np.ndarray,
+  labels: np.ndarray,
+  names: Sequence[str],
+  resamples: int = intervals.RESAMPLES,
+  seed: int = 0,
 ) -> dict:
   """Scores the answer that is right most often, whatever the image.
 
@@ -54,6 +75,8 @@ def majority_scores(
     train_labels: [m, num_attributes] in {0, 1}: their majority is the answer.
     labels: [n, num_attributes] in {0, 1}, scored against.
     names: The attributes, in the order of the columns.
+    resamples: As for `attribute_scores`; so is the seed.
+    seed: Of the resamples.
 
   Returns:
     As `attribute_scores`.
@@ -65,7 +88,13 @@ def majority_scores(
       f"got {list(train_labels.shape)}."
     )
   rates = train_labels.mean(axis=0, dtype=np.float64)
-  return attribute_scores(np.tile(rates, [len(labels), 1]), labels, names)
+  return attribute_scores(
+    np.tile(rates, [len(labels), 1]),
+    labels,
+    names,
+    resamples=resamples,
+    seed=seed,
+  )
 
 
 def balanced_scores(
@@ -74,6 +103,8 @@ def balanced_scores(
   focus: np.ndarray,
   names: Sequence[str],
   threshold: float = 0.5,
+  resamples: int = intervals.RESAMPLES,
+  seed: int = 0,
 ) -> dict:
   """Scores a split whose rows were each drawn for one attribute.
 
@@ -87,6 +118,8 @@ def balanced_scores(
       any other number (an attribute that is not scored) are left out.
     names: The attributes, in the order of the columns.
     threshold: A probability above it reads as "on".
+    resamples: Of the bootstrap; 0 leaves the intervals out.
+    seed: Of the resamples.
 
   Returns:
     As `attribute_scores`, over the cells [i, focus[i]]. An attribute that no
@@ -113,7 +146,16 @@ def balanced_scores(
       f"score; found {sorted(set(focus.tolist()))[:10]}."
     )
   weights = [np.sum(focus == k) for k in range(len(names))]
-  return _averages(attributes, int(np.sum(weights)), weights)
+  result = _averages(attributes, int(np.sum(weights)), weights)
+  if resamples:
+    result["intervals"] = _intervals(
+      probabilities > threshold,
+      labels > 0.5,
+      focus[:, None] == np.arange(len(names)),
+      resamples,
+      seed,
+    )
+  return result
 
 
 def _attribute(read, wanted):
@@ -149,6 +191,44 @@ def _averages(attributes, count, weights=None):
     result[f"weighted_{score}"] = float(weighted)
     result[f"macro_{score}"] = float(values.mean())
   return result | {"attributes": attributes}
+
+
+def _intervals(read, wanted, scored, resamples, seed):
+  """Returns the intervals of all averages: booleans [n, num_attributes] each.
+
+  Scores are made of sums over rows, and those of all resamples are products of
+  matrices: what `attribute_scores` says of each resample, all at once.
+  """
+  columns = scored.any(axis=0)
+  read, wanted, scored = (
+    array[:, columns] for array in (read & scored, wanted & scored, scored)
+  )
+  weights = intervals.weights(len(scored), resamples, seed)
+  hits, reads, support, right, cells = (
+    weights @ array
+    for array in (
+      read & wanted,
+      read,
+      wanted,
+      (read == wanted) & scored,
+      scored,
+    )
+  )
+  result = {
+    "accuracy": right.sum(axis=1) / np.maximum(cells.sum(axis=1), 1),
+  }
+  for score, part, whole in (
+    ("precision", hits, reads),
+    ("recall", hits, support),
+    ("f1", 2 * hits, reads + support),
+  ):
+    values = part / np.maximum(whole, 1)
+    total = np.maximum(support.sum(axis=1), 1)
+    result[f"weighted_{score}"] = np.sum(values * support, axis=1) / total
+    result[f"macro_{score}"] = values.mean(axis=1)
+  return {
+    name: intervals.percentile(resampled) for name, resampled in result.items()
+  }
 
 
 def _checked(probabilities, labels, names):

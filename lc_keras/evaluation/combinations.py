@@ -1,0 +1,46 @@
+"""Combinations of attributes that training never saw."""
+
+import numpy as np
+
+
+def unseen(
+  train_labels: np.ndarray, attributes, count: int, seed: int = 0
+) -> np.ndarray:
+  """Draws labels whose combination does not occur in the training labels.
+
+  A combination is one request away from one that does occur, so that it is
+  rare but no nonsense, and holds nothing that rules out another part of it.
+
+  Args:
+    train_labels: [m, num_attributes] in {0, 1}.
+    attributes: An `attributes.Attributes`.
+    count: Rows to draw. Combinations come up again only where there are fewer.
+    seed: Of the draw.
+
+  Returns:
+    float32 [count, num_attributes] in {0, 1}.
+
+  Raises:
+    ValueError: There is no such combination.
+  """
+  seen = np.unique(np.asarray(train_labels, np.float32), axis=0)
+  reached = np.concatenate(
+    [
+      attributes.request(seen, name, on)[0]
+      for name in attributes.names
+      for on in (True, False)
+    ]
+  )
+  # What training itself has of contradictions is not handed on.
+  legal = ~np.any((reached @ attributes.excludes) * reached, axis=1)
+  candidates = np.unique(reached[legal], axis=0)
+  known = set(map(tuple, seen))
+  new = np.array([tuple(row) not in known for row in candidates], bool)
+  if not new.any():
+    raise ValueError(
+      f"Training has seen all {len(candidates)} combinations of "
+      f"{', '.join(attributes.names)} that are one request away from those it "
+      "has; choose more attributes."
+    )
+  order = np.random.default_rng(seed).permutation(np.flatnonzero(new))
+  return candidates[np.resize(order, count)]

@@ -1,0 +1,59 @@
+import itertools
+
+import numpy as np
+from absl.testing import absltest
+
+from lc_keras import attributes as attributes_lib
+from lc_keras.evaluation import combinations
+
+_ATTRIBUTES = attributes_lib.Attributes(
+  ["Bald", "Black", "Blond", "Male", "Hat"], [["Bald", "Black", "Blond"]]
+)
+_SEEN = np.array([[1, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 1]])
+
+
+def _legal():
+  rows = np.array(list(itertools.product([0, 1], repeat=5)))
+  return rows[rows[:, :3].sum(axis=1) < 2]
+
+
+class UnseenTest(absltest.TestCase):
+  def test_is_new_legal_and_one_request_away(self):
+    found = combinations.unseen(_SEEN, _ATTRIBUTES, 200)
+    self.assertEqual((found.shape, found.dtype), ((200, 5), np.float32))
+    near = np.concatenate(
+      [
+        _ATTRIBUTES.request(_SEEN, name, on)[0]
+        for name in _ATTRIBUTES.names
+        for on in (True, False)
+      ]
+    )
+    seen, near, legal = (
+      set(map(tuple, rows)) for rows in (_SEEN, near, _legal())
+    )
+    self.assertEqual(set(map(tuple, found)), (near - seen) & legal)
+
+  def test_repeats_only_when_all_have_come(self):
+    found = combinations.unseen(_SEEN, _ATTRIBUTES, 500)
+    _, counts = np.unique(found, axis=0, return_counts=True)
+    self.assertLessEqual(counts.max() - counts.min(), 1)
+
+  def test_seed_decides(self):
+    first, again, other = (
+      combinations.unseen(_SEEN, _ATTRIBUTES, 6, seed) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    self.assertFalse(np.array_equal(first, other))
+
+  def test_contradictions_of_training_are_not_handed_on(self):
+    seen = np.concatenate([_SEEN, [[1, 1, 0, 0, 0]]])
+    found = combinations.unseen(seen, _ATTRIBUTES, 500)
+    self.assertLess(found[:, :3].sum(axis=1).max(), 2)
+
+  def test_names_what_has_all_been_seen(self):
+    with self.assertRaisesRegex(ValueError, "all 16 combinations of Bald, "):
+      combinations.unseen(_legal(), _ATTRIBUTES, 3)
+
+
+if __name__ == "__main__":
+  absltest.main()

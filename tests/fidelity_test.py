@@ -1,0 +1,208 @@
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+from scipy import linalg
+from sklearn.metrics import pairwise
+
+from lc_keras.evaluation import fidelity
+
+
+def _normal(seed, rows=300, features=6, shift=0.0, scale=1.0):
+  draws = np.random.default_rng(seed).normal(size=[rows, features])
+  return (shift + scale * draws).astype(np.float32)
+
+
+def _with_moments(rows, mean, covariance):
+  """Returns rows whose mean and covariance are exactly the given ones."""
+  draws = _normal(0, rows, len(mean)).astype(np.float64)
+  draws -= draws.mean(axis=0)
+  whiten = linalg.inv(linalg.cholesky(np.cov(draws.T)))
+  return mean + draws @ whiten @ linalg.cholesky(covariance)
+
+
+def _covariance(seed, size):
+  factor = np.random.default_rng(seed).normal(size=[size, size])
+  return factor @ factor.T
+
+
+class FrechetDistanceTest(parameterized.TestCase):
+  def test_of_normal_distributions_is_the_closed_form(self):
+    means = _normal(1, 2, 4).astype(np.float64)
+    covariances = [_covariance(seed, 4) for seed in (2, 3)]
+    found, _ = fidelity.frechet_distance(
+      *(_with_moments(50, *moments) for moments in zip(means, covariances))
+    )
+    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
+    expected = np.sum((means[0] - means[1]) ** 2)
+    expected += np.trace(covariances[0] + covariances[1] - 2 * root)
+    self.assertAlmostEqual(found, expected, places=6)
+
+  def test_of_a_shift_is_its_square(self):
+    found, _ = fidelity.frechet_distance(_normal(0), _normal(0) + 0.5)
+    self.assertAlmostEqual(found, 6 * 0.25, places=4)
+
+  def test_of_itself_is_zero_even_with_dead_features(self):
+    features = _normal(0)
+    features[:, 2] = 0
+    features[:, 3] = features[:, 4]
+    found, error = fidelity.frechet_distance(features, features)
+    self.assertAlmostEqual(found, 0, places=5)
+    self.assertTrue(np.isfinite(error))
+
+  def test_of_constants_is_the_distance_of_points(self):
+    found, _ = fidelity.frechet_distance(np.zeros([5, 3]), np.ones([4, 3]))
+    self.assertAlmostEqual(found, 3)
+
+  def test_of_fewer_rows_than_features(self):
+    real, made = _normal(0, 5, 8), _normal(1, 7, 8)
+    found, _ = fidelity.frechet_distance(real, made)
+    product = np.cov(real.T) @ np.cov(made.T)
+    roots = np.sqrt(np.maximum(linalg.eigvals(product).real, 0))
+    expected = np.sum((real.mean(axis=0) - made.mean(axis=0)) ** 2)
+    expected += np.trace(np.cov(real.T) + np.cov(made.T)) - 2 * roots.sum()
+    self.assertAlmostEqual(found, expected, places=3)
+
+  @parameterized.parameters((0.0, 1.0), (0.1, 1.0), (0.0, 1.2))
+  def test_error_is_the_spread_over_draws(self, shift, scale):
+    real = _normal(0, 500)
+    found = [
+      fidelity.frechet_distance(
+        real, np.exp(0.5 * _normal(seed, 500, shift=shift, scale=scale))
+      )
+      for seed in range(1, 150)
+    ]
+    distances, errors = np.transpose(found)
+    spread = distances.std()
+    self.assertBetween(errors.mean(), 0.85 * spread, 1.15 * spread)
+
+
+class KernelDistanceTest(absltest.TestCase):
+  def test_agrees_with_counting_pairs(self):
+    real, made = _normal(0, 7), _normal(1, 5, shift=1)
+    found, _ = fidelity.kernel_distance(real, made)
+
+    def kernel(x, y):
+      return (x @ y / 6 + 1) ** 3
+
+    own, others = (
+      np.mean([kernel(x, y) for x in rows for y in rows if x is not y])
+      for rows in (list(real), list(made))
+    )
+    across = np.mean([kernel(x, y) for x in real for y in made])
+    self.assertAlmostEqual(found, own + others - 2 * across, places=4)
+
+  def test_is_unbiased(self):
+    found = [
+      fidelity.kernel_distance(_normal(seed, 20), _normal(seed + 500, 20))[0]
+      for seed in range(300)
+    ]
+    error = np.std(found) / np.sqrt(len(found))
+    self.assertBetween(np.mean(found), -3 * error, 3 * error)
+
+  def test_resamples_lie_around_it(self):
+    real, made = _normal(0), _normal(1, shift=0.3)
+    found, resampled = fidelity.kernel_distance(real, made, 300)
+    self.assertLen(resampled, 300)
+    error = resampled.std() / np.sqrt(300)
+    self.assertBetween(resampled.mean(), found - 4 * error, found + 4 * error)
+
+  def test_resamples_spread_as_draws_do(self):
+    real = _normal(0, 100)
+    found, resampled = zip(
+      *(
+        fidelity.kernel_distance(real, _normal(seed, 100, shift=0.3), 50)
+        for seed in range(1, 100)
+      )
+    )
+    spread = np.std(resampled, axis=1).mean()
+    self.assertBetween(spread, 0.75 * np.std(found), 1.25 * np.std(found))
+
+
+class WithinTest(absltest.TestCase):
+  def test_agrees_with_the_definition(self):
+    support, features = _normal(0, 30, 2), _normal(1, 40, 2, scale=1.5)
+    own = np.sort(pairwise.euclidean_distances(support), axis=1)
+    # The first is the row itself.
+    radii = own[:, 3]
+    expected = [
+      any(np.linalg.norm(row - s) <= r for s, r in zip(support, radii))
+      for row in features
+    ]
+    self.assertIn(False, expected)
+    np.testing.assert_array_equal(fidelity.within(support, features), expected)
+
+
+class FidelityTest(parameterized.TestCase):
+  def test_of_identical_sets(self):
+    features = _normal(0)
+    found = fidelity.fidelity(features, features)
+    self.assertAlmostEqual(found["fid"], 0, places=4)
+    self.assertEqual((found["precision"], found["recall"]), (1, 1))
+    # Unbiased for independent sets, so below zero where all pairs agree.
+    self.assertLess(found["kid"], 0)
+    self.assertEqual((found["real_count"], found["made_count"]), (300, 300))
+
+  def test_of_sets_far_apart(self):
+    found = fidelity.fidelity(_normal(0), _normal(1, shift=100))
+    self.assertEqual((found["precision"], found["recall"]), (0, 0))
+    self.assertGreater(found["fid"], 6 * 99**2)
+    self.assertGreater(found["intervals"]["kid"][0], 0)
+
+  def test_precision_and_recall_tell_too_little_from_too_much(self):
+    real = _normal(0)
+    narrow = fidelity.fidelity(real, _normal(1, scale=0.3))
+    wide = fidelity.fidelity(real, _normal(1, scale=3))
+    self.assertGreater(narrow["precision"], 0.9)
+    self.assertLess(narrow["recall"], 0.3)
+    self.assertLess(wide["precision"], 0.3)
+    self.assertGreater(wide["recall"], 0.9)
+
+  def test_intervals_hold_what_they_are_of(self):
+    found = fidelity.fidelity(_normal(0), _normal(1, 200, shift=0.2))
+    self.assertLen(found["intervals"], 4)
+    for name, (low, high) in found["intervals"].items():
+      self.assertBetween(found[name], low, high)
+      self.assertLess(low, high)
+
+  def test_intervals_can_be_left_out(self):
+    found = fidelity.fidelity(_normal(0), _normal(1), resamples=0)
+    self.assertNotIn("intervals", found)
+
+  def test_seed_draws_the_rows(self):
+    sets = _normal(0), _normal(1, 200)
+    first, again, other = (
+      fidelity.fidelity(*sets, rows=50, seed=seed) for seed in (0, 0, 1)
+    )
+    self.assertEqual(first, again)
+    self.assertNotEqual(first["fid"], other["fid"])
+    self.assertEqual((first["real_count"], first["made_count"]), (50, 50))
+
+  @parameterized.named_parameters(
+    ("few", np.zeros([3, 6]), "at least 4"),
+    ("images", np.zeros([9, 2, 3]), "shape"),
+    ("other network", np.zeros([9, 5]), "one network"),
+    ("nan", np.full([9, 6], np.nan), "finite"),
+  )
+  def test_refuses(self, made, message):
+    with self.assertRaisesRegex(ValueError, message):
+      fidelity.fidelity(_normal(0), made)
+
+
+class HalvesTest(absltest.TestCase):
+  def test_share_no_row(self):
+    features = np.arange(14).reshape(7, 2)
+    first, second = fidelity.halves(features)
+    self.assertEqual((first.shape, second.shape), ((3, 2), (3, 2)))
+    rows = np.concatenate([first, second])
+    self.assertLen(np.unique(rows, axis=0), 6)
+    self.assertTrue(np.isin(rows, features).all())
+
+  def test_are_as_near_as_two_draws(self):
+    first, second = fidelity.halves(_normal(0))
+    found = fidelity.fidelity(first, second)
+    low, high = found["intervals"]["kid"]
+    self.assertBetween(0, low, high)
+
+
+if __name__ == "__main__":
+  absltest.main()
