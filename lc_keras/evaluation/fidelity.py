@@ -31,8 +31,9 @@ def fidelity(
 
   Args:
     real: [m, d], features of real images.
-    made: [n, d], features of made images; or of other real images, which is
-      the floor: what a perfect system would get.
+    made: [n, d], features of made images, or of other real images: the floor,
+      which a perfect system reaches. Reconstructions of these very real images
+      can lie below it, since they share the draw of people: reconstruct others.
     rows: At most so many rows of each are compared, drawn at random. Time and
       memory grow with its square.
     resamples: Of the bootstrap; 0 leaves all intervals out.
