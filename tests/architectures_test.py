@@ -18,7 +18,7 @@ _SHAPES = {
 
 
 def _networks(name, shape, latent_size):
-  """Returns the encoder, the decoder and the classifier, built."""
+  """Returns the encoder, decoder, classifier and generator, built."""
   networks = architectures.get(name, shape)
   return (
     architectures.stack(shape, networks.encoder(shape, 2 * latent_size), "e"),
@@ -26,6 +26,9 @@ def _networks(name, shape, latent_size):
       (latent_size,), networks.decoder(latent_size, shape), "d"
     ),
     architectures.stack(shape, networks.classifier(shape), "c"),
+    architectures.stack(
+      (latent_size,), networks.generator(latent_size, shape), "g"
+    ),
   )
 
 
@@ -37,31 +40,33 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters("mlp", "toon_faces")
   def test_networks_map_images_to_codes_and_back(self, name):
     shape = _SHAPES[name]
-    encoder, decoder, classifier = _networks(name, shape, 4)
+    encoder, decoder, classifier, generator = _networks(name, shape, 4)
     images = np.random.default_rng(0).random([3, *shape]).astype(np.float32)
     codes = encoder(images)
     self.assertEqual(codes.shape, [3, 8])
     self.assertEqual(decoder(codes[:, :4]).shape, [3, *shape])
+    self.assertEqual(generator(codes[:, :4]).shape, [3, *shape])
     features = classifier(images)
     self.assertEqual(features.shape.rank, 2)
     self.assertEqual(features.shape[0], 3)
     # Codes and logits are not activated: they take both signs.
-    for output in (codes, decoder(codes[:, :4])):
+    for output in (codes, decoder(codes[:, :4]), generator(codes[:, :4])):
       self.assertLess(np.min(output), 0)
       self.assertGreater(np.max(output), 0)
 
   @parameterized.parameters("mlp", "toon_faces")
   def test_gradients_reach_every_variable(self, name):
     shape = _SHAPES[name]
-    encoder, decoder, classifier = _networks(name, shape, 4)
+    encoder, decoder, classifier, generator = _networks(name, shape, 4)
     images = np.random.default_rng(0).random([3, *shape]).astype(np.float32)
     with tf.GradientTape() as tape:
       codes = encoder(images)
       loss = tf.reduce_mean(decoder(codes[:, :4]) ** 2)
+      loss += tf.reduce_mean(generator(codes[:, :4]) ** 2)
       loss += tf.reduce_mean(codes**2) + tf.reduce_mean(classifier(images) ** 2)
     variables = [
       variable
-      for network in (encoder, decoder, classifier)
+      for network in (encoder, decoder, classifier, generator)
       for variable in network.trainable_variables
     ]
     for variable, gradient in zip(variables, tape.gradient(loss, variables)):
@@ -98,7 +103,7 @@ class RefusalsTest(tf.test.TestCase, parameterized.TestCase):
       architectures.get(name, shape)
 
   def test_mlp_takes_any_size(self):
-    encoder, decoder, _ = _networks("mlp", (7, 5, 3), 4)
+    encoder, decoder, *_ = _networks("mlp", (7, 5, 3), 4)
     self.assertEqual(encoder.output_shape, (None, 8))
     self.assertEqual(decoder.output_shape, (None, 7, 5, 3))
 

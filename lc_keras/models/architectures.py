@@ -17,7 +17,7 @@ Layers = list[keras.layers.Layer]
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-  """The three networks that look at pixels, as lists of layers.
+  """The networks that take or make pixels, as lists of layers.
 
   Attributes:
     encoder: (image_shape, outputs) -> [batch, *image_shape] to
@@ -25,12 +25,14 @@ class Architecture:
     decoder: (latent_size, image_shape) -> [batch, latent_size] to logits
       [batch, *image_shape].
     classifier: (image_shape) -> [batch, *image_shape] to features [batch, d].
+    generator: Like `decoder`, to be trained against a discriminator.
     multiple: The sides of an image must be multiples of this.
   """
 
   encoder: Callable[[Shape, int], Layers]
   decoder: Callable[[int, Shape], Layers]
   classifier: Callable[[Shape], Layers]
+  generator: Callable[[int, Shape], Layers]
   multiple: int = 1
 
 
@@ -220,6 +222,21 @@ def _toon_faces_decoder(latent_size: int, image_shape: Shape) -> Layers:
   ]
 
 
+def _toon_faces_generator(latent_size: int, image_shape: Shape) -> Layers:
+  # Neighbouring pixels share features up to the last layer. Where each has its
+  # own, as in the decoder, a discriminator's gradient leaves noise.
+  height, width, channels = image_shape
+  grid = (height // 16, width // 16, 256)
+  return [
+    dense(latent_size, math.prod(grid), "relu"),
+    keras.layers.Reshape(grid),
+    _deconv(256, 128, 4),
+    _deconv(128, 64, 4),
+    _deconv(64, 32, 4),
+    _deconv(32, channels, 4, activation=None),
+  ]
+
+
 def _toon_faces_classifier(image_shape: Shape) -> Layers:
   height, width, channels = image_shape
   return [
@@ -256,13 +273,20 @@ class _DepthToSpace(keras.layers.Layer):
 
 _ARCHITECTURES = {
   "celeb_a": Architecture(
-    _celeb_a_encoder, _celeb_a_decoder, _celeb_a_classifier, multiple=16
+    _celeb_a_encoder,
+    _celeb_a_decoder,
+    _celeb_a_classifier,
+    generator=_celeb_a_decoder,
+    multiple=16,
   ),
-  "mlp": Architecture(_mlp_encoder, _mlp_decoder, _mlp_classifier),
+  "mlp": Architecture(
+    _mlp_encoder, _mlp_decoder, _mlp_classifier, generator=_mlp_decoder
+  ),
   "toon_faces": Architecture(
     _toon_faces_encoder,
     _toon_faces_decoder,
     _toon_faces_classifier,
+    generator=_toon_faces_generator,
     multiple=16,
   ),
 }

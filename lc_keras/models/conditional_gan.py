@@ -51,8 +51,8 @@ class ConditionalGAN(keras.Model):
       image_shape: (height, width, channels).
       latent_size: Size of z.
       num_attributes: Size of y.
-      architecture: A name in `architectures.NAMES`. The generator is its
-        decoder; the discriminator has the layers of its classifier.
+      architecture: A name in `architectures.NAMES`. The discriminator has the
+        layers of its classifier.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
@@ -68,7 +68,7 @@ class ConditionalGAN(keras.Model):
     inputs = latent_size + num_attributes
 
     def generator(name):
-      layers = networks.decoder(inputs, self.image_shape)
+      layers = networks.generator(inputs, self.image_shape)
       return architectures.stack((inputs,), layers, name)
 
     self.generator = generator("generator")
