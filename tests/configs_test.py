@@ -1,7 +1,8 @@
 """Tests that every config is understood by the job it is named after.
 
-`actor_0.1.cfg` is for `trainers.actor`. A config that is named after no job is
-shared: another one must include it.
+`actor_no_penalty.cfg` is for `trainers.actor`, the job with the longest name that
+it begins with. A config that is named after no job is shared: another one must
+include it.
 """
 
 import contextlib
@@ -16,12 +17,13 @@ _ROOT = pathlib.Path(__file__).parents[1]
 _CONFIGS = sorted((_ROOT / "configs").glob("*/*.cfg"))
 
 
-def _job(config: pathlib.Path) -> str:
-  return re.sub(r"_[\d.]+$", "", config.stem)
-
-
-def _has_job(config: pathlib.Path) -> bool:
-  return (_ROOT / "trainers" / f"{_job(config)}.py").exists()
+def _job(config: pathlib.Path) -> str | None:
+  words = config.stem.split("_")
+  for count in range(len(words), 0, -1):
+    job = "_".join(words[:count])
+    if (_ROOT / "trainers" / f"{job}.py").exists():
+      return job
+  return None
 
 
 def _parse(job: str, flagfile: pathlib.Path) -> flags.FlagValues:
@@ -39,7 +41,7 @@ def _parse(job: str, flagfile: pathlib.Path) -> flags.FlagValues:
 class ConfigsTest(absltest.TestCase):
   def test_every_config_parses(self):
     self.assertNotEmpty(_CONFIGS)
-    for config in filter(_has_job, _CONFIGS):
+    for config in filter(_job, _CONFIGS):
       with self.subTest(config=str(config.relative_to(_ROOT))):
         _parse(_job(config), config)
 
@@ -49,7 +51,7 @@ class ConfigsTest(absltest.TestCase):
       text = config.read_text()
       included |= set(re.findall(r"^--flagfile=(\S+)$", text, re.MULTILINE))
     for config in _CONFIGS:
-      if not _has_job(config):
+      if not _job(config):
         self.assertIn(config.relative_to(_ROOT).as_posix(), included)
 
   def test_a_flag_that_a_job_has_not_is_seen(self):
