@@ -7,6 +7,7 @@ The stage is called actor_<distance_weight> unless --stage says otherwise, so
 that a run can hold several.
 """
 
+import functools
 import re
 
 import keras
@@ -18,12 +19,15 @@ from lc_keras import latents
 from lc_keras.evaluation import pictures
 from lc_keras.models import actor_critic
 from lc_keras.models import storage
+from lc_keras.samplers import flow
 from trainers import common_flags
 from trainers import latents as latents_job
 from trainers import runs
 from trainers import training
 
 _SHOWN = 8
+# Prior samples are near to what they become: more steps change nothing.
+_TEACHER_STEPS = 4
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -67,6 +71,22 @@ def define_flags(values: flags.FlagValues) -> None:
     0.0,
     "Noise on the latents that the attribute critic reads, in units of "
     "sigma_bar: what is asked for must then hold with some margin.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "teacher_weight",
+    0.0,
+    "Weight of the squared distance, per dimension, to what the run's flow "
+    "makes of the same prior sample; 0 is the published recipe, and needs no "
+    "flow.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "realism_weight",
+    1.0,
+    "Weight of the critic's judgement in the actor's loss.",
     lower_bound=0.0,
     flag_values=values,
   )
@@ -151,6 +171,11 @@ def train(settings: flags.FlagValues) -> None:
   keras.utils.set_random_seed(settings.seed)
   with training.strategy(settings.replicas).scope():
     attribute_critic = storage.load(run.path("attributes")).critic
+    teacher = None
+    if settings.teacher_weight:
+      teacher = functools.partial(
+        flow.transport, storage.load(run.path("flow")), steps=_TEACHER_STEPS
+      )
     model = actor_critic.ActorCritic(
       vae.latent_size, len(run.attributes), settings.width, settings.depth
     )
@@ -160,6 +185,9 @@ def train(settings: flags.FlagValues) -> None:
       posterior_scale=latents.read_manifest(cache)["posterior_scale"],
       excludes=run.attributes.excludes,
       read_attributes=attribute_critic,
+      teacher=teacher,
+      teacher_weight=settings.teacher_weight,
+      realism_weight=settings.realism_weight,
       distance_weight=settings.distance_weight,
       attribute_weight=settings.attribute_weight,
       attribute_noise=settings.attribute_noise,

@@ -1,6 +1,6 @@
 """Trains a critic and an actor in the latent space of a frozen model.
 
-Engel et al. 2018, sections 3 and 4, with four changes, each a setting whose
+Engel et al. 2018, sections 3 and 4, with five changes, each a setting whose
 other value is the published recipe:
 
 - the actor also learns requests on REAL latents ("this face, but smiling"),
@@ -9,6 +9,9 @@ other value is the published recipe:
   ten values to ask for one;
 - a frozen attribute critic tells the actor directly which attributes its
   latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
+- of prior samples a teacher can say what they should become (`teacher_weight`),
+  such as a flow, whose samples vary as much as real ones: against a critic
+  alone, few different faces are left;
 - what is used after training is a moving average of the actor's weights
   (`average_decay`): single steps differ more than their average.
 """
@@ -65,6 +68,7 @@ class ActorCritic(keras.Model):
       "realism",
       "distance",
       "attribute_loss",
+      "imitation_loss",
     )
     self._means = {name: keras.metrics.Mean(name) for name in names}
     self.built = True
@@ -82,6 +86,10 @@ class ActorCritic(keras.Model):
     posterior_scale: tf.Tensor,
     excludes: tf.Tensor,
     read_attributes: Callable[[tf.Tensor], tf.Tensor],
+    teacher: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+    | None = None,
+    teacher_weight: float = 0.0,
+    realism_weight: float = 1.0,
     distance_weight: float = 0.1,
     attribute_weight: float = 0.0,
     attribute_noise: float = 0.0,
@@ -104,6 +112,10 @@ class ActorCritic(keras.Model):
       read_attributes: Maps latents to attribute logits, [batch,
         num_attributes]: a frozen `AttributeCritic`. A function rather than a
         layer of this model: it is neither trained nor saved here.
+      teacher: Maps prior samples, values and mask to what they should become,
+        like the actor itself; None with a weight of 0.
+      teacher_weight: Weight of the squared distance to that, per dimension.
+      realism_weight: Weight of the critic's judgement in the actor's loss.
       distance_weight: lambda_dist. 0 samples freely, 0.1 keeps identity.
       attribute_weight: Weight of the attribute cross-entropy in the actor's
         loss; 0 is the published recipe.
@@ -129,6 +141,9 @@ class ActorCritic(keras.Model):
     self._excludes = tf.constant(excludes, tf.float32)
     # Behind a function, or Keras would take a layer for a part of this model.
     self._read_attributes = lambda latents: read_attributes(latents)
+    self._teacher = teacher
+    self._teacher_weight = teacher_weight
+    self._realism_weight = realism_weight
     self._distance_weight = distance_weight
     self._attribute_weight = attribute_weight
     self._attribute_noise = attribute_noise
@@ -253,7 +268,8 @@ class ActorCritic(keras.Model):
     own, mask = rows["attributes"], self._mask(rows, seeds[5])
     start = self._prior_starts(rows, seeds[2])
     # Of a prior sample, what is open may become anything.
-    terms = self._request_terms(network, start, own, mask, mask, seeds[6])
+    goal = self._teacher(start, own, mask) if self._teacher_weight else None
+    terms = self._request_terms(network, start, own, mask, mask, seeds[6], goal)
     if self._real_weight:
       start = _sample_posterior(rows, seeds[0])
       # A quarter keeps its own labels: "nothing to do, stay".
@@ -271,8 +287,18 @@ class ActorCritic(keras.Model):
       }
     return terms
 
-  def _request_terms(self, network, start, wanted, mask, read, seed):
-    """Returns the losses of one request; `read` marks what D_attr looks at."""
+  def _request_terms(self, network, start, wanted, mask, read, seed, goal=None):
+    """Returns the losses of one request.
+
+    Args:
+      network: The actor.
+      start: What it moves.
+      wanted: Values of the request.
+      mask: What it is told to look at.
+      read: What the attribute critic looks at.
+      seed: Of the noise on what that reads.
+      goal: What the teacher makes of the start, if it is asked.
+    """
     moved = network(start, wanted, mask)
     logits = self.critic(moved, wanted, mask)
     distance = losses.latent_distance(moved, start, self._posterior_scale)
@@ -281,16 +307,21 @@ class ActorCritic(keras.Model):
     attribute_loss = losses.attribute_cross_entropy(
       self._read_attributes(moved + noise), wanted, read
     )
+    imitation_loss = tf.zeros_like(distance)
+    if goal is not None:
+      imitation_loss = tf.reduce_mean(tf.square(moved - goal), axis=-1)
     loss = (
-      losses.critic_cross_entropy(logits, True)
+      self._realism_weight * losses.critic_cross_entropy(logits, True)
       + self._distance_weight * distance
       + self._attribute_weight * attribute_loss
+      + self._teacher_weight * imitation_loss
     )
     return {
       "actor_loss": loss,
       "realism": tf.sigmoid(logits),
       "distance": distance,
       "attribute_loss": attribute_loss,
+      "imitation_loss": imitation_loss,
     }
 
   def _prior_starts(self, rows, seed):
