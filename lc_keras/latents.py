@@ -148,6 +148,15 @@ def read(
     return Latents(arrays["mean"], arrays["scale"], arrays["attributes"])
 
 
+def covariance(latents: Latents) -> np.ndarray:
+  """Returns how the means vary together, float32 [latent_size, latent_size].
+
+  Few directions hold nearly all of the variance; in the others encoded images
+  do not differ, and nothing trained on them knows what a move there means.
+  """
+  return np.cov(latents.mean, rowvar=False).astype(np.float32)
+
+
 def batches(latents: Latents, batch_size: int) -> tf.data.Dataset:
   """Returns one pass over a split, in order, with the remainder.
 

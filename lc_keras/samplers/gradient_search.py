@@ -1,8 +1,11 @@
 """The actor as an optimiser: every row searches its own way by gradients."""
 
+import math
+
 import tensorflow as tf
 
 from lc_keras import losses
+from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.samplers import sampler
 
@@ -11,6 +14,8 @@ from lc_keras.samplers import sampler
 _BETA_1 = 0.9
 _BETA_2 = 0.999
 _EPSILON = 1e-8
+# Noisy copies of a latent vector that are read at each step.
+_COPIES = 4
 
 
 class GradientSearch(sampler.Sampler):
@@ -27,8 +32,13 @@ class GradientSearch(sampler.Sampler):
   `tolerance` of its target; one that is there already comes back to the bit,
   after 0 steps. Adam starts afresh in every call. (The authors' notebook
   carries its moments from one edit to the next, and takes step 0 for "did not
-  converge", so that it moves what needs no move.) The defaults are as
-  published.
+  converge", so that it moves what needs no move.)
+
+  The defaults are as published. They find latents that D_attr reads as asked
+  and that decode to something else: most dimensions of q(z) hold next to
+  nothing, D_attr has never seen a move there, and Adam moves in each of them
+  alike. `covariance` makes the search move where encoded images differ from
+  each other, `attribute_noise` keeps it from what only D_attr sees.
   """
 
   def __init__(
@@ -39,7 +49,10 @@ class GradientSearch(sampler.Sampler):
     keep_weight: float = 0.0,
     realism_weight: float = 0.05,
     distance_weight: float = 0.0,
+    covariance: tf.Tensor | None = None,
+    attribute_noise: float = 0.0,
     tolerance: float = 1e-2,
+    keep_tolerance: float = math.inf,
     learning_rate: float = 1e-2,
     max_steps: int = 300,
   ):
@@ -51,8 +64,17 @@ class GradientSearch(sampler.Sampler):
       keep_weight: Of what a transformation is to keep, in nats per attribute.
       realism_weight: Of -log D; times that of the constraint.
       distance_weight: Of `losses.latent_distance` to the start.
+      covariance: [latent_size, latent_size], of the encoder's means, see
+        `latents.covariance`. The search is then in the coordinates in which it
+        is the identity, and Adam has one step size for the whole row.
+      attribute_noise: Noise on the latents that D_attr reads, in units of
+        sigma_bar, drawn afresh at every step: what is asked for must hold with
+        some margin, in each of four noisy copies.
       tolerance: How far from its target a probability may be.
-      learning_rate: Of Adam: about how far a step goes in each dimension.
+      keep_tolerance: How far a probability that is to be kept may be from what
+        it was for a row to stop. The published search does not look.
+      learning_rate: Of Adam: about how far a step goes in each dimension, of
+        `covariance` if it is given.
       max_steps: A row that is not there by then has not converged.
     """
     super().__init__(judges)
@@ -60,7 +82,10 @@ class GradientSearch(sampler.Sampler):
     self._keep_weight = keep_weight
     self._realism_weight = realism_weight
     self._distance_weight = distance_weight
+    self._root = None if covariance is None else _square_root(covariance)
+    self._attribute_noise = attribute_noise
     self._tolerance = tolerance
+    self._keep_tolerance = keep_tolerance
     self._learning_rate = learning_rate
     self._max_steps = max_steps
 
@@ -71,7 +96,8 @@ class GradientSearch(sampler.Sampler):
     nothing = constraint_lib.Constraint(
       constraint.values, tf.zeros_like(constraint.weights)
     )
-    return self._search(self._prior(seeds), constraint, constraint, nothing)
+    start = self._prior(seeds)
+    return self._search(start, constraint, constraint, nothing, seeds)
 
   def transform(
     self,
@@ -85,9 +111,10 @@ class GradientSearch(sampler.Sampler):
       constraint,
       self.judges.keep(latents, constraint),
       self.judges.others(latents, constraint),
+      seeds,
     )
 
-  def _search(self, start, asked, shown, others):
+  def _search(self, start, asked, shown, others, seeds):
     """Minimises the loss.
 
     Args:
@@ -95,62 +122,104 @@ class GradientSearch(sampler.Sampler):
       asked: The constraint that is to be met.
       shown: What the critic is told to expect.
       others: The constraint on what is to be kept.
+      seeds: int64 [batch].
     """
-    judges = self.judges
 
-    def look(latents):
-      realism_logits = judges.realism_logits(latents, shown)
-      return realism_logits, judges.attribute_critic(latents)
+    def look(step, latents):
+      """Returns realism logits, and attribute logits of each copy."""
+      realism_logits = self.judges.realism_logits(latents, shown)
+      copies = self._noisy(latents, seeds, step)
+      return realism_logits, [self.judges.attribute_critic(z) for z in copies]
 
-    def satisfied(realism_logits, logits):
-      realistic = tf.sigmoid(realism_logits) > sampler.REALISM_THRESHOLD
-      return realistic & asked.satisfied(tf.sigmoid(logits), self._tolerance)
-
-    def loss(latents, realism_logits, logits):
-      realism_weight = self._realism_weight * asked.realism_weight
-      return (
+    def loss(latents, realism_logits, readings):
+      attributes = [
         self._attribute_weight * asked.energy(logits)
         + self._keep_weight * others.energy(logits)
-        + realism_weight * losses.critic_cross_entropy(realism_logits, True)
+        for logits in readings
+      ]
+      return (
+        tf.add_n(attributes) / len(attributes)
+        + self._realism_weight
+        * asked.realism_weight
+        * losses.critic_cross_entropy(realism_logits, True)
         + self._distance_weight
-        * losses.latent_distance(latents, start, judges.posterior_scale)
+        * losses.latent_distance(latents, start, self.judges.posterior_scale)
       )
 
-    def update(step, latents, mean, square, searching, steps):
+    def satisfied(realism_logits, readings):
+      good = tf.sigmoid(realism_logits) > sampler.REALISM_THRESHOLD
+      for logits in readings:
+        probabilities = tf.sigmoid(logits)
+        good &= asked.satisfied(probabilities, self._tolerance)
+        good &= others.satisfied(probabilities, self._keep_tolerance)
+      return good
+
+    def update(step, move, mean, square, searching, steps):
       with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(latents)
-        seen = look(latents)
-        # Each row's loss depends on that row alone: so does its gradient.
+        tape.watch(move)
+        latents = start + self._in_latents(move)
+        seen = look(step, latents)
+        # The loss of a row depends on that row alone: so does its gradient.
         values = loss(latents, *seen)
-      gradient = tape.gradient(values, latents)
+      gradient = tape.gradient(values, move)
       searching &= ~satisfied(*seen)
       step += 1
       mean = _BETA_1 * mean + (1.0 - _BETA_1) * gradient
-      square = _BETA_2 * square + (1.0 - _BETA_2) * tf.square(gradient)
+      square = _BETA_2 * square + (1.0 - _BETA_2) * self._squares(gradient)
       count = tf.cast(step, tf.float32)
-      move = (mean / (1.0 - _BETA_1**count)) / (
+      direction = (mean / (1.0 - _BETA_1**count)) / (
         tf.sqrt(square / (1.0 - _BETA_2**count)) + _EPSILON
       )
-      moved = latents - self._learning_rate * move
-      latents = tf.where(searching[:, tf.newaxis], moved, latents)
+      moved = move - self._learning_rate * direction
+      move = tf.where(searching[:, tf.newaxis], moved, move)
       steps += tf.cast(searching, tf.int32)
-      return step, latents, mean, square, searching, steps
+      return step, move, mean, square, searching, steps
 
-    _, latents, _, _, searching, steps = tf.while_loop(
-      lambda step, latents, mean, square, searching, steps: (
+    nowhere = tf.zeros_like(start)
+    step, move, _, _, searching, steps = tf.while_loop(
+      lambda step, move, mean, square, searching, steps: (
         (step < self._max_steps) & tf.reduce_any(searching)
       ),
       update,
       [
         tf.constant(0),
-        start,
-        tf.zeros_like(start),
-        tf.zeros_like(start),
+        nowhere,
+        nowhere,
+        nowhere,
         tf.ones_like(start[:, 0], tf.bool),
         tf.zeros_like(start[:, 0], tf.int32),
       ],
     )
+    latents = start + self._in_latents(move)
     # Who moved in the last step has not been looked at since.
-    converged = ~searching | satisfied(*look(latents))
+    converged = ~searching | satisfied(*look(step, latents))
     result = self._result(latents, shown, steps, start)
     return result._replace(converged=converged)
+
+  def _noisy(self, latents, seeds, step):
+    """Returns the copies of the latents that D_attr reads."""
+    if not self._attribute_noise:
+      return [latents]
+    noise = priors.sample_rows(seeds, _COPIES * self.latent_size, step)
+    scale = self._attribute_noise * self.judges.posterior_scale
+    return [latents + scale * part for part in tf.split(noise, _COPIES, -1)]
+
+  def _in_latents(self, move):
+    return move if self._root is None else tf.matmul(move, self._root)
+
+  def _squares(self, gradient):
+    """Returns what Adam divides by the root of."""
+    squares = tf.square(gradient)
+    if self._root is None:
+      return squares
+    # Per dimension, those that hold nothing would move like the others.
+    row = tf.reduce_mean(squares, axis=-1, keepdims=True)
+    return tf.broadcast_to(row, tf.shape(squares))
+
+
+def _square_root(covariance):
+  """Returns the symmetric root: what it maps has this covariance."""
+  variances, axes = tf.linalg.eigh(tf.cast(covariance, tf.float32))
+  # Rounding can make a variance of nothing negative.
+  scales = tf.sqrt(tf.maximum(variances, 0.0))
+  return tf.matmul(axes * scales, axes, transpose_b=True)

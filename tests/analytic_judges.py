@@ -1,0 +1,80 @@
+"""Judges whose verdicts can be worked out, for the tests of samplers."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import attributes
+from lc_keras.constraints import constraint
+from lc_keras.samplers import sampler
+
+LATENT_SIZE = 4
+# Bald is a matter of the first dimension, ...; the fourth one shows nothing.
+ATTRIBUTES = attributes.Attributes(
+  ("Bald", "Black_Hair", "Male", "Smiling", "Young"), [("Bald", "Black_Hair")]
+)
+_NORMALS = tf.constant(
+  [
+    [4.0, 0.0, 0.0, 2.0, -2.0],
+    [0.0, 4.0, 0.0, 2.0, 0.0],
+    [0.0, 0.0, 4.0, 0.0, 2.0],
+    [0.0, 0.0, 0.0, 0.0, 0.0],
+  ]
+)
+
+
+def attribute_critic(latents: tf.Tensor) -> tf.Tensor:
+  """Returns linear logits, [batch, 5]."""
+  return tf.matmul(latents, _NORMALS)
+
+
+def critic(latents: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+  """Returns logits [batch]: realistic is what is near the origin."""
+  del values, mask
+  return 3.0 - 0.5 * tf.reduce_sum(tf.square(latents), axis=-1)
+
+
+JUDGES = sampler.Judges(
+  ATTRIBUTES, critic, attribute_critic, tf.constant([0.1, 0.2, 0.5, 0.9])
+)
+
+
+def ask(rows: int = 3, **targets: float) -> constraint.Constraint:
+  """Returns a constraint, the same in each row: `ask(Male=1.0)`."""
+  values, weights = np.zeros([2, rows, len(ATTRIBUTES)], np.float32)
+  for name, value in targets.items():
+    column = ATTRIBUTES.index(name)
+    values[:, column], weights[:, column] = value, 1.0
+  return constraint.Constraint(tf.constant(values), tf.constant(weights))
+
+
+def seeds(rows: int = 3, first: int = 0) -> tf.Tensor:
+  """Returns one seed per row, int64."""
+  return tf.range(first, first + rows, dtype=tf.int64)
+
+
+def latents(rows: int = 3, seed: int = 0) -> tf.Tensor:
+  """Returns random latent vectors."""
+  return tf.random.stateless_normal([rows, LATENT_SIZE], [seed, 1])
+
+
+def graph(method: Callable[..., sampler.Result]) -> Callable:
+  """Returns a sampler's method as an exported signature would hold it.
+
+  Args:
+    method: `transform` or `sample` of a sampler.
+
+  Returns:
+    A function of (latents,) values, weights and seeds.
+  """
+  per_attribute = tf.TensorSpec([None, len(ATTRIBUTES)], tf.float32)
+  specs = [per_attribute, per_attribute, tf.TensorSpec([None], tf.int64)]
+  if method.__name__ == "transform":
+    specs = [tf.TensorSpec([None, LATENT_SIZE], tf.float32), *specs]
+
+  def call(*arguments):
+    *latents, values, weights, rows = arguments
+    return method(*latents, constraint.Constraint(values, weights), rows)
+
+  return tf.function(call, input_signature=specs, autograph=False)
