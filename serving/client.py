@@ -3,13 +3,15 @@
   python -m serving.client sample --want="Smiling, not Male" --out=faces.png
   python -m serving.client transform --image=me.png --want=Smiling --out=us.png
 
+What can be wanted is written as `constraints.language` reads it.
+
 The server may be ours or a TensorFlow Serving; all that the client knows of the
 model, it learns from the server.
 """
 
 import functools
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc
 import numpy as np
@@ -23,16 +25,21 @@ from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from lc_keras import attributes as attributes_lib
+from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import language
 from lc_keras.evaluation import pictures
 from serving import tensors
 
 Arrays = dict[str, np.ndarray]
 
-# Labels of training examples that a request is completed from.
-_EXAMPLES = 2048
+# What answers `sample` and `transform` themselves; others have signatures of
+# their own.
+_ACTOR = "actor"
 # Smallest side of an image in a picture, in screen pixels.
 _VISIBLE = 128
 _COLUMNS = 8
+# What the command line needs of a row.
+_SHOWN = ("images", "attribute_probabilities", "converged")
 
 
 class RequestError(Exception):
@@ -101,11 +108,34 @@ class LatentClient:
     return code != grpc.StatusCode.DEADLINE_EXCEEDED
 
   def sample(
-    self, attributes: np.ndarray, seeds: np.ndarray, outputs: Sequence[str] = ()
+    self,
+    attributes: np.ndarray,
+    mask: np.ndarray,
+    seeds: np.ndarray,
+    outputs: Sequence[str] = (),
+    sampler: str = _ACTOR,
+    realism_weight: float = 1.0,
   ) -> Arrays:
-    """Draws an image per row of attributes; `outputs` names what to return."""
-    return self._predict(
-      "sample", outputs, attributes=_floats(attributes), seed=_ints(seeds)
+    """Draws an image per row.
+
+    Args:
+      attributes: [n, K] in [0, 1], what is wanted.
+      mask: [n, K] from 0 up, how much it counts; 0 leaves it open.
+      seeds: [n].
+      outputs: Names of what to return; by default everything.
+      sampler: "actor", or one that the model has `sample_NAME` for.
+      realism_weight: How much realism counts; only 1 for the actor.
+    """
+    return self._draw(
+      "sample",
+      sampler,
+      {
+        "attributes": _floats(attributes),
+        "mask": _floats(mask),
+        "seed": _ints(seeds),
+      },
+      {"realism_weight": realism_weight},
+      outputs,
     )
 
   def transform(
@@ -115,48 +145,87 @@ class LatentClient:
     mask: np.ndarray,
     seeds: np.ndarray,
     outputs: Sequence[str] = (),
+    sampler: str = _ACTOR,
+    realism_weight: float = 1.0,
+    strength: float = 1.0,
   ) -> Arrays:
-    """Changes what the mask marks in each image."""
-    return self._predict(
+    """Changes what the mask marks in each image.
+
+    Args:
+      images: [n, height, width, channels] in [0, 1].
+      attributes: As of `sample`.
+      mask: [n, K] from 0 up, how much it counts; 0 keeps it.
+      seeds: [n].
+      outputs: As of `sample`.
+      sampler: As of `sample`, with `transform_NAME`.
+      realism_weight: As of `sample`.
+      strength: How much of the change to make; only 1 for all but the actor.
+    """
+    return self._draw(
       "transform",
+      sampler,
+      {
+        "images": _floats(images),
+        "attributes": _floats(attributes),
+        "mask": _floats(mask),
+        "seed": _ints(seeds),
+      },
+      {"realism_weight": realism_weight, "strength": strength},
       outputs,
-      images=_floats(images),
-      attributes=_floats(attributes),
-      mask=_floats(mask),
-      seed=_ints(seeds),
     )
 
   def encode(self, images: np.ndarray) -> Arrays:
     """Returns mean and scale of each image's posterior."""
-    return self._predict("encode", images=_floats(images))
+    return self._predict("encode", {"images": _floats(images)})
 
   def decode(self, latents: np.ndarray, outputs: Sequence[str] = ()) -> Arrays:
     """Returns the images of latent vectors."""
-    return self._predict("decode", outputs, latents=_floats(latents))
+    return self._predict("decode", {"latents": _floats(latents)}, outputs)
 
-  def score(self, latents: np.ndarray, attributes: np.ndarray) -> Arrays:
+  def score(
+    self, latents: np.ndarray, attributes: np.ndarray, mask: np.ndarray
+  ) -> Arrays:
     """Returns realism and attribute probabilities of latent vectors."""
     return self._predict(
-      "score", latents=_floats(latents), attributes=_floats(attributes)
+      "score",
+      {
+        "latents": _floats(latents),
+        "attributes": _floats(attributes),
+        "mask": _floats(mask),
+      },
     )
 
-  def describe(self, rows: np.ndarray, outputs: Sequence[str] = ()) -> Arrays:
-    """Returns what the attributes are, with a training example per row."""
-    return self._predict("describe", outputs, row=_ints(rows))
+  def describe(self, rows: np.ndarray) -> Arrays:
+    """Returns what the attributes are, the same in every row."""
+    return self._predict("describe", {"row": _ints(rows)})
 
   @functools.cached_property
   def attributes(self) -> attributes_lib.Attributes:
     """The model's attributes."""
-    described = self.describe([0])
-    names = [name.decode() for name in described["attribute_names"][0]]
-    pairs = np.argwhere(np.triu(described["attribute_excludes"][0]))
+    described = {key: value[0] for key, value in self.describe([0]).items()}
+    names = [name.decode() for name in described["attribute_names"]]
+    pairs = np.argwhere(np.triu(described["attribute_excludes"]))
+    continuous = np.flatnonzero(described["attribute_continuous"])
     return attributes_lib.Attributes(
-      names, [(names[first], names[second]) for first, second in pairs]
+      names,
+      [(names[first], names[second]) for first, second in pairs],
+      [names[column] for column in continuous],
     )
 
   @functools.cached_property
   def image_shape(self) -> tuple[int, int, int]:
     """(height, width, channels) of the model's images."""
+    shape = self._inputs.get("encode", {}).get("images", ())
+    if len(shape) != 4:
+      raise RequestError(
+        f"Model {self._model_name!r} at {self._address} was not exported by "
+        "serving.export: it has no signature `encode` that takes images."
+      )
+    return shape[1:]
+
+  @functools.cached_property
+  def _inputs(self) -> dict[str, dict[str, tuple[int, ...]]]:
+    """The shape of each input of each signature; -1 is any number of rows."""
     request = get_model_metadata_pb2.GetModelMetadataRequest(
       metadata_field=["signature_def"]
     )
@@ -164,43 +233,47 @@ class LatentClient:
     response = self._call(self._stub.GetModelMetadata, request)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
-    images = signatures.signature_def["encode"].inputs["images"]
-    if len(images.tensor_shape.dim) != 4:
-      raise RequestError(
-        f"Model {self._model_name!r} at {self._address} was not exported by "
-        "serving.export: it has no signature `encode` that takes images."
-      )
-    return tuple(dim.size for dim in images.tensor_shape.dim[1:])
+    return {
+      name: {
+        key: tuple(dim.size for dim in info.tensor_shape.dim)
+        for key, info in signature.inputs.items()
+      }
+      for name, signature in signatures.signature_def.items()
+    }
 
-  def complete(
-    self, values: np.ndarray, mask: np.ndarray, n: int, seed: int
-  ) -> np.ndarray:
-    """Fills in what a request for samples leaves open.
-
-    From labels of training examples that have what is asked for: drawn one by
-    one, attributes would come out in combinations that nobody has.
+  def _draw(self, verb, sampler, inputs, dials, outputs):
+    """Calls the signature of a sampler.
 
     Args:
-      values: [K] in [0, 1], what is asked for.
-      mask: [K] in {0, 1}, 1 where it is asked for.
-      n: Number of rows.
-      seed: Seed of the draw.
-
-    Returns:
-      float32 [n, K].
+      verb: "sample" or "transform".
+      sampler: Its name.
+      inputs: Arrays by name.
+      dials: Numbers by name, of which a signature need not take all, since 1
+        is what does without.
+      outputs: Names of what to return.
     """
-    random = np.random.default_rng(seed)
-    rows = random.integers(0, 2**62, _EXAMPLES)
-    examples = self.describe(rows, ["example_attributes"])
-    examples = examples["example_attributes"]
-    disagreement = (np.abs(examples - values) * mask).sum(axis=1)
-    # Where no example has all of it, those that have most.
-    best = np.flatnonzero(disagreement == disagreement.min())
-    own = examples[random.choice(best, n)]
-    values, mask = (np.tile(_floats(row), [n, 1]) for row in (values, mask))
-    return self.attributes.complete(own, values, mask).numpy()
+    signature = verb if sampler == _ACTOR else f"{verb}_{sampler}"
+    if signature not in self._inputs:
+      known = [_ACTOR] + [
+        name.removeprefix(f"{verb}_")
+        for name in sorted(self._inputs)
+        if name.startswith(f"{verb}_")
+      ]
+      raise RequestError(
+        f"Model {self._model_name!r} at {self._address} cannot {verb} by "
+        f"{sampler!r}, only by {', '.join(known)}."
+      )
+    for name, value in dials.items():
+      if name in self._inputs[signature]:
+        inputs[name] = np.full(len(inputs["seed"]), value, np.float32)
+      elif value != 1.0:
+        raise RequestError(
+          f"{verb} by {sampler!r} takes no {name}: leave it out, or choose "
+          "another sampler."
+        )
+    return self._predict(signature, inputs, outputs)
 
-  def _predict(self, signature, outputs=(), **inputs):
+  def _predict(self, signature, inputs, outputs=()):
     request = predict_pb2.PredictRequest(output_filter=outputs)
     request.model_spec.name = self._model_name
     request.model_spec.signature_name = signature
@@ -282,28 +355,33 @@ def load_image(path: str, image_shape: Sequence[int]) -> np.ndarray:
 
 
 def draw_samples(
-  client: LatentClient, want: str, n: int, seed: int
+  client: LatentClient, want: str, n: int, seed: int, sampler: str = _ACTOR
 ) -> Image.Image:
   """Asks for images and lays them out in a grid.
 
   Args:
     client: The client.
-    want: Such as "Smiling, not Male"; empty for no wishes.
+    want: Such as "Smiling, not Male"; empty for no wishes. Alternatives take
+      turns.
     n: Number of images.
     seed: The first image's seed; the others follow.
+    sampler: See `LatentClient.sample`.
 
   Raises:
     RequestError: The server did not do it.
-    ValueError: The request names an unknown attribute, or contradicts itself.
+    ValueError: The request cannot be read, or contradicts itself.
   """
-  values = mask = np.zeros(len(client.attributes), np.float32)
-  if want.strip():
-    values, mask = client.attributes.parse(want)
-  attributes = client.complete(values, mask, n, seed)
+  expression = language.parse(want.strip() or "realism", client.attributes)
+  constraint = expression.rows(n)
   outputs = client.sample(
-    attributes, seed + np.arange(n), ["images", "attribute_probabilities"]
+    constraint.values,
+    constraint.weights,
+    seed + np.arange(n),
+    _SHOWN,
+    sampler,
+    expression.realism_weight,
   )
-  _report(client.attributes, values, mask, outputs["attribute_probabilities"])
+  _report(client.attributes, constraint, outputs)
   columns = min(n, _COLUMNS)
   blanks = np.ones([-n % columns, *client.image_shape], np.float32)
   images = np.concatenate([outputs["images"], blanks])
@@ -314,46 +392,74 @@ def draw_samples(
 
 
 def draw_transformations(
-  client: LatentClient, paths: Sequence[str], want: str, seed: int
+  client: LatentClient,
+  paths: Sequence[str],
+  want: str,
+  seed: int,
+  sampler: str = _ACTOR,
+  strength: float = 1.0,
 ) -> Image.Image:
   """Asks for changed pictures and shows them under the originals.
 
   Args:
     client: The client.
     paths: Picture files.
-    want: Such as "Smiling, not Male".
+    want: Such as "Smiling, not Male". Of alternatives, each picture takes the
+      one that it is nearest to.
     seed: The first picture's seed; the others follow.
+    sampler: See `LatentClient.transform`.
+    strength: See `LatentClient.transform`.
 
   Raises:
     RequestError: The server did not do it.
-    ValueError: A picture cannot be read, the request names an unknown
-      attribute, or contradicts itself.
+    ValueError: A picture cannot be read, or the request cannot, or it
+      contradicts itself.
   """
-  values, mask = client.attributes.parse(want)
+  expression = language.parse(want, client.attributes)
   images = np.stack([load_image(path, client.image_shape) for path in paths])
-  n = len(images)
+  constraint = expression.rows(len(images))
+  if len(expression.alternatives) > 1:
+    latents = client.encode(images)["mean"]
+    nothing = np.zeros([len(images), len(client.attributes)])
+    read = client.score(latents, nothing, nothing)
+    constraint = expression.nearest(read["attribute_probabilities"])
   outputs = client.transform(
     images,
-    np.tile(values, [n, 1]),
-    np.tile(mask, [n, 1]),
-    seed + np.arange(n),
-    ["images", "attribute_probabilities"],
+    constraint.values,
+    constraint.weights,
+    seed + np.arange(len(images)),
+    _SHOWN,
+    sampler,
+    expression.realism_weight,
+    strength,
   )
-  _report(client.attributes, values, mask, outputs["attribute_probabilities"])
+  _report(client.attributes, constraint, outputs)
   return pictures.before_after(
     images, outputs["images"], scale=_scale(client.image_shape)
   )
 
 
-def _report(attributes, values, mask, probabilities):
+def _report(
+  attributes: attributes_lib.Attributes,
+  constraint: constraint_lib.Constraint,
+  outputs: Mapping[str, np.ndarray],
+):
   """Prints in how many images what was asked for is read."""
-  read = (probabilities > 0.5) == (values > 0.5)
-  for column in np.flatnonzero(mask):
-    wish = "" if values[column] else "not "
-    print(
-      f"{wish}{attributes.names[column]}: the attribute critic reads it in "
-      f"{read[:, column].sum()} of {len(read)}"
-    )
+  values, mask = constraint.values.numpy(), constraint.mask.numpy() > 0
+  for column, name in enumerate(attributes.names):
+    for value in np.unique(values[mask[:, column], column]):
+      asked = mask[:, column] & (values[:, column] == value)
+      read = outputs["attribute_probabilities"][asked, column]
+      if value in (0.0, 1.0):
+        wish = name if value else f"not {name}"
+        what = f"it in {(abs(read - value) < 0.5).sum()} of {len(read)}"
+      else:
+        wish, what = f"{name} = {value:g}", f"{read.mean():.2g} on average"
+      print(f"{wish}: the attribute critic reads {what}")
+  print(
+    "Realistic and as asked, by the model's own critics: "
+    f"{outputs['converged'].sum()} of {len(values)}"
+  )
 
 
 def _scale(image_shape):
@@ -385,8 +491,9 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
     "want",
     "",
-    'What is asked for, such as "Smiling, not Male". `sample` draws the other '
-    "attributes, `transform` keeps them.",
+    'What is asked for, such as "Smiling, not Male", "Bald or Wearing_Hat" or '
+    '"2 * Smiling, 0.5 * realism". `sample` leaves the other attributes open, '
+    "`transform` keeps them.",
     flag_values=values,
   )
   flags.DEFINE_multi_string(
@@ -394,6 +501,20 @@ def define_flags(values: flags.FlagValues) -> None:
     [],
     "transform: a picture to change, of any size and format; may be given "
     "several times.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "sampler",
+    _ACTOR,
+    "How it is made: by the actor, in one step, or by one of the others that "
+    "the model was exported with, such as `search`.",
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "strength",
+    1.0,
+    "transform: how much of the actor's change to make, 0 for none.",
+    lower_bound=0.0,
     flag_values=values,
   )
   flags.DEFINE_integer(
@@ -440,9 +561,18 @@ def _run(argv):
       if not client.connect(1.0):
         print(f"Waiting for a server at {args.server}", flush=True)
       if argv[1] == "sample":
-        picture = draw_samples(client, args.want, args.n, args.seed)
+        picture = draw_samples(
+          client, args.want, args.n, args.seed, args.sampler
+        )
       else:
-        picture = draw_transformations(client, args.image, args.want, args.seed)
+        picture = draw_transformations(
+          client,
+          args.image,
+          args.want,
+          args.seed,
+          args.sampler,
+          args.strength,
+        )
     pictures.save(picture, args.out)
   except (RequestError, ValueError, OSError) as error:
     sys.exit(f"Error: {error}")

@@ -6,22 +6,20 @@ server may batch requests of different callers together and split the answers.
 Random draws therefore take a seed per row.
 
 Shapes below: b rows, K attributes, images [height, width, channels], latent
-vectors of size `latent`. Values outside of what is documented (NaN included)
-make the call fail with INVALID_ARGUMENT and a sentence.
+vectors of size `latent`. Values outside of what is documented (NaN included),
+and rows that ask for two attributes that rule each other out, make the call
+fail with INVALID_ARGUMENT and a sentence.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes as attributes_lib
-from lc_keras import losses
 from lc_keras import priors
-from lc_keras.models import actor_critic
-from lc_keras.models import attribute_model
+from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.models import vae as vae_lib
+from lc_keras.samplers import sampler as sampler_lib
 
 Tensors = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
@@ -32,22 +30,22 @@ class Models:
   """What the endpoints are made of.
 
   Attributes:
-    attributes: The K attributes.
     vae: The generative model.
-    attribute_model: Reads attributes in a latent vector.
-    sampler: Actor and critic of `sample`; its critic is that of `score`, too.
-    transformer: Actor and critic of `transform`.
-    posterior_scale: float [latent], sigma_bar.
-    labels: float [n, K] in {0, 1}, some rows of training labels.
+    sampler: Answers `sample`; its judges answer `score`.
+    transformer: From strengths, float32 [b], to what answers `transform`.
+    others: By NAME, what answers `sample_NAME` and `transform_NAME`, as far as
+      it can do either.
   """
 
-  attributes: attributes_lib.Attributes
   vae: vae_lib.VAE
-  attribute_model: attribute_model.AttributeModel
-  sampler: actor_critic.ActorCritic
-  transformer: actor_critic.ActorCritic
-  posterior_scale: np.ndarray
-  labels: np.ndarray
+  sampler: sampler_lib.Sampler
+  transformer: Callable[[tf.Tensor], sampler_lib.Sampler]
+  others: Mapping[str, sampler_lib.Sampler]
+
+  @property
+  def attributes(self):
+    """The K attributes."""
+    return self.sampler.judges.attributes
 
 
 def build(models: Models) -> dict[str, Endpoint]:
@@ -55,24 +53,35 @@ def build(models: Models) -> dict[str, Endpoint]:
 
   The first one is what a request without a signature name gets.
   """
-  rows = tf.TensorSpec([None], tf.int64, "seed")
+  seed = tf.TensorSpec([None], tf.int64, "seed")
+  row = tf.TensorSpec([None], tf.int64, "row")
+  strength = tf.TensorSpec([None], tf.float32, "strength")
+  realism_weight = tf.TensorSpec([None], tf.float32, "realism_weight")
   per_attribute = [None, len(models.attributes)]
-  attributes = tf.TensorSpec(per_attribute, tf.float32, "attributes")
-  mask = tf.TensorSpec(per_attribute, tf.float32, "mask")
+  wish = [
+    tf.TensorSpec(per_attribute, tf.float32, "attributes"),
+    tf.TensorSpec(per_attribute, tf.float32, "mask"),
+  ]
   images = tf.TensorSpec([None, *models.vae.image_shape], tf.float32, "images")
   latents = tf.TensorSpec([None, models.vae.latent_size], tf.float32, "latents")
   endpoints = _Endpoints(models)
-  return {
-    "sample": (endpoints.sample, [attributes, rows]),
-    "transform": (endpoints.transform, [images, attributes, mask, rows]),
+  built = {
+    "sample": (endpoints.sample, [*wish, seed]),
+    "transform": (endpoints.transform, [images, *wish, seed, strength]),
     "encode": (endpoints.encode, [images]),
     "decode": (endpoints.decode, [latents]),
-    "score": (endpoints.score, [latents, attributes]),
-    "describe": (
-      endpoints.describe,
-      [tf.TensorSpec([None], tf.int64, "row")],
-    ),
+    "score": (endpoints.score, [latents, *wish]),
+    "describe": (endpoints.describe, [row]),
   }
+  for name, sampler in models.others.items():
+    inputs = [*wish, seed, realism_weight]
+    if sampler.samples:
+      function = endpoints.sample_with(sampler)
+      built[f"sample_{name}"] = function, inputs
+    if sampler.transforms:
+      function = endpoints.transform_with(sampler)
+      built[f"transform_{name}"] = function, [images, *inputs]
+  return built
 
 
 class _Endpoints:
@@ -80,38 +89,71 @@ class _Endpoints:
 
   def __init__(self, models: Models):
     self._models = models
-    self._posterior_scale = tf.constant(models.posterior_scale, tf.float32)
 
-  def sample(self, attributes: tf.Tensor, seed: tf.Tensor) -> Tensors:
+  def sample(
+    self, attributes: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor
+  ) -> Tensors:
     """Draws images that have the attributes.
 
     Args:
-      attributes: float32 [b, K] in [0, 1], all that is wanted, in the order of
-        `describe`'s attribute_names.
-      seed: int64 [b], any number; the same seed and attributes give the same
-        image.
+      attributes: float32 [b, K] in [0, 1], what is wanted, in the order of
+        `describe`'s attribute_names: 1 is on, 0 is off, and between is for
+        continuous attributes.
+      mask: float32 [b, K] from 0 up, how much each of them counts: 1 in
+        general, and 0 for one that is left open, which comes as it comes.
+      seed: int64 [b], any number; the same seed and wish give the same image.
 
     Returns:
       images: float32 [b, height, width, channels] in [0, 1].
       image_bytes: string [b], the same as PNG files.
       realism: float32 [b] in [0, 1], the critic's belief that the latent
-        vector is that of a real image with these attributes.
+        vector is that of a real image with what is asked for.
       attribute_probabilities: float32 [b, K] in [0, 1], what the attribute
         critic reads in the latent vector.
+      distance: float32 [b] from 0 up, how far the latent vector was moved from
+        where it started (a draw of the prior, or of the image's posterior), in
+        units of the posterior's width; 0 if it was made from nothing.
+      converged: bool [b], whether these judges find it realistic and as asked.
+      steps: int32 [b], evaluations of a network, one after the other.
       seed: int64 [b], as given.
     """
-    models = self._models
     with _after(
-      _same_number_of_rows(attributes=attributes, seed=seed),
-      _within_unit_range(attributes=attributes),
+      _same_number_of_rows(attributes=attributes, mask=mask, seed=seed),
+      *self._checked(attributes, mask),
     ):
-      start = priors.sample_rows(seed, models.vae.latent_size)
-      latents = models.sampler.actor(start, attributes)
-      return {
-        **self._pictures(latents),
-        **self._scores(models.sampler, latents, attributes),
-        "seed": tf.identity(seed),
-      }
+      constraint = constraint_lib.Constraint(attributes, mask)
+      return self._drawn(self._models.sampler.sample(constraint, seed), seed)
+
+  def sample_with(self, sampler: sampler_lib.Sampler) -> Callable[..., Tensors]:
+    """Returns the function that draws images by a sampler."""
+
+    def sample(attributes, mask, seed, realism_weight):
+      """Draws images as `sample` does, by another sampler.
+
+      Args:
+        attributes: As of `sample`.
+        mask: As of `sample`.
+        seed: As of `sample`.
+        realism_weight: float32 [b] from 0 up, how much realism counts: 1 in
+          general. A sampler that does not weigh it takes no notice.
+
+      Returns:
+        As `sample`.
+      """
+      with _after(
+        _same_number_of_rows(
+          attributes=attributes,
+          mask=mask,
+          seed=seed,
+          realism_weight=realism_weight,
+        ),
+        _from_zero(realism_weight=realism_weight),
+        *self._checked(attributes, mask),
+      ):
+        constraint = constraint_lib.Constraint(attributes, mask, realism_weight)
+        return self._drawn(sampler.sample(constraint, seed), seed)
+
+    return sample
 
   def transform(
     self,
@@ -119,6 +161,7 @@ class _Endpoints:
     attributes: tf.Tensor,
     mask: tf.Tensor,
     seed: tf.Tensor,
+    strength: tf.Tensor,
   ) -> Tensors:
     """Changes what is asked for in images, and nothing else.
 
@@ -128,43 +171,69 @@ class _Endpoints:
 
     Args:
       images: float32 [b, height, width, channels] in [0, 1].
-      attributes: float32 [b, K] in [0, 1]; only what the mask marks counts.
-      mask: float32 [b, K], 1 where an attribute is asked for, else 0.
+      attributes: float32 [b, K] in [0, 1], as of `sample`.
+      mask: float32 [b, K] from 0 up, how much each attribute counts: 1 in
+        general, and 0 for one that is to be kept.
       seed: int64 [b], any number: z is a draw of q(z|x), and this is its seed.
+      strength: float32 [b] from 0 up: 1 makes the change, 0 none, and between
+        and beyond the same by less or more.
 
     Returns:
-      images, image_bytes, realism, attribute_probabilities, seed: As of
-        `sample`.
-      distance: float32 [b] from 0 up, how far the latent vector was moved, in
-        units of the posterior's width.
+      As `sample`.
     """
-    models = self._models
     with _after(
       _same_number_of_rows(
-        images=images, attributes=attributes, mask=mask, seed=seed
+        images=images,
+        attributes=attributes,
+        mask=mask,
+        seed=seed,
+        strength=strength,
       ),
-      _within_unit_range(images=images, attributes=attributes, mask=mask),
-      _require(
-        tf.reduce_all((mask == 0.0) | (mask == 1.0)),
-        "mask must be 1 where an attribute is asked for, else 0.",
-      ),
+      _within_unit_range(images=images),
+      _from_zero(strength=strength),
+      *self._checked(attributes, mask),
     ):
-      mean, scale = self._posterior(images)
-      noise = priors.sample_rows(seed, models.vae.latent_size)
-      start = mean + scale * noise
-      # Read at the mean, so that what is kept does not depend on the draw.
-      logits = models.attribute_model(mean)
-      own = tf.cast(logits > 0.0, tf.float32)
-      wanted = models.attributes.complete(own, attributes, mask)
-      latents = models.transformer.actor(start, wanted)
-      return {
-        **self._pictures(latents),
-        **self._scores(models.transformer, latents, wanted),
-        "distance": losses.latent_distance(
-          latents, start, self._posterior_scale
+      sampler = self._models.transformer(strength)
+      constraint = constraint_lib.Constraint(attributes, mask)
+      start = self._start(images, seed)
+      return self._drawn(sampler.transform(start, constraint, seed), seed)
+
+  def transform_with(
+    self, sampler: sampler_lib.Sampler
+  ) -> Callable[..., Tensors]:
+    """Returns the function that changes images by a sampler."""
+
+    def transform(images, attributes, mask, seed, realism_weight):
+      """Changes images as `transform` does, by another sampler.
+
+      Args:
+        images: As of `transform`.
+        attributes: As of `transform`.
+        mask: As of `transform`.
+        seed: As of `transform`.
+        realism_weight: float32 [b] from 0 up, how much realism counts: 1 in
+          general. A sampler that does not weigh it takes no notice.
+
+      Returns:
+        As `sample`.
+      """
+      with _after(
+        _same_number_of_rows(
+          images=images,
+          attributes=attributes,
+          mask=mask,
+          seed=seed,
+          realism_weight=realism_weight,
         ),
-        "seed": tf.identity(seed),
-      }
+        _within_unit_range(images=images),
+        _from_zero(realism_weight=realism_weight),
+        *self._checked(attributes, mask),
+      ):
+        constraint = constraint_lib.Constraint(attributes, mask, realism_weight)
+        start = self._start(images, seed)
+        return self._drawn(sampler.transform(start, constraint, seed), seed)
+
+    return transform
 
   def encode(self, images: tf.Tensor) -> Tensors:
     """Returns the posterior q(z|x), a diagonal normal.
@@ -193,23 +262,32 @@ class _Endpoints:
     with _after(_finite(latents=latents)):
       return self._pictures(latents)
 
-  def score(self, latents: tf.Tensor, attributes: tf.Tensor) -> Tensors:
+  def score(
+    self, latents: tf.Tensor, attributes: tf.Tensor, mask: tf.Tensor
+  ) -> Tensors:
     """Judges latent vectors.
 
     Args:
       latents: float32 [b, latent], finite.
       attributes: float32 [b, K] in [0, 1], what they should show.
+      mask: float32 [b, K] from 0 up, 0 for what they may show or not.
 
     Returns:
       realism: float32 [b] in [0, 1], as of `sample`.
       attribute_probabilities: float32 [b, K] in [0, 1], as of `sample`.
     """
+    judges = self._models.sampler.judges
     with _after(
-      _same_number_of_rows(latents=latents, attributes=attributes),
+      _same_number_of_rows(latents=latents, attributes=attributes, mask=mask),
       _finite(latents=latents),
-      _within_unit_range(attributes=attributes),
+      *self._checked(attributes, mask),
     ):
-      return self._scores(self._models.sampler, latents, attributes)
+      constraint = constraint_lib.Constraint(attributes, mask)
+      logits = judges.realism_logits(latents, constraint)
+      return {
+        "realism": tf.sigmoid(logits),
+        "attribute_probabilities": tf.sigmoid(judges.attribute_critic(latents)),
+      }
 
   def describe(self, row: tf.Tensor) -> Tensors:
     """Says what the attributes are, so that a client needs the server only.
@@ -219,27 +297,53 @@ class _Endpoints:
     request because everything here has.
 
     Args:
-      row: int64 [b], any number; picks the example, nothing else.
+      row: int64 [b], any numbers.
 
     Returns:
       attribute_names: string [b, K], the same in every row.
       attribute_excludes: float32 [b, K, K] in {0, 1}, the same in every row:
         1 at [i, j] if attribute i rules j out.
-      example_attributes: float32 [b, K] in {0, 1}, labels of a training
-        example: what a client that asks for some attributes can set the others
-        to, since it shows which occur together and how often.
+      attribute_continuous: float32 [b, K] in {0, 1}, the same in every row: 1
+        if the attribute can be had in part.
     """
-    models = self._models
-    count = tf.shape(row)[0]
-    names = tf.constant(models.attributes.names)
-    labels = tf.constant(models.labels > 0.5)
-    examples = tf.gather(labels, tf.math.floormod(row, len(models.labels)))
+    attributes = self._models.attributes
+    continuous = [name in attributes.continuous for name in attributes.names]
+    facts = {
+      "attribute_names": tf.constant(attributes.names),
+      "attribute_excludes": tf.constant(attributes.excludes),
+      "attribute_continuous": tf.cast(continuous, tf.float32),
+    }
     return {
-      "attribute_names": tf.tile(names[tf.newaxis], [count, 1]),
-      "attribute_excludes": tf.tile(
-        tf.constant(models.attributes.excludes)[tf.newaxis], [count, 1, 1]
-      ),
-      "example_attributes": tf.cast(examples, tf.float32),
+      name: tf.repeat(fact[tf.newaxis], tf.shape(row)[0], axis=0)
+      for name, fact in facts.items()
+    }
+
+  def _checked(self, attributes, mask):
+    """Returns checks that a wish can be meant."""
+    checks = [_within_unit_range(attributes=attributes), _from_zero(mask=mask)]
+    on = tf.cast((mask > 0.0) & (attributes > 0.5), tf.float32)
+    for group in self._models.attributes.exclusive:
+      columns = [self._models.attributes.index(name) for name in group]
+      wanted = tf.reduce_sum(tf.gather(on, columns, axis=1), axis=1)
+      sentence = (
+        f"attributes must have at most one of {', '.join(group)} in a row: "
+        "they rule each other out."
+      )
+      checks.append(_require(tf.reduce_all(wanted <= 1.0), sentence))
+    return checks
+
+  def _start(self, images, seed):
+    """Returns a draw of q(z|x), row i from seed[i]."""
+    mean, scale = self._posterior(images)
+    noise = priors.sample_rows(seed, self._models.vae.latent_size)
+    return mean + scale * noise
+
+  def _drawn(self, result, seed):
+    measures = result._asdict()
+    return {
+      **self._pictures(measures.pop("latents")),
+      **measures,
+      "seed": tf.identity(seed),
     }
 
   def _posterior(self, images):
@@ -253,13 +357,6 @@ class _Endpoints:
     images = tf.clip_by_value(decoded.mean()[:count], 0.0, 1.0)
     pixels = tf.cast(tf.round(images * 255.0), tf.uint8)
     return {"images": images, "image_bytes": tf.io.encode_png(pixels)}
-
-  def _scores(self, pair, latents, attributes):
-    logits = self._models.attribute_model(latents)
-    return {
-      "realism": tf.sigmoid(pair.critic(latents, attributes)),
-      "attribute_probabilities": tf.sigmoid(logits),
-    }
 
 
 def _at_least_one_row(tensor):
@@ -286,6 +383,16 @@ def _within_unit_range(**tensors):
   good = [tf.reduce_all((t >= 0.0) & (t <= 1.0)) for t in tensors.values()]
   return _require(
     tf.reduce_all(good), f"{_listed(tensors)} must be numbers in [0, 1]."
+  )
+
+
+def _from_zero(**tensors):
+  good = [
+    tf.reduce_all((t >= 0.0) & tf.math.is_finite(t)) for t in tensors.values()
+  ]
+  return _require(
+    tf.reduce_all(good),
+    f"{_listed(tensors)} must be finite numbers from 0 up.",
   )
 
 

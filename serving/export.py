@@ -7,6 +7,7 @@ watches the parent takes the highest. It appears there whole and checked, or
 not at all.
 """
 
+import functools
 import importlib.metadata
 import inspect
 import json
@@ -25,14 +26,27 @@ from lc_keras import attributes
 from lc_keras import files
 from lc_keras import latents
 from lc_keras.models import storage
+from lc_keras.samplers import actor
+from lc_keras.samplers import energy
+from lc_keras.samplers import flow
+from lc_keras.samplers import gradient_search
+from lc_keras.samplers import importance
+from lc_keras.samplers import linear
+from lc_keras.samplers import rejection
+from lc_keras.samplers import sampler
 from serving import endpoints
 from serving import prediction_service
 from serving import servables
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
-# Enough that a client finds examples of rare attributes, and only 40 KB.
-_LABEL_ROWS = 4096
+# By the stage that trains its model: a sampler's name, and what makes it of
+# judges and model.
+_TRAINED = {
+  "realism": ("importance", importance.ImportanceResampling),
+  "flow": ("flow", flow.FlowSampler),
+  "linear": ("linear", linear.LinearDirection),
+}
 
 
 def load_models(
@@ -42,34 +56,52 @@ def load_models(
 
   Args:
     run_dir: The run folder.
-    sample_actor: Folder in it with the actor and critic of `sample`.
-    transform_actor: The same for `transform`.
+    sample_actor: Folder in it with the actor and critic of `sample`; `score`
+      asks this critic.
+    transform_actor: The same for `transform`; the samplers without an actor
+      ask this critic.
 
   Raises:
     FileNotFoundError: A stage of the run is missing.
     ValueError: A stage is damaged, or belongs to another run.
   """
   run = _read_run(run_dir)
+  models = {
+    stage: storage.load(os.path.join(run_dir, stage))
+    for stage in _stages(run_dir, sample_actor, transform_actor)
+  }
   cache = os.path.join(run_dir, "latents", "cache")
   weights = os.path.join(run_dir, "vae", storage.WEIGHTS)
-  vae = storage.load(os.path.join(run_dir, "vae"))
-  source = {"vae": files.checksum(weights)}
-  manifest = latents.read_manifest(cache, source)
-  labels = latents.read(cache, "train", source).attributes
-  actors = {
-    name: storage.load(os.path.join(run_dir, name))
-    for name in {sample_actor, transform_actor}
+  manifest = latents.read_manifest(cache, {"vae": files.checksum(weights)})
+
+  def judged_by(stage):
+    return sampler.Judges(
+      attributes.Attributes(
+        run["attributes"], run["exclusive"], run.get("continuous", ())
+      ),
+      models[stage].critic,
+      models["attributes"],
+      tf.constant(manifest["posterior_scale"], tf.float32),
+    )
+
+  judges = judged_by(transform_actor)
+  others = {
+    "search": gradient_search.GradientSearch(judges),
+    "energy": energy.EnergySampler(judges),
+    "best_of_n": rejection.BestOfN(judges),
   }
-  # Evenly from the whole, in case the data set is sorted.
-  rows = np.linspace(0, len(labels) - 1, min(len(labels), _LABEL_ROWS))
+  for stage, (name, build) in _TRAINED.items():
+    if stage in models:
+      others[name] = build(judges, models[stage])
   return endpoints.Models(
-    attributes=attributes.Attributes(run["attributes"], run["exclusive"]),
-    vae=vae,
-    attribute_model=storage.load(os.path.join(run_dir, "attributes")),
-    sampler=actors[sample_actor],
-    transformer=actors[transform_actor],
-    posterior_scale=np.asarray(manifest["posterior_scale"], np.float32),
-    labels=labels[rows.astype(int)],
+    vae=models["vae"],
+    sampler=actor.ActorSampler(
+      judged_by(sample_actor), models[sample_actor].actor
+    ),
+    transformer=functools.partial(
+      actor.ActorSampler, judges, models[transform_actor].actor
+    ),
+    others=others,
   )
 
 
@@ -159,6 +191,17 @@ def _read_run(run_dir):
     return json.load(file)
 
 
+def _stages(run_dir, sample_actor, transform_actor):
+  """Returns the stages to load: those needed, and those that are there."""
+  needed = ["vae", "attributes", sample_actor, transform_actor]
+  there = [
+    stage
+    for stage in _TRAINED
+    if os.path.exists(os.path.join(run_dir, stage, storage.WEIGHTS))
+  ]
+  return list(dict.fromkeys(needed + there))
+
+
 def _free_version(export_dir, version):
   taken = servables.find_versions(export_dir)
   if version is None:
@@ -173,20 +216,20 @@ def _free_version(export_dir, version):
 
 def _manifest(run_dir, models, signatures, sample_actor, transform_actor):
   """Returns what one should know about an export, as JSON."""
-  stages = dict.fromkeys(["vae", "attributes", sample_actor, transform_actor])
   libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
   return {
     "run": os.path.abspath(run_dir),
     "dataset": _read_run(run_dir)["dataset"],
     "attributes": models.attributes.names,
     "exclusive": models.attributes.exclusive,
+    "continuous": models.attributes.continuous,
     "image_shape": models.vae.image_shape,
     "latent_size": models.vae.latent_size,
     "sample_actor": sample_actor,
     "transform_actor": transform_actor,
     "weights_sha256": {
       stage: files.checksum(os.path.join(run_dir, stage, storage.WEIGHTS))
-      for stage in stages
+      for stage in _stages(run_dir, sample_actor, transform_actor)
     },
     "libraries": libraries,
     "signatures": {
@@ -228,7 +271,8 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
     "transform_actor",
     "actor_0.1",
-    "Stage of the run whose actor answers `transform`.",
+    "Stage of the run whose actor answers `transform`, and whose critic "
+    "guides the samplers that have no actor.",
     flag_values=values,
   )
 

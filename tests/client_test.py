@@ -1,5 +1,7 @@
 """Tests of the client, against a real server over an exported model."""
 
+import contextlib
+import io
 import os
 import shutil
 import subprocess
@@ -19,6 +21,8 @@ from serving import server
 from tests import tiny_run
 
 _K = len(tiny_run.ATTRIBUTES)
+# Values and mask of a request for three smiles.
+_SMILING = (np.ones([3, _K]), np.eye(_K)[[_K - 1] * 3])
 
 
 class ClientTest(parameterized.TestCase):
@@ -48,6 +52,7 @@ class ClientTest(parameterized.TestCase):
     learnt = self.client.attributes
     self.assertEqual(learnt.names, tiny_run.ATTRIBUTES.names)
     np.testing.assert_array_equal(learnt.excludes, tiny_run.ATTRIBUTES.excludes)
+    self.assertEqual(learnt.continuous, tiny_run.ATTRIBUTES.continuous)
 
   def test_every_signature(self):
     images = np.full([3, *tiny_run.IMAGE_SHAPE], 0.5)
@@ -55,57 +60,63 @@ class ClientTest(parameterized.TestCase):
     self.assertEqual(encoded["mean"].shape, (3, tiny_run.LATENT_SIZE))
     decoded = self.client.decode(encoded["mean"])
     self.assertEqual(decoded["images"].shape, images.shape)
-    ones = np.ones([3, _K])
+    values, mask = _SMILING
     self.assertEqual(
-      self.client.score(encoded["mean"], ones)["realism"].shape, (3,)
+      self.client.score(encoded["mean"], values, mask)["realism"].shape, (3,)
     )
-    sampled = self.client.sample(ones, [5, 6, 5])
-    np.testing.assert_array_equal(sampled["seed"], [5, 6, 5])
-    np.testing.assert_allclose(
-      sampled["images"][0], sampled["images"][2], atol=1e-5
-    )
-    changed = self.client.transform(images, ones, ones, [5, 6, 5])
-    self.assertEqual(changed["distance"].shape, (3,))
+    for sampler in ("actor", "search", "importance"):
+      sampled = self.client.sample(values, mask, [5, 6, 5], sampler=sampler)
+      np.testing.assert_array_equal(sampled["seed"], [5, 6, 5])
+      np.testing.assert_allclose(
+        sampled["images"][0], sampled["images"][2], atol=1e-4
+      )
+    for sampler in ("actor", "search", "flow"):
+      changed = self.client.transform(
+        images, values, mask, [5, 6, 5], sampler=sampler
+      )
+      self.assertEqual(changed["distance"].shape, (3,))
 
   def test_outputs_can_be_chosen(self):
-    sampled = self.client.sample(np.ones([2, _K]), [0, 1], ["realism"])
+    sampled = self.client.sample(*_SMILING, [0, 1, 2], ["realism"])
     self.assertCountEqual(sampled, ["realism"])
 
   def test_no_rows(self):
-    sampled = self.client.sample(np.ones([0, _K]), [])
+    sampled = self.client.sample(np.ones([0, _K]), np.ones([0, _K]), [])
     self.assertEqual(sampled["images"].shape, (0, *tiny_run.IMAGE_SHAPE))
 
-  def test_open_attributes_come_from_examples(self):
-    for want in ("Smiling", "not Male", "Black hair", "Bald, not Smiling"):
-      values, mask = tiny_run.ATTRIBUTES.parse(want)
-      rows = self.client.complete(values, mask, 50, seed=1)
-      self.assertEqual(rows.shape, (50, _K))
-      for row in rows:
-        # All three labels of the run keep what is asked for.
-        self.assertTrue((tiny_run.LABELS == row).all(axis=1).any(), row)
-        np.testing.assert_array_equal(row[mask > 0], values[mask > 0])
-    nothing = np.zeros(_K)
-    rows = self.client.complete(nothing, nothing, 200, seed=1)
-    self.assertLen(np.unique(rows, axis=0), len(tiny_run.LABELS))
+  def test_dials(self):
+    images = np.full([3, *tiny_run.IMAGE_SHAPE], 0.5)
+    arguments = (images, *_SMILING, [5, 6, 7])
+    still = self.client.transform(*arguments, strength=0.0)
+    np.testing.assert_array_equal(still["distance"], np.zeros(3))
+    for weight in (0.5, 2.0):
+      self.client.transform(*arguments, sampler="search", realism_weight=weight)
+    with self.assertRaisesRegex(client.RequestError, "takes no strength"):
+      self.client.transform(*arguments, sampler="search", strength=0.5)
+    with self.assertRaisesRegex(client.RequestError, "takes no realism_weight"):
+      self.client.transform(*arguments, realism_weight=0.5)
 
-  def test_what_no_example_shows_can_be_asked_for(self):
-    values, mask = tiny_run.ATTRIBUTES.parse("Black_Hair, Male")
-    rows = self.client.complete(values, mask, 20, seed=1)
-    for row in rows:
-      np.testing.assert_array_equal(row[mask > 0], values[mask > 0])
-
-  def test_completion_is_seeded(self):
-    nothing = np.zeros(_K)
-    rows = [self.client.complete(nothing, nothing, 50, s) for s in (1, 1, 2)]
-    np.testing.assert_array_equal(rows[0], rows[1])
-    self.assertFalse(np.array_equal(rows[0], rows[2]))
+  def test_unknown_samplers(self):
+    with self.assertRaisesRegex(
+      client.RequestError, "cannot sample by 'magic', only by actor, best_of_n"
+    ):
+      self.client.sample(*_SMILING, [0, 1, 2], sampler="magic")
+    images = np.zeros([3, *tiny_run.IMAGE_SHAPE])
+    with self.assertRaisesRegex(
+      client.RequestError, "cannot transform by 'best_of_n', only by actor, en"
+    ):
+      self.client.transform(images, *_SMILING, [0, 1, 2], sampler="best_of_n")
 
   def test_errors_say_what_and_where(self):
     with self.assertRaisesRegex(
       client.RequestError, f"{self.address}.*INVALID.*attributes must be"
     ) as caught:
-      self.client.sample(np.full([1, _K], np.nan), [0])
+      self.client.sample(np.full([1, _K], np.nan), np.ones([1, _K]), [0])
     self.assertEqual(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
+    with self.assertRaisesRegex(
+      client.RequestError, "INVALID.*Bald, Black_Hair, Blond_Hair.*rule each"
+    ):
+      self.client.sample(np.ones([1, _K]), np.ones([1, _K]), [0])
     with client.LatentClient(self.address, "other") as other:
       with self.assertRaisesRegex(client.RequestError, "name the one"):
         other.describe([0])
@@ -137,6 +148,48 @@ class ClientTest(parameterized.TestCase):
     self.assertGreaterEqual(pairs.size[0], 2 * width)
     self.assertGreaterEqual(pairs.size[1], 2 * height)
 
+  def test_samples_take_alternatives_in_turns(self):
+    printed = self._printed(
+      client.draw_samples,
+      "(bald or black hair), 2 * male, smiling = 0.7",
+      5,
+      seed=0,
+    )
+    # Who is bald has no hair of any colour, and who has black hair no other.
+    for wish, count in (
+      ("Bald", 3),
+      ("not Bald", 2),
+      ("not Black_Hair", 3),
+      ("Black_Hair", 2),
+      ("not Blond_Hair", 5),
+      ("Male", 5),
+    ):
+      self.assertRegex(printed, rf"(?m)^{wish}: .* of {count}$")
+    self.assertRegex(printed, r"(?m)^Smiling = 0.7: .* on average$")
+    self.assertRegex(printed, r"(?m)^Realistic and as asked, .* of 5$")
+    self.assertLen(printed.splitlines(), 8)
+
+  def test_pictures_take_the_alternative_that_is_nearest(self):
+    picture = os.path.join(self.create_tempdir().full_path, "grey.png")
+    Image.new("L", (16, 8), 128).save(picture)
+    image = client.load_image(picture, tiny_run.IMAGE_SHAPE)[np.newaxis]
+    nothing = np.zeros([1, _K])
+    latents = self.client.encode(image)["mean"]
+    read = self.client.score(latents, nothing, nothing)
+    male = read["attribute_probabilities"][0, 3] > 0.5
+    printed = self._printed(
+      client.draw_transformations, [picture], "male or not male", seed=0
+    )
+    wish = "Male" if male else "not Male"
+    self.assertRegex(printed, f"(?m)^{wish}: .* of 1$")
+    self.assertLen(printed.splitlines(), 2)
+
+  def _printed(self, function, *args, **kwargs):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+      function(self.client, *args, **kwargs)
+    return printed.getvalue()
+
   @parameterized.parameters(
     ("Smilng", "did you mean Smiling?"),
     ("Bald, Black_Hair", "rule each other out"),
@@ -148,7 +201,13 @@ class ClientTest(parameterized.TestCase):
 
   def test_program(self):
     out = os.path.join(self.create_tempdir().full_path, "out.png")
-    finished = self._run("sample", "--want=Smiling", "--n=1", f"--out={out}")
+    finished = self._run(
+      "sample",
+      "--want=Smiling, 0.5 * realism",
+      "--sampler=search",
+      "--n=1",
+      f"--out={out}",
+    )
     self.assertEqual(finished.returncode, 0, finished.stderr)
     self.assertIn("Smiling: the attribute critic reads it in", finished.stdout)
     with Image.open(out) as image:
@@ -156,6 +215,8 @@ class ClientTest(parameterized.TestCase):
 
   @parameterized.parameters(
     (["sample", "--want=Smilng"], "did you mean Smiling?"),
+    (["sample", "--want=Smiling,,"], "Smiling,,\n          ^"),
+    (["sample", "--sampler=magic"], "only by actor, best_of_n"),
     (["transform", "--want=Bald"], "needs --image"),
   )
   def test_program_refuses(self, arguments, text):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 import tempfile
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras.models import storage
 from lc_keras.models import vae
 from serving import endpoints
 from serving import export
@@ -18,18 +20,46 @@ from tests import tiny_run
 
 _K = len(tiny_run.ATTRIBUTES)
 _SEEDS = np.array([7, -1, 2**40, 7, 0], np.int64)
+_SAMPLES = (
+  "sample",
+  "sample_search",
+  "sample_energy",
+  "sample_best_of_n",
+  "sample_importance",
+  "sample_flow",
+  "sample_linear",
+)
+_TRANSFORMATIONS = (
+  "transform",
+  "transform_search",
+  "transform_energy",
+  "transform_flow",
+  "transform_linear",
+)
+_SIGNATURES = (
+  *_SAMPLES,
+  *_TRANSFORMATIONS,
+  "encode",
+  "decode",
+  "score",
+  "describe",
+)
 
 
 def _inputs(count, seed=0):
   """Returns values for every input there is."""
   random = np.random.default_rng(seed)
+  attributes = random.uniform(size=[count, _K])
+  attributes[:, :3] *= 0.5  # At most one of these could be on.
   return {
     "images": random.uniform(size=[count, *tiny_run.IMAGE_SHAPE]),
-    "attributes": random.uniform(size=[count, _K]),
-    "mask": random.integers(0, 2, [count, _K]),
+    "attributes": attributes,
+    "mask": random.choice([0.0, 1.0, 2.5], [count, _K]),
     "latents": random.normal(size=[count, tiny_run.LATENT_SIZE]),
     "seed": random.integers(-(2**62), 2**62, count),
     "row": random.integers(-(2**62), 2**62, count),
+    "strength": random.uniform(0.0, 1.5, count),
+    "realism_weight": random.uniform(0.0, 2.0, count),
   }
 
 
@@ -40,6 +70,10 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     with tempfile.TemporaryDirectory() as folder:
       tiny_run.write(folder)
       cls.models = export.load_models(folder, "actor_0", "actor_0.1")
+      cls.pairs = {
+        name: storage.load(os.path.join(folder, name))
+        for name in ("actor_0", "actor_0.1")
+      }
     cls.signatures = {}
     cls.functions = {}
     for name, (function, specs) in endpoints.build(cls.models).items():
@@ -61,28 +95,29 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     latent = (5, tiny_run.LATENT_SIZE)
     pictures = {"images": picture, "image_bytes": (5,)}
     scores = {"realism": (5,), "attribute_probabilities": (5, _K)}
-    drawn = {**pictures, **scores, "seed": (5,)}
-    for name, shapes in {
-      "sample": drawn,
-      "transform": {**drawn, "distance": (5,)},
+    drawn = dict.fromkeys(("distance", "converged", "steps", "seed"), (5,))
+    drawn.update(**pictures, **scores)
+    expected = {
+      **dict.fromkeys(_SAMPLES + _TRANSFORMATIONS, drawn),
       "encode": {"mean": latent, "scale": latent},
       "decode": pictures,
       "score": scores,
       "describe": {
         "attribute_names": (5, _K),
         "attribute_excludes": (5, _K, _K),
-        "example_attributes": (5, _K),
+        "attribute_continuous": (5, _K),
       },
-    }.items():
+    }
+    self.assertCountEqual(self.signatures, expected)
+    self.assertEqual(next(iter(self.signatures)), "sample")
+    for name, shapes in expected.items():
       outputs = self._call(name)
       self.assertEqual({k: v.shape for k, v in outputs.items()}, shapes)
       for key in {"images", "realism", "attribute_probabilities"} & set(shapes):
         self.assertBetween(outputs[key].min(), 0.0, 1.0)
         self.assertBetween(outputs[key].max(), 0.0, 1.0)
 
-  @parameterized.parameters(
-    "sample", "transform", "encode", "decode", "score", "describe"
-  )
+  @parameterized.parameters(*_SIGNATURES)
   def test_a_row_does_not_depend_on_its_neighbours(self, name):
     together = self._call(name)
     random = np.random.default_rng(3)
@@ -93,7 +128,9 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       for key, value in together.items():
         self.assertEqual(apart[key].shape, (count, *value.shape[1:]))
         if value.dtype == np.float32:
-          np.testing.assert_allclose(apart[key], value[rows], atol=1e-5)
+          np.testing.assert_allclose(
+            apart[key], value[rows], rtol=1e-4, atol=1e-4
+          )
         elif key != "image_bytes":  # A pixel may round the other way.
           np.testing.assert_array_equal(apart[key], value[rows])
 
@@ -113,20 +150,74 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       self.assertEqual(outputs[key].shape, shape)
 
   def test_draws_are_the_priors_exactly(self):
+    inputs = _inputs(5)
     outputs = self._call("sample", seed=_SEEDS)
     np.testing.assert_array_equal(outputs["seed"], _SEEDS)
     start = priors.sample_rows(tf.constant(_SEEDS), tiny_run.LATENT_SIZE)
-    attributes = tf.constant(_inputs(5)["attributes"], tf.float32)
-    latents = self.models.sampler.actor(start, attributes)
+    values = tf.constant(inputs["attributes"], tf.float32)
+    mask = tf.constant(inputs["mask"] > 0, tf.float32)
+    latents = self.pairs["actor_0"].actor(start, values, mask)
     images = self.models.vae.decode(latents).mean()
     self.assertAllClose(outputs["images"], images, atol=1e-5)
-    realism = tf.sigmoid(self.models.sampler.critic(latents, attributes))
-    self.assertAllClose(outputs["realism"], realism, atol=1e-5)
+    logits = self.pairs["actor_0"].critic(latents, values, mask)
+    self.assertAllClose(outputs["realism"], tf.sigmoid(logits), atol=1e-5)
 
-  def test_the_seed_and_nothing_else_is_random(self):
-    same = np.repeat(_inputs(1)["attributes"], 5, axis=0)
-    first = self._call("sample", seed=_SEEDS, attributes=same)["images"]
-    again = self._call("sample", seed=_SEEDS, attributes=same)["images"]
+  @parameterized.parameters(*_SAMPLES, *_TRANSFORMATIONS, "score")
+  def test_values_of_what_is_open_do_not_count(self, name):
+    inputs = _inputs(5)
+    others = np.where(inputs["mask"] > 0, inputs["attributes"], 0.9)
+    outputs = self._call(name)
+    for key, value in self._call(name, attributes=others).items():
+      np.testing.assert_array_equal(value, outputs[key])
+
+  @parameterized.parameters(*_SAMPLES, *_TRANSFORMATIONS, "score")
+  def test_refuses_what_rules_each_other_out(self, name):
+    attributes, mask = np.zeros([2, 5, _K])
+    attributes[1, [0, 2]] = 1.0  # Bald and Blond_Hair.
+    mask[1, 0] = 1.0
+    self._call(name, attributes=attributes, mask=mask)
+    mask[1, 2] = 0.1
+    with self.assertRaisesRegex(
+      tf.errors.InvalidArgumentError,
+      "at most one of Bald, Black_Hair, Blond_Hair in a row",
+    ):
+      self._call(name, attributes=attributes, mask=mask)
+
+  @parameterized.parameters("sample_search", "transform_search")
+  def test_realism_weighs(self, name):
+    # Far from any target, so that no row stops before its first step.
+    some = {"attributes": np.zeros([5, _K]), "mask": np.ones([5, _K])}
+    none, much = (
+      self._call(name, realism_weight=np.full([5], weight), **some)
+      for weight in (0.0, 1e3)
+    )
+    self.assertAllGreater(none["steps"], 0)
+    self.assertNotAllClose(none["distance"], much["distance"])
+
+  def test_strength(self):
+    outputs = {
+      strength: self._call("transform", strength=np.full([5], strength))
+      for strength in (0.0, 0.5, 1.0)
+    }
+    self.assertAllEqual(outputs[0.0]["distance"], np.zeros([5]))
+    self.assertAllGreater(outputs[0.5]["distance"], 0.0)
+    self.assertAllGreater(
+      outputs[1.0]["distance"] - outputs[0.5]["distance"], 0.0
+    )
+    mixed = self._call("transform", strength=[0.0, 0.5, 1.0, 0.5, 0.0])
+    for row, strength in enumerate((0.0, 0.5, 1.0, 0.5, 0.0)):
+      self.assertAllClose(
+        mixed["images"][row], outputs[strength]["images"][row], atol=1e-5
+      )
+
+  @parameterized.parameters(*_SAMPLES)
+  def test_the_seed_and_nothing_else_is_random(self, name):
+    same = {
+      key: np.repeat(_inputs(1)[key], 5, axis=0)
+      for key in ("attributes", "mask", "realism_weight")
+    }
+    first = self._call(name, seed=_SEEDS, **same)["images"]
+    again = self._call(name, seed=_SEEDS, **same)["images"]
     np.testing.assert_array_equal(first, again)
     self.assertAllClose(first[0], first[3], atol=1e-5)  # Both have seed 7.
     self.assertNotAllClose(first[0], first[1], atol=1e-4)
@@ -139,49 +230,56 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_transform_keeps_what_is_not_asked_for(self):
     inputs = _inputs(5)
-    images = tf.constant(inputs["images"], tf.float32)
-    posterior = self.models.vae.encode(images)
-    own = self.models.attribute_model(posterior.mean()).numpy() > 0
+    own = self.models.sampler.judges.attribute_critic(self._start()).numpy() > 0
     for column in range(_K):
       mask = np.eye(_K)[[column] * 5]
       wanted = np.where(mask, 1.0, own)
-      wanted[:, self.models.attributes.excludes[column] > 0] = 0.0
+      excluded = tiny_run.ATTRIBUTES.excludes[column] > 0
+      wanted[:, excluded] = 0.0
       asked = self._call("transform", attributes=mask, mask=mask)
-      # The same as to spell out all of it.
-      spelt = self._call("transform", attributes=wanted, mask=np.ones([5, _K]))
-      for key in ("images", "realism", "distance"):
-        self.assertAllClose(asked[key], spelt[key], atol=1e-5)
+      moved = self._moved(wanted, np.ones([5, _K]), inputs["strength"])
+      self.assertAllClose(
+        asked["images"], self._call("decode", latents=moved)["images"], 1e-4
+      )
 
   def test_transform_starts_from_a_draw_of_the_posterior(self):
-    inputs = _inputs(5)
-    mask = np.ones([5, _K])
+    inputs, mask = _inputs(5), np.ones([5, _K])
     outputs = self._call("transform", mask=mask)
-    encoded = self._call("encode")
-    noise = priors.sample_rows(
-      tf.constant(inputs["seed"]), tiny_run.LATENT_SIZE
-    )
-    start = encoded["mean"] + encoded["scale"] * noise
-    moved = self.models.transformer.actor(
-      start, tf.constant(inputs["attributes"], tf.float32)
-    )
+    moved = self._moved(inputs["attributes"], mask, inputs["strength"])
     distance = losses.latent_distance(
-      moved, start, tf.constant(self.models.posterior_scale)
+      moved, self._start(), self.models.sampler.judges.posterior_scale
     )
     self.assertAllClose(outputs["distance"], distance, rtol=1e-4)
     self.assertAllClose(
       outputs["images"], self._call("decode", latents=moved)["images"], 1e-4
     )
 
+  def _start(self):
+    """Returns the latent vectors that transformations start from."""
+    encoded = self._call("encode")
+    noise = priors.sample_rows(
+      tf.constant(_inputs(5)["seed"]), tiny_run.LATENT_SIZE
+    )
+    return encoded["mean"] + encoded["scale"] * noise
+
+  def _moved(self, values, mask, strength):
+    """Returns what the actor of `transform` makes of them."""
+    start = self._start()
+    moved = self.pairs["actor_0.1"].actor(
+      start, tf.constant(values, tf.float32), tf.constant(mask, tf.float32)
+    )
+    strength = strength[:, np.newaxis].astype(np.float32)
+    return start + strength * (moved - start)
+
   def test_describe(self):
-    outputs = self._call("describe", row=np.array([0, 1, 2, 3, -1]))
+    outputs = self._call("describe")
     names = [name.decode() for name in outputs["attribute_names"][4]]
     self.assertSequenceEqual(names, tiny_run.ATTRIBUTES.names)
     np.testing.assert_array_equal(
       outputs["attribute_excludes"][4], tiny_run.ATTRIBUTES.excludes
     )
-    # The rows of the run repeat three labels.
     np.testing.assert_array_equal(
-      outputs["example_attributes"], tiny_run.LABELS[[0, 1, 2, 0, 2]]
+      outputs["attribute_continuous"][4], [0, 0, 0, 0, 1]
     )
 
   @parameterized.parameters(
@@ -190,7 +288,12 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     ("transform", "images", -0.001),
     ("transform", "images", np.nan),
     ("transform", "attributes", np.inf),
-    ("transform", "mask", 0.5),
+    ("sample", "mask", -0.1),
+    ("transform", "mask", np.inf),
+    ("transform", "strength", -1.0),
+    ("transform_search", "realism_weight", np.nan),
+    ("sample_energy", "realism_weight", -1.0),
+    ("sample_best_of_n", "mask", np.nan),
     ("encode", "images", 255.0),
     ("decode", "latents", np.nan),
     ("decode", "latents", -np.inf),
@@ -199,14 +302,23 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
   )
   def test_refuses_values(self, name, key, value):
     array = _inputs(5)[key].astype(np.float32)
-    array[-1].flat[-1] = value
+    array.flat[-1] = value
     with self.assertRaisesRegex(tf.errors.InvalidArgumentError, f"{key}.*must"):
       self._call(name, **{key: array})
 
-  @parameterized.parameters("sample", "transform", "score")
+  @parameterized.parameters(*_SAMPLES, *_TRANSFORMATIONS, "score")
   def test_refuses_different_numbers_of_rows(self, name):
     with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "same number"):
       self._call(name, attributes=_inputs(1)["attributes"])
+
+  @parameterized.parameters(
+    ("transform", "strength"),
+    ("transform_search", "realism_weight"),
+    ("sample_search", "realism_weight"),
+  )
+  def test_refuses_one_number_for_all_rows(self, name, key):
+    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "same number"):
+      self._call(name, **{key: [1.0]})
 
 
 if __name__ == "__main__":

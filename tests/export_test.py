@@ -68,6 +68,13 @@ with tf.compat.v1.Session(graph=tf.Graph()) as session:
 np.savez(outputs_path, **outputs)
 """
 
+_build = endpoints.build
+
+
+def _decode_only(models):
+  """Builds one signature, for tests that are not about signatures."""
+  return {"decode": _build(models)["decode"]}
+
 
 class ExportTest(parameterized.TestCase):
   @classmethod
@@ -84,11 +91,14 @@ class ExportTest(parameterized.TestCase):
     random = np.random.default_rng(0)
     inputs = {
       "images": random.uniform(size=[3, *tiny_run.IMAGE_SHAPE]),
-      "attributes": random.uniform(size=[3, len(tiny_run.ATTRIBUTES)]),
-      "mask": random.integers(0, 2, [3, len(tiny_run.ATTRIBUTES)]),
+      # No two that rule each other out.
+      "attributes": random.uniform(0.0, 0.5, [3, len(tiny_run.ATTRIBUTES)]),
+      "mask": random.choice([0.0, 1.0, 2.5], [3, len(tiny_run.ATTRIBUTES)]),
       "latents": random.normal(size=[3, tiny_run.LATENT_SIZE]),
       "seed": np.array([1, -5, 2**50]),
       "row": np.array([0, 1, 2]),
+      "strength": np.array([0.0, 0.5, 1.0]),
+      "realism_weight": np.array([0.0, 1.0, 2.0]),
     }
     for name in inputs.keys() - {"seed", "row"}:
       inputs[name] = inputs[name].astype(np.float32)
@@ -130,13 +140,31 @@ class ExportTest(parameterized.TestCase):
       manifest["weights_sha256"]["actor_0.1"], files.checksum(weights)
     )
     self.assertIn("seed: int64 [b]", manifest["signatures"]["sample"])
+    self.assertIn("realism", manifest["weights_sha256"])
+
+  def test_exports_what_the_run_has(self):
+    run_dir = os.path.join(self.create_tempdir().full_path, "run")
+    shutil.copytree(self.run_dir, run_dir)
+
+    def others():
+      models = export.load_models(run_dir, "actor_0.1", "actor_0.1")
+      return set(models.others)
+
+    always = {"search", "energy", "best_of_n"}
+    stages = {"realism": "importance", "flow": "flow", "linear": "linear"}
+    self.assertEqual(others(), always.union(stages.values()))
+    for stage, name in stages.items():
+      shutil.rmtree(os.path.join(run_dir, stage))
+      self.assertNotIn(name, others())
+    self.assertEqual(others(), always)
 
   def test_versions(self):
     export_dir = self.create_tempdir().full_path
     # Left by a process that died: no version, and in nobody's way.
     os.makedirs(os.path.join(export_dir, ".tmp-7", "variables"))
     shutil.copytree(self.exported, os.path.join(export_dir, "9"))
-    again = export.export(self.run_dir, export_dir)
+    with mock.patch.object(endpoints, "build", _decode_only):
+      again = export.export(self.run_dir, export_dir)
     self.assertEqual(os.path.basename(again), "10")
     self.assertCountEqual(servables.find_versions(export_dir), [9, 10])
     with self.assertRaisesRegex(ValueError, "Version 9 exists .* write 11"):
@@ -144,15 +172,17 @@ class ExportTest(parameterized.TestCase):
 
   def test_what_fails_its_check_does_not_appear(self):
     export_dir = self.create_tempdir().full_path
-    with mock.patch.object(export, "check", side_effect=ValueError("bad")):
-      with self.assertRaisesRegex(ValueError, "bad"):
-        export.export(self.run_dir, export_dir)
+    with (
+      mock.patch.object(endpoints, "build", _decode_only),
+      mock.patch.object(export, "check", side_effect=ValueError("bad")),
+      self.assertRaisesRegex(ValueError, "bad"),
+    ):
+      export.export(self.run_dir, export_dir)
     self.assertEmpty(os.listdir(export_dir))
 
   def test_the_check_finds_damage(self):
     folder = os.path.join(self.create_tempdir().full_path, "damaged")
     shutil.copytree(self.exported, folder)
-    export.check(folder)
     variables = os.path.join(folder, "variables")
     for name in os.listdir(variables):
       os.truncate(os.path.join(variables, name), 10)

@@ -10,19 +10,20 @@ from lc_keras import files
 from lc_keras import latents
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
+from lc_keras.models import flow_matching
+from lc_keras.models import linear_directions
+from lc_keras.models import realism_model
 from lc_keras.models import storage
 from lc_keras.models import vae
 
 ATTRIBUTES = attributes.Attributes(
   ("Bald", "Black_Hair", "Blond_Hair", "Male", "Smiling"),
   [("Bald", "Black_Hair", "Blond_Hair")],
+  ["Smiling"],
 )
 IMAGE_SHAPE = (8, 16, 1)
 LATENT_SIZE = 4
-# What occurs together: the men are bald, the women smile.
-LABELS = np.array(
-  [[1, 0, 0, 1, 0], [0, 0, 1, 0, 1], [0, 1, 0, 0, 1]], np.float32
-)
+_ROWS = 15
 
 
 def write(folder: str) -> None:
@@ -44,15 +45,21 @@ def write(folder: str) -> None:
       "image_shape": IMAGE_SHAPE,
       "attributes": ATTRIBUTES.names,
       "exclusive": ATTRIBUTES.exclusive,
+      "continuous": ATTRIBUTES.continuous,
     },
   )
   random = np.random.default_rng(2)
-  rows = np.tile(LABELS, [5, 1])
   cache = latents.Latents(
-    random.normal(size=[15, LATENT_SIZE]).astype(np.float32),
-    random.uniform(0.1, 1.0, [15, LATENT_SIZE]).astype(np.float32),
-    rows,
+    random.normal(size=[_ROWS, LATENT_SIZE]).astype(np.float32),
+    random.uniform(0.1, 1.0, [_ROWS, LATENT_SIZE]).astype(np.float32),
+    random.integers(0, 2, [_ROWS, len(ATTRIBUTES)]).astype(np.float32),
   )
+  for name, model in {
+    "realism": realism_model.RealismModel(LATENT_SIZE, 8, 2),
+    "flow": flow_matching.FlowMatching(*sizes),
+    "linear": linear_directions.LinearDirections.estimate(cache),
+  }.items():
+    storage.save(model, os.path.join(folder, name))
   weights = os.path.join(folder, "vae", storage.WEIGHTS)
   os.makedirs(os.path.join(folder, "latents"))
   latents.write(

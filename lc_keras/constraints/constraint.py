@@ -18,13 +18,13 @@ class Constraint:
     values: float32 [batch, num_attributes] in [0, 1], the targets.
     weights: float32 [batch, num_attributes] from 0 up, how much each target
       counts; 0 leaves the attribute open.
-    realism_weight: How much realism counts; a sampler multiplies its own
-      weight with it.
+    realism_weight: How much realism counts, a number or float32 [batch]; a
+      sampler that weighs realism multiplies its own weight with it.
   """
 
   values: tf.Tensor
   weights: tf.Tensor
-  realism_weight: float = 1.0
+  realism_weight: tf.Tensor | float = 1.0
 
   @property
   def mask(self) -> tf.Tensor:

@@ -14,7 +14,10 @@ from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import conditional_gan
 from lc_keras.models import conditional_vae
+from lc_keras.models import flow_matching
+from lc_keras.models import linear_directions
 from lc_keras.models import pixel_classifier
+from lc_keras.models import realism_model
 from lc_keras.models import vae
 
 WEIGHTS = "best.weights.h5"
@@ -27,7 +30,10 @@ _CLASSES = {
     attribute_model.AttributeModel,
     conditional_gan.ConditionalGAN,
     conditional_vae.ConditionalVAE,
+    flow_matching.FlowMatching,
+    linear_directions.LinearDirections,
     pixel_classifier.PixelClassifier,
+    realism_model.RealismModel,
     vae.VAE,
   )
 }
