@@ -111,7 +111,7 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     for count in (1, 3, 8):
       made = system.sample(*_wish(count), np.arange(count))
       self.assertLen(made.images, count)
-    self.assertEqual(traces, [(3, 5)])
+    self.assertEqual([tuple(shape) for shape in traces], [(None, 5)])
 
   def test_time_is_not_measured_while_compiling(self):
     system = systems.System(
@@ -172,9 +172,7 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
       first = images[:, 0, :2, 0] - 0.5
       return tf.concat([first, tf.fill([tf.shape(images)[0], 3], -1.0)], 1)
 
-    system = systems.conditional_vae(
-      _Conditional(), _ATTRIBUTES, _LABELS, read
-    )
+    system = systems.conditional_vae(_Conditional(), _ATTRIBUTES, _LABELS, read)
     images = _images(3)
     images[:, 0, :2, 0] = [[1, 0], [0, 1], [0, 0]]
     seeds = np.arange(3)

@@ -1,19 +1,19 @@
-"""Scores a run and draws what it does: numbers, pictures, one page.
+"""Measures everything that a run can do, and writes the report.
 
     python -m trainers.evaluate --run_dir=runs/mine
 
-The protocol is that of Engel et al. 2018, Table 1: for every row of labels of
-the held-out split a prior sample is moved, decoded and read by the pixel
-classifier; and, what they did not measure, every attribute of held-out images
-is switched alone.
+Every sampler and baseline whose stages are finished answers the same requests
+on the same held-out images; `lc_keras.evaluation.protocol` says what is
+measured. What has been measured of a system is kept in report/systems, so that
+an interrupted evaluation goes on with the next one.
 """
 
 import importlib.metadata
+import json
 import os
-import re
+from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 import tqdm
 from absl import flags
 
@@ -21,23 +21,41 @@ from lc_keras import files
 from lc_keras import latents
 from lc_keras import version
 from lc_keras.datasets import pipeline
+from lc_keras.evaluation import charts
+from lc_keras.evaluation import galleries
+from lc_keras.evaluation import judge
 from lc_keras.evaluation import pictures
+from lc_keras.evaluation import protocol
 from lc_keras.evaluation import report
-from lc_keras.evaluation import scores
-from lc_keras.evaluation import transformations
+from lc_keras.evaluation import systems
 from lc_keras.models import storage
 from trainers import common_flags
+from trainers import contenders
 from trainers import latents as latents_job
 from trainers import runs
 
 _THRESHOLD = 0.5
 _BATCH_SIZE = 256
 _SHOWN = 8
+_FOLDER = "systems"
+_SIDE_BY_SIDE = {
+  "samples": "Samples side by side: the attribute of the column is asked for, "
+  "all else is left open; one seed.",
+  "edits": "Edits side by side: one held-out image, with the attribute of the "
+  "column switched.",
+}
 
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   common_flags.define_run_flags(values)
+  flags.DEFINE_list(
+    "systems",
+    None,
+    "Names of the samplers and baselines to evaluate, such as actor_0.1 or "
+    "conditional_vae; all that the run has if not given.",
+    flag_values=values,
+  )
   flags.DEFINE_string(
     "split", "test", "Held-out split to score on.", flag_values=values
   )
@@ -49,9 +67,30 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   flags.DEFINE_integer(
+    "slow_limit",
+    256,
+    "The same for samplers that take some hundred steps a row.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
     "transformation_rows",
     256,
     "Most held-out images per attribute and direction to switch it on.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "curve_rows",
+    8,
+    "The same for each point of a curve over a sampler's dial.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "sequence_rows",
+    64,
+    "Held-out images that are edited several times in a row.",
     lower_bound=1,
     flag_values=values,
   )
@@ -70,205 +109,230 @@ def evaluate(settings: flags.FlagValues) -> None:
   stage = runs.Stage(run, "report", settings)
   if stage.done:
     return
-  subject = _Subject(run, settings)
-  rows = subject.rows()
-  tables, figures = {}, subject.sample_figures()
-  for name in subject.actors:
-    tables[name] = subject.transformation_table(name)
-    figures[f"transformations_{name}"] = subject.transformation_figure(name)
+  chosen = _chosen(contenders.find(run), settings.systems)
+  evaluation = _Evaluation(run, stage, settings)
+  measured = evaluation.references()
+  bar = tqdm.tqdm(chosen, desc="evaluate", unit=" systems")
+  for contender in bar:
+    bar.set_postfix_str(contender.name)
+    measured[contender.name] = evaluation.of(contender)
   results = {
-    "rows": rows,
-    "transformations": tables,
-    "provenance": subject.provenance(),
+    "systems": measured,
+    "figures": evaluation.overview(measured),
+    "provenance": evaluation.provenance(measured),
+    "seconds": {
+      **runs.stage_seconds(run.folder),
+      "evaluate": stage.seconds,  # Up to here; writing takes no time.
+    },
   }
-  if subject.balanced is not None:
-    results["balanced"] = subject.balanced_rows()
-  results["seconds"] = {
-    **runs.stage_seconds(run.folder),
-    "evaluate": stage.seconds,  # Up to here; writing takes no time.
-  }
-  report.write(stage.folder, results, figures)
-  stage.finish(rows=len(subject.labels))
-  for row in rows:
-    runs.say(
-      f"{row['name']:15s} accuracy {row['accuracy']:.3f}  "
-      f"weighted F1 {row['weighted_f1']:.3f}  macro F1 {row['macro_f1']:.3f}"
-    )
+  report.write(stage.folder, results)
+  stage.finish(systems=list(measured))
+  for name, one in measured.items():
+    if scores := one.get("natural"):
+      runs.say(
+        f"{name:16s} accuracy {scores['accuracy']:.3f}  weighted F1 "
+        f"{scores['weighted_f1']:.3f}  macro F1 {scores['macro_f1']:.3f}"
+      )
 
 
-class _Subject:
-  """The models of a run and the held-out data that they are scored on."""
+class _Evaluation:
+  """One protocol, and a folder with what has been measured so far."""
 
-  def __init__(self, run, settings):
+  def __init__(self, run, stage, settings):
     self._run = run
+    self._stage = stage
     self._settings = settings
-    self._vae = storage.load(run.path("vae"))
-    self._classifier = storage.load(run.path("classifier"))
-    self._attribute_critic = storage.load(run.path("attributes")).critic
-    self.actors = {
-      name: storage.load(run.path(name)).actor for name in _actors(run.folder)
-    }
-    if not self.actors:
-      raise runs.UserError(
-        f"No actor in {run.folder!r}: train one first, with "
-        "`python -m trainers.actor` and the same --run_dir."
-      )
-    self._names = run.attributes.names
-    self._images, self.labels, _ = self._load(settings.split)
-    splits = pipeline.describe(run.dataset).splits
-    self.balanced = self._load("balanced") if "balanced" in splits else None
-    self._prior = np.asarray(
-      tf.random.stateless_normal(
-        [len(self.labels), self._vae.latent_size], (settings.seed, 1)
-      )
-    )
-    self._decode = _compiled(lambda z: self._vae.decode(z).mean())
-    self._read = _compiled(lambda x: tf.sigmoid(self._classifier(x)))
-    self._features = _compiled(self._classifier.features)
-    # A draw of the posterior per image, the same every time.
-    self._encode = _compiled(
-      lambda x: self._vae.encode(x).sample(seed=(settings.seed, 2))
-    )
-    self._own = _compiled(
-      lambda z: tf.cast(self._attribute_critic(z) > 0.0, tf.float32)
-    )
-    self._moves = {
-      name: _compiled(actor) for name, actor in self.actors.items()
-    }
-
-  def rows(self):
-    """Returns Table 1: one row of scores per kind of image."""
     train = latents.read(
-      self._run.path("latents", "cache"), "train", latents_job.source(self._run)
+      run.path("latents", "cache"), "train", latents_job.source(run)
     )
-    rows = [
-      {
-        "name": "majority",
-        **scores.majority_scores(train.attributes, self.labels, self._names),
-      }
-    ]
-    kinds = {
-      "real": lambda: self._images,
-      "reconstruction": lambda: self._decode(self._encode(self._images)),
-      "prior": lambda: self._decode(self._prior),
-    }
-    for name in self.actors:
-      kinds[name] = lambda name=name: self._decode(
-        self._moves[name](self._prior, self.labels)
-      )
-    for name, make in tqdm.tqdm(kinds.items(), desc="scores"):
-      probabilities = self._read(make())
-      rows.append(
-        {
-          "name": name,
-          **scores.attribute_scores(
-            probabilities, self.labels, self._names, _THRESHOLD
-          ),
-        }
-      )
-    return rows
-
-  def balanced_rows(self):
-    """Returns the rows of the split in which rare attributes are frequent."""
-    images, labels, focus = self.balanced
-    kinds = {
-      "real": images,
-      "reconstruction": self._decode(self._encode(images)),
-    }
-    prior = np.resize(self._prior, [len(labels), self._vae.latent_size])
-    for name in self.actors:
-      kinds[name] = self._decode(self._moves[name](prior, labels))
-    return [
-      {
-        "name": name,
-        **scores.balanced_scores(
-          self._read(made), labels, focus, self._names, _THRESHOLD
-        ),
-      }
-      for name, made in kinds.items()
-    ]
-
-  def transformation_table(self, actor):
-    """Returns what happens when one attribute of a held-out image is asked."""
-    runs.say(f"switching every attribute on and off with {actor}")
-    return transformations.table(
-      self._images,
-      self.labels,
-      self._run.attributes,
-      rows=self._settings.transformation_rows,
+    splits = pipeline.describe(run.dataset).splits
+    has_balanced = pipeline.BALANCED in splits
+    self._protocol = protocol.Protocol(
+      run.attributes,
+      judge.Judge(storage.load(run.path("classifier"))),
+      train.attributes,
+      self._load(settings.split),
+      self._load(pipeline.BALANCED) if has_balanced else None,
+      sizes=protocol.Sizes(
+        edits=settings.transformation_rows,
+        curve_edits=settings.curve_rows,
+        sequences=settings.sequence_rows,
+      ),
       threshold=_THRESHOLD,
-      seed=self._settings.seed,
-      features=self._features,
-      **self._functions(actor),
+      seed=settings.seed,
     )
 
-  def transformation_figure(self, actor):
-    """Returns held-out images with each attribute switched, and a caption."""
-    sheet = transformations.sheet(
-      self._images[:_SHOWN],
-      self.labels[:_SHOWN],
-      self._run.attributes,
-      threshold=_THRESHOLD,
-      **self._functions(actor),
-    )
-    caption = (
-      f"Held-out images, each attribute switched alone by {actor}. A frame "
-      "marks what the classifier does not read as asked."
-    )
-    return caption, pictures.transformations(**sheet, scale=2)
+  def references(self) -> dict:
+    """Returns the rows that everything is compared with."""
+    measured = self._protocol
+    generator = systems.prior(storage.load(self._run.path("vae")))
 
-  def sample_figures(self):
-    """Returns pictures of reconstructions and conditional samples."""
-    shown = self._images[:_SHOWN]
-    figures = {
+    def rebuilt(split):
+      seeds = measured.image_seeds(split.images)
+      return split.with_images(
+        generator.reconstruct(split.images, seeds).images
+      )
+
+    natural, balanced = measured.natural, measured.balanced
+    # Other real images are as realistic as can be: the floor.
+    floor = self._load("validation").images
+    return {
+      "majority": {"title": "Majority class", **measured.majority()},
+      "real": {
+        "title": "Real images",
+        **measured.images(natural, balanced, floor),
+      },
+      "reconstruction": {
+        "title": "Reconstructions",
+        **measured.images(rebuilt(natural), balanced and rebuilt(balanced)),
+      },
+    }
+
+  def of(self, contender: contenders.Contender) -> dict:
+    """Returns what a system is worth, measured unless that has been done."""
+    path = self._stage.path(_FOLDER, f"{contender.name}.json")
+    weights = self._weights(contender.stages)
+    if os.path.exists(path):
+      with open(path, encoding="utf-8") as file:
+        known = json.load(file)
+      if known["weights"] == weights:
+        return known
+    os.makedirs(self._stage.path(_FOLDER), exist_ok=True)
+    measured = report.plain(
+      {
+        "title": contender.title,
+        "weights": weights,
+        "training": self._training(contender),
+        **self._measure(contender),
+      }
+    )
+    # Last: with it, the system has been measured.
+    files.write_json(path, measured)
+    return measured
+
+  def overview(self, measured: Mapping[str, Mapping]) -> dict:
+    """Draws what compares systems; returns captions by file name."""
+    images = self._protocol.natural.images[:_SHOWN]
+    generator = systems.prior(storage.load(self._run.path("vae")))
+    seeds = self._protocol.image_seeds(images)
+    drawn = {
       "reconstructions": (
         "Held-out images and their reconstructions: the bound on all below.",
         pictures.before_after(
-          shown, self._decode(self._encode(shown)), scale=2
+          images, generator.reconstruct(images, seeds).images, scale=2
         ),
       )
     }
-    prior = self._prior[:_SHOWN]
-    base = np.zeros([_SHOWN, len(self._names)], np.float32)
-    base[:] = np.round(self.labels.mean(axis=0))
-    for actor in self.actors:
-      conditions, samples, read = ["prior sample"], [self._decode(prior)], []
-      read.append(np.ones(_SHOWN, bool))
-      for column, name in enumerate(self._names):
-        for on in (True, False):
-          wanted, _ = self._run.attributes.request(base, name, on)
-          samples.append(self._decode(self._moves[actor](prior, wanted)))
-          conditions.append(name if on else f"not {name}")
-          read.append((self._read(samples[-1])[:, column] > _THRESHOLD) == on)
-      figures[f"samples_{actor}"] = (
-        f"Conditional samples of {actor}: rows are conditions, columns the "
-        "same prior samples.",
-        pictures.conditional_samples(
-          np.stack(samples), conditions, np.stack(read), scale=2
-        ),
+    for kind, caption in _SIDE_BY_SIDE.items():
+      shown = {}
+      for name in measured:
+        path = self._stage.path(_FOLDER, f"{name}.npz")
+        if os.path.exists(path):
+          with np.load(path) as arrays:
+            if kind in arrays:
+              shown[measured[name]["title"]] = arrays[kind]
+      if shown:
+        labels = self._run.attributes.names
+        drawn[kind] = caption, galleries.side_by_side(shown, labels)
+    curves = {o["title"]: o["curve"] for o in measured.values() if "curve" in o}
+    if curves:
+      drawn["dials"] = (
+        "What a dial trades: what is asked against what is lost. The numbers "
+        "are its settings.",
+        charts.dials(curves),
       )
-    return figures
+    sequences = {
+      o["title"]: o["sequence"] for o in measured.values() if "sequence" in o
+    }
+    if sequences:
+      drawn["sequences"] = (
+        "Edits one after another, each of the image that the last one made, "
+        "then taken back in turn: what is left is drift.",
+        charts.sequences(sequences),
+      )
+    return self._save(drawn)
 
-  def provenance(self):
+  def provenance(self, measured: Mapping[str, Mapping]) -> dict:
     """Returns what the numbers come from."""
-    weights = {
-      name: files.checksum(self._run.path(name, storage.WEIGHTS))
-      for name in ("vae", "classifier", "attributes", *self.actors)
-    }
+    settings = self._settings
     packages = ("tensorflow", "keras", "tensorflow-probability")
+    weights = self._weights(["vae", "classifier"])
+    for one in measured.values():
+      weights |= one.get("weights", {})
     return {
       "run": self._run.folder,
       "dataset": self._run.dataset,
-      "split": self._settings.split,
-      "images": len(self.labels),
+      "split": settings.split,
+      "images": len(self._protocol.natural),
+      "images of slow samplers": settings.slow_limit,
+      "edits per attribute and direction": settings.transformation_rows,
       "threshold": _THRESHOLD,
-      "seed": self._settings.seed,
+      "seed": settings.seed,
       "weights": weights,
       "versions": {
         "lc_keras": version.__version__,
         **{name: importlib.metadata.version(name) for name in packages},
       },
     }
+
+  def _measure(self, contender):
+    ours, system = self._protocol, contender.build()
+    result = {}
+    if system.samples:
+      limit = self._settings.slow_limit if contender.slow else None
+      result |= ours.samples(system, limit)
+    if system.transforms:
+      result["transformations"] = ours.edits(system)
+      result["sequence"] = ours.sequence(system)
+    gallery = galleries.draw(
+      ours,
+      system,
+      result.get("failures", ()),
+      result.get("transformations", {}).get("failures", ()),
+    )
+    np.savez(
+      self._stage.path(_FOLDER, f"{contender.name}.npz"), **gallery.images
+    )
+    result["figures"] = self._save(
+      {f"{kind}_{contender.name}": f for kind, f in gallery.figures.items()}
+    )
+    # Last: the dial stays where its curve ends.
+    if contender.dial:
+      dial = contender.dial
+      result["curve"] = {
+        "dial": dial.name,
+        "default": dial.default,
+        "points": ours.curve(system, dial.variable.assign, dial.settings),
+      }
+    return result
+
+  def _training(self, contender):
+    """Returns the seconds that a system took, and one more attribute would."""
+    seconds = {
+      stage: self._run.done(stage)["seconds"] for stage in contender.stages
+    }
+    return {
+      "stages": seconds,
+      "seconds": sum(seconds.values()),
+      "new_attribute_seconds": sum(
+        seconds[stage] for stage in contender.labelled_stages()
+      ),
+    }
+
+  def _weights(self, stages):
+    """Returns checksums of the stages that have weights."""
+    paths = {stage: self._run.path(stage, storage.WEIGHTS) for stage in stages}
+    return {
+      stage: files.checksum(path)
+      for stage, path in paths.items()
+      if os.path.exists(path)
+    }
+
+  def _save(self, figures):
+    """Writes pictures; returns their captions by name."""
+    for name, (_, picture) in figures.items():
+      pictures.save(picture, self._stage.path(f"{name}.png"))
+    return {name: caption for name, (caption, _) in figures.items()}
 
   def _load(self, split):
     batches = list(
@@ -280,53 +344,27 @@ class _Subject:
         limit=self._settings.limit,
       )
     )
-
-    def column(name):
-      return np.concatenate([batch[name] for batch in batches])
-
-    focus = column("focus") if "focus" in batches[0] else None
-    return column("image"), column("attributes"), focus
-
-  def _functions(self, actor):
-    """Returns how a served `transform` does it: from the image alone."""
-
-    def transform(images, targets, asked):
-      start = self._encode(images)
-      own = self._own(start)
-      mask = np.broadcast_to(asked, targets.shape).astype(np.float32)
-      wanted = self._run.attributes.complete(own, targets, mask)
-      return self._decode(self._moves[actor](start, wanted.numpy()))
-
-    return {
-      "reconstruct": lambda images: self._decode(self._encode(images)),
-      "transform": transform,
-      "classify": self._read,
+    columns = {
+      name: np.concatenate([batch[name] for batch in batches])
+      for name in batches[0]
     }
+    return protocol.Split(
+      columns["image"], columns["attributes"], columns.get("focus")
+    )
 
 
-def _actors(run_dir):
-  """Returns the names of a run's actors, the smallest lambda_dist first."""
-  names = [
-    name
-    for name in os.listdir(run_dir)
-    if re.fullmatch(r"actor_[0-9.e+-]+", name)
-    and os.path.exists(os.path.join(run_dir, name, storage.WEIGHTS))
-  ]
-  return sorted(names, key=lambda name: float(name.removeprefix("actor_")))
-
-
-def _compiled(function):
-  """Turns a function of tensors into one of arrays, applied part by part."""
-  graph = tf.function(function, autograph=False, reduce_retracing=True)
-
-  def apply(*arrays):
-    parts = [
-      graph(*(tf.constant(a[i : i + _BATCH_SIZE]) for a in arrays)).numpy()
-      for i in range(0, len(arrays[0]), _BATCH_SIZE)
-    ]
-    return np.concatenate(parts)
-
-  return apply
+def _chosen(found, names):
+  """Returns the contenders of these names; all if none is given."""
+  if names is None:
+    return found
+  known = {contender.name: contender for contender in found}
+  for name in names:
+    if name not in known:
+      raise runs.UserError(
+        f"--systems names {name!r}, which this run does not have; it has "
+        f"{', '.join(known)}."
+      )
+  return [known[name] for name in names]
 
 
 def main() -> None:

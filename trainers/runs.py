@@ -55,6 +55,11 @@ class Run:
     """Returns a path below the run folder."""
     return os.path.join(self.folder, *parts)
 
+  def done(self, stage: str) -> dict | None:
+    """Returns what a stage noted when it was finished; None if it is not."""
+    path = self.path(stage, _DONE)
+    return _read_json(path) if os.path.exists(path) else None
+
 
 def open_run(settings: flags.FlagValues) -> Run:
   """Opens a run folder, or begins one if --dataset says what it is about.

@@ -15,39 +15,44 @@ class Batched:
   def __init__(
     self, function: Callable[..., Mapping[str, tf.Tensor]], batch_size: int
   ):
-    """Compiles the function; it is traced at the first call.
+    """Compiles the function when it is first called, and only then.
 
     Args:
-      function: Tensors of [batch_size, ...] to tensors of the same length, by
-        name.
-      batch_size: Rows handed over at a time.
+      function: Tensors of [batch, ...] to tensors of the same length, by name.
+      batch_size: Rows handed over at a time; the last batch may be smaller.
     """
-    self._graph = tf.function(function, autograph=False)
+    self._function = tf.function(function, autograph=False)
     self._batch_size = batch_size
-    self._warm = False
+    self._concrete = None
 
   def __call__(self, *arrays: np.ndarray) -> dict[str, np.ndarray]:
     """Applies the function.
 
     Args:
-      *arrays: Each of [n, ...], n at least 1.
+      *arrays: Each of [n, ...], n at least 1; in every call of the same types
+        and shapes, but for n.
 
     Returns:
       Arrays of [n, ...] by name; "milliseconds" among them, the time that a
       row's batch took, divided by its size: NaN in the first batch of all,
-      which is compiled.
+      in which buffers and plans are made.
     """
-    count, size = len(arrays[0]), self._batch_size
+    warm = self._concrete is not None
+    if not warm:
+      # The length is left open: small batches need no graph of their own.
+      self._concrete = self._function.get_concrete_function(
+        *(tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in arrays)
+      )
     parts = []
-    for start in range(0, count, size):
-      # A last batch is filled up with its own rows: one shape, one trace.
-      rows = start + np.arange(size) % min(size, count - start)
+    for start in range(0, len(arrays[0]), self._batch_size):
+      rows = slice(start, start + self._batch_size)
       inputs = [tf.constant(array[rows]) for array in arrays]
       began = time.perf_counter()
-      outputs = self._graph(*inputs)
+      outputs = self._concrete(*inputs)
       part = {name: value.numpy() for name, value in outputs.items()}
-      spent = (time.perf_counter() - began) * 1000.0 / size
-      part[MILLISECONDS] = np.full(size, spent if self._warm else np.nan)
-      self._warm = True
-      parts.append({name: v[: count - start] for name, v in part.items()})
+      count = len(inputs[0])
+      spent = (time.perf_counter() - began) * 1000.0 / count
+      part[MILLISECONDS] = np.full(count, spent if warm else np.nan)
+      warm = True
+      parts.append(part)
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}

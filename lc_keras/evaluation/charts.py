@@ -1,0 +1,105 @@
+"""Charts that compare systems: what a dial trades, and what edits leave.
+
+Results in, `PIL.Image` out. Systems differ in colour and in mark.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import figure
+from matplotlib.backends import backend_agg
+from PIL import Image
+
+# The Okabe-Ito palette: told apart by the colour-blind too.
+_COLOURS = (
+  "#0072B2",
+  "#D55E00",
+  "#009E73",
+  "#CC79A7",
+  "#E69F00",
+  "#56B4E9",
+  "#000000",
+)
+_MARKS = "osD^vPX"
+
+
+def dials(curves: Mapping[str, Mapping]) -> Image.Image:
+  """Draws what is obeyed against what is lost, over the settings of a dial.
+
+  Args:
+    curves: By title of a system: "dial", its name, and "points", each with its
+      "setting", "read", "others_changed" and "feature_ratio", see
+      `Protocol.curve`.
+  """
+  chart = figure.Figure(figsize=(10, 4.5), dpi=100, layout="constrained")
+  for axis, (lost, label) in zip(
+    chart.subplots(1, 2),
+    (
+      ("others_changed", "edits that change another attribute"),
+      ("feature_ratio", "feature distance / that of two images"),
+    ),
+  ):
+    for style, (title, curve) in zip(_styles(), curves.items()):
+      points = curve["points"]
+      x, y = _column(points, lost), _column(points, "read")
+      axis.plot(x, y, label=f"{title} ({curve['dial']})", **style)
+      for point, *place in zip(points, x, y):
+        axis.annotate(
+          f"{point['setting']:g}",
+          place,
+          xytext=(3, 3),
+          textcoords="offset points",
+          fontsize=7,
+        )
+    axis.set(xlabel=label, ylabel="asked value read", ylim=(-0.02, 1.05))
+    axis.grid(alpha=0.3)
+  axis.legend(loc="lower right", fontsize=8)
+  return _drawn(chart)
+
+
+def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
+  """Draws what edits one after another leave, and what is left of them.
+
+  Args:
+    states: By title of a system, see `Protocol.sequence`.
+  """
+  chart = figure.Figure(figsize=(10, 4.5), dpi=100, layout="constrained")
+  for axis, (name, label) in zip(
+    chart.subplots(1, 2),
+    (
+      ("others_changed", "images in which an untouched attribute changed"),
+      ("feature_distance", "feature distance to the first state"),
+    ),
+  ):
+    for style, (title, rows) in zip(_styles(), states.items()):
+      axis.plot(_column(rows, name), label=title, **style)
+    edits = max(row["taken_back"] for rows in states.values() for row in rows)
+    axis.axvline(edits, color="grey", linestyle=":")
+    axis.set(xlabel=f"edits (from {edits} on: taken back)", ylabel=label)
+    axis.grid(alpha=0.3)
+  axis.legend(fontsize=7)
+  return _drawn(chart)
+
+
+def _styles():
+  """Yields styles without end, no two of the first 28 alike."""
+  while True:
+    for line in ("-", "--", ":", "-."):
+      for colour, mark in zip(_COLOURS, _MARKS):
+        yield {
+          "color": colour,
+          "marker": mark,
+          "linestyle": line,
+          "markersize": 4,
+        }
+
+
+def _column(rows, name):
+  """Returns a column of numbers; NaN, which leaves a gap, for None."""
+  return np.array([row[name] for row in rows], float)
+
+
+def _drawn(chart):
+  canvas = backend_agg.FigureCanvasAgg(chart)
+  canvas.draw()
+  return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -1,0 +1,416 @@
+"""The protocol: what is measured of every system, on one held-out split.
+
+Engel et al. 2018, Table 1 (attributes read from samples), and what they did
+not measure: realism, diversity, identity, drift, steps and time.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from lc_keras import attributes as attributes_lib
+from lc_keras.evaluation import batched
+from lc_keras.evaluation import combinations
+from lc_keras.evaluation import diversity
+from lc_keras.evaluation import fidelity
+from lc_keras.evaluation import intervals
+from lc_keras.evaluation import judge as judge_lib
+from lc_keras.evaluation import scores
+from lc_keras.evaluation import systems
+from lc_keras.evaluation import transformations
+
+_LISTED = 8  # Failures of a system's samples.
+# Streams of seeds: no two splits share their draws.
+_NATURAL, _BALANCED, _UNSEEN = range(3)
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Rows of held-out data.
+
+  Attributes:
+    images: float32 [n, height, width, channels] in [0, 1]; None for labels
+      that no image has.
+    labels: float32 [n, num_attributes] in {0, 1}.
+    focus: None; or [n], the attribute that each row was drawn for, see
+      `scores.balanced_scores`.
+  """
+
+  images: np.ndarray | None
+  labels: np.ndarray
+  focus: np.ndarray | None = None
+
+  def __len__(self) -> int:
+    return len(self.labels)
+
+  def first(self, count: int | None) -> "Split":
+    """Returns the first rows; all for None."""
+    focus = None if self.focus is None else self.focus[:count]
+    images = None if self.images is None else self.images[:count]
+    return Split(images, self.labels[:count], focus)
+
+  def with_images(self, images: np.ndarray) -> "Split":
+    """Returns other images under the same labels."""
+    return dataclasses.replace(self, images=images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+  """How much is measured.
+
+  Attributes:
+    unseen: Samples under combinations of attributes that training never saw.
+    edits: Images that each attribute is switched in, for each direction.
+    curve_edits: The same, for each point of a curve.
+    sequences: Images that are edited again and again.
+    sequence_edits: Edits before they are taken back.
+  """
+
+  unseen: int = 512
+  edits: int = 64
+  curve_edits: int = 8
+  sequences: int = 64
+  sequence_edits: int = 4
+
+
+class Protocol:
+  """Measures systems on the same held-out images, with the same requests."""
+
+  def __init__(
+    self,
+    attributes: attributes_lib.Attributes,
+    judge: judge_lib.Judge,
+    train_labels: np.ndarray,
+    natural: Split,
+    balanced: Split | None = None,
+    *,
+    sizes: Sizes = Sizes(),
+    threshold: float = 0.5,
+    seed: int = 0,
+  ):
+    """Looks at the held-out images.
+
+    Args:
+      attributes: The attributes.
+      judge: Reads images.
+      train_labels: [m, num_attributes] in {0, 1}.
+      natural: Held-out images as they come.
+      balanced: Held-out images in which rare attributes are frequent.
+      sizes: How much is measured.
+      threshold: A probability above it reads as "on".
+      seed: Of every draw.
+    """
+    self.attributes = attributes
+    self.judge = judge
+    self.natural = natural
+    self.balanced = balanced
+    self.unseen = _unseen(train_labels, attributes, sizes.unseen, seed)
+    self.threshold = threshold
+    self._train_labels = train_labels
+    self._sizes = sizes
+    self._seed = seed
+    self._real_features = judge.features(natural.images)
+
+  def majority(self) -> dict:
+    """Returns the row of the answer that is right most often."""
+    return {
+      "natural": scores.majority_scores(
+        self._train_labels, self.natural.labels, self.attributes.names
+      )
+    }
+
+  def images(
+    self,
+    natural: Split,
+    balanced: Split | None = None,
+    others: np.ndarray | None = None,
+  ) -> dict:
+    """Returns the row of images that nothing was asked of.
+
+    Args:
+      natural: As the protocol's, or what became of its images.
+      balanced: The same.
+      others: The images whose realism is measured; those of `natural` if not
+        given. Real images are compared with other real images.
+    """
+    result = {
+      "natural": self._scores(natural),
+      "fidelity": self._fidelity(natural.images if others is None else others),
+    }
+    if balanced is not None:
+      result["balanced"] = self._scores(balanced)
+    return result
+
+  def samples(self, system: systems.System, limit: int | None = None) -> dict:
+    """Returns what the samples of a system are worth.
+
+    Args:
+      system: Makes samples.
+      limit: Most rows of each split to make; all if not given.
+    """
+    result = {}
+    for stream, name, split in (
+      (_NATURAL, "natural", self.natural),
+      (_BALANCED, "balanced", self.balanced),
+      (_UNSEEN, "unseen", self.unseen),
+    ):
+      if split is None:
+        continue
+      split = split.first(limit)
+      made = self._sample(system, split.labels, stream)
+      split = split.with_images(made.images)
+      result[name] = self._scores(split)
+      if name == "natural":
+        result["failures"] = self._failures(split)
+        result["fidelity"] = self._fidelity(made.images)
+        result["cost"] = _cost(made)
+        result["diversity"] = self._diversity(split)
+    return result
+
+  def edits(
+    self, system: systems.System, rows: int | None = None, **options
+  ) -> dict:
+    """Returns what becomes of held-out images, one attribute switched each.
+
+    Args:
+      system: Transforms.
+      rows: Images for each attribute and direction; the protocol's if not
+        given.
+      **options: For `transformations.table`, which this returns, with what
+        the edits cost beside it.
+    """
+    costs = []
+
+    def transform(images, values, mask):
+      made = system.transform(images, values, mask, self.image_seeds(images))
+      measures = dict(made.measures)
+      costs.append(measures.pop(batched.MILLISECONDS))
+      return transformations.Transformed(made.images, measures)
+
+    table = transformations.table(
+      self.natural.images,
+      self.natural.labels,
+      self.attributes,
+      lambda images: (
+        system.reconstruct(images, self.image_seeds(images)).images
+      ),
+      transform,
+      self.judge.probabilities,
+      self.judge.features,
+      rows=rows or self._sizes.edits,
+      threshold=self.threshold,
+      seed=self._seed,
+      **options,
+    )
+    return table | {"milliseconds": _mean(np.concatenate(costs))}
+
+  def curve(
+    self,
+    system: systems.System,
+    turn: Callable[[float], object],
+    settings: Sequence[float],
+  ) -> list[dict]:
+    """Returns what a dial does: how much is obeyed, and how much is lost.
+
+    Args:
+      system: Transforms.
+      turn: Sets the system's dial.
+      settings: Where to.
+    """
+    points = []
+    for setting in settings:
+      turn(setting)
+      table = self.edits(
+        system, self._sizes.curve_edits, failures=0, resamples=0
+      )
+      points.append(
+        {
+          "setting": setting,
+          "read": table["mean_read"],
+          "others_changed": table["mean_others_changed"],
+          "feature_ratio": table["mean_feature_ratio"],
+        }
+      )
+    return points
+
+  def sequence(self, system: systems.System) -> list[dict]:
+    """Edits images again and again, then takes the edits back one by one.
+
+    Each edit starts from the image that the last one made, as with a user who
+    sends back what he was given: whatever is lost on the way adds up.
+
+    Returns:
+      For every state, the first included: "edits", how many are in force;
+      "taken_back", how many have been; "others_changed", the share of images
+      in which an attribute that is not under an edit in force reads otherwise
+      than at first, with its "interval"; "feature_distance" to the first
+      state, averaged; "read", the share of images in which what the last edit
+      asked is read. In the last state no edit is in force.
+    """
+    images = self.natural.images[: self._sizes.sequences]
+    images = system.reconstruct(images, self.image_seeds(images)).images
+    first, features = self._read(images), self.judge.features(images)
+    states = [self._state(first, features, images, np.zeros_like(first), 0, 0)]
+    order = np.random.default_rng(self._seed).permutation(len(self.attributes))
+    order = order[: self._sizes.sequence_edits]
+    wishes = [
+      self.switch(first, np.full(len(first), column)) for column in order
+    ]
+    forth = [(values, mask) for values, mask in wishes]
+    back = [(first, mask) for _, mask in reversed(wishes)]
+    for done, (values, mask) in enumerate(forth + back, start=1):
+      images = system.transform(
+        images, values, mask, self.image_seeds(images)
+      ).images
+      taken_back = max(done - len(wishes), 0)
+      edits = done - 2 * taken_back
+      touched = sum((mask for _, mask in wishes[:edits]), np.zeros_like(first))
+      state = self._state(first, features, images, touched, edits, taken_back)
+      obeyed = (self._read(images) == values) | (mask == 0)
+      states.append(state | {"read": float(obeyed.all(axis=1).mean())})
+    return states
+
+  def switch(
+    self, own: np.ndarray, columns: np.ndarray
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns values and mask of requests that switch one attribute each.
+
+    Args:
+      own: [n, num_attributes] in {0, 1}, what the rows have.
+      columns: [n], the attribute that is switched in each.
+    """
+    values, mask = (
+      np.empty_like(own, np.float32),
+      np.empty_like(own, np.float32),
+    )
+    for column, on in _directions(self.attributes):
+      rows = (columns == column) & ((own[:, column] < 0.5) == on)
+      name = self.attributes.names[column]
+      values[rows], mask[rows] = self.attributes.request(own[rows], name, on)
+    return values, mask
+
+  def again(self, system: systems.System, rows: Sequence[int]) -> np.ndarray:
+    """Returns some samples under the labels of the natural split once more."""
+    labels = self.natural.labels
+    seeds = self._seeds(_NATURAL, len(labels))
+    rows = np.asarray(rows)
+    asked = labels[rows]
+    return system.sample(asked, np.ones_like(asked), seeds[rows]).images
+
+  def image_seeds(self, images: np.ndarray) -> np.ndarray:
+    """Returns a seed an image, made of its pixels.
+
+    So an image is encoded to the same latent vector wherever it turns up, and
+    what a transformation is compared with is what it started from.
+    """
+    salt = self._seed.to_bytes(8, "little")
+    digests = [
+      hashlib.blake2b(image.tobytes(), digest_size=8, salt=salt).digest()
+      for image in np.ascontiguousarray(images)
+    ]
+    return np.frombuffer(b"".join(digests), np.int64)
+
+  def _sample(self, system, labels, stream):
+    seeds = self._seeds(stream, len(labels))
+    return system.sample(labels, np.ones_like(labels), seeds)
+
+  def _seeds(self, stream, count):
+    generator = np.random.default_rng([self._seed, stream])
+    return generator.integers(np.iinfo(np.int64).max, size=count)
+
+  def _scores(self, split):
+    probabilities = self.judge.probabilities(split.images)
+    names = self.attributes.names
+    if split.focus is None:
+      return scores.attribute_scores(
+        probabilities, split.labels, names, self.threshold, seed=self._seed
+      )
+    return scores.balanced_scores(
+      probabilities,
+      split.labels,
+      split.focus,
+      names,
+      self.threshold,
+      seed=self._seed,
+    )
+
+  def _fidelity(self, images):
+    features = self.judge.features(images)
+    return fidelity.fidelity(self._real_features, features, seed=self._seed)
+
+  def _diversity(self, split):
+    """Compares samples with real images of the same labels, if there are any.
+
+    Two rows of a label are needed, which a short split need not have.
+    """
+    made, real = (
+      diversity.by_labels(features, labels)
+      for features, labels in (
+        (self.judge.features(split.images), split.labels),
+        (self._real_features, self.natural.labels),
+      )
+    )
+    if not any(len(rows) > 1 for rows in made.values()):
+      return None
+    return diversity.diversity(made, real, seed=self._seed)
+
+  def _failures(self, split):
+    """Lists the rows in which most attributes read otherwise than asked."""
+    excess = self._read(split.images) - split.labels
+    wrong = np.abs(excess).sum(axis=1)
+    worst = np.argsort(-wrong, kind="stable")[:_LISTED]
+    names = np.array(self.attributes.names)
+    return [
+      {
+        "row": int(row),
+        "missing": names[excess[row] < 0].tolist(),
+        "excess": names[excess[row] > 0].tolist(),
+      }
+      for row in worst
+      if wrong[row]
+    ]
+
+  def _read(self, images):
+    read = self.judge.probabilities(images) > self.threshold
+    return read.astype(np.float32)
+
+  def _state(self, first, features, images, touched, edits, taken_back):
+    changed = (self._read(images) != first) & (touched == 0)
+    others = changed.any(axis=1)
+    distances = np.linalg.norm(self.judge.features(images) - features, axis=1)
+    return {
+      "edits": edits,
+      "taken_back": taken_back,
+      "others_changed": float(others.mean()),
+      "interval": intervals.share(others),
+      "feature_distance": float(distances.mean(dtype=np.float64)),
+    }
+
+
+def _unseen(train_labels, attributes, count, seed):
+  """Returns labels that training never saw; None if it saw all."""
+  try:
+    labels = combinations.unseen(train_labels, attributes, count, seed)
+  except ValueError:
+    return None
+  return Split(None, labels)
+
+
+def _directions(attributes):
+  return [(k, on) for k in range(len(attributes)) for on in (True, False)]
+
+
+def _cost(made):
+  """Returns what a row takes: network evaluations in a row, and time."""
+  cost = {"milliseconds": _mean(made.measures[batched.MILLISECONDS])}
+  if "steps" in made.measures:
+    cost["steps"] = float(np.mean(made.measures["steps"]))
+  return cost
+
+
+def _mean(values):
+  """Returns the mean of what has been measured; None if nothing has."""
+  measured = values[~np.isnan(values)]
+  return float(measured.mean()) if len(measured) else None
