@@ -300,6 +300,36 @@ class ActorLossTest(tf.test.TestCase):
     open_ = of_prior[2] == 0.0
     self.assertAllEqual(of_real[1][open_], own[open_])
 
+  def test_a_teacher_says_what_prior_samples_become(self):
+    def teacher(latents, values, mask):
+      self.assertEqual(values.shape, mask.shape)
+      return 3.0 * latents
+
+    model = _model(teacher=teacher, teacher_weight=2.0, real_weight=0.0)
+    _set_heads(model, target=0.0, raw_gate=-100.0)  # The identity.
+    with _draws(normal=0.5):
+      logs = _evaluate(model)
+      same = _evaluate(_model(real_weight=0.0, distance_weight=0.0))
+    # Half a unit asked to become one and a half, in every dimension.
+    self.assertAllClose(logs["imitation_loss"], 1.0)
+    self.assertAllClose(same["imitation_loss"], 0.0)
+    # The distance, too, is taken from there.
+    self.assertAllClose(logs["distance"], np.log(2.0) / 0.5**2, rtol=1e-5)
+
+  def test_a_teacher_teaches(self):
+    optimizers = keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01)
+    model = _model(
+      *optimizers,
+      teacher=lambda latents, values, mask: latents + values[:, :1] - 1.0,
+      teacher_weight=10.0,
+      attribute_weight=0.0,
+      real_weight=0.0,
+    )
+    before = _evaluate(model)["imitation_loss"]
+    for seed in range(60):
+      model.train_step(_batch(32, seed=seed))
+    self.assertLess(_evaluate(model)["imitation_loss"], 0.7 * before)
+
   def test_a_critic_that_cannot_tell_gives_log_two(self):
     model = _model(distance_weight=0.0, attribute_weight=0.0)
     _zero_critic(model)

@@ -301,7 +301,10 @@ class ActorCritic(keras.Model):
     """
     moved = network(start, wanted, mask)
     logits = self.critic(moved, wanted, mask)
-    distance = losses.latent_distance(moved, start, self._posterior_scale)
+    # A prior sample has to stay near to what the teacher makes of it: by
+    # itself it is nobody.
+    reference = start if goal is None else goal
+    distance = losses.latent_distance(moved, reference, self._posterior_scale)
     noise = tf.random.stateless_normal(tf.shape(moved), seed)
     noise *= self._attribute_noise * self._posterior_scale
     attribute_loss = losses.attribute_cross_entropy(
