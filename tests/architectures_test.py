@@ -112,7 +112,8 @@ class InitialWeightsTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters("mlp", "toon_faces")
   def test_have_the_published_deviation(self, name):
     shape = (32, 48, 2)
-    for network in _networks(name, shape, 64):
+    *published, _ = _networks(name, shape, 64)
+    for network in published:
       for layer in network.layers:
         if not layer.weights:
           continue
@@ -129,6 +130,12 @@ class InitialWeightsTest(tf.test.TestCase, parameterized.TestCase):
         kept = kernel.std() * math.sqrt(fan_in)
         self.assertBetween(kept, 0.8, 0.96, f"{layer.name} {kernel.shape}")
         self.assertAllInRange(kernel * math.sqrt(fan_in), -2.001, 2.001)
+
+  def test_a_generator_begins_with_images_that_differ(self):
+    *_, generator = _networks("toon_faces", (32, 48, 2), 64)
+    latents = np.random.default_rng(0).normal(size=[64, 64])
+    deviation = generator(latents.astype(np.float32)).numpy().std(axis=0)
+    self.assertBetween(deviation.mean(), 0.1, 1.0)
 
   def test_a_trunk_is_hidden_layers_and_a_linear_one(self):
     trunk = architectures.stack((5,), architectures.trunk(5, 7, 3, 2), "t")

@@ -230,11 +230,25 @@ def _toon_faces_generator(latent_size: int, image_shape: Shape) -> Layers:
   return [
     dense(latent_size, math.prod(grid), "relu"),
     keras.layers.Reshape(grid),
-    _deconv(256, 128, 4),
-    _deconv(128, 64, 4),
-    _deconv(64, 32, 4),
-    _deconv(32, channels, 4, activation=None),
+    _doubling(256, 128),
+    _doubling(128, 64),
+    _doubling(64, 32),
+    _doubling(32, channels, activation=None),
   ]
+
+
+def _doubling(inputs: int, filters: int, activation: str | None = "relu"):
+  # He et al. 2015, for the 2x2 of a stride-2 kernel's 4x4 weights that meet in
+  # an output. At the published scale, images hardly differ between latents to
+  # begin with (a deviation of 0.001 rather than 0.05), and learn to late.
+  return keras.layers.Conv2DTranspose(
+    filters,
+    4,
+    2,
+    "same",
+    activation=activation,
+    kernel_initializer=_fan_in_normal(inputs * 2),
+  )
 
 
 def _toon_faces_classifier(image_shape: Shape) -> Layers:
