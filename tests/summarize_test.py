@@ -1,0 +1,140 @@
+import json
+import pathlib
+
+from absl import flags
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from trainers import runs
+from trainers import summarize
+
+
+def _report(seed, f1, **provenance):
+  return {
+    "systems": {
+      "real": {"title": "Real images", "natural": {"weighted_f1": 0.75}},
+      "actor_0.1": {
+        "title": "Actor",
+        "natural": {
+          "weighted_f1": f1,
+          "intervals": {"weighted_f1": [0.0, 1.0]},
+        },
+        "fidelity": {"fid": None if seed == 1 else 2.0},
+        "transformations": {
+          "directions": [{"attribute": "Bald", "on": True, "read": f1}],
+          "min_read_direction": {"attribute": f"A{seed}", "on": True},
+        },
+      },
+    },
+    "provenance": {
+      "dataset": "toon_faces/tiny",
+      "split": "test",
+      "images": 12,
+      "seed": seed,
+      "versions": {"keras": "3"},
+      "weights": {"vae": "ab"},
+    }
+    | provenance,
+  }
+
+
+class SummarizeTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir())
+
+  def _write(self, name, report):
+    for stage, text in (("vae", "--steps=3\n--beta=1\n"), ("report", "")):
+      (self.folder / name / stage).mkdir(parents=True, exist_ok=True)
+      (self.folder / name / stage / "flags.cfg").write_text(text)
+    path = self.folder / name / "report" / "results.json"
+    path.write_text(json.dumps(report))
+
+  def _summarize(self, *names):
+    values = flags.FlagValues()
+    summarize.define_flags(values)
+    folders = ",".join(str(self.folder / name) for name in names)
+    out = self.folder / "made" / "out.json"
+    values(["summarize", f"--runs={folders}", f"--out={out}"])
+    summarize.summarize(values)
+    return json.loads(out.read_text())
+
+  def test_mean_and_spread_of_every_figure(self):
+    for seed, f1 in enumerate((0.5, 0.75, 1.0)):
+      self._write(f"run_{seed}", _report(seed, f1))
+    summary = self._summarize("run_0", "run_1", "run_2")
+    actor = summary["systems"]["actor_0.1"]
+    self.assertEqual(
+      actor["natural"],
+      {"weighted_f1": {"mean": 0.75, "std": 0.25, "min": 0.5, "max": 1.0}},
+    )
+    (direction,) = actor["transformations"]["directions"]
+    self.assertEqual((direction["attribute"], direction["on"]), ("Bald", True))
+    self.assertEqual(direction["read"]["std"], 0.25)
+    # What one run could not measure is the mean of the others.
+    self.assertEqual(actor["fidelity"]["fid"]["mean"], 2.0)
+    # What is no figure is kept where the runs agree.
+    worst = actor["transformations"]["min_read_direction"]
+    self.assertEqual(worst, {"attribute": None, "on": True})
+    self.assertEqual(actor["runs"], 3)
+
+  def test_says_what_the_figures_come_from(self):
+    self._write("a", _report(3, 0.5))
+    summary = self._summarize("a")
+    self.assertEqual(summary["dataset"], "toon_faces/tiny")
+    (run,) = summary["runs"].values()
+    self.assertEqual((run["seed"], run["weights"]), (3, {"vae": "ab"}))
+    self.assertEqual(run["flags"]["vae"], "--steps=3 --beta=1")
+    self.assertIn("trainers.summarize --runs=", summary["command"])
+
+  def test_writes_the_same_again(self):
+    self._write("a", _report(0, 0.5))
+    self._write("b", _report(1, 0.7))
+    self._summarize("a", "b")
+    path = self.folder / "made" / "out.json"
+    first = path.read_bytes()
+    self._summarize("a", "b")
+    self.assertEqual(path.read_bytes(), first)
+
+  def test_a_system_of_some_runs_is_summarised_over_those(self):
+    self._write("a", _report(0, 0.5))
+    lacking = _report(1, 0.7)
+    del lacking["systems"]["actor_0.1"]
+    self._write("b", lacking)
+    systems = self._summarize("b", "a")["systems"]
+    self.assertEqual(systems["real"]["runs"], 2)
+    self.assertEqual(systems["actor_0.1"]["runs"], 1)
+    self.assertEqual(
+      systems["actor_0.1"]["natural"]["weighted_f1"],
+      {"mean": 0.5, "std": 0.0, "min": 0.5, "max": 0.5},
+    )
+
+  def test_table_shows_mean_and_deviation(self):
+    self._write("a", _report(0, 0.5))
+    self._write("b", _report(2, 0.75))
+    table = summarize.table(self._summarize("a", "b")).splitlines()
+    self.assertLen({line.count("|") for line in table}, 1)
+    self.assertIn("| Actor | 2 | 0.625 ± 0.177 |", table[-1])
+    self.assertIn("| Real images | 2 | 0.750 |", table[-2])
+
+  @parameterized.parameters(
+    {"dataset": "celeb_a"}, {"split": "validation"}, {"images": 13}
+  )
+  def test_refuses_runs_that_measured_something_else(self, **provenance):
+    self._write("a", _report(0, 0.5))
+    self._write("b", _report(1, 0.5, **provenance))
+    ((name, value),) = provenance.items()
+    with self.assertRaisesRegex(runs.UserError, f"differ in {name}.*{value}"):
+      self._summarize("a", "b")
+
+  def test_refuses_a_run_twice_or_without_a_report(self):
+    self._write("a", _report(0, 0.5))
+    with self.assertRaisesRegex(runs.UserError, "twice"):
+      self._summarize("a", "a")
+    (self.folder / "b").mkdir()
+    with self.assertRaisesRegex(runs.UserError, "trainers.evaluate"):
+      self._summarize("a", "b")
+
+
+if __name__ == "__main__":
+  absltest.main()
