@@ -7,6 +7,7 @@ per seed, evaluates each seed's run and summarises them. Like every job it goes
 on where it was interrupted.
 """
 
+import importlib
 import os
 
 from absl import flags
@@ -85,8 +86,7 @@ def run_study(settings: flags.FlagValues) -> None:
     else:
       shared = [f"--base_run={folders[0]}"]
     for config in (*settings.jobs, "evaluate"):
-      # The order of a linear fit's rows is no matter of chance: no seed.
-      jobs.train(config, *shared, f"--seed={seed}")
+      jobs.train(config, *shared, *_seed(config, seed))
   jobs.run(
     "summary",
     "-m",
@@ -94,6 +94,14 @@ def run_study(settings: flags.FlagValues) -> None:
     f"--runs={','.join(folders)}",
     f"--out={settings.results}",
   )
+
+
+def _seed(config, seed):
+  """Returns the flag that seeds a job; some leave nothing to chance."""
+  job, _, name = config.rpartition(":")
+  values = flags.FlagValues()
+  importlib.import_module(f"trainers.{job or name}").define_flags(values)
+  return [f"--seed={seed}"] if "seed" in values else []
 
 
 def main() -> None:
