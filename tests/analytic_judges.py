@@ -59,11 +59,14 @@ def latents(rows: int = 3, seed: int = 0) -> tf.Tensor:
   return tf.random.stateless_normal([rows, LATENT_SIZE], [seed, 1])
 
 
-def graph(method: Callable[..., sampler.Result]) -> Callable:
+def graph(
+  method: Callable[..., sampler.Result], realism_weight: float = 1.0
+) -> Callable:
   """Returns a sampler's method as an exported signature would hold it.
 
   Args:
     method: `transform` or `sample` of a sampler.
+    realism_weight: Of every constraint.
 
   Returns:
     A function of (latents,) values, weights and seeds.
@@ -75,6 +78,18 @@ def graph(method: Callable[..., sampler.Result]) -> Callable:
 
   def call(*arguments):
     *latents, values, weights, rows = arguments
-    return method(*latents, constraint.Constraint(values, weights), rows)
+    request = constraint.Constraint(values, weights, realism_weight)
+    return method(*latents, request, rows)
 
   return tf.function(call, input_signature=specs, autograph=False)
+
+
+def run(
+  method: Callable[..., sampler.Result],
+  request: constraint.Constraint,
+  *latents: tf.Tensor,
+) -> sampler.Result:
+  """Runs a sampler's method in a graph, with the seeds 0, 1, ..."""
+  rows = seeds(request.values.shape[0])
+  function = graph(method, request.realism_weight)
+  return function(*latents, request.values, request.weights, rows)

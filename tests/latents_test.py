@@ -135,6 +135,18 @@ class CacheTest(tf.test.TestCase):
     self.assertEqual(set(manifest["checksums"]), {"train.npz", "test.npz"})
 
 
+class CovarianceTest(tf.test.TestCase):
+  def test_says_how_the_means_vary_together(self):
+    rows = _latents(9)
+    rows.mean[:, 1] = 2.0 * rows.mean[:, 0]
+    rows.mean[:, 2] = 3.0
+    covariance = latents.covariance(rows)
+    self.assertEqual((covariance.shape, covariance.dtype), ((4, 4), np.float32))
+    # 0 to 8 have a variance of 7.5.
+    self.assertAllClose(covariance[:2, :2], [[7.5, 15.0], [15.0, 30.0]])
+    self.assertAllClose(covariance[2], np.zeros(4))
+
+
 class BatchesTest(tf.test.TestCase):
   def test_is_one_pass_in_order_with_the_remainder(self):
     rows = _latents(7)

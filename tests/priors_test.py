@@ -67,6 +67,15 @@ class SampleRowsTest(tf.test.TestCase):
     for row, seed in zip(rows, seeds):
       self.assertAllEqual(priors.sample_rows(seed[tf.newaxis], 5)[0], row)
 
+  def test_numbered_draws_differ_from_each_other_and_from_the_plain_one(self):
+    seeds = tf.constant([3, 4], tf.int64)
+    draws = [priors.sample_rows(seeds, 5)]
+    draws += [priors.sample_rows(seeds, 5, number) for number in (-1, 0, 1)]
+    rows = {row.tobytes() for draw in draws for row in draw.numpy()}
+    self.assertLen(rows, 8)
+    again = priors.sample_rows(seeds[1:], 5, tf.constant(1))
+    self.assertAllEqual(again, draws[-1][1:])
+
   def test_all_64_bits_count(self):
     seeds = [0, -1, -(2**63), 2**63 - 1] + [2**bit for bit in range(63)]
     rows = priors.sample_rows(tf.constant(seeds, tf.int64), 3).numpy()

@@ -14,6 +14,7 @@ from lc_keras.models import attribute_model
 from lc_keras.models import conditional_gan
 from lc_keras.models import conditional_vae
 from lc_keras.models import pixel_classifier
+from lc_keras.models import realism_model
 from lc_keras.models import storage
 from lc_keras.models import vae
 
@@ -30,6 +31,10 @@ def _classifier():
 
 def _attribute_model():
   return attribute_model.AttributeModel(_LATENT, _ATTRIBUTES, 7, 2)
+
+
+def _realism_model():
+  return realism_model.RealismModel(_LATENT, 7, 2)
 
 
 def _actor_critic():
@@ -67,6 +72,7 @@ def _inputs(model):
     "ConditionalGAN": [latents, labels],
     "ConditionalVAE": [images, labels],
     "PixelClassifier": [images],
+    "RealismModel": [latents],
     "VAE": [images],
   }[type(model).__name__]
 
@@ -80,6 +86,7 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
     _vae,
     _classifier,
     _attribute_model,
+    _realism_model,
     _actor_critic,
     _conditional_vae,
     _conditional_gan,

@@ -9,10 +9,9 @@ from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.samplers import sampler
 
-# Adam's decay rates and its guard against division by zero, as Kingma and Ba
+# Adam's momentum and its guard against division by zero, as Kingma and Ba
 # (2015) recommend and everybody, the paper included, uses them.
 _BETA_1 = 0.9
-_BETA_2 = 0.999
 _EPSILON = 1e-8
 # Noisy copies of a latent vector that are read at each step.
 _COPIES = 4
@@ -54,6 +53,7 @@ class GradientSearch(sampler.Sampler):
     tolerance: float = 1e-2,
     keep_tolerance: float = math.inf,
     learning_rate: float = 1e-2,
+    beta_2: float = 0.999,
     max_steps: int = 300,
   ):
     """Creates the sampler.
@@ -75,6 +75,8 @@ class GradientSearch(sampler.Sampler):
         it was for a row to stop. The published search does not look.
       learning_rate: Of Adam: about how far a step goes in each dimension, of
         `covariance` if it is given.
+      beta_2: How long Adam remembers how steep it was. The published value
+        slows a row down where D_attr saturates, next to its target.
       max_steps: A row that is not there by then has not converged.
     """
     super().__init__(judges)
@@ -87,6 +89,7 @@ class GradientSearch(sampler.Sampler):
     self._tolerance = tolerance
     self._keep_tolerance = keep_tolerance
     self._learning_rate = learning_rate
+    self._beta_2 = beta_2
     self._max_steps = max_steps
 
   def sample(
@@ -165,10 +168,12 @@ class GradientSearch(sampler.Sampler):
       searching &= ~satisfied(*seen)
       step += 1
       mean = _BETA_1 * mean + (1.0 - _BETA_1) * gradient
-      square = _BETA_2 * square + (1.0 - _BETA_2) * self._squares(gradient)
+      square = self._beta_2 * square + (1.0 - self._beta_2) * self._squares(
+        gradient
+      )
       count = tf.cast(step, tf.float32)
       direction = (mean / (1.0 - _BETA_1**count)) / (
-        tf.sqrt(square / (1.0 - _BETA_2**count)) + _EPSILON
+        tf.sqrt(square / (1.0 - self._beta_2**count)) + _EPSILON
       )
       moved = move - self._learning_rate * direction
       move = tf.where(searching[:, tf.newaxis], moved, move)

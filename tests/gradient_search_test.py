@@ -1,0 +1,178 @@
+"""Tests of gradient_search: who is there stays, who is not gets there."""
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from lc_keras.samplers import gradient_search
+from lc_keras.samplers import sampler
+from tests import analytic_judges
+
+_JUDGES = analytic_judges.JUDGES
+# Far enough out to be read within 1e-2 of its target, and realistic.
+_BALD = np.array([[1.5, 0.0, 0.0, 0.3]], np.float32)
+_NOT_BALD = np.array([[-0.4, 0.5, -0.3, 0.2]], np.float32)
+_COVARIANCE = np.diag([1.0, 1.0, 1.0, 1e-6]).astype(np.float32)
+# The published rates take hundreds of steps, which a test has no time for.
+_FAST = {"learning_rate": 0.05, "beta_2": 0.9, "max_steps": 100}
+
+
+def _transform(start, constraint, **settings):
+  search = gradient_search.GradientSearch(_JUDGES, **{**_FAST, **settings})
+  return analytic_judges.run(search.transform, constraint, start)
+
+
+class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
+  @parameterized.parameters({}, {"covariance": _COVARIANCE})
+  def test_who_is_there_comes_back_to_the_bit(self, **settings):
+    start = np.concatenate([_BALD, _NOT_BALD, _BALD])
+    result = _transform(start, analytic_judges.ask(3, Bald=1.0), **settings)
+    self.assertAllEqual(result.latents[0::2], start[0::2])
+    self.assertAllEqual(result.steps[0::2], [0, 0])
+    self.assertAllEqual(result.distance[0::2], [0.0, 0.0])
+    self.assertAllGreater(result.steps[1], 0)
+    self.assertAllEqual(result.converged, [True] * 3)
+
+  @parameterized.parameters(
+    {},
+    {"attribute_noise": 0.05},
+    {"covariance": _COVARIANCE},
+  )
+  def test_who_converges_has_what_was_asked_for(self, **settings):
+    start = 0.5 * analytic_judges.latents(7)
+    asked = analytic_judges.ask(7, Bald=1.0, Male=0.0)
+    result = _transform(start, asked, **settings)
+    self.assertAllEqual(result.converged, [True] * 7)
+    self.assertAllInRange(result.realism, sampler.REALISM_THRESHOLD, 1.0)
+    self.assertAllInRange(result.attribute_probabilities[:, 0], 0.98, 1.0)
+    self.assertAllInRange(result.attribute_probabilities[:, 2], 0.0, 0.02)
+    self.assertAllInRange(result.steps, 1, 100)
+    self.assertAllGreater(result.distance, 0.0)
+
+  def test_a_target_between_off_and_on_is_met(self):
+    result = _transform(_BALD, analytic_judges.ask(1, Male=0.7))
+    self.assertAllEqual(result.converged, [True])
+    self.assertAllClose(result.attribute_probabilities[0, 2], 0.7, atol=0.01)
+
+  def test_nothing_asked_of_what_is_realistic_is_no_work(self):
+    result = _transform(_BALD, analytic_judges.ask(1))
+    self.assertAllEqual(result.latents, _BALD)
+    self.assertAllEqual(result.steps, [0])
+
+  def test_what_cannot_be_has_not_converged(self):
+    # Smiling is the sum of these two.
+    asked = analytic_judges.ask(1, Bald=1.0, Black_Hair=1.0, Smiling=0.0)
+    result = _transform(_NOT_BALD, asked, max_steps=20)
+    self.assertAllEqual(result.converged, [False])
+    self.assertAllEqual(result.steps, [20])
+
+  def test_who_gets_there_with_the_last_step_has_converged(self):
+    asked = analytic_judges.ask(1, Bald=1.0)
+    steps = int(_transform(_NOT_BALD, asked).steps[0])
+    for max_steps, converged in ((steps, True), (steps - 1, False)):
+      result = _transform(_NOT_BALD, asked, max_steps=max_steps)
+      self.assertAllEqual(result.converged, [converged])
+      self.assertAllEqual(result.steps, [max_steps])
+
+  def test_without_steps_only_looks(self):
+    start = np.concatenate([_BALD, _NOT_BALD])
+    asked = analytic_judges.ask(2, Bald=1.0)
+    result = _transform(start, asked, max_steps=0)
+    self.assertAllEqual(result.converged, [True, False])
+    self.assertAllEqual(result.latents, start)
+
+  def test_steps_are_adams(self):
+    # Its first ones have about the length of its rate, whatever the gradient.
+    result = _transform(
+      _NOT_BALD,
+      analytic_judges.ask(1, Bald=1.0),
+      max_steps=2,
+      realism_weight=0.0,
+    )
+    expected = _NOT_BALD + [[0.1, 0.0, 0.0, 0.0]]
+    self.assertAllClose(result.latents, expected, atol=1e-3)
+
+  def test_moves_where_encoded_images_differ(self):
+    # Both of the first dimensions make smile; images differ in one of them.
+    result = _transform(
+      _NOT_BALD,
+      analytic_judges.ask(1, Smiling=1.0),
+      covariance=np.diag([1.0, 1e-6, 1.0, 1.0]),
+    )
+    move = (result.latents - _NOT_BALD)[0]
+    self.assertGreater(move[0], 0.5)
+    self.assertAllClose(move[1], 0.0, atol=0.01)
+
+  def test_keeps_what_was_not_asked_for(self):
+    # To smile by the first dimension costs youth, by the second it does not.
+    start = np.array([[-0.3, -0.3, 0.0, 0.0]], np.float32)
+    asked = analytic_judges.ask(1, Smiling=1.0)
+    before = tf.sigmoid(_JUDGES.attribute_critic(start))[0, 4]
+    changes = [
+      abs(result.attribute_probabilities[0, 4] - before)
+      for result in (
+        _transform(start, asked),
+        _transform(start, asked, keep_weight=3.0),
+      )
+    ]
+    self.assertLess(changes[1], 0.5 * changes[0])
+
+  def test_can_insist_on_what_is_to_be_kept(self):
+    # Nobody here can smile and change nothing else.
+    start = np.array([[-0.3, -0.3, 0.0, 0.0]], np.float32)
+    asked = analytic_judges.ask(1, Smiling=1.0)
+    for tolerance, converged in ((np.inf, True), (1e-3, False)):
+      result = _transform(start, asked, keep_tolerance=tolerance)
+      self.assertAllEqual(result.converged, [converged])
+
+  def test_realism_is_sought_on_its_own(self):
+    far = np.array([[0.0, 0.0, 3.0, 0.0]], np.float32)
+    result = _transform(far, analytic_judges.ask(1, Male=1.0))
+    self.assertAllEqual(result.converged, [True])
+    self.assertAllGreater(result.realism, sampler.REALISM_THRESHOLD)
+    self.assertAllGreater(result.steps, 0)
+
+  def test_a_row_does_not_depend_on_the_others(self):
+    search = gradient_search.GradientSearch(
+      _JUDGES, attribute_noise=0.1, **_FAST
+    )
+    function = analytic_judges.graph(search.transform)
+    start, asked = analytic_judges.latents(3), analytic_judges.ask(3, Male=1.0)
+    seeds = analytic_judges.seeds(3)
+    inputs = start, asked.values, asked.weights, seeds
+    together = function(*inputs)
+    for row in range(3):
+      alone = function(*(value[row : row + 1] for value in inputs))
+      self.assertAllClose(alone.latents[0], together.latents[row], atol=1e-5)
+      self.assertAllEqual(alone.steps[0], together.steps[row])
+
+  def test_a_second_call_starts_afresh(self):
+    search = gradient_search.GradientSearch(_JUDGES, **_FAST)
+    function = analytic_judges.graph(search.sample)
+    asked = analytic_judges.ask(3, Bald=0.0)
+    inputs = asked.values, asked.weights, analytic_judges.seeds()
+    self.assertAllEqual(function(*inputs).latents, function(*inputs).latents)
+
+  def test_samples_start_from_the_prior_and_get_there(self):
+    asked = analytic_judges.ask(3, Bald=1.0)
+    search = gradient_search.GradientSearch(_JUDGES, **_FAST)
+    nothing = gradient_search.GradientSearch(_JUDGES, max_steps=0)
+    start = analytic_judges.run(nothing.sample, asked)
+    self.assertAllEqual(start.latents, search._prior(analytic_judges.seeds()))
+    end = analytic_judges.run(search.sample, asked)
+    self.assertAllEqual(end.converged, [True] * 3)
+
+  def test_is_the_same_outside_of_a_graph_and_takes_no_rows(self):
+    search = gradient_search.GradientSearch(
+      _JUDGES, keep_weight=1.0, attribute_noise=0.1, max_steps=3
+    )
+    for rows in (3, 0):
+      start, asked = analytic_judges.latents(rows), analytic_judges.ask(rows)
+      result = analytic_judges.run(search.transform, asked, start)
+      expected = search.transform(start, asked, analytic_judges.seeds(rows))
+      self.assertAllClose(result.latents, expected.latents, atol=1e-5)
+      self.assertEqual(result.latents.shape, [rows, 4])
+
+
+if __name__ == "__main__":
+  tf.test.main()

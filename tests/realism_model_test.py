@@ -1,0 +1,97 @@
+"""Tests of realism_model: a classifier whose logit is a density ratio."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import latents
+from lc_keras.models import realism_model
+from tests import testing
+
+# Before anything starts TensorFlow.
+testing.two_logical_cpus()
+
+_LATENT = 4
+
+
+def _batch(rows, mean=2.0):
+  """Returns latents that lie off the prior in the first dimension."""
+  means = np.zeros([rows, _LATENT], np.float32)
+  means[:, 0] = mean
+  return {
+    "mean": means,
+    "scale": np.ones([rows, _LATENT], np.float32),
+    "attributes": np.zeros([rows, 5], np.float32),
+  }
+
+
+def _model(optimizer=None):
+  keras.utils.set_random_seed(0)
+  model = realism_model.RealismModel(_LATENT, 16, 2)
+  optimizer = optimizer or keras.optimizers.Adam(1e-2)
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return model
+
+
+def _dataset(batch, batch_size):
+  return tf.data.Dataset.from_tensor_slices(batch).batch(batch_size)
+
+
+class RealismModelTest(tf.test.TestCase):
+  def test_has_one_logit_a_row(self):
+    model = _model()
+    self.assertEqual(model(_batch(3)["mean"]).shape, [3])
+    self.assertEqual(model(_batch(0)["mean"]).shape, [0])
+
+  def test_a_step_returns_exactly_the_metrics(self):
+    model, batch = _model(), _batch(3)
+    self.assertEqual([m.name for m in model.metrics], ["loss", "accuracy"])
+    self.assertEqual(list(model.train_step(batch)), ["loss", "accuracy"])
+    self.assertEqual(list(model.test_step(batch)), ["loss", "accuracy"])
+
+  def test_learns_the_density_ratio(self):
+    # The logarithm of N(2, 1) / N(0, 1) is 2 z - 2.
+    model = _model()
+    model.fit(_dataset(_batch(512), 256).repeat(200), verbose=0)
+    points = np.zeros([3, _LATENT], np.float32)
+    points[:, 0] = [0.0, 1.0, 2.0]
+    self.assertAllClose(model(points), [-2.0, 0.0, 2.0], atol=0.7)
+
+  def test_cannot_tell_the_prior_from_itself(self):
+    model, batch = _model(), _batch(256, mean=0.0)
+    model.fit(_dataset(batch, 128).repeat(30), verbose=0)
+    logs = model.evaluate(_dataset(batch, 128), return_dict=True, verbose=0)
+    self.assertAllClose(logs["accuracy"], 0.5, atol=0.1)
+    self.assertAllClose(logs["loss"], np.log(2.0), atol=0.1)
+
+  def test_training_draws_afresh_and_validation_does_not(self):
+    model = _model(keras.optimizers.SGD(0.0))
+    data = _dataset(_batch(7), 7)
+    history = model.fit(data, validation_data=data, epochs=4, verbose=0).history
+    self.assertLen(set(history["loss"]), 4)
+    self.assertLen(set(history["val_loss"]), 1)
+
+  def test_takes_the_batches_of_a_cache(self):
+    rows = latents.Latents(**_batch(9))
+    history = _model().fit(
+      latents.training_batches(rows, 3),
+      validation_data=latents.batches(rows, 4),
+      steps_per_epoch=2,
+      verbose=0,
+    )
+    self.assertAllInRange(list(history.history.values()), 0.0, 10.0)
+
+  def test_training_reaches_every_variable_on_two_replicas(self):
+    def make():
+      return _model(keras.optimizers.SGD(1.0))
+
+    after = testing.weights_after_one_step(
+      make, _batch(8), testing.two_replica_strategy()
+    )
+    for old, new in zip(make().get_weights(), after, strict=True):
+      self.assertNotAllEqual(old, new)
+
+
+if __name__ == "__main__":
+  tf.test.main()
