@@ -272,7 +272,7 @@ def _drift(systems):
     " first state.",
     "header": [
       "",
-      *(f"{s['edits']} edits, {s['taken_back']} taken back" for s in states),
+      *(f"{s['edits']} in force, {s['taken_back']} taken back" for s in states),
     ],
     "rows": [
       [
