@@ -153,6 +153,8 @@ class _Evaluation:
       train.attributes,
       self._load(settings.split),
       self._load(pipeline.BALANCED) if has_balanced else None,
+      # Held out as well; judges no choice that is made here.
+      references=self._load("validation").images,
       sizes=protocol.Sizes(
         edits=settings.transformation_rows,
         curve_edits=settings.curve_rows,
@@ -174,13 +176,11 @@ class _Evaluation:
       )
 
     natural, balanced = measured.natural, measured.balanced
-    # Other real images are as realistic as can be: the floor.
-    floor = self._load("validation").images
     return {
       "majority": {"title": "Majority class", **measured.majority()},
       "real": {
         "title": "Real images",
-        **measured.images(natural, balanced, floor),
+        **measured.images(natural, balanced),
       },
       "reconstruction": {
         "title": "Reconstructions",

@@ -86,6 +86,7 @@ class Protocol:
     natural: Split,
     balanced: Split | None = None,
     *,
+    references: np.ndarray,
     sizes: Sizes = Sizes(),
     threshold: float = 0.5,
     seed: int = 0,
@@ -98,6 +99,9 @@ class Protocol:
       train_labels: [m, num_attributes] in {0, 1}.
       natural: Held-out images as they come.
       balanced: Held-out images in which rare attributes are frequent.
+      references: float32 [m, height, width, channels], the real images that
+        realism is measured against: of other people than `natural`, or
+        reconstructions would be compared with their own originals.
       sizes: How much is measured.
       threshold: A probability above it reads as "on".
       seed: Of every draw.
@@ -112,6 +116,7 @@ class Protocol:
     self._sizes = sizes
     self._seed = seed
     self._real_features = judge.features(natural.images)
+    self._reference_features = judge.features(references)
 
   def majority(self) -> dict:
     """Returns the row of the answer that is right most often."""
@@ -121,23 +126,16 @@ class Protocol:
       )
     }
 
-  def images(
-    self,
-    natural: Split,
-    balanced: Split | None = None,
-    others: np.ndarray | None = None,
-  ) -> dict:
+  def images(self, natural: Split, balanced: Split | None = None) -> dict:
     """Returns the row of images that nothing was asked of.
 
     Args:
       natural: As the protocol's, or what became of its images.
       balanced: The same.
-      others: The images whose realism is measured; those of `natural` if not
-        given. Real images are compared with other real images.
     """
     result = {
       "natural": self._scores(natural),
-      "fidelity": self._fidelity(natural.images if others is None else others),
+      "fidelity": self._fidelity(natural.images),
     }
     if balanced is not None:
       result["balanced"] = self._scores(balanced)
@@ -338,7 +336,9 @@ class Protocol:
 
   def _fidelity(self, images):
     features = self.judge.features(images)
-    return fidelity.fidelity(self._real_features, features, seed=self._seed)
+    return fidelity.fidelity(
+      self._reference_features, features, seed=self._seed
+    )
 
   def _diversity(self, split):
     """Compares samples with real images of the same labels, if there are any.
