@@ -51,6 +51,7 @@ def _protocol(**options):
     _labels(200, 5),
     _split(0),
     dataclasses.replace(_split(2), focus=np.arange(_COUNT) % 5),
+    references=_split(4).images,
     sizes=protocol.Sizes(
       unseen=7, edits=4, curve_edits=3, sequences=5, sequence_edits=3
     ),
@@ -106,7 +107,7 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertGreater(result["cost"]["milliseconds"], 0.0)
     # All people are grey: less diverse than real ones, and far from them.
     self.assertLess(result["diversity"]["ratio"], 1.0)
-    floor = _protocol().images(_split(0), others=_split(4).images)
+    floor = _protocol().images(_split(0))
     self.assertGreater(result["fidelity"]["fid"], floor["fidelity"]["fid"])
 
   def test_samples_that_ignore_the_request(self):
@@ -227,15 +228,23 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(list(obedient.figures), ["samples", "edits"])
     # One sample for each attribute alone, and the same of one image.
     made = obedient.images["samples"][:, 0, :5, 0]
-    self.assertAllEqual(made > 0.5, np.eye(5, dtype=bool))
+    self.assertAllEqual(made > 0.5, np.eye(6, 5, -1, dtype=bool))
     edited = obedient.images["edits"][:, 0, :5, 0]
     before = ours.natural.labels[0]
-    self.assertAllEqual(np.diag(edited), 1.0 - before)
+    self.assertAllEqual(edited[0], before)
+    self.assertAllEqual(np.diag(edited[1:]), 1.0 - before)
     both = galleries.side_by_side(
       {"one": made[:, :, None, None], "two": edited[:, :, None, None]},
-      _ATTRIBUTES.names,
+      ["first", *_ATTRIBUTES.names],
     )
-    self.assertGreater(both.width, 5)
+    self.assertGreater(both.width, 6)
+
+  def test_gallery_shows_failures_of_every_edit(self):
+    ours, system = _protocol(), _obedient(strength=0.0)
+    failures = ours.edits(system)["failures"]
+    worst = galleries.worst(failures, 6)
+    edits = [(failure["attribute"], failure["on"]) for failure in worst]
+    self.assertLen(set(edits), 6)
 
 
 if __name__ == "__main__":

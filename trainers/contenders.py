@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
+import inspect
 import os
-import re
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from lc_keras import latents
@@ -26,27 +27,33 @@ from trainers import runs
 _JUDGE = "actor_0.1"
 # Stages that do not look at labels.
 _UNLABELLED = ("vae", "latents", "realism")
-_WEIGHT = re.compile(r"[0-9.]+(e[+-]?[0-9]+)?")
+# What every sampler in latent space rests on.
+_LATENT = ("vae", "latents", "attributes")
 _CANDIDATES = 64
+_STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
+_GUIDANCES = (1.0, 1.5, 2.0, 3.0, 4.0)
+_MARGINS = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 
 
 class Dial:
   """What turns a system's changes up and down.
 
   Attributes:
-    name: In the report.
-    default: Where it stands for all but a curve.
+    name: In the report; an argument of the sampler's constructor.
+    default: Where it stands for all but a curve: the constructor's default.
     settings: Where it stands for a curve.
     variable: Where it stands. A variable, so that a system that has been
       compiled can be turned.
   """
 
-  def __init__(self, name: str, default: float, settings: Sequence[float]):
-    """Creates the dial at its default."""
+  def __init__(
+    self, of: type[sampler.Sampler], name: str, settings: Sequence[float]
+  ):
+    """Creates a sampler's dial, at its default."""
     self.name = name
-    self.default = default
+    self.default = inspect.signature(of).parameters[name].default
     self.settings = settings
-    self.variable = tf.Variable(default, trainable=False)
+    self.variable = tf.Variable(self.default, trainable=False)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Contender:
   Attributes:
     name: In results, in file names and on the command line.
     title: In tables.
-    stages: What it is made of.
+    stages: What it is made of; all must be finished.
     build: Makes the system.
     dial: What turns it up and down, if anything does.
     slow: Whether it takes some hundred steps a row.
@@ -77,194 +84,183 @@ class Contender:
 def find(run: runs.Run) -> list[Contender]:
   """Returns what can be evaluated, in the order of the report's tables."""
   parts = _Parts(run)
-  shared = ("vae", "latents", "attributes")
-  # The published actors first, the smallest lambda first; then ablations.
-  actors = sorted(filter(parts.has, _actors(run)), key=_place)
-  found = [
+  actors = [_actor(parts, name) for name in _actors(run)]
+  contenders = [
     Contender(
       "prior", "Prior samples", ("vae",), lambda: systems.prior(parts.vae)
-    )
+    ),
+    *actors,
+    # Without an actor there is no critic that could judge a sampler.
+    *(_samplers(parts) if actors else ()),
+    *_baselines(parts),
   ]
-  for name in actors:
-    strength = Dial("strength", 1.0, (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5))
-    found.append(
-      Contender(
-        name,
-        _actor_title(name),
-        (*shared, name),
-        functools.partial(parts.actor, name, strength),
-        dial=strength,
-      )
-    )
-  if actors:
-    judge = _JUDGE if _JUDGE in actors else actors[0]
-    parts.judge = judge
-    needed = (*shared, judge)
-    found += [
-      Contender(
-        "gradient_search",
-        "Gradient search",
-        needed,
-        lambda: parts.latent(gradient_search.GradientSearch(parts.judges)),
-        slow=True,
+  return [
+    contender
+    for contender in contenders
+    if all(map(run.done, contender.stages))
+  ]
+
+
+def _actors(run):
+  """Returns the finished actors: published ones by lambda, then ablations."""
+  names = [name for name in os.listdir(run.folder) if name.startswith("actor_")]
+  return sorted(
+    filter(run.done, names),
+    key=lambda name: (_weight(name) is None, _weight(name) or 0.0, name),
+  )
+
+
+def _weight(actor_name):
+  """Returns lambda, if an actor is named after it."""
+  try:
+    return float(actor_name.removeprefix("actor_"))
+  except ValueError:
+    return None
+
+
+def _actor(parts, name):
+  variant = name.removeprefix("actor_").replace("_", " ")
+  strength = Dial(actor.ActorSampler, "strength", _STRENGTHS)
+  return Contender(
+    name,
+    f"Actor, {variant}"
+    if _weight(name) is None
+    else f"Actor, lambda {variant}",
+    (*_LATENT, name),
+    lambda: parts.latent(
+      actor.ActorSampler, parts.load(name).actor, strength.variable
+    ),
+    strength,
+  )
+
+
+def _samplers(parts):
+  """Lists what works in latent space and is no actor."""
+  searching = (*_LATENT, parts.judge)
+  guidance = Dial(flow.FlowSampler, "guidance", _GUIDANCES)
+  margin = Dial(linear.LinearDirection, "margin", _MARGINS)
+  return [
+    Contender(
+      "gradient_search",
+      "Gradient search",
+      searching,
+      lambda: parts.latent(gradient_search.GradientSearch),
+      slow=True,
+    ),
+    Contender(
+      "energy_ode",
+      "Energy, ODE",
+      searching,
+      lambda: parts.latent(energy.EnergySampler, "ode"),
+      slow=True,
+    ),
+    Contender(
+      "energy_langevin",
+      "Energy, Langevin",
+      searching,
+      lambda: parts.latent(energy.EnergySampler, "langevin"),
+      slow=True,
+    ),
+    Contender(
+      "best_of_n",
+      f"Best of {_CANDIDATES}",
+      searching,
+      lambda: parts.latent(rejection.BestOfN, _CANDIDATES),
+    ),
+    Contender(
+      "importance",
+      "Importance resampling",
+      (*_LATENT, "realism"),
+      lambda: parts.latent(
+        importance.ImportanceResampling, parts.load("realism"), _CANDIDATES
       ),
-      Contender(
-        "energy_ode",
-        "Energy, ODE",
-        needed,
-        lambda: parts.latent(energy.EnergySampler(parts.judges, "ode")),
-        slow=True,
+    ),
+    Contender(
+      "flow",
+      "Flow",
+      (*_LATENT, "flow"),
+      lambda: parts.latent(
+        flow.FlowSampler, parts.load("flow"), guidance=guidance.variable
       ),
-      Contender(
-        "energy_langevin",
-        "Energy, Langevin",
-        needed,
-        lambda: parts.latent(energy.EnergySampler(parts.judges, "langevin")),
-        slow=True,
+      guidance,
+    ),
+    Contender(
+      "linear",
+      "Linear direction",
+      (*_LATENT, "linear"),
+      lambda: parts.latent(
+        linear.LinearDirection, parts.load("linear"), margin.variable
       ),
-      Contender(
-        "best_of_n",
-        f"Best of {_CANDIDATES}",
-        needed,
-        lambda: parts.latent(rejection.BestOfN(parts.judges, _CANDIDATES)),
+      margin,
+    ),
+  ]
+
+
+def _baselines(parts):
+  """Lists what is trained from scratch with its attributes."""
+  return [
+    Contender(
+      "conditional_vae",
+      "Conditional VAE",
+      ("conditional_vae",),
+      lambda: systems.conditional_vae(
+        parts.load("conditional_vae"),
+        parts.attributes,
+        parts.train_labels,
+        parts.load("classifier"),
       ),
-    ]
-    if parts.has("realism"):
-      found.append(
-        Contender(
-          "importance",
-          "Importance resampling",
-          (*shared, "realism"),
-          lambda: parts.latent(
-            importance.ImportanceResampling(
-              parts.judges, parts.load("realism"), _CANDIDATES
-            )
-          ),
-        )
-      )
-    if parts.has("flow"):
-      guidance = Dial("guidance", 2.0, (1.0, 1.5, 2.0, 3.0, 4.0))
-      found.append(
-        Contender(
-          "flow",
-          "Flow",
-          (*shared, "flow"),
-          functools.partial(parts.flow, guidance),
-          dial=guidance,
-        )
-      )
-    if parts.has("linear"):
-      margin = Dial("margin", 3.0, (0.0, 1.0, 2.0, 3.0, 5.0, 8.0))
-      found.append(
-        Contender(
-          "linear",
-          "Linear direction",
-          (*shared, "linear"),
-          functools.partial(parts.linear, margin),
-          dial=margin,
-        )
-      )
-  if parts.has("conditional_vae"):
-    found.append(
-      Contender(
-        "conditional_vae",
-        "Conditional VAE",
-        ("conditional_vae",),
-        lambda: systems.conditional_vae(
-          parts.load("conditional_vae"),
-          run.attributes,
-          parts.train_labels,
-          parts.load("classifier"),
-        ),
-      )
-    )
-  if parts.has("conditional_gan"):
-    found.append(
-      Contender(
-        "conditional_gan",
-        "Conditional GAN",
-        ("conditional_gan",),
-        lambda: systems.conditional_gan(
-          parts.load("conditional_gan"), run.attributes, parts.train_labels
-        ),
-      )
-    )
-  return found
+    ),
+    Contender(
+      "conditional_gan",
+      "Conditional GAN",
+      ("conditional_gan",),
+      lambda: systems.conditional_gan(
+        parts.load("conditional_gan"), parts.attributes, parts.train_labels
+      ),
+    ),
+  ]
 
 
 class _Parts:
-  """The models of a run, each loaded when it is first needed."""
+  """What systems are made of, each loaded when it is first needed."""
 
   def __init__(self, run: runs.Run):
     self._run = run
-    self.judge = _JUDGE
+    self.attributes = run.attributes
     self.load = functools.cache(lambda stage: storage.load(run.path(stage)))
-
-  def has(self, stage: str) -> bool:
-    """Whether a stage is finished."""
-    return self._run.done(stage) is not None
 
   @property
   def vae(self):
+    """The generative model."""
     return self.load("vae")
 
   @functools.cached_property
-  def train_labels(self):
+  def train_labels(self) -> np.ndarray:
+    """[n, num_attributes], of the training split."""
     cache = self._run.path("latents", "cache")
     source = latents_job.source(self._run)
     return latents.read(cache, "train", source).attributes
 
+  @property
+  def judge(self) -> str:
+    """The actor whose critic judges every sampler."""
+    return _JUDGE if self._run.done(_JUDGE) else _actors(self._run)[0]
+
   @functools.cached_property
   def judges(self) -> sampler.Judges:
+    """Who judges every sampler."""
     manifest = latents.read_manifest(
       self._run.path("latents", "cache"), latents_job.source(self._run)
     )
     return sampler.Judges(
-      self._run.attributes,
+      self.attributes,
       self.load(self.judge).critic,
       self.load("attributes").critic,
       tf.constant(manifest["posterior_scale"], tf.float32),
     )
 
-  def latent(self, method: sampler.Sampler) -> systems.System:
-    """Returns a sampler between this run's encoder and decoder."""
-    return systems.latent(self.vae, method)
-
-  def actor(self, name: str, strength: Dial) -> systems.System:
-    """Returns an actor with a dial."""
-    network = self.load(name).actor
-    return self.latent(
-      actor.ActorSampler(self.judges, network, strength.variable)
-    )
-
-  def flow(self, guidance: Dial) -> systems.System:
-    """Returns the flow with a dial."""
-    model = self.load("flow")
-    return self.latent(
-      flow.FlowSampler(self.judges, model, guidance=guidance.variable)
-    )
-
-  def linear(self, margin: Dial) -> systems.System:
-    """Returns the linear directions with a dial."""
-    model = self.load("linear")
-    return self.latent(
-      linear.LinearDirection(self.judges, model, margin.variable)
-    )
-
-
-def _actors(run: runs.Run) -> list[str]:
-  return [name for name in os.listdir(run.folder) if name.startswith("actor_")]
-
-
-def _place(name: str) -> tuple[float, str]:
-  """Returns by what actors are sorted."""
-  tail = name.removeprefix("actor_")
-  weight = float(tail) if _WEIGHT.fullmatch(tail) else float("inf")
-  return weight, name
-
-
-def _actor_title(name: str) -> str:
-  tail = name.removeprefix("actor_")
-  if _WEIGHT.fullmatch(tail):
-    return f"Actor, λ = {tail}"
-  return f"Actor, {tail.replace('_', ' ')}"
+  def latent(
+    self, of: type[sampler.Sampler], *arguments, **options
+  ) -> systems.System:
+    """Returns a sampler between the encoder and the decoder."""
+    return systems.latent(self.vae, of(self.judges, *arguments, **options))

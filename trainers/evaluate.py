@@ -38,11 +38,18 @@ _THRESHOLD = 0.5
 _BATCH_SIZE = 256
 _SHOWN = 8
 _FOLDER = "systems"
+# The first column, and the caption.
 _SIDE_BY_SIDE = {
-  "samples": "Samples side by side: the attribute of the column is asked for, "
-  "all else is left open; one seed.",
-  "edits": "Edits side by side: one held-out image, with the attribute of the "
-  "column switched.",
+  "samples": (
+    "anything",
+    "Samples side by side: the attribute of the column is asked for, all else "
+    "is left open; one seed.",
+  ),
+  "edits": (
+    "recon-\nstruction",
+    "Edits side by side: one held-out image, with the attribute of the column "
+    "switched.",
+  ),
 }
 
 
@@ -223,7 +230,7 @@ class _Evaluation:
         ),
       )
     }
-    for kind, caption in _SIDE_BY_SIDE.items():
+    for kind, (first, caption) in _SIDE_BY_SIDE.items():
       shown = {}
       for name in measured:
         path = self._stage.path(_FOLDER, f"{name}.npz")
@@ -232,7 +239,7 @@ class _Evaluation:
             if kind in arrays:
               shown[measured[name]["title"]] = arrays[kind]
       if shown:
-        labels = self._run.attributes.names
+        labels = [first, *self._run.attributes.names]
         drawn[kind] = caption, galleries.side_by_side(shown, labels)
     curves = {o["title"]: o["curve"] for o in measured.values() if "curve" in o}
     if curves:

@@ -31,7 +31,7 @@ def dials(curves: Mapping[str, Mapping]) -> Image.Image:
       "setting", "read", "others_changed" and "feature_ratio", see
       `Protocol.curve`.
   """
-  chart = figure.Figure(figsize=(10, 4.5), dpi=100, layout="constrained")
+  chart = figure.Figure(figsize=(13, 4.5), dpi=100, layout="constrained")
   for axis, (lost, label) in zip(
     chart.subplots(1, 2),
     (
@@ -53,7 +53,7 @@ def dials(curves: Mapping[str, Mapping]) -> Image.Image:
         )
     axis.set(xlabel=label, ylabel="asked value read", ylim=(-0.02, 1.05))
     axis.grid(alpha=0.3)
-  axis.legend(loc="lower right", fontsize=8)
+  chart.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
   return _drawn(chart)
 
 
@@ -63,7 +63,7 @@ def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
   Args:
     states: By title of a system, see `Protocol.sequence`.
   """
-  chart = figure.Figure(figsize=(10, 4.5), dpi=100, layout="constrained")
+  chart = figure.Figure(figsize=(13, 4.5), dpi=100, layout="constrained")
   for axis, (name, label) in zip(
     chart.subplots(1, 2),
     (
@@ -77,7 +77,7 @@ def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
     axis.axvline(edits, color="grey", linestyle=":")
     axis.set(xlabel=f"edits (from {edits} on: taken back)", ylabel=label)
     axis.grid(alpha=0.3)
-  axis.legend(fontsize=7)
+  chart.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
   return _drawn(chart)
 
 

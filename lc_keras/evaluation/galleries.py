@@ -1,5 +1,6 @@
 """What a system makes, to be looked at: the usual, the worst, side by side."""
 
+import collections
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -23,9 +24,10 @@ class Gallery(NamedTuple):
   Attributes:
     figures: By kind: "samples", "failed_samples", "edits" and "failed_edits",
       where there is something to show.
-    images: What `side_by_side` takes: "samples" [num_attributes, height,
-      width, channels], one for each attribute asked for alone, from one seed;
-      "edits", the same of one held-out image, each attribute switched alone.
+    images: What `side_by_side` takes, [1 + num_attributes, height, width,
+      channels]: "samples", from one seed, with nothing asked and with each
+      attribute asked for alone; "edits", the reconstruction of one held-out
+      image, and each attribute switched alone.
   """
 
   figures: Mapping[str, Figure]
@@ -57,9 +59,27 @@ def draw(
     figures["edits"], images["edits"] = _edits(protocol, system)
     if edit_failures:
       figures["failed_edits"] = _failed_edits(
-        protocol, system, _worst(edit_failures)
+        protocol, system, worst(edit_failures, _SHOWN)
       )
   return Gallery(figures, images)
+
+
+def worst(failures: Sequence[Mapping], count: int) -> list[Mapping]:
+  """Returns the worst of each edit in turn, those that are not read first.
+
+  Args:
+    failures: See `transformations.table`.
+    count: At most so many.
+  """
+  ranks = collections.Counter()
+  order = []
+  for failure in failures:
+    edit = failure["attribute"], failure["on"]
+    # Within an edit, failures are sorted from the worst on.
+    order.append((failure["read"], ranks[edit], -len(failure["changed"])))
+    ranks[edit] += 1
+  places = sorted(range(len(failures)), key=order.__getitem__)
+  return [failures[place] for place in places[:count]]
 
 
 def side_by_side(
@@ -104,7 +124,8 @@ def _samples(protocol, system):
     "Samples. A row is a request that leaves all else open, a column a seed. A "
     "frame marks what the classifier does not read as asked."
   )
-  return (caption, picture), images[1::2, 0]
+  shown = [0, *range(1, len(conditions), 2)]
+  return (caption, picture), images[shown, 0]
 
 
 def _edits(protocol, system):
@@ -124,9 +145,11 @@ def _edits(protocol, system):
   read = on[asked] == (values[asked] > 0.5)
   shape = [count, num_attributes]
   edited = edited.reshape([*shape, *edited.shape[1:]])
+  seeds = protocol.image_seeds(split.images)
+  rebuilt = system.reconstruct(split.images, seeds).images
   picture = pictures.transformations(
     split.images,
-    system.reconstruct(split.images, protocol.image_seeds(split.images)).images,
+    rebuilt,
     edited,
     attributes.names,
     split.labels < 0.5,
@@ -137,7 +160,7 @@ def _edits(protocol, system):
     "Held-out images, each attribute switched alone. A frame marks what the "
     "classifier does not read as asked."
   )
-  return (caption, picture), edited[0]
+  return (caption, picture), np.concatenate([rebuilt[:1], edited[0]])
 
 
 def _failed_samples(protocol, system, failures):
@@ -192,9 +215,3 @@ def _failed_edits(protocol, system, failures):
     "first line above a picture is what was asked."
   )
   return caption, picture
-
-
-def _worst(failures):
-  """Returns the worst of all directions: first what is not read."""
-  order = sorted(failures, key=lambda f: (f["read"], -len(f["changed"])))
-  return order[:_SHOWN]
