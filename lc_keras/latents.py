@@ -157,6 +157,20 @@ def covariance(latents: Latents) -> np.ndarray:
   return np.cov(latents.mean, rowvar=False).astype(np.float32)
 
 
+def principal_axes(latents: Latents) -> tuple[np.ndarray, np.ndarray]:
+  """Returns along which axes draws of the posterior vary, and how much.
+
+  Unlike `covariance`, this counts the posterior's own noise.
+
+  Returns:
+    Variances, float64 [latent_size] in rising order, and the axes, float64
+    [latent_size, latent_size], one a column.
+  """
+  noise = np.square(latents.scale, dtype=np.float64).mean(axis=0)
+  means = latents.mean.astype(np.float64)
+  return np.linalg.eigh(np.cov(means, rowvar=False) + np.diag(noise))
+
+
 def batches(latents: Latents, batch_size: int) -> tf.data.Dataset:
   """Returns one pass over a split, in order, with the remainder.
 

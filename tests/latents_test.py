@@ -147,6 +147,20 @@ class CovarianceTest(tf.test.TestCase):
     self.assertAllClose(covariance[2], np.zeros(4))
 
 
+class PrincipalAxesTest(tf.test.TestCase):
+  def test_draws_are_uncorrelated_along_them(self):
+    random = np.random.default_rng(0)
+    mean = random.normal(size=[20_000, 3]) @ random.normal(size=[3, 4])
+    scale = random.uniform(0.1, 2.0, size=mean.shape)
+    rows = latents.Latents(mean, scale, np.zeros([20_000, 1]))
+    variances, axes = latents.principal_axes(rows)
+    self.assertAllClose(axes.T @ axes, np.eye(4))
+    self.assertAllEqual(variances, np.sort(variances))
+    draws = mean + scale * random.normal(size=mean.shape)
+    white = draws @ axes / np.sqrt(variances)
+    self.assertAllClose(np.cov(white, rowvar=False), np.eye(4), atol=0.05)
+
+
 class BatchesTest(tf.test.TestCase):
   def test_is_one_pass_in_order_with_the_remainder(self):
     rows = _latents(7)

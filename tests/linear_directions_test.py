@@ -35,11 +35,20 @@ class LinearDirectionsTest(tf.test.TestCase):
     )
     self.assertAllClose(model(np.zeros([1, _LATENT]))[0], model.biases)
 
+  def test_moves_are_where_latents_vary(self):
+    rows = _rows()
+    rows.mean[:, 2] *= 5.0
+    model = linear_directions.LinearDirections.estimate(rows)
+    covariance = np.cov(rows.mean, rowvar=False) + 0.1**2 * np.eye(_LATENT)
+    self.assertAllClose(
+      model.moves, model.normals.numpy() @ covariance, rtol=1e-3, atol=1e-4
+    )
+
   def test_finds_the_directions_that_tell_rows_apart(self):
     rows = _rows()
     model = linear_directions.LinearDirections.estimate(rows)
     right = (model(rows.mean).numpy() > 0) == (rows.attributes > 0.5)
-    self.assertAllGreater(right[:, [0, 1, 2, 4]].mean(0), 0.95)
+    self.assertAllGreater(right[:, [0, 1, 2, 4]].mean(0), 0.9)
     normals = model.normals.numpy()
     for attribute, dimension in ((0, 0), (1, 1), (2, 2), (4, 3)):
       self.assertEqual(np.argmax(normals[attribute]), dimension)

@@ -17,6 +17,8 @@ _FACES = attributes.Attributes(
 )
 _BALD, _BLACK, _BLOND, _MALE, _SMILING = range(5)
 _MARGIN = 2.0
+# Of latents: they vary more and more from dimension to dimension.
+_COVARIANCE = np.diag(np.arange(1.0, 1.0 + _LATENT))
 
 
 def _directions(normals=None):
@@ -24,7 +26,8 @@ def _directions(normals=None):
   random = np.random.default_rng(0)
   if normals is None:
     normals = random.normal(size=[len(_FACES), _LATENT])
-  model.set_weights([normals, random.normal(size=[len(_FACES)])])
+  biases = random.normal(size=[len(_FACES)])
+  model.set_weights([normals, biases, normals @ _COVARIANCE])
   return model
 
 
@@ -71,7 +74,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(result.steps, [1, 1, 1])
     self.assertAllGreater(result.distance, 0.0)
 
-  def test_transform_moves_as_little_as_can_be(self):
+  def test_transform_takes_the_most_probable_move(self):
     directions, latents = _directions(), _latents(1)
     directions.biases.assign([-9.0] * 5)
     result = _sampler(directions).transform(
@@ -80,7 +83,9 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     normals = directions.normals.numpy()
     missing = np.zeros(5)
     missing[_MALE] = _MARGIN - directions(latents).numpy()[0, _MALE]
-    least = np.linalg.lstsq(normals, missing, rcond=None)[0]
+    # The least one where latents have the covariance I.
+    root = np.sqrt(_COVARIANCE)
+    least = root @ np.linalg.lstsq(normals @ root, missing, rcond=None)[0]
     self.assertAllClose(result.latents[0] - latents[0], least, atol=1e-4)
 
   def test_what_is_asked_on_turns_off_what_it_rules_out(self):
@@ -119,7 +124,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(result.latents, latents)
     self.assertAllEqual(result.steps, [0, 0, 0])
 
-  def test_sample_moves_the_prior_along_one_normal(self):
+  def test_sample_moves_the_prior_one_way(self):
     directions = _directions()
     directions.biases.assign([0.0, 0.0, 0.0, 0.0, -99.0])
     method = _sampler(directions)
@@ -129,8 +134,8 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
       directions(result.latents)[:, _SMILING], [_MARGIN] * 3, atol=1e-3
     )
     moves = (result.latents - free).numpy()
-    normal = directions.normals.numpy()[_SMILING]
-    across = moves - np.outer(moves @ normal, normal) / (normal @ normal)
+    way = directions.moves.numpy()[_SMILING]
+    across = moves - np.outer(moves @ way, way) / (way @ way)
     self.assertAllClose(across, np.zeros_like(moves), atol=1e-3)
 
   def test_a_row_depends_on_nothing_beside_it(self):

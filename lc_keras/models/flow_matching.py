@@ -88,14 +88,11 @@ class FlowMatching(keras.Model):
     Args:
       rows: The training split.
     """
-    means = rows.mean.astype(np.float64)
-    noise = np.square(rows.scale, dtype=np.float64).mean(axis=0)
-    covariance = np.cov(means.T)
-    variances, axes = np.linalg.eigh(covariance + np.diag(noise))
-    # The share of each principal direction's variance that tells images apart;
-    # the rest is the posterior's noise, about which there is nothing to learn.
-    signal = np.sum(axes * (covariance @ axes), axis=0) / variances
-    self._center.assign(means.mean(axis=0))
+    variances, axes = latents_lib.principal_axes(rows)
+    # The share of each axis's variance that tells images apart; the rest is
+    # the posterior's noise, about which there is nothing to learn.
+    signal = np.var(rows.mean @ axes, axis=0, ddof=1) / variances
+    self._center.assign(rows.mean.mean(axis=0, dtype=np.float64))
     self._axes.assign(axes)
     self._deviations.assign(np.sqrt(variances))
     self._signal.assign(signal)

@@ -9,6 +9,12 @@ from sklearn import linear_model
 
 from lc_keras import latents as latents_lib
 
+# Of the logistic regression, per row, on latents of variance 1. So strong that
+# a normal says where those with an attribute are on average, rather than where
+# they can just be told apart: of edits of studio faces 91% are read back then,
+# and with a penalty of 1 / 20,000 a quarter.
+_PENALTY = 1 / 6
+
 
 class LinearDirections(keras.Model):
   """A score per attribute that is linear in z: its log odds.
@@ -18,9 +24,17 @@ class LinearDirections(keras.Model):
   logistic regression finds such a hyperplane as well, and gives its distance a
   unit.
 
+  Their latents have the covariance I, so that the shortest move across a
+  hyperplane is also the most probable one. Encoded images have not: along most
+  axes there is hardly more than the posterior's noise, and there a classifier
+  finds the shortest moves, of which the decoder shows nothing. So the fit and
+  the moves are in units of what latents vary by.
+
   Attributes:
     normals: [num_attributes, latent_size], the gradient of each score.
     biases: [num_attributes], the scores of the origin.
+    moves: [num_attributes, latent_size], the normals times the covariance of
+      latents: where each score rises by the most probable move.
   """
 
   def __init__(self, latent_size: int, num_attributes: int, **kwargs):
@@ -36,12 +50,10 @@ class LinearDirections(keras.Model):
       "latent_size": latent_size,
       "num_attributes": num_attributes,
     }
-    self.normals = self.add_weight(
-      shape=(num_attributes, latent_size), initializer="zeros", name="normals"
-    )
-    self.biases = self.add_weight(
-      shape=(num_attributes,), initializer="zeros", name="biases"
-    )
+    shape = (num_attributes, latent_size)
+    self.normals = self.add_weight(shape, "zeros", name="normals")
+    self.biases = self.add_weight((num_attributes,), "zeros", name="biases")
+    self.moves = self.add_weight(shape, "zeros", name="moves")
     self.built = True
 
   @classmethod
@@ -55,18 +67,24 @@ class LinearDirections(keras.Model):
       rows: The training split.
     """
     model = cls(rows.mean.shape[1], rows.attributes.shape[1])
+    variances, axes = latents_lib.principal_axes(rows)
+    deviations = np.sqrt(variances)
+    points = rows.mean @ axes / deviations
     # Seen as equally frequent: a score of zero is then half way between those
     # with and those without, however rare an attribute is.
     regression = linear_model.LogisticRegression(
-      class_weight="balanced", max_iter=1000
+      C=1.0 / (_PENALTY * len(rows)), class_weight="balanced"
     )
-    normals, biases = (np.zeros(weight.shape) for weight in model.weights)
+    weights = np.zeros(model.normals.shape)
+    biases = np.zeros(model.biases.shape)
     for column, labels in enumerate(rows.attributes.T > 0.5):
       if labels.any() and not labels.all():
-        regression.fit(rows.mean, labels)
-        normals[column] = regression.coef_[0]
+        regression.fit(points, labels)
+        weights[column] = regression.coef_[0]
         biases[column] = regression.intercept_[0]
-    model.set_weights([normals, biases])
+    model.normals.assign(weights / deviations @ axes.T)
+    model.biases.assign(biases)
+    model.moves.assign(weights * deviations @ axes.T)
     return model
 
   def call(self, latents):

@@ -8,7 +8,7 @@ from lc_keras.samplers import sampler
 
 
 class LinearDirection(sampler.Sampler):
-  """The smallest move that gives what is asked for the scores it should have.
+  """The most probable move that gives scores the values they should have.
 
   Conditional manipulation by subspace projection (Shen et al. 2020, section
   2.2), for any number of attributes at once. Among all moves d with
@@ -16,10 +16,9 @@ class LinearDirection(sampler.Sampler):
       n_k . d = (+-margin) - score_k    for what is asked for and not there yet
       n_k . d = 0                       for what is, and for what is kept
 
-  the one of least Euclidean length is taken: by a pseudo-inverse, so that
-  attributes whose directions coincide get the nearest compromise. Length is
-  Euclidean because that is how improbable a move is under p(z); measured in
-  sigma_bar, the cheap moves would be those that the decoder hardly shows.
+  the most probable is taken, the least one in units of what latents vary by
+  (see `LinearDirections.moves`): by a pseudo-inverse, so that attributes whose
+  directions coincide get the nearest compromise.
 
   Neither the weights nor the realism of a constraint count.
   """
@@ -84,11 +83,12 @@ class LinearDirection(sampler.Sampler):
     margins = tf.reshape(self._margin, [-1, 1])
     missing = margins - sides * self._directions(start)
     missing = sides * asked * tf.maximum(missing, 0.0)
-    # d = N^T (N N^T)^+ missing, without the rows that are free.
-    normals = self._directions.normals
-    products = tf.matmul(normals, normals, transpose_b=True)
+    # d = M^T (N M^T)^+ missing, M the moves, without what is free.
+    products = tf.matmul(
+      self._directions.normals, self._directions.moves, transpose_b=True
+    )
     products *= held[:, :, tf.newaxis] * held[:, tf.newaxis, :]
     shares = tf.linalg.matvec(tf.linalg.pinv(products), missing)
-    latents = start + tf.matmul(shares, normals)
+    latents = start + tf.matmul(shares, self._directions.moves)
     steps = tf.reduce_any(missing != 0.0, axis=-1)
     return self._result(latents, shown, steps, start)
