@@ -46,11 +46,10 @@ def train(settings: flags.FlagValues) -> None:
     return
   cache, source = run.path("latents", "cache"), latents_job.source(run)
   rows = latents.read(cache, "train", source)
-  vae = storage.load(run.path("vae"))
   keras.utils.set_random_seed(settings.seed)
   with training.strategy(settings.replicas).scope():
     model = flow_matching.FlowMatching(
-      vae.latent_size, len(run.attributes), settings.width, settings.depth
+      rows.mean.shape[1], len(run.attributes), settings.width, settings.depth
     )
     model.adapt(rows)
     model.compile(
@@ -58,6 +57,7 @@ def train(settings: flags.FlagValues) -> None:
       average_decay=settings.average_decay,
       jit_compile=False,
     )
+  vae = storage.load(run.path("vae"))
   training.fit(
     stage,
     model,
