@@ -9,6 +9,7 @@ from absl import flags
 
 from lc_keras import latents
 from lc_keras.models import attribute_model
+from lc_keras.models import storage
 from trainers import common_flags
 from trainers import latents as latents_job
 from trainers import runs
@@ -26,6 +27,14 @@ def define_flags(values: flags.FlagValues) -> None:
     1.0,
     "Noise on the latents, as a multiple of the posterior's scale; 1 is the "
     "published recipe, more makes a critic that an actor cannot mislead.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "edit_weight",
+    0.0,
+    "Weight of edits that the critic has led itself, labelled with what it "
+    "reads once they are decoded and encoded again; 0 is the published recipe.",
     lower_bound=0.0,
     flag_values=values,
   )
@@ -48,9 +57,15 @@ def train(settings: flags.FlagValues) -> None:
       settings.depth,
       settings.noise_scale,
     )
-    optimizer = keras.optimizers.Adam(training.schedule(settings))
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer=optimizer, jit_compile=False)
+    vae = storage.load(run.path("vae"))
+    model.compile(
+      keras.optimizers.Adam(training.schedule(settings)),
+      reread=lambda z: vae.encode(vae.decode(z).mean()).mean(),
+      covariance=latents.covariance(rows),
+      excludes=run.attributes.excludes,
+      edit_weight=settings.edit_weight,
+      jit_compile=False,
+    )
   training.fit(
     stage,
     model,

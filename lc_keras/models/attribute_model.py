@@ -1,6 +1,13 @@
-"""Trains the attribute critic on cached latents."""
+"""Trains the attribute critic on cached latents.
 
-from collections.abc import Mapping
+Beyond the paper: an actor or a search that follows a critic finds latents that
+it reads as asked and that decode to something else. So the critic also learns
+from edits that it has led itself: each is decoded and encoded again, which
+brings it back to where the critic knows its way, and what is read there is the
+edit's label (`edit_weight`). No labels are needed for it, and no classifier.
+"""
+
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
@@ -8,6 +15,11 @@ import tensorflow as tf
 from lc_keras import losses
 from lc_keras import priors
 from lc_keras.models import attribute_critic
+
+# An edit is a few steps downhill, of a random size: up to about as far as two
+# people are from each other, in deviations along the principal axes of q(z).
+_EDIT_STEPS = 4
+_STEP_SIZES = 0.3, 1.5
 
 
 class AttributeModel(keras.Model):
@@ -38,7 +50,7 @@ class AttributeModel(keras.Model):
       depth: Number of hidden layers.
       noise_scale: Trains on z = mean + noise_scale * scale * eps. 1 is the
         published recipe. An actor or a search that follows the critic finds
-        latents that it misreads; with more noise there are far fewer.
+        latents that it misreads; with more noise there are fewer.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
@@ -62,20 +74,88 @@ class AttributeModel(keras.Model):
     """What a step returns: nats per attribute, share of attributes right."""
     return [self._loss_metric, self._accuracy_metric]
 
+  def compile(
+    self,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    reread: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    covariance: tf.Tensor | None = None,
+    excludes: tf.Tensor | None = None,
+    edit_weight: float = 0.0,
+    **kwargs,
+  ):
+    """Sets the loss, and builds the optimiser before `fit` needs it.
+
+    Args:
+      optimizer: For the critic.
+      reread: Maps latents to the posterior means of what they decode to. This
+        and the next two are needed for edits only.
+      covariance: [latent_size, latent_size], see `latents.covariance`: edits
+        move where encoded images differ.
+      excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
+      edit_weight: Weight of the cross-entropy of edits; 0 is the published
+        recipe.
+      **kwargs: For `keras.Model.compile`.
+    """
+    super().compile(optimizer=optimizer, loss=None, **kwargs)
+    optimizer.build(self.trainable_variables)
+    self._reread = reread
+    self._edit_weight = edit_weight
+    if edit_weight:
+      self._covariance = tf.constant(covariance, tf.float32)
+      self._excludes = tf.constant(excludes, tf.float32)
+
   def call(self, latents):
     """Returns logits, [batch, num_attributes]."""
     return self.critic(latents)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. Uses "mean", "scale" and "attributes" of latents."""
-    seed = priors.step_seed(self.optimizer.iterations)
+    """See base class. Uses "mean", "scale", "attributes" and "focus"."""
+    step = self.optimizer.iterations
+    seeds = [priors.step_seed(step, stream) for stream in range(3)]
+    latents = _sample(batch, seeds[0], self._noise_scale)
+    if self._edit_weight:
+      edits, labels = self._edits(batch, seeds)
     with tf.GradientTape() as tape:
-      logits = self.critic(_sample(batch, seed, self._noise_scale))
+      logits = self.critic(latents)
       values = losses.attribute_cross_entropy(logits, batch["attributes"])
       loss = tf.nn.compute_average_loss(values)
+      if self._edit_weight:
+        loss += self._edit_weight * tf.nn.compute_average_loss(
+          losses.attribute_cross_entropy(self.critic(edits), labels)
+        )
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
     return self._update_metrics(values, logits, batch["attributes"])
+
+  def _edits(self, batch, seeds):
+    """Returns edits of every second row, with noise, and what they show."""
+    rows = {name: value[::2] for name, value in batch.items()}
+    latents = _sample(rows, seeds[0])
+    wanted = self._switched(rows)
+    count = tf.shape(latents)[0]
+    size = tf.random.stateless_uniform([count, 1], seeds[1], *_STEP_SIZES)
+    for _ in range(_EDIT_STEPS):
+      with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(latents)
+        error = losses.attribute_cross_entropy(self.critic(latents), wanted)
+      slope = tape.gradient(error, latents)
+      direction = tf.matmul(slope, self._covariance)
+      squared = tf.reduce_sum(slope * direction, axis=-1, keepdims=True)
+      # `size` deviations along the principal axes, however steep it is.
+      latents -= size * direction * tf.math.rsqrt(squared + 1e-12)
+    labels = tf.sigmoid(self.critic(self._reread(latents)))
+    noise = tf.random.stateless_normal(tf.shape(latents), seeds[2])
+    noisy = latents + self._noise_scale * rows["scale"] * noise
+    return noisy, tf.stop_gradient(labels)
+
+  def _switched(self, rows):
+    """Returns the labels with the focus switched, and what that excludes."""
+    own = rows["attributes"]
+    column = tf.one_hot(rows["focus"], own.shape[-1])
+    turned_on = tf.reduce_sum(column * (1.0 - own), axis=-1, keepdims=True)
+    ruled_out = turned_on * tf.matmul(column, self._excludes)
+    return tf.where(column > 0.0, 1.0 - own, own) * (1.0 - ruled_out)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. Plain posterior noise, the same every time."""
