@@ -36,6 +36,8 @@ _JOBS = (
     ["--replicas=2"],
     "conditional_gan",
   ),
+  ("flow", "train", "flow", [], "flow"),
+  ("linear", "train", "linear", [], "linear"),
   ("evaluate", "evaluate", "evaluate", [], "report"),
 )
 _TRAINED = (
@@ -47,7 +49,24 @@ _TRAINED = (
   "actor_0.1",
   "conditional_vae",
   "conditional_gan",
+  "flow",
 )
+_REFERENCES = ("majority", "real", "reconstruction")
+_SYSTEMS = (
+  "prior",
+  "actor_0",
+  "actor_0.1",
+  "gradient_search",
+  "energy_ode",
+  "energy_langevin",
+  "best_of_n",
+  "importance",
+  "flow",
+  "linear",
+  "conditional_vae",
+  "conditional_gan",
+)
+_ONLY_SAMPLES = ("prior", "best_of_n", "importance", "conditional_gan")
 
 
 class PipelineDryRunTest(tf.test.TestCase):
@@ -118,37 +137,52 @@ class PipelineDryRunTest(tf.test.TestCase):
       ):
         self._assert_a_picture(self.run_dir / picture)
 
-    with self.subTest("the report has every row, and its pictures"):
+    with self.subTest("the report has every system, and its pictures"):
       report = self.run_dir / "report"
       results = json.loads((report / "results.json").read_text())
-      self.assertEqual(
-        [row["name"] for row in results["rows"]],
-        [
-          "majority",
-          "real",
-          "reconstruction",
-          "prior",
-          "actor_0",
-          "actor_0.1",
-        ],
-      )
-      for row in results["rows"]:
+      measured = results["systems"]
+      self.assertEqual(list(measured), [*_REFERENCES, *_SYSTEMS])
+      for name, one in measured.items():
         for score in ("accuracy", "weighted_f1", "macro_f1"):
-          self.assertBetween(row[score], 0.0, 1.0)
-        self.assertLen(row["attributes"], 10)
-      self.assertContainsSubset(_TRAINED, results["seconds"])
-      self.assertContainsSubset(
-        {"actor_0", "actor_0.1"}, results["transformations"]
+          self.assertBetween(one["natural"][score], 0.0, 1.0)
+        self.assertLen(one["natural"]["attributes"], 10)
+        transforms = name in _SYSTEMS and name not in _ONLY_SAMPLES
+        self.assertEqual("transformations" in one, transforms, name)
+        self.assertEqual("sequence" in one, transforms, name)
+      for name in _SYSTEMS:
+        self.assertIn("cost", measured[name])
+        self.assertContainsSubset({"natural", "balanced"}, measured[name])
+        for figure in measured[name]["figures"]:
+          self._assert_a_picture(report / f"{figure}.png")
+      self.assertEqual(
+        [name for name, one in measured.items() if "curve" in one],
+        ["actor_0", "actor_0.1", "flow", "linear"],
       )
+      self.assertContainsSubset([*_TRAINED, "linear"], results["seconds"])
+      self.assertContainsSubset(
+        {"reconstructions", "samples", "edits", "dials", "sequences"},
+        results["figures"],
+      )
+      for figure in results["figures"]:
+        self._assert_a_picture(report / f"{figure}.png")
       self.assertIn("<html", (report / "index.html").read_text())
-      self.assertIn("actor_0.1", (report / "report.md").read_text())
-      pictures = list(report.glob("*.png"))
-      self.assertNotEmpty(pictures)
-      for picture in pictures:
-        self._assert_a_picture(picture)
+      self.assertIn("Actor, lambda 0.1", (report / "report.md").read_text())
 
     with self.subTest("nothing is left half written"):
       self.assertEmpty([name for name in self._written() if ".tmp" in name])
+
+    with self.subTest("an interrupted evaluation goes on"):
+      kept = report / "systems" / "actor_0.json"
+      before = kept.stat().st_mtime_ns
+      (report / "done.json").unlink()
+      (report / "systems" / "linear.json").unlink()
+      self._run("evaluate", "evaluate", "evaluate")
+      self.assertEqual(kept.stat().st_mtime_ns, before)
+      again = json.loads((report / "results.json").read_text())["systems"]
+      self.assertEqual(again["actor_0"], measured["actor_0"])
+      self.assertEqual(list(again), list(measured))
+      for part in ("natural", "balanced", "fidelity", "sequence", "curve"):
+        self.assertEqual(again["linear"][part], measured["linear"][part])
 
     with self.subTest("running all again does nothing"):
       before = self._written()

@@ -152,7 +152,10 @@ def _gaps(systems):
     other = systems.get(
       "real" if name == "reconstruction" else "reconstruction"
     )
-    if name in ("majority", "real") or not other or "natural" not in system:
+    count = _get(system, "natural", "count")
+    # Other rows have other labels: no gap between systems.
+    same = count is not None and count == _get(other, "natural", "count")
+    if name in ("majority", "real") or not same:
       continue
     rows.append(
       [
@@ -165,7 +168,8 @@ def _gaps(systems):
     )
   return {
     "title": "Gaps",
-    "note": "Differences in points: a hundredth of accuracy or F1.",
+    "note": "Differences in points, a hundredth of accuracy or F1, between"
+    " systems that answered the same number of rows.",
     "header": ["", *(_SCORES[score] for score in _GAP_SCORES)],
     "rows": rows,
   }
@@ -491,7 +495,11 @@ def _lower(title):
 
 
 def _score(value):
-  return _MISSING if value is None else f"{value:.3f}"
+  """Returns three decimals; fewer of large numbers, which have more before."""
+  if value is None:
+    return _MISSING
+  decimals = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
+  return f"{value:,.{decimals}f}"
 
 
 def _share(value):
