@@ -11,8 +11,8 @@ from lc_keras import latents as latents_lib
 
 # Of the logistic regression, per row, on latents of variance 1. So strong that
 # a normal says where those with an attribute are on average, rather than where
-# they can just be told apart: of edits of studio faces 91% are read back then,
-# and with a penalty of 1 / 20,000 a quarter.
+# they can just be told apart: of edits of studio faces, 90% are read back at a
+# margin of 3; with a penalty of 1 / 20,000 it is a quarter.
 _PENALTY = 1 / 6
 
 
