@@ -178,12 +178,11 @@ def _gaps(systems):
 def _realism(systems):
   return {
     "title": "Realism and diversity",
-    "note": "In the feature space of the pixel classifier, against the held-out"
-    " images; the row of real images compares them with other real images, and"
-    " is the floor. FID falls with more rows, so compare it among rows of one"
-    " number. Diversity: the mean feature distance between two samples with the"
-    " same labels, and that over the distance between two real images with"
-    " them.",
+    "note": "In the feature space of the pixel classifier, against real images"
+    " of another held-out split; the row of real images is the floor. FID falls"
+    " with more rows: compare it among rows of one number. Diversity: the mean"
+    " feature distance between two samples with the same labels, and that over"
+    " the distance between two real images with them.",
     "header": ["", "Rows", *_FIDELITY.values(), "Diversity", "Ratio"],
     "rows": [
       [
