@@ -117,6 +117,26 @@ class Attributes:
     ruled_out = tf.cast(tf.matmul(wanted, self.excludes) > 0.0, tf.float32)
     return mask * values + (1.0 - mask) * own * (1.0 - ruled_out)
 
+  def freed(
+    self, own: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
+  ) -> tf.Tensor:
+    """Says what may take the place of what a request takes away.
+
+    Hair that must not be blond any more has to have another colour, or to go.
+
+    Args:
+      own: [batch, num_attributes] in [0, 1], what the row has now.
+      values: [batch, num_attributes] in [0, 1], what is asked for.
+      mask: [batch, num_attributes] in {0, 1}, 1 where it is asked for.
+
+    Returns:
+      [batch, num_attributes] in {0, 1}: 1 for what is not asked for and
+      excludes an attribute that the row has and is asked to lose.
+    """
+    lost = mask * tf.cast((values < 0.5) & (own > 0.5), tf.float32)
+    place = tf.cast(tf.matmul(lost, self.excludes) > 0.0, tf.float32)
+    return (1.0 - mask) * place
+
 
 def _plain(name: str) -> str:
   return re.sub(r"[\s_]+", "_", name.strip().lower())

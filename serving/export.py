@@ -96,7 +96,9 @@ def load_models(
   return endpoints.Models(
     vae=models["vae"],
     sampler=actor.ActorSampler(
-      judged_by(sample_actor), models[sample_actor].actor
+      judged_by(sample_actor),
+      models[sample_actor].actor,
+      begin=models[sample_actor].begin,
     ),
     transformer=functools.partial(
       actor.ActorSampler, judges, models[transform_actor].actor

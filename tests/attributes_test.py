@@ -37,6 +37,21 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(subset.exclusive, (("Bald", "Blond_Hair"),))
     self.assertAllEqual(subset.excludes, [[0, 0, 1], [0, 0, 0], [1, 0, 0]])
 
+  def test_what_goes_frees_its_place(self):
+    own = np.array([[0, 1, 0, 1, 0]] * 4, np.float32)
+    values = np.zeros_like(own)
+    mask = np.zeros_like(own)
+    mask[1, 1] = 1  # Black hair has to go: to what, is open.
+    mask[2, 2] = 1  # There is no blond hair that could go.
+    mask[3, :2] = 1  # Neither black nor bald: that leaves blond.
+    freed = _faces().freed(own, values, mask)
+    self.assertAllEqual(
+      freed,
+      [[0, 0, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]],
+    )
+    # What is asked to stay frees nothing.
+    self.assertAllEqual(_faces().freed(own, own, mask), np.zeros_like(own))
+
   def test_continuous_ones_keep_their_order(self):
     given = attributes.Attributes(_NAMES, continuous=["Smiling", "X", "Bald"])
     self.assertEqual(given.continuous, ("Bald", "Smiling"))

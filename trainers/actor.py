@@ -74,6 +74,13 @@ def define_flags(values: flags.FlagValues) -> None:
     lower_bound=0.0,
     flag_values=values,
   )
+  flags.DEFINE_bool(
+    "match_moments",
+    True,
+    "Whether prior samples are given mean and covariance of the encoded images "
+    "before the actor moves them; the published recipe does not.",
+    flag_values=values,
+  )
   flags.DEFINE_float(
     "teacher_weight",
     0.0,
@@ -179,6 +186,8 @@ def train(settings: flags.FlagValues) -> None:
     model = actor_critic.ActorCritic(
       vae.latent_size, len(run.attributes), settings.width, settings.depth
     )
+    if settings.match_moments:
+      model.adapt(rows)
     model.compile(
       _adam(settings),
       _adam(settings, settings.critic_steps),
@@ -214,7 +223,7 @@ def train(settings: flags.FlagValues) -> None:
     ),
     validation=latents.batches(held_out, settings.batch_size),
     monitor="val_attribute_loss",
-    draw=lambda: _draw(vae, model.actor, run.attributes, held_out),
+    draw=lambda: _draw(vae, model, run.attributes, held_out),
   )
 
 
@@ -224,22 +233,22 @@ def _adam(settings, updates_per_step=1):
   )
 
 
-def _draw(vae, actor, attributes, held_out):
+def _draw(vae, model, attributes, held_out):
   """Draws samples under every attribute, and every edit of some images."""
   count = min(_SHOWN, len(held_out))
   prior = np.array(tf.random.stateless_normal([count, vae.latent_size], (0, 0)))
   real, own = held_out.mean[:count], held_out.attributes[:count]
-  everything = np.ones_like(own)
+  start, everything = model.begin(prior), np.ones_like(own)
   samples, edits = [vae.decode(prior).mean()], [vae.decode(real).mean()]
   for column, name in enumerate(attributes.names):
     wanted, asked = attributes.request(own, name, True)
     # A sample is asked for this attribute only, an edit to keep all others.
-    moved = actor(prior, wanted, everything * asked)
+    moved = model.actor(start, wanted, everything * asked)
     samples.append(vae.decode(moved).mean())
     on = own[:, [column]] > 0.5
     off, _ = attributes.request(own, name, False)
     switched = np.where(on, off, wanted)
-    edits.append(vae.decode(actor(real, switched, everything)).mean())
+    edits.append(vae.decode(model.actor(real, switched, everything)).mean())
   return {
     "samples": pictures.grid(
       np.stack(samples), row_labels=["prior", *attributes.names]

@@ -128,7 +128,10 @@ def _actor(parts, name):
     else f"Actor, lambda {variant}",
     (*_LATENT, name),
     lambda: parts.latent(
-      actor.ActorSampler, parts.load(name).actor, strength.variable
+      actor.ActorSampler,
+      parts.load(name).actor,
+      strength.variable,
+      parts.load(name).begin,
     ),
     strength,
   )

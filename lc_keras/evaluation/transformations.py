@@ -55,9 +55,9 @@ def table(
   """Switches each attribute on and off alone and measures what happens.
 
   Everything is compared with the reconstruction, not with the image: what the
-  generative model loses is not the transformation's doing. What a request
-  itself rules out (asked to be blond, black hair has to go) is part of it:
-  `attributes.request` says what that is.
+  generative model loses is not the transformation's doing. Attributes that
+  exclude the switched one are part of a request: asked to be blond, black hair
+  has to go, and asked not to be blond, it has to be of another colour.
 
   Args:
     images: [n, height, width, channels], held out.
@@ -66,7 +66,7 @@ def table(
     attributes: An `attributes.Attributes` of K names.
     reconstruct: Images to images, without any request.
     transform: Images, targets [batch, K] and mask [batch, K] (float32, 1 for
-      what the request is about) to images, or to `Transformed`.
+      what is asked for) to images, or to `Transformed`.
     classify: Images to probabilities [batch, K].
     features: Images to [batch, d].
     rows: At most so many rows for each direction, drawn at random.
@@ -83,10 +83,10 @@ def table(
       "already_read": The same share for the reconstructions;
       "request_read": Share where it and all that it rules out is read;
       "others_changed": Share where any attribute reads otherwise than in the
-        reconstruction, those that the request is about left out;
+        reconstruction, but the switched one and those that exclude it;
       "others_changed_strict": The same, only the switched one left out;
-      "each_other_changed": Share of attributes that read otherwise, of those
-        that the request is not about, averaged over rows;
+      "each_other_changed": Share of these attributes that read otherwise,
+        averaged over rows;
       "feature_distance": Mean L2 distance of features to the reconstruction's;
       "feature_ratio": That, divided by "feature_scale";
       The mean of each of `Transformed.measures`, under its name;
@@ -155,12 +155,14 @@ def table(
     own = np.searchsorted(used, part)
     reference = {key: array[own] for key, array in before.items()}
     after = _batched(edited, np.arange(len(part)), batch_size)
-    values, changed = _values(k, reference, after, targets, asked, scale)
+    # Hair that must not be blond any more has to have another colour.
+    about = asked | (attributes.excludes[k] > 0)
+    values, changed = _values(k, reference, after, targets, asked, about, scale)
     row |= {key: float(np.mean(value)) for key, value in values.items()}
     row["changes"] = dict(zip(attributes.names, changed.mean(axis=0).tolist()))
     edits.append((row, own, values))
-    for index in _worst(values["read"], changed & ~asked)[:failures]:
-      others = np.flatnonzero(changed[index] & ~asked)
+    for index in _worst(values["read"], changed & ~about)[:failures]:
+      others = np.flatnonzero(changed[index] & ~about)
       failed.append(
         {
           "attribute": row["attribute"],
@@ -248,7 +250,7 @@ def _directions(attributes):
   return [(k, on) for k in range(len(attributes.names)) for on in (True, False)]
 
 
-def _values(k, before, after, targets, asked, scale):
+def _values(k, before, after, targets, asked, about, scale):
   """Compares before and after.
 
   Returns:
@@ -264,10 +266,10 @@ def _values(k, before, after, targets, asked, scale):
     "read": right[:, k],
     "already_read": (before["readings"] == wanted)[:, k],
     "request_read": right[:, asked].all(axis=1),
-    "others_changed": changed[:, ~asked].any(axis=1),
+    "others_changed": changed[:, ~about].any(axis=1),
     "others_changed_strict": changed[:, ~alone].any(axis=1),
-    "each_other_changed": changed[:, ~asked].sum(axis=1)
-    / max(np.sum(~asked), 1),
+    "each_other_changed": changed[:, ~about].sum(axis=1)
+    / max(np.sum(~about), 1),
     "feature_distance": distances.astype(np.float64),
     "feature_ratio": distances / (scale or np.nan),
     **{key: after[key] for key in after if key not in before},

@@ -1,6 +1,6 @@
 """Trains a critic and an actor in the latent space of a frozen model.
 
-Engel et al. 2018, sections 3 and 4, with five changes, each a setting whose
+Engel et al. 2018, sections 3 and 4, with six changes, each a setting whose
 other value is the published recipe:
 
 - the actor also learns requests on REAL latents ("this face, but smiling"),
@@ -9,6 +9,8 @@ other value is the published recipe:
   ten values to ask for one;
 - a frozen attribute critic tells the actor directly which attributes its
   latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
+- prior samples begin with the mean and the covariance of q(z) (`adapt`): that
+  needs no network, and is most of the way;
 - of prior samples a teacher can say what they should become (`teacher_weight`),
   such as a flow, whose samples vary as much as real ones: against a critic
   alone, few different faces are left;
@@ -19,8 +21,10 @@ other value is the published recipe:
 from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from lc_keras import latents as latents_lib
 from lc_keras import losses
 from lc_keras import priors
 from lc_keras.models import actor
@@ -61,6 +65,12 @@ class ActorCritic(keras.Model):
     self.trained_actor = actor.Actor(*sizes, name="trained_actor")
     self.critic = critic.Critic(*sizes, name="critic")
     self.actor.set_weights(self.trained_actor.get_weights())
+    self._center = self.add_weight(
+      (latent_size,), "zeros", trainable=False, name="center"
+    )
+    self._spread = self.add_weight(
+      (latent_size, latent_size), "identity", trainable=False, name="spread"
+    )
     names = (
       "critic_loss",
       "penalty",
@@ -77,6 +87,25 @@ class ActorCritic(keras.Model):
   def metrics(self):
     """What a step returns; `realism` is D(G(z, y), y) in [0, 1]."""
     return list(self._means.values())
+
+  def adapt(self, rows: latents_lib.Latents) -> None:
+    """Learns mean and covariance of q(z), once and before training.
+
+    Args:
+      rows: The training split, of more rows than dimensions.
+    """
+    variances, axes = latents_lib.principal_axes(rows)
+    self._center.assign(rows.mean.mean(axis=0))
+    # The symmetric root: of all, it moves prior samples least.
+    self._spread.assign((axes * np.sqrt(variances)) @ axes.T)
+
+  def begin(self, prior: tf.Tensor) -> tf.Tensor:
+    """Returns what the actor is given for prior samples, [batch, latent_size].
+
+    Themselves, before `adapt`; then draws of the normal distribution with mean
+    and covariance of q(z).
+    """
+    return tf.matmul(prior, self._spread) + self._center
 
   def compile(
     self,
@@ -226,7 +255,7 @@ class ActorCritic(keras.Model):
     mask = self._mask(rows, seeds[6])
     # A fake has the labels of the real row beside it; it starts from the
     # prior, or from a real row that has other labels.
-    start, wanted = self._prior_starts(rows, seeds[2]), own
+    start, wanted = self.begin(_prior(rows, seeds[2])), own
     if self._real_weight:
       from_prior = _every_second(own)
       start = tf.where(from_prior, start, real)
@@ -266,9 +295,10 @@ class ActorCritic(keras.Model):
   def _actor_terms(self, network, rows, seeds):
     """Returns the actor's losses, one per row: a prior and a real request."""
     own, mask = rows["attributes"], self._mask(rows, seeds[5])
-    start = self._prior_starts(rows, seeds[2])
+    prior = _prior(rows, seeds[2])
     # Of a prior sample, what is open may become anything.
-    goal = self._teacher(start, own, mask) if self._teacher_weight else None
+    goal = self._teacher(prior, own, mask) if self._teacher_weight else None
+    start = self.begin(prior)
     terms = self._request_terms(network, start, own, mask, mask, seeds[6], goal)
     if self._real_weight:
       start = _sample_posterior(rows, seeds[0])
@@ -327,9 +357,6 @@ class ActorCritic(keras.Model):
       "imitation_loss": imitation_loss,
     }
 
-  def _prior_starts(self, rows, seed):
-    return tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
-
   def _wrong(self, rows, seed):
     """Returns labels that are not a row's own: one switched, or another row's.
 
@@ -375,6 +402,10 @@ class ActorCritic(keras.Model):
   def _note(self, terms):
     for name, values in terms.items():
       self._means[name].update_state(values)
+
+
+def _prior(rows, seed):
+  return tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
 
 
 def _sample_posterior(rows, seed):

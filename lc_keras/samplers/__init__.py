@@ -1,1 +1,1 @@
-"""How what is asked for is reached, one sampler a file. Import what you need."""
+"""How what is asked for is reached, one sampler a file. Import what you use."""

@@ -23,6 +23,7 @@ class ActorSampler(sampler.Sampler):
     judges: sampler.Judges,
     actor: Actor,
     strength: tf.Tensor | float = 1.0,
+    begin: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
   ):
     """Creates the sampler.
 
@@ -30,16 +31,19 @@ class ActorSampler(sampler.Sampler):
       judges: Who says whether a constraint holds.
       actor: G(z, y), such as an `Actor`.
       strength: A number, or a tensor [batch].
+      begin: Makes of prior samples what the actor is given, such as
+        `ActorCritic.begin`.
     """
     super().__init__(judges)
     self._actor = actor
     self._strength = strength
+    self._begin = begin
 
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
-    return self._move(self._prior(seeds), constraint)
+    return self._move(self._begin(self._prior(seeds)), constraint)
 
   def transform(
     self,

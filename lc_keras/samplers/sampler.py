@@ -82,13 +82,15 @@ class Judges:
 
     Returns:
       A constraint of weight 1 on what was open, less what the request rules
-      out, and of weight 0 on what was asked for.
+      out, and of weight 0 on what was asked for and on what may take the place
+      of what is asked to go, see `Attributes.freed`.
     """
     own = tf.sigmoid(self.attribute_critic(latents))
+    values, mask = constraint.values, constraint.mask
     return dataclasses.replace(
       constraint,
-      values=self.attributes.complete(own, constraint.values, constraint.mask),
-      weights=1.0 - constraint.mask,
+      values=self.attributes.complete(own, values, mask),
+      weights=1.0 - tf.maximum(mask, self.attributes.freed(own, values, mask)),
     )
 
   def keep(
@@ -102,16 +104,21 @@ class Judges:
 
     Returns:
       All attributes asked for: those that were open with what is read in the
-      latents, less what the request rules out, and a weight of 1.
+      latents, less what the request rules out, and a weight of 1. Open is left
+      only what may take the place of what is asked to go, see
+      `Attributes.freed`.
     """
     own = tf.cast(self.attribute_critic(latents) > 0.0, tf.float32)
-    values = self.attributes.complete(own, constraint.values, constraint.mask)
-    weights = tf.where(
-      constraint.weights > 0.0,
-      constraint.weights,
-      tf.ones_like(constraint.weights),
+    values, mask = constraint.values, constraint.mask
+    return dataclasses.replace(
+      constraint,
+      values=self.attributes.complete(own, values, mask),
+      weights=tf.where(
+        mask > 0.0,
+        constraint.weights,
+        1.0 - self.attributes.freed(own, values, mask),
+      ),
     )
-    return dataclasses.replace(constraint, values=values, weights=weights)
 
 
 class Result(NamedTuple):
