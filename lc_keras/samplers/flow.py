@@ -12,7 +12,10 @@ from lc_keras.samplers import sampler
 Field = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
 
 _STEPS = 8
-_GUIDANCE = 2.0
+# Samples of studio faces then read as well as reconstructions (weighted F1
+# 0.983) at a FID of 43 (reconstructions: 27); with 1.5 it is 0.978 and 40, with
+# 2 it is 0.986 and 53.
+_GUIDANCE = 1.75
 
 
 class FlowSampler(sampler.Sampler):
