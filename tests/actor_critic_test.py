@@ -86,8 +86,23 @@ def _zero_critic(model):
   )
 
 
-def _evaluate(model, rows=None, batch_size=7):
+def _lessons(moved, count=9):
+  """Returns requests of a teacher that moves whatever it is given alike."""
+  random = np.random.default_rng(3)
+  lessons = {}
+  for name in ("prior", "real"):
+    start = random.normal(size=[count, _LATENT]).astype(np.float32)
+    lessons[name], lessons[f"{name}_goal"] = start, start + np.float32(moved)
+    for part in ("values", "mask"):
+      ask = random.integers(0, 2, [count, _ATTRIBUTES]).astype(np.float32)
+      lessons[f"{name}_{part}"] = ask
+  return lessons
+
+
+def _evaluate(model, rows=None, batch_size=7, lessons=None):
   batches = latents.batches(rows or _rows(), batch_size)
+  if lessons is not None:
+    batches = batches.map(lambda batch: {**batch, "lessons": lessons})
   return model.evaluate(batches, return_dict=True, verbose=0)
 
 
@@ -300,35 +315,41 @@ class ActorLossTest(tf.test.TestCase):
     open_ = of_prior[2] == 0.0
     self.assertAllEqual(of_real[1][open_], own[open_])
 
-  def test_a_teacher_says_what_prior_samples_become(self):
-    def teacher(latents, values, mask):
-      self.assertEqual(values.shape, mask.shape)
-      return 3.0 * latents
-
-    model = _model(teacher=teacher, teacher_weight=2.0, real_weight=0.0)
+  def test_lessons_say_where_a_row_belongs(self):
+    model = _model(teacher_weight=2.0, attribute_weight=0.0)
+    _zero_critic(model)
     _set_heads(model, target=0.0, raw_gate=-100.0)  # The identity.
-    with _draws(normal=0.5):
-      logs = _evaluate(model)
-      same = _evaluate(_model(real_weight=0.0, distance_weight=0.0))
-    # Half a unit asked to become one and a half, in every dimension.
-    self.assertAllClose(logs["imitation_loss"], 1.0)
-    self.assertAllClose(same["imitation_loss"], 0.0)
-    # The distance, too, is taken from there.
-    self.assertAllClose(logs["distance"], np.log(2.0) / 0.5**2, rtol=1e-5)
-
-  def test_a_teacher_teaches(self):
-    optimizers = keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01)
-    model = _model(
-      *optimizers,
-      teacher=lambda latents, values, mask: latents + values[:, :1] - 1.0,
-      teacher_weight=10.0,
-      attribute_weight=0.0,
-      real_weight=0.0,
+    rows = {name: value[:, 0] for name, value in _batch().items()}
+    logs = model.test_step({**rows, "lessons": _lessons(moved=0.5)})
+    self.assertAllClose(logs["imitation_loss"], 0.25)
+    # The distance, too, is taken from there, and not from the start.
+    self.assertAllClose(logs["distance"], np.log(1.25) / 0.5**2, rtol=1e-5)
+    self.assertAllClose(
+      logs["actor_loss"],
+      np.log(2.0) + 0.1 * logs["distance"] + 2.0 * 0.25,
+      rtol=1e-5,
     )
-    before = _evaluate(model)["imitation_loss"]
+
+  def test_lessons_teach(self):
+    optimizers = keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01)
+    model = _model(*optimizers, teacher_weight=10.0, attribute_weight=0.0)
+    before = _evaluate(model, lessons=_lessons(moved=0.5))["imitation_loss"]
     for seed in range(60):
-      model.train_step(_batch(32, seed=seed))
-    self.assertLess(_evaluate(model)["imitation_loss"], 0.7 * before)
+      batch = dict(_batch(32, seed=seed))
+      model.train_step({**batch, "lessons": _lessons(moved=0.5)})
+    after = _evaluate(model, lessons=_lessons(moved=0.5))["imitation_loss"]
+    self.assertLess(after, 0.7 * before)
+
+  def test_prior_samples_begin_with_the_moments_of_the_rows(self):
+    model, rows = _model(), _rows(400)
+    prior = np.random.default_rng(0).normal(size=[5000, _LATENT])
+    prior = prior.astype(np.float32)
+    self.assertAllClose(model.begin(prior), prior)
+    model.adapt(rows)
+    begun = model.begin(prior).numpy()
+    self.assertAllClose(begun.mean(0), rows.mean.mean(0), atol=0.1)
+    covariance = np.cov(rows.mean.T) + np.diag((rows.scale**2).mean(0))
+    self.assertAllClose(np.cov(begun.T), covariance, atol=0.1)
 
   def test_a_critic_that_cannot_tell_gives_log_two(self):
     model = _model(distance_weight=0.0, attribute_weight=0.0)

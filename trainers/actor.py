@@ -13,21 +13,23 @@ import re
 import keras
 import numpy as np
 import tensorflow as tf
+import tqdm
 from absl import flags
 
 from lc_keras import latents
+from lc_keras import lessons
 from lc_keras.evaluation import pictures
 from lc_keras.models import actor_critic
 from lc_keras.models import storage
 from lc_keras.samplers import flow
+from lc_keras.samplers import sampler
 from trainers import common_flags
 from trainers import latents as latents_job
 from trainers import runs
 from trainers import training
 
 _SHOWN = 8
-# Prior samples are near to what they become: more steps change nothing.
-_TEACHER_STEPS = 4
+_VALIDATION_LESSONS = 1000
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -85,9 +87,32 @@ def define_flags(values: flags.FlagValues) -> None:
     "teacher_weight",
     0.0,
     "Weight of the squared distance, per dimension, to what the run's flow "
-    "makes of the same prior sample; 0 is the published recipe, and needs no "
-    "flow.",
+    "makes of the same request; 0 is the published recipe, and needs no flow.",
     lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "lessons",
+    40_000,
+    "With a teacher: how many samples, and how many edits, it makes to be "
+    "imitated.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "beta_1",
+    0.0,
+    "Momentum of the actor's Adam; the critic's is 0, as both are published.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "beta_2",
+    0.9,
+    "How long the actor's Adam remembers slopes; the critic's is 0.9.",
+    lower_bound=0.0,
+    upper_bound=1.0,
     flag_values=values,
   )
   flags.DEFINE_float(
@@ -174,27 +199,28 @@ def train(settings: flags.FlagValues) -> None:
   cache, source = run.path("latents", "cache"), latents_job.source(run)
   rows = latents.read(cache, "train", source)
   held_out = latents.read(cache, "validation", source)
-  vae = storage.load(run.path("vae"))
+  scale = latents.read_manifest(cache)["posterior_scale"]
+  posterior_scale = np.asarray(scale, np.float32)
   keras.utils.set_random_seed(settings.seed)
+  # Before anything starts TensorFlow.
   with training.strategy(settings.replicas).scope():
+    vae = storage.load(run.path("vae"))
     attribute_critic = storage.load(run.path("attributes")).critic
-    teacher = None
-    if settings.teacher_weight:
-      teacher = functools.partial(
-        flow.transport, storage.load(run.path("flow")), steps=_TEACHER_STEPS
-      )
     model = actor_critic.ActorCritic(
       vae.latent_size, len(run.attributes), settings.width, settings.depth
     )
     if settings.match_moments:
       model.adapt(rows)
     model.compile(
-      _adam(settings),
-      _adam(settings, settings.critic_steps),
-      posterior_scale=latents.read_manifest(cache)["posterior_scale"],
+      keras.optimizers.Adam(
+        training.schedule(settings), settings.beta_1, settings.beta_2
+      ),
+      keras.optimizers.Adam(
+        training.schedule(settings, settings.critic_steps), 0.0, 0.9
+      ),
+      posterior_scale=posterior_scale,
       excludes=run.attributes.excludes,
       read_attributes=attribute_critic,
-      teacher=teacher,
       teacher_weight=settings.teacher_weight,
       realism_weight=settings.realism_weight,
       distance_weight=settings.distance_weight,
@@ -209,27 +235,71 @@ def train(settings: flags.FlagValues) -> None:
       average_decay=settings.average_decay,
       jit_compile=False,
     )
-  training.fit(
-    stage,
-    model,
-    settings,
-    training=lambda step: latents.training_batches(
+
+  def batches(step):
+    return latents.training_batches(
       rows,
       settings.batch_size,
       turns=settings.critic_steps + 1,
       balanced_fraction=settings.balanced_fraction,
       seed=settings.seed,
       start_step=step,
-    ),
-    validation=latents.batches(held_out, settings.batch_size),
-    monitor="val_attribute_loss",
+    )
+
+  validation = latents.batches(held_out, settings.batch_size)
+  monitor = "val_attribute_loss"
+  if settings.teacher_weight:
+    teacher = _teacher(run, model, attribute_critic, posterior_scale)
+    learnt, examined = (
+      _lessons(teacher, some, count, settings)
+      for some, count in (
+        (rows, settings.lessons),
+        (held_out, min(settings.lessons, _VALIDATION_LESSONS)),
+      )
+    )
+    alone = batches
+
+    def batches(step):
+      return lessons.beside(
+        alone(step),
+        learnt,
+        settings.batch_size,
+        seed=settings.seed,
+        start_step=step,
+      )
+
+    validation = lessons.beside(validation, examined, settings.batch_size)
+    monitor = "val_imitation_loss"
+  training.fit(
+    stage,
+    model,
+    settings,
+    training=batches,
+    validation=validation,
+    monitor=monitor,
     draw=lambda: _draw(vae, model, run.attributes, held_out),
   )
 
 
-def _adam(settings, updates_per_step=1):
-  return keras.optimizers.Adam(
-    training.schedule(settings, updates_per_step), beta_1=0.0, beta_2=0.9
+def _teacher(run, model, attribute_critic, posterior_scale):
+  """Returns the run's flow as a sampler."""
+  judges = sampler.Judges(
+    run.attributes, model.critic, attribute_critic, posterior_scale
+  )
+  return flow.FlowSampler(judges, storage.load(run.path("flow")))
+
+
+def _lessons(teacher, rows, count, settings):
+  """Has the teacher make samples and edits; says so, since it takes a while."""
+  runs.say(f"The flow makes {count} samples and as many edits, to be imitated")
+  return lessons.make(
+    teacher,
+    rows,
+    count,
+    open_fraction=settings.masked_fraction,
+    balanced_fraction=settings.balanced_fraction,
+    seed=settings.seed,
+    progress=functools.partial(tqdm.tqdm, desc="lessons", mininterval=5.0),
   )
 
 

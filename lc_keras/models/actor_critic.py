@@ -11,14 +11,15 @@ other value is the published recipe:
   latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
 - prior samples begin with the mean and the covariance of q(z) (`adapt`): that
   needs no network, and is most of the way;
-- of prior samples a teacher can say what they should become (`teacher_weight`),
-  such as a flow, whose samples vary as much as real ones: against a critic
-  alone, few different faces are left;
+- a sampler of many steps can be its teacher (`teacher_weight`, `lessons`), such
+  as a flow, whose samples vary as much as real images: against a critic alone,
+  few different faces are left;
 - what is used after training is a moving average of the actor's weights
   (`average_decay`): single steps differ more than their average.
 """
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -27,11 +28,23 @@ import tensorflow as tf
 from lc_keras import latents as latents_lib
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras import requests
 from lc_keras.models import actor
 from lc_keras.models import critic
+from lc_keras.models import moving_average
 
 # Streams of random numbers within one step, see `priors.step_seed`.
 _STREAMS_PER_UPDATE = 8
+
+
+class _Request(NamedTuple):
+  """What the actor is asked for: one request a row."""
+
+  start: tf.Tensor  # What it moves.
+  wanted: tf.Tensor  # Values.
+  mask: tf.Tensor  # What it is told of them.
+  read: tf.Tensor  # What the attribute critic looks at.
+  goal: tf.Tensor | None = None  # What the teacher made of it.
 
 
 class ActorCritic(keras.Model):
@@ -115,8 +128,6 @@ class ActorCritic(keras.Model):
     posterior_scale: tf.Tensor,
     excludes: tf.Tensor,
     read_attributes: Callable[[tf.Tensor], tf.Tensor],
-    teacher: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
-    | None = None,
     teacher_weight: float = 0.0,
     realism_weight: float = 1.0,
     distance_weight: float = 0.1,
@@ -141,9 +152,8 @@ class ActorCritic(keras.Model):
       read_attributes: Maps latents to attribute logits, [batch,
         num_attributes]: a frozen `AttributeCritic`. A function rather than a
         layer of this model: it is neither trained nor saved here.
-      teacher: Maps prior samples, values and mask to what they should become,
-        like the actor itself; None with a weight of 0.
-      teacher_weight: Weight of the squared distance to that, per dimension.
+      teacher_weight: Weight of the squared distance, per dimension, to what a
+        teacher made of the same request; batches then bring "lessons".
       realism_weight: Weight of the critic's judgement in the actor's loss.
       distance_weight: lambda_dist. 0 samples freely, 0.1 keeps identity.
       attribute_weight: Weight of the attribute cross-entropy in the actor's
@@ -170,7 +180,6 @@ class ActorCritic(keras.Model):
     self._excludes = tf.constant(excludes, tf.float32)
     # Behind a function, or Keras would take a layer for a part of this model.
     self._read_attributes = lambda latents: read_attributes(latents)
-    self._teacher = teacher
     self._teacher_weight = teacher_weight
     self._realism_weight = realism_weight
     self._distance_weight = distance_weight
@@ -198,11 +207,14 @@ class ActorCritic(keras.Model):
       batch: "mean" and "scale" [batch, turns, latent_size], "attributes"
         [batch, turns, num_attributes] and "focus" [batch, turns], the
         attribute that a request on this row switches. The last turn is the
-        actor's.
+        actor's. Perhaps "lessons" for it, see `lessons.make`.
     """
+    batch = dict(batch)
+    lessons = batch.pop("lessons", None)
     turns = batch["mean"].shape[1]
     for turn in range(turns):
       rows = {name: value[:, turn] for name, value in batch.items()}
+      rows["lessons"] = lessons
       seeds = self._seeds(turn)
       if turn < turns - 1:
         self._update_critic(rows, seeds)
@@ -244,7 +256,12 @@ class ActorCritic(keras.Model):
       loss = tf.nn.compute_average_loss(terms["actor_loss"])
     variables = self.trained_actor.trainable_variables
     self.optimizer.apply(tape.gradient(loss, variables), variables)
-    self._update_average()
+    moving_average.update(
+      self.actor,
+      self.trained_actor,
+      self.optimizer.iterations,
+      self._average_decay,
+    )
     self._note(terms)
 
   def _critic_terms(self, rows, seeds):
@@ -294,55 +311,56 @@ class ActorCritic(keras.Model):
 
   def _actor_terms(self, network, rows, seeds):
     """Returns the actor's losses, one per row: a prior and a real request."""
-    own, mask = rows["attributes"], self._mask(rows, seeds[5])
-    prior = _prior(rows, seeds[2])
-    # Of a prior sample, what is open may become anything.
-    goal = self._teacher(prior, own, mask) if self._teacher_weight else None
-    start = self.begin(prior)
-    terms = self._request_terms(network, start, own, mask, mask, seeds[6], goal)
+    prior, real = self._requests(rows, seeds)
+    terms = self._request_terms(network, prior, seeds[6])
     if self._real_weight:
-      start = _sample_posterior(rows, seeds[0])
-      # A quarter keeps its own labels: "nothing to do, stay".
-      stay = _every_second(own) & _every_second(own, 2)
-      wanted = tf.where(stay, own, self._wrong(rows, seeds[1]))
-      # Of a real row, what is open has to stay.
-      wanted = tf.where(mask > 0.0, wanted, own)
-      real = self._request_terms(
-        network, start, wanted, mask, tf.ones_like(mask), seeds[7]
-      )
+      others = self._request_terms(network, real, seeds[7])
       weight = self._real_weight / (1.0 + self._real_weight)
       terms = {
-        name: (1.0 - weight) * terms[name] + weight * real[name]
+        name: (1.0 - weight) * terms[name] + weight * others[name]
         for name in terms
       }
     return terms
 
-  def _request_terms(self, network, start, wanted, mask, read, seed, goal=None):
-    """Returns the losses of one request.
+  def _requests(self, rows, seeds):
+    """Returns what the actor is asked: of prior samples, and of real rows."""
+    if self._teacher_weight:
+      of = rows["lessons"]
+      prior, real = (
+        _Request(
+          of[name],
+          of[f"{name}_values"],
+          of[f"{name}_mask"],
+          of[f"{name}_mask"],
+          of[f"{name}_goal"],
+        )
+        for name in ("prior", "real")
+      )
+      return prior._replace(start=self.begin(prior.start)), real
+    own, mask = rows["attributes"], self._mask(rows, seeds[5])
+    # Of a prior sample, what is open may become anything.
+    prior = _Request(self.begin(_prior(rows, seeds[2])), own, mask, mask)
+    # A quarter keeps its own labels: "nothing to do, stay".
+    stay = _every_second(own) & _every_second(own, 2)
+    wanted = tf.where(stay, own, self._wrong(rows, seeds[1]))
+    # Of a real row, what is open has to stay.
+    wanted = tf.where(mask > 0.0, wanted, own)
+    start = _sample_posterior(rows, seeds[0])
+    return prior, _Request(start, wanted, mask, tf.ones_like(mask))
 
-    Args:
-      network: The actor.
-      start: What it moves.
-      wanted: Values of the request.
-      mask: What it is told to look at.
-      read: What the attribute critic looks at.
-      seed: Of the noise on what that reads.
-      goal: What the teacher makes of the start, if it is asked.
-    """
-    moved = network(start, wanted, mask)
-    logits = self.critic(moved, wanted, mask)
-    # A prior sample has to stay near to what the teacher makes of it: by
-    # itself it is nobody.
-    reference = start if goal is None else goal
-    distance = losses.latent_distance(moved, reference, self._posterior_scale)
+  def _request_terms(self, network, request, seed):
+    """Returns the losses of one request a row."""
+    moved = network(request.start, request.wanted, request.mask)
+    logits = self.critic(moved, request.wanted, request.mask)
+    # What a teacher has made of a row is where it belongs.
+    goal = request.start if request.goal is None else request.goal
+    distance = losses.latent_distance(moved, goal, self._posterior_scale)
     noise = tf.random.stateless_normal(tf.shape(moved), seed)
     noise *= self._attribute_noise * self._posterior_scale
     attribute_loss = losses.attribute_cross_entropy(
-      self._read_attributes(moved + noise), wanted, read
+      self._read_attributes(moved + noise), request.wanted, request.read
     )
-    imitation_loss = tf.zeros_like(distance)
-    if goal is not None:
-      imitation_loss = tf.reduce_mean(tf.square(moved - goal), axis=-1)
+    imitation_loss = tf.reduce_mean(tf.square(moved - goal), axis=-1)
     loss = (
       self._realism_weight * losses.critic_cross_entropy(logits, True)
       + self._distance_weight * distance
@@ -364,40 +382,17 @@ class ActorCritic(keras.Model):
     is; another row's labels (the published choice) differ in many.
     """
     own = rows["attributes"]
-    column, ruled_out = self._focus(rows)
-    switched = tf.where(column > 0, 1.0 - own, own) * (1.0 - ruled_out)
+    switched, _ = requests.switch(own, rows["focus"], self._excludes)
     other = tf.random.stateless_uniform(tf.shape(own)[:1], seed)
     other = (other < 1.0 - self._switched_fraction)[:, tf.newaxis]
     return tf.where(other, tf.roll(own, 1, axis=0), switched)
 
   def _mask(self, rows, seed):
-    """Returns which attributes a request asks for, [batch, num_attributes].
-
-    All of them, or the row's focus, what it rules out, and each other one with
-    a probability of the row's own: requests for two attributes and for nine
-    are equally frequent.
-    """
-    shape = tf.shape(rows["attributes"])
-    uniform = tf.random.stateless_uniform([shape[0], shape[1] + 2], seed)
-    everything = uniform[:, :1] >= self._masked_fraction
-    some = uniform[:, 2:] < uniform[:, 1:2]
-    column, ruled_out = self._focus(rows)
-    asked = everything | some | (column + ruled_out > 0.0)
-    return tf.cast(asked, tf.float32)
-
-  def _focus(self, rows):
-    """Returns what a request on a row switches, and what that rules out."""
-    own = rows["attributes"]
-    column = tf.one_hot(rows["focus"], own.shape[-1])
-    turned_on = tf.reduce_sum(column * (1.0 - own), -1, keepdims=True)
-    return column, turned_on * tf.matmul(column, self._excludes)
-
-  def _update_average(self):
-    updates = tf.cast(self.optimizer.iterations, tf.float32)
-    # Young averages forget faster, or they would remember the initialisation.
-    decay = tf.minimum(self._average_decay, updates / (updates + 9.0))
-    for mean, new in zip(self.actor.weights, self.trained_actor.weights):
-      mean.assign(decay * mean + (1.0 - decay) * new)
+    """Returns which attributes a request asks for, [batch, num_attributes]."""
+    _, about = requests.switch(
+      rows["attributes"], rows["focus"], self._excludes
+    )
+    return requests.open_some(about, self._masked_fraction, seed)
 
   def _note(self, terms):
     for name, values in terms.items():

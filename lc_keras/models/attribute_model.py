@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras import requests
 from lc_keras.models import attribute_critic
 
 # An edit is a few steps downhill, of a random size: up to about as far as two
@@ -132,7 +133,9 @@ class AttributeModel(keras.Model):
     """Returns edits of every second row, with noise, and what they show."""
     rows = {name: value[::2] for name, value in batch.items()}
     latents = _sample(rows, seeds[0])
-    wanted = self._switched(rows)
+    wanted, _ = requests.switch(
+      rows["attributes"], rows["focus"], self._excludes
+    )
     count = tf.shape(latents)[0]
     size = tf.random.stateless_uniform([count, 1], seeds[1], *_STEP_SIZES)
     for _ in range(_EDIT_STEPS):
@@ -148,14 +151,6 @@ class AttributeModel(keras.Model):
     noise = tf.random.stateless_normal(tf.shape(latents), seeds[2])
     noisy = latents + self._noise_scale * rows["scale"] * noise
     return noisy, tf.stop_gradient(labels)
-
-  def _switched(self, rows):
-    """Returns the labels with the focus switched, and what that excludes."""
-    own = rows["attributes"]
-    column = tf.one_hot(rows["focus"], own.shape[-1])
-    turned_on = tf.reduce_sum(column * (1.0 - own), axis=-1, keepdims=True)
-    ruled_out = turned_on * tf.matmul(column, self._excludes)
-    return tf.where(column > 0.0, 1.0 - own, own) * (1.0 - ruled_out)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. Plain posterior noise, the same every time."""

@@ -1,0 +1,115 @@
+"""Tests of lessons."""
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import attributes
+from lc_keras import latents
+from lc_keras import lessons
+from lc_keras import priors
+from lc_keras.samplers import sampler
+
+_FACES = attributes.Attributes(
+  ("Bald", "Black_Hair", "Blond_Hair", "Male", "Smiling"),
+  [("Bald", "Black_Hair", "Blond_Hair")],
+)
+_LATENT, _COUNT = 6, 40
+
+
+class _Teacher(sampler.Sampler):
+  """Adds what is asked for, and 1 to what is edited."""
+
+  def sample(self, constraint, seeds):
+    return self._told(self._prior(seeds), constraint)
+
+  def transform(self, latents, constraint, seeds):
+    kept = self.judges.keep(latents, constraint)
+    changed = tf.reduce_any(constraint.weights > 0.0, axis=-1, keepdims=True)
+    moved = self._told(latents + 1.0, kept).latents
+    result = self._told(latents, kept)
+    return result._replace(latents=tf.where(changed, moved, latents))
+
+  def _told(self, start, constraint):
+    push = tf.pad(constraint.values * constraint.mask, [[0, 0], [0, 1]])
+    return self._result(start + push, constraint, steps=7, start=start)
+
+
+def _teacher():
+  return _Teacher(
+    sampler.Judges(
+      _FACES,
+      lambda z, values, mask: -tf.reduce_sum(z**2, -1),
+      lambda z: 9.0 * z[:, :5],
+      tf.ones([_LATENT]),
+    )
+  )
+
+
+def _rows():
+  random = np.random.default_rng(0)
+  labels = random.integers(0, 2, [_COUNT, 5]).astype(np.float32)
+  labels[:, :2] = 0
+  mean = random.normal(size=[_COUNT, _LATENT])
+  mean[:, :5] = np.abs(mean[:, :5]) * (2 * labels - 1)
+  scale = np.full([_COUNT, _LATENT], 1e-3)
+  return latents.Latents(
+    mean.astype(np.float32), scale.astype(np.float32), labels
+  )
+
+
+class LessonsTest(tf.test.TestCase):
+  def test_are_what_the_teacher_does(self):
+    made = lessons.make(_teacher(), _rows(), 100, seed=3)
+    count = len(made["prior"])
+    self.assertGreaterEqual(count, 100)
+    for name, array in made.items():
+      self.assertLen(array, count, name)
+      self.assertEqual(array.dtype, np.float32, name)
+    asked = np.pad(made["prior_values"] * made["prior_mask"], [(0, 0), (0, 1)])
+    self.assertAllClose(made["prior_goal"], made["prior"] + asked, atol=1e-5)
+    # Draws of the prior: the same ones that the teacher starts from.
+    seeds = tf.range(count, dtype=tf.int64) + 3 * (1 << 32)
+    self.assertAllClose(made["prior"], priors.sample_rows(seeds, _LATENT))
+
+  def test_a_quarter_of_the_edits_asks_for_nothing(self):
+    made = lessons.make(_teacher(), _rows(), 100)
+    stays = np.all(made["real_goal"] == made["real"], axis=1)
+    self.assertAllClose(stays.mean(), 0.25)
+    # What the others ask for is another attribute than the row has.
+    own = (made["real"][:, :5] > 0).astype(np.float32)
+    differs = ((made["real_values"] != own) & (made["real_mask"] > 0)).any(1)
+    self.assertAllEqual(differs, ~stays)
+
+  def test_the_same_seed_gives_the_same(self):
+    first, second, other = (
+      lessons.make(_teacher(), _rows(), 50, seed=seed) for seed in (1, 1, 2)
+    )
+    for name in first:
+      self.assertAllEqual(first[name], second[name])
+    self.assertNotAllClose(first["prior"], other["prior"])
+
+  def test_batches_depend_on_their_number_alone(self):
+    made = lessons.make(_teacher(), _rows(), 50)
+    batches = tf.data.Dataset.range(6).map(lambda n: {"mean": n})
+
+    def beside(start):
+      given = lessons.beside(
+        batches.skip(start), made, 7, seed=5, start_step=start
+      )
+      return list(given.as_numpy_iterator())
+
+    whole, rest = beside(0), beside(4)
+    self.assertEqual([batch["mean"] for batch in whole], list(range(6)))
+    for batch, again in zip(whole[4:], rest):
+      self.assertAllEqual(batch["lessons"]["prior"], again["lessons"]["prior"])
+    self.assertNotAllClose(
+      whole[0]["lessons"]["prior"], whole[1]["lessons"]["prior"]
+    )
+    # A request stays with its answer.
+    drawn = whole[0]["lessons"]
+    row = np.flatnonzero((made["real"] == drawn["real"][2]).all(axis=1))[0]
+    self.assertAllEqual(made["real_goal"][row], drawn["real_goal"][2])
+
+
+if __name__ == "__main__":
+  tf.test.main()
