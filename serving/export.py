@@ -86,7 +86,9 @@ def load_models(
 
   judges = judged_by(transform_actor)
   others = {
-    "search": gradient_search.GradientSearch(judges),
+    "search": gradient_search.GradientSearch.robust(
+      judges, latents.covariance(latents.read(cache, "train"))
+    ),
     "energy": energy.EnergySampler(judges),
     "best_of_n": rejection.BestOfN(judges),
   }

@@ -38,6 +38,7 @@ class ContendersTest(parameterized.TestCase):
         "prior",
         "actor_0.1",
         "gradient_search",
+        "gradient_search_published",
         "energy_ode",
         "energy_langevin",
         "best_of_n",

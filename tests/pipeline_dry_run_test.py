@@ -57,6 +57,7 @@ _SYSTEMS = (
   "actor_0",
   "actor_0.1",
   "gradient_search",
+  "gradient_search_published",
   "energy_ode",
   "energy_langevin",
   "best_of_n",

@@ -30,8 +30,9 @@ _UNLABELLED = ("vae", "latents", "realism")
 # What every sampler in latent space rests on.
 _LATENT = ("vae", "latents", "attributes")
 _CANDIDATES = 64
+_TEMPERATURE = 0.005
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
-_GUIDANCES = (1.0, 1.5, 2.0, 3.0, 4.0)
+_GUIDANCES = (1.0, 1.25, 1.5, 1.75, 2.0, 3.0)
 _MARGINS = (0.0, 1.0, 2.0, 3.0, 5.0, 8.0)
 
 
@@ -147,6 +148,15 @@ def _samplers(parts):
       "gradient_search",
       "Gradient search",
       searching,
+      lambda: parts.latent(
+        gradient_search.GradientSearch.robust, parts.covariance
+      ),
+      slow=True,
+    ),
+    Contender(
+      "gradient_search_published",
+      "Gradient search, published",
+      searching,
       lambda: parts.latent(gradient_search.GradientSearch),
       slow=True,
     ),
@@ -161,7 +171,10 @@ def _samplers(parts):
       "energy_langevin",
       "Energy, Langevin",
       searching,
-      lambda: parts.latent(energy.EnergySampler, "langevin"),
+      # As the paper's scripts have it; at 1, edits keep nothing.
+      lambda: parts.latent(
+        energy.EnergySampler, "langevin", temperature=_TEMPERATURE
+      ),
       slow=True,
     ),
     Contender(
@@ -238,11 +251,19 @@ class _Parts:
     return self.load("vae")
 
   @functools.cached_property
+  def _train(self) -> latents.Latents:
+    cache = self._run.path("latents", "cache")
+    return latents.read(cache, "train", latents_job.source(self._run))
+
+  @property
   def train_labels(self) -> np.ndarray:
     """[n, num_attributes], of the training split."""
-    cache = self._run.path("latents", "cache")
-    source = latents_job.source(self._run)
-    return latents.read(cache, "train", source).attributes
+    return self._train.attributes
+
+  @property
+  def covariance(self) -> np.ndarray:
+    """[latent_size, latent_size], of the encoder's means."""
+    return latents.covariance(self._train)
 
   @property
   def judge(self) -> str:

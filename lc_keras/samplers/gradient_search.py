@@ -92,6 +92,25 @@ class GradientSearch(sampler.Sampler):
     self._beta_2 = beta_2
     self._max_steps = max_steps
 
+  @classmethod
+  def robust(
+    cls, judges: sampler.Judges, covariance: tf.Tensor
+  ) -> "GradientSearch":
+    """Returns the search to use: its edits are seen in the image, too.
+
+    Args:
+      judges: Who says whether a constraint holds.
+      covariance: See above.
+    """
+    return cls(
+      judges,
+      covariance=covariance,
+      keep_weight=10.0,
+      attribute_noise=3.0,
+      keep_tolerance=0.2,
+      beta_2=0.9,
+    )
+
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
