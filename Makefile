@@ -9,7 +9,7 @@ help: ## List the targets
 
 .PHONY: demo
 demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
-	@$(PYTHON) -m trainers.demo --flagfile=configs/toon_faces/demo.cfg
+	@$(PYTHON) -m trainers.demo --flagfile=configs/demo/demo.cfg
 
 .PHONY: test
 test: venv bazel ## Run the linter, then every test under Bazel

@@ -1,8 +1,8 @@
 """Tests that every config is understood by the job it is named after.
 
-`actor_no_penalty.cfg` is for `trainers.actor`, the job with the longest name that
-it begins with. A config that is named after no job is shared: another one must
-include it.
+`actor_no_penalty.cfg` is for `trainers.actor`, the job with the longest name
+that it begins with. A config that is named after no job is shared: another one
+must include it.
 """
 
 import contextlib

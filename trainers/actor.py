@@ -30,6 +30,8 @@ from trainers import training
 
 _SHOWN = 8
 _VALIDATION_LESSONS = 1000
+# Half of the sampler's own: more lessons are worth more than better ones.
+_TEACHER_STEPS = 4
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -286,7 +288,9 @@ def _teacher(run, model, attribute_critic, posterior_scale):
   judges = sampler.Judges(
     run.attributes, model.critic, attribute_critic, posterior_scale
   )
-  return flow.FlowSampler(judges, storage.load(run.path("flow")))
+  return flow.FlowSampler(
+    judges, storage.load(run.path("flow")), steps=_TEACHER_STEPS
+  )
 
 
 def _lessons(teacher, rows, count, settings):

@@ -1,6 +1,6 @@
 """Everything in one go: data, models, constraints, report, export, an answer.
 
-    python -m trainers.demo --flagfile=configs/toon_faces/demo.cfg
+    python -m trainers.demo --flagfile=configs/demo/demo.cfg
 
 Each stage is the command that a user would type, printed before it runs. What
 is done is not done again: after an interruption the same command goes on.
@@ -22,7 +22,7 @@ from trainers import programs
 from trainers import runs
 
 _SHOWN = 4
-_STAGES = ("data", "vae", "latents", "classifier", "attributes")
+_STAGES = ("data", "vae", "latents", "classifier", "attributes", "flow")
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -35,7 +35,7 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_string(
     "config_dir",
-    "configs/toon_faces",
+    "configs/demo",
     "Folder with a flagfile per job.",
     flag_values=values,
   )
@@ -47,7 +47,7 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_list(
     "actors",
-    ["actor_0", "actor"],
+    ["actor"],
     "Flagfiles of the actors to train, without .cfg.",
     flag_values=values,
   )
