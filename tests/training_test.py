@@ -300,7 +300,7 @@ class FitTest(_FitTest):
     )
     kept = storage.load(str(self.folder / "attributes"))
     self.assertNotAllClose(kept.get_weights()[0], last.get_weights()[0])
-    kept.compile(jit_compile=False)
+    kept.compile(keras.optimizers.SGD(), jit_compile=False)
     logs = kept.evaluate(
       latents.batches(_rows(9), 4), return_dict=True, verbose=0
     )

@@ -51,7 +51,8 @@ class Programs:
     self.run(
       name,
       "-m",
-      f"trainers.{job or name}",
+      # Run as a program, and not depended on: the demo is a job, too.
+      f"{__package__}.{job or name}",
       f"--flagfile={flagfile}",
       f"--run_dir={self.run_dir}",
       f"--data_dir={self._data_dir}",
