@@ -57,6 +57,29 @@ class OpenRunTest(_InFolderTest):
     self.assertIn("Smiling", run.attributes.names)
     self.assertEqual(run.path("vae", "a.txt"), f"{self.run_dir}/vae/a.txt")
 
+  def test_shares_the_pixels_side_of_another_run(self):
+    base = self.folder / "base"
+    self._open(f"--dataset={_DATASET}", f"--run_dir={base}")
+    for stage in ("vae", "latents", "classifier", "actor_0.1"):
+      (base / stage).mkdir()
+      (base / stage / "done.json").write_text('{"seconds": 1}')
+    run = self._open(f"--base_run={base}")
+    self.assertEqual(run.dataset, _DATASET)
+    self.assertEqual(run.done("vae"), {"seconds": 1})
+    self.assertIsNone(run.done("actor_0.1"))
+    # Relative: both can be moved together.
+    self.assertFalse(pathlib.Path(run.path("vae")).readlink().is_absolute())
+    # The same command goes on with it.
+    again = self._open(f"--base_run={base}")
+    self.assertEqual(again.attributes.names, run.attributes.names)
+
+  def test_shares_finished_stages_only(self):
+    base = self.folder / "base"
+    self._open(f"--dataset={_DATASET}", f"--run_dir={base}")
+    with self.assertRaisesRegex(runs.UserError, "no finished stage 'vae'"):
+      self._open(f"--base_run={base}")
+    self.assertFalse(pathlib.Path(self.run_dir).exists())
+
   def test_notes_what_others_need_to_know(self):
     run = self._open(f"--dataset={_DATASET}")
     noted = json.loads(pathlib.Path(self.run_dir, "run.json").read_text())

@@ -79,4 +79,5 @@ class Programs:
     # A stage that had been done only says so: keep what it took.
     seconds = time.monotonic() - started
     self.seconds[name] = max(seconds, self.seconds.get(name, 0.0))
+    os.makedirs(self.run_dir, exist_ok=True)
     files.write_json(self._path, self.seconds)

@@ -87,7 +87,10 @@ def run_study(settings: flags.FlagValues) -> None:
       shared = [f"--base_run={folders[0]}"]
     for config in (*settings.jobs, "evaluate"):
       jobs.train(config, *shared, *_seed(config, seed))
-  jobs.run(
+  whole = programs.Programs(
+    settings.run_dir, settings.data_dir, settings.config_dir
+  )
+  whole.run(
     "summary",
     "-m",
     "trainers.summarize",

@@ -1,0 +1,115 @@
+"""Tests of study and programs: which commands are run, and in which order."""
+
+import json
+import pathlib
+import subprocess
+import sys
+from unittest import mock
+
+from absl import flags
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from trainers import programs
+from trainers import runs
+from trainers import study
+
+
+class _ProgramsTest(parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir())
+    self.commands = []
+    self.exit_code = 0
+    self.enter_context(mock.patch.object(programs.subprocess, "run", self._run))
+
+  def _run(self, command, check):
+    self.assertEqual(command[0], sys.executable)
+    self.commands.append(command[1:])
+    return subprocess.CompletedProcess(command, self.exit_code)
+
+
+class StudyTest(_ProgramsTest):
+  def _study(self, *arguments):
+    values = flags.FlagValues()
+    study.define_flags(values)
+    values(
+      [
+        "study",
+        f"--run_dir={self.folder}",
+        "--config_dir=configs/tiny",
+        "--results=results.json",
+        *arguments,
+      ]
+    )
+    study.run_study(values)
+    jobs = [(command[1], command[2:]) for command in self.commands]
+    return [(job.removeprefix("trainers."), rest) for job, rest in jobs]
+
+  def test_looks_at_pixels_once(self):
+    jobs = [job for job, _ in self._study("--seeds=3,7")]
+    each = ["attributes", "realism", "flow", "linear", "actor", "actor"]
+    self.assertEqual(
+      jobs,
+      ["data", "vae", "latents", "classifier", *each, "evaluate"]
+      + [*each, "evaluate", "summarize"],
+    )
+
+  def test_each_seed_has_a_run_that_shares_the_first_ones_model(self):
+    commands = self._study("--seeds=3,7", "--jobs=attributes,linear")
+    folders = [f"{self.folder}/seed_{seed}" for seed in (3, 7)]
+    base = f"--base_run={folders[0]}"
+    seen = {folder: [] for folder in folders}
+    for job, arguments in commands[:-1]:
+      (folder,) = (f for f in folders if f"--run_dir={f}" in arguments)
+      self.assertEqual(base in arguments, folder == folders[1])
+      seen[folder] += [a for a in arguments if a.startswith("--seed")]
+      # Nothing is left to chance in a linear fit, and it has no such flag.
+      if job in ("attributes", "evaluate"):
+        self.assertTrue(seen[folder])
+    self.assertEqual(
+      seen, {folders[0]: ["--seed=3"] * 2, folders[1]: ["--seed=7"] * 2}
+    )
+    self.assertEqual(
+      commands[-1],
+      (
+        "summarize",
+        [f"--runs={folders[0]},{folders[1]}", "--out=results.json"],
+      ),
+    )
+
+  def test_a_job_may_have_a_config_of_another_name(self):
+    (_, arguments), *_ = self._study("--generator=vae:vae_blurry", "--jobs=")
+    self.assertIn("--flagfile=configs/tiny/vae_blurry.cfg", arguments)
+
+  @parameterized.parameters("", "one", "1,two")
+  def test_refuses_what_are_no_seeds(self, seeds):
+    with self.assertRaisesRegex(flags.IllegalFlagValueError, "whole numbers"):
+      self._study(f"--seeds={seeds}")
+
+
+class ProgramsTest(_ProgramsTest):
+  def _programs(self):
+    return programs.Programs(str(self.folder), "data", "configs/tiny")
+
+  def test_notes_seconds_and_keeps_the_longest(self):
+    clock = mock.patch.object(
+      programs.time, "monotonic", side_effect=[0, 5, 10, 11]
+    )
+    with clock:
+      self._programs().train("vae")
+      # The second time it is done, and only says so.
+      self._programs().train("vae")
+    written = json.loads((self.folder / runs.SECONDS).read_text())
+    self.assertEqual(written, {"vae": 5})
+
+  @parameterized.parameters((130, KeyboardInterrupt), (1, runs.UserError))
+  def test_stops_where_a_job_stops(self, code, error):
+    self.exit_code = code
+    with self.assertRaises(error):
+      self._programs().train("vae")
+    self.assertFalse((self.folder / runs.SECONDS).exists())
+
+
+if __name__ == "__main__":
+  absltest.main()
