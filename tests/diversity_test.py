@@ -61,14 +61,6 @@ class SortingTest(absltest.TestCase):
     self.assertEqual(set(found), {(0, 1), (1, 1)})
     np.testing.assert_array_equal(found[0, 1], features[[0, 2]])
 
-  def test_by_attribute(self):
-    features = np.arange(6).reshape(3, 2)
-    labels = np.array([[0, 1.0], [1, 1], [0, 1]])
-    found = diversity.by_attribute(features, labels, ["Hat", "Male"])
-    np.testing.assert_array_equal(found["Hat", False], features[[0, 2]])
-    np.testing.assert_array_equal(found["Male", True], features)
-    self.assertEmpty(found["Male", False])
-
 
 if __name__ == "__main__":
   absltest.main()

@@ -188,21 +188,5 @@ class FidelityTest(parameterized.TestCase):
       fidelity.fidelity(_normal(0), made)
 
 
-class HalvesTest(absltest.TestCase):
-  def test_share_no_row(self):
-    features = np.arange(14).reshape(7, 2)
-    first, second = fidelity.halves(features)
-    self.assertEqual((first.shape, second.shape), ((3, 2), (3, 2)))
-    rows = np.concatenate([first, second])
-    self.assertLen(np.unique(rows, axis=0), 6)
-    self.assertTrue(np.isin(rows, features).all())
-
-  def test_are_as_near_as_two_draws(self):
-    first, second = fidelity.halves(_normal(0))
-    found = fidelity.fidelity(first, second)
-    low, high = found["intervals"]["kid"]
-    self.assertBetween(0, low, high)
-
-
 if __name__ == "__main__":
   absltest.main()

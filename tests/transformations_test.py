@@ -3,7 +3,6 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import attributes as attributes_module
-from lc_keras.evaluation import pictures
 from lc_keras.evaluation import transformations
 
 # A world where the right answer is known: images of 8x16x1 whose first row
@@ -340,34 +339,6 @@ class TableTest(parameterized.TestCase):
     self.assertEqual(bounded[0], table["failures"][0])
     self.assertLen(bounded, len(_measured(table)))
     self.assertEmpty(_table(_perfect)["failures"])
-
-
-class SheetTest(absltest.TestCase):
-  def test_switches_every_attribute_the_other_way(self):
-    sheet = transformations.sheet(
-      _world()[:3], _LABELS[:3], _ATTRIBUTES, _reconstruct, _perfect, _classify
-    )
-    np.testing.assert_array_equal(sheet["on"], _LABELS[:3] == 0)
-    self.assertTrue(sheet["read"].all())
-    for k in range(5):
-      shown = _classify(sheet["switched"][:, k])[:, k]
-      np.testing.assert_array_equal(shown, 1 - _LABELS[:3, k])
-
-  def test_takes_what_a_sampler_measured(self):
-    def measured(*request):
-      return transformations.Transformed(_perfect(*request))
-
-    sheet = transformations.sheet(
-      _world()[:3], _LABELS[:3], _ATTRIBUTES, _reconstruct, measured, _classify
-    )
-    self.assertTrue(sheet["read"].all())
-
-  def test_is_what_pictures_take(self):
-    sheet = transformations.sheet(
-      _world()[:3], _LABELS[:3], _ATTRIBUTES, _reconstruct, _lazy, _classify
-    )
-    self.assertFalse(sheet["read"].any())
-    self.assertGreater(pictures.transformations(**sheet).width, 7 * 16)
 
 
 if __name__ == "__main__":

@@ -90,6 +90,7 @@ def open_run(settings: flags.FlagValues) -> Run:
         "image_shape": list(spec.image_shape),
         "attributes": list(spec.attributes.names),
         "exclusive": [list(group) for group in spec.attributes.exclusive],
+        "continuous": list(spec.attributes.continuous),
       },
     )
     run = read_run(settings.run_dir, settings.data_dir)
@@ -128,7 +129,9 @@ def read_run(run_dir: str, data_dir: str) -> Run:
     known["dataset"],
     data_dir,
     tuple(known["image_shape"]),
-    Attributes(known["attributes"], known["exclusive"]),
+    Attributes(
+      known["attributes"], known["exclusive"], known.get("continuous", ())
+    ),
   )
 
 

@@ -69,7 +69,9 @@ def describe(name):
   return DatasetSpec(
     name=name,
     image_shape=source.image_shape,
-    attributes=attributes_lib.Attributes(source.attributes, source.exclusive),
+    attributes=attributes_lib.Attributes(
+      source.attributes, source.exclusive, source.continuous
+    ),
     all_attributes=source.all_attributes,
     splits=source.splits,
   )

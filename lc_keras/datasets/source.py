@@ -22,8 +22,10 @@ class Source:
       FileNotFoundError or ValueError if files it needs are missing or wrong.
     decode: example, with its image still encoded -> {"image": float32
       image_shape in [0, 1], "attributes": float32 [len(all_attributes)] in
-      {0, 1}}; a data set with a split "balanced" adds "focus": int64, the
+      [0, 1]}; a data set with a split "balanced" adds "focus": int64, the
       index of the attribute for which the example was chosen.
+    continuous: names of attributes that are degrees in [0, 1]; all others are
+      0 or 1.
   """
 
   image_shape: tuple[int, int, int]
@@ -34,3 +36,4 @@ class Source:
   builder: Callable[[str], tfds.core.DatasetBuilder]
   prepare: Callable[[tfds.core.DatasetBuilder, str], None]
   decode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+  continuous: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ A system that draws the same face for every request can be read perfectly and
 look real. Numpy in, plain dictionaries out.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 
 import numpy as np
 from scipy.spatial import distance
@@ -23,7 +23,7 @@ def diversity(
 
   Args:
     made: For each condition [n, d], features of images that were made under
-      it, such as `by_labels` and `by_attribute` sort them.
+      it, as `by_labels` sorts them.
     real: The same of held-out images. Compared is under the conditions that
       both have at least two rows of.
     rows: At most so many rows of a condition are compared, drawn at random.
@@ -92,26 +92,6 @@ def by_labels(
   return {
     tuple(combination.tolist()): features[group == index]
     for index, combination in enumerate(combinations)
-  }
-
-
-def by_attribute(
-  features: np.ndarray, labels: np.ndarray, names: Sequence[str]
-) -> dict[tuple[str, bool], np.ndarray]:
-  """Sorts rows by each label alone, so that a row is in as many sets.
-
-  Args:
-    features: [n, d].
-    labels: [n, num_attributes] in {0, 1}.
-    names: The attributes, in the order of the columns.
-
-  Returns:
-    (name, on) to the features of the rows in which it is so.
-  """
-  return {
-    (name, on): features[(labels[:, column] > 0.5) == on]
-    for column, name in enumerate(names)
-    for on in (True, False)
   }
 
 

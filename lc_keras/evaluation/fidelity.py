@@ -85,26 +85,6 @@ def fidelity(
   return result
 
 
-def halves(
-  features: np.ndarray, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
-  """Splits rows at random in two halves, of real images for the floor.
-
-  Numbers of halves are comparable to those of as many rows only; where there
-  is another split of as many real images, that is the better floor.
-
-  Args:
-    features: [n, d].
-    seed: Of the split.
-
-  Returns:
-    [n // 2, d] twice.
-  """
-  order = np.random.default_rng(seed).permutation(len(features))
-  middle = len(features) // 2
-  return features[order[:middle]], features[order[middle : 2 * middle]]
-
-
 def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
   """Returns the squared Frechet distance, and its standard error.
 

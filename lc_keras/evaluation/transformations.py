@@ -191,60 +191,6 @@ def table(
   return result
 
 
-def sheet(
-  images: np.ndarray,
-  labels: np.ndarray,
-  attributes,
-  reconstruct: ImageFunction,
-  transform: Transform,
-  classify: ImageFunction,
-  threshold: float = 0.5,
-) -> dict:
-  """Switches every attribute of a few images, to be looked at.
-
-  Args:
-    images: [n, height, width, channels]; n of them are handed over at a time.
-    labels: [n, K] in {0, 1}.
-    attributes: An `attributes.Attributes` of K names.
-    reconstruct: As for `table`; so are the next three.
-    transform: Images, targets and mask to images.
-    classify: Images to probabilities.
-    threshold: A probability above it reads as "on".
-
-  Returns:
-    What `pictures.transformations` takes: "originals", "reconstructions",
-    "switched" [n, K, height, width, channels], "names", "on" [n, K] and "read"
-    [n, K].
-  """
-  images, labels = _checked(images, labels, attributes)
-  everyone = np.arange(len(images))
-  rebuilt = _images("reconstruct", reconstruct(images), images, everyone)
-  num_attributes = len(attributes.names)
-  switched = np.zeros([len(images), num_attributes, *images.shape[1:]], "f")
-  read = np.zeros([len(images), num_attributes], bool)
-  for k, on in _directions(attributes):
-    part = np.flatnonzero((labels[:, k] > 0.5) != on)
-    if not len(part):
-      continue
-    targets, asked = attributes.request(labels[part], attributes.names[k], on)
-    mask = np.tile(asked.astype(np.float32), [len(part), 1])
-    edited, _ = _transformed(
-      transform(images[part], targets, mask), images, part
-    )
-    switched[part, k] = edited
-    probabilities = np.asarray(classify(edited))
-    _check_shape("classify", probabilities, (len(part), num_attributes))
-    read[part, k] = (probabilities[:, k] > threshold) == on
-  return {
-    "originals": images,
-    "reconstructions": rebuilt,
-    "switched": switched,
-    "names": attributes.names,
-    "on": labels < 0.5,
-    "read": read,
-  }
-
-
 def _directions(attributes):
   """Returns (column, on) of every attribute, first on, then off."""
   return [(k, on) for k in range(len(attributes.names)) for on in (True, False)]
