@@ -26,6 +26,7 @@ _JOBS = (
   ("classifier", "train", "classifier", [], "classifier"),
   ("attributes", "train", "attributes", [], "attributes"),
   ("realism", "train", "realism", ["--replicas=2"], "realism"),
+  ("flow", "train", "flow", [], "flow"),
   ("actor", "train", "actor_0", [], "actor_0"),
   ("actor", "train", "actor", ["--replicas=2"], "actor_0.1"),
   ("conditional_vae", "train", "conditional_vae", [], "conditional_vae"),
@@ -36,7 +37,6 @@ _JOBS = (
     ["--replicas=2"],
     "conditional_gan",
   ),
-  ("flow", "train", "flow", [], "flow"),
   ("linear", "train", "linear", [], "linear"),
   ("evaluate", "evaluate", "evaluate", [], "report"),
 )
