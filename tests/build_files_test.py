@@ -175,7 +175,7 @@ class WorkspaceTest(parameterized.TestCase):
     self._write("tests/priors_test.py", "from lc_keras import priors\n")
     self._write("tests/losses_test.py", "from lc_keras import losses\n")
     self._build()
-    self.assertIn('size = "medium"', self._rule("tests", "priors_test"))
+    self.assertIn('size = "large"', self._rule("tests", "priors_test"))
     self.assertIn('size = "small"', self._rule("tests", "losses_test"))
 
   def test_an_import_of_nothing_is_an_error(self):

@@ -9,7 +9,8 @@ One py_library a file, one py_test a test, and nothing to keep by hand:
   data   for `__init__.py`, whatever else lies in its package; for any file,
          what a string of it names in the root folder or in configs/, and the
          targets in a comment line `# bazel data: ...`;
-  size   medium for a test that loads TensorFlow, else small.
+  size   large for a test that loads TensorFlow, else small: on a busy machine
+         the trainers' tests take more than the five minutes of a medium one.
 
 `python -m tools.build_files` writes the files, `--check` only compares.
 """
@@ -237,7 +238,7 @@ class Workspace:
     if is_test:
       loaded = [file, *(self.files[other] for other in self._reach(path))]
       slow = any("tensorflow" in other.pip for other in loaded)
-      lines.append(f'    size = "{"medium" if slow else "small"}",')
+      lines.append(f'    size = "{"large" if slow else "small"}",')
     lines.append(f"    srcs = [{_quote(path.name)}],")
     data = sorted(file.data)
     if path.name == "__init__.py":
