@@ -121,9 +121,14 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     # Nobody here can smile and change nothing else.
     start = np.array([[-0.3, -0.3, 0.0, 0.0]], np.float32)
     asked = analytic_judges.ask(1, Smiling=1.0)
-    for tolerance, converged in ((np.inf, True), (1e-3, False)):
-      result = _transform(start, asked, keep_tolerance=tolerance)
-      self.assertAllEqual(result.converged, [converged])
+    content, insisting = (
+      _transform(start, asked, keep_tolerance=tolerance, max_steps=200)
+      for tolerance in (np.inf, 1e-3)
+    )
+    self.assertAllLess(content.steps, 200)
+    self.assertAllEqual(insisting.steps, [200])
+    # What is asked for is there all the same.
+    self.assertAllEqual(insisting.converged, [True])
 
   def test_realism_is_sought_on_its_own(self):
     far = np.array([[0.0, 0.0, 3.0, 0.0]], np.float32)

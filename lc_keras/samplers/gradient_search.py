@@ -28,10 +28,11 @@ class GradientSearch(sampler.Sampler):
       + distance_weight * L_dist(z', z)
 
   A row stops where D(z', y) exceeds 0.3 and each asked attribute reads within
-  `tolerance` of its target; one that is there already comes back to the bit,
-  after 0 steps. Adam starts afresh in every call. (The authors' notebook
-  carries its moments from one edit to the next, and takes step 0 for "did not
-  converge", so that it moves what needs no move.)
+  `tolerance` of its target, which is what `converged` says of it; one that is
+  there already comes back to the bit, after 0 steps. Adam starts afresh in
+  every call. (The authors' notebook carries its moments from one edit to the
+  next, and takes step 0 for "did not converge", so that it moves what needs no
+  move.)
 
   The defaults are as published. They find latents that D_attr reads as asked
   and that decode to something else: most dimensions of q(z) hold next to
@@ -72,7 +73,8 @@ class GradientSearch(sampler.Sampler):
         some margin, in each of four noisy copies.
       tolerance: How far from its target a probability may be.
       keep_tolerance: How far a probability that is to be kept may be from what
-        it was for a row to stop. The published search does not look.
+        it was for a row to stop. The published search does not look, and a row
+        that goes on for this alone has converged.
       learning_rate: Of Adam: about how far a step goes in each dimension, of
         `covariance` if it is given.
       beta_2: How long Adam remembers how steep it was. The published value
@@ -114,7 +116,7 @@ class GradientSearch(sampler.Sampler):
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. `converged` is the search's own criterion."""
+    """See base class. `converged` is the published criterion."""
     nothing = constraint_lib.Constraint(
       constraint.values, tf.zeros_like(constraint.weights)
     )
@@ -127,7 +129,7 @@ class GradientSearch(sampler.Sampler):
     constraint: constraint_lib.Constraint,
     seeds: tf.Tensor,
   ) -> sampler.Result:
-    """See base class. `converged` is the search's own criterion."""
+    """See base class. `converged` is the published criterion."""
     return self._search(
       latents,
       constraint,
@@ -200,7 +202,7 @@ class GradientSearch(sampler.Sampler):
       return step, move, mean, square, searching, steps
 
     nowhere = tf.zeros_like(start)
-    step, move, _, _, searching, steps = tf.while_loop(
+    _, move, _, _, _, steps = tf.while_loop(
       lambda step, move, mean, square, searching, steps: (
         (step < self._max_steps) & tf.reduce_any(searching)
       ),
@@ -215,10 +217,12 @@ class GradientSearch(sampler.Sampler):
       ],
     )
     latents = start + self._in_latents(move)
-    # Who moved in the last step has not been looked at since.
-    converged = ~searching | satisfied(*look(step, latents))
     result = self._result(latents, shown, steps, start)
-    return result._replace(converged=converged)
+    # As published, whatever margins the search has gone on for.
+    met = asked.satisfied(result.attribute_probabilities, self._tolerance)
+    return result._replace(
+      converged=met & (result.realism > sampler.REALISM_THRESHOLD)
+    )
 
   def _noisy(self, latents, seeds, step):
     """Returns the copies of the latents that D_attr reads."""
