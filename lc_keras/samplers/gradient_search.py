@@ -14,7 +14,7 @@ from lc_keras.samplers import sampler
 _BETA_1 = 0.9
 _EPSILON = 1e-8
 # Noisy copies of a latent vector that are read at each step.
-_COPIES = 4
+_COPIES = 3
 
 
 class GradientSearch(sampler.Sampler):
@@ -70,7 +70,7 @@ class GradientSearch(sampler.Sampler):
         is the identity, and Adam has one step size for the whole row.
       attribute_noise: Noise on the latents that D_attr reads, in units of
         sigma_bar, drawn afresh at every step: what is asked for must hold with
-        some margin, in each of four noisy copies.
+        some margin, in each of three noisy copies.
       tolerance: How far from its target a probability may be.
       keep_tolerance: How far a probability that is to be kept may be from what
         it was for a row to stop. The published search does not look, and a row
@@ -106,10 +106,13 @@ class GradientSearch(sampler.Sampler):
     """
     return cls(
       judges,
+      attribute_weight=3.0,
+      keep_weight=3.0,
+      realism_weight=0.3,
       covariance=covariance,
-      keep_weight=10.0,
-      attribute_noise=3.0,
-      keep_tolerance=0.2,
+      attribute_noise=2.0,
+      keep_tolerance=0.3,
+      learning_rate=3e-2,
       beta_2=0.9,
     )
 
@@ -225,12 +228,13 @@ class GradientSearch(sampler.Sampler):
     )
 
   def _noisy(self, latents, seeds, step):
-    """Returns the copies of the latents that D_attr reads."""
+    """Returns what D_attr reads: the latents, and noisy copies of them."""
     if not self._attribute_noise:
       return [latents]
     noise = priors.sample_rows(seeds, _COPIES * self.latent_size, step)
     scale = self._attribute_noise * self.judges.posterior_scale
-    return [latents + scale * part for part in tf.split(noise, _COPIES, -1)]
+    copies = tf.split(noise, _COPIES, -1)
+    return [latents, *(latents + scale * part for part in copies)]
 
   def _in_latents(self, move):
     return move if self._root is None else tf.matmul(move, self._root)
