@@ -22,7 +22,7 @@ _BATCH_SIZE = 500
 
 
 def make(
-  teacher: sampler.Sampler,
+  teacher: sampler.Transformer,
   rows: latents_lib.Latents,
   count: int,
   *,

@@ -39,7 +39,7 @@ class Models:
 
   vae: vae_lib.VAE
   sampler: sampler_lib.Sampler
-  transformer: Callable[[tf.Tensor], sampler_lib.Sampler]
+  transformer: Callable[[tf.Tensor], sampler_lib.Transformer]
   others: Mapping[str, sampler_lib.Sampler]
 
   @property
@@ -75,10 +75,8 @@ def build(models: Models) -> dict[str, Endpoint]:
   }
   for name, sampler in models.others.items():
     inputs = [*wish, seed, realism_weight]
-    if sampler.samples:
-      function = endpoints.sample_with(sampler)
-      built[f"sample_{name}"] = function, inputs
-    if sampler.transforms:
+    built[f"sample_{name}"] = endpoints.sample_with(sampler), inputs
+    if isinstance(sampler, sampler_lib.Transformer):
       function = endpoints.transform_with(sampler)
       built[f"transform_{name}"] = function, [images, *inputs]
   return built
@@ -199,7 +197,7 @@ class _Endpoints:
       return self._drawn(sampler.transform(start, constraint, seed), seed)
 
   def transform_with(
-    self, sampler: sampler_lib.Sampler
+    self, sampler: sampler_lib.Transformer
   ) -> Callable[..., Tensors]:
     """Returns the function that changes images by a sampler."""
 

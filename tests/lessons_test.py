@@ -16,7 +16,7 @@ _FACES = attributes.Attributes(
 _LATENT, _COUNT = 6, 40
 
 
-class _Teacher(sampler.Sampler):
+class _Teacher(sampler.Transformer):
   """Adds what is asked for, and 1 to what is edited."""
 
   def sample(self, constraint, seeds):

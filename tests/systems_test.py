@@ -32,7 +32,7 @@ class _Generator:
     return tfd.Deterministic(images)
 
 
-class _Sampler(sampler.Sampler):
+class _Sampler(sampler.Transformer):
   """Writes what is asked for into the latent vector; tells where it began."""
 
   def __init__(self):
@@ -155,16 +155,14 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(drawn, images, atol=1.5)
 
   def test_what_a_sampler_cannot_do_the_system_cannot(self):
-    class OnlySamples(_Sampler):
-      transforms = False
+    class OnlySamples(sampler.Sampler):
+      sample = _Sampler.sample
 
-    class OnlyTransforms(_Sampler):
-      samples = False
-
-    system = systems.latent(_Generator(), OnlySamples())
+    only = OnlySamples(_Sampler().judges)
+    system = systems.latent(_Generator(), only)
     self.assertEqual((system.samples, system.transforms), (True, False))
-    system = systems.latent(_Generator(), OnlyTransforms())
-    self.assertEqual((system.samples, system.transforms), (False, True))
+    system = systems.latent(_Generator(), _Sampler())
+    self.assertEqual((system.samples, system.transforms), (True, True))
 
   def test_conditional_vae_keeps_what_is_read_and_open(self):
     # Reads the first pixels as logits of "Bald" and "Black".

@@ -165,11 +165,9 @@ def latent(vae, sampler: sampler_lib.Sampler) -> System:
     latents = _draw(vae.encode(images), seeds)
     return decoded(sampler.transform(latents, constraint, seeds))
 
-  return System(
-    sample if sampler.samples else None,
-    reconstruct if sampler.transforms else None,
-    transform if sampler.transforms else None,
-  )
+  if isinstance(sampler, sampler_lib.Transformer):
+    return System(sample, reconstruct, transform)
+  return System(sample)
 
 
 def conditional_vae(

@@ -11,7 +11,7 @@ from lc_keras.samplers import sampler
 Actor = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
-class ActorSampler(sampler.Sampler):
+class ActorSampler(sampler.Transformer):
   """z' = (1 - strength) * z + strength * G(z, y).
 
   Engel et al. 2018, section 3, with a dial: 1 is the actor itself, 0 changes

@@ -16,8 +16,6 @@ class CandidateSampler(sampler.Sampler):
   starts from, and the first n are the same for every larger number.
   """
 
-  transforms = False
-
   def __init__(self, judges: sampler.Judges, candidates: int = 64):
     """Creates the sampler.
 
@@ -59,19 +57,3 @@ class CandidateSampler(sampler.Sampler):
       [number + 1, first, score(first, number)],
     )
     return self._result(latents, constraint, steps=self._candidates)
-
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
-  ) -> sampler.Result:
-    """Not supported.
-
-    Raises:
-      NotImplementedError: Always.
-    """
-    raise NotImplementedError(
-      f"{type(self).__name__} draws from the prior and knows no image to start "
-      "from: use another sampler to transform."
-    )

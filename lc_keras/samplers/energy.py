@@ -17,7 +17,7 @@ _DURATION = 0.25 * (_BETA_MIN + _BETA_MAX)
 _METHODS = ("ode", "langevin")
 
 
-class EnergySampler(sampler.Sampler):
+class EnergySampler(sampler.Transformer):
   """LACE: Nie, Vahdat and Anandkumar (2021), arXiv 2110.10873.
 
   The energy of a latent vector is -log of p(c|z) p(z), c being the constraint:

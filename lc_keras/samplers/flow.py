@@ -18,7 +18,7 @@ _STEPS = 8
 _GUIDANCE = 1.75
 
 
-class FlowSampler(sampler.Sampler):
+class FlowSampler(sampler.Transformer):
   """Samples q(z | y) with classifier-free guidance; edits by way of the noise.
 
   `sample` is `transport`, from the prior.

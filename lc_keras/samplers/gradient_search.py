@@ -17,7 +17,7 @@ _EPSILON = 1e-8
 _COPIES = 3
 
 
-class GradientSearch(sampler.Sampler):
+class GradientSearch(sampler.Transformer):
   """Minimises the constraint's loss in z by Adam, row by row.
 
   Engel et al. 2018, section 5. The loss of a row is

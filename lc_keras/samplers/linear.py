@@ -7,7 +7,7 @@ from lc_keras.models import linear_directions
 from lc_keras.samplers import sampler
 
 
-class LinearDirection(sampler.Sampler):
+class LinearDirection(sampler.Transformer):
   """The most probable move that gives scores the values they should have.
 
   Conditional manipulation by subspace projection (Shen et al. 2020, section

@@ -145,15 +145,7 @@ class Result(NamedTuple):
 
 
 class Sampler(abc.ABC):
-  """Moves latent vectors to where a constraint holds.
-
-  Attributes:
-    samples: Whether `sample` is there.
-    transforms: Whether `transform` is there.
-  """
-
-  samples = True
-  transforms = True
+  """Makes latent vectors for which a constraint holds."""
 
   def __init__(self, judges: Judges):
     self.judges = judges
@@ -171,21 +163,6 @@ class Sampler(abc.ABC):
 
     Args:
       constraint: Of `batch` rows. What it leaves open comes as it comes.
-      seeds: int64 [batch], any numbers.
-    """
-
-  @abc.abstractmethod
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
-  ) -> Result:
-    """Changes what is asked for in given latent vectors, and nothing else.
-
-    Args:
-      latents: [batch, latent_size], such as draws of q(z|x).
-      constraint: Of `batch` rows. What it leaves open is kept.
       seeds: int64 [batch], any numbers.
     """
 
@@ -224,3 +201,22 @@ class Sampler(abc.ABC):
       & constraint.satisfied(probabilities),
       steps=tf.broadcast_to(tf.cast(steps, tf.int32), tf.shape(realism)),
     )
+
+
+class Transformer(Sampler):
+  """A sampler that can also start from given latent vectors."""
+
+  @abc.abstractmethod
+  def transform(
+    self,
+    latents: tf.Tensor,
+    constraint: constraint_lib.Constraint,
+    seeds: tf.Tensor,
+  ) -> Result:
+    """Changes what is asked for in given latent vectors, and nothing else.
+
+    Args:
+      latents: [batch, latent_size], such as draws of q(z|x).
+      constraint: Of `batch` rows. What it leaves open is kept.
+      seeds: int64 [batch], any numbers.
+    """
