@@ -37,7 +37,7 @@ def _batch(rows=7):
 def _model(optimizer=None, width=16, **options):
   keras.utils.set_random_seed(0)
   model = flow_matching.FlowMatching(_LATENT, _ATTRIBUTES, width, 2)
-  model.adapt(_rows())
+  model.whitening.adapt(_rows())
   optimizer = optimizer or keras.optimizers.SGD(0.1)
   model.compile(optimizer, jit_compile=False, **options)
   return model
@@ -50,40 +50,6 @@ def _constant_draws():
     stateless_normal=lambda shape, seed: tf.fill(shape, 0.7),
     stateless_uniform=lambda shape, seed: tf.fill(shape, 0.6),
   )
-
-
-class WhiteningTest(tf.test.TestCase):
-  def test_makes_draws_of_the_posterior_white(self):
-    rows, model = _rows(20_000), _model()
-    model.adapt(rows)
-    noise = np.random.default_rng(1).normal(size=rows.mean.shape)
-    points = model.whiten((rows.mean + rows.scale * noise).astype(np.float32))
-    self.assertAllClose(np.mean(points, axis=0), np.zeros(4), atol=0.03)
-    self.assertAllClose(np.cov(points, rowvar=False), np.eye(4), atol=0.05)
-
-  def test_can_be_undone(self):
-    model, mean = _model(), _rows(3).mean
-    self.assertAllClose(model.unwhiten(model.whiten(mean)), mean, atol=1e-5)
-
-  def test_a_model_that_has_not_adapted_leaves_latents_alone(self):
-    fresh = flow_matching.FlowMatching(_LATENT, _ATTRIBUTES, 8, 1)
-    mean = _rows(3).mean
-    for function in (fresh.whiten, fresh.unwhiten, fresh.noise):
-      self.assertAllEqual(function(mean), mean)
-
-  def test_prior_samples_become_the_nearest_latents(self):
-    model, prior = _model(), np.random.default_rng(0).normal(size=[999, 4])
-    prior = prior.astype(np.float32)
-    noise = model.noise(prior)
-    self.assertAllClose(
-      np.linalg.norm(noise, axis=1), np.linalg.norm(prior, axis=1), rtol=1e-5
-    )
-
-    def moved(points):
-      return np.mean(np.square(model.unwhiten(points) - prior))
-
-    self.assertLess(moved(noise), moved(prior))
-    self.assertLess(moved(noise), moved(-noise))
 
 
 class FlowMatchingTest(tf.test.TestCase):
@@ -117,9 +83,9 @@ class FlowMatchingTest(tf.test.TestCase):
 
   def test_training_leaves_the_whitening_alone(self):
     model, mean = _model(), _rows(3).mean
-    before = model.whiten(mean)
+    before = model.whitening(mean)
     model.train_step(_batch())
-    self.assertAllEqual(model.whiten(mean), before)
+    self.assertAllEqual(model.whitening(mean), before)
 
   def test_the_average_follows_and_is_what_is_called_and_validated(self):
     model = _model(average_decay=0.0)
@@ -128,7 +94,7 @@ class FlowMatchingTest(tf.test.TestCase):
       model.velocity.weights, model.trained_velocity.weights
     ):
       self.assertAllEqual(mean, new)
-    points = model.whiten(_batch(3)["mean"])
+    points = model.whitening(_batch(3)["mean"])
     request = [tf.zeros([3]), *2 * [tf.ones([3, _ATTRIBUTES])]]
     before = model(points, *request)
     judged = model.evaluate(latents.batches(_rows(), 100), verbose=0)

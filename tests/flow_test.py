@@ -7,6 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras import priors
+from lc_keras.models import whitening
 from lc_keras.samplers import flow
 from tests import analytic_judges as judges
 
@@ -20,14 +21,7 @@ class _Normal:
   The mean is 0, but for the third dimension: 2 for Male, -2 for not Male.
   """
 
-  def whiten(self, latents):
-    return latents
-
-  def unwhiten(self, points):
-    return points
-
-  def noise(self, latents):
-    return latents
+  whitening = whitening.Whitening(judges.LATENT_SIZE)  # The identity.
 
   def __call__(self, points, angles, values, mask):
     wish = mask[:, _MALE] * (2.0 * values[:, _MALE] - 1.0)
@@ -106,7 +100,7 @@ class FlowSamplerTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_transform_changes_what_is_asked_and_nothing_else(self):
     latents = judges.latents() * [0.3, 0.3, 0.1, 0.3] - [0, 0, 2.0, 0]
-    result = _sampler(guidance=1.0).transform(
+    result = _sampler(edit_guidance=1.0).transform(
       latents, judges.ask(Male=1.0), judges.seeds()
     )
     # From one normal to the other: by the way of the same noise.
@@ -116,6 +110,19 @@ class FlowSamplerTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(result.steps, [256] * 3)
     self.assertAllGreater(result.distance, 0.0)
     self.assertAllGreater(result.attribute_probabilities[:, _MALE], 0.5)
+
+  def test_more_edit_guidance_changes_more(self):
+    latents = tf.constant([[0.1, 0.2, -2.0, 0.3]])
+    moves = [
+      _sampler(edit_guidance=guidance)
+      .transform(latents, judges.ask(1, Male=1.0), judges.seeds(1))
+      .latents[0, 2]
+      for guidance in (0.0, 1.0, 2.0)
+    ]
+    # Without any, the way back and forth is the same.
+    self.assertAllClose(moves[0], -2.0, atol=1e-2)
+    self.assertGreater(moves[1] - moves[0], 1.0)
+    self.assertGreater(moves[2] - moves[1], 0.5)
 
   def test_less_strength_changes_less(self):
     latents = tf.constant([[0.1, 0.2, -2.0, 0.3]])
@@ -163,13 +170,15 @@ class FlowSamplerTest(tf.test.TestCase, parameterized.TestCase):
   def test_runs_in_a_graph_with_dials_as_tensors(self):
     @tf.function(autograph=False)
     def function(latents, seeds, guidance, strength):
-      method = _sampler(steps=4, guidance=guidance, strength=strength)
+      method = _sampler(
+        steps=4, guidance=guidance, edit_guidance=guidance, strength=strength
+      )
       wish = judges.ask(Male=1.0)
       sampled = method.sample(wish, seeds).latents
       return sampled, method.transform(latents, wish, seeds).latents
 
     latents, seeds = judges.latents(), judges.seeds()
-    method = _sampler(steps=4, guidance=1.5, strength=0.7)
+    method = _sampler(steps=4, guidance=1.5, edit_guidance=1.5, strength=0.7)
     sampled, transformed = function(
       latents, seeds, tf.constant(1.5), tf.constant(0.7)
     )

@@ -26,6 +26,14 @@ class MovingAverageTest(tf.test.TestCase):
     for weight in _updated(updates=10_000, decay=0.9):
       self.assertAllClose(weight, tf.fill(weight.shape, 0.1))
 
+  def test_leaves_alone_what_is_not_trained(self):
+    average, network = _network(), _network()
+    network.trainable = False
+    before = average.get_weights()
+    moving_average.update(average, network, tf.constant(9), 0.5)
+    for old, weight in zip(before, average.get_weights()):
+      self.assertAllEqual(old, weight)
+
   def test_forgets_faster_while_young(self):
     # After 1 and 11 updates at most 1/10 and 11/20 is kept.
     self.assertAllClose(_updated(1, 0.999)[0], tf.fill([4, 5], 0.9))

@@ -208,11 +208,7 @@ def train(settings: flags.FlagValues) -> None:
   with training.strategy(settings.replicas).scope():
     vae = storage.load(run.path("vae"))
     attribute_critic = storage.load(run.path("attributes")).critic
-    model = actor_critic.ActorCritic(
-      vae.latent_size, len(run.attributes), settings.width, settings.depth
-    )
-    if settings.match_moments:
-      model.adapt(rows)
+    model, teacher = _begin(run, vae.latent_size, rows, settings)
     model.compile(
       keras.optimizers.Adam(
         training.schedule(settings), settings.beta_1, settings.beta_2
@@ -250,10 +246,13 @@ def train(settings: flags.FlagValues) -> None:
 
   validation = latents.batches(held_out, settings.batch_size)
   monitor = "val_attribute_loss"
-  if settings.teacher_weight:
-    teacher = _teacher(run, model, attribute_critic, posterior_scale)
+  if teacher:
+    judges = sampler.Judges(
+      run.attributes, model.critic, attribute_critic, posterior_scale
+    )
+    teaching = flow.FlowSampler(judges, teacher, steps=_TEACHER_STEPS)
     learnt, examined = (
-      _lessons(teacher, some, count, settings)
+      _lessons(teaching, some, count, settings)
       for some, count in (
         (rows, settings.lessons),
         (held_out, min(settings.lessons, _VALIDATION_LESSONS)),
@@ -283,14 +282,21 @@ def train(settings: flags.FlagValues) -> None:
   )
 
 
-def _teacher(run, model, attribute_critic, posterior_scale):
-  """Returns the run's flow as a sampler."""
-  judges = sampler.Judges(
-    run.attributes, model.critic, attribute_critic, posterior_scale
-  )
-  return flow.FlowSampler(
-    judges, storage.load(run.path("flow")), steps=_TEACHER_STEPS
-  )
+def _begin(run, latent_size, rows, settings):
+  """Returns an untrained model, and the flow that teaches it, if one does."""
+  sizes = (latent_size, len(run.attributes), settings.width, settings.depth)
+  if settings.teacher_weight:
+    teacher = storage.load(run.path("flow"))
+    known = teacher.arguments
+    model = actor_critic.ActorCritic(
+      *sizes, flow_sizes=(known["width"], known["depth"])
+    )
+    model.imitate(teacher)
+    return model, teacher
+  model = actor_critic.ActorCritic(*sizes)
+  if settings.match_moments:
+    model.whitening.adapt(rows)
+  return model, None
 
 
 def _lessons(teacher, rows, count, settings):

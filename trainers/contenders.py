@@ -141,7 +141,7 @@ def _actor(parts, name):
 def _samplers(parts):
   """Lists what works in latent space and is no actor."""
   searching = (*_LATENT, parts.judge)
-  guidance = Dial(flow.FlowSampler, "guidance", _GUIDANCES)
+  guidance = Dial(flow.FlowSampler, "edit_guidance", _GUIDANCES)
   margin = Dial(linear.LinearDirection, "margin", _MARGINS)
   return [
     Contender(
@@ -196,7 +196,7 @@ def _samplers(parts):
       "Flow",
       (*_LATENT, "flow"),
       lambda: parts.latent(
-        flow.FlowSampler, parts.load("flow"), guidance=guidance.variable
+        flow.FlowSampler, parts.load("flow"), edit_guidance=guidance.variable
       ),
       guidance,
     ),

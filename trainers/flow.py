@@ -51,7 +51,7 @@ def train(settings: flags.FlagValues) -> None:
     model = flow_matching.FlowMatching(
       rows.mean.shape[1], len(run.attributes), settings.width, settings.depth
     )
-    model.adapt(rows)
+    model.whitening.adapt(rows)
     model.compile(
       keras.optimizers.Adam(training.schedule(settings)),
       average_decay=settings.average_decay,

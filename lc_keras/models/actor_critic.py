@@ -9,29 +9,30 @@ other value is the published recipe:
   ten values to ask for one;
 - a frozen attribute critic tells the actor directly which attributes its
   latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
-- prior samples begin with the mean and the covariance of q(z) (`adapt`): that
-  needs no network, and is most of the way;
-- a sampler of many steps can be its teacher (`teacher_weight`, `lessons`), such
-  as a flow, whose samples vary as much as real images: against a critic alone,
-  few different faces are left;
+- prior samples begin with the mean and the covariance of q(z)
+  (`whitening.adapt`): that needs no network, and is most of the way;
+- a flow can be its teacher (`imitate`, `teacher_weight`, `lessons`): samples of
+  a flow vary as much as real images, and against a critic alone few different
+  faces are left;
 - what is used after training is a moving average of the actor's weights
   (`average_decay`): single steps differ more than their average.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from lc_keras import latents as latents_lib
 from lc_keras import losses
 from lc_keras import priors
 from lc_keras import requests
 from lc_keras.models import actor
 from lc_keras.models import critic
+from lc_keras.models import distilled_actor
+from lc_keras.models import flow_matching
 from lc_keras.models import moving_average
+from lc_keras.models import whitening
 
 # Streams of random numbers within one step, see `priors.step_seed`.
 _STREAMS_PER_UPDATE = 8
@@ -62,9 +63,20 @@ class ActorCritic(keras.Model):
     num_attributes: int,
     width: int = 2048,
     depth: int = 4,
+    flow_sizes: Sequence[int] | None = None,
     **kwargs,
   ):
-    """Creates and builds the networks; see `Actor` for the arguments."""
+    """Creates and builds the networks.
+
+    Args:
+      latent_size: Size of z.
+      num_attributes: Size of y.
+      width: Units of every hidden layer, see `Critic` and `Actor`.
+      depth: Number of hidden layers.
+      flow_sizes: Width and depth of the flow that a `DistilledActor` is to
+        begin as, see `imitate`; None for the published actor.
+      **kwargs: For `keras.Model`.
+    """
     super().__init__(**kwargs)
     self.latent_size = latent_size
     self.arguments = {
@@ -72,18 +84,23 @@ class ActorCritic(keras.Model):
       "num_attributes": num_attributes,
       "width": width,
       "depth": depth,
+      "flow_sizes": flow_sizes and list(flow_sizes),
     }
-    sizes = (latent_size, num_attributes, width, depth)
-    self.actor = actor.Actor(*sizes, name="actor", trainable=False)
-    self.trained_actor = actor.Actor(*sizes, name="trained_actor")
-    self.critic = critic.Critic(*sizes, name="critic")
+    sizes = (latent_size, num_attributes)
+    self.whitening = whitening.Whitening(latent_size, name="whitening")
+
+    def new_actor(name):
+      if flow_sizes is None:
+        return actor.Actor(*sizes, width, depth, name=name)
+      return distilled_actor.DistilledActor(
+        *sizes, *flow_sizes, self.whitening, name=name
+      )
+
+    self.actor = new_actor("actor")
+    self.actor.trainable = False
+    self.trained_actor = new_actor("trained_actor")
+    self.critic = critic.Critic(*sizes, width, depth, name="critic")
     self.actor.set_weights(self.trained_actor.get_weights())
-    self._center = self.add_weight(
-      (latent_size,), "zeros", trainable=False, name="center"
-    )
-    self._spread = self.add_weight(
-      (latent_size, latent_size), "identity", trainable=False, name="spread"
-    )
     names = (
       "critic_loss",
       "penalty",
@@ -101,24 +118,23 @@ class ActorCritic(keras.Model):
     """What a step returns; `realism` is D(G(z, y), y) in [0, 1]."""
     return list(self._means.values())
 
-  def adapt(self, rows: latents_lib.Latents) -> None:
-    """Learns mean and covariance of q(z), once and before training.
+  def imitate(self, flow: flow_matching.FlowMatching) -> None:
+    """Begins as a flow: takes over its whitening and its weights.
 
     Args:
-      rows: The training split, of more rows than dimensions.
+      flow: Of the sizes that the model was created with.
     """
-    variances, axes = latents_lib.principal_axes(rows)
-    self._center.assign(rows.mean.mean(axis=0))
-    # The symmetric root: of all, it moves prior samples least.
-    self._spread.assign((axes * np.sqrt(variances)) @ axes.T)
+    self.whitening.set_weights(flow.whitening.get_weights())
+    for network in (self.actor, self.trained_actor):
+      network.begin_as(flow)
 
   def begin(self, prior: tf.Tensor) -> tf.Tensor:
     """Returns what the actor is given for prior samples, [batch, latent_size].
 
-    Themselves, before `adapt`; then draws of the normal distribution with mean
-    and covariance of q(z).
+    Themselves, unless the whitening has been adapted; then draws of the normal
+    distribution with mean and covariance of q(z).
     """
-    return tf.matmul(prior, self._spread) + self._center
+    return self.whitening.undo(self.whitening.noise(prior))
 
   def compile(
     self,

@@ -21,13 +21,12 @@ import math
 from collections.abc import Mapping
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from lc_keras import latents as latents_lib
 from lc_keras import priors
 from lc_keras.models import moving_average
 from lc_keras.models import velocity
+from lc_keras.models import whitening
 
 # Where a latent is: noise lies at 0.
 LATENT_ANGLE = math.pi / 2
@@ -40,6 +39,7 @@ class FlowMatching(keras.Model):
     velocity: The moving average of the trained network; what is used
       afterwards, on whitened latents.
     trained_velocity: What the optimiser updates.
+    whitening: To be adapted before training.
   """
 
   def __init__(
@@ -52,7 +52,7 @@ class FlowMatching(keras.Model):
   ):
     """Creates and builds the networks; see `Velocity` for the arguments.
 
-    A fresh model whitens nothing: see `adapt`.
+    A fresh model whitens nothing: see `Whitening.adapt`.
     """
     super().__init__(**kwargs)
     self.arguments = {
@@ -65,37 +65,14 @@ class FlowMatching(keras.Model):
     self.velocity = velocity.Velocity(*sizes, name="velocity", trainable=False)
     self.trained_velocity = velocity.Velocity(*sizes, name="trained_velocity")
     self.velocity.set_weights(self.trained_velocity.get_weights())
-    self._center = self._constant("center", (latent_size,), "zeros")
-    self._axes = self._constant("axes", (latent_size, latent_size), "identity")
-    self._deviations = self._constant("deviations", (latent_size,), "ones")
-    self._signal = self._constant("signal", (latent_size,), "ones")
+    self.whitening = whitening.Whitening(latent_size, name="whitening")
     self._loss_metric = keras.metrics.Mean("loss")
     self.built = True
-
-  def _constant(self, name, shape, initializer):
-    return self.add_weight(
-      name=name, shape=shape, initializer=initializer, trainable=False
-    )
 
   @property
   def metrics(self):
     """What a step returns: squared error; 1 is a flow that stands still."""
     return [self._loss_metric]
-
-  def adapt(self, rows: latents_lib.Latents) -> None:
-    """Learns how to whiten, once and before training.
-
-    Args:
-      rows: The training split.
-    """
-    variances, axes = latents_lib.principal_axes(rows)
-    # The share of each axis's variance that tells images apart; the rest is
-    # the posterior's noise, about which there is nothing to learn.
-    signal = np.var(rows.mean @ axes, axis=0, ddof=1) / variances
-    self._center.assign(rows.mean.mean(axis=0, dtype=np.float64))
-    self._axes.assign(axes)
-    self._deviations.assign(np.sqrt(variances))
-    self._signal.assign(signal)
 
   def compile(
     self,
@@ -117,24 +94,7 @@ class FlowMatching(keras.Model):
 
   def call(self, points, angles, values, mask):
     """Returns the velocity of whitened latents, see `Velocity.call`."""
-    return self.velocity(self._signal * points, angles, values, mask)
-
-  def whiten(self, latents: tf.Tensor) -> tf.Tensor:
-    """Maps latents to where the flow lives: mean 0, covariance I."""
-    return tf.matmul(latents - self._center, self._axes) / self._deviations
-
-  def unwhiten(self, points: tf.Tensor) -> tf.Tensor:
-    """Undoes `whiten`."""
-    latents = tf.matmul(points * self._deviations, self._axes, transpose_b=True)
-    return latents + self._center
-
-  def noise(self, latents: tf.Tensor) -> tf.Tensor:
-    """Maps prior samples to the noise that whitened latents come from.
-
-    A rotation, so that noise is what it gives, and the one that takes the
-    latents of a flow that stands still the least way from the prior samples.
-    """
-    return tf.matmul(latents, self._axes)
+    return self.velocity(self.whitening.signal * points, angles, values, mask)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. Uses "mean", "scale" and "attributes" of latents."""
@@ -164,16 +124,18 @@ class FlowMatching(keras.Model):
       tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
       for seed in seeds[:2]
     )
-    points = self.whiten(rows["mean"] + rows["scale"] * draws)
+    points = self.whitening(rows["mean"] + rows["scale"] * draws)
     count = tf.shape(noise)[0]
     angles = LATENT_ANGLE * tf.random.stateless_uniform([count], seeds[2])
     cosine, sine = tf.cos(angles)[:, tf.newaxis], tf.sin(angles)[:, tf.newaxis]
     between = cosine * noise + sine * points
     mask = _random_mask(rows["attributes"], seeds[3])
-    heading = network(self._signal * between, angles, rows["attributes"], mask)
-    error = self._signal * (heading - (cosine * points - sine * noise))
+    signal = self.whitening.signal
+    heading = network(signal * between, angles, rows["attributes"], mask)
+    # About the posterior's noise there is nothing to learn.
+    error = signal * (heading - (cosine * points - sine * noise))
     error = tf.reduce_mean(tf.square(error), axis=-1)
-    return error / tf.reduce_mean(tf.square(self._signal))
+    return error / tf.reduce_mean(tf.square(signal))
 
   def _update_metrics(self, values):
     self._loss_metric.update_state(values)

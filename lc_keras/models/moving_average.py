@@ -19,4 +19,6 @@ def update(
   # Young averages forget faster, or they would remember the initialisation.
   decay = tf.minimum(decay, updates / (updates + 9.0))
   for mean, new in zip(average.weights, network.weights):
-    mean.assign(decay * mean + (1.0 - decay) * new)
+    # What is not trained, both may share.
+    if new.trainable:
+      mean.assign(decay * mean + (1.0 - decay) * new)

@@ -73,6 +73,10 @@ class Velocity(keras.layers.Layer):
     Returns:
       [batch, latent_size], per unit of angle.
     """
+    return self.exit(self.features(points, angles, values, mask))
+
+  def features(self, points, angles, values, mask):
+    """Returns what the velocity is read from, [batch, width]."""
     # Even waves around the circle: their half periods fit the range of angles.
     waves = 2.0 * tf.range(1, _WAVES + 1, dtype=tf.float32)
     told = self.embedding(
@@ -87,7 +91,7 @@ class Velocity(keras.layers.Layer):
     features = self.entrance(points)
     for block in self.blocks:
       features = block(features, told)
-    return self.exit(features)
+    return features
 
 
 class _Block(keras.layers.Layer):

@@ -16,6 +16,9 @@ _STEPS = 8
 # 0.983) at a FID of 43 (reconstructions: 27); with 1.5 it is 0.978 and 40, with
 # 2 it is 0.986 and 53.
 _GUIDANCE = 1.75
+# An edit starts from an image that has all else already: with 1.25, 99% are
+# read and 8% change something else; with 1.75, 99% and 13%; with 1, 96%, 8%.
+_EDIT_GUIDANCE = 1.5
 
 
 class FlowSampler(sampler.Transformer):
@@ -40,6 +43,7 @@ class FlowSampler(sampler.Transformer):
     *,
     steps: int = _STEPS,
     guidance: tf.Tensor | float = _GUIDANCE,
+    edit_guidance: tf.Tensor | float = _EDIT_GUIDANCE,
     strength: tf.Tensor | float = 1.0,
   ):
     """Creates the sampler.
@@ -48,14 +52,16 @@ class FlowSampler(sampler.Transformer):
       judges: Who says whether a constraint holds.
       flow: A trained flow.
       steps: Of the integration, each way; two evaluations each.
-      guidance: 1 is the learnt distribution; more obeys better, and varies
-        less. A scalar.
+      guidance: Of `sample`. 1 is the learnt distribution; more obeys better,
+        and varies less. A scalar.
+      edit_guidance: Of `transform`. More obeys better, and keeps less.
       strength: In (0, 1], see above. A scalar; `sample` has no use for it.
     """
     super().__init__(judges)
     self._flow = flow
     self._steps = steps
     self._guidance = guidance
+    self._edit_guidance = edit_guidance
     self._strength = strength
 
   def sample(
@@ -90,16 +96,17 @@ class FlowSampler(sampler.Transformer):
     forth = guided(
       back,
       conditioned(self._flow, wanted.values, wanted.mask),
-      self._guidance,
+      self._edit_guidance,
     )
     end = flow_matching.LATENT_ANGLE
     start = (1.0 - self._strength) * end
-    points = self._flow.whiten(latents)
+    points = self._flow.whitening(latents)
     points = integrate(back, points, end, start, self._steps)
     points = integrate(forth, points, start, end, self._steps)
+    moved = self._flow.whitening.undo(points)
     changed = tf.reduce_any(own.values != wanted.values, axis=-1)
     return self._result(
-      tf.where(changed[:, tf.newaxis], self._flow.unwhiten(points), latents),
+      tf.where(changed[:, tf.newaxis], moved, latents),
       wanted,
       tf.where(changed, 4 * self._steps, 0),
       latents,
@@ -136,9 +143,9 @@ def transport(
     conditioned(flow, values, mask),
     guidance,
   )
-  noise = flow.noise(prior)
+  noise = flow.whitening.noise(prior)
   points = integrate(field, noise, 0.0, flow_matching.LATENT_ANGLE, steps)
-  return flow.unwhiten(points)
+  return flow.whitening.undo(points)
 
 
 def conditioned(

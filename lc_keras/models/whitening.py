@@ -1,0 +1,61 @@
+"""The coordinates in which draws of q(z) have mean 0 and covariance I."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import latents as latents_lib
+
+
+class Whitening(keras.layers.Layer):
+  """An affine map of latents, one fixed one; before `adapt`, the identity.
+
+  Attributes:
+    signal: [latent_size], the share of each whitened axis's variance that tells
+      images apart. The rest is the posterior's noise.
+  """
+
+  def __init__(self, latent_size: int, **kwargs):
+    """Creates and builds the layer.
+
+    Args:
+      latent_size: Size of z.
+      **kwargs: For `keras.layers.Layer`.
+    """
+    super().__init__(trainable=False, **kwargs)
+    size = latent_size
+    self._center = self.add_weight((size,), "zeros", name="center")
+    self._axes = self.add_weight((size, size), "identity", name="axes")
+    self._deviations = self.add_weight((size,), "ones", name="deviations")
+    self.signal = self.add_weight((size,), "ones", name="signal")
+    self.built = True
+
+  def adapt(self, rows: latents_lib.Latents) -> None:
+    """Learns the map, once and before training.
+
+    Args:
+      rows: The training split, of more rows than dimensions.
+    """
+    variances, axes = latents_lib.principal_axes(rows)
+    signal = np.var(rows.mean @ axes, axis=0, ddof=1) / variances
+    self._center.assign(rows.mean.mean(axis=0, dtype=np.float64))
+    self._axes.assign(axes)
+    self._deviations.assign(np.sqrt(variances))
+    self.signal.assign(signal)
+
+  def call(self, latents: tf.Tensor) -> tf.Tensor:
+    """Returns whitened latents, [batch, latent_size]."""
+    return tf.matmul(latents - self._center, self._axes) / self._deviations
+
+  def undo(self, points: tf.Tensor) -> tf.Tensor:
+    """Returns the latents that whitened ones come from."""
+    latents = tf.matmul(points * self._deviations, self._axes, transpose_b=True)
+    return latents + self._center
+
+  def noise(self, prior: tf.Tensor) -> tf.Tensor:
+    """Maps prior samples to whitened latents of the same distribution.
+
+    A rotation, so that N(0, I) is what it gives; of all, `undo` after it moves
+    prior samples least.
+    """
+    return tf.matmul(prior, self._axes)

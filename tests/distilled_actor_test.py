@@ -1,0 +1,123 @@
+"""Tests of distilled_actor."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import latents as latents_lib
+from lc_keras.models import distilled_actor
+from lc_keras.models import flow_matching
+from lc_keras.models import whitening
+
+_LATENT, _ATTRIBUTES, _WIDTH, _DEPTH = 4, 5, 8, 2
+
+
+def _inputs(rows=3):
+  random = np.random.default_rng(0)
+  return (
+    random.normal(size=[rows, _LATENT]).astype(np.float32),
+    random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32),
+    np.ones([rows, _ATTRIBUTES], np.float32),
+  )
+
+
+def _flow():
+  """Returns a flow that has adapted, and heads somewhere."""
+  keras.utils.set_random_seed(0)
+  flow = flow_matching.FlowMatching(_LATENT, _ATTRIBUTES, _WIDTH, _DEPTH)
+  random = np.random.default_rng(1)
+  flow.velocity.set_weights(
+    [
+      weight + 0.3 * random.normal(size=weight.shape)
+      for weight in flow.velocity.get_weights()
+    ]
+  )
+  mean = random.normal(size=[500, _LATENT]) * [3.0, 1.0, 1.0, 0.1] + 2.0
+  flow.whitening.adapt(
+    latents_lib.Latents(
+      mean.astype(np.float32),
+      np.full([500, _LATENT], 0.5, np.float32),
+      np.zeros([500, _ATTRIBUTES], np.float32),
+    )
+  )
+  return flow
+
+
+def _actor(flow=None):
+  layer = distilled_actor.DistilledActor(
+    _LATENT,
+    _ATTRIBUTES,
+    _WIDTH,
+    _DEPTH,
+    flow.whitening if flow else whitening.Whitening(_LATENT),
+  )
+  if flow:
+    layer.begin_as(flow)
+  return layer
+
+
+def _set_gate(layer, raw):
+  kernel, bias = layer.gate.layers[-1].get_weights()
+  layer.gate.layers[-1].set_weights([0 * kernel, 0 * bias + raw])
+
+
+class DistilledActorTest(tf.test.TestCase):
+  def test_a_closed_gate_is_the_identity(self):
+    layer, (latents, values, mask) = _actor(_flow()), _inputs()
+    _set_gate(layer, -100.0)
+    self.assertAllClose(layer(latents, values, mask), latents, atol=1e-5)
+
+  def test_begins_as_its_teacher(self):
+    flow, (_, values, mask) = _flow(), _inputs()
+    noise = np.random.default_rng(2).normal(size=[3, _LATENT])
+    noise = noise.astype(np.float32)
+    layer, signal = _actor(flow), flow.whitening.signal
+    _set_gate(layer, 100.0)
+    # At noise, a velocity is what the noise is expected to become.
+    heading = flow(noise, tf.zeros([3]), values, mask)
+    moved = layer(flow.whitening.undo(noise), values, mask)
+    self.assertAllClose(
+      flow.whitening(moved), (1 - signal) * noise + signal * heading, atol=1e-4
+    )
+    _set_gate(layer, 0.0)  # A fresh gate is half open.
+    self.assertAllClose(
+      flow.whitening(layer(flow.whitening.undo(noise), values, mask)),
+      (1 - signal / 2) * noise + signal / 2 * heading,
+      atol=1e-4,
+    )
+
+  def test_keeps_what_is_only_the_posteriors_noise(self):
+    flow, (latents, values, mask) = _flow(), _inputs()
+    flow.whitening.signal.assign([0.0, 1.0, 1.0, 1.0])
+    moved = flow.whitening(_actor(flow)(latents, values, mask))
+    before = flow.whitening(latents)
+    self.assertAllClose(moved[:, 0], before[:, 0], atol=1e-5)
+    self.assertNotAllClose(moved[:, 1], before[:, 1])
+
+  def test_looks_at_latents_and_at_what_is_asked(self):
+    layer, (latents, values, mask) = _actor(_flow()), _inputs()
+    moved = layer(latents, values, mask)
+    self.assertNotAllClose(moved, layer(latents, 1.0 - values, mask))
+    self.assertNotAllClose(moved, layer(latents[::-1].copy(), values, mask))
+    mask[:, 1:3] = 0.0
+    other = values.copy()
+    other[:, 1:3] = 1.0 - values[:, 1:3]
+    moved = layer(latents, values, mask)
+    self.assertAllEqual(moved, layer(latents, other, mask))
+
+  def test_gradients_reach_every_trained_variable(self):
+    layer, (latents, values, mask) = _actor(_flow()), _inputs(7)
+    # A fresh gate is even: what is behind it is multiplied by zero.
+    kernel, bias = layer.gate.layers[-1].get_weights()
+    layer.gate.layers[-1].set_weights([kernel + 0.1, bias])
+    with tf.GradientTape() as tape:
+      loss = tf.reduce_sum(layer(latents, values, mask) ** 2)
+    variables = layer.trainable_variables
+    for variable, gradient in zip(variables, tape.gradient(loss, variables)):
+      self.assertGreater(tf.norm(gradient), 0.0, variable.path)
+    flow = flow_matching.FlowMatching(_LATENT, _ATTRIBUTES, _WIDTH, _DEPTH)
+    self.assertLen(variables, len(flow.velocity.weights) + 4)
+
+
+if __name__ == "__main__":
+  tf.test.main()
