@@ -110,9 +110,9 @@ class GradientSearch(sampler.Transformer):
       keep_weight=3.0,
       realism_weight=0.3,
       covariance=covariance,
-      attribute_noise=2.0,
+      attribute_noise=3.0,
       keep_tolerance=0.3,
-      learning_rate=3e-2,
+      learning_rate=2e-2,
       beta_2=0.9,
     )
 
