@@ -87,6 +87,19 @@ class SummarizeTest(parameterized.TestCase):
     self.assertEqual(run["flags"]["vae"], "--steps=3 --beta=1")
     self.assertIn("trainers.summarize --runs=", summary["command"])
 
+  def test_puts_the_first_ones_pictures_beside_the_figures(self):
+    for name in ("a", "b"):
+      self._write(name, _report(0, 0.5))
+      picture = self.folder / name / "report" / "samples.png"
+      picture.write_bytes(name.encode())
+    self._summarize("b", "a")
+    made = self.folder / "made"
+    self.assertEqual((made / "out_samples.png").read_bytes(), b"b")
+    self.assertEqual(
+      sorted(path.name for path in made.iterdir()),
+      ["out.json", "out_samples.png"],
+    )
+
   def test_writes_the_same_again(self):
     self._write("a", _report(0, 0.5))
     self._write("b", _report(1, 0.7))

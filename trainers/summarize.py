@@ -3,14 +3,16 @@
     python -m trainers.summarize --runs=runs/a,runs/b,runs/c \
         --out=docs/results/studio.json
 
-Runs that differ in their seeds say how much of a figure is chance. The output
-depends on the reports alone, so that it can be committed and made again.
+Runs that differ in their seeds say how much of a figure is chance. The first
+one's pictures are put beside the numbers: studio_samples.png and the like. The
+output depends on the reports alone, so that it can be committed and made again.
 """
 
 import json
 import os
 import re
 import shlex
+import shutil
 import statistics
 
 from absl import flags
@@ -40,6 +42,7 @@ _LEFT_OUT = frozenset(
     "weights",
   }
 )
+_PICTURES = ("samples", "edits", "reconstructions")
 _SHOWN = {
   "Weighted F1": ("natural", "weighted_f1"),
   "Macro F1": ("natural", "macro_f1"),
@@ -130,6 +133,7 @@ def summarize(settings: flags.FlagValues) -> None:
   with files.replacing(settings.out) as aside:
     with open(aside, "w", encoding="utf-8") as file:
       file.write(_text(summary))
+  _copy_pictures(folders[0], settings.out)
   print(table(summary))
 
 
@@ -154,6 +158,16 @@ def _report(folder):
     )
   with open(path, encoding="utf-8") as file:
     return json.load(file)
+
+
+def _copy_pictures(folder, out):
+  """Copies what a report has of `_PICTURES` beside the summary."""
+  stem, _ = os.path.splitext(out)
+  for name in _PICTURES:
+    path = os.path.join(folder, "report", f"{name}.png")
+    if os.path.exists(path):
+      with files.replacing(f"{stem}_{name}.png") as aside:
+        shutil.copyfile(path, aside)
 
 
 def _flags(folder):

@@ -106,7 +106,7 @@ class GradientSearch(sampler.Transformer):
     """
     return cls(
       judges,
-      attribute_weight=3.0,
+      attribute_weight=6.0,
       keep_weight=3.0,
       realism_weight=0.3,
       covariance=covariance,
