@@ -4,6 +4,7 @@ import pathlib
 from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
+from PIL import Image
 
 from trainers import runs
 from trainers import summarize
@@ -44,7 +45,10 @@ class SummarizeTest(parameterized.TestCase):
     self.folder = pathlib.Path(self.create_tempdir())
 
   def _write(self, name, report):
-    for stage, text in (("vae", "--steps=3\n--beta=1\n"), ("report", "")):
+    for stage, text in (
+      ("vae", "--data_dir=/a\n--steps=3\n--beta=1\n"),
+      ("report", ""),
+    ):
       (self.folder / name / stage).mkdir(parents=True, exist_ok=True)
       (self.folder / name / stage / "flags.cfg").write_text(text)
     path = self.folder / name / "report" / "results.json"
@@ -88,13 +92,14 @@ class SummarizeTest(parameterized.TestCase):
     self.assertIn("trainers.summarize --runs=", summary["command"])
 
   def test_puts_the_first_ones_pictures_beside_the_figures(self):
-    for name in ("a", "b"):
+    for name, grey in (("a", 50), ("b", 200)):
       self._write(name, _report(0, 0.5))
-      picture = self.folder / name / "report" / "samples.png"
-      picture.write_bytes(name.encode())
+      picture = Image.new("RGB", (4, 3), (grey,) * 3)
+      picture.save(self.folder / name / "report" / "samples.png")
     self._summarize("b", "a")
     made = self.folder / "made"
-    self.assertEqual((made / "out_samples.png").read_bytes(), b"b")
+    with Image.open(made / "out_samples.png") as picture:
+      self.assertEqual(picture.convert("RGB").getpixel((3, 2)), (200,) * 3)
     self.assertEqual(
       sorted(path.name for path in made.iterdir()),
       ["out.json", "out_samples.png"],

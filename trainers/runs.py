@@ -24,7 +24,7 @@ _DONE = "done.json"
 _FLAGS = "flags.cfg"
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
-_FREE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
+PLACE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
 # What a run can share with another one: all that looks at pixels.
 _SHARED = ("vae", "latents", "classifier")
 
@@ -275,7 +275,7 @@ def _serialized(settings: flags.FlagValues) -> list[str]:
 
 def _values(lines: list[str]) -> dict[str, str]:
   pairs = (line.lstrip("-").partition("=") for line in lines)
-  return {key: value for key, _, value in pairs if key not in _FREE_FLAGS}
+  return {key: value for key, _, value in pairs if key not in PLACE_FLAGS}
 
 
 def _machine() -> dict[str, str | int | None]:
