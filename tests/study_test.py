@@ -47,11 +47,13 @@ class StudyTest(_ProgramsTest):
     return [(job.removeprefix("trainers."), rest) for job, rest in jobs]
 
   def test_looks_at_pixels_once(self):
-    jobs = [job for job, _ in self._study("--seeds=3,7")]
-    each = ["attributes", "realism", "flow", "linear", "actor", "actor"]
+    once = "--once=conditional_vae,actor:actor_0"
+    jobs = [job for job, _ in self._study("--seeds=3,7", once)]
+    each = ["attributes", "realism", "flow", "linear", "actor"]
     self.assertEqual(
       jobs,
-      ["data", "vae", "latents", "classifier", *each, "evaluate"]
+      ["data", "vae", "latents", "classifier"]
+      + [*each, "conditional_vae", "actor", "evaluate"]
       + [*each, "evaluate", "summarize"],
     )
 

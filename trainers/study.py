@@ -59,8 +59,15 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_list(
     "jobs",
-    ["attributes", "realism", "flow", "linear", "actor:actor_0", "actor"],
+    ["attributes", "realism", "flow", "linear", "actor"],
     "Jobs that are run for every seed; written like --generator.",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "once",
+    [],
+    "Jobs that are run for the first seed only, such as baselines and "
+    "ablations; written like --generator.",
     flag_values=values,
   )
   flags.DEFINE_string(
@@ -79,13 +86,12 @@ def run_study(settings: flags.FlagValues) -> None:
   ]
   for folder, seed in zip(folders, settings.seeds):
     jobs = programs.Programs(folder, settings.data_dir, settings.config_dir)
-    shared = []
+    shared, once = [f"--base_run={folders[0]}"], []
     if folder == folders[0]:
       for config in settings.generator:
         jobs.train(config)
-    else:
-      shared = [f"--base_run={folders[0]}"]
-    for config in (*settings.jobs, "evaluate"):
+      shared, once = [], settings.once
+    for config in (*settings.jobs, *once, "evaluate"):
       jobs.train(config, *shared, *_seed(config, seed))
   whole = programs.Programs(
     settings.run_dir, settings.data_dir, settings.config_dir
