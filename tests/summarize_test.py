@@ -98,11 +98,11 @@ class SummarizeTest(parameterized.TestCase):
       picture.save(self.folder / name / "report" / "samples.png")
     self._summarize("b", "a")
     made = self.folder / "made"
-    with Image.open(made / "out_samples.png") as picture:
+    with Image.open(made / "out_samples.jpg") as picture:
       self.assertEqual(picture.convert("RGB").getpixel((3, 2)), (200,) * 3)
     self.assertEqual(
       sorted(path.name for path in made.iterdir()),
-      ["out.json", "out_samples.png"],
+      ["out.json", "out_samples.jpg"],
     )
 
   def test_writes_the_same_again(self):

@@ -4,7 +4,7 @@
         --out=docs/results/studio.json
 
 Runs that differ in their seeds say how much of a figure is chance. The first
-one's pictures are put beside the numbers: studio_samples.png and the like. The
+one's pictures are put beside the numbers: studio_samples.jpg and the like. The
 output depends on the reports alone, so that it can be committed and made again.
 """
 
@@ -163,15 +163,15 @@ def _report(folder):
 def _copy_pictures(folder, out):
   """Copies what a report has of `_PICTURES` beside the summary.
 
-  In 256 colours, a third of the size: these are committed.
+  As JPEG, a third of the size: these are committed.
   """
   stem, _ = os.path.splitext(out)
   for name in _PICTURES:
     path = os.path.join(folder, "report", f"{name}.png")
     if os.path.exists(path):
-      with files.replacing(f"{stem}_{name}.png") as aside:
+      with files.replacing(f"{stem}_{name}.jpg") as aside:
         with Image.open(path) as picture:
-          picture.convert("RGB").quantize(256).save(aside, optimize=True)
+          picture.convert("RGB").save(aside, quality=90)
 
 
 def _flags(folder):
