@@ -4,17 +4,13 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import actor
+from tests import testing
 
 _LATENT, _ATTRIBUTES, _WIDTH, _DEPTH = 4, 5, 7, 2
 
 
 def _inputs(rows=3):
-  random = np.random.default_rng(0)
-  return (
-    random.normal(size=[rows, _LATENT]).astype(np.float32),
-    random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32),
-    np.ones([rows, _ATTRIBUTES], np.float32),
-  )
+  return testing.requests(rows, _LATENT, _ATTRIBUTES)
 
 
 def _actor():

@@ -8,17 +8,13 @@ from lc_keras import latents as latents_lib
 from lc_keras.models import distilled_actor
 from lc_keras.models import flow_matching
 from lc_keras.models import whitening
+from tests import testing
 
 _LATENT, _ATTRIBUTES, _WIDTH, _DEPTH = 4, 5, 8, 2
 
 
 def _inputs(rows=3):
-  random = np.random.default_rng(0)
-  return (
-    random.normal(size=[rows, _LATENT]).astype(np.float32),
-    random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32),
-    np.ones([rows, _ATTRIBUTES], np.float32),
-  )
+  return testing.requests(rows, _LATENT, _ATTRIBUTES)
 
 
 def _flow():

@@ -35,6 +35,21 @@ def two_replica_strategy() -> tf.distribute.MirroredStrategy:
   )
 
 
+def requests(rows: int, latent_size: int, num_attributes: int):
+  """Returns what an actor or a critic looks at: the same in every test.
+
+  Returns:
+    Float32 latents [rows, latent_size], values in {0, 1} and a mask of ones,
+    [rows, num_attributes] each. Arrays, to be changed at will.
+  """
+  random = np.random.default_rng(0)
+  return (
+    random.normal(size=[rows, latent_size]).astype(np.float32),
+    random.integers(0, 2, [rows, num_attributes]).astype(np.float32),
+    np.ones([rows, num_attributes], np.float32),
+  )
+
+
 def weights_after_one_step(
   make: Callable[[], keras.Model],
   batch: Mapping[str, np.ndarray],

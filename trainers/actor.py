@@ -82,7 +82,8 @@ def define_flags(values: flags.FlagValues) -> None:
     "match_moments",
     True,
     "Whether prior samples are given mean and covariance of the encoded images "
-    "before the actor moves them; the published recipe does not.",
+    "before the actor moves them, as they always are with a teacher; the "
+    "published recipe does not.",
     flag_values=values,
   )
   flags.DEFINE_float(

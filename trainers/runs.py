@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from absl import app
 from absl import flags
@@ -24,7 +24,7 @@ _DONE = "done.json"
 _FLAGS = "flags.cfg"
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
-PLACE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
+_FREE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
 # What a run can share with another one: all that looks at pixels.
 _SHARED = ("vae", "latents", "classifier")
 
@@ -157,7 +157,7 @@ class Stage:
     if os.path.exists(path):
       with open(path, encoding="utf-8") as file:
         before = file.read().splitlines()
-      changed = sorted(_values(given).items() ^ _values(before).items())
+      changed = sorted(settings_of(given).items() ^ settings_of(before).items())
       if changed:
         names = ", ".join(dict.fromkeys(f"--{key}" for key, _ in changed))
         raise UserError(
@@ -273,9 +273,17 @@ def _serialized(settings: flags.FlagValues) -> list[str]:
   return sorted(line for line in lines if line)
 
 
-def _values(lines: list[str]) -> dict[str, str]:
+def settings_of(lines: Iterable[str]) -> dict[str, str]:
+  """Returns the flags of a stage's flagfile, but for where things lie.
+
+  Args:
+    lines: "--name=value" or "--name".
+
+  Returns:
+    Values by name, without dashes.
+  """
   pairs = (line.lstrip("-").partition("=") for line in lines)
-  return {key: value for key, _, value in pairs if key not in PLACE_FLAGS}
+  return {key: value for key, _, value in pairs if key not in _FREE_FLAGS}
 
 
 def _machine() -> dict[str, str | int | None]:

@@ -184,11 +184,11 @@ def _flags(folder):
     path = os.path.join(folder, name, "flags.cfg")
     if os.path.exists(path):
       with open(path, encoding="utf-8") as file:
-        stages[name] = shlex.join(
-          line
-          for line in file.read().splitlines()
-          if line.split("=")[0].removeprefix("--") not in runs.PLACE_FLAGS
-        )
+        settings = runs.settings_of(file.read().splitlines())
+      stages[name] = shlex.join(
+        f"--{key}={value}" if value else f"--{key}"
+        for key, value in settings.items()
+      )
   return stages
 
 
