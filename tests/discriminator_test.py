@@ -38,6 +38,11 @@ class DiscriminatorTest(tf.test.TestCase):
       judged = self.model.judge(evidence, tf.constant([labels], tf.float32))
       self.assertAllClose(judged, [logit])
 
+  def test_without_attributes_it_judges_images_alone(self):
+    model = discriminator.Discriminator(_SHAPE, 0, "mlp")
+    logits = model(_images(3), tf.zeros([3, 0]))
+    self.assertAllEqual(logits, model.evidence(_images(3))[:, 0])
+
   def test_gradients_reach_every_variable_and_the_image(self):
     images = _images(3)
     with tf.GradientTape() as tape:

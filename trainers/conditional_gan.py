@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from lc_keras.datasets import pipeline
 from lc_keras.evaluation import pictures
 from lc_keras.models import conditional_gan
+from trainers import adversarial
 from trainers import common_flags
 from trainers import runs
 from trainers import training
@@ -25,30 +25,13 @@ def define_flags(values: flags.FlagValues) -> None:
     values, steps=200_000, batch_size=64, learning_rate=3e-4
   )
   common_flags.define_architecture_flag(values)
-  flags.DEFINE_integer(
-    "latent_size", 256, "Size of z.", lower_bound=1, flag_values=values
-  )
-  flags.DEFINE_float(
-    "penalty_weight",
-    1.0,
-    "Weight of the discriminator's zero-centred gradient penalty.",
-    lower_bound=0.0,
-    flag_values=values,
-  )
+  common_flags.define_adversarial_flags(values)
   flags.DEFINE_float(
     "mismatch_weight",
     1.0,
     "Weight of real images with another image's labels among what the "
     "discriminator must tell from real ones; 0 leaves them out.",
     lower_bound=0.0,
-    flag_values=values,
-  )
-  flags.DEFINE_float(
-    "average_decay",
-    0.999,
-    "Decay, per update, of the moving average of the generator's weights.",
-    lower_bound=0.0,
-    upper_bound=1.0,
     flag_values=values,
   )
 
@@ -68,44 +51,22 @@ def train(settings: flags.FlagValues) -> None:
       settings.architecture,
     )
     model.compile(
-      _adam(settings),
-      _adam(settings),
+      adversarial.adam(settings),
+      adversarial.adam(settings),
       penalty_weight=settings.penalty_weight,
       mismatch_weight=settings.mismatch_weight,
       average_decay=settings.average_decay,
       jit_compile=False,
     )
-  validation = pipeline.load(
-    run.dataset,
-    "validation",
-    settings.batch_size,
-    data_dir=run.data_dir,
-    limit=settings.validation_limit,
-  )
+  validation = adversarial.validation_batches(run, settings)
   shown = next(iter(validation.unbatch().batch(_SHOWN)))
-  training.fit(
+  adversarial.fit(
+    run,
     stage,
     model,
     settings,
-    training=lambda step: pipeline.load(
-      run.dataset,
-      "train",
-      settings.batch_size,
-      data_dir=run.data_dir,
-      training=True,
-      seed=settings.seed,
-      start_step=step,
-    ),
-    validation=validation,
-    monitor=None,
+    validation,
     draw=lambda: _draw(model, shown["attributes"].numpy(), run.attributes),
-  )
-
-
-def _adam(settings):
-  # No momentum: what the opponent did some steps ago is no guide.
-  return keras.optimizers.Adam(
-    training.schedule(settings), beta_1=0.0, beta_2=0.99
   )
 
 

@@ -3,38 +3,23 @@
 What one would do without latent constraints, and what they are compared with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
 
 from lc_keras import losses
-from lc_keras import priors
-from lc_keras.models import architectures
-from lc_keras.models import discriminator
-from lc_keras.models import moving_average
-
-# Of the images of a step, those that the penalty is taken at. Every eighth
-# image in every step costs what all images in every eighth step do (Karras et
-# al. 2020), and needs no branch.
-_PENALTY_STRIDE = 8
+from lc_keras.models import adversarial
 
 
-class ConditionalGAN(keras.Model):
+class ConditionalGAN(adversarial.AdversarialModel):
   """A generator G(z, y) of images and a discriminator D(x, y).
 
-  Goodfellow et al. 2014 with the non-saturating loss, the projection
-  discriminator and, for it to converge, the zero-centred penalty of Mescheder
-  et al. 2018, for which both networks may be updated at once.
+  An adversarial model with the projection discriminator, which is also shown
+  real images with the wrong labels.
 
   All attributes are always given; it cannot leave one open, and it has no
   encoder: it makes new images and changes none.
-
-  Attributes:
-    generator: The moving average of the trained generator; what is used
-      afterwards.
-    trained_generator: What the optimiser updates.
-    discriminator: D(x, y).
   """
 
   def __init__(
@@ -55,68 +40,36 @@ class ConditionalGAN(keras.Model):
         layers of its classifier.
       **kwargs: For `keras.Model`.
     """
-    super().__init__(**kwargs)
-    self.image_shape = tuple(image_shape)
-    self.latent_size = latent_size
+    super().__init__(
+      image_shape, latent_size, num_attributes, architecture, **kwargs
+    )
     self.arguments = {
       "image_shape": self.image_shape,
       "latent_size": latent_size,
       "num_attributes": num_attributes,
       "architecture": architecture,
     }
-    networks = architectures.get(architecture, self.image_shape)
-    inputs = latent_size + num_attributes
-
-    def generator(name):
-      layers = networks.generator(inputs, self.image_shape)
-      return architectures.stack((inputs,), layers, name)
-
-    self.generator = generator("generator")
-    self.generator.trainable = False
-    self.trained_generator = generator("trained_generator")
-    self.generator.set_weights(self.trained_generator.get_weights())
-    self.discriminator = discriminator.Discriminator(
-      self.image_shape, num_attributes, architecture, name="discriminator"
-    )
-    names = ("discriminator_loss", "generator_loss", "penalty")
-    self._means = {name: keras.metrics.Mean(name) for name in names}
-    self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: both losses in nats, and the bare penalty."""
-    return list(self._means.values())
 
   def compile(
     self,
     generator_optimizer: keras.optimizers.Optimizer,
     discriminator_optimizer: keras.optimizers.Optimizer,
     *,
-    penalty_weight: float = 1.0,
     mismatch_weight: float = 1.0,
-    average_decay: float = 0.999,
     **kwargs,
   ):
-    """Sets the losses, and builds both optimisers before `fit` needs them.
+    """See base class.
 
     Args:
       generator_optimizer: For the generator.
       discriminator_optimizer: For the discriminator.
-      penalty_weight: Weight of the zero-centred penalty, gamma.
       mismatch_weight: Weight, in the discriminator's loss, of real images with
         another image's labels (Reed et al. 2016): they teach it to look at
         labels early, and cost nothing, as the image has been looked at.
-      average_decay: Of the moving average of the generator's weights, per
-        update.
-      **kwargs: For `keras.Model.compile`.
+      **kwargs: For the base class: penalty_weight, average_decay and so on.
     """
-    super().compile(optimizer=generator_optimizer, loss=None, **kwargs)
-    self.discriminator_optimizer = discriminator_optimizer
-    generator_optimizer.build(self.trained_generator.trainable_variables)
-    discriminator_optimizer.build(self.discriminator.trainable_variables)
-    self._penalty_weight = penalty_weight
+    super().compile(generator_optimizer, discriminator_optimizer, **kwargs)
     self._mismatch_weight = mismatch_weight
-    self._average_decay = average_decay
 
   def generate(self, latents: tf.Tensor, attributes: tf.Tensor) -> tf.Tensor:
     """Returns images [batch, *image_shape] in [0, 1].
@@ -125,84 +78,22 @@ class ConditionalGAN(keras.Model):
       latents: [batch, latent_size], draws of the prior N(0, I).
       attributes: [batch, num_attributes] in [0, 1], what is asked for.
     """
-    return _generate(self.generator, latents, attributes)
+    return adversarial.generate(self.generator, latents, attributes)
 
   def call(self, latents, attributes):
     """See `generate`."""
     return self.generate(latents, attributes)
 
-  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. Updates both networks, from the same images.
-
-    Args:
-      batch: "image" [batch, *image_shape] in [0, 1] and "attributes" [batch,
-        num_attributes].
-    """
-    seed = priors.step_seed(self.optimizer.iterations)
-    with tf.GradientTape(persistent=True) as tape:
-      terms = self._terms(self.trained_generator, batch, seed)
-      discriminator_loss = tf.nn.compute_average_loss(
-        terms["discriminator_loss"]
-      ) + self._penalty_weight * tf.nn.compute_average_loss(terms["penalty"])
-      generator_loss = tf.nn.compute_average_loss(terms["generator_loss"])
-    for loss, network, optimizer in (
-      (
-        discriminator_loss,
-        self.discriminator,
-        self.discriminator_optimizer,
-      ),
-      (generator_loss, self.trained_generator, self.optimizer),
-    ):
-      variables = network.trainable_variables
-      optimizer.apply(tape.gradient(loss, variables), variables)
-    moving_average.update(
-      self.generator,
-      self.trained_generator,
-      self.optimizer.iterations,
-      self._average_decay,
-    )
-    return self._update_metrics(terms)
-
-  def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. The average generator, with the same noise every time.
-
-    Neither loss says how good the images are: each depends on the opponent.
-    """
-    return self._update_metrics(self._terms(self.generator, batch, seed=(0, 0)))
-
-  def _terms(self, generator, batch, seed):
-    """Returns the losses, one per row, and the penalties of some rows."""
-    images, attributes = batch["image"], batch["attributes"]
-    latents = tf.random.stateless_normal(
-      [tf.shape(images)[0], self.latent_size], seed
-    )
-    fakes = _generate(generator, latents, attributes)
-    real = self.discriminator.evidence(images)
-    fake_logits = self.discriminator(fakes, attributes)
+  def _discriminator_loss(self, evidence, fake_logits, attributes):
+    """See base class."""
+    loss = super()._discriminator_loss(evidence, fake_logits, attributes)
     others = tf.roll(attributes, 1, axis=0)
     # Another image's labels may happen to be the right ones: no negative then.
     is_wrong = tf.cast(tf.reduce_any(others != attributes, axis=-1), tf.float32)
-    wrong_logits = self.discriminator.judge(real, others)
-    return {
-      "discriminator_loss": losses.critic_cross_entropy(
-        self.discriminator.judge(real, attributes), True
-      )
-      + losses.critic_cross_entropy(fake_logits, False)
+    wrong_logits = self.discriminator.judge(evidence, others)
+    return (
+      loss
       + self._mismatch_weight
       * is_wrong
-      * losses.critic_cross_entropy(wrong_logits, False),
-      "generator_loss": losses.critic_cross_entropy(fake_logits, True),
-      "penalty": losses.zero_centred_penalty(
-        lambda x: self.discriminator(x, attributes[::_PENALTY_STRIDE]),
-        images[::_PENALTY_STRIDE],
-      ),
-    }
-
-  def _update_metrics(self, terms):
-    for name, mean in self._means.items():
-      mean.update_state(terms[name])
-    return {name: mean.result() for name, mean in self._means.items()}
-
-
-def _generate(generator, latents, attributes):
-  return tf.sigmoid(generator(tf.concat([latents, attributes], axis=-1)))
+      * losses.critic_cross_entropy(wrong_logits, False)
+    )

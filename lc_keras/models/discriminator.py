@@ -1,4 +1,4 @@
-"""The discriminator of a conditional generative adversarial network."""
+"""The discriminator of a generative adversarial network."""
 
 from collections.abc import Sequence
 
@@ -27,7 +27,7 @@ class Discriminator(keras.Model):
 
     Args:
       image_shape: (height, width, channels).
-      num_attributes: Size of y.
+      num_attributes: Size of y; with 0, D says only whether the image is real.
       architecture: A name in `architectures.NAMES`; D has the layers of its
         classifier.
       **kwargs: For `keras.Model`.

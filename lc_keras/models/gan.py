@@ -1,0 +1,78 @@
+"""The generative adversarial network without labels, to be frozen.
+
+A generative model that has no encoder: what can be asked of it is what needs
+only a prior and a decoder.
+"""
+
+from collections.abc import Sequence
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from lc_keras import priors
+from lc_keras.models import adversarial
+
+tfd = tfp.distributions
+
+
+class GAN(adversarial.AdversarialModel):
+  """A generator G(z) of images, trained against a discriminator D(x).
+
+  An adversarial model with no attributes. It is used as `vae.VAE` is, but
+  cannot encode.
+  """
+
+  def __init__(
+    self,
+    image_shape: Sequence[int],
+    latent_size: int,
+    architecture: str,
+    **kwargs,
+  ):
+    """Creates and builds the networks.
+
+    Args:
+      image_shape: (height, width, channels).
+      latent_size: Size of z.
+      architecture: A name in `architectures.NAMES`. The discriminator has the
+        layers of its classifier.
+      **kwargs: For `keras.Model`.
+    """
+    super().__init__(image_shape, latent_size, 0, architecture, **kwargs)
+    self.arguments = {
+      "image_shape": self.image_shape,
+      "latent_size": latent_size,
+      "architecture": architecture,
+    }
+
+  @property
+  def prior(self) -> tfd.Distribution:
+    """p(z), event shape [latent_size]."""
+    return priors.standard_normal(self.latent_size)
+
+  def decode(self, latents: tf.Tensor) -> tfd.Distribution:
+    """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].
+
+    All of its mass is at one image: a draw is the mean, and no other image has
+    a density.
+
+    Args:
+      latents: [batch, latent_size].
+    """
+    images = adversarial.generate(self.generator, latents, _no_labels(latents))
+    return tfd.Independent(tfd.Deterministic(images), 3)
+
+  def call(self, latents):
+    """Returns the images of latents."""
+    return self.decode(latents).mean()
+
+  def _terms(self, generator, batch, seed):
+    """See base class. Looks at "image" only, whatever else the rows have."""
+    images = batch["image"]
+    batch = {"image": images, "attributes": _no_labels(images)}
+    return super()._terms(generator, batch, seed)
+
+
+def _no_labels(rows):
+  """Returns [batch, 0], what rows without attributes have for them."""
+  return tf.zeros([tf.shape(rows)[0], 0])
