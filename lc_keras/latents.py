@@ -2,13 +2,14 @@
 
 Everything after the generative model trains on z = mean + scale * eps with
 fresh eps, so one pass that writes mean, scale and attributes of every image is
-all that is needed (Engel et al. 2018, section 3).
+all that is needed (Engel et al. 2018, section 3). A generative model that
+cannot encode has no posterior: draws of its prior take their place.
 """
 
 import dataclasses
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -21,12 +22,12 @@ _FORMAT = 1
 
 @dataclasses.dataclass(frozen=True)
 class Latents:
-  """The posterior of one split.
+  """The posterior of one split, or draws of the prior.
 
   Attributes:
     mean: float32 [n, latent_size].
     scale: float32 [n, latent_size], standard deviations.
-    attributes: float32 [n, num_attributes] in {0, 1}.
+    attributes: float32 [n, num_attributes] in {0, 1}; [n, 0] if nobody knows.
   """
 
   mean: np.ndarray
@@ -37,15 +38,15 @@ class Latents:
     return len(self.mean)
 
 
-def encode(vae, dataset: Iterable[Mapping[str, tf.Tensor]]) -> Latents:
+def encode(generator, dataset: Iterable[Mapping[str, tf.Tensor]]) -> Latents:
   """Encodes every image of a data set, in order.
 
   Args:
-    vae: A model with `encode(images)`.
+    generator: A model with `encode(images)`.
     dataset: Batches of "image" and "attributes".
   """
   function = tf.function(
-    lambda images: _mean_and_scale(vae.encode(images)), autograph=False
+    lambda images: _mean_and_scale(generator.encode(images)), autograph=False
   )
   means, scales, attributes = [], [], []
   for batch in dataset:
@@ -54,6 +55,43 @@ def encode(vae, dataset: Iterable[Mapping[str, tf.Tensor]]) -> Latents:
     scales.append(scale.numpy())
     attributes.append(batch["attributes"].numpy())
   return Latents(*map(np.concatenate, (means, scales, attributes)))
+
+
+def draw(
+  generator,
+  rows: int,
+  scale: float,
+  seed: tuple[int, int],
+  *,
+  read: Callable[[tf.Tensor], tf.Tensor] | None = None,
+  batch_size: int = 256,
+  progress: Callable[[Iterable], Iterable] = iter,
+) -> Latents:
+  """Draws from the prior, for a model that cannot encode.
+
+  Args:
+    generator: A model with `decode(latents)` and `latent_size`.
+    rows: How many.
+    scale: Standard deviation of each row in each dimension. Such a model has no
+      posterior; what is meant is how far one can move without it being seen.
+    seed: Of the draws.
+    read: Images to labels [batch, num_attributes] in {0, 1}; None gives no
+      attributes, and then nothing is decoded.
+    batch_size: Images decoded at once.
+    progress: Wraps the batches, to show how far it is.
+  """
+  mean = tf.random.stateless_normal([rows, generator.latent_size], seed)
+  attributes = np.zeros([rows, 0], np.float32)
+  if read is not None:
+    function = tf.function(
+      lambda latents: read(generator.decode(latents).mean()), autograph=False
+    )
+    starts = progress(range(0, rows, batch_size))
+    labels = [function(mean[start : start + batch_size]) for start in starts]
+    attributes = np.concatenate(labels)
+  return Latents(
+    mean.numpy(), np.full(mean.shape, scale, np.float32), attributes
+  )
 
 
 def write(
@@ -111,8 +149,12 @@ def read_manifest(folder: str, source: Mapping[str, str] | None = None) -> dict:
       f"The latent cache in {folder!r} has format {manifest['format']}; this "
       f"version reads {_FORMAT}. Delete the folder and write it again."
     )
+  known = manifest["source"]
+  if "vae" in known:
+    # Its name before there were other generators.
+    known["generator"] = known.pop("vae")
   for key, value in (source or {}).items():
-    found = manifest["source"].get(key)
+    found = known.get(key)
     if found != value:
       raise ValueError(
         f"The latent cache in {folder!r} is stale or foreign: its {key} is "
@@ -210,7 +252,7 @@ def training_batches(
     [batch, turns, num_attributes], and "focus" int64 [batch, turns].
 
   Raises:
-    ValueError: There are fewer rows than one batch.
+    ValueError: There are fewer rows than one batch, or no attributes.
   """
   if len(latents) < batch_size:
     raise ValueError(
@@ -219,6 +261,12 @@ def training_batches(
     )
   rows_per_batch = batch_size * turns
   num_attributes = latents.attributes.shape[1]
+  if not num_attributes:
+    raise ValueError(
+      "These latents have no labels to train on: nothing is known of what they "
+      "show. Train a classifier for the run, delete its latents, and write "
+      "them again, with `python -m trainers.latents`."
+    )
   order, starts, counts = _rows_by_value(latents.attributes)
   tables = tuple(map(tf.constant, (order, starts, counts)))
   arrays = {

@@ -12,13 +12,7 @@ from absl.testing import parameterized
 
 from lc_keras.datasets import fashion_mnist
 from lc_keras.datasets import pipeline
-
-
-def _write_idx(path, array):
-  shape = np.array(array.shape, ">u4").tobytes()
-  content = bytes([0, 0, 8, array.ndim]) + shape + array.tobytes()
-  with gzip.open(path, "wb") as file:
-    file.write(content)
+from tests import idx_files
 
 
 class FashionMnistTest(parameterized.TestCase):
@@ -33,8 +27,8 @@ class FashionMnistTest(parameterized.TestCase):
     self.images = generator.integers(0, 256, (15, 28, 28), np.uint8)
     self.labels = np.arange(3, 18, dtype=np.uint8) % 10
     for prefix, rows in (("train", slice(0, 12)), ("t10k", slice(12, 15))):
-      _write_idx(self._path(prefix, "images-idx3"), self.images[rows])
-      _write_idx(self._path(prefix, "labels-idx1"), self.labels[rows])
+      idx_files.write(self._path(prefix, "images-idx3"), self.images[rows])
+      idx_files.write(self._path(prefix, "labels-idx1"), self.labels[rows])
 
   def _path(self, prefix, kind):
     return os.path.join(self.manual_dir, f"{prefix}-{kind}-ubyte.gz")
@@ -62,7 +56,7 @@ class FashionMnistTest(parameterized.TestCase):
 
   def test_a_file_cut_short_is_named(self):
     path = self._path("train", "images-idx3")
-    _write_idx(path, self.images[:4])
+    idx_files.write(path, self.images[:4])
     with gzip.open(path) as file:
       content = file.read()
     with gzip.open(path, "wb") as file:
@@ -80,7 +74,7 @@ class FashionMnistTest(parameterized.TestCase):
       fashion_mnist.read_idx(path, 3)
 
   def test_images_without_their_labels_are_refused(self):
-    _write_idx(self._path("t10k", "labels-idx1"), self.labels[:2])
+    idx_files.write(self._path("t10k", "labels-idx1"), self.labels[:2])
     with self.assertRaisesRegex(ValueError, "for 2 labels"):
       pipeline.prepare("fashion_mnist", self.data_dir)
 

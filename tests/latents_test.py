@@ -13,7 +13,7 @@ from lc_keras import latents
 
 tfd = tfp.distributions
 
-_SOURCE = {"vae": "abc", "dataset": "toon_faces/studio"}
+_SOURCE = {"generator": "abc", "dataset": "toon_faces/studio"}
 
 
 def _latents(rows=7, size=4, attributes=5, frequency=0.3, seed=0):
@@ -49,6 +49,59 @@ class EncodeTest(tf.test.TestCase):
     self.assertEqual(encoded.mean.dtype, np.float32)
 
 
+class DrawTest(tf.test.TestCase):
+  class Decoder:
+    """Shows the first two numbers of its latent vector; knows no encoder."""
+
+    latent_size = 4
+
+    def decode(self, latents):
+      return tfd.Deterministic(latents[:, :2])
+
+  def _draw(self, rows=7, seed=(0, 0), **options):
+    return latents.draw(self.Decoder(), rows, 0.25, seed, **options)
+
+  def test_draws_the_prior_with_a_constant_scale(self):
+    drawn = self._draw(5000)
+    self.assertAllClose(drawn.mean.mean(axis=0), np.zeros(4), atol=0.1)
+    self.assertAllClose(drawn.mean.std(axis=0), np.ones(4), atol=0.1)
+    self.assertAllEqual(drawn.scale, np.full([5000, 4], 0.25, np.float32))
+    self.assertEqual(drawn.mean.dtype, np.float32)
+    self.assertEqual(drawn.scale.dtype, np.float32)
+
+  def test_the_seed_says_which(self):
+    self.assertAllEqual(self._draw().mean, self._draw().mean)
+    self.assertNotAllClose(self._draw().mean, self._draw(seed=(0, 1)).mean)
+
+  def test_labels_are_read_from_what_is_decoded_in_batches(self):
+    shapes = []
+
+    def read(images):
+      shapes.append(images.shape)
+      return tf.cast(images > 0.0, tf.float32)
+
+    drawn = self._draw(7, read=read, batch_size=3)
+    self.assertAllEqual(drawn.attributes, drawn.mean[:, :2] > 0.0)
+    self.assertEqual(drawn.attributes.dtype, np.float32)
+    self.assertAllLessEqual([shape[0] for shape in shapes], 3)
+
+  def test_labels_do_not_depend_on_the_batches(self):
+    one, other = (
+      self._draw(7, read=lambda images: images, batch_size=size).attributes
+      for size in (2, 7)
+    )
+    self.assertAllEqual(one, other)
+
+  def test_without_a_reader_there_are_no_attributes(self):
+    drawn = self._draw()
+    self.assertEqual(drawn.attributes.shape, (7, 0))
+    folder = str(pathlib.Path(self.create_tempdir()) / "cache")
+    latents.write(folder, {"train": drawn}, {})
+    self.assertEqual(latents.read(folder, "train").attributes.shape, (7, 0))
+    with self.assertRaisesRegex(ValueError, "no labels to train on"):
+      latents.training_batches(drawn, 3)
+
+
 class CacheTest(tf.test.TestCase):
   def setUp(self):
     super().setUp()
@@ -82,12 +135,19 @@ class CacheTest(tf.test.TestCase):
 
   def test_refuses_a_stale_or_foreign_cache(self):
     for source in (
-      {**_SOURCE, "vae": "trained again"},
+      {**_SOURCE, "generator": "another"},
       {**_SOURCE, "dataset": "celeb_a"},
       {**_SOURCE, "attributes": "Bald"},
     ):
       with self.assertRaisesRegex(ValueError, "stale or foreign.*expected"):
         latents.read(str(self.folder), "train", source)
+
+  def test_knows_the_generator_of_older_caches(self):
+    path = self.folder / "manifest.json"
+    path.write_text(path.read_text().replace('"generator"', '"vae"'))
+    self.assertLen(latents.read(str(self.folder), "train", _SOURCE), 7)
+    with self.assertRaisesRegex(ValueError, "its generator is 'abc'"):
+      latents.read_manifest(str(self.folder), {"generator": "another"})
 
   def test_refuses_another_format(self):
     path = self.folder / "manifest.json"
@@ -123,8 +183,12 @@ class CacheTest(tf.test.TestCase):
       latents.read(str(self.folder), "validation", _SOURCE)
 
   def test_writing_again_replaces_the_whole(self):
-    latents.write(str(self.folder), {"train": _latents(5)}, {"vae": "new"})
-    self.assertLen(latents.read(str(self.folder), "train", {"vae": "new"}), 5)
+    latents.write(
+      str(self.folder), {"train": _latents(5)}, {"generator": "new"}
+    )
+    self.assertLen(
+      latents.read(str(self.folder), "train", {"generator": "new"}), 5
+    )
     self.assertEqual(
       sorted(path.name for path in self.folder.iterdir()),
       ["manifest.json", "train.npz"],

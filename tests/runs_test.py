@@ -63,6 +63,7 @@ class OpenRunTest(_InFolderTest):
     for stage in ("vae", "latents", "classifier", "actor_0.1"):
       (base / stage).mkdir()
       (base / stage / "done.json").write_text('{"seconds": 1}')
+    (base / "vae" / storage.WEIGHTS).touch()
     run = self._open(f"--base_run={base}")
     self.assertEqual(run.dataset, _DATASET)
     self.assertEqual(run.done("vae"), {"seconds": 1})
@@ -76,9 +77,54 @@ class OpenRunTest(_InFolderTest):
   def test_shares_finished_stages_only(self):
     base = self.folder / "base"
     self._open(f"--dataset={_DATASET}", f"--run_dir={base}")
-    with self.assertRaisesRegex(runs.UserError, "no finished stage 'vae'"):
+    with self.assertRaisesRegex(FileNotFoundError, "no generative model yet"):
+      self._open(f"--base_run={base}")
+    (base / "gan").mkdir()
+    (base / "gan" / storage.WEIGHTS).touch()
+    with self.assertRaisesRegex(runs.UserError, "no finished stage 'gan'"):
       self._open(f"--base_run={base}")
     self.assertFalse(pathlib.Path(self.run_dir).exists())
+
+  def test_shares_a_model_without_a_data_set(self):
+    base = self.folder / "base"
+    self._open_model((8, 16, 1), f"--run_dir={base}")
+    for stage, file in (("generator", "generator.json"), ("latents", "cache")):
+      (base / stage).mkdir()
+      (base / stage / file).touch()
+      (base / stage / "done.json").write_text('{"seconds": 1}')
+    run = self._open_model(None, f"--base_run={base}")
+    self.assertIsNone(run.dataset)
+    self.assertEqual(run.done("generator"), {"seconds": 1})
+
+  def _open_model(self, image_shape, *arguments):
+    return runs.open_run(
+      self.settings(*arguments, job=data),
+      needs_data=False,
+      image_shape=image_shape,
+    )
+
+  def test_begins_a_run_without_a_data_set(self):
+    run = self._open_model((8, 16, 1))
+    self.prepare.assert_not_called()
+    self.assertEqual((run.dataset, run.image_shape), (None, (8, 16, 1)))
+    self.assertEmpty(run.attributes.names)
+    # Jobs that need none go on, the others say why they cannot.
+    again = self._open_model(None)
+    self.assertEqual((again.dataset, again.image_shape), (None, (8, 16, 1)))
+    with self.assertRaisesRegex(runs.UserError, "has no data set"):
+      self._open()
+    with self.assertRaisesRegex(
+      runs.UserError, "about no data, not toon_faces"
+    ):
+      self._open_model(None, f"--dataset={_DATASET}")
+
+  def test_a_model_must_make_the_images_of_the_data_set(self):
+    with self.assertRaisesRegex(runs.UserError, r"\(8, 16, 1\).*\(64, 64, 3\)"):
+      self._open_model((8, 16, 1), f"--dataset={_DATASET}")
+    self.assertFalse(pathlib.Path(self.run_dir).exists())
+    self._open_model((64, 64, 3), f"--dataset={_DATASET}")
+    with self.assertRaisesRegex(runs.UserError, "choose another --run_dir"):
+      self._open_model((8, 16, 1))
 
   def test_notes_what_others_need_to_know(self):
     run = self._open(f"--dataset={_DATASET}")

@@ -146,6 +146,20 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllGreater(made.measures["distance"], 0.0)
     self.assertEqual(made.measures["converged"].dtype, bool)
 
+  def test_without_an_encoder_nothing_is_transformed(self):
+    class Decoder:
+      latent_size, decode = _Generator.latent_size, _Generator.decode
+
+    for system in (
+      systems.prior(Decoder()),
+      systems.latent(Decoder(), _Sampler()),
+    ):
+      self.assertTrue(system.samples)
+      self.assertFalse(system.reconstructs or system.transforms)
+      images = system.sample(*_wish(3), np.arange(3)).images
+      self.assertEqual(images.shape, (3, *_SHAPE))
+    self.assertTrue(systems.prior(_Generator()).reconstructs)
+
   def test_latent_draws_from_the_posterior_by_the_row_s_seed(self):
     system = systems.latent(_Generator(), _Sampler())
     images = np.tile(_images(1), [3, 1, 1, 1])

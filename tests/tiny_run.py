@@ -7,6 +7,7 @@ import numpy as np
 
 from lc_keras import attributes
 from lc_keras import files
+from lc_keras import generator
 from lc_keras import latents
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
@@ -60,10 +61,9 @@ def write(folder: str) -> None:
     "linear": linear_directions.LinearDirections.estimate(cache),
   }.items():
     storage.save(model, os.path.join(folder, name))
-  weights = os.path.join(folder, "vae", storage.WEIGHTS)
   os.makedirs(os.path.join(folder, "latents"))
   latents.write(
     os.path.join(folder, "latents", "cache"),
     {"train": cache},
-    {"vae": files.checksum(weights)},
+    {"generator": generator.fingerprint(folder)},
   )

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tqdm
 from absl import flags
 
+from lc_keras import generator
 from lc_keras import latents
 from lc_keras import lessons
 from lc_keras.evaluation import pictures
@@ -207,9 +208,9 @@ def train(settings: flags.FlagValues) -> None:
   keras.utils.set_random_seed(settings.seed)
   # Before anything starts TensorFlow.
   with training.strategy(settings.replicas).scope():
-    vae = storage.load(run.path("vae"))
+    decoder = generator.load(run.folder)
     attribute_critic = storage.load(run.path("attributes")).critic
-    model, teacher = _begin(run, vae.latent_size, rows, settings)
+    model, teacher = _begin(run, decoder.latent_size, rows, settings)
     model.compile(
       keras.optimizers.Adam(
         training.schedule(settings), settings.beta_1, settings.beta_2
@@ -279,7 +280,7 @@ def train(settings: flags.FlagValues) -> None:
     training=batches,
     validation=validation,
     monitor=monitor,
-    draw=lambda: _draw(vae, model, run.attributes, held_out),
+    draw=lambda: _draw(decoder, model, run.attributes, held_out),
   )
 
 
@@ -314,22 +315,24 @@ def _lessons(teacher, rows, count, settings):
   )
 
 
-def _draw(vae, model, attributes, held_out):
+def _draw(decoder, model, attributes, held_out):
   """Draws samples under every attribute, and every edit of some images."""
   count = min(_SHOWN, len(held_out))
-  prior = np.array(tf.random.stateless_normal([count, vae.latent_size], (0, 0)))
+  prior = np.array(
+    tf.random.stateless_normal([count, decoder.latent_size], (0, 0))
+  )
   real, own = held_out.mean[:count], held_out.attributes[:count]
   start, everything = model.begin(prior), np.ones_like(own)
-  samples, edits = [vae.decode(prior).mean()], [vae.decode(real).mean()]
+  samples, edits = [decoder.decode(prior).mean()], [decoder.decode(real).mean()]
   for column, name in enumerate(attributes.names):
     wanted, asked = attributes.request(own, name, True)
     # A sample is asked for this attribute only, an edit to keep all others.
     moved = model.actor(start, wanted, everything * asked)
-    samples.append(vae.decode(moved).mean())
+    samples.append(decoder.decode(moved).mean())
     on = own[:, [column]] > 0.5
     off, _ = attributes.request(own, name, False)
     switched = np.where(on, off, wanted)
-    edits.append(vae.decode(model.actor(real, switched, everything)).mean())
+    edits.append(decoder.decode(model.actor(real, switched, everything)).mean())
   return {
     "samples": pictures.grid(
       np.stack(samples), row_labels=["prior", *attributes.names]

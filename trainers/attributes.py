@@ -7,6 +7,7 @@
 import keras
 from absl import flags
 
+from lc_keras import generator
 from lc_keras import latents
 from lc_keras.models import attribute_model
 from lc_keras.models import storage
@@ -34,7 +35,8 @@ def define_flags(values: flags.FlagValues) -> None:
     "edit_weight",
     0.0,
     "Weight of edits that the critic has led itself, labelled with what it "
-    "reads once they are decoded and encoded again; 0 is the published recipe.",
+    "reads once they are decoded and encoded again, or what the run's "
+    "classifier reads if the model cannot encode; 0 is the published recipe.",
     lower_bound=0.0,
     flag_values=values,
   )
@@ -57,10 +59,9 @@ def train(settings: flags.FlagValues) -> None:
       settings.depth,
       settings.noise_scale,
     )
-    vae = storage.load(run.path("vae"))
     model.compile(
       keras.optimizers.Adam(training.schedule(settings)),
-      reread=lambda z: vae.encode(vae.decode(z).mean()).mean(),
+      **(_reader(run) if settings.edit_weight else {}),
       covariance=latents.covariance(rows),
       excludes=run.attributes.excludes,
       edit_weight=settings.edit_weight,
@@ -83,6 +84,16 @@ def train(settings: flags.FlagValues) -> None:
     monitor="val_loss",
     draw=dict,  # Nothing to see before something is decoded; curves suffice.
   )
+
+
+def _reader(run):
+  """Returns who reads edits: the model itself, or the run's classifier."""
+  model = generator.load(run.folder)
+  if generator.can_encode(model):
+    return {"reread": lambda z: model.encode(model.decode(z).mean()).mean()}
+  # It is there: it has labelled the latents.
+  classifier = storage.load(run.path("classifier"))
+  return {"read": lambda z: classifier(model.decode(z).mean())}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ import tqdm
 from absl import flags
 
 from lc_keras import files
+from lc_keras import generator
 from lc_keras import latents
 from lc_keras import version
 from lc_keras.datasets import pipeline
@@ -170,30 +171,28 @@ class _Evaluation:
       threshold=_THRESHOLD,
       seed=settings.seed,
     )
+    # The generative model as it is.
+    self._unchanged = systems.prior(generator.load(run.folder))
 
   def references(self) -> dict:
     """Returns the rows that everything is compared with."""
     measured = self._protocol
-    generator = systems.prior(storage.load(self._run.path("vae")))
-
-    def rebuilt(split):
-      seeds = measured.image_seeds(split.images)
-      return split.with_images(
-        generator.reconstruct(split.images, seeds).images
-      )
-
     natural, balanced = measured.natural, measured.balanced
-    return {
+    references = {
       "majority": {"title": "Majority class", **measured.majority()},
       "real": {
         "title": "Real images",
         **measured.images(natural, balanced),
       },
-      "reconstruction": {
-        "title": "Reconstructions",
-        **measured.images(rebuilt(natural), balanced and rebuilt(balanced)),
-      },
     }
+    if self._unchanged.reconstructs:
+      references["reconstruction"] = {
+        "title": "Reconstructions",
+        **measured.images(
+          self._rebuilt(natural), balanced and self._rebuilt(balanced)
+        ),
+      }
+    return references
 
   def of(self, contender: contenders.Contender) -> dict:
     """Returns what a system is worth, measured unless that has been done."""
@@ -219,17 +218,15 @@ class _Evaluation:
 
   def overview(self, measured: Mapping[str, Mapping]) -> dict:
     """Draws what compares systems; returns captions by file name."""
-    images = self._protocol.natural.images[:_SHOWN]
-    generator = systems.prior(storage.load(self._run.path("vae")))
-    seeds = self._protocol.image_seeds(images)
-    drawn = {
-      "reconstructions": (
+    drawn = {}
+    if self._unchanged.reconstructs:
+      shown = self._protocol.natural.first(_SHOWN)
+      drawn["reconstructions"] = (
         "Held-out images and their reconstructions: the bound on all below.",
         pictures.before_after(
-          images, generator.reconstruct(images, seeds).images, scale=2
+          shown.images, self._rebuilt(shown).images, scale=2
         ),
       )
-    }
     for kind, (first, caption) in _SIDE_BY_SIDE.items():
       shown = {}
       for name in measured:
@@ -263,7 +260,7 @@ class _Evaluation:
     """Returns what the numbers come from."""
     settings = self._settings
     packages = ("tensorflow", "keras", "tensorflow-probability")
-    weights = self._weights(["vae", "classifier"])
+    weights = self._weights([generator.find(self._run.folder), "classifier"])
     for one in measured.values():
       weights |= one.get("weights", {})
     return {
@@ -304,7 +301,7 @@ class _Evaluation:
       {f"{kind}_{contender.name}": f for kind, f in gallery.figures.items()}
     )
     # Last: the dial stays where its curve ends.
-    if contender.dial:
+    if contender.dial and system.transforms:
       dial = contender.dial
       result["curve"] = {
         "dial": dial.name,
@@ -326,14 +323,21 @@ class _Evaluation:
       ),
     }
 
+  def _rebuilt(self, split):
+    seeds = self._protocol.image_seeds(split.images)
+    made = self._unchanged.reconstruct(split.images, seeds)
+    return split.with_images(made.images)
+
   def _weights(self, stages):
     """Returns checksums of the stages that have weights."""
-    paths = {stage: self._run.path(stage, storage.WEIGHTS) for stage in stages}
-    return {
-      stage: files.checksum(path)
-      for stage, path in paths.items()
-      if os.path.exists(path)
-    }
+    found = {}
+    for stage in stages:
+      path = self._run.path(stage, storage.WEIGHTS)
+      if stage in generator.STAGES:
+        found[stage] = generator.fingerprint(self._run.folder)
+      elif os.path.exists(path):
+        found[stage] = files.checksum(path)
+    return found
 
   def _save(self, figures):
     """Writes pictures; returns their captions by name."""

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from lc_keras import generator
 from lc_keras import latents
 from lc_keras.evaluation import pictures
 from lc_keras.models import flow_matching
-from lc_keras.models import storage
 from lc_keras.samplers import flow
 from trainers import common_flags
 from trainers import latents as latents_job
@@ -57,7 +57,7 @@ def train(settings: flags.FlagValues) -> None:
       average_decay=settings.average_decay,
       jit_compile=False,
     )
-  vae = storage.load(run.path("vae"))
+  decoder = generator.load(run.folder)
   training.fit(
     stage,
     model,
@@ -73,21 +73,21 @@ def train(settings: flags.FlagValues) -> None:
       latents.read(cache, "validation", source), settings.batch_size
     ),
     monitor="val_loss",
-    draw=lambda: {"samples": _draw(vae, model, run.attributes)},
+    draw=lambda: {"samples": _draw(decoder, model, run.attributes)},
   )
 
 
-def _draw(vae, model, attributes):
+def _draw(decoder, model, attributes):
   """Draws what the same prior samples become, unasked and for each wish."""
   size = len(attributes)
   wishes = np.concatenate([np.zeros([1, size]), np.eye(size)])
   # Each attribute on, alone: values and mask are the same.
   asked = np.repeat(wishes, _SHOWN, axis=0).astype(np.float32)
   prior = np.array(
-    tf.random.stateless_normal([_SHOWN, vae.latent_size], (0, 0))
+    tf.random.stateless_normal([_SHOWN, decoder.latent_size], (0, 0))
   )
   latents = flow.transport(model, np.tile(prior, [size + 1, 1]), asked, asked)
-  images = vae.decode(latents).mean().numpy()
+  images = decoder.decode(latents).mean().numpy()
   return pictures.grid(
     images.reshape(size + 1, _SHOWN, *images.shape[1:]),
     row_labels=["unasked", *attributes.names],

@@ -1,21 +1,28 @@
 """Encodes a data set once, so that pixels are never touched again.
 
 python -m trainers.latents --run_dir=runs/mine
+
+A generative model without an encoder, or a run without a data set, gets draws
+of the prior instead. Their labels are what the run's classifier reads in the
+images that they decode to, if there is a classifier.
 """
 
-import os
+import functools
 
 import tqdm
 from absl import flags
 
 from lc_keras import files
+from lc_keras import generator
 from lc_keras import latents
 from lc_keras.datasets import pipeline
 from lc_keras.models import storage
 from trainers import common_flags
 from trainers import runs
 
-_SPLITS = ("train", "validation", "test")
+# Rows of each split, where they are drawn.
+_ROWS = {"train": 20_000, "validation": 2_000, "test": 2_000}
+_POSTERIOR_SCALE = 0.1
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -24,46 +31,121 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     "batch_size",
     256,
-    "Images encoded at once.",
+    "Images encoded, or decoded, at once.",
     lower_bound=1,
+    flag_values=values,
+  )
+  # No defaults: a run that was begun without these flags has to go on.
+  for split, rows in _ROWS.items():
+    flags.DEFINE_integer(
+      f"rows_{split}",
+      None,
+      f"Draws of the prior for the split {split}, where there is no encoder or "
+      f"no data set; {rows:,} if not given. Images are all encoded.",
+      lower_bound=1,
+      flag_values=values,
+    )
+  flags.DEFINE_float(
+    "posterior_scale",
+    None,
+    "Standard deviation of each draw of the prior, in each dimension: how far "
+    f"one can move without it being seen. {_POSTERIOR_SCALE} if not given.",
+    lower_bound=1e-3,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "seed",
+    None,
+    "Seed of the draws of the prior; 0 if not given.",
+    lower_bound=0,
     flag_values=values,
   )
 
 
 def encode(settings: flags.FlagValues) -> None:
   """Writes the latent cache of a run."""
-  run = runs.open_run(settings)
+  run = runs.open_run(settings, needs_data=False)
   stage = runs.Stage(run, "latents", settings)
-  origin = source(run)
+  origin = source(run, labelled=_is_labelled(run))
   if stage.done:
     latents.read_manifest(stage.path("cache"), origin)
     return
-  vae = storage.load(run.path("vae"))
-  splits = {}
-  for split in _SPLITS:
-    batches = pipeline.load(
-      run.dataset, split, settings.batch_size, data_dir=run.data_dir
-    )
-    splits[split] = latents.encode(
-      vae, tqdm.tqdm(batches, desc=f"latents: {split}", unit=" batches")
-    )
+  model = generator.load(run.folder)
+  make = _encode if _has_images(run) else _draw
+  splits = {split: make(run, model, split, settings) for split in _ROWS}
   latents.write(stage.path("cache"), splits, origin)
   stage.finish(rows={name: len(split) for name, split in splits.items()})
 
 
-def source(run: runs.Run) -> dict[str, str]:
-  """Returns where a run's latents must come from."""
-  weights = os.path.join(run.path("vae"), storage.WEIGHTS)
-  if not os.path.exists(weights):
-    raise FileNotFoundError(
-      f"{weights} is missing: train the generative model first, with "
-      "`python -m trainers.vae` and the same --run_dir."
-    )
-  return {
-    "vae": files.checksum(weights),
+def source(run: runs.Run, labelled: bool = True) -> dict[str, str | None]:
+  """Returns where a run's latents must come from.
+
+  Args:
+    run: The run.
+    labelled: Whether it matters where their labels come from, too.
+
+  Raises:
+    FileNotFoundError: There is no generative model.
+    runs.UserError: There are no labels.
+  """
+  origin = {
+    "generator": generator.fingerprint(run.folder),
     "dataset": run.dataset,
-    "attributes": ",".join(run.attributes.names),
   }
+  if not labelled:
+    return origin
+  if not _is_labelled(run):
+    raise runs.UserError(
+      "The generative model cannot encode, so that its latents have no labels "
+      "but those that a classifier reads. Train one (`python -m "
+      "trainers.classifier`), delete the latents if there are some, and write "
+      "them (`python -m trainers.latents`), with the same --run_dir."
+    )
+  origin["attributes"] = ",".join(run.attributes.names)
+  if not _has_images(run):
+    weights = run.path("classifier", storage.WEIGHTS)
+    origin["classifier"] = files.checksum(weights)
+  return origin
+
+
+def _has_images(run):
+  """Whether latents are those of images, and not of draws of the prior."""
+  return bool(run.dataset) and generator.has_encoder(run.folder)
+
+
+def _is_labelled(run):
+  return _has_images(run) or run.done("classifier") is not None
+
+
+def _encode(run, model, split, settings):
+  batches = pipeline.load(
+    run.dataset, split, settings.batch_size, data_dir=run.data_dir
+  )
+  return latents.encode(model, _progress(split)(batches))
+
+
+def _draw(run, model, split, settings):
+  read = None
+  if _is_labelled(run):
+    classifier = storage.load(run.path("classifier"))
+
+    def read(images):
+      return run.attributes.likely(classifier(images))
+
+  return latents.draw(
+    model,
+    settings[f"rows_{split}"].value or _ROWS[split],
+    settings.posterior_scale or _POSTERIOR_SCALE,
+    # No two splits share their draws.
+    (settings.seed or 0, list(_ROWS).index(split)),
+    read=read,
+    batch_size=settings.batch_size,
+    progress=_progress(split),
+  )
+
+
+def _progress(split):
+  return functools.partial(tqdm.tqdm, desc=f"latents: {split}", unit=" batches")
 
 
 def main() -> None:

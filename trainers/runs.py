@@ -7,13 +7,14 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from absl import app
 from absl import flags
 from absl import logging
 
 from lc_keras import files
+from lc_keras import generator
 from lc_keras.attributes import Attributes
 from lc_keras.datasets import pipeline
 
@@ -25,8 +26,6 @@ _FLAGS = "flags.cfg"
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
 _FREE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
-# What a run can share with another one: all that looks at pixels.
-_SHARED = ("vae", "latents", "classifier")
 
 
 class UserError(Exception):
@@ -39,14 +38,15 @@ class Run:
 
   Attributes:
     folder: The run folder.
-    dataset: Name for `pipeline.load`.
+    dataset: Name for `pipeline.load`; None for a run about an imported model
+      and nothing else.
     data_dir: Where prepared data sets are kept.
     image_shape: (height, width, channels).
-    attributes: Names and exclusions.
+    attributes: Names and exclusions; no names without a data set.
   """
 
   folder: str
-  dataset: str
+  dataset: str | None
   data_dir: str
   image_shape: tuple[int, ...]
   attributes: Attributes
@@ -61,14 +61,25 @@ class Run:
     return _read_json(path) if os.path.exists(path) else None
 
 
-def open_run(settings: flags.FlagValues) -> Run:
+def open_run(
+  settings: flags.FlagValues,
+  *,
+  needs_data: bool = True,
+  image_shape: Sequence[int] | None = None,
+) -> Run:
   """Opens a run folder, or begins one if --dataset says what it is about.
 
   Prepares the data set if that has not been done yet.
 
+  Args:
+    settings: The job's flags.
+    needs_data: Whether the job can do nothing without a data set.
+    image_shape: (height, width, channels) of a model, for which a run can be
+      begun without a data set.
+
   Raises:
-    UserError: The run is about another data set, or about none yet; or the
-      run to share with lacks something.
+    UserError: The run is about another data set, or about none; or its images
+      have another shape; or the run to share with lacks something.
   """
   path = os.path.join(settings.run_dir, _RUN)
   if not os.path.exists(path) and settings.base_run:
@@ -77,47 +88,78 @@ def open_run(settings: flags.FlagValues) -> Run:
     run = read_run(settings.run_dir, settings.data_dir)
     if settings.dataset not in (None, run.dataset):
       raise UserError(
-        f"The run in {settings.run_dir!r} is about {run.dataset}, not "
-        f"{settings.dataset}. Leave --dataset out, or choose another --run_dir."
+        f"The run in {settings.run_dir!r} is about {run.dataset or 'no data'}, "
+        f"not {settings.dataset}. Leave --dataset out, or choose another "
+        "--run_dir."
       )
+    _check_shape(run.image_shape, image_shape, run.dataset)
   elif settings.dataset:
     spec = pipeline.describe(settings.dataset)
-    os.makedirs(settings.run_dir, exist_ok=True)
-    files.write_json(
-      path,
-      {
-        "dataset": settings.dataset,
-        "image_shape": list(spec.image_shape),
-        "attributes": list(spec.attributes.names),
-        "exclusive": [list(group) for group in spec.attributes.exclusive],
-        "continuous": list(spec.attributes.continuous),
-      },
-    )
+    _check_shape(spec.image_shape, image_shape, spec.name)
+    _begin(settings.run_dir, spec.name, spec.image_shape, spec.attributes)
+    run = read_run(settings.run_dir, settings.data_dir)
+  elif image_shape:
+    _begin(settings.run_dir, None, image_shape, Attributes(()))
     run = read_run(settings.run_dir, settings.data_dir)
   else:
     raise UserError(
       f"{settings.run_dir!r} is not a run yet: give --dataset (or a --flagfile "
       "that does) to begin one, or correct --run_dir."
     )
-  pipeline.prepare(run.dataset, run.data_dir)
+  if run.dataset:
+    pipeline.prepare(run.dataset, run.data_dir)
+  elif needs_data:
+    raise UserError(
+      f"The run in {settings.run_dir!r} has no data set, and so no attributes "
+      "that this job could use. Import its model into another --run_dir with "
+      "--dataset, or ask for what needs none: constraints from rules."
+    )
   return run
+
+
+def _check_shape(known, image_shape, dataset):
+  if image_shape is not None and tuple(image_shape) != tuple(known):
+    raise UserError(
+      f"The model makes images of shape {tuple(image_shape)}, but those of "
+      f"{dataset or 'the run'} have {tuple(known)}. Leave --dataset out, or "
+      "choose another --run_dir."
+    )
+
+
+def _begin(run_dir, dataset, image_shape, attributes):
+  """Begins a run: writes run.json."""
+  os.makedirs(run_dir, exist_ok=True)
+  files.write_json(
+    os.path.join(run_dir, _RUN),
+    {
+      "dataset": dataset,
+      "image_shape": list(image_shape),
+      "attributes": list(attributes.names),
+      "exclusive": [list(group) for group in attributes.exclusive],
+      "continuous": list(attributes.continuous),
+    },
+  )
 
 
 def _share(base_run: str, run_dir: str) -> None:
   """Begins a run with the pixels' side of another one, by relative links."""
-  for name in _SHARED:
+  # All that looks at pixels. A classifier reads what a data set labels.
+  shared = [generator.find(base_run), "latents"]
+  known = _read_json(os.path.join(base_run, _RUN))
+  if known["dataset"]:
+    shared.append("classifier")
+  for name in shared:
     if not os.path.exists(os.path.join(base_run, name, _DONE)):
       raise UserError(
         f"--base_run={base_run} has no finished stage {name!r}. Finish it "
         "there first."
       )
   os.makedirs(run_dir, exist_ok=True)
-  for name in _SHARED:
+  for name in shared:
     link = os.path.join(run_dir, name)
     if not os.path.lexists(link):
       os.symlink(os.path.relpath(os.path.join(base_run, name), run_dir), link)
   # Last: with it, the run has begun.
-  known = _read_json(os.path.join(base_run, _RUN))
   files.write_json(os.path.join(run_dir, _RUN), known)
 
 

@@ -1,6 +1,6 @@
 """Everything that is compared, behind one interface: a request in, images out.
 
-A system is three functions of tensors, of which two may be missing. What they
+A system is three functions of tensors, some of which may be missing. What they
 are made of (a sampler in a latent space, a network trained for it) does not
 show: the protocol knows no special cases.
 """
@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import attributes as attributes_lib
+from lc_keras import generator as generator_lib
 from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import batched
@@ -46,6 +47,7 @@ class System:
 
   Attributes:
     samples: Whether `sample` is there.
+    reconstructs: Whether `reconstruct` is there.
     transforms: Whether `transform` is there, and `reconstruct` with it.
   """
 
@@ -72,10 +74,11 @@ class System:
         "A transformation is compared with the reconstruction: give both."
       )
     self.samples = sample is not None
+    self.reconstructs = reconstruct is not None
     self.transforms = transform is not None
     if self.samples:
       self._sample = batched.Batched(sample, batch_size)
-    if reconstruct is not None:
+    if self.reconstructs:
       self._reconstruct = batched.Batched(reconstruct, batch_size)
     if self.transforms:
       self._transform = batched.Batched(transform, batch_size)
@@ -123,49 +126,48 @@ class System:
     )
 
 
-def prior(vae) -> System:
-  """Returns the generative model as it is: it knows nothing of a request."""
+def prior(generator: generator_lib.Generator) -> System:
+  """Returns the generative model as it is: it knows nothing of a request.
+
+  It reconstructs if the model can encode.
+  """
 
   def sample(values, mask, seeds):
     del values, mask
-    latents = priors.sample_rows(seeds, vae.latent_size)
-    return {"images": vae.decode(latents).mean()}
+    latents = priors.sample_rows(seeds, generator.latent_size)
+    return {"images": generator.decode(latents).mean()}
 
-  def reconstruct(images, seeds):
-    latents = _draw(vae.encode(images), seeds)
-    return {"images": vae.decode(latents).mean()}
-
-  return System(sample, reconstruct)
+  return System(sample, _reconstruct(generator))
 
 
-def latent(vae, sampler: sampler_lib.Sampler) -> System:
+def latent(
+  generator: generator_lib.Generator, sampler: sampler_lib.Sampler
+) -> System:
   """Returns a sampler between the encoder and the decoder of a model.
 
-  Images are encoded as a draw of q(z|x), row i from seeds[i] alone.
+  Images are encoded as a draw of q(z|x), row i from seeds[i] alone. It
+  transforms if the sampler does and the model can encode.
 
   Args:
-    vae: A model with `encode`, `decode` and `latent_size`.
+    generator: The generative model.
     sampler: Moves latent vectors.
   """
 
   def decoded(result):
     measures = {name: getattr(result, name) for name in _MEASURES}
-    return {"images": vae.decode(result.latents).mean(), **measures}
+    return {"images": generator.decode(result.latents).mean(), **measures}
 
   def sample(values, mask, seeds):
     constraint = constraint_lib.Constraint(values, mask)
     return decoded(sampler.sample(constraint, seeds))
 
-  def reconstruct(images, seeds):
-    latents = _draw(vae.encode(images), seeds)
-    return {"images": vae.decode(latents).mean()}
-
   def transform(images, values, mask, seeds):
     constraint = constraint_lib.Constraint(values, mask)
-    latents = _draw(vae.encode(images), seeds)
+    latents = _draw(generator.encode(images), seeds)
     return decoded(sampler.transform(latents, constraint, seeds))
 
-  if isinstance(sampler, sampler_lib.Transformer):
+  reconstruct = _reconstruct(generator)
+  if reconstruct and isinstance(sampler, sampler_lib.Transformer):
     return System(sample, reconstruct, transform)
   return System(sample)
 
@@ -230,6 +232,18 @@ def conditional_gan(
     return {"images": model.generate(latents, fill(values, mask, seeds))}
 
   return System(sample)
+
+
+def _reconstruct(generator):
+  """Returns what encodes and decodes; None if the model cannot encode."""
+  if not generator_lib.can_encode(generator):
+    return None
+
+  def reconstruct(images, seeds):
+    latents = _draw(generator.encode(images), seeds)
+    return {"images": generator.decode(latents).mean()}
+
+  return reconstruct
 
 
 def _filler(attributes, labels):

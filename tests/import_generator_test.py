@@ -1,0 +1,303 @@
+"""Tests of bringing a foreign model into a run, and of its latents."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import uuid
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from absl.testing import parameterized
+from PIL import Image
+
+from lc_keras import generator
+from lc_keras import latents
+from lc_keras.datasets import fashion_mnist
+from lc_keras.models import gan
+from lc_keras.models import pixel_classifier
+from lc_keras.models import storage
+from tests import idx_files
+from trainers import attributes as attributes_job
+from trainers import import_generator
+from trainers import latents as latents_job
+from trainers import runs
+
+_ROOT = pathlib.Path(__file__).parents[1]
+# Run by its path, in a process of its own.
+_EXAMPLE = "examples.plain_keras_vae"
+
+_THEIRS = """
+import numpy as np
+
+WEIGHTS = np.random.default_rng(0).normal(size=(3, {size}))
+
+def decode(z):
+  return np.tanh(z @ WEIGHTS).reshape({shape})
+
+def broken(z):
+  return decode(z)[:, 0]
+"""
+
+
+class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir())
+    self.run_dir = self.folder / "run"
+    self.data_dir = self.folder / "data"
+
+  def _run(self, job, function, *arguments):
+    """Does what `python -m trainers.<job>` does; returns what it says."""
+    values = flags.FlagValues()
+    job.define_flags(values)
+    values(
+      [
+        "job",
+        f"--run_dir={self.run_dir}",
+        f"--data_dir={self.data_dir}",
+        *arguments,
+      ]
+    )
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+      function(values)
+    return said.getvalue()
+
+  def _import(self, *arguments):
+    return self._run(
+      import_generator, import_generator.import_generator, *arguments
+    )
+
+  def _latents(self, *arguments):
+    return self._run(
+      latents_job,
+      latents_job.encode,
+      "--rows_train=30",
+      "--rows_validation=5",
+      "--rows_test=4",
+      *arguments,
+    )
+
+  def _read(self, split):
+    run = runs.read_run(str(self.run_dir), str(self.data_dir))
+    source = latents_job.source(run, labelled=False)
+    return latents.read(run.path("latents", "cache"), split, source)
+
+  def _module(self, shape=(8, 16)):
+    """Writes a module of theirs; returns its name."""
+    name = f"theirs_{uuid.uuid4().hex}"
+    size = shape[0] * shape[1]
+    text = _THEIRS.format(size=size, shape=f"-1, {shape[0]}, {shape[1]}")
+    (self.folder / f"{name}.py").write_text(text)
+    sys.path.insert(0, str(self.folder))
+    self.addCleanup(sys.path.remove, str(self.folder))
+    return name
+
+  def _flags(self, module, function="decode"):
+    return (
+      f"--callable={module}:{function}",
+      "--latent_size=3",
+      "--pixel_range=-1,1",
+    )
+
+  def _write_data(self):
+    """Writes a tiny Fashion-MNIST where its builder looks first."""
+    folder = pathlib.Path(fashion_mnist.manual_dir(str(self.data_dir)))
+    folder.mkdir(parents=True)
+    random = np.random.default_rng(0)
+    for prefix, count in (("train", 48), ("t10k", 10)):
+      # Smooth, so that there is something to learn.
+      small = random.integers(0, 256, (count, 7, 7), np.uint8)
+      images = small.repeat(4, axis=1).repeat(4, axis=2)
+      labels = np.arange(count, dtype=np.uint8) % 10
+      idx_files.write(folder / f"{prefix}-images-idx3-ubyte.gz", images)
+      idx_files.write(folder / f"{prefix}-labels-idx1-ubyte.gz", labels)
+    return folder
+
+  def _files(self):
+    return {path for path in self.run_dir.rglob("*") if path.is_file()}
+
+  def test_a_function_without_a_data_set(self):
+    arguments = self._flags(self._module())
+    said = self._import(*arguments)
+    with self.subTest("says what it is"):
+      for text in (
+        "which is a program",
+        "3 numbers a latent vector, images of 8 x 16 x 1",
+        "No encoder",
+        "trainers.constraint",
+        "cannot be exported",
+      ):
+        self.assertIn(text, said)
+      self.assertNotIn("trainers.attributes", said)
+    with self.subTest("there is a run, and a picture"):
+      run = runs.read_run(str(self.run_dir), "data")
+      self.assertEqual((run.dataset, run.image_shape), (None, (8, 16, 1)))
+      self.assertFalse(run.done("generator")["encodes"])
+      with Image.open(
+        run.path("generator/pictures/prior_samples.png")
+      ) as shown:
+        self.assertGreater(np.ptp(np.asarray(shown)), 0)
+    with self.subTest("again, it does nothing"):
+      before = self._files()
+      self.assertIn("is done", self._import(*arguments))
+      self.assertEqual(self._files(), before)
+      self.assertEmpty([path for path in before if ".tmp" in str(path)])
+    with self.subTest("its latents are draws of the prior"):
+      self._latents("--posterior_scale=0.2")
+      train = self._read("train")
+      self.assertLen(self._read("test"), 4)
+      self.assertEqual(train.mean.shape, (30, 3))
+      self.assertEqual(train.attributes.shape, (30, 0))
+      self.assertAllClose(train.scale, np.full([30, 3], 0.2))
+      self.assertNotAllClose(train.mean[:4], self._read("test").mean)
+      self.assertIn("is done", self._latents("--posterior_scale=0.2"))
+    with self.subTest("what needs attributes says so"):
+      with self.assertRaisesRegex(runs.UserError, "no data set"):
+        self._run(attributes_job, attributes_job.train)
+
+  def test_what_is_refused_leaves_nothing(self):
+    module = self._module()
+    for arguments, error, sentence in (
+      ([], runs.UserError, "got 0 of them"),
+      (
+        [*self._flags(module), "--saved_model=x"],
+        runs.UserError,
+        "got 2 of them",
+      ),
+      (
+        [*self._flags(module), "--keras_encoder=x"],
+        runs.UserError,
+        "must be of the same kind as the decoder, callable",
+      ),
+      (
+        [*self._flags(module), "--encode_mean=mu"],
+        runs.UserError,
+        "but no encoder",
+      ),
+      (
+        self._flags(module, "broken"),
+        ValueError,
+        r"shape \[16, 16\]: expected",
+      ),
+      (
+        [*self._flags(module), "--dataset=fashion_mnist"],
+        runs.UserError,
+        r"\(8, 16, 1\), but those of fashion_mnist have \(28, 28, 1\)",
+      ),
+    ):
+      with self.assertRaisesRegex(error, sentence):
+        self._import(*arguments)
+      self.assertFalse(self.run_dir.exists())
+
+  @parameterized.parameters("1,0", "black,white", "1")
+  def test_refuses_what_is_no_range(self, text):
+    with self.assertRaisesRegex(
+      flags.IllegalFlagValueError, "two numbers, the lower first"
+    ):
+      self._import("--callable=a:b", f"--pixel_range={text}")
+
+  def test_a_run_has_one_generative_model(self):
+    storage.save(gan.GAN((8, 16, 1), 4, "mlp"), str(self.run_dir / "gan"))
+    with self.assertRaisesRegex(runs.UserError, "its stage 'gan'"):
+      self._import(*self._flags(self._module()))
+
+  def test_an_interrupted_import_goes_on(self):
+    arguments = self._flags(self._module())
+    self._import(*arguments)
+    (self.run_dir / "generator" / "done.json").unlink()
+    self._import(*arguments)
+    self.assertTrue((self.run_dir / "generator" / "done.json").exists())
+    with self.assertRaisesRegex(runs.UserError, "other values of --prior"):
+      self._import(*arguments, "--prior=uniform")
+
+  def test_labels_of_draws_are_what_a_classifier_reads(self):
+    self._write_data()
+    arguments = self._flags(self._module((28, 28)))
+    self.assertIn(
+      "trainers.classifier", self._import("--dataset=fashion_mnist", *arguments)
+    )
+    with self.subTest("without one there are none"):
+      self._latents()
+      self.assertEqual(self._read("train").attributes.shape, (30, 0))
+      with self.assertRaisesRegex(runs.UserError, "a classifier reads"):
+        self._run(attributes_job, attributes_job.train)
+    classifier = pixel_classifier.PixelClassifier((28, 28, 1), 10, "mlp")
+    storage.save(classifier, str(self.run_dir / "classifier"))
+    (self.run_dir / "classifier" / "done.json").write_text("{}")
+    with self.subTest("then the older ones are stale"):
+      with self.assertRaisesRegex(ValueError, "its attributes is None"):
+        self._latents()
+    for file in (self.run_dir / "latents").rglob("*.json"):
+      file.unlink()
+    with self.subTest("with one, classes exclude each other"):
+      self._latents()
+      run = runs.read_run(str(self.run_dir), str(self.data_dir))
+      train = latents.read(
+        run.path("latents", "cache"), "train", latents_job.source(run)
+      )
+      images = generator.load(run.folder).decode(train.mean).mean()
+      logits = classifier(images).numpy()
+      expected = np.eye(10)[logits.argmax(axis=1)] * (logits > 0)
+      self.assertAllEqual(train.attributes, expected)
+    with self.subTest("another classifier reads otherwise"):
+      classifier.set_weights([w + 1 for w in classifier.get_weights()])
+      storage.save(classifier, str(self.run_dir / "classifier"))
+      with self.assertRaisesRegex(ValueError, "its classifier is"):
+        self._latents()
+
+  def test_a_model_of_another_program(self):
+    data, model = self._write_data(), self.folder / "model"
+    example = _ROOT / f"{_EXAMPLE.replace('.', '/')}.py"
+    self.assertNotIn("import lc_keras", example.read_text())
+    self.assertNotIn("from lc_keras", example.read_text())
+    finished = subprocess.run(
+      [
+        sys.executable,
+        str(example),
+        f"--data={data}",
+        f"--out={model}",
+        "--steps=3",
+        "--batch_size=8",
+      ],
+      cwd=self.folder,
+      # Else it could import what the test can.
+      env={key: v for key, v in os.environ.items() if key != "PYTHONPATH"},
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    self.assertEqual(finished.returncode, 0, finished.stderr)
+    said = self._import(
+      "--dataset=fashion_mnist",
+      f"--saved_model={model}",
+      "--decode_signature=generate",
+      "--encode_signature=embed",
+      "--encode_mean=mu",
+      "--encode_log_variance=log_var",
+      "--pixel_range=-1,1",
+    )
+    self.assertIn("It can encode", said)
+    self.assertIn("It can be exported", said)
+    self.assertIn("squared error", said)
+    with self.subTest("it is noted whole"):
+      stage = self.run_dir / "generator"
+      spec = json.loads((stage / "generator.json").read_text())
+      self.assertEqual(spec["decode"]["input"], "code")
+      self.assertTrue((stage / "pictures" / "reconstructions.png").exists())
+    with self.subTest("images are encoded as by the VAE of ours"):
+      self._latents()
+      train = self._read("train")
+      self.assertEqual(train.mean.shape, (44, 16))
+      self.assertEqual(train.attributes.shape, (44, 10))
+      self.assertAllGreater(train.scale, 0.0)
+      self.assertGreater(np.ptp(train.scale), 0.0)
+
+
+if __name__ == "__main__":
+  tf.test.main()
