@@ -57,7 +57,7 @@ setuptools.setup(
     ],
   },
   extras_require={
-    "dev": ["pytest>=8", "ruff>=0.9"],
+    "dev": ["ipykernel>=7", "nbclient>=0.10", "pytest>=8", "ruff>=0.9"],
     # To rebuild the sprite bank; npm is needed too.
     "sprites": ["resvg_py>=0.2"],
   },

@@ -25,7 +25,8 @@ class Attributes:
     """Creates the attributes.
 
     Args:
-      names: One name per label column.
+      names: One name per label column; none at all for a model that nothing
+        has been learnt of yet.
       exclusive: Groups of names of which at most one can be on. Names that
         are not in `names` are ignored, so that a subset of a data set's
         attributes can keep its groups.
@@ -33,11 +34,9 @@ class Attributes:
         others are on or off. Names that are not in `names` are ignored.
 
     Raises:
-      ValueError: A name appears twice, or there is none.
+      ValueError: A name appears twice.
     """
     self.names = tuple(names)
-    if not self.names:
-      raise ValueError("Attributes need at least one name; got none.")
     if len({_plain(name) for name in self.names}) != len(self.names):
       raise ValueError(
         "Attribute names must differ in more than case, _ and blanks; got "
@@ -54,6 +53,22 @@ class Attributes:
 
   def __len__(self) -> int:
     return len(self.names)
+
+  def extended(
+    self, names: Sequence[str], continuous: Sequence[str] = ()
+  ) -> "Attributes":
+    """Returns these and more, which rule nothing out, in columns behind them.
+
+    Args:
+      names: Of the new attributes.
+      continuous: Those of them that can be had to any degree.
+
+    Raises:
+      ValueError: A name is taken.
+    """
+    return Attributes(
+      (*self.names, *names), self.exclusive, (*self.continuous, *continuous)
+    )
 
   def index(self, name: str) -> int:
     """Returns the column of a name, written in any case, with _ or blanks.
@@ -116,6 +131,21 @@ class Attributes:
     wanted = mask * tf.cast(values > 0.5, tf.float32)
     ruled_out = tf.cast(tf.matmul(wanted, self.excludes) > 0.0, tf.float32)
     return mask * values + (1.0 - mask) * own * (1.0 - ruled_out)
+
+  def likely(self, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the labels that a reading speaks for.
+
+    Of attributes that exclude each other, only the most probable can be on.
+
+    Args:
+      logits: [batch, num_attributes].
+
+    Returns:
+      [batch, num_attributes] in {0, 1}.
+    """
+    # 0 for what rules nothing out, so that whatever is on is above 0.
+    rivals = logits[:, tf.newaxis] * self.excludes
+    return tf.cast(logits > tf.reduce_max(rivals, axis=-1), tf.float32)
 
   def freed(
     self, own: tf.Tensor, values: tf.Tensor, mask: tf.Tensor

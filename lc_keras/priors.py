@@ -6,10 +6,15 @@ drawn; a served row draws with its own seed, so that it does not depend on the
 rows it is batched with.
 """
 
+import math
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 tfd = tfp.distributions
+
+# How much wider than the prior what it must be told from is.
+_FAR_OUT = 1.5
 
 
 def standard_normal(latent_size: int) -> tfd.Distribution:
@@ -17,6 +22,22 @@ def standard_normal(latent_size: int) -> tfd.Distribution:
   return tfd.MultivariateNormalDiag(
     loc=tf.zeros([latent_size]), scale_diag=tf.ones([latent_size])
   )
+
+
+def realism_logits(latents: tf.Tensor) -> tf.Tensor:
+  """Returns log N(z; 0, I) - log N(z; 0, s^2 I), [batch]: typical, or far out?
+
+  The prior as its own critic, for generators that were made for it (a GAN):
+  above 0 for what is rather a draw of it than one of a prior that is half as
+  wide again.
+
+  Args:
+    latents: [batch, latent_size].
+  """
+  latent_size = latents.shape[-1]
+  squares = tf.reduce_sum(tf.square(latents), axis=-1)
+  shrunk = 0.5 * (1.0 - 1.0 / _FAR_OUT**2) * squares
+  return latent_size * math.log(_FAR_OUT) - shrunk
 
 
 def step_seed(step: tf.Tensor, stream: int = 0) -> tf.Tensor:

@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from lc_keras import generator as generator_lib
 from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
-from lc_keras.models import vae as vae_lib
 from lc_keras.samplers import sampler as sampler_lib
 
 Tensors = dict[str, tf.Tensor]
@@ -30,14 +30,14 @@ class Models:
   """What the endpoints are made of.
 
   Attributes:
-    vae: The generative model.
+    generator: The generative model.
     sampler: Answers `sample`; its judges answer `score`.
     transformer: From strengths, float32 [b], to what answers `transform`.
     others: By NAME, what answers `sample_NAME` and `transform_NAME`, as far as
       it can do either.
   """
 
-  vae: vae_lib.VAE
+  generator: generator_lib.Generator
   sampler: sampler_lib.Sampler
   transformer: Callable[[tf.Tensor], sampler_lib.Transformer]
   others: Mapping[str, sampler_lib.Sampler]
@@ -51,7 +51,8 @@ class Models:
 def build(models: Models) -> dict[str, Endpoint]:
   """Returns each endpoint's function and input signature, `sample` first.
 
-  The first one is what a request without a signature name gets.
+  The first one is what a request without a signature name gets. Of a model that
+  cannot encode, there are none that take images.
   """
   seed = tf.TensorSpec([None], tf.int64, "seed")
   row = tf.TensorSpec([None], tf.int64, "row")
@@ -62,8 +63,12 @@ def build(models: Models) -> dict[str, Endpoint]:
     tf.TensorSpec(per_attribute, tf.float32, "attributes"),
     tf.TensorSpec(per_attribute, tf.float32, "mask"),
   ]
-  images = tf.TensorSpec([None, *models.vae.image_shape], tf.float32, "images")
-  latents = tf.TensorSpec([None, models.vae.latent_size], tf.float32, "latents")
+  images = tf.TensorSpec(
+    [None, *models.generator.image_shape], tf.float32, "images"
+  )
+  latents = tf.TensorSpec(
+    [None, models.generator.latent_size], tf.float32, "latents"
+  )
   endpoints = _Endpoints(models)
   built = {
     "sample": (endpoints.sample, [*wish, seed]),
@@ -79,7 +84,13 @@ def build(models: Models) -> dict[str, Endpoint]:
     if isinstance(sampler, sampler_lib.Transformer):
       function = endpoints.transform_with(sampler)
       built[f"transform_{name}"] = function, [images, *inputs]
-  return built
+  if generator_lib.can_encode(models.generator):
+    return built
+  return {
+    name: (function, inputs)
+    for name, (function, inputs) in built.items()
+    if images not in inputs
+  }
 
 
 class _Endpoints:
@@ -333,7 +344,7 @@ class _Endpoints:
   def _start(self, images, seed):
     """Returns a draw of q(z|x), row i from seed[i]."""
     mean, scale = self._posterior(images)
-    noise = priors.sample_rows(seed, self._models.vae.latent_size)
+    noise = priors.sample_rows(seed, self._models.generator.latent_size)
     return mean + scale * noise
 
   def _drawn(self, result, seed):
@@ -346,12 +357,12 @@ class _Endpoints:
 
   def _posterior(self, images):
     count = tf.shape(images)[0]
-    posterior = self._models.vae.encode(_at_least_one_row(images))
+    posterior = self._models.generator.encode(_at_least_one_row(images))
     return posterior.mean()[:count], posterior.stddev()[:count]
 
   def _pictures(self, latents):
     count = tf.shape(latents)[0]
-    decoded = self._models.vae.decode(_at_least_one_row(latents))
+    decoded = self._models.generator.decode(_at_least_one_row(latents))
     images = tf.clip_by_value(decoded.mean()[:count], 0.0, 1.0)
     pixels = tf.cast(tf.round(images * 255.0), tf.uint8)
     return {"images": images, "image_bytes": tf.io.encode_png(pixels)}

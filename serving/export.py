@@ -10,7 +10,6 @@ not at all.
 import functools
 import importlib.metadata
 import inspect
-import json
 import os
 import sys
 import time
@@ -22,88 +21,92 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from lc_keras import attributes
 from lc_keras import files
-from lc_keras import latents
+from lc_keras import generator
+from lc_keras import parts as parts_lib
+from lc_keras.learning import learnt
 from lc_keras.models import storage
-from lc_keras.samplers import actor
+from lc_keras.samplers import dialled
 from lc_keras.samplers import energy
 from lc_keras.samplers import flow
-from lc_keras.samplers import gradient_search
 from lc_keras.samplers import importance
 from lc_keras.samplers import linear
+from lc_keras.samplers import refined
 from lc_keras.samplers import rejection
-from lc_keras.samplers import sampler
 from serving import endpoints
 from serving import prediction_service
 from serving import servables
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
-# By the stage that trains its model: a sampler's name, and what makes it of
-# judges and model.
-_TRAINED = {
-  "realism": ("importance", importance.ImportanceResampling),
-  "flow": ("flow", flow.FlowSampler),
-  "linear": ("linear", linear.LinearDirection),
-}
+# Samplers that know the run's own attributes, by the stage that trains them.
+_TRAINED = {"flow": flow.FlowSampler, "linear": linear.LinearDirection}
 
 
 def load_models(
-  run_dir: str, sample_actor: str, transform_actor: str
+  run_dir: str,
+  sample_actor: str | None = None,
+  transform_actor: str | None = None,
 ) -> endpoints.Models:
-  """Loads what a run has trained.
+  """Loads what a run has trained, and the constraints that it has learnt.
 
   Args:
     run_dir: The run folder.
-    sample_actor: Folder in it with the actor and critic of `sample`; `score`
-      asks this critic.
+    sample_actor: Stage in it with the actor and critic of `sample`; `score`
+      asks this critic. None is `parts.ACTOR`; a run without it has its flow
+      answer, or its generative model as it is and a search.
     transform_actor: The same for `transform`; the samplers without an actor
       ask this critic.
 
   Raises:
-    FileNotFoundError: A stage of the run is missing.
-    ValueError: A stage is damaged, or belongs to another run.
+    FileNotFoundError: A stage of the run is missing, or there is nothing to
+      ask for.
+    ValueError: A stage is damaged, or belongs to another run; a constraint is
+      of another generator; or the generative model is a function of Python,
+      which no server can run.
   """
-  run = _read_run(run_dir)
-  models = {
-    stage: storage.load(os.path.join(run_dir, stage))
-    for stage in _stages(run_dir, sample_actor, transform_actor)
-  }
-  cache = os.path.join(run_dir, "latents", "cache")
-  weights = os.path.join(run_dir, "vae", storage.WEIGHTS)
-  manifest = latents.read_manifest(cache, {"vae": files.checksum(weights)})
-
-  def judged_by(stage):
-    return sampler.Judges(
-      attributes.Attributes(
-        run["attributes"], run["exclusive"], run.get("continuous", ())
-      ),
-      models[stage].critic,
-      models["attributes"],
-      tf.constant(manifest["posterior_scale"], tf.float32),
+  parts = parts_lib.Parts(run_dir)
+  if not getattr(parts.generator, "exportable", True):
+    raise ValueError(
+      f"The generative model of {run_dir!r} is a Python function that works on "
+      "arrays: a model server runs no Python. Import a SavedModel of it."
     )
+  new = learnt.read_all(run_dir, parts.fingerprint)
+  if not (new or len(parts.attributes)):
+    raise FileNotFoundError(
+      f"Nothing can be asked of {run_dir!r}: it has no attribute critic and no "
+      "constraints. Train one with `python -m trainers.attributes`, or learn "
+      "one with `python -m trainers.constraint`."
+    )
+  for stage in filter(None, (sample_actor, transform_actor)):
+    parts.load(stage)  # What was named has to be there.
+  sample_actor = sample_actor or parts_lib.ACTOR
+  transform_actor = transform_actor or parts_lib.ACTOR
 
-  judges = judged_by(transform_actor)
+  own = parts.judges(transform_actor)
+  judges = learnt.extend(own, new)
+  search = parts.search(judges, parts.teacher(own))
+
+  def knowing_all(first):
+    return refined.Refined(first, search) if new else first
+
   others = {
-    "search": gradient_search.GradientSearch.robust(
-      judges, latents.covariance(latents.read(cache, "train"))
-    ),
+    "search": search,
     "energy": energy.EnergySampler(judges),
     "best_of_n": rejection.BestOfN(judges),
   }
-  for stage, (name, build) in _TRAINED.items():
-    if stage in models:
-      others[name] = build(judges, models[stage])
+  if parts.has("realism"):
+    others["importance"] = importance.ImportanceResampling(
+      judges, parts.load("realism")
+    )
+  for stage, build in _TRAINED.items():
+    if parts.has(stage):
+      others[stage] = knowing_all(build(own, parts.load(stage)))
   return endpoints.Models(
-    vae=models["vae"],
-    sampler=actor.ActorSampler(
-      judged_by(sample_actor),
-      models[sample_actor].actor,
-      begin=models[sample_actor].begin,
-    ),
+    generator=parts.generator,
+    sampler=knowing_all(parts.first(parts.judges(sample_actor), sample_actor)),
     transformer=functools.partial(
-      actor.ActorSampler, judges, models[transform_actor].actor
+      dialled.Dialled, knowing_all(parts.first(own, transform_actor))
     ),
     others=others,
   )
@@ -113,8 +116,8 @@ def export(
   run_dir: str,
   export_dir: str,
   version: int | None = None,
-  sample_actor: str = "actor_0.1",
-  transform_actor: str = "actor_0.1",
+  sample_actor: str | None = None,
+  transform_actor: str | None = None,
 ) -> str:
   """Writes one version and returns its folder.
 
@@ -184,28 +187,6 @@ def check(folder: str) -> None:
     servable.close()
 
 
-def _read_run(run_dir):
-  path = os.path.join(run_dir, "run.json")
-  if not os.path.exists(path):
-    raise FileNotFoundError(
-      f"{run_dir!r} is no run folder: it has no run.json. Give the --run_dir "
-      "that the trainers were given."
-    )
-  with open(path, encoding="utf-8") as file:
-    return json.load(file)
-
-
-def _stages(run_dir, sample_actor, transform_actor):
-  """Returns the stages to load: those needed, and those that are there."""
-  needed = ["vae", "attributes", sample_actor, transform_actor]
-  there = [
-    stage
-    for stage in _TRAINED
-    if os.path.exists(os.path.join(run_dir, stage, storage.WEIGHTS))
-  ]
-  return list(dict.fromkeys(needed + there))
-
-
 def _free_version(export_dir, version):
   taken = servables.find_versions(export_dir)
   if version is None:
@@ -220,20 +201,31 @@ def _free_version(export_dir, version):
 
 def _manifest(run_dir, models, signatures, sample_actor, transform_actor):
   """Returns what one should know about an export, as JSON."""
+  parts = parts_lib.Parts(run_dir)
   libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+  sample_actor = sample_actor or parts_lib.ACTOR
+  transform_actor = transform_actor or parts_lib.ACTOR
+  stages = ["attributes", "realism", *_TRAINED, sample_actor, transform_actor]
   return {
     "run": os.path.abspath(run_dir),
-    "dataset": _read_run(run_dir)["dataset"],
+    "dataset": parts.about["dataset"],
     "attributes": models.attributes.names,
     "exclusive": models.attributes.exclusive,
     "continuous": models.attributes.continuous,
-    "image_shape": models.vae.image_shape,
-    "latent_size": models.vae.latent_size,
-    "sample_actor": sample_actor,
-    "transform_actor": transform_actor,
+    "image_shape": models.generator.image_shape,
+    "latent_size": models.generator.latent_size,
+    "sample_actor": sample_actor if parts.has(sample_actor) else None,
+    "transform_actor": transform_actor if parts.has(transform_actor) else None,
     "weights_sha256": {
-      stage: files.checksum(os.path.join(run_dir, stage, storage.WEIGHTS))
-      for stage in _stages(run_dir, sample_actor, transform_actor)
+      generator.find(run_dir): parts.fingerprint,
+      **{
+        stage: files.checksum(os.path.join(run_dir, stage, storage.WEIGHTS))
+        for stage in filter(parts.has, dict.fromkeys(stages))
+      },
+    },
+    "constraints": {
+      name: learnt.read_manifest(run_dir, name)
+      for name in learnt.names(run_dir)
     },
     "libraries": libraries,
     "signatures": {
@@ -267,16 +259,16 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_string(
     "sample_actor",
-    "actor_0.1",
+    None,
     "Stage of the run whose actor answers `sample`, and whose critic answers "
-    "`score`.",
+    "`score`; by default actor_0.1, or what there is without one.",
     flag_values=values,
   )
   flags.DEFINE_string(
     "transform_actor",
-    "actor_0.1",
+    None,
     "Stage of the run whose actor answers `transform`, and whose critic "
-    "guides the samplers that have no actor.",
+    "guides the samplers that have no actor; by default the same.",
     flag_values=values,
   )
 

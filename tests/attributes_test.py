@@ -58,7 +58,6 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(_faces().continuous, ())
 
   @parameterized.parameters(
-    ("at least one", ()),
     ("must differ", ("Bald", "Bald")),
     ("must differ", ("No_Beard", "Bald", "no beard")),
   )
@@ -151,6 +150,21 @@ class CompleteTest(tf.test.TestCase):
     self.assertAllEqual(
       _faces().complete(own, values, values),
       [[1, 0, 0, 1, 0], [0, 1, 0, 1, 0], [0, 1, 0, 1, 1]],
+    )
+
+
+class LikelyTest(tf.test.TestCase):
+  def test_only_the_most_probable_of_a_group_is_on(self):
+    logits = [
+      [1.0, 2.0, -1.0, -1.0, 3.0],
+      [-3.0, -2.0, -1.0, 1.0, -1.0],
+      # Probabilities of all of these are 1, as far as a float32 can tell.
+      [30.0, 40.0, 50.0, -50.0, -50.0],
+      [0.0, 0.0, 0.0, 0.0, 0.0],
+    ]
+    self.assertAllEqual(
+      _faces().likely(tf.constant(logits)),
+      [[0, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0] * 5],
     )
 
 

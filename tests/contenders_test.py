@@ -63,6 +63,13 @@ class ContendersTest(parameterized.TestCase):
     # The actor whose critic judges: 0.1 if there, else the first.
     self.assertIn("actor_0", found["gradient_search"].stages)
 
+  @parameterized.parameters("gan", "generator")
+  def test_any_generative_model_will_do(self, stage):
+    found = self._find(stage, *_LATENT[1:], "actor_0.1", "flow")
+    self.assertEqual(found["prior"].stages, (stage,))
+    self.assertIn(stage, found["actor_0.1"].stages)
+    self.assertEqual(found["flow"].labelled_stages(), ["attributes", "flow"])
+
   def test_baselines_need_no_latents(self):
     found = self._find("conditional_vae", "conditional_gan", "linear")
     self.assertEqual(list(found), ["conditional_vae", "conditional_gan"])

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras.models import gan
 from lc_keras.models import storage
 from lc_keras.models import vae
 from serving import endpoints
@@ -137,7 +138,8 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
   def test_no_rows_through_convolutions(self):
     # The tiny run has none; TensorFlow fails on empty ones.
     models = dataclasses.replace(
-      self.models, vae=vae.VAE((16, 32, 3), tiny_run.LATENT_SIZE, "toon_faces")
+      self.models,
+      generator=vae.VAE((16, 32, 3), tiny_run.LATENT_SIZE, "toon_faces"),
     )
     signatures = endpoints.build(models)
     for name, key, shape in (
@@ -149,6 +151,17 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       outputs = function(tf.zeros([0, *spec.shape[1:]]))
       self.assertEqual(outputs[key].shape, shape)
 
+  def test_a_model_that_cannot_encode_takes_no_images(self):
+    model = gan.GAN((28, 28, 1), tiny_run.LATENT_SIZE, "mlp")
+    models = dataclasses.replace(self.models, generator=model)
+    signatures = endpoints.build(models)
+    self.assertContainsSubset(
+      ["sample", "sample_search", "decode", "score"], signatures
+    )
+    for name, (_, inputs) in signatures.items():
+      self.assertNotIn("transform", name)
+      self.assertNotIn("images", [spec.name for spec in inputs])
+
   def test_draws_are_the_priors_exactly(self):
     inputs = _inputs(5)
     outputs = self._call("sample", seed=_SEEDS)
@@ -157,7 +170,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     values = tf.constant(inputs["attributes"], tf.float32)
     mask = tf.constant(inputs["mask"] > 0, tf.float32)
     latents = self.pairs["actor_0"].actor(start, values, mask)
-    images = self.models.vae.decode(latents).mean()
+    images = self.models.generator.decode(latents).mean()
     self.assertAllClose(outputs["images"], images, atol=1e-5)
     logits = self.pairs["actor_0"].critic(latents, values, mask)
     self.assertAllClose(outputs["realism"], tf.sigmoid(logits), atol=1e-5)

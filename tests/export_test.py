@@ -14,7 +14,12 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import files
+from lc_keras import generator
+from lc_keras.learning import learnt
 from lc_keras.models import storage
+from lc_keras.models import value_model
+from lc_keras.samplers import flow
+from lc_keras.samplers import sampler
 from serving import endpoints
 from serving import export
 from serving import servables
@@ -190,16 +195,65 @@ class ExportTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "cannot be loaded"):
       export.check(folder)
 
-  @parameterized.parameters(
-    "run.json", "vae", "attributes", "actor_0.1", "latents"
-  )
-  def test_a_missing_stage_is_named(self, stage):
+  def _run_without(self, *stages):
     run_dir = os.path.join(self.create_tempdir().full_path, "run")
     shutil.copytree(self.run_dir, run_dir)
-    path = os.path.join(run_dir, stage)
-    shutil.move(path, path + ".gone")
-    with self.assertRaisesRegex(FileNotFoundError, stage):
-      export.export(run_dir, os.path.join(run_dir, "export"))
+    for stage in stages:
+      path = os.path.join(run_dir, stage)
+      shutil.move(path, path + ".gone")
+    return run_dir
+
+  @parameterized.parameters("run.json", "vae", "attributes", "latents")
+  def test_a_missing_stage_is_named(self, stage):
+    named = {"vae": "trainers.vae"}.get(stage, stage)
+    with self.assertRaisesRegex(FileNotFoundError, named):
+      export.load_models(self._run_without(stage))
+
+  def test_an_actor_that_is_named_has_to_be_there(self):
+    run_dir = self._run_without("actor_0.1")
+    with self.assertRaisesRegex(FileNotFoundError, "actor_0.1"):
+      export.load_models(run_dir, sample_actor="actor_0.1")
+
+  def test_without_an_actor_the_flow_answers(self):
+    models = export.load_models(self._run_without("actor_0", "actor_0.1"))
+    self.assertIsInstance(models.sampler, flow.FlowSampler)
+    self.assertIsInstance(models.transformer(0.5), sampler.Transformer)
+
+  def _learn(self, run_dir, of):
+    model = value_model.ValueModel(tiny_run.LATENT_SIZE, 8, 1, 2)
+    learnt.write(
+      run_dir,
+      learnt.Learnt("Heavy", model, {"generator": of, "continuous": False}),
+    )
+
+  def test_a_learnt_constraint_is_served_beside_the_attributes(self):
+    run_dir = self._run_without()
+    before = endpoints.build(export.load_models(run_dir))
+    self._learn(run_dir, generator.fingerprint(run_dir))
+    after = endpoints.build(export.load_models(run_dir))
+    self.assertCountEqual(before, after)
+    count = len(tiny_run.ATTRIBUTES)
+    seed = tf.constant([5, 6], tf.int64)
+    asked = tf.one_hot([3, 3], count)
+    named = after["describe"][0](seed)["attribute_names"][0].numpy().tolist()
+    self.assertEqual(named[count:], [b"Heavy"])
+    # Who does not ask for it gets what there was before.
+    wide = tf.pad(asked, [[0, 0], [0, 1]])
+    self.assertTrue(
+      np.array_equal(
+        after["sample"][0](wide, wide, seed)["images"],
+        before["sample"][0](asked, asked, seed)["images"],
+      )
+    )
+    heavy = tf.one_hot([count, 3], count + 1)
+    made = after["sample"][0](heavy, heavy, seed)
+    self.assertGreater(made["steps"][0], made["steps"][1])
+
+  def test_a_constraint_of_another_generator_is_refused(self):
+    run_dir = self._run_without()
+    self._learn(run_dir, "f" * 64)
+    with self.assertRaisesRegex(ValueError, "'Heavy' .* ffffffffffff"):
+      export.load_models(run_dir)
 
   def test_latents_of_another_model_are_refused(self):
     run_dir = os.path.join(self.create_tempdir().full_path, "run")

@@ -13,6 +13,7 @@ from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import conditional_gan
 from lc_keras.models import conditional_vae
+from lc_keras.models import gan
 from lc_keras.models import pixel_classifier
 from lc_keras.models import realism_model
 from lc_keras.models import storage
@@ -50,14 +51,21 @@ def _conditional_vae():
   )
 
 
-def _conditional_gan():
-  model = conditional_gan.ConditionalGAN(
-    (8, 16, 1), _LATENT, _ATTRIBUTES, "mlp"
-  )
+def _adversarial(model):
   # The average is not what is trained: each must find its own.
   weights = model.trained_generator.get_weights()
   model.generator.set_weights([weight + 1 for weight in weights])
   return model
+
+
+def _conditional_gan():
+  return _adversarial(
+    conditional_gan.ConditionalGAN((8, 16, 1), _LATENT, _ATTRIBUTES, "mlp")
+  )
+
+
+def _gan():
+  return _adversarial(gan.GAN((8, 16, 1), _LATENT, "mlp"))
 
 
 def _inputs(model):
@@ -71,6 +79,7 @@ def _inputs(model):
     "AttributeModel": [latents],
     "ConditionalGAN": [latents, labels],
     "ConditionalVAE": [images, labels],
+    "GAN": [latents],
     "PixelClassifier": [images],
     "RealismModel": [latents],
     "VAE": [images],
@@ -90,6 +99,7 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
     _actor_critic,
     _conditional_vae,
     _conditional_gan,
+    _gan,
   )
   def test_round_trips_bit_for_bit(self, make):
     model = make()

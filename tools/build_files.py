@@ -25,7 +25,7 @@ import re
 import sys
 from collections.abc import Iterator
 
-CODE = ("lc_keras", "serving", "tests", "tools", "trainers")
+CODE = ("examples", "lc_keras", "serving", "tests", "tools", "trainers")
 
 # Imports whose distribution has another name (`_` and `-` are the same).
 _DISTRIBUTIONS = {

@@ -109,6 +109,25 @@ def define_training_flags(
     lower_bound=0,
     flag_values=values,
   )
+  define_repeatability_flags(values)
+  flags.DEFINE_integer(
+    "validation_limit",
+    None,
+    "Rows of the validation split to validate on; all if not given.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.register_multi_flags_validator(
+    ["replicas", "batch_size"],
+    lambda given: given["batch_size"] % max(given["replicas"], 1) == 0,
+    "--batch_size must be a multiple of --replicas: every replica gets the "
+    "same number of rows.",
+    flag_values=values,
+  )
+
+
+def define_repeatability_flags(values: flags.FlagValues) -> None:
+  """Defines what a training's numbers depend on besides its recipe."""
   flags.DEFINE_integer(
     "seed",
     0,
@@ -122,20 +141,6 @@ def define_training_flags(
     "Number of local devices to train on; 0 takes all GPUs, or one CPU. More "
     "than one on a machine without GPUs splits its CPU, which only tests.",
     lower_bound=0,
-    flag_values=values,
-  )
-  flags.DEFINE_integer(
-    "validation_limit",
-    None,
-    "Rows of the validation split to validate on; all if not given.",
-    lower_bound=1,
-    flag_values=values,
-  )
-  flags.register_multi_flags_validator(
-    ["replicas", "batch_size"],
-    lambda given: given["batch_size"] % max(given["replicas"], 1) == 0,
-    "--batch_size must be a multiple of --replicas: every replica gets the "
-    "same number of rows.",
     flag_values=values,
   )
 
@@ -201,5 +206,27 @@ def define_autoencoder_flags(values: flags.FlagValues) -> None:
     1.0,
     "Weight of the rate; 1 is the evidence lower bound.",
     lower_bound=0.0,
+    flag_values=values,
+  )
+
+
+def define_adversarial_flags(values: flags.FlagValues) -> None:
+  """Defines what a generative adversarial network is, conditional or not."""
+  flags.DEFINE_integer(
+    "latent_size", 256, "Size of z.", lower_bound=1, flag_values=values
+  )
+  flags.DEFINE_float(
+    "penalty_weight",
+    1.0,
+    "Weight of the discriminator's zero-centred gradient penalty.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "average_decay",
+    0.999,
+    "Decay, per update, of the moving average of the generator's weights.",
+    lower_bound=0.0,
+    upper_bound=1.0,
     flag_values=values,
   )

@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import latents
+from lc_keras import generator
+from lc_keras import parts as parts_lib
 from lc_keras.evaluation import systems
-from lc_keras.models import storage
 from lc_keras.samplers import actor
 from lc_keras.samplers import energy
 from lc_keras.samplers import flow
@@ -20,15 +20,12 @@ from lc_keras.samplers import importance
 from lc_keras.samplers import linear
 from lc_keras.samplers import rejection
 from lc_keras.samplers import sampler
-from trainers import latents as latents_job
 from trainers import runs
 
 # Its critic says what is realistic, for every sampler alike.
 _JUDGE = "actor_0.1"
 # Stages that do not look at labels.
-_UNLABELLED = ("vae", "latents", "realism")
-# What every sampler in latent space rests on.
-_LATENT = ("vae", "latents", "attributes")
+_UNLABELLED = (*generator.STAGES, "latents", "realism")
 _CANDIDATES = 64
 _TEMPERATURE = 0.005
 _STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
@@ -88,7 +85,10 @@ def find(run: runs.Run) -> list[Contender]:
   actors = [_actor(parts, name) for name in _actors(run)]
   contenders = [
     Contender(
-      "prior", "Prior samples", ("vae",), lambda: systems.prior(parts.vae)
+      "prior",
+      "Prior samples",
+      (parts.stage,),
+      lambda: systems.prior(parts.whole.generator),
     ),
     *actors,
     # Without an actor there is no critic that could judge a sampler.
@@ -127,7 +127,7 @@ def _actor(parts, name):
     f"Actor, {variant}"
     if _weight(name) is None
     else f"Actor, lambda {variant}",
-    (*_LATENT, name),
+    (*parts.latent_stages, name),
     lambda: parts.latent(
       actor.ActorSampler,
       parts.load(name).actor,
@@ -140,7 +140,7 @@ def _actor(parts, name):
 
 def _samplers(parts):
   """Lists what works in latent space and is no actor."""
-  searching = (*_LATENT, parts.judge)
+  searching = (*parts.latent_stages, parts.judge)
   guidance = Dial(flow.FlowSampler, "edit_guidance", _GUIDANCES)
   margin = Dial(linear.LinearDirection, "margin", _MARGINS)
   return [
@@ -148,9 +148,7 @@ def _samplers(parts):
       "gradient_search",
       "Gradient search",
       searching,
-      lambda: parts.latent(
-        gradient_search.GradientSearch.robust, parts.covariance
-      ),
+      lambda: parts.latent(parts.search),
       slow=True,
     ),
     Contender(
@@ -186,7 +184,7 @@ def _samplers(parts):
     Contender(
       "importance",
       "Importance resampling",
-      (*_LATENT, "realism"),
+      (*parts.latent_stages, "realism"),
       lambda: parts.latent(
         importance.ImportanceResampling, parts.load("realism"), _CANDIDATES
       ),
@@ -194,7 +192,7 @@ def _samplers(parts):
     Contender(
       "flow",
       "Flow",
-      (*_LATENT, "flow"),
+      (*parts.latent_stages, "flow"),
       lambda: parts.latent(
         flow.FlowSampler, parts.load("flow"), edit_guidance=guidance.variable
       ),
@@ -203,7 +201,7 @@ def _samplers(parts):
     Contender(
       "linear",
       "Linear direction",
-      (*_LATENT, "linear"),
+      (*parts.latent_stages, "linear"),
       lambda: parts.latent(
         linear.LinearDirection, parts.load("linear"), margin.variable
       ),
@@ -243,27 +241,31 @@ class _Parts:
   def __init__(self, run: runs.Run):
     self._run = run
     self.attributes = run.attributes
-    self.load = functools.cache(lambda stage: storage.load(run.path(stage)))
-
-  @property
-  def vae(self):
-    """The generative model."""
-    return self.load("vae")
 
   @functools.cached_property
-  def _train(self) -> latents.Latents:
-    cache = self._run.path("latents", "cache")
-    return latents.read(cache, "train", latents_job.source(self._run))
+  def whole(self) -> parts_lib.Parts:
+    """All that the run has trained."""
+    return parts_lib.Parts(self._run.folder)
+
+  def load(self, stage: str):
+    """Returns the model of a stage."""
+    return self.whole.load(stage)
+
+  @functools.cached_property
+  def stage(self) -> str:
+    """Where the generative model is; any place, if there is none."""
+    done = filter(self._run.done, generator.STAGES)
+    return next(done, generator.STAGES[0])
+
+  @property
+  def latent_stages(self) -> tuple[str, ...]:
+    """What every sampler in latent space rests on."""
+    return self.stage, "latents", "attributes"
 
   @property
   def train_labels(self) -> np.ndarray:
     """[n, num_attributes], of the training split."""
-    return self._train.attributes
-
-  @property
-  def covariance(self) -> np.ndarray:
-    """[latent_size, latent_size], of the encoder's means."""
-    return latents.covariance(self._train)
+    return self.whole.train.attributes
 
   @property
   def judge(self) -> str:
@@ -273,18 +275,16 @@ class _Parts:
   @functools.cached_property
   def judges(self) -> sampler.Judges:
     """Who judges every sampler."""
-    manifest = latents.read_manifest(
-      self._run.path("latents", "cache"), latents_job.source(self._run)
-    )
-    return sampler.Judges(
-      self.attributes,
-      self.load(self.judge).critic,
-      self.load("attributes").critic,
-      tf.constant(manifest["posterior_scale"], tf.float32),
-    )
+    return self.whole.judges(self.judge)
 
   def latent(
-    self, of: type[sampler.Sampler], *arguments, **options
+    self, of: Callable[..., sampler.Sampler], *arguments, **options
   ) -> systems.System:
     """Returns a sampler between the encoder and the decoder."""
-    return systems.latent(self.vae, of(self.judges, *arguments, **options))
+    return systems.latent(
+      self.whole.generator, of(self.judges, *arguments, **options)
+    )
+
+  def search(self, judges: sampler.Judges) -> gradient_search.GradientSearch:
+    """Returns the search to use; its samples begin as the flow's."""
+    return self.whole.search(judges, self.whole.teacher(judges))

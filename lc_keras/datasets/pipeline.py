@@ -17,6 +17,7 @@ import difflib
 import functools
 import os
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -136,13 +137,73 @@ def load(
       batch of training.
     FileNotFoundError: The data set has not been prepared.
   """
+  if start_step and not training:
+    raise ValueError("start_step is for training; evaluation is one pass.")
+  examples, info = _examples(name, split, data_dir, limit)
+  count = info.splits[split].num_examples
+  count = count if limit is None else min(limit, count)
+  if count < 1 or (training and batch_size > count):
+    raise ValueError(
+      f"The split {split} of {name} gives {count} examples (limit={limit}), "
+      f"too few for a batch of {batch_size}: choose a smaller batch."
+    )
+  if training:
+    if info.dataset_size <= _CACHE_BYTES:
+      examples = examples.cache()
+    examples = _shuffled_without_end(
+      examples, count, seed, start_step * batch_size, shuffle_buffer
+    )
+  # Decoding comes last: what is shuffled, cached or skipped is small.
+  examples = examples.map(
+    _decoder(_source(name), split),
+    num_parallel_calls=tf.data.AUTOTUNE,
+    deterministic=True,
+  )
+  batches = examples.batch(batch_size, drop_remainder=training)
+  return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def labels(name, split, attribute, *, data_dir, limit=None):
+  """Reads one attribute, also one that models are not trained on.
+
+  Args:
+    name: name of the data set.
+    split: one of its splits.
+    attribute: one of its `all_attributes`.
+    data_dir: folder of all prepared data sets.
+    limit: int or None, only the first so many examples of the split.
+
+  Returns:
+    float32 [n] in [0, 1], in the order of the split.
+
+  Raises:
+    ValueError: There is no such data set, split or attribute.
+    FileNotFoundError: The data set has not been prepared.
+  """
+  source = _source(name)
+  if attribute not in source.all_attributes:
+    raise ValueError(
+      f"{name} has no attribute {attribute!r}"
+      f"{_nearest(attribute, source.all_attributes)}"
+    )
+  examples, _ = _examples(name, split, data_dir, limit)
+  column = source.all_attributes.index(attribute)
+  # The image is not asked for, so that it is not decoded.
+  values = examples.map(
+    lambda example: source.decode(example)["attributes"][column],
+    num_parallel_calls=tf.data.AUTOTUNE,
+    deterministic=True,
+  )
+  return np.concatenate(list(values.batch(4096).as_numpy_iterator()))
+
+
+def _examples(name, split, data_dir, limit):
+  """Returns examples as they are stored, in order, and the data set's info."""
   source = _source(name)
   if split not in source.splits:
     raise ValueError(
       f"{name} has no split {split!r}{_nearest(split, source.splits)}"
     )
-  if start_step and not training:
-    raise ValueError("start_step is for training; evaluation is one pass.")
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
   if not builder.is_prepared():
@@ -151,33 +212,13 @@ def load(
       f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
       "by itself, or correct --data_dir."
     )
-  info = builder.info.splits[split]
-  count = info.num_examples if limit is None else min(limit, info.num_examples)
-  if count < 1 or (training and batch_size > count):
-    raise ValueError(
-      f"The split {split} of {name} gives {count} examples (limit={limit}), "
-      f"too few for a batch of {batch_size}: choose a smaller batch."
-    )
   examples = builder.as_dataset(
     split=split,
     shuffle_files=False,
     decoders={"image": tfds.decode.SkipDecoding()},
     read_config=tfds.ReadConfig(try_autocache=False),
-  ).take(count)
-  if training:
-    if builder.info.dataset_size <= _CACHE_BYTES:
-      examples = examples.cache()
-    examples = _shuffled_without_end(
-      examples, count, seed, start_step * batch_size, shuffle_buffer
-    )
-  # Decoding comes last: what is shuffled, cached or skipped is small.
-  examples = examples.map(
-    _decoder(source, split),
-    num_parallel_calls=tf.data.AUTOTUNE,
-    deterministic=True,
   )
-  batches = examples.batch(batch_size, drop_remainder=training)
-  return batches.prefetch(tf.data.AUTOTUNE)
+  return examples.take(-1 if limit is None else limit), builder.info
 
 
 def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):

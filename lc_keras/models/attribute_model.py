@@ -2,9 +2,10 @@
 
 Beyond the paper: an actor or a search that follows a critic finds latents that
 it reads as asked and that decode to something else. So the critic also learns
-from edits that it has led itself: each is decoded and encoded again, which
-brings it back to where the critic knows its way, and what is read there is the
-edit's label (`edit_weight`). No labels are needed for it, and no classifier.
+from edits that it has led itself (`edit_weight`): each is decoded and encoded
+again, which brings it back to where the critic knows its way, and what is read
+there is the edit's label. No labels are needed for it, and no classifier; but
+where nothing can be encoded, somebody else has to read the edits.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,15 +13,11 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
+from lc_keras import edits as edits_lib
 from lc_keras import losses
 from lc_keras import priors
 from lc_keras import requests
 from lc_keras.models import attribute_critic
-
-# An edit is a few steps downhill, of a random size: up to about as far as two
-# people are from each other, in deviations along the principal axes of q(z).
-_EDIT_STEPS = 4
-_STEP_SIZES = 0.3, 1.5
 
 
 class AttributeModel(keras.Model):
@@ -80,6 +77,7 @@ class AttributeModel(keras.Model):
     optimizer: keras.optimizers.Optimizer,
     *,
     reread: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    read: Callable[[tf.Tensor], tf.Tensor] | None = None,
     covariance: tf.Tensor | None = None,
     excludes: tf.Tensor | None = None,
     edit_weight: float = 0.0,
@@ -89,8 +87,10 @@ class AttributeModel(keras.Model):
 
     Args:
       optimizer: For the critic.
-      reread: Maps latents to the posterior means of what they decode to. This
-        and the next two are needed for edits only.
+      reread: Maps latents to the posterior means of what they decode to. This,
+        or the next one, and the two after it are needed for edits only.
+      read: Maps latents to logits [batch, num_attributes] of what they decode
+        to; instead of `reread`.
       covariance: [latent_size, latent_size], see `latents.covariance`: edits
         move where encoded images differ.
       excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
@@ -100,7 +100,7 @@ class AttributeModel(keras.Model):
     """
     super().compile(optimizer=optimizer, loss=None, **kwargs)
     optimizer.build(self.trainable_variables)
-    self._reread = reread
+    self._read = read or (lambda latents: self.critic(reread(latents)))
     self._edit_weight = edit_weight
     if edit_weight:
       self._covariance = tf.constant(covariance, tf.float32)
@@ -136,18 +136,13 @@ class AttributeModel(keras.Model):
     wanted, _ = requests.switch(
       rows["attributes"], rows["focus"], self._excludes
     )
-    count = tf.shape(latents)[0]
-    size = tf.random.stateless_uniform([count, 1], seeds[1], *_STEP_SIZES)
-    for _ in range(_EDIT_STEPS):
-      with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch(latents)
-        error = losses.attribute_cross_entropy(self.critic(latents), wanted)
-      slope = tape.gradient(error, latents)
-      direction = tf.matmul(slope, self._covariance)
-      squared = tf.reduce_sum(slope * direction, axis=-1, keepdims=True)
-      # `size` deviations along the principal axes, however steep it is.
-      latents -= size * direction * tf.math.rsqrt(squared + 1e-12)
-    labels = tf.sigmoid(self.critic(self._reread(latents)))
+    latents = edits_lib.lead(
+      latents,
+      lambda z: losses.attribute_cross_entropy(self.critic(z), wanted),
+      self._covariance,
+      seeds[1],
+    )
+    labels = tf.sigmoid(self._read(latents))
     noise = tf.random.stateless_normal(tf.shape(latents), seeds[2])
     noisy = latents + self._noise_scale * rows["scale"] * noise
     return noisy, tf.stop_gradient(labels)

@@ -15,10 +15,12 @@ from lc_keras.models import attribute_model
 from lc_keras.models import conditional_gan
 from lc_keras.models import conditional_vae
 from lc_keras.models import flow_matching
+from lc_keras.models import gan
 from lc_keras.models import linear_directions
 from lc_keras.models import pixel_classifier
 from lc_keras.models import realism_model
 from lc_keras.models import vae
+from lc_keras.models import value_model
 
 WEIGHTS = "best.weights.h5"
 _DESCRIPTION = "model.json"
@@ -31,10 +33,12 @@ _CLASSES = {
     conditional_gan.ConditionalGAN,
     conditional_vae.ConditionalVAE,
     flow_matching.FlowMatching,
+    gan.GAN,
     linear_directions.LinearDirections,
     pixel_classifier.PixelClassifier,
     realism_model.RealismModel,
     vae.VAE,
+    value_model.ValueModel,
   )
 }
 

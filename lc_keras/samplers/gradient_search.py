@@ -1,6 +1,7 @@
 """The actor as an optimiser: every row searches its own way by gradients."""
 
 import math
+from collections.abc import Callable
 
 import tensorflow as tf
 
@@ -8,6 +9,9 @@ from lc_keras import losses
 from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.samplers import sampler
+
+# A constraint and seeds to latent vectors [batch, latent_size].
+Begin = Callable[[constraint_lib.Constraint, tf.Tensor], tf.Tensor]
 
 # Adam's momentum and its guard against division by zero, as Kingma and Ba
 # (2015) recommend and everybody, the paper included, uses them.
@@ -56,6 +60,7 @@ class GradientSearch(sampler.Transformer):
     learning_rate: float = 1e-2,
     beta_2: float = 0.999,
     max_steps: int = 300,
+    begin: Begin | None = None,
   ):
     """Creates the sampler.
 
@@ -80,6 +85,9 @@ class GradientSearch(sampler.Transformer):
       beta_2: How long Adam remembers how steep it was. The published value
         slows a row down where D_attr saturates, next to its target.
       max_steps: A row that is not there by then has not converged.
+      begin: Makes what samples begin with, such as what another sampler makes
+        of the same constraint: it is realistic, and nearly as asked. None, as
+        published, begins with draws of the prior.
     """
     super().__init__(judges)
     self._attribute_weight = attribute_weight
@@ -93,16 +101,21 @@ class GradientSearch(sampler.Transformer):
     self._learning_rate = learning_rate
     self._beta_2 = beta_2
     self._max_steps = max_steps
+    self._begin = begin
 
   @classmethod
   def robust(
-    cls, judges: sampler.Judges, covariance: tf.Tensor
+    cls,
+    judges: sampler.Judges,
+    covariance: tf.Tensor,
+    begin: Begin | None = None,
   ) -> "GradientSearch":
     """Returns the search to use: its edits are seen in the image, too.
 
     Args:
       judges: Who says whether a constraint holds.
       covariance: See above.
+      begin: See above.
     """
     return cls(
       judges,
@@ -114,17 +127,18 @@ class GradientSearch(sampler.Transformer):
       keep_tolerance=0.3,
       learning_rate=2e-2,
       beta_2=0.9,
+      begin=begin,
     )
 
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. `converged` is the published criterion."""
-    nothing = constraint_lib.Constraint(
-      constraint.values, tf.zeros_like(constraint.weights)
-    )
-    start = self._prior(seeds)
-    return self._search(start, constraint, constraint, nothing, seeds)
+    """See base class. `converged` is the published criterion.
+
+    `distance` and `steps` are those of the search alone.
+    """
+    begin = self._begin or (lambda constraint, seeds: self._prior(seeds))
+    return self.improve(begin(constraint, seeds), constraint, seeds)
 
   def transform(
     self,
@@ -133,15 +147,39 @@ class GradientSearch(sampler.Transformer):
     seeds: tf.Tensor,
   ) -> sampler.Result:
     """See base class. `converged` is the published criterion."""
-    return self._search(
-      latents,
-      constraint,
-      self.judges.keep(latents, constraint),
-      self.judges.others(latents, constraint),
-      seeds,
-    )
+    return self.improve(latents, constraint, seeds, kept=latents)
 
-  def _search(self, start, asked, shown, others, seeds):
+  def improve(
+    self,
+    start: tf.Tensor,
+    constraint: constraint_lib.Constraint,
+    seeds: tf.Tensor,
+    *,
+    kept: tf.Tensor | None = None,
+    rows: tf.Tensor | None = None,
+  ) -> sampler.Result:
+    """Searches from where somebody else has got to.
+
+    Args:
+      start: [batch, latent_size], where to begin.
+      constraint: Of `batch` rows, what is to be met.
+      seeds: int64 [batch], any numbers.
+      kept: [batch, latent_size], what everything that the constraint leaves
+        open is to read like; None lets it come as it comes.
+      rows: bool [batch], False for those to leave as they are; None is all.
+    """
+    if kept is None:
+      nothing = tf.zeros_like(constraint.weights)
+      shown = constraint
+      others = constraint_lib.Constraint(constraint.values, nothing)
+    else:
+      shown = self.judges.keep(kept, constraint)
+      others = self.judges.others(kept, constraint)
+    if rows is None:
+      rows = tf.ones_like(start[:, 0], tf.bool)
+    return self._search(start, constraint, shown, others, seeds, rows)
+
+  def _search(self, start, asked, shown, others, seeds, rows):
     """Minimises the loss.
 
     Args:
@@ -150,6 +188,7 @@ class GradientSearch(sampler.Transformer):
       shown: What the critic is told to expect.
       others: The constraint on what is to be kept.
       seeds: int64 [batch].
+      rows: bool [batch], which to move.
     """
 
     def look(step, latents):
@@ -215,7 +254,7 @@ class GradientSearch(sampler.Transformer):
         nowhere,
         nowhere,
         nowhere,
-        tf.ones_like(start[:, 0], tf.bool),
+        rows,
         tf.zeros_like(start[:, 0], tf.int32),
       ],
     )

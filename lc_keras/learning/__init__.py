@@ -1,0 +1,1 @@
+"""Constraints learnt afterwards, from a rule or from a few labels."""

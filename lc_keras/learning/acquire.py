@@ -1,0 +1,285 @@
+"""Learns a constraint for a run's generator: from a rule, or from labels."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import generator as generator_lib
+from lc_keras import parts as parts_lib
+from lc_keras import version
+from lc_keras.evaluation import batched
+from lc_keras.learning import examples as examples_lib
+from lc_keras.learning import fitting
+from lc_keras.learning import labels as labels_lib
+from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import scoring
+from lc_keras.learning import trust
+from lc_keras.models import value_model
+from lc_keras.rules import rule as rule_lib
+
+_DECODE_BATCH_SIZE = 256
+_CHECKED = 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """How a constraint is learnt.
+
+  Attributes:
+    width: Units of a critic's hidden layers.
+    depth: Their number.
+    folds: Members of the critic, see `ValueModel`.
+    steps: Of each round.
+    rounds: See `fitting.learn`.
+    noise_scale: See `ValueModel.compile`.
+    count: Draws that a rule scores at least.
+    limit: Draws that a rule scores at most, while it looks for what is rare.
+    seed: Of everything.
+  """
+
+  width: int = 256
+  depth: int = 2
+  folds: int = 5
+  steps: int = 400
+  rounds: int = 3
+  noise_scale: float = 1.0
+  count: int = 4096
+  limit: int = 20_000
+  seed: int = 0
+
+
+def from_rule(
+  parts: parts_lib.Parts,
+  name: str,
+  rule: rule_lib.Rule,
+  recipe: Recipe = Recipe(),
+  *,
+  strategy: tf.distribute.Strategy | None = None,
+  say: Callable[[str], None] = lambda message: None,
+  callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> learnt_lib.Learnt:
+  """Learns what a rule says of decoded latent vectors; no labels are needed.
+
+  Engel et al. 2018, section 6. Half of what is scored comes from the prior,
+  and, if there are encoded images, half from these, without their labels: it is
+  there that samplers go.
+
+  Args:
+    parts: The run.
+    name: What the constraint is called in wishes.
+    rule: Scores images.
+    recipe: How.
+    strategy: To train with.
+    say: Tells the user how far it is.
+    callbacks: For `keras.Model.fit`.
+
+  Raises:
+    ValueError: The name cannot be used, the rule is no rule, or accepts too few
+      images, or too many.
+  """
+  started = time.monotonic()
+  _check_name(parts, name)
+  generator = parts.generator
+  decode = batched.Batched(
+    lambda latents: {"images": generator.decode(latents).mean()},
+    _DECODE_BATCH_SIZE,
+  )
+
+  scored = []
+
+  def oracle(latents):
+    scored.append(rule.values(decode(latents)["images"]))
+    return rule.targets(scored[-1])
+
+  draw = _drawer(parts)
+  say(f"Trying {rule} on {_CHECKED} images")
+  rule.check(decode(draw(_CHECKED, recipe.seed))["images"], rare=True)
+  try:
+    examples = scoring.collect(
+      draw,
+      oracle,
+      lambda: _model(parts, recipe, strategy),
+      parts.posterior_scale,
+      count=recipe.count,
+      limit=recipe.limit,
+      folds=recipe.folds,
+      seed=recipe.seed,
+      say=say,
+    )
+  except scoring.TooFewError:
+    # Of a rule that never differs, more can be said.
+    rule.check_varies(np.concatenate(scored))
+    raise
+  source = {**rule.identity, "scored": len(examples)}
+  return _learn(
+    parts,
+    name,
+    examples,
+    oracle,
+    recipe,
+    strategy,
+    callbacks,
+    source,
+    continuous=not rule.binary,
+    started=started,
+  )
+
+
+def from_labels(
+  parts: parts_lib.Parts,
+  name: str,
+  labels: labels_lib.Labels,
+  source: dict,
+  recipe: Recipe = Recipe(),
+  *,
+  strategy: tf.distribute.Strategy | None = None,
+  callbacks: Sequence[keras.callbacks.Callback] = (),
+) -> learnt_lib.Learnt:
+  """Learns from the labels of some images, or of some latent vectors.
+
+  Args:
+    parts: The run.
+    name: What the constraint is called in wishes.
+    labels: Of rows of the training split of the cache, if not of latents.
+    source: Where the labels come from, for the manifest.
+    recipe: How.
+    strategy: To train with.
+    callbacks: For `keras.Model.fit`.
+
+  Raises:
+    ValueError: The name cannot be used, or the labels cannot be learnt from.
+  """
+  started = time.monotonic()
+  _check_name(parts, name)
+  mean, scale = labels.rows(parts.train, parts.posterior_scale)
+  examples = examples_lib.Examples.of(
+    mean,
+    scale,
+    labels.value,
+    labels.weight / labels.weight.mean(),
+    folds=recipe.folds,
+    seed=recipe.seed,
+  )
+  kinds = int((~examples.on).sum()), int(examples.on.sum())
+  if min(kinds) < recipe.folds:
+    raise ValueError(
+      f"The labels have {kinds[1]} rows that are on and {kinds[0]} that are "
+      f"off; at least {recipe.folds} of each are needed."
+    )
+  model = _model(parts, recipe, strategy)
+  if generator_lib.can_encode(parts.generator):
+    reread = batched.Batched(
+      lambda latents: {"value": tf.sigmoid(model(_again(parts, latents)))},
+      _DECODE_BATCH_SIZE,
+    )
+
+    def oracle(latents):
+      return reread(latents)["value"]
+
+  else:
+    # Nothing can say what an edit shows: there are no edits to learn from.
+    recipe = dataclasses.replace(
+      recipe, steps=recipe.steps * recipe.rounds, rounds=1
+    )
+    oracle = None
+  continuous = not np.isin(labels.value, (0.0, 1.0)).all()
+  return _learn(
+    parts,
+    name,
+    examples,
+    oracle,
+    recipe,
+    strategy,
+    callbacks,
+    {**source, "labels": len(examples)},
+    continuous=bool(continuous),
+    started=started,
+    model=model,
+  )
+
+
+def _learn(
+  parts,
+  name,
+  examples,
+  oracle,
+  recipe,
+  strategy,
+  callbacks,
+  source,
+  *,
+  continuous,
+  started,
+  model=None,
+):
+  """Trains, calibrates and describes a critic."""
+  model = model or _model(parts, recipe, strategy)
+  fitting.learn(
+    model,
+    examples,
+    oracle,
+    parts.covariance,
+    steps=recipe.steps,
+    rounds=recipe.rounds,
+    continuous=continuous,
+    seed=recipe.seed,
+    callbacks=callbacks,
+  )
+  figures = trust.calibrate(model, examples)
+  manifest = {
+    "generator": parts.fingerprint,
+    "continuous": continuous,
+    "source": source,
+    "recipe": dataclasses.asdict(recipe),
+    "figures": figures,
+    "trustworthy": trust.trustworthy(figures),
+    "seconds": time.monotonic() - started,
+    "lc_keras": version.__version__,
+  }
+  return learnt_lib.Learnt(name, model, manifest)
+
+
+def _model(parts, recipe, strategy):
+  """Returns an untrained model."""
+  keras.utils.set_random_seed(recipe.seed)
+  with (strategy or tf.distribute.get_strategy()).scope():
+    model = value_model.ValueModel(
+      parts.generator.latent_size, recipe.width, recipe.depth, recipe.folds
+    )
+    fitting.compile_model(
+      model, recipe.steps * recipe.rounds, recipe.noise_scale
+    )
+  return model
+
+
+def _drawer(parts):
+  """Returns what makes draws: of the prior, and of encoded images if any."""
+  encodes = generator_lib.can_encode(parts.generator)
+
+  def draw(count, seed):
+    random = np.random.default_rng(seed)
+    latents = random.normal(size=[count, parts.generator.latent_size])
+    if encodes:
+      rows = random.integers(len(parts.train), size=count // 2)
+      half = slice(0, count // 2)
+      latents[half] *= parts.train.scale[rows]
+      latents[half] += parts.train.mean[rows]
+    return latents.astype(np.float32)
+
+  return draw
+
+
+def _again(parts, latents):
+  """Returns the posterior means of what latents decode to."""
+  generator = parts.generator
+  return generator.encode(generator.decode(latents).mean()).mean()
+
+
+def _check_name(parts, name):
+  learnt_lib.check_name(name)
+  # Raises if the run's own attributes have it.
+  parts.attributes.extended([name])

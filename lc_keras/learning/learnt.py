@@ -1,0 +1,180 @@
+"""Constraints in files: a critic's weights, and what one should know of it.
+
+A folder a constraint, `<run>/constraints/<name>`: model.json and weights, as
+`storage` writes them, and manifest.json: which generator it is for, what it was
+learnt from, and how good it is. A constraint of another generator is refused:
+the same latent vector means another image there.
+"""
+
+import dataclasses
+import json
+import os
+import re
+from collections.abc import Sequence
+
+import tensorflow as tf
+
+from lc_keras import files
+from lc_keras.models import storage
+from lc_keras.models import value_model
+from lc_keras.samplers import sampler
+
+FOLDER = "constraints"
+_MANIFEST = "manifest.json"
+_FORMAT = 1
+_NAME = re.compile(r"[A-Za-z][\w-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Learnt:
+  """A constraint that was learnt afterwards.
+
+  Attributes:
+    name: What it is called in wishes.
+    model: Its critic.
+    manifest: JSON values: "generator" (fingerprint), "continuous" (whether it
+      can be had to any degree), "source" (what it was learnt from), "figures"
+      (see `trust`), "trustworthy", and whatever else is known.
+  """
+
+  name: str
+  model: value_model.ValueModel
+  manifest: dict
+
+  @property
+  def continuous(self) -> bool:
+    """Whether it can be had to any degree in [0, 1]."""
+    return self.manifest["continuous"]
+
+
+def check_name(name: str) -> None:
+  """Raises ValueError if wishes could not spell a name."""
+  if not _NAME.fullmatch(name):
+    raise ValueError(
+      f"{name!r} cannot be a constraint's name: it must begin with a letter, "
+      "and have letters, digits, _ and - only."
+    )
+
+
+def write(run_dir: str, learnt: Learnt) -> str:
+  """Writes a constraint beside its generator; returns its folder.
+
+  One of the same name is replaced, as a whole.
+  """
+  check_name(learnt.name)
+  folder = os.path.join(run_dir, FOLDER, learnt.name)
+  os.makedirs(os.path.dirname(folder), exist_ok=True)
+  with files.replacing(folder) as aside:
+    storage.save(learnt.model, aside)
+    weights = files.checksum(os.path.join(aside, storage.WEIGHTS))
+    files.write_json(
+      os.path.join(aside, _MANIFEST),
+      {
+        "format": _FORMAT,
+        "name": learnt.name,
+        "weights_sha256": weights,
+        **learnt.manifest,
+      },
+    )
+  return folder
+
+
+def names(run_dir: str) -> list[str]:
+  """Returns the names of the constraints of a run."""
+  folder = os.path.join(run_dir, FOLDER)
+  if not os.path.isdir(folder):
+    return []
+  return sorted(
+    name
+    for name in os.listdir(folder)
+    if _NAME.fullmatch(name)
+    and os.path.exists(os.path.join(folder, name, _MANIFEST))
+  )
+
+
+def read_manifest(run_dir: str, name: str) -> dict:
+  """Returns what is known of a constraint, without loading it.
+
+  Raises:
+    FileNotFoundError: There is none of this name.
+    ValueError: It is of another format.
+  """
+  path = os.path.join(run_dir, FOLDER, name, _MANIFEST)
+  if not os.path.exists(path):
+    known = ", ".join(names(run_dir)) or "none"
+    raise FileNotFoundError(
+      f"{run_dir!r} has no constraint {name!r}; it has {known}. Learn it with "
+      "`python -m trainers.constraint`."
+    )
+  with open(path, encoding="utf-8") as file:
+    manifest = json.load(file)
+  if manifest["format"] != _FORMAT:
+    raise ValueError(
+      f"The constraint {name!r} in {run_dir!r} has format "
+      f"{manifest['format']}; this version reads {_FORMAT}. Learn it again."
+    )
+  return manifest
+
+
+def read(run_dir: str, name: str, generator: str) -> Learnt:
+  """Loads a constraint.
+
+  Args:
+    run_dir: The run folder.
+    name: Of the constraint.
+    generator: Fingerprint of the generator that it is to be used with.
+
+  Raises:
+    FileNotFoundError: There is none of this name.
+    ValueError: It was learnt for another generator, or is damaged.
+  """
+  manifest = read_manifest(run_dir, name)
+  if manifest["generator"] != generator:
+    raise ValueError(
+      f"The constraint {name!r} in {run_dir!r} was learnt for the generator "
+      f"{manifest['generator'][:12]}, and this one is {generator[:12]}: the "
+      "same latent vector is another image there. Learn it again, with "
+      "`python -m trainers.constraint`."
+    )
+  folder = os.path.join(run_dir, FOLDER, name)
+  weights = os.path.join(folder, storage.WEIGHTS)
+  if files.checksum(weights) != manifest["weights_sha256"]:
+    raise ValueError(
+      f"{weights} is damaged: its checksum is not the manifest's. Learn the "
+      "constraint again."
+    )
+  return Learnt(name, storage.load(folder), manifest)
+
+
+def read_all(run_dir: str, generator: str) -> list[Learnt]:
+  """Loads all constraints of a run; raises as `read` does."""
+  return [read(run_dir, name, generator) for name in names(run_dir)]
+
+
+def extend(judges: sampler.Judges, learnt: Sequence[Learnt]) -> sampler.Judges:
+  """Returns judges that know some constraints more.
+
+  Args:
+    judges: Who judge already.
+    learnt: Each becomes a column, behind those that there are.
+  """
+  if not learnt:
+    return judges
+  count = len(judges.attributes)
+
+  def attribute_critic(latents):
+    new = tf.stack([one.model(latents) for one in learnt], axis=-1)
+    return tf.concat([judges.attribute_critic(latents), new], axis=-1)
+
+  return dataclasses.replace(
+    judges,
+    attributes=judges.attributes.extended(
+      [one.name for one in learnt],
+      [one.name for one in learnt if one.continuous],
+    ),
+    # The critic has been told of its own attributes only.
+    critic=lambda latents, values, mask: judges.critic(
+      latents, values[:, :count], mask[:, :count]
+    ),
+    attribute_critic=attribute_critic,
+  )

@@ -1,0 +1,150 @@
+"""Values of latent vectors, by a rule on what they decode to."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from lc_keras.learning import examples as examples_lib
+from lc_keras.learning import fitting
+from lc_keras.models import value_model
+
+# Draws to begin with: count and seed to latent vectors [count, latent_size].
+Draw = Callable[[int, int], np.ndarray]
+
+# With fewer rows of a kind than the first, a critic is not even a beginning;
+# with fewer than the second, it is no judge.
+_SEEDS = 10
+_ENOUGH = 100
+_CHUNK = 2048
+# The share of draws that a first critic likes best, to be scored in full.
+_LIKED = 0.02
+_PRELIMINARY_STEPS = 300
+
+
+class TooFewError(ValueError):
+  """There are too few draws of one kind to learn from."""
+
+
+def collect(
+  draw: Draw,
+  oracle: fitting.Oracle,
+  model: Callable[[], value_model.ValueModel],
+  scale: np.ndarray,
+  *,
+  count: int,
+  limit: int,
+  folds: int,
+  seed: int = 0,
+  say: Callable[[str], None] = lambda message: None,
+) -> examples_lib.Examples:
+  """Scores draws until there are enough of both kinds, rare ones included.
+
+  What is rare among plain draws is looked for by importance sampling: a first
+  critic ranks many draws, which costs nothing, and those that it likes best are
+  scored. Weights make up for that: a row counts 1 / (plain draws + ranked draws
+  that its chance of being scored covers), so that shares are still those of
+  plain draws.
+
+  Args:
+    draw: Makes latent vectors; other seeds, other draws.
+    oracle: Scores them.
+    model: Makes an untrained, compiled model for the ranking.
+    scale: [latent_size], sigma_bar.
+    count: Rows to score at least.
+    limit: Rows to score at most.
+    folds: See `Examples.of`.
+    seed: Of all draws.
+    say: Tells the user how far it is.
+
+  Raises:
+    TooFewError: There are too few of a kind within the limit.
+  """
+  latents, values = _plain(draw, oracle, count, limit, seed, say)
+  weights = np.ones(len(values))
+  kinds = _kinds(values)
+  if min(kinds) < _ENOUGH:
+    rare = int(np.argmin(kinds))
+    say(
+      f"Only {kinds[rare]} of {len(values)} draws are "
+      f"{('off', 'on')[rare]}: looking for more among those that a first "
+      "critic likes"
+    )
+    latents, values, weights = _enriched(
+      draw, oracle, model(), scale, latents, values, rare, limit, folds, seed
+    )
+    kinds = _kinds(values)
+    if min(kinds) < _ENOUGH:
+      raise TooFewError(
+        f"After scoring {len(values)} draws, chosen ones among them, "
+        f"{kinds[1]} are on and {kinds[0]} off; at least {_ENOUGH} of each are "
+        "needed. Change the threshold, or raise the limit."
+      )
+  return examples_lib.Examples.of(
+    latents, scale, values, weights / weights.mean(), folds=folds, seed=seed
+  )
+
+
+def _plain(draw, oracle, count, limit, seed, say):
+  """Returns draws and values: `count`, and on until some are of each kind."""
+  latents, values = [], []
+  while True:
+    chunk = draw(_CHUNK, seed + len(latents))
+    latents.append(chunk)
+    values.append(oracle(chunk))
+    scored = sum(map(len, values))
+    kinds = _kinds(np.concatenate(values))
+    if scored >= count and min(kinds) >= _SEEDS:
+      return np.concatenate(latents), np.concatenate(values)
+    if scored >= limit:
+      raise TooFewError(
+        f"Of {scored} draws, {kinds[1]} are on and {kinds[0]} off; at least "
+        f"{_SEEDS} of each are needed to look for more. Change the threshold, "
+        "or raise the limit."
+      )
+    say(f"scored {scored} draws: {kinds[1]} on, {kinds[0]} off")
+
+
+def _enriched(
+  draw, oracle, model, scale, latents, values, rare, limit, folds, seed
+):
+  """Adds rows that a first critic takes for the rare kind; weighs them all."""
+  plain = examples_lib.Examples.of(latents, scale, values, folds=folds)
+  model.fit(
+    plain.batches(128, seed),
+    steps_per_epoch=_PRELIMINARY_STEPS,
+    shuffle=False,
+    verbose=0,
+  )
+
+  def liking(rows):
+    return np.ravel(model.predict(rows, batch_size=4096, verbose=0)) * (
+      1.0 if rare else -1.0
+    )
+
+  pool_size = int(_CHUNK / _LIKED)
+  bound, pools = None, 0
+  found, scores = [latents], [values]
+  while sum(map(len, scores)) < limit:
+    pools += 1
+    pool = draw(pool_size, seed + (1 << 20) + pools)
+    likes = liking(pool)
+    if bound is None:
+      # The region stays the same, so that chances can be worked out.
+      bound = np.quantile(likes, 1.0 - _LIKED)
+    chosen = pool[likes >= bound]
+    found.append(chosen)
+    scores.append(oracle(chosen))
+    if min(_kinds(np.concatenate(scores))) >= 2 * _ENOUGH:
+      break
+  found, scores = np.concatenate(found), np.concatenate(scores)
+  # Plain draws outside of the region stand for those of the pools, too, that
+  # were not scored.
+  covered = len(values) + pools * pool_size
+  weights = np.where(liking(found) >= bound, 1.0, covered / len(values))
+  return found, scores, weights
+
+
+def _kinds(values):
+  """Returns how many are off, and on."""
+  on = int((values > 0.5).sum())
+  return len(values) - on, on

@@ -1,0 +1,117 @@
+"""How far what was learnt can be trusted: what it says of rows never seen."""
+
+import numpy as np
+import tensorflow as tf
+from scipy import special
+from sklearn import linear_model
+
+from lc_keras.evaluation import intervals
+from lc_keras.learning import examples as examples_lib
+from lc_keras.models import value_model
+
+# Below it, a critic's word is hardly worth following.
+BAR = 0.85
+_RESAMPLES = 500
+_BINS = 10
+_BATCH_SIZE = 4096
+
+
+def calibrate(
+  model: value_model.ValueModel, examples: examples_lib.Examples
+) -> dict:
+  """Makes a model's logits log odds, and says how good they are.
+
+  Of each row only the member is asked that has not seen it. Its logits are
+  turned into log odds by a slope and a shift (Platt 1999), which become those
+  of the model.
+
+  Args:
+    model: Trained on the rows.
+    examples: Rows as they come, not chosen by what the model makes of them.
+
+  Returns:
+    JSON values: "rows", "on" (share of rows, by weight), and, each with
+    "value" and "interval" (95%, bootstrap): "balanced_accuracy" (mean of the
+    share of on rows read on and of off rows read off), "f1", "accuracy", and
+    "calibration_error" (mean distance of a probability from the share of rows
+    that are on, over ten bins), a bare number.
+  """
+  logits = _held_out(model, examples)
+  slope, shift = _platt(logits, examples.value, examples.weight)
+  model.calibrate(slope, shift)
+  probabilities = special.expit(slope * logits + shift)
+  return figures(probabilities, examples.value, examples.weight)
+
+
+def figures(
+  probabilities: np.ndarray, value: np.ndarray, weight: np.ndarray
+) -> dict:
+  """Returns what `calibrate` does, of any probabilities.
+
+  Args:
+    probabilities: [n] in [0, 1].
+    value: [n] in [0, 1].
+    weight: [n] above 0.
+  """
+  read, on = probabilities > 0.5, value > 0.5
+  # Rows by what they are and what they are read as: any share follows.
+  counts = np.stack([on & read, on & ~read, ~on & read, ~on & ~read], axis=1)
+  counts = counts * weight[:, np.newaxis]
+  whole = _shares(counts.sum(axis=0))
+  drawn = intervals.weights(len(value), _RESAMPLES) @ counts
+  resampled = _shares(drawn.T)
+  result = {
+    "rows": len(value),
+    "on": float(np.average(on, weights=weight)),
+  }
+  for name, share in whole.items():
+    result[name] = {
+      "value": float(share),
+      "interval": intervals.percentile(resampled[name]),
+    }
+  result["calibration_error"] = _calibration_error(probabilities, value, weight)
+  return result
+
+
+def trustworthy(known: dict) -> bool:
+  """Returns whether balanced accuracy is above the bar, interval and all."""
+  return known["balanced_accuracy"]["interval"][0] >= BAR
+
+
+def _held_out(model, examples):
+  """Returns [n], of each row the logit of the member that has not seen it."""
+  logits = [
+    model.by_member(tf.constant(examples.mean[i : i + _BATCH_SIZE])).numpy()
+    for i in range(0, len(examples), _BATCH_SIZE)
+  ]
+  rows = np.arange(len(examples))
+  return np.concatenate(logits)[rows, examples.fold]
+
+
+def _platt(logits, value, weight):
+  """Fits slope and shift; a row of value v is on with weight v, else off."""
+  regression = linear_model.LogisticRegression()
+  labels = np.repeat([1, 0], len(value))
+  weights = np.concatenate([weight * value, weight * (1.0 - value)])
+  column = np.tile(logits, 2)[:, np.newaxis]
+  regression.fit(column, labels, weights)
+  # A critic that is wrong more often than not is worth nothing, not less.
+  slope = max(float(regression.coef_[0, 0]), 0.0)
+  return slope, float(regression.intercept_[0])
+
+
+def _shares(counts):
+  """Returns shares of counts of (on read on, on read off, off read on, ...)."""
+  hit, miss, alarm, right = counts
+  with np.errstate(invalid="ignore", divide="ignore"):
+    return {
+      "balanced_accuracy": 0.5 * (hit / (hit + miss) + right / (alarm + right)),
+      "f1": 2 * hit / (2 * hit + miss + alarm),
+      "accuracy": (hit + right) / (hit + miss + alarm + right),
+    }
+
+
+def _calibration_error(probabilities, value, weight):
+  bins = np.minimum((probabilities * _BINS).astype(int), _BINS - 1)
+  gaps = np.bincount(bins, weight * (probabilities - value), _BINS)
+  return float(np.abs(gaps).sum() / weight.sum())

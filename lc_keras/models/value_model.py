@@ -1,0 +1,134 @@
+"""Trains the critic of one constraint, from whatever values are known."""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from lc_keras import losses
+from lc_keras import priors
+from lc_keras.models import architectures
+
+
+class ValueModel(keras.Model):
+  """D_c(z): one logit, the mean of some members, calibrated.
+
+  Engel et al. 2018, section 6: a value critic on z, whatever the values come
+  from. With few labels a single network is sure of itself for no reason, so
+  there are several, each of which leaves out the rows of one fold: what it says
+  of them is what it says of rows never seen, and that is what is calibrated
+  (Platt 1999) and reported. The mean of networks trained on different rows
+  (Breiman 1996, "Bagging predictors") is no worse than one trained on all.
+
+  Attributes:
+    members: The networks.
+    calibration: (slope, shift) of the logit.
+  """
+
+  def __init__(
+    self,
+    latent_size: int,
+    width: int = 256,
+    depth: int = 2,
+    folds: int = 5,
+    **kwargs,
+  ):
+    """Creates and builds the networks.
+
+    Args:
+      latent_size: Size of z.
+      width: Units of every hidden layer.
+      depth: Number of hidden layers.
+      folds: Number of members, at least 2.
+      **kwargs: For `keras.Model`.
+
+    Raises:
+      ValueError: There are fewer than two folds.
+    """
+    super().__init__(**kwargs)
+    if folds < 2:
+      raise ValueError(f"folds must be at least 2, got {folds}.")
+    self.arguments = {
+      "latent_size": latent_size,
+      "width": width,
+      "depth": depth,
+      "folds": folds,
+    }
+    self.members = [
+      architectures.stack(
+        (latent_size,),
+        architectures.trunk(latent_size, width, depth, 1),
+        name=f"member_{number}",
+      )
+      for number in range(folds)
+    ]
+    self.calibration = self.add_weight(
+      shape=(2,),
+      initializer=keras.initializers.Constant([1.0, 0.0]),
+      trainable=False,
+      name="calibration",
+    )
+    self._loss_metric = keras.metrics.Mean("loss")
+    self.built = True
+
+  @property
+  def metrics(self):
+    """What a step returns: nats per row, times its weight."""
+    return [self._loss_metric]
+
+  def compile(
+    self,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    noise_scale: float = 1.0,
+    **kwargs,
+  ):
+    """Sets the loss, and builds the optimiser before `fit` needs it.
+
+    Args:
+      optimizer: For the members.
+      noise_scale: Trains on z = mean + noise_scale * scale * eps, see
+        `AttributeModel`.
+      **kwargs: For `keras.Model.compile`.
+    """
+    super().compile(optimizer=optimizer, loss=None, **kwargs)
+    optimizer.build(self.trainable_variables)
+    self._noise_scale = noise_scale
+
+  def call(self, latents: tf.Tensor) -> tf.Tensor:
+    """Returns the calibrated logit [batch] of latents [batch, latent_size]."""
+    slope, shift = self.calibration[0], self.calibration[1]
+    return slope * tf.reduce_mean(self.by_member(latents), axis=-1) + shift
+
+  def by_member(self, latents: tf.Tensor) -> tf.Tensor:
+    """Returns what each member says, not calibrated, [batch, folds]."""
+    return tf.concat([member(latents) for member in self.members], axis=-1)
+
+  def calibrate(self, slope: float, shift: float) -> None:
+    """Sets what turns the mean of the members into the logit."""
+    self.calibration.assign([slope, shift])
+
+  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class.
+
+    Args:
+      batch: "mean" and "scale" [batch, latent_size], "value" [batch] in [0, 1],
+        "weight" [batch] from 0 up, and "fold" int [batch], the member that must
+        not see the row.
+    """
+    noise = tf.random.stateless_normal(
+      tf.shape(batch["mean"]), priors.step_seed(self.optimizer.iterations)
+    )
+    latents = batch["mean"] + self._noise_scale * batch["scale"] * noise
+    folds = len(self.members)
+    seen = 1.0 - tf.one_hot(batch["fold"], folds)
+    targets = tf.repeat(batch["value"][:, tf.newaxis], folds, axis=-1)
+    with tf.GradientTape() as tape:
+      values = batch["weight"] * losses.attribute_cross_entropy(
+        self.by_member(latents), targets, seen
+      )
+      loss = tf.nn.compute_average_loss(values)
+    gradients = tape.gradient(loss, self.trainable_variables)
+    self.optimizer.apply(gradients, self.trainable_variables)
+    self._loss_metric.update_state(values)
+    return {metric.name: metric.result() for metric in self.metrics}

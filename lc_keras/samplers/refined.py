@@ -1,0 +1,95 @@
+"""A sampler that knows some attributes, and a search for the others."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.samplers import gradient_search
+from lc_keras.samplers import sampler
+
+
+class Refined(sampler.Transformer):
+  """Has one sampler make what it knows of, and a search add the rest.
+
+  Constraints that were learnt after a sampler are columns behind those that it
+  was trained with. A row that asks for none of them is what the sampler makes
+  of it. Other rows begin with that, and are searched until everything holds
+  that was asked for.
+  """
+
+  def __init__(
+    self, first: sampler.Sampler, search: gradient_search.GradientSearch
+  ):
+    """Creates the sampler.
+
+    Args:
+      first: Knows the first columns; a `Transformer`, if `transform` is to be
+        called.
+      search: Knows all columns; its judges are those of the results.
+    """
+    super().__init__(search.judges)
+    self._first = first
+    self._search = search
+
+  def sample(
+    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+  ) -> sampler.Result:
+    """See base class. Where both move a row, their distances are added."""
+    known, beyond = self._split(constraint)
+    made = self._first.sample(known, seeds)
+    searched = self._search.improve(
+      made.latents, constraint, seeds, rows=beyond
+    )
+    result = self._chosen(beyond, searched, made.steps, constraint)
+    return result._replace(distance=made.distance + searched.distance)
+
+  def transform(
+    self,
+    latents: tf.Tensor,
+    constraint: constraint_lib.Constraint,
+    seeds: tf.Tensor,
+  ) -> sampler.Result:
+    """See base class."""
+    known, beyond = self._split(constraint)
+    made = self._first.transform(latents, known, seeds)
+    # Asked for nothing, a sampler may still move a row by a little.
+    idle = beyond & tf.reduce_all(known.weights <= 0.0, axis=-1)
+    made = made._replace(
+      latents=tf.where(idle[:, tf.newaxis], latents, made.latents),
+      steps=tf.where(idle, 0, made.steps),
+    )
+    searched = self._search.improve(
+      made.latents, constraint, seeds, kept=latents, rows=beyond
+    )
+    shown = self.judges.keep(latents, constraint)
+    return self._chosen(beyond, searched, made.steps, shown, latents)
+
+  def _split(self, constraint):
+    """Returns what the first sampler is asked, and which rows ask for more."""
+    count = len(self._first.judges.attributes)
+    beyond = tf.reduce_any(constraint.weights[:, count:] > 0.0, axis=-1)
+    return known_to(self._first, constraint), beyond
+
+  def _chosen(self, beyond, searched, steps_before, shown, start=None):
+    """Returns the search's latents, with the verdicts of all judges.
+
+    Rows that were not searched are there too: where the search began.
+    """
+    steps = steps_before + searched.steps
+    result = self._result(searched.latents, shown, steps, start)
+    return result._replace(
+      converged=tf.where(beyond, searched.converged, result.converged)
+    )
+
+
+def known_to(
+  first: sampler.Sampler, constraint: constraint_lib.Constraint
+) -> constraint_lib.Constraint:
+  """Returns the columns of a constraint that a sampler was trained with."""
+  count = len(first.judges.attributes)
+  return dataclasses.replace(
+    constraint,
+    values=constraint.values[:, :count],
+    weights=constraint.weights[:, :count],
+  )

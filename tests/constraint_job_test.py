@@ -1,0 +1,152 @@
+"""Tests of the job that learns a constraint: what it leaves and refuses."""
+
+import contextlib
+import io
+import json
+import pathlib
+import sys
+
+import tensorflow as tf
+from absl import flags
+from absl.testing import parameterized
+from PIL import Image
+
+from lc_keras import files
+from lc_keras.models import storage
+from tests import faces_run
+from trainers import constraint
+from trainers import runs
+
+_QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=20", "--rounds=2")
+_RULES = """
+def bright(images):
+  return images.mean(axis=(1, 2, 3))
+
+def nothing(images):
+  return images[:, 0, 0, 0] > 2
+"""
+
+
+class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    """A run with a generative model that was never trained, and no critics."""
+    super().setUpClass()
+    cls.folder = pathlib.Path(cls.get_temp_dir(cls()))
+    cls.run_dir = cls.folder / "run"
+    faces_run.write(
+      str(cls.run_dir), str(cls.folder / "data"), attributes=False
+    )
+    (cls.folder / "toon_rules.py").write_text(_RULES)
+    sys.path.append(str(cls.folder))
+
+  @classmethod
+  def tearDownClass(cls):
+    sys.path.remove(str(cls.folder))
+    super().tearDownClass()
+
+  def _run(self, *arguments):
+    """Does what the program does; returns what it prints on either stream."""
+    values = flags.FlagValues()
+    constraint.define_flags(values)
+    values(
+      [
+        "constraint",
+        f"--run_dir={self.run_dir}",
+        f"--data_dir={self.folder / 'data'}",
+        *arguments,
+      ]
+    )
+    printed = io.StringIO()
+    with (
+      contextlib.redirect_stdout(printed),
+      contextlib.redirect_stderr(printed),
+    ):
+      constraint.run_job(values)
+    return printed.getvalue()
+
+  def _manifest(self, name):
+    path = self.run_dir / "constraints" / name / "manifest.json"
+    return json.loads(path.read_text())
+
+  def test_from_a_rule_and_from_labels_to_pictures(self):
+    weights = self.run_dir / "vae" / storage.WEIGHTS
+    before = files.checksum(str(weights))
+    self.assertIn("has no constraints yet", self._run("--list"))
+    told = self._run(
+      "--name=Bright",
+      "--rule=toon_rules:bright",
+      "--threshold=0.5",
+      "--count=2048",
+      *_QUICK,
+    )
+    self.assertIn("Bright: from toon_rules:bright, 2048 rows, balanced", told)
+    bright = self._manifest("Bright")
+    self.assertEqual(bright["generator"], before)
+    self.assertEqual(bright["source"]["threshold"], 0.5)
+    kept = files.checksum(
+      str(self.run_dir / "constraints" / "Bright" / storage.WEIGHTS)
+    )
+
+    # Six labels: enough to go on, and not enough to be relied on.
+    told = self._run(
+      "--name=Pale", "--labels=dataset:Pale_Skin", "--label_limit=60", *_QUICK
+    )
+    self.assertIn("WARNING: Pale is not to be relied on", told)
+    pale = self._manifest("Pale")
+    self.assertEqual(pale["source"]["dataset"], "toon_faces/tiny")
+    self.assertEqual(pale["test"]["rows"], 32)
+
+    labels = self.folder / "mine.csv"
+    rows = "\n".join(f"{row},{row % 2}" for row in range(40))
+    labels.write_text(f"id,value\n{rows}\n")
+    self._run("--name=Odd", f"--labels={labels}", *_QUICK)
+    self.assertEqual(self._manifest("Odd")["source"]["labels"], 40)
+
+    listed = self._run("--list").splitlines()
+    self.assertLen(listed, 3)
+    self.assertIn("NOT to be relied on", listed[1])
+    for name in ("Bright", "Pale", "Odd"):
+      path = self.run_dir / "constraints" / name / "picture.png"
+      with Image.open(path) as picture:
+        self.assertGreater(min(picture.size), 200)
+    # Nothing but the new constraint has changed.
+    self.assertEqual(files.checksum(str(weights)), before)
+    self.assertEqual(
+      files.checksum(
+        str(self.run_dir / "constraints" / "Bright" / storage.WEIGHTS)
+      ),
+      kept,
+    )
+    with self.assertRaisesRegex(runs.UserError, "'Odd' already. Give --repl"):
+      self._run("--name=Odd", f"--labels={labels}", *_QUICK)
+
+  @parameterized.parameters(
+    ((), "--name is missing"),
+    (("--name=A",), "either --rule or --labels"),
+    (("--name=A", "--rule=a:b", "--labels=c"), "either --rule or --labels"),
+    (("--name=A", "--rule=toon_rules:brihgt"), "no 'brihgt' in toon_rules"),
+    (
+      ("--name=A", "--rule=toon_rules:bright", "--target_range=1"),
+      "two numbers",
+    ),
+    (
+      ("--name=A", "--rule=toon_rules:bright", "--target_range=a,2"),
+      "'a' is no number",
+    ),
+    (("--name=a b", "--rule=toon_rules:bright"), "cannot be a constraint's"),
+    (
+      ("--name=A", "--rule=toon_rules:nothing", "--limit=2048"),
+      "gives 0 to each of",
+    ),
+    (("--name=A", "--labels=dataset:Pale"), "did you mean .*Pale_Skin"),
+    (("--name=A", "--labels=x.csv", "--label_limit=9"), "--label_limit goes"),
+  )
+  def test_what_is_wrong_is_named(self, arguments, message):
+    with self.assertRaisesRegex((runs.UserError, ValueError), message):
+      self._run(*arguments, *_QUICK)
+    self.assertFalse((self.run_dir / "constraints" / "A").exists())
+
+
+if __name__ == "__main__":
+  tf.test.main()

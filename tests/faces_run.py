@@ -1,0 +1,61 @@
+"""A run folder about real images: tiny toon faces, models never trained."""
+
+import os
+
+import keras
+
+from lc_keras import files
+from lc_keras import generator
+from lc_keras import latents
+from lc_keras.datasets import pipeline
+from lc_keras.models import attribute_model
+from lc_keras.models import storage
+from lc_keras.models import vae
+
+DATASET = "toon_faces/tiny"
+LATENT_SIZE = 4
+
+
+def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
+  """Writes a run with a generative model and latents.
+
+  Args:
+    run_dir: The run folder.
+    data_dir: Where the data set is prepared, if it is not there yet.
+    attributes: Whether there is an attribute critic, too.
+  """
+  keras.utils.set_random_seed(0)
+  pipeline.prepare(DATASET, data_dir)
+  spec = pipeline.describe(DATASET)
+  model = vae.VAE(spec.image_shape, LATENT_SIZE, "mlp")
+  # Untrained, it makes one grey image. This one makes many.
+  for weight in model.decoder.weights:
+    weight.assign(6.0 * weight)
+  storage.save(model, os.path.join(run_dir, "vae"))
+  files.write_json(
+    os.path.join(run_dir, "run.json"),
+    {
+      "dataset": DATASET,
+      "image_shape": spec.image_shape,
+      "attributes": spec.attributes.names,
+      "exclusive": spec.attributes.exclusive,
+    },
+  )
+  os.makedirs(os.path.join(run_dir, "latents"))
+  latents.write(
+    os.path.join(run_dir, "latents", "cache"),
+    {
+      split: latents.encode(
+        model, pipeline.load(DATASET, split, 32, data_dir=data_dir)
+      )
+      for split in ("train", "test")
+    },
+    {"generator": generator.fingerprint(run_dir), "dataset": DATASET},
+  )
+  if attributes:
+    storage.save(
+      attribute_model.AttributeModel(
+        LATENT_SIZE, len(spec.attributes), width=8, depth=1
+      ),
+      os.path.join(run_dir, "attributes"),
+    )

@@ -1,0 +1,77 @@
+"""Tests of labels: files are read, and what is wrong in them is named."""
+
+import os
+
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from lc_keras import latents
+from lc_keras.learning import labels
+
+_CACHE = latents.Latents(
+  np.arange(12, dtype=np.float32).reshape(4, 3),
+  np.full([4, 3], 0.5, np.float32),
+  np.zeros([4, 2], np.float32),
+)
+_SCALE = np.array([1.0, 2.0, 3.0], np.float32)
+
+
+class LabelsTest(parameterized.TestCase):
+  def _read(self, text):
+    path = self.create_tempfile(content=text).full_path
+    return labels.read(path)
+
+  def test_ids_are_rows_of_the_cache(self):
+    read = self._read("id,value\n2,1\n0,0.25\n")
+    np.testing.assert_array_equal(read.value, np.float32([1, 0.25]))
+    np.testing.assert_array_equal(read.weight, [1, 1])
+    mean, scale = read.rows(_CACHE, _SCALE)
+    np.testing.assert_array_equal(mean, _CACHE.mean[[2, 0]])
+    np.testing.assert_array_equal(scale, _CACHE.scale[[2, 0]])
+
+  def test_latents_come_with_the_scale_of_the_whole(self):
+    # Columns in any order, a byte order mark, and blanks as Excel leaves them.
+    read = self._read(
+      "\ufeffvalue, weight, z0, z1, z2\n1,2.5,0.1,0.2,0.3\n0,1,4,5,6\n"
+    )
+    mean, scale = read.rows(_CACHE, _SCALE)
+    np.testing.assert_allclose(mean, [[0.1, 0.2, 0.3], [4, 5, 6]], rtol=1e-6)
+    np.testing.assert_array_equal(scale, [_SCALE, _SCALE])
+    np.testing.assert_array_equal(read.weight, [2.5, 1])
+
+  @parameterized.parameters(
+    ("image,value\n1,1\n", r"has the columns image, value; expected `id`"),
+    ("", r"has the columns \(none\); expected"),
+    ("id\n1\n", "expected"),
+    ("z0,z2,value\n1,1,1\n", "expected"),
+    ("id,value\n", "a header, and no labels below it"),
+    ("id,value\n1,1\n2,yes\n", "line 3: value is 'yes', not a number"),
+    ("id,value\n1,nan\n", "line 2: value is 'nan', not a number"),
+    ("id,value\n1\n", "line 2: value is None, not a number"),
+    ("id,value\n1,0\n2,1.5\n", r"label 2: value is 1.5, and must be in \[0, 1"),
+    ("id,value,weight\n1,0,0\n", "label 1: weight is 0, and must be above 0"),
+    ("id,value\n1.5,0\n", "ids must be whole numbers"),
+    ("id,value\n3,0\n3,1\n", "has 2 labels of image 3"),
+  )
+  def test_what_is_wrong_is_named(self, text, message):
+    with self.assertRaisesRegex(ValueError, message):
+      self._read(text)
+
+  def test_images_that_are_not_there_are_named(self):
+    read = self._read("id,value\n1,1\n4,0\n")
+    with self.assertRaisesRegex(ValueError, "such as 4; ids are .* 0 to 3"):
+      read.rows(_CACHE, _SCALE)
+
+  def test_latents_of_another_size_are_refused(self):
+    read = self._read("z0,z1,value\n1,1,1\n")
+    with self.assertRaisesRegex(ValueError, "of 2 numbers; .* have 3"):
+      read.rows(_CACHE, _SCALE)
+
+  def test_a_file_that_is_not_there_is_named(self):
+    with self.assertRaisesRegex(FileNotFoundError, "nowhere.csv"):
+      labels.read(os.path.join(self.create_tempdir(), "nowhere.csv"))
+
+
+if __name__ == "__main__":
+  absltest.main()

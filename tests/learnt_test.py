@@ -1,0 +1,119 @@
+"""Tests of learnt: constraints in files, and judges that know them."""
+
+import os
+import shutil
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.constraints import constraint
+from lc_keras.learning import learnt
+from lc_keras.models import value_model
+from tests import analytic_judges
+
+_GENERATOR = "0123456789abcdef"
+
+
+def _learnt(name="Heavy", seed=0, continuous=False):
+  keras.utils.set_random_seed(seed)
+  model = value_model.ValueModel(analytic_judges.LATENT_SIZE, 8, 1, 2)
+  model.calibrate(2.0, -1.0)
+  return learnt.Learnt(
+    name, model, {"generator": _GENERATOR, "continuous": continuous}
+  )
+
+
+class LearntTest(tf.test.TestCase):
+  def test_what_was_written_is_read(self):
+    folder = self.create_tempdir().full_path
+    written = _learnt()
+    learnt.write(folder, written)
+    learnt.write(folder, _learnt("Also-this", 1, continuous=True))
+    self.assertEqual(learnt.names(folder), ["Also-this", "Heavy"])
+    read = learnt.read(folder, "Heavy", _GENERATOR)
+    latents = analytic_judges.latents(5)
+    self.assertAllEqual(read.model(latents), written.model(latents))
+    self.assertFalse(read.continuous)
+    self.assertTrue(learnt.read(folder, "Also-this", _GENERATOR).continuous)
+
+  def test_one_of_the_same_name_is_replaced_and_others_stay(self):
+    folder = self.create_tempdir().full_path
+    for name, seed in (("Heavy", 0), ("Light", 1)):
+      learnt.write(folder, _learnt(name, seed))
+    kept = os.path.join(folder, learnt.FOLDER, "Light")
+    before = {
+      name: open(os.path.join(kept, name), "rb").read()
+      for name in os.listdir(kept)
+    }
+    learnt.write(folder, _learnt("Heavy", 2))
+    for name, content in before.items():
+      with open(os.path.join(kept, name), "rb") as file:
+        self.assertEqual(file.read(), content, name)
+    latents = analytic_judges.latents(5)
+    self.assertAllEqual(
+      learnt.read(folder, "Heavy", _GENERATOR).model(latents),
+      _learnt("Heavy", 2).model(latents),
+    )
+
+  def test_another_generator_is_refused_with_the_reason(self):
+    folder = self.create_tempdir().full_path
+    learnt.write(folder, _learnt())
+    with self.assertRaisesRegex(
+      ValueError, "'Heavy' .* was learnt for the generator 0123456789ab, and"
+    ):
+      learnt.read(folder, "Heavy", "fedcba")
+
+  def test_damage_and_absence_are_named(self):
+    folder = self.create_tempdir().full_path
+    self.assertEqual(learnt.names(folder), [])
+    with self.assertRaisesRegex(FileNotFoundError, "it has none"):
+      learnt.read(folder, "Heavy", _GENERATOR)
+    for name in ("Heavy", "Light"):
+      learnt.write(folder, _learnt(name, len(name) % 2))
+    with self.assertRaisesRegex(FileNotFoundError, "it has Heavy, Light"):
+      learnt.read(folder, "Haevy", _GENERATOR)
+    weights = [
+      os.path.join(folder, learnt.FOLDER, name, "best.weights.h5")
+      for name in ("Light", "Heavy")
+    ]
+    shutil.copy(*weights)
+    with self.assertRaisesRegex(ValueError, "Heavy.* is damaged"):
+      learnt.read(folder, "Heavy", _GENERATOR)
+
+  def test_names_that_wishes_cannot_spell_are_refused(self):
+    for name in ("", "../up", "two words", "9th", "a=b", ".hidden"):
+      with self.assertRaisesRegex(ValueError, "cannot be a constraint's name"):
+        learnt.write(self.create_tempdir().full_path, _learnt(name))
+
+  def test_judges_learn_a_column(self):
+    known = analytic_judges.JUDGES
+    new = [_learnt("Heavy"), _learnt("Tall", 1, continuous=True)]
+    judges = learnt.extend(known, new)
+    count = len(known.attributes)
+    self.assertEqual(
+      judges.attributes.names, (*known.attributes.names, "Heavy", "Tall")
+    )
+    self.assertEqual(judges.attributes.continuous, ("Tall",))
+    self.assertAllEqual(judges.attributes.excludes[count:], np.zeros([2, 7]))
+    latents = analytic_judges.latents(4)
+    read = judges.attribute_critic(latents)
+    self.assertAllEqual(read[:, :count], known.attribute_critic(latents))
+    self.assertAllEqual(read[:, count], new[0].model(latents))
+    self.assertAllEqual(read[:, count + 1], new[1].model(latents))
+    narrow = analytic_judges.ask(4, Male=1.0)
+    wide = constraint.Constraint(
+      *(tf.pad(t, [[0, 0], [0, 2]]) for t in (narrow.values, narrow.weights))
+    )
+    self.assertAllEqual(
+      judges.realism_logits(latents, wide),
+      known.realism_logits(latents, narrow),
+    )
+
+  def test_a_name_that_is_taken_is_refused(self):
+    with self.assertRaisesRegex(ValueError, "must differ"):
+      learnt.extend(analytic_judges.JUDGES, [_learnt("smiling")])
+
+
+if __name__ == "__main__":
+  tf.test.main()

@@ -1,0 +1,151 @@
+"""Tests of refined: rows that ask for nothing new are left to the first."""
+
+import tensorflow as tf
+from absl.testing import parameterized
+
+from lc_keras.constraints import constraint
+from lc_keras.samplers import actor
+from lc_keras.samplers import gradient_search
+from lc_keras.samplers import refined
+from lc_keras.samplers import sampler
+from lc_keras.samplers import unconditional
+from tests import analytic_judges
+
+_KNOWN = analytic_judges.JUDGES
+_NEW = "Heavy"
+_COLUMN = len(_KNOWN.attributes)
+
+
+def _wide_critic(latents):
+  # What the fourth dimension says, which no other attribute looks at.
+  new = 8.0 * latents[:, 3:]
+  return tf.concat([_KNOWN.attribute_critic(latents), new], axis=-1)
+
+
+_WIDE = sampler.Judges(
+  _KNOWN.attributes.extended([_NEW]),
+  _KNOWN.critic,
+  _wide_critic,
+  _KNOWN.posterior_scale,
+)
+
+
+def _search(**options):
+  return gradient_search.GradientSearch(
+    _WIDE, learning_rate=0.05, beta_2=0.9, max_steps=150, **options
+  )
+
+
+def _ask(known: constraint.Constraint, values, weights):
+  """Returns a constraint with one column more."""
+
+  def column(numbers):
+    return tf.constant(numbers, tf.float32)[:, tf.newaxis]
+
+  return constraint.Constraint(
+    tf.concat([known.values, column(values)], axis=-1),
+    tf.concat([known.weights, column(weights)], axis=-1),
+  )
+
+
+def _mirror(latents, values, mask):
+  """An actor that does something to every row."""
+  del values, mask
+  return -latents
+
+
+def _firsts():
+  return {
+    "actor": actor.ActorSampler(_KNOWN, _mirror),
+    "unconditional": unconditional.Unconditional(_KNOWN),
+  }
+
+
+class RefinedTest(tf.test.TestCase, parameterized.TestCase):
+  @parameterized.parameters(*_firsts())
+  def test_who_asks_for_nothing_new_gets_what_the_first_makes(self, name):
+    first = _firsts()[name]
+    both = refined.Refined(first, _search())
+    known = analytic_judges.ask(3, Male=1.0)
+    asked = _ask(known, [1.0, 1.0, 0.0], [0.0, 1.0, 0.0])
+    seeds = analytic_judges.seeds()
+    latents = 0.5 * analytic_judges.latents()
+    for made, alone in (
+      (both.sample(asked, seeds), first.sample(known, seeds)),
+      (
+        both.transform(latents, asked, seeds),
+        first.transform(latents, known, seeds),
+      ),
+    ):
+      for field in ("latents", "realism", "distance", "steps"):
+        self.assertAllEqual(
+          getattr(made, field)[0::2], getattr(alone, field)[0::2], field
+        )
+      self.assertNotAllClose(made.latents[1], alone.latents[1])
+      self.assertAllGreater(made.attribute_probabilities[1, _COLUMN], 0.98)
+      self.assertAllGreater(made.steps[1], alone.steps[1])
+
+  def test_everything_asked_for_holds_in_the_end(self):
+    both = refined.Refined(_firsts()["actor"], _search())
+    asked = _ask(
+      analytic_judges.ask(5, Bald=1.0, Male=0.0), [0.0] * 5, [1.0] * 5
+    )
+    made = both.sample(asked, analytic_judges.seeds(5))
+    self.assertAllEqual(made.converged, [True] * 5)
+    self.assertAllGreater(made.attribute_probabilities[:, 0], 0.98)
+    self.assertAllLess(made.attribute_probabilities[:, 2], 0.02)
+    self.assertAllLess(made.attribute_probabilities[:, _COLUMN], 0.02)
+
+  def test_a_row_that_asks_for_new_things_only_does_not_go_to_the_first(self):
+    far = actor.ActorSampler(_KNOWN, lambda latents, values, mask: latents + 99)
+    both = refined.Refined(far, _search())
+    latents = 0.5 * analytic_judges.latents(2)
+    asked = _ask(analytic_judges.ask(2), [1.0] * 2, [1.0] * 2)
+    made = both.transform(latents, asked, analytic_judges.seeds(2))
+    self.assertAllEqual(made.converged, [True] * 2)
+    self.assertAllLess(tf.abs(made.latents), 3.0)
+
+  def test_a_transformation_keeps_what_was_there(self):
+    both = refined.Refined(
+      _firsts()["unconditional"], _search(keep_weight=1.0, keep_tolerance=0.2)
+    )
+    latents = 0.5 * analytic_judges.latents(6)
+    asked = _ask(analytic_judges.ask(6), [1.0] * 6, [1.0] * 6)
+    made = both.transform(latents, asked, analytic_judges.seeds(6))
+    before = tf.sigmoid(_KNOWN.attribute_critic(latents)) > 0.5
+    after = made.attribute_probabilities[:, :_COLUMN] > 0.5
+    self.assertAllEqual(before, after)
+
+  def test_it_works_in_a_graph(self):
+    both = refined.Refined(_firsts()["actor"], _search())
+    asked = _ask(analytic_judges.ask(3, Male=1.0), [1.0] * 3, [0.0, 1.0, 1.0])
+    seeds = analytic_judges.seeds()
+    eager = both.sample(asked, seeds)
+    graph = tf.function(
+      lambda values, weights: both.sample(
+        constraint.Constraint(values, weights), seeds
+      ),
+      autograph=False,
+    )(asked.values, asked.weights)
+    self.assertAllClose(eager.latents, graph.latents, atol=1e-4)
+    self.assertAllEqual(eager.converged, graph.converged)
+
+  def test_a_search_can_begin_with_what_another_sampler_makes(self):
+    first = _firsts()["unconditional"]
+    fixed = tf.constant([[0.9, 0.0, 0.0, 0.9]])
+
+    def begin(constraint, seeds):
+      self.assertLen(refined.known_to(first, constraint).values[0], _COLUMN)
+      return tf.repeat(fixed, tf.shape(seeds)[0], axis=0)
+
+    made = _search(begin=begin).sample(
+      _ask(analytic_judges.ask(2), [1.0] * 2, [1.0] * 2),
+      analytic_judges.seeds(2),
+    )
+    # It is there already, so that it stays.
+    self.assertAllEqual(made.latents, tf.repeat(fixed, 2, axis=0))
+    self.assertAllEqual(made.steps, [0, 0])
+
+
+if __name__ == "__main__":
+  tf.test.main()

@@ -1,0 +1,86 @@
+"""Tests of trust: figures are those of rows a member has not seen."""
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+from scipy import special
+
+from lc_keras.learning import examples
+from lc_keras.learning import trust
+
+
+class _Known:
+  """A model whose members say what they are told to."""
+
+  def __init__(self, logits):
+    self._logits = tf.constant(logits, tf.float32)
+    self.calibration = None
+
+  def by_member(self, latents):
+    # The first coordinate is the number of the row.
+    return tf.gather(self._logits, tf.cast(latents[:, 0], tf.int32))
+
+  def calibrate(self, slope, shift):
+    self.calibration = slope, shift
+
+
+def _examples(value, weight=None, folds=2):
+  numbers = np.arange(len(value), dtype=np.float32)[:, np.newaxis]
+  return examples.Examples.of(numbers, [0.1], value, weight, folds=folds)
+
+
+class TrustTest(tf.test.TestCase, parameterized.TestCase):
+  def test_probabilities_are_calibrated(self):
+    random = np.random.default_rng(0)
+    truth = random.normal(size=4000) * 2.0 - 1.0
+    value = (random.uniform(size=4000) < special.expit(truth)).astype(
+      np.float32
+    )
+    # Four times too sure of itself, and on the wrong level.
+    model = _Known(np.tile((4.0 * truth + 3.0)[:, np.newaxis], [1, 2]))
+    known = trust.calibrate(model, _examples(value))
+    slope, shift = model.calibration
+    self.assertAllClose(slope, 0.25, atol=0.03)
+    self.assertAllClose(shift, -0.75, atol=0.1)
+    self.assertLess(known["calibration_error"], 0.03)
+    self.assertAllClose(known["on"], value.mean(), atol=1e-6)
+
+  def test_what_a_member_has_seen_does_not_count(self):
+    value = np.tile([0.0, 1.0], 200).astype(np.float32)
+    rows = _examples(value)
+    # Right wherever it was trained, and a guess elsewhere.
+    random = np.random.default_rng(1)
+    logits = np.where(value[:, np.newaxis] > 0.5, 5.0, -5.0) * np.ones([1, 2])
+    logits[np.arange(400), rows.fold] = random.choice([-5.0, 5.0], 400)
+    known = trust.calibrate(_Known(logits), rows)
+    low, high = known["balanced_accuracy"]["interval"]
+    self.assertBetween(0.5, low - 0.03, high + 0.03)
+    self.assertFalse(trust.trustworthy(known))
+
+  def test_a_good_critic_is_trusted_once_there_are_enough_rows(self):
+    def known(count):
+      value = np.tile([0.0, 1.0], count // 2).astype(np.float32)
+      read = np.where(np.arange(count) % 10 == 0, 1.0 - value, value)
+      return trust.figures(read, value, np.ones(count))
+
+    self.assertTrue(trust.trustworthy(known(1000)))
+    self.assertFalse(trust.trustworthy(known(40)))
+
+  def test_weights_count(self):
+    value = np.array([1, 1, 0, 0], np.float32)
+    read = np.array([0.9, 0.1, 0.1, 0.9], np.float32)
+    weight = np.array([3, 1, 1, 3], np.float64)
+    known = trust.figures(read, value, weight)
+    self.assertAllClose(known["balanced_accuracy"]["value"], 0.5)
+    self.assertAllClose(known["f1"]["value"], 6 / 10)
+    self.assertAllClose(known["accuracy"]["value"], 0.5)
+
+  def test_a_critic_that_is_always_wrong_is_worth_nothing(self):
+    value = np.tile([0.0, 1.0], 50).astype(np.float32)
+    model = _Known(np.where(value, -3.0, 3.0)[:, np.newaxis] * np.ones([1, 2]))
+    trust.calibrate(model, _examples(value))
+    self.assertEqual(model.calibration[0], 0.0)
+
+
+if __name__ == "__main__":
+  tf.test.main()

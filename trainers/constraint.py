@@ -1,0 +1,313 @@
+"""Learns a new constraint for a run's generator, from a rule or from labels.
+
+    python -m trainers.constraint --run_dir=runs/mine --name=Blue_Background \
+        --rule=lc_keras.rules.faces:blue_background
+    python -m trainers.constraint --run_dir=runs/mine --name=Pale_Skin \
+        --labels=dataset:Pale_Skin --label_limit=1000
+    python -m trainers.constraint --run_dir=runs/mine --name=Mine \
+        --labels=mine.csv
+    python -m trainers.constraint --run_dir=runs/mine --list
+
+It can then be wished for like any attribute, and joined with them. Neither the
+generator nor what else was learnt for it changes.
+"""
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+import tqdm
+from absl import flags
+from scipy import special
+
+from lc_keras import control
+from lc_keras import files
+from lc_keras import generator as generator_lib
+from lc_keras import latents
+from lc_keras import parts as parts_lib
+from lc_keras.datasets import pipeline
+from lc_keras.evaluation import pictures
+from lc_keras.learning import acquire
+from lc_keras.learning import labels as labels_lib
+from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import trust
+from lc_keras.rules import rule as rule_lib
+from trainers import common_flags
+from trainers import runs
+from trainers import training
+
+_DATASET = "dataset:"
+_SHOWN = 8
+_PICTURE = "picture.png"
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  common_flags.define_run_flags(values)
+  flags.DEFINE_string(
+    "name", None, "What the constraint is called in wishes.", flag_values=values
+  )
+  flags.DEFINE_string(
+    "rule",
+    None,
+    "module:function that gives each of a batch of images a number. It is code "
+    "that is run.",
+    flag_values=values,
+  )
+  flags.DEFINE_float(
+    "threshold",
+    None,
+    "Values of the rule from here up are what is wanted; without it, and "
+    "without --target_range, values must be in [0, 1].",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "target_range",
+    None,
+    "low,high: values of the rule in here are what is wanted.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "labels",
+    None,
+    "CSV file with columns id or z0, z1, ..., value, and perhaps weight; or "
+    f"{_DATASET}NAME for an attribute of the data set, also one that nothing "
+    "was trained on.",
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "label_limit",
+    None,
+    "Use the first so many labels of the data set.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  recipe = acquire.Recipe()
+  for name, text in (
+    ("width", "Units of the critic's hidden layers."),
+    ("depth", "Number of the critic's hidden layers."),
+    ("folds", "Members of the critic; each leaves out the rows of one fold."),
+    ("steps", "Training steps of each round."),
+    ("rounds", "Rounds; between two, the critic's own edits are looked at."),
+    ("count", "Draws that a rule scores at least."),
+    ("limit", "Draws that a rule scores at most, looking for what is rare."),
+  ):
+    flags.DEFINE_integer(
+      name,
+      getattr(recipe, name),
+      text,
+      lower_bound=2 if name == "folds" else 1,
+      flag_values=values,
+    )
+  flags.DEFINE_float(
+    "noise_scale",
+    recipe.noise_scale,
+    "Noise on the latents, as a multiple of the posterior's scale.",
+    lower_bound=0.0,
+    flag_values=values,
+  )
+  flags.DEFINE_bool(
+    "replace",
+    False,
+    "Learn again what there is of this name already.",
+    flag_values=values,
+  )
+  flags.DEFINE_bool(
+    "list", False, "List the run's constraints instead.", flag_values=values
+  )
+  common_flags.define_repeatability_flags(values)
+
+
+def run_job(settings: flags.FlagValues) -> None:
+  """Learns a constraint, or lists those that there are."""
+  run = runs.open_run(settings, needs_data=False)
+  parts = parts_lib.Parts(run.folder)
+  if settings.list:
+    _list(parts)
+    return
+  _check(settings)
+  name = settings.name
+  if name in learnt_lib.names(settings.run_dir) and not settings.replace:
+    raise runs.UserError(
+      f"{settings.run_dir!r} has a constraint {name!r} already. Give "
+      "--replace to learn it again, or choose another --name."
+    )
+  recipe = acquire.Recipe(
+    **{
+      field.name: getattr(settings, field.name)
+      for field in dataclasses.fields(acquire.Recipe)
+    }
+  )
+  options = {
+    "strategy": training.strategy(settings.replicas),
+    "callbacks": [_Progress(recipe)],
+  }
+  if settings.rule:
+    rule = rule_lib.Rule(
+      settings.rule,
+      settings.threshold,
+      settings.target_range and tuple(map(_number, settings.target_range)),
+    )
+    runs.say(f"{settings.rule} is code from outside of the run, and is run")
+    learnt = acquire.from_rule(
+      parts, name, rule, recipe, say=runs.say, **options
+    )
+  else:
+    learnt = _from_labels(run, parts, settings, recipe, options)
+  folder = learnt_lib.write(settings.run_dir, learnt)
+  _tell(learnt, folder)
+  _draw(run, name, folder)
+
+
+def _check(settings):
+  if not settings.name:
+    raise runs.UserError("--name is missing: what is the constraint called?")
+  if bool(settings.rule) == bool(settings.labels):
+    raise runs.UserError("Give either --rule or --labels.")
+  if settings.target_range and len(settings.target_range) != 2:
+    raise runs.UserError("--target_range is two numbers: low,high.")
+  if settings.label_limit and not settings.labels.startswith(_DATASET):
+    raise runs.UserError(
+      f"--label_limit goes with --labels={_DATASET}NAME; of a file, all "
+      "labels are used."
+    )
+
+
+def _number(text):
+  try:
+    return float(text)
+  except ValueError as error:
+    raise runs.UserError(f"--target_range: {text!r} is no number.") from error
+
+
+def _from_labels(run, parts, settings, recipe, options):
+  """Learns from a file, or from the data set, whose test split then judges."""
+  path = settings.labels
+  if not path.startswith(_DATASET):
+    labels = labels_lib.read(path)
+    source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
+    return acquire.from_labels(
+      parts, settings.name, labels, source, recipe, **options
+    )
+  attribute = path.removeprefix(_DATASET)
+  if run.dataset is None or not generator_lib.can_encode(parts.generator):
+    raise runs.UserError(
+      f"--labels={path}: the latents of this run are not those of images of a "
+      "data set. Give a file of labels, or a --rule."
+    )
+
+  def read(split, limit=None):
+    return pipeline.labels(
+      run.dataset, split, attribute, data_dir=run.data_dir, limit=limit
+    )
+
+  value = read("train", settings.label_limit)
+  labels = labels_lib.Labels(
+    value, np.ones_like(value), ids=np.arange(len(value))
+  )
+  source = {"dataset": run.dataset, "attribute": attribute}
+  learnt = acquire.from_labels(
+    parts, settings.name, labels, source, recipe, **options
+  )
+  test = latents.read(run.path("latents", "cache"), "test")
+  logits = learnt.model.predict(test.mean, batch_size=4096, verbose=0)
+  learnt.manifest["test"] = trust.figures(
+    special.expit(logits), read("test"), np.ones(len(test))
+  )
+  return learnt
+
+
+def _tell(learnt, folder):
+  """Says what was learnt, and how far it can be trusted."""
+  runs.say(f"{learnt.name}: {_line(learnt.manifest)}")
+  if not learnt.manifest["trustworthy"]:
+    low = learnt.manifest["figures"]["balanced_accuracy"]["interval"][0]
+    runs.say(
+      f"WARNING: {learnt.name} is not to be relied on. On rows that a member "
+      f"has not seen, its balanced accuracy may be as low as {low:.2f}; the "
+      f"bar is {trust.BAR}. Give more labels, or more of the rarer kind."
+    )
+  runs.say(
+    f"{learnt.name}: done in {learnt.manifest['seconds']:.0f} s, in {folder}"
+  )
+
+
+def _list(parts):
+  """Prints what there is, also of another generator."""
+  found = learnt_lib.names(parts.folder)
+  if not found:
+    print(f"{parts.folder} has no constraints yet.")
+  for name in found:
+    manifest = learnt_lib.read_manifest(parts.folder, name)
+    foreign = manifest["generator"] != parts.fingerprint
+    note = " (of another generator: cannot be used)" if foreign else ""
+    print(f"{name}: {_line(manifest)}{note}")
+
+
+def _line(manifest):
+  figures = manifest.get("test", manifest["figures"])
+  source = manifest["source"]
+  origin = source.get("rule") or source.get("file") or source.get("attribute")
+  told = [f"from {origin}", f"{manifest['figures']['rows']} rows"]
+  for name in ("balanced_accuracy", "f1"):
+    low, high = figures[name]["interval"]
+    told.append(
+      f"{name.replace('_', ' ')} {figures[name]['value']:.3f} "
+      f"({low:.3f} to {high:.3f})"
+    )
+  if not manifest["trustworthy"]:
+    told.append("NOT to be relied on")
+  return ", ".join(told)
+
+
+def _draw(run, name, folder):
+  """Draws samples with and without it, and images changed both ways."""
+  generator = control.ControlledGenerator(run.folder)
+  wish = generator.constraint(name)
+  rows = {
+    "wanted": generator.sample(wish, _SHOWN).images,
+    "not wanted": generator.sample(~wish, _SHOWN).images,
+  }
+  if run.dataset and generator_lib.can_encode(generator.parts.generator):
+    batches = pipeline.load(
+      run.dataset, "test", _SHOWN, data_dir=run.data_dir, limit=_SHOWN
+    )
+    images = next(iter(batches))["image"].numpy()
+    rows["an image"] = images
+    rows["with it"] = generator.transform(images, wish).images
+    rows["without it"] = generator.transform(images, ~wish).images
+  shown = min(map(len, rows.values()))
+  picture = pictures.grid(
+    np.stack([images[:shown] for images in rows.values()]),
+    row_labels=list(rows),
+  )
+  path = os.path.join(folder, _PICTURE)
+  pictures.save(picture, path)
+  runs.say(f"{name}: look at {path}")
+
+
+class _Progress(keras.callbacks.Callback):
+  """Shows steps, rate and time left."""
+
+  def __init__(self, recipe):
+    super().__init__()
+    self._total = recipe.steps * recipe.rounds
+    self._bar = None
+
+  def on_train_batch_end(self, batch, logs=None):
+    """See base class."""
+    if self._bar is None:
+      self._bar = tqdm.tqdm(total=self._total, unit=" steps", mininterval=0.5)
+    self._bar.update()
+    if self._bar.n == self._total:
+      self._bar.close()
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  runs.main(define_flags, run_job)
+
+
+if __name__ == "__main__":
+  main()
