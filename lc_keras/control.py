@@ -26,6 +26,7 @@ from lc_keras.learning import acquire
 from lc_keras.learning import labels as labels_lib
 from lc_keras.learning import learnt as learnt_lib
 from lc_keras.rules import rule as rule_lib
+from lc_keras.samplers import dialled
 from lc_keras.samplers import refined
 from lc_keras.samplers import sampler as sampler_lib
 
@@ -205,6 +206,7 @@ class ControlledGenerator:
     wish: expressions.Wish | str,
     seed: int = 0,
     sampler: str = "best",
+    strength: float = 1.0,
   ) -> Made:
     """Changes what is asked for in given images, and nothing else.
 
@@ -213,11 +215,15 @@ class ControlledGenerator:
       wish: See `sample`.
       seed: Of the draw of q(z|x).
       sampler: See `sample`.
+      strength: From 0 up: 1 makes the change, 0 none, and between and beyond
+        the same by less or more.
 
     Raises:
       ValueError: The wish cannot be meant, the images are of another shape or
         range, or the generator cannot encode images.
     """
+    if not 0.0 <= strength < np.inf:
+      raise ValueError(f"strength must be a number from 0 up, got {strength}.")
     start = self.encode(images, seed)
     expression = self._expression(wish)
     read = self._judges.attribute_critic(tf.constant(start))
@@ -226,6 +232,7 @@ class ControlledGenerator:
       ("transform", sampler, constraint.realism_weight),
       constraint.values.numpy(),
       constraint.weights.numpy(),
+      np.full(len(start), strength, np.float32),
       start,
       seeds=_seeds(len(start), seed),
     )
@@ -306,7 +313,7 @@ class ControlledGenerator:
       )
     if key not in self._compiled:
       self._compiled[key] = batched.Batched(
-        self._function(getattr(self._samplers[name], how), realism_weight),
+        self._function(how, self._samplers[name], realism_weight),
         _BATCH_SIZE,
       )
     result = self._compiled[key](*arrays, seeds)
@@ -321,13 +328,19 @@ class ControlledGenerator:
       steps=result["steps"],
     )
 
-  def _function(self, method, realism_weight):
-    def run(values, weights, *rest):
-      constraint = constraint_lib.Constraint(values, weights, realism_weight)
-      *start, seeds = rest
-      return method(*start, constraint, seeds)._asdict()
+  def _function(self, how, sampler, realism_weight):
+    """Returns what is compiled: a sampler as a function of tensors."""
 
-    return run
+    def sample(values, weights, seeds):
+      constraint = constraint_lib.Constraint(values, weights, realism_weight)
+      return sampler.sample(constraint, seeds)._asdict()
+
+    def transform(values, weights, strength, start, seeds):
+      constraint = constraint_lib.Constraint(values, weights, realism_weight)
+      moves = dialled.Dialled(sampler, strength)
+      return moves.transform(start, constraint, seeds)._asdict()
+
+    return {"sample": sample, "transform": transform}[how]
 
 
 def _seeds(count: int, seed: int) -> np.ndarray:

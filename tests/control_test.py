@@ -64,6 +64,17 @@ class ControlTest(tf.test.TestCase):
       self.assertEqual(made.images.shape, self._images().shape)
       self.assertAllGreaterEqual(made.distance, 0.0)
 
+  def test_a_change_can_be_made_by_half(self):
+    none, half, whole = [
+      self._generator.transform(self._images(), "not Male", strength=strength)
+      for strength in (0.0, 0.5, 1.0)
+    ]
+    self.assertAllEqual(none.distance, np.zeros(5))
+    self.assertAllClose(
+      half.latents, 0.5 * (none.latents + whole.latents), atol=1e-5
+    )
+    self.assertAllGreater(whole.distance, 0.0)
+
   def test_shows_a_picture_in_a_notebook(self):
     made = self._generator.sample("Male", n=10)
     with Image.open(io.BytesIO(made._repr_png_())) as picture:
@@ -138,6 +149,8 @@ class ControlTest(tf.test.TestCase):
       generator.transform(self._images()[0], "Male")
     with self.assertRaisesRegex(ValueError, r"numbers in \[0, 1\]"):
       generator.transform(255 * self._images(), "Male")
+    with self.assertRaisesRegex(ValueError, "strength must be a number from 0"):
+      generator.transform(self._images(), "Male", strength=-1.0)
     with self.assertRaisesRegex(ValueError, "must differ"):
       generator.learn_rule("male", _brightness, threshold=0.5)
     with self.assertRaisesRegex(FileNotFoundError, "is no run folder"):
