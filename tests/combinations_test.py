@@ -9,7 +9,10 @@ from lc_keras.evaluation import combinations
 _ATTRIBUTES = attributes_lib.Attributes(
   ["Bald", "Black", "Blond", "Male", "Hat"], [["Bald", "Black", "Blond"]]
 )
-_SEEN = np.array([[1, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 1]])
+# The last one has hair of a colour without a name.
+_SEEN = np.array(
+  [[1, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 1]]
+)
 
 
 def _legal():
@@ -49,6 +52,14 @@ class UnseenTest(absltest.TestCase):
     seen = np.concatenate([_SEEN, [[1, 1, 0, 0, 0]]])
     found = combinations.unseen(seen, _ATTRIBUTES, 500)
     self.assertLess(found[:, :3].sum(axis=1).max(), 2)
+
+  def test_what_always_has_one_of_a_group_does_not_lose_it(self):
+    seen = np.array([[1, 0, 0, 0, 1], [0, 1, 0, 1, 0]], np.float32)
+    found = combinations.unseen(seen, _ATTRIBUTES, 100)
+    np.testing.assert_array_equal(found[:, :3].sum(axis=1), np.ones(100))
+    classes = attributes_lib.Attributes(_ATTRIBUTES.names, [_ATTRIBUTES.names])
+    with self.assertRaisesRegex(ValueError, "has seen all 5 combinations"):
+      combinations.unseen(np.eye(5), classes, 3)
 
   def test_names_what_has_all_been_seen(self):
     with self.assertRaisesRegex(ValueError, "all 16 combinations of Bald, "):

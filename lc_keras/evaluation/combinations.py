@@ -9,7 +9,8 @@ def unseen(
   """Draws labels whose combination does not occur in the training labels.
 
   A combination is one request away from one that does occur, so that it is
-  rare but no nonsense, and holds nothing that rules out another part of it.
+  rare but no nonsense, and holds nothing that rules out another part of it; nor
+  does it lack all of what exclude each other, where no training label does.
 
   Args:
     train_labels: [m, num_attributes] in {0, 1}.
@@ -33,6 +34,11 @@ def unseen(
   )
   # What training itself has of contradictions is not handed on.
   legal = ~np.any((reached @ attributes.excludes) * reached, axis=1)
+  for group in attributes.exclusive:
+    columns = [attributes.index(name) for name in group]
+    if seen[:, columns].any(axis=1).all():
+      # Everything is one of them: a garment of no kind is nonsense.
+      legal &= reached[:, columns].any(axis=1)
   candidates = np.unique(reached[legal], axis=0)
   known = set(map(tuple, seen))
   new = np.array([tuple(row) not in known for row in candidates], bool)
