@@ -110,8 +110,12 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     latents -= directions.biases[_MALE] * normal / (normal @ normal)
     latents = tf.constant(latents, tf.float32)
     result = _sampler(directions).transform(latents, _want(Male=on), _seeds())
+    # The last row comes from 3 on the other side: how it is rounded on the way
+    # depends on the processor.
     self.assertAllClose(
-      directions(result.latents)[:, _MALE], side * np.array([2.0, 3.0, 2.0])
+      directions(result.latents)[:, _MALE],
+      side * np.array([2.0, 3.0, 2.0]),
+      atol=2e-5,
     )
     self.assertAllEqual(result.latents[1], latents[1])
     self.assertAllEqual(result.steps, [1, 0, 1])
