@@ -1,5 +1,7 @@
 """Tests of refined: rows that ask for nothing new are left to the first."""
 
+import dataclasses
+
 import tensorflow as tf
 from absl.testing import parameterized
 
@@ -145,6 +147,28 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
     # It is there already, so that it stays.
     self.assertAllEqual(made.latents, tf.repeat(fixed, 2, axis=0))
     self.assertAllEqual(made.steps, [0, 0])
+
+  def test_the_critic_is_told_what_the_start_reads_as(self):
+    # As a trained one, this critic knows no requests that leave all open.
+    def critic(latents, values, mask):
+      known = tf.reduce_any(mask[:, :_COLUMN] > 0.0, axis=-1)
+      return tf.where(known, _KNOWN.critic(latents, values, mask), -9.0)
+
+    search = gradient_search.GradientSearch(
+      dataclasses.replace(_WIDE, critic=critic),
+      learning_rate=0.05,
+      beta_2=0.9,
+      max_steps=150,
+      begin=lambda constraint, seeds: 0.5 * analytic_judges.latents(2),
+    )
+    both = refined.Refined(_firsts()["unconditional"], search)
+    asked = _ask(analytic_judges.ask(2), [1.0] * 2, [1.0] * 2)
+    for made in (
+      both.sample(asked, analytic_judges.seeds(2)),
+      search.sample(asked, analytic_judges.seeds(2)),
+    ):
+      self.assertAllEqual(made.converged, [True] * 2)
+      self.assertAllGreater(made.realism, sampler.REALISM_THRESHOLD)
 
 
 if __name__ == "__main__":

@@ -170,8 +170,12 @@ class GradientSearch(sampler.Transformer):
     """
     if kept is None:
       nothing = tf.zeros_like(constraint.weights)
-      shown = constraint
       others = constraint_lib.Constraint(constraint.values, nothing)
+      # A critic knows little of requests that leave all open. It is told what
+      # the start reads as, where that means something.
+      shown = constraint
+      if self._begin is not None:
+        shown = self.judges.keep(start, constraint)
     else:
       shown = self.judges.keep(kept, constraint)
       others = self.judges.others(kept, constraint)

@@ -79,7 +79,8 @@ class Refined(sampler.Transformer):
     steps = steps_before + searched.steps
     result = self._result(searched.latents, shown, steps, start)
     return result._replace(
-      converged=tf.where(beyond, searched.converged, result.converged)
+      realism=tf.where(beyond, searched.realism, result.realism),
+      converged=tf.where(beyond, searched.converged, result.converged),
     )
 
 
