@@ -34,8 +34,9 @@ from lc_keras.samplers import linear
 from lc_keras.samplers import refined
 from lc_keras.samplers import rejection
 from serving import endpoints
-from serving import prediction_service
+from serving import predictor
 from serving import servables
+from serving import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
@@ -182,13 +183,13 @@ def check(folder: str) -> None:
         )
         for key, info in signature.inputs.items()
       }
-      prediction_service.predict(servable, signature, inputs)
+      predictor.predict(servable, signature, inputs)
   finally:
     servable.close()
 
 
 def _free_version(export_dir, version):
-  taken = servables.find_versions(export_dir)
+  taken = versions.find(export_dir) or {}
   if version is None:
     return max(taken, default=0) + 1
   if version in taken:

@@ -1,86 +1,83 @@
-"""Serves exported models over gRPC, as TensorFlow Serving does.
+"""Serves exported models over gRPC and REST, as TensorFlow Serving does.
 
   python -m serving.server --model_name=demo --model_base_path=runs/demo/export
 
-The flags that exist here are named as those of `tensorflow_model_server`, and
-a client of it needs no change (see `prediction_service`).
+The flags are those of `tensorflow_model_server`, and a client of it needs no
+change (see `options` and docs/serving.md).
 """
 
+import asyncio
+import contextlib
+import functools
 import os
 import signal
 import sys
 import threading
-from concurrent import futures
+import time
 
-import grpc
+import tensorflow as tf
 from absl import app
 from absl import flags
 from absl import logging
-from tensorflow_serving.apis import model_service_pb2_grpc
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving import batching
+from serving import calls as calls_lib
+from serving import credentials
+from serving import errors
+from serving import grpc_endpoint
+from serving import health as health_lib
+from serving import index_page
+from serving import manager as manager_lib
+from serving import metrics as metrics_lib
+from serving import model_configs
+from serving import options as options_lib
 from serving import prediction_service
+from serving import rest
+from serving import rest_service
 from serving import servables
+from serving import text_protos
+from serving import warmup
 
-_OPTIONS = [
-  # grpcio stops at 4 MB, which is 80 images of 64x64 as floats.
-  ("grpc.max_receive_message_length", -1),
-  ("grpc.max_send_message_length", -1),
-  # Else a second server takes the same port silently, and half of the calls.
-  ("grpc.so_reuseport", 0),
-]
+_MICROS = 1e6
 
 
 class Server:
-  """A gRPC server over loaded models.
+  """A server that runs beside the caller.
 
   Attributes:
-    models: What it serves.
-    port: Where.
+    manager: The models that it serves.
+    port: Where gRPC is.
+    rest_port: Where HTTP is; None if nowhere.
   """
 
-  def __init__(
-    self,
-    models: servables.Servables,
-    port: int = 0,
-    max_calls: int | None = None,
-    tensor_content: bool = False,
-  ):
-    """Takes the port and answers from now on.
+  def __init__(self, options: options_lib.Options):
+    """Takes the ports, answers from now on, and begins to load.
 
     Args:
-      models: Loaded models.
-      port: TCP port, on every interface; 0 picks a free one.
-      max_calls: How many calls may run at once; None means 4 per CPU. More
-        are refused with RESOURCE_EXHAUSTED.
-      tensor_content: Whether outputs are written as `tensor_content`.
+      options: What the flags say.
 
     Raises:
-      ValueError: The port cannot be taken.
+      ValueError: A file cannot be read or meant, or a port cannot be taken.
     """
-    max_calls = max_calls or 4 * (os.cpu_count() or 1)
-    self.models = models
-    self._server = grpc.server(
-      # A few more threads than calls, to refuse the calls that are too many.
-      futures.ThreadPoolExecutor(max_calls + 4),
-      interceptors=[_CallLimit(max_calls)],
-      options=_OPTIONS,
-    )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-      prediction_service.PredictionService(models, tensor_content),
-      self._server,
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(
-      prediction_service.ModelService(models), self._server
-    )
+    self._options = options
+    certificates = tokens = None
+    if options.ssl_config_file:
+      certificates = credentials.Certificates(options.ssl_config_file)
+    if options.bearer_token_file:
+      tokens = credentials.Tokens(options.bearer_token_file)
+    self._batcher = _batcher(options)
+    self._stopping = False
+    self._closed = threading.Event()
+    self._config = _config(options)
+    self._loop = _event_loop()
+    self.manager = _manager(options, self._config, self._changed)
     try:
-      self.port = self._server.add_insecure_port(f"0.0.0.0:{port}")
-    except RuntimeError as error:
-      raise ValueError(
-        f"Port {port} cannot be taken, perhaps because another server has it: "
-        "stop that one, or choose another with --port (0 picks a free one)."
-      ) from error
-    self._server.start()
+      self._in_loop(self._start(certificates, tokens))
+    except BaseException:
+      self._close()
+      raise
+    if options.model_config_file_poll_wait_seconds:
+      threading.Thread(target=self._poll_config, daemon=True).start()
 
   def stop(self, grace: float) -> None:
     """Refuses new calls, lets those in flight finish, then unloads.
@@ -88,117 +85,224 @@ class Server:
     Args:
       grace: Seconds that calls in flight have; what still runs then, stops.
     """
-    self._server.stop(grace).wait()
-    self.models.close()
+    if not self._stopping:
+      self._stopping = True
+      self._in_loop(self._stop(grace))
+      self._close()
 
-
-class _CallLimit(grpc.ServerInterceptor):
-  """Refuses a call when too many are running."""
-
-  def __init__(self, max_calls):
-    self._slots = threading.BoundedSemaphore(max_calls)
-
-  def intercept_service(self, continuation, handler_call_details):
-    handler = continuation(handler_call_details)
-    if handler is None or not handler.unary_unary:
-      return handler
-
-    def limited(request, context):
-      if not self._slots.acquire(blocking=False):
-        context.abort(
-          grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
-        )
-      try:
-        return handler.unary_unary(request, context)
-      finally:
-        self._slots.release()
-
-    return grpc.unary_unary_rpc_method_handler(
-      limited, handler.request_deserializer, handler.response_serializer
+  async def _start(self, certificates, tokens):
+    options = self._options
+    services = prediction_service.Services(
+      self.manager,
+      self._run,
+      options.enable_serialization_as_tensor_content,
     )
+    self._metrics = metrics_lib.Metrics(self.manager.knows)
+    self._health = health_lib.Health(self.manager)
+    self._calls = calls_lib.Calls(options.grpc_max_threads, shed=True)
+    self._rest_calls = calls_lib.Calls(options.rest_api_num_threads, shed=False)
+    self._rest = None
+    self._grpc = grpc_endpoint.GrpcEndpoint(
+      services,
+      self._calls,
+      self._metrics,
+      tokens,
+      self._health if options.enable_grpc_healthcheck_service else None,
+      options.channel_arguments(),
+    )
+    addresses = [f"0.0.0.0:{options.port}"]
+    if options.grpc_socket_path:
+      addresses.append(f"unix:{options.grpc_socket_path}")
+    await self._grpc.start(addresses, certificates)
+    self.port, self.rest_port = self._grpc.port, None
+    if options.rest_api_port:
+      endpoint = rest.RestEndpoint(
+        rest_service.RestService(self.manager, services),
+        self._rest_calls,
+        self._metrics,
+        self._health,
+        index_page.IndexPage(self.manager),
+        tokens,
+        _metrics_path(options),
+        options.rest_api_timeout_in_ms / 1e3 or None,
+        options.rest_api_enable_cors_support,
+      )
+      try:
+        await endpoint.start(max(0, options.rest_api_port), certificates)
+      except ValueError:
+        await self._grpc.stop(0)
+        raise
+      self._rest, self.rest_port = endpoint, endpoint.port
+    await self._health.update()
+
+  async def _stop(self, grace):
+    await self._health.drain()
+    idle = []
+    for calls in (self._calls, self._rest_calls):
+      calls.drain()
+      idle.append(calls.wait_until_idle())
+    # The ports stay open meanwhile: who asks for health has to be told.
+    end = time.monotonic() + grace
+    with contextlib.suppress(TimeoutError):
+      await asyncio.wait_for(asyncio.gather(*idle), grace)
+    # Answers that are on their way.
+    await self._grpc.stop(max(0.1, end - time.monotonic()) if grace else 0)
+    if self._rest is not None:
+      await self._rest.stop()
+    self._calls.close()
+    self._rest_calls.close()
+
+  def _close(self):
+    self._closed.set()
+    if self._batcher is not None:
+      self._batcher.close()
+    self.manager.close()
+    if self._options.grpc_socket_path:
+      with contextlib.suppress(OSError):
+        os.remove(self._options.grpc_socket_path)
+
+  def _in_loop(self, coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+  def _run(self, servable, feeds, fetches, interrupt=None):
+    started = time.perf_counter()
+    run = servables.Servable.run if self._batcher is None else self._batcher.run
+    values = run(servable, feeds, fetches, interrupt)
+    self._metrics.run(servable.name, time.perf_counter() - started)
+    return values
+
+  def _changed(self):
+    """Called from any thread when a model's state has changed."""
+    asyncio.run_coroutine_threadsafe(self._update_health(), self._loop)
+
+  async def _update_health(self):
+    if hasattr(self, "_health"):  # Else it is about to be made.
+      await self._health.update()
+
+  def _poll_config(self):
+    """Follows the file of models until the server stops."""
+    path = self._options.model_config_file
+    while not self._closed.wait(
+      self._options.model_config_file_poll_wait_seconds
+    ):
+      try:
+        config = model_configs.read(path)
+        if config != self._config:
+          self.manager.reload(config)
+          self._config = config
+      except (errors.ServingError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr, flush=True)
 
 
-def define_flags(values: flags.FlagValues) -> None:
-  """Defines the flags; not on import, since other programs share names."""
-  flags.DEFINE_integer(
-    "port",
-    8500,
-    "TCP port for gRPC; 0 picks a free one and prints it.",
-    lower_bound=0,
-    upper_bound=65535,
-    flag_values=values,
+@functools.cache
+def _event_loop():
+  """Returns the loop of all servers: gRPC can serve one loop of a process."""
+  loop = asyncio.new_event_loop()
+  thread = threading.Thread(target=loop.run_forever, name="calls", daemon=True)
+  thread.start()
+  return loop
+
+
+def _config(options):
+  if options.model_config_file:
+    return model_configs.read(options.model_config_file)
+  return model_configs.single(options.model_name, options.model_base_path)
+
+
+def _batcher(options):
+  if not options.enable_batching:
+    return None
+  parameters = batching.Parameters()
+  if options.batching_parameters_file:
+    parameters = batching.read_parameters(options.batching_parameters_file)
+  return batching.Batcher(parameters)
+
+
+def _metrics_path(options):
+  if not options.monitoring_config_file:
+    return None
+  config = text_protos.read(
+    options.monitoring_config_file, text_protos.MonitoringConfig
+  ).prometheus_config
+  return (config.path or metrics_lib.PATH) if config.enable else None
+
+
+def _manager(options, config, on_change):
+  both = options.tensorflow_session_parallelism
+  session = tf.compat.v1.ConfigProto(
+    intra_op_parallelism_threads=(
+      both or options.tensorflow_intra_op_parallelism
+    ),
+    inter_op_parallelism_threads=(
+      both or options.tensorflow_inter_op_parallelism
+    ),
   )
-  flags.DEFINE_string(
-    "model_name", "default", "Name that clients ask for.", flag_values=values
-  )
-  flags.DEFINE_string(
-    "model_base_path",
-    None,
-    "Folder with the model's versions, one folder named by a number each; the "
-    "newest is served.",
-    flag_values=values,
-    required=True,
-  )
-  flags.DEFINE_integer(
-    "grpc_max_threads",
-    None,
-    "How many calls may run at once; by default 4 per CPU. More are refused "
-    "with RESOURCE_EXHAUSTED.",
-    lower_bound=1,
-    flag_values=values,
-  )
-  flags.DEFINE_bool(
-    "enable_serialization_as_tensor_content",
-    False,
-    "Write outputs as tensor_content: smaller and faster, for clients that "
-    "read it.",
-    flag_values=values,
-  )
-  flags.DEFINE_float(
-    "shutdown_grace_seconds",
-    30.0,
-    "After SIGTERM or Ctrl-C: seconds that calls in flight have to finish.",
-    lower_bound=0.0,
-    flag_values=values,
-  )
+  fraction = options.per_process_gpu_memory_fraction
+  session.gpu_options.per_process_gpu_memory_fraction = fraction
+  tags = options.saved_model_tags.split(",")
+  # Calls of both ports can run at once.
+  watched = min(64, options.grpc_max_threads + options.rest_api_num_threads)
+
+  def load(name, version, path):
+    servable = servables.Servable(name, version, path, tags, session, watched)
+    if options.enable_model_warmup:
+      try:
+        warmup.run(servable, options.num_request_iterations_for_warmup or 1)
+      except servables.LoadError:
+        servable.close()
+        raise
+    shown = sorted(key for key in servable.signatures if key[:2] != "__")
+    print(f"{name}, version {version}: {', '.join(shown)}", flush=True)
+    return servable
+
+  try:
+    return manager_lib.Manager(
+      config,
+      load,
+      manager_lib.Settings(
+        poll_wait=options.file_system_poll_wait_seconds,
+        max_retries=options.max_num_load_retries,
+        retry_interval=options.load_retry_interval_micros / _MICROS,
+        load_threads=options.num_load_threads or min(4, os.cpu_count() or 1),
+        unload_threads=options.num_unload_threads or 1,
+        allow_unavailable_labels=(
+          options.allow_version_labels_for_unavailable_models
+        ),
+      ),
+      on_change,
+    )
+  except errors.ServingError as error:
+    raise ValueError(f"{error.code.name}: {error.text}") from error
 
 
 def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
-  args = flags.FLAGS
   # Loading a SavedModel in a session is deprecated for everybody but servers.
   logging.set_verbosity(logging.ERROR)
   stopped = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: stopped.set())
-  models = servables.Servables({args.model_name: args.model_base_path})
-  print(f"Loading {args.model_name} from {args.model_base_path}", flush=True)
   try:
-    loaded = models.load()
-    server = Server(
-      models,
-      args.port,
-      args.grpc_max_threads,
-      args.enable_serialization_as_tensor_content,
-    )
+    options = options_lib.from_flags(flags.FLAGS)
+    server = Server(options)
   except ValueError as error:
-    sys.exit(f"Error: {error}")
-  for servable in loaded:
-    names = ", ".join(
-      # Without what TensorFlow itself needs to be there.
-      sorted(name for name in servable.signatures if name[:2] != "__")
-    )
-    print(f"{servable.name}, version {servable.version}: {names}", flush=True)
+    sys.exit(f"Failed to start server. Error: {error}")
   print(f"Serving gRPC on port {server.port}; Ctrl-C stops.", flush=True)
+  if server.rest_port is not None:
+    print(f"Serving HTTP on port {server.rest_port}.", flush=True)
   stopped.wait()
   print("Stopping: calls in flight finish first.", flush=True)
-  server.stop(args.shutdown_grace_seconds)
+  server.stop(options.shutdown_grace_seconds)
+  sys.stdout.flush()
+  # A model that is loading, or a call that would not stop, keeps its thread:
+  # nothing is left to wait for.
+  os._exit(0)
 
 
 def main() -> None:
   """Runs the program."""
-  define_flags(flags.FLAGS)
+  options_lib.define_flags(flags.FLAGS)
   app.run(_run)
 
 

@@ -29,6 +29,9 @@ _VIEWS = {
   tf.complex64: ("scomplex_val", np.float32),
   tf.complex128: ("dcomplex_val", np.float64),
 }
+# On the wire, what these fields hold is the array's own memory: parsing it is
+# one copy, where appending 200,000 pixels to a field one by one takes 10 ms.
+_PACKED = {tf.float32: b"\x2a", tf.float64: b"\x32", tf.bool: b"\x5a"}
 # A few bytes can spell a tensor that fills the memory, since one value may
 # stand for a whole shape. No message may be larger than this, so no tensor is.
 _LARGEST = 2**31
@@ -36,6 +39,8 @@ _LARGEST = 2**31
 
 def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
   """Reads a tensor: typed values, tensor_content, or one value for them all.
+
+  The array may be a view of the message.
 
   Raises:
     ValueError: The proto is malformed.
@@ -49,6 +54,9 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
     size = 8 if dtype == tf.string else dtype.size
     if math.prod(shape) * size > _LARGEST:
       raise ValueError(f"shape {shape} takes more than {_LARGEST} bytes")
+    if proto.tensor_content and dtype != tf.string:
+      values = np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype)
+      return values.reshape(shape)
     return tf.make_ndarray(proto)
   except (TypeError, KeyError) as error:
     raise ValueError(f"unsupported type {proto.dtype}") from error
@@ -57,10 +65,20 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
 def to_proto(
   array: np.ndarray, as_content: bool = False
 ) -> tensor_pb2.TensorProto:
-  """Writes a tensor.
+  """Returns a tensor as a new message, see `write`."""
+  proto = tensor_pb2.TensorProto()
+  write(array, proto, as_content)
+  return proto
+
+
+def write(
+  array: np.ndarray, proto: tensor_pb2.TensorProto, as_content: bool = False
+) -> None:
+  """Writes a tensor into an empty message.
 
   Args:
     array: Any shape; strings as an array of `bytes` objects.
+    proto: The message.
     as_content: Whether to write the values as one string of bytes,
       `tensor_content`, rather than in the field of their type. Smaller and
       faster, but some clients read the typed fields only.
@@ -69,10 +87,15 @@ def to_proto(
     array = np.array(array, object)
   array = np.asarray(array)
   dtype = tf.as_dtype(array.dtype)
-  proto = tensor_pb2.TensorProto(dtype=dtype.as_datatype_enum)
+  proto.dtype = dtype.as_datatype_enum
+  # Also of a scalar: that has a shape, too.
+  proto.tensor_shape.SetInParent()
   for size in array.shape:
     proto.tensor_shape.dim.add(size=size)
-  if dtype in _FIELDS and (dtype == tf.string or not as_content):
+  if dtype in _PACKED and array.size and not as_content:
+    values = array.tobytes()
+    proto.MergeFromString(_PACKED[dtype] + _varint(len(values)) + values)
+  elif dtype in _FIELDS and (dtype == tf.string or not as_content):
     field, element = _FIELDS[dtype]
     values = array.ravel().astype(element, copy=False)
     getattr(proto, field).extend(values.tolist())
@@ -81,4 +104,13 @@ def to_proto(
     getattr(proto, field).extend(array.ravel().view(element).tolist())
   else:
     proto.tensor_content = array.tobytes()
-  return proto
+
+
+def _varint(number):
+  """Returns a number as protobuf writes it, 7 bits a byte, lowest first."""
+  written = bytearray()
+  while number > 127:
+    written.append(number & 127 | 128)
+    number >>= 7
+  written.append(number)
+  return bytes(written)

@@ -16,8 +16,7 @@ from PIL import Image
 
 from serving import client
 from serving import export
-from serving import servables
-from serving import server
+from tests import running_server
 from tests import tiny_run
 
 _K = len(tiny_run.ATTRIBUTES)
@@ -35,16 +34,16 @@ class ClientTest(parameterized.TestCase):
     tiny_run.write(run_dir)
     export_dir = os.path.join(cls.folder, "export")
     export.export(run_dir, export_dir)
-    models = servables.Servables({"tiny": export_dir})
-    models.load()
-    cls.server = server.Server(models)
-    cls.address = f"localhost:{cls.server.port}"
+    cls.running = running_server.RunningServer(
+      model_name="tiny", model_base_path=export_dir
+    )
+    cls.addClassCleanup(cls.running.stop)
+    cls.address = cls.running.address
     cls.client = client.LatentClient(cls.address, "tiny", timeout=120.0)
 
   @classmethod
   def tearDownClass(cls):
     cls.client.close()
-    cls.server.stop(grace=0)
     super().tearDownClass()
 
   def test_learns_the_model_from_the_server(self):

@@ -1,0 +1,207 @@
+"""The gRPC port: sockets, deadlines and limits of the services' RPCs.
+
+An asynchronous server, since the synchronous one of grpcio takes twice as long
+for a call; messages are parsed and graphs run in threads.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Mapping, Sequence
+
+import grpc
+from google.protobuf import message
+from grpc_health.v1 import health_pb2_grpc
+from tensorflow_serving.apis import classification_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
+from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.apis import inference_pb2
+from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import regression_pb2
+
+from serving import calls as calls_lib
+from serving import credentials as credentials_lib
+from serving import errors
+from serving import health as health_lib
+from serving import metrics as metrics_lib
+from serving import prediction_service
+
+_OPTIONS = {
+  # grpcio stops at 4 MB, which is 80 images of 64x64 as floats.
+  "grpc.max_receive_message_length": -1,
+  "grpc.max_send_message_length": -1,
+  # Else a second server takes the same port silently, and half of the calls.
+  "grpc.so_reuseport": 0,
+}
+
+
+class GrpcEndpoint:
+  """Answers PredictionService, ModelService and, if asked to, Health.
+
+  Attributes:
+    port: Where, once it has started.
+  """
+
+  def __init__(
+    self,
+    services: prediction_service.Services,
+    calls: calls_lib.Calls,
+    metrics: metrics_lib.Metrics,
+    tokens: credentials_lib.Tokens | None = None,
+    health: health_lib.Health | None = None,
+    arguments: Mapping[str, int | str] | None = None,
+  ):
+    """Creates the endpoint; `start` takes the port.
+
+    Args:
+      services: What is answered.
+      calls: What runs it.
+      metrics: What counts it.
+      tokens: Who may call; None means all.
+      health: What the health service says; None means that there is none.
+      arguments: Of the channels, by name.
+    """
+    self._calls = calls
+    self._metrics = metrics
+    self._tokens = tokens
+    self.port = None
+    self._server = grpc.aio.server(
+      options=list((_OPTIONS | dict(arguments or {})).items())
+    )
+    for service, methods in _methods(services).items():
+      self._server.add_generic_rpc_handlers(
+        [
+          grpc.method_handlers_generic_handler(
+            f"tensorflow.serving.{service}",
+            {
+              name: self._handler(name, request, answer)
+              for name, (request, answer) in methods.items()
+            },
+          )
+        ]
+      )
+    if health is not None:
+      health_pb2_grpc.add_HealthServicer_to_server(
+        health.servicer, self._server
+      )
+
+  async def start(
+    self,
+    addresses: Sequence[str],
+    certificates: credentials_lib.Certificates | None = None,
+  ) -> None:
+    """Takes the addresses and answers from now on.
+
+    Args:
+      addresses: host:port, or unix:path. Port 0 picks a free one.
+      certificates: For TLS; None means without.
+
+    Raises:
+      ValueError: One cannot be taken.
+    """
+    for address in addresses:
+      try:
+        if certificates is None:
+          port = self._server.add_insecure_port(address)
+        else:
+          port = self._server.add_secure_port(address, certificates.for_grpc)
+      except RuntimeError as error:
+        raise ValueError(_taken(address)) from error
+      self.port = self.port or port
+    await self._server.start()
+
+  async def stop(self, grace: float) -> None:
+    """Closes the port; calls that still run have this many seconds."""
+    await self._server.stop(grace)
+
+  def _handler(self, name, request_type, answer):
+    # The bytes are parsed in a thread: a large message takes a while.
+    async def handle(data, context):
+      started = time.perf_counter()
+      seen = []
+
+      def job(interrupt):
+        request = _parse(request_type, data)
+        seen.append(request)
+        return answer(request, interrupt).SerializeToString()
+
+      try:
+        self._authenticate(context)
+        remaining = context.time_remaining()
+        reply = await self._calls.run(
+          job, math.inf if remaining is None else remaining
+        )
+        self._count(name, seen, "OK", started)
+        return reply
+      except errors.ServingError as error:
+        code, text = error.code, error.text
+      except Exception as error:  # The caller must get an answer.
+        logging.exception("%s failed", name)
+        failure = errors.ServingError(grpc.StatusCode.INTERNAL, str(error))
+        code, text = failure.code, failure.text
+      self._count(name, seen, code.name, started)
+      # Outside of `except`: abort raises, and would log what it replaces.
+      await context.abort(code, text)
+
+    return grpc.unary_unary_rpc_method_handler(handle)
+
+  def _authenticate(self, context):
+    if self._tokens is None:
+      return
+    sent = dict(context.invocation_metadata() or ()).get("authorization")
+    if not self._tokens.accept(sent):
+      raise errors.ServingError(
+        grpc.StatusCode.UNAUTHENTICATED,
+        "Send a bearer token of this server's as `authorization` metadata.",
+      )
+
+  def _count(self, name, seen, status, started):
+    if name != "Predict":
+      return
+    model = seen[-1].model_spec.name if seen else ""
+    seconds = time.perf_counter() - started
+    self._metrics.request(model, name, "GRPC", status, seconds)
+
+
+def _methods(services):
+  """Returns by service and method the type of request and what answers it."""
+  refuse = prediction_service.refuse
+  return {
+    "PredictionService": {
+      "Predict": (predict_pb2.PredictRequest, services.predict),
+      "GetModelMetadata": (
+        get_model_metadata_pb2.GetModelMetadataRequest,
+        lambda request, _: services.get_model_metadata(request),
+      ),
+      "Classify": (classification_pb2.ClassificationRequest, refuse),
+      "Regress": (regression_pb2.RegressionRequest, refuse),
+      "MultiInference": (inference_pb2.MultiInferenceRequest, refuse),
+    },
+    "ModelService": {
+      "GetModelStatus": (
+        get_model_status_pb2.GetModelStatusRequest,
+        lambda request, _: services.get_model_status(request),
+      ),
+      "HandleReloadConfigRequest": (
+        model_management_pb2.ReloadConfigRequest,
+        services.reload_config,
+      ),
+    },
+  }
+
+
+def _parse(request_type, data):
+  try:
+    return request_type.FromString(data)
+  except message.DecodeError as error:
+    raise errors.invalid_argument(
+      f"The request is no {request_type.DESCRIPTOR.name}: {error}"
+    ) from error
+
+
+def _taken(address):
+  return (
+    f"{address} cannot be taken, perhaps because another server has it: stop "
+    "that one, or choose another port with --port (0 picks a free one)."
+  )

@@ -1,0 +1,60 @@
+"""Whether the server lives, whether it is ready, and which models are.
+
+As gRPC's health service says it: the empty name and "readiness" are the server
+as a whole, "liveness" is SERVING for as long as there is anybody to say so, and
+every model has its own name.
+"""
+
+from grpc_health.v1 import health
+from grpc_health.v1 import health_pb2
+
+from serving import manager as manager_lib
+
+_Status = health_pb2.HealthCheckResponse
+LIVENESS, READINESS = "liveness", "readiness"
+
+
+class Health:
+  """Follows a manager; belongs to one event loop."""
+
+  def __init__(self, manager: manager_lib.Manager):
+    self._manager = manager
+    self._names: set[str] = set()
+    self._was_ready = False
+    self._draining = False
+    self.servicer = health.aio.HealthServicer()
+
+  @property
+  def ready(self) -> bool:
+    """Whether calls should be sent here.
+
+    To begin with, every model has to be there. What is added or broken later
+    must not cut off the others.
+    """
+    available = self._manager.available()
+    if all(available.values()):
+      self._was_ready = True
+      return not self._draining
+    return self._was_ready and any(available.values()) and not self._draining
+
+  async def update(self) -> None:
+    """Says what has become of the models."""
+    available = self._manager.available()
+    ready = self.ready
+    statuses = {
+      name: bool(versions) and not self._draining
+      for name, versions in available.items()
+    }
+    statuses |= {"": ready, READINESS: ready, LIVENESS: True}
+    for name, serving in statuses.items():
+      await self.servicer.set(
+        name, _Status.SERVING if serving else _Status.NOT_SERVING
+      )
+    for name in self._names - set(statuses):
+      await self.servicer.set(name, _Status.SERVICE_UNKNOWN)
+    self._names = set(statuses)
+
+  async def drain(self) -> None:
+    """Says that the server is about to stop."""
+    self._draining = True
+    await self.update()

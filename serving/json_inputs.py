@@ -1,0 +1,338 @@
+"""The inputs of a REST request: JSON to numpy, as TensorFlow Serving reads it.
+
+In rows (`instances`) or columns (`inputs`). The texts of errors are those of
+`tensorflow_model_server`.
+"""
+
+import base64
+import binascii
+import itertools
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+
+from serving import errors
+
+Infos = Mapping[str, meta_graph_pb2.TensorInfo]
+ROWS, COLUMNS = "instances", "inputs"
+_BASE64 = "b64"
+_LONGEST_QUOTE = 300
+# What numpy can hold, one more for rows.
+_DEEPEST = 63
+_JSON_TYPES = {
+  dict: "Object",
+  list: "Array",
+  str: "String",
+  int: "Number",
+  float: "Number",
+}
+
+
+def parse(body: bytes) -> dict[str, Any]:
+  """Reads the JSON of a request.
+
+  Raises:
+    ServingError: It is none, or no object.
+  """
+  if not body:
+    raise errors.invalid_argument("JSON Parse error: The document is empty")
+  try:
+    document = json.loads(body)
+  except (ValueError, RecursionError) as error:
+    raise errors.invalid_argument(
+      f"JSON Parse error: Invalid value. {error}"
+    ) from error
+  if not isinstance(document, dict):
+    raise errors.invalid_argument(
+      f"JSON Value: {_quote(document)} Is not object"
+    )
+  return document
+
+
+def signature_name(document: Mapping[str, Any]) -> str:
+  """Returns the signature that a request asks for.
+
+  Raises:
+    ServingError: It is no text.
+  """
+  name = document.get("signature_name", "")
+  if not isinstance(name, str):
+    raise errors.invalid_argument(
+      f"JSON Value: {_quote(document)} not formatted correctly. "
+      "'signature_name' key must be a string value."
+    )
+  return name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+
+
+def read(
+  document: Mapping[str, Any], infos: Infos
+) -> tuple[str, dict[str, np.ndarray]]:
+  """Reads the inputs of a request.
+
+  Args:
+    document: What `parse` returned.
+    infos: The inputs of the signature.
+
+  Returns:
+    The form, ROWS or COLUMNS, and the values by input.
+
+  Raises:
+    ServingError: They are not there, or not what the signature takes.
+  """
+  if ROWS in document and COLUMNS in document:
+    raise errors.invalid_argument(
+      f"JSON Value: {_quote(document)} Not formatted correctly expecting only "
+      f"one of '{COLUMNS}' or '{ROWS}' keys to exist "
+    )
+  if ROWS in document:
+    return ROWS, _read_rows(document, infos)
+  if COLUMNS in document:
+    return COLUMNS, _read_columns(document[COLUMNS], infos)
+  raise errors.invalid_argument(f"Missing '{COLUMNS}' or '{ROWS}' key")
+
+
+def _read_rows(document, infos):
+  rows = document[ROWS]
+  if not isinstance(rows, list):
+    raise errors.invalid_argument(
+      f"JSON Value: {_quote(document)} Excepting '{ROWS}' to be an list/array"
+    )
+  if not rows:
+    raise errors.invalid_argument(
+      f"JSON Value: {_quote(document)} No values in '{ROWS}' array"
+    )
+  if not isinstance(rows[0], dict) and len(infos) > 1:
+    raise errors.invalid_argument(
+      "instances is a plain list, but expecting list of objects as multiple "
+      "input tensors required as per tensorinfo_map"
+    )
+  named = _is_object(rows[0])
+  for number, row in enumerate(rows):
+    if named and not _is_object(row):
+      raise errors.invalid_argument(
+        f"Expecting object but got list at item {number} of input list"
+      )
+    if not named and _is_object(row):
+      raise errors.invalid_argument(
+        f"Expecting value/list but got object at item {number} of input list"
+      )
+    if named:
+      _check_keys(number, row, infos)
+  if not named:
+    name = next(iter(infos))
+    return {name: _stack(rows, infos[name].dtype, "")}
+  return {
+    name: _stack([row[name] for row in rows], info.dtype, f" key: {name}")
+    for name, info in infos.items()
+  }
+
+
+def _check_keys(number, row, infos):
+  for name in row:
+    if name not in infos:
+      raise errors.invalid_argument(
+        f"Failed to process element: {number} key: {name} of 'instances' list. "
+        "Error: INVALID_ARGUMENT: JSON object: does not have named input: "
+        f"{name}"
+      )
+  if set(row) != set(infos):
+    raise errors.invalid_argument(
+      f"Failed to process element: {number} of 'instances' list. JSON object: "
+      f"{_quote(row)} keys must be equal to: {','.join(sorted(infos))}"
+    )
+
+
+def _read_columns(columns, infos):
+  if not _is_object(columns):
+    if len(infos) > 1:
+      raise errors.invalid_argument(
+        "inputs is a plain value/list, but expecting an object as multiple "
+        "input tensors required as per tensorinfo_map"
+      )
+    name = next(iter(infos))
+    return {name: _tensor(columns, infos[name].dtype)}
+  for name in infos:
+    if name not in columns:
+      raise errors.invalid_argument(
+        f"Missing named input: {name} in 'inputs' object."
+      )
+  return {
+    name: _tensor(columns[name], info.dtype) for name, info in infos.items()
+  }
+
+
+def _stack(values, dtype, key):
+  """Returns one tensor of the values of all rows."""
+  try:
+    return _tensor(values, dtype)
+  except errors.ServingError:
+    pass
+  # What is wrong is said of the row that has it.
+  first = None
+  for number, value in enumerate(values):
+    try:
+      shape = _tensor(value, dtype).shape
+      if first is None:
+        first = shape
+      if math.prod(first) != math.prod(shape):
+        raise errors.invalid_argument(
+          f"Expecting tensor size: {math.prod(first)} but got: "
+          f"{math.prod(shape)}"
+        )
+      if first != shape:
+        raise errors.invalid_argument(
+          f"Expecting shape {_shape(first)} but got: {_shape(shape)}"
+        )
+    except errors.ServingError as error:
+      raise errors.ServingError(
+        error.code,
+        f"Failed to process element: {number}{key} of 'instances' list. "
+        f"Error: {error.code.name}: {error.text}",
+      ) from error
+  raise errors.invalid_argument("The rows of 'instances' do not agree.")
+
+
+def _tensor(value, dtype):
+  """Returns a tensor of nested lists, all of one depth and size a level."""
+  shape = []
+  inner = value
+  while isinstance(inner, list):
+    shape.append(len(inner))
+    if not inner:
+      break
+    inner = inner[0]
+  if len(shape) > _DEEPEST:
+    raise errors.invalid_argument(
+      f"Lists may be nested {_DEEPEST} deep, and are {len(shape)}."
+    )
+  flat = [value]
+  for level, size in enumerate(shape):
+    # Level by level and not recursively: most of it happens outside of Python.
+    for item in flat:
+      if not isinstance(item, list):
+        raise errors.invalid_argument(
+          f"JSON Value: {_quote(item)} found at incorrect level: {level + 1} "
+          f"in the JSON DOM. Expected at level: {len(shape)}"
+        )
+    if set(map(len, flat)) - {size}:
+      other = next(len(item) for item in flat if len(item) != size)
+      raise errors.invalid_argument(
+        f"Encountered list at unexpected size: {other} at level: {level} "
+        f"expected size: {size}"
+      )
+    flat = list(itertools.chain.from_iterable(flat))
+  if list in set(map(type, flat)):
+    raise errors.invalid_argument(
+      f"Encountered list at unexpected level: {len(shape)} expected < "
+      f"{len(shape)}"
+    )
+  return _leaves(flat, dtype).reshape(shape)
+
+
+def _leaves(flat, enum):
+  """Returns the values of lists as an array of a type."""
+  dtype = tf.as_dtype(enum)
+  types = set(map(type, flat))
+  if dtype == tf.string:
+    leaves = np.empty(len(flat), object)
+    leaves[:] = [_bytes(leaf, enum) for leaf in flat]
+    return leaves
+  if dtype == tf.bool:
+    allowed = {bool}
+  elif dtype in (tf.float32, tf.float64):
+    allowed = {int, float}
+  elif dtype.is_integer and not dtype.is_quantized:
+    allowed = {int}
+  else:
+    raise errors.ServingError(
+      grpc.StatusCode.UNIMPLEMENTED,
+      f"Conversion of JSON Value: {_quote(flat[0] if flat else [])} to type: "
+      f"{_type_name(enum)}",
+    )
+  if types - allowed:
+    raise _type_error(next(x for x in flat if type(x) not in allowed), enum)
+  if dtype.is_integer:
+    for leaf in flat:
+      if not dtype.min <= leaf <= dtype.max:
+        raise _type_error(leaf, enum)
+  elif dtype.is_floating:
+    _check_lossless(flat, dtype, int in types)
+  return np.array(flat, dtype.as_numpy_dtype)
+
+
+def _check_lossless(flat, dtype, has_integers):
+  limit = float(dtype.max)
+  exact = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
+  for leaf in flat:
+    if has_integers and type(leaf) is int:
+      lost = abs(leaf) > exact
+    else:
+      lost = math.isfinite(leaf) and abs(leaf) > limit
+    if lost:
+      raise errors.invalid_argument(
+        f"Cannot convert JSON value: {_quote(leaf)} to "
+        f"{'float' if dtype == tf.float32 else 'double'} without loss of "
+        "precision."
+      )
+
+
+def _bytes(leaf, enum):
+  if isinstance(leaf, str):
+    # Half of a pair of surrogates is no character, and has no bytes.
+    return leaf.encode("utf-8", "replace")
+  if not isinstance(leaf, dict):
+    raise _type_error(leaf, enum)
+  if not _is_base64(leaf):
+    raise errors.invalid_argument(
+      f"JSON Value: {_quote(leaf)} not formatted correctly for base64 data"
+    )
+  try:
+    text = leaf[_BASE64].translate(str.maketrans("", "", " \n\r\t"))
+    padding = "=" * (-len(text.rstrip("=")) % 4)
+    return base64.b64decode(text.rstrip("=") + padding, validate=True)
+  except (ValueError, binascii.Error) as error:
+    raise errors.invalid_argument("Unable to base64 decode") from error
+
+
+def _is_base64(value):
+  return (
+    isinstance(value, dict)
+    and len(value) == 1
+    and isinstance(value.get(_BASE64), str)
+  )
+
+
+def _is_object(value):
+  return isinstance(value, dict) and not _is_base64(value)
+
+
+def _quote(value):
+  """Returns JSON as it stands in a message, cut if it is long."""
+  text = json.dumps(value)
+  if len(text) > _LONGEST_QUOTE:
+    text = text[:_LONGEST_QUOTE] + "..."
+  return text
+
+
+def _shape(shape):
+  return "[" + ",".join(map(str, shape)) + "]"
+
+
+def _type_name(enum):
+  """Returns a type as TensorFlow's messages name it: DT_FLOAT is float."""
+  return types_pb2.DataType.Name(enum).removeprefix("DT_").lower()
+
+
+def _type_error(value, enum):
+  kind = _JSON_TYPES.get(type(value), str(value).replace("None", "Null"))
+  return errors.invalid_argument(
+    f"JSON Value: {_quote(value)} Type: {kind} is not of expected type: "
+    f"{_type_name(enum)}"
+  )

@@ -1,0 +1,144 @@
+"""Runs signatures: checks what is sent, feeds the graph, fetches the outputs.
+
+Both interfaces, gRPC and REST, come here, and get the codes and texts of
+`tensorflow_model_server`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving import errors
+from serving import interrupts
+from serving import servables
+from serving import tensors
+
+# Feeds and fetches as `Servable.run` does, perhaps together with other calls.
+Run = Callable[
+  [
+    servables.Servable,
+    Mapping[str, np.ndarray],
+    Sequence[str],
+    interrupts.Interrupt | None,
+  ],
+  list[np.ndarray],
+]
+
+
+def predict(
+  servable: servables.Servable,
+  signature: meta_graph_pb2.SignatureDef,
+  inputs: Mapping[str, np.ndarray],
+  output_filter: Sequence[str] = (),
+  interrupt: interrupts.Interrupt | None = None,
+  run: Run = servables.Servable.run,
+) -> dict[str, np.ndarray]:
+  """Runs one signature.
+
+  Args:
+    servable: The model.
+    signature: One of its signatures.
+    inputs: A value for each input of the signature that has no default.
+    output_filter: The outputs to return; none means all.
+    interrupt: Lets another thread stop it.
+    run: What runs the graph.
+
+  Returns:
+    Values by output name.
+
+  Raises:
+    ServingError: With the code and the text that a caller should get.
+  """
+  feeds = _feeds(signature, inputs)
+  for position, name in enumerate(output_filter):
+    if name not in signature.outputs:
+      raise errors.invalid_argument(
+        f"output tensor alias not found in signature: {name} Outputs expected "
+        f"to be in the set {_set(signature.outputs)}."
+      )
+    if name in output_filter[:position]:
+      raise errors.invalid_argument(f"duplicate output tensor alias: {name}")
+  names = list(output_filter) or sorted(signature.outputs)
+  fetches = [signature.outputs[name].name for name in names]
+  return dict(zip(names, run(servable, feeds, fetches, interrupt)))
+
+
+def answer(
+  servable: servables.Servable,
+  request: predict_pb2.PredictRequest,
+  interrupt: interrupts.Interrupt | None = None,
+  run: Run = servables.Servable.run,
+) -> tuple[str, dict[str, np.ndarray]]:
+  """Answers a request by one model; returns the signature's name and outputs.
+
+  Raises:
+    ServingError: With the code and the text that a caller should get.
+  """
+  name = (
+    request.model_spec.signature_name
+    or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+  )
+  signature = servable.signature(name)
+  inputs = {key: _array(key, proto) for key, proto in request.inputs.items()}
+  outputs = predict(
+    servable, signature, inputs, request.output_filter, interrupt, run
+  )
+  return name, outputs
+
+
+def _feeds(signature, inputs):
+  """Returns the values to feed by tensor name, defaults filled in."""
+  expected = signature.inputs
+  missing = set(expected) - set(inputs) - set(signature.defaults)
+  if len(inputs) > len(expected) or (
+    len(inputs) < len(expected) and not signature.defaults
+  ):
+    raise errors.invalid_argument(
+      f"input size does not match signature: {len(inputs)}!={len(expected)} "
+      f"len({_set(inputs)}) != len({_set(expected)}). "
+      f"Sent extra: {_set(set(inputs) - set(expected))}. "
+      f"Missing but required: {_set(missing)}."
+    )
+  for name in sorted(inputs):
+    if name not in expected:
+      raise errors.invalid_argument(
+        f"input tensor alias not found in signature: {name}. Inputs expected "
+        f"to be in the set {_set(expected)}."
+      )
+  if missing:
+    raise errors.invalid_argument(f"Missing but required: {_set(missing)}.")
+  feeds = {}
+  for position, name in enumerate(sorted(expected)):
+    value = inputs.get(name)
+    if value is None:
+      value = tensors.to_array(signature.defaults[name])
+    given = tf.as_dtype(value.dtype).as_datatype_enum
+    wanted = expected[name].dtype
+    # A session would quietly convert what it can: 0.7 to the integer 0.
+    if given != wanted:
+      raise errors.invalid_argument(
+        f"Expects arg[{position}] to be {_type_name(wanted)} but "
+        f"{_type_name(given)} is provided: input {name}"
+      )
+    feeds[expected[name].name] = value
+  return feeds
+
+
+def _array(name, proto):
+  try:
+    return tensors.to_array(proto)
+  except ValueError as error:
+    raise errors.invalid_argument(f"tensor parsing error: {name}") from error
+
+
+def _set(names):
+  return "{" + ",".join(sorted(names)) + "}"
+
+
+def _type_name(enum):
+  """Returns a type as TensorFlow's messages name it: DT_FLOAT is float."""
+  return types_pb2.DataType.Name(enum).removeprefix("DT_").lower()

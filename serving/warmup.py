@@ -1,0 +1,55 @@
+"""Runs the requests that come with a model, before it is served."""
+
+import os
+
+import tensorflow as tf
+from google.protobuf import message
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving import errors
+from serving import predictor
+from serving import servables
+
+REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_MOST_RECORDS = 1000
+
+
+def run(servable: servables.Servable, iterations: int = 1) -> int:
+  """Runs the recorded requests of a model and returns how many there are.
+
+  Only those of Predict: the server does not answer the others.
+
+  Args:
+    servable: The model.
+    iterations: How often each of them is run.
+
+  Raises:
+    LoadError: A record cannot be read, or fails, or there are too many.
+  """
+  path = os.path.join(servable.path, REQUESTS)
+  if not os.path.exists(path):
+    return 0
+  count = 0
+  try:
+    records = tf.data.TFRecordDataset(path).as_numpy_iterator()
+    for count, record in enumerate(records, 1):
+      if count > _MOST_RECORDS:
+        raise errors.invalid_argument(
+          f"Number of warmup records exceeds the maximum ({_MOST_RECORDS}) at "
+          f"{path}"
+        )
+      log = prediction_log_pb2.PredictionLog.FromString(record)
+      if log.WhichOneof("log_type") == "predict_log":
+        for _ in range(iterations):
+          predictor.answer(servable, log.predict_log.request)
+  except (errors.ServingError, message.DecodeError, tf.errors.OpError) as error:
+    if isinstance(error, message.DecodeError):
+      error = errors.invalid_argument(f"Failed to parse warmup record: {error}")
+    elif isinstance(error, tf.errors.OpError):
+      error = errors.from_tensorflow(error)
+    raise servables.LoadError(
+      f"Version {servable.version} of model {servable.name} fails its warm-up "
+      f"request {max(count, 1)} in {path}: {error.text}",
+      error.code,
+    ) from error
+  return count

@@ -1,0 +1,200 @@
+"""A server in the process of a test, and ways to ask it over its sockets."""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+import grpc
+from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from serving import options
+from serving import predictor
+from serving import server
+from tests import serving_models
+
+# No call of the tests takes a second; a machine may.
+PATIENCE = 120.0
+State = get_model_status_pb2.ModelVersionStatus.State
+
+
+class RunningServer:
+  """A server on free ports, with stubs.
+
+  Attributes:
+    server: The server.
+    predictions: Stub of PredictionService.
+    models: Stub of ModelService.
+  """
+
+  def __init__(self, wait=True, credentials=None, **flags):
+    """Starts it.
+
+    Args:
+      wait: Whether to wait until it is known what becomes of its models.
+      credentials: Of the channel; None is without TLS.
+      **flags: The server's, besides the ports.
+    """
+    self._tls = credentials is not None
+    self.server = server.Server(
+      options.Options(**{"port": 0, "rest_api_port": -1} | flags)
+    )
+    self.address = f"localhost:{self.server.port}"
+    arguments = [("grpc.max_receive_message_length", -1)]
+    if credentials is None:
+      self.channel = grpc.insecure_channel(self.address, arguments)
+    else:
+      self.channel = grpc.secure_channel(self.address, credentials, arguments)
+    self.predictions = prediction_service_pb2_grpc.PredictionServiceStub(
+      self.channel
+    )
+    self.models = model_service_pb2_grpc.ModelServiceStub(self.channel)
+    if wait and not self.server.manager.wait_until_settled(PATIENCE):
+      raise AssertionError("The models do not load.")
+
+  def predict(self, *args, timeout=PATIENCE, **kwargs):
+    """Sends a request as `serving_models.request` makes it."""
+    made = serving_models.request(*args, **kwargs)
+    return self.predictions.Predict(made, timeout=timeout)
+
+  def states(self, name="demo"):
+    """Returns the state of each version, newest first; none if unknown."""
+    request = get_model_status_pb2.GetModelStatusRequest(
+      model_spec=model_pb2.ModelSpec(name=name)
+    )
+    try:
+      response = self.models.GetModelStatus(request, timeout=PATIENCE)
+    except grpc.RpcError as error:
+      if error.code() != grpc.StatusCode.NOT_FOUND:
+        raise
+      return {}
+    return {
+      status.version: (State.Name(status.state), status.status)
+      for status in response.model_version_status
+    }
+
+  def wait_for(self, state, version, name="demo"):
+    """Waits until a version has a state, and returns its status."""
+    for _ in attempts():
+      now, status = self.states(name).get(version, (None, None))
+      if now == state:
+        return status
+
+  def http(self, path, body=None, headers=(), method=None, context=None):
+    """Sends a request; returns the status, the headers and the body."""
+    scheme = "https" if self._tls else "http"
+    if isinstance(body, dict):
+      body = json.dumps(body).encode()
+    sent = urllib.request.Request(
+      f"{scheme}://localhost:{self.server.rest_port}{path}",
+      body,
+      dict(headers),
+      method=method,
+    )
+    try:
+      with urllib.request.urlopen(
+        sent, timeout=PATIENCE, context=context
+      ) as answer:
+        return answer.status, answer.headers, answer.read()
+    except urllib.error.HTTPError as error:
+      with error:
+        return error.code, error.headers, error.read()
+
+  def json(self, path, body=None, **kwargs):
+    """Sends a request; returns the status and what its answer says."""
+    status, _, answer = self.http(path, body, **kwargs)
+    return status, json.loads(answer)
+
+  def stop(self, grace=0.0):
+    """Ends it."""
+    self.channel.close()
+    self.server.stop(grace)
+
+
+class TestCase(unittest.TestCase):
+  """With one server for all tests: demo, versions 2 (its own) and 10.
+
+  `flags` are those of the server; None means that there is none.
+  """
+
+  flags = {}
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.base_path = tempfile.mkdtemp()
+    cls.addClassCleanup(shutil.rmtree, cls.base_path)
+    for version, factor in (("2", 3.0), ("010", 2.0)):
+      serving_models.write(os.path.join(cls.base_path, version), factor)
+    for other in (".tmp-11", "latest", "-3", "12.tmp"):
+      os.makedirs(os.path.join(cls.base_path, other))
+    if cls.flags is not None:
+      cls.running = cls.start(**cls.flags)
+      cls.addClassCleanup(cls.running.stop)
+
+  @classmethod
+  def start(cls, **flags):
+    """Starts a server of `demo`."""
+    return RunningServer(
+      **{"model_name": "demo", "model_base_path": cls.base_path} | flags
+    )
+
+  @contextlib.contextmanager
+  def serving(self, **flags):
+    """Yields another server of `demo`."""
+    running = self.start(**flags)
+    try:
+      yield running
+    finally:
+      running.stop()
+
+  def file(self, text, name="file.txt"):
+    """Writes a file and returns its path."""
+    path = os.path.join(self.create_tempdir().full_path, name)
+    with open(path, "w") as file:
+      file.write(text)
+    return path
+
+  def assert_refused(self, code, text, method, *args, **kwargs):
+    """Calls, and returns the details of the error, which begin with a text."""
+    with self.assertRaises(grpc.RpcError) as caught:
+      method(*args, **kwargs)
+    self.assertEqual(caught.exception.code(), code)
+    self.assertStartsWith(caught.exception.details(), text)
+    return caught.exception.details()
+
+  def spin(self, running):
+    """Starts an endless call, and waits until it runs."""
+    spinning = running.predictions.Predict.future(
+      serving_models.request("spin", row=[5, 7, 9]), timeout=PATIENCE
+    )
+    self.addCleanup(spinning.cancel)
+    before = aside(running, "ticks")["ticks"][0]
+    for _ in attempts():
+      if aside(running, "ticks")["ticks"][0] > before:
+        return spinning
+
+
+def aside(running, signature):
+  """Asks the model past the socket, whose slots may be taken."""
+  spec = model_pb2.ModelSpec(name="demo")
+  with running.server.manager.use(spec) as servable:
+    made = serving_models.request(signature, row=[5, 7, 9])
+    return predictor.answer(servable, made)[1]
+
+
+def attempts():
+  """Yields for as long as it makes sense to try again."""
+  end = time.monotonic() + PATIENCE
+  while time.monotonic() < end:
+    yield
+    time.sleep(0.01)
+  raise AssertionError("The server did not come to what was waited for.")

@@ -1,0 +1,130 @@
+"""Small models for the tests of serving, and requests to them."""
+
+import os
+
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2
+from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+
+def write(folder: str, factor: float = 2.0) -> None:
+  """Writes a SavedModel that multiplies, adds, echoes, refuses and spins.
+
+  Args:
+    folder: Where.
+    factor: What it multiplies by: 2 in general, so that versions differ.
+  """
+  module = tf.Module()
+  module.go = tf.Variable(True)
+  module.ticks = tf.Variable(0, dtype=tf.int64)
+  module.factor = tf.Variable(factor)
+
+  def multiply(x):
+    return {"y": module.factor * x}
+
+  def add(a, b):
+    positive = tf.debugging.Assert(
+      tf.reduce_all(a >= 0), ["a must not be negative"]
+    )
+    with tf.control_dependencies([positive]):
+      return {"sum": a + b, "difference": a - b}
+
+  def echo(text):
+    return {"text": text, "length": tf.strings.length(text)}
+
+  def picture(row):
+    """Answers bytes, a scalar and what REST cannot write."""
+    return {
+      "half": tf.cast(row, tf.float16),
+      "image_bytes": tf.repeat(tf.constant([b"\xff\x00"]), tf.size(row)),
+      "count": tf.size(row),
+    }
+
+  def total(x):
+    """Answers what depends on all rows."""
+    return {"total": tf.reduce_sum(x)}
+
+  def spin(row):
+    """Runs until `stop` is called."""
+    turns = tf.while_loop(
+      lambda turns: module.go.read_value(),
+      lambda turns: [turns + tf.ones_like(module.ticks.assign_add(1))],
+      [tf.constant(0, tf.int64)],
+    )
+    return {"turns": row + turns[0]}
+
+  def stop(row):
+    with tf.control_dependencies([module.go.assign(False)]):
+      return {"row": tf.identity(row)}
+
+  def ticks(row):
+    return {"ticks": module.ticks.read_value() + tf.zeros_like(row)}
+
+  def signature(function, **inputs):
+    specs = [tf.TensorSpec(*spec, name=name) for name, spec in inputs.items()]
+    return tf.function(function, specs, autograph=False)
+
+  rows = ([None], tf.int64)
+  module.functions = {
+    "serving_default": signature(multiply, x=([None, 2], tf.float32)),
+    "any_length": signature(multiply, x=([None, None], tf.float32)),
+    "add": signature(add, a=rows, b=rows),
+    "echo": signature(echo, text=([None], tf.string)),
+    "picture": signature(picture, row=rows),
+    "total": signature(total, x=([None, 2], tf.float32)),
+    "spin": signature(spin, row=rows),
+    "stop": signature(stop, row=rows),
+    "ticks": signature(ticks, row=rows),
+  }
+  tf.saved_model.save(module, folder, module.functions)
+
+
+def write_tf1(folder: str) -> None:
+  """Writes a SavedModel of TF1: half of x, plus two."""
+  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    x = tf.compat.v1.placeholder(tf.float32, [None], name="x")
+    half = tf.compat.v1.get_variable(
+      "half", initializer=0.5, use_resource=False
+    )
+    y = tf.add(half * x, 2.0, name="y")
+    session.run(tf.compat.v1.global_variables_initializer())
+    tf.compat.v1.saved_model.simple_save(session, folder, {"x": x}, {"y": y})
+
+
+def write_warmup(folder: str, *requests: predict_pb2.PredictRequest) -> None:
+  """Adds warm-up requests to a SavedModel."""
+  path = os.path.join(folder, "assets.extra", "tf_serving_warmup_requests")
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  with tf.io.TFRecordWriter(path) as writer:
+    for request in requests:
+      log = prediction_log_pb2.PredictionLog()
+      log.predict_log.request.CopyFrom(request)
+      writer.write(log.SerializeToString())
+
+
+def request(
+  signature="", name="demo", filters=(), version=None, label=None, **inputs
+) -> predict_pb2.PredictRequest:
+  """Returns a request.
+
+  Args:
+    signature: Name of the signature.
+    name: Name of the model.
+    filters: The outputs to return.
+    version: Number of the version.
+    label: Its label.
+    **inputs: Arrays, or messages.
+  """
+  made = predict_pb2.PredictRequest(output_filter=filters)
+  made.model_spec.name = name
+  made.model_spec.signature_name = signature
+  if version is not None:
+    made.model_spec.version.value = version
+  if label is not None:
+    made.model_spec.version_label = label
+  for key, value in inputs.items():
+    if not isinstance(value, tensor_pb2.TensorProto):
+      value = tf.make_tensor_proto(value)
+    made.inputs[key].CopyFrom(value)
+  return made
