@@ -12,6 +12,7 @@ from lc_keras import generator as generator_lib
 from lc_keras import parts as parts_lib
 from lc_keras import version
 from lc_keras.evaluation import batched
+from lc_keras.learning import amortised
 from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as labels_lib
@@ -38,6 +39,8 @@ class Recipe:
     noise_scale: See `ValueModel.compile`.
     count: Draws that a rule scores at least.
     limit: Draws that a rule scores at most, while it looks for what is rare.
+    actor_steps: Of an actor, which does in one step what a search does in
+      many, see `amortised`; 1,000 are enough, and 0 trains none.
     seed: Of everything.
   """
 
@@ -49,6 +52,7 @@ class Recipe:
   noise_scale: float = 1.0
   count: int = 4096
   limit: int = 20_000
+  actor_steps: int = 0
   seed: int = 0
 
 
@@ -216,7 +220,7 @@ def _learn(
   started,
   model=None,
 ):
-  """Trains, calibrates and describes a critic."""
+  """Trains, calibrates and describes a critic; then perhaps an actor."""
   model = model or _model(parts, recipe, strategy)
   fitting.learn(
     model,
@@ -240,7 +244,19 @@ def _learn(
     "seconds": time.monotonic() - started,
     "lc_keras": version.__version__,
   }
-  return learnt_lib.Learnt(name, model, manifest)
+  learnt = learnt_lib.Learnt(name, model, manifest)
+  if not recipe.actor_steps:
+    return learnt
+  return amortised.learn(
+    parts,
+    learnt,
+    examples,
+    oracle,
+    steps=recipe.actor_steps,
+    seed=recipe.seed,
+    strategy=strategy,
+    callbacks=callbacks,
+  )
 
 
 def _model(parts, recipe, strategy):
