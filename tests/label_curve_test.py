@@ -65,9 +65,8 @@ class LabelCurveTest(tf.test.TestCase):
     arguments = "--counts=60", "--rows=4", "--actor_steps=5", *_QUICK
     told = self._run(*arguments)
     self.assertIn("Straight_Hair_60: learning", told)
-    with open(self.folder / "labels.json", encoding="utf-8") as file:
-      results = json.load(file)
-    (point,) = results["points"]
+    written = (self.folder / "labels.json").read_text()
+    (point,) = json.loads(written)["points"]
     self.assertEqual(point["critic"]["rows"], 32)
     self.assertEqual(point["samples"]["count"], 8)
     self.assertEqual(point["samples"]["attributes"].popitem()[1]["support"], 4)
@@ -82,8 +81,7 @@ class LabelCurveTest(tf.test.TestCase):
     self.assertEqual(learnt.names(str(self.run_dir)), ["Straight_Hair_60"])
     # What has been measured is not measured again, and comes out the same.
     self.assertEqual(self._run(*arguments).count("learning"), 0)
-    with open(self.folder / "labels.json", encoding="utf-8") as file:
-      self.assertEqual(json.load(file), results)
+    self.assertEqual((self.folder / "labels.json").read_text(), written)
 
   def test_a_judge_that_cannot_judge_is_refused(self):
     with self.assertRaisesRegex(runs.UserError, "no stage 'juge': train it"):

@@ -282,7 +282,7 @@ class _Progress(keras.callbacks.Callback):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, run_job)
+  runs.main(define_flags, run_job, "begins again: it takes a minute")
 
 
 if __name__ == "__main__":

@@ -257,7 +257,7 @@ def _name(attribute, count):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, run_job)
+  runs.main(define_flags, run_job, "goes on with what is not measured yet")
 
 
 if __name__ == "__main__":
