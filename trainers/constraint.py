@@ -196,17 +196,17 @@ def _tell(learnt, folder):
       f"has not seen, its balanced accuracy may be as low as {low:.2f}; the "
       f"bar is {trust.BAR}. Give more labels, or more of the rarer kind."
     )
-  seconds = learnt.manifest["seconds"]
   if learnt.actor is not None:
     figures = learnt.manifest["actor"]
-    seconds += figures["seconds"]
     told = [
       f"{name.replace('_', ' ')} {figures[name]['value']:.3f}"
       for name in ("read", "read_and_others_kept", "true")
       if name in figures
     ]
     runs.say(f"{learnt.name}: its actor's single step, {', '.join(told)}")
-  runs.say(f"{learnt.name}: done in {seconds:.0f} s, in {folder}")
+  runs.say(
+    f"{learnt.name}: done in {learnt.manifest['seconds']:.0f} s, in {folder}"
+  )
 
 
 def _list(parts):
@@ -268,7 +268,7 @@ class _Progress(keras.callbacks.Callback):
 
   def __init__(self, recipe):
     super().__init__()
-    self._total = recipe.steps * recipe.rounds + recipe.actor_steps
+    self._total = recipe.all_steps + recipe.actor_steps
     self._bar = None
 
   def on_train_batch_end(self, batch, logs=None):
