@@ -18,13 +18,14 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 from lc_keras.version import __version__ as __version__  # noqa: E402
 
 
-def load(run_dir: str):
+def load(run_dir: str, constraints=None):
   """Opens a run folder as a `control.ControlledGenerator`.
 
   Args:
     run_dir: What a trainer, or `trainers.import_generator`, has written.
+    constraints: Names of the learnt constraints to know; None is all of them.
   """
   # By name and not on import: TensorFlow takes seconds to load, and not
   # everything in this package is to depend on all of it.
   control = importlib.import_module("lc_keras.control")
-  return control.ControlledGenerator(run_dir)
+  return control.ControlledGenerator(run_dir, constraints)

@@ -8,7 +8,7 @@ generator.transform(images, smiling)
 
 import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -77,21 +77,26 @@ class ControlledGenerator:
     parts: The run that it comes from.
   """
 
-  def __init__(self, run_dir: str):
+  def __init__(self, run_dir: str, constraints: Sequence[str] | None = None):
     """Opens a run folder.
 
     Args:
       run_dir: What a trainer, or `trainers.import_generator`, has written. All
         constraints in it that were learnt for this generator can be asked for.
+      constraints: Those to know, of the constraints in it; None is all. A
+        search keeps what it knows and is not asked to change.
 
     Raises:
-      FileNotFoundError: It is no run folder, or has no generator or latents.
+      FileNotFoundError: It is no run folder, or has no generator or latents,
+        or no such constraint.
       ValueError: Something in it is damaged.
     """
     self.parts = parts_lib.Parts(run_dir)
     self._learnt = {}
     self._refused = {}
-    for name in learnt_lib.names(run_dir):
+    if constraints is None:
+      constraints = learnt_lib.names(run_dir)
+    for name in constraints:
       try:
         self._learnt[name] = learnt_lib.read(
           run_dir, name, self.parts.fingerprint
@@ -277,9 +282,10 @@ class ControlledGenerator:
     self._judges = learnt_lib.extend(own, tuple(self._learnt.values()))
     first, teacher = parts.first(own), parts.teacher(own)
     search = parts.search(self._judges, teacher)
+    begin = learnt_lib.begin(tuple(self._learnt.values()))
     self._samplers: dict[str, sampler_lib.Transformer] = {
-      "best": refined.Refined(first, search),
-      "flow": refined.Refined(teacher, search),
+      "best": refined.Refined(first, search, begin),
+      "flow": refined.Refined(teacher, search, begin),
       "search": search,
     }
     self._compiled = {}

@@ -21,6 +21,7 @@ from lc_keras.models import whitening
 from lc_keras.samplers import actor
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
+from lc_keras.samplers import open_requests
 from lc_keras.samplers import refined
 from lc_keras.samplers import sampler
 from lc_keras.samplers import unconditional
@@ -140,10 +141,13 @@ class Parts:
       judges: Of the run's own attributes.
       stage: Of the actor.
     """
-    if self.has(stage):
-      model = self.load(stage)
-      return actor.ActorSampler(judges, model.actor, begin=model.begin)
-    return self.teacher(judges)
+    teacher = self.teacher(judges)
+    if not self.has(stage):
+      return teacher
+    model = self.load(stage)
+    return open_requests.OpenRequests(
+      actor.ActorSampler(judges, model.actor, begin=model.begin), teacher
+    )
 
   def teacher(self, judges: sampler.Judges) -> sampler.Transformer:
     """Returns the flow, or the generative model as it is."""

@@ -89,7 +89,9 @@ def load_models(
   search = parts.search(judges, parts.teacher(own))
 
   def knowing_all(first):
-    return refined.Refined(first, search) if new else first
+    if not new:
+      return first
+    return refined.Refined(first, search, learnt.begin(new))
 
   others = {
     "search": search,

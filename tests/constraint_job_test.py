@@ -78,12 +78,15 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
       "--rule=toon_rules:bright",
       "--threshold=0.5",
       "--count=2048",
+      "--actor_steps=20",
       *_QUICK,
     )
+    self.assertIn("Bright: its actor's single step, read ", told)
     self.assertIn("Bright: from toon_rules:bright, 2048 rows, balanced", told)
     bright = self._manifest("Bright")
     self.assertEqual(bright["generator"], before)
     self.assertEqual(bright["source"]["threshold"], 0.5)
+    self.assertBetween(bright["actor"]["true"]["value"], 0.0, 1.0)
     kept = files.checksum(
       str(self.run_dir / "constraints" / "Bright" / storage.WEIGHTS)
     )

@@ -5,6 +5,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras.samplers import gradient_search
+from lc_keras.samplers import objective
 from lc_keras.samplers import sampler
 from tests import analytic_judges
 
@@ -15,6 +16,10 @@ _NOT_BALD = np.array([[-0.4, 0.5, -0.3, 0.2]], np.float32)
 _COVARIANCE = np.diag([1.0, 1.0, 1.0, 1e-6]).astype(np.float32)
 # The published rates take hundreds of steps, which a test has no time for.
 _FAST = {"learning_rate": 0.05, "beta_2": 0.9, "max_steps": 100}
+
+
+def _objective(noise=0.0, **weights):
+  return objective.Objective(_JUDGES, attribute_noise=noise, **weights)
 
 
 def _transform(start, constraint, **settings):
@@ -35,7 +40,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(
     {},
-    {"attribute_noise": 0.05},
+    {"objective": _objective(0.05)},
     {"covariance": _COVARIANCE},
   )
   def test_who_converges_has_what_was_asked_for(self, **settings):
@@ -87,7 +92,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
       _NOT_BALD,
       analytic_judges.ask(1, Bald=1.0),
       max_steps=2,
-      realism_weight=0.0,
+      objective=_objective(realism_weight=0.0),
     )
     expected = _NOT_BALD + [[0.1, 0.0, 0.0, 0.0]]
     self.assertAllClose(result.latents, expected, atol=1e-3)
@@ -112,7 +117,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
       abs(result.attribute_probabilities[0, 4] - before)
       for result in (
         _transform(start, asked),
-        _transform(start, asked, keep_weight=3.0),
+        _transform(start, asked, objective=_objective(keep_weight=3.0)),
       )
     ]
     self.assertLess(changes[1], 0.5 * changes[0])
@@ -138,9 +143,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllGreater(result.steps, 0)
 
   def test_a_row_does_not_depend_on_the_others(self):
-    search = gradient_search.GradientSearch(
-      _JUDGES, attribute_noise=0.1, **_FAST
-    )
+    search = gradient_search.GradientSearch(_JUDGES, _objective(0.1), **_FAST)
     function = analytic_judges.graph(search.transform)
     start, asked = analytic_judges.latents(3), analytic_judges.ask(3, Male=1.0)
     seeds = analytic_judges.seeds(3)
@@ -169,7 +172,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_is_the_same_outside_of_a_graph_and_takes_no_rows(self):
     search = gradient_search.GradientSearch(
-      _JUDGES, keep_weight=1.0, attribute_noise=0.1, max_steps=3
+      _JUDGES, _objective(0.1, keep_weight=1.0), max_steps=3
     )
     for rows in (3, 0):
       start, asked = analytic_judges.latents(rows), analytic_judges.ask(rows)

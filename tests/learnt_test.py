@@ -9,18 +9,22 @@ import tensorflow as tf
 
 from lc_keras.constraints import constraint
 from lc_keras.learning import learnt
+from lc_keras.models import value_actor
 from lc_keras.models import value_model
 from tests import analytic_judges
 
 _GENERATOR = "0123456789abcdef"
 
 
-def _learnt(name="Heavy", seed=0, continuous=False):
+def _learnt(name="Heavy", seed=0, continuous=False, acts=False):
   keras.utils.set_random_seed(seed)
   model = value_model.ValueModel(analytic_judges.LATENT_SIZE, 8, 1, 2)
   model.calibrate(2.0, -1.0)
   return learnt.Learnt(
-    name, model, {"generator": _GENERATOR, "continuous": continuous}
+    name,
+    model,
+    {"generator": _GENERATOR, "continuous": continuous},
+    value_actor.ValueActor(analytic_judges.LATENT_SIZE, 8, 1) if acts else None,
   )
 
 
@@ -36,6 +40,42 @@ class LearntTest(tf.test.TestCase):
     self.assertAllEqual(read.model(latents), written.model(latents))
     self.assertFalse(read.continuous)
     self.assertTrue(learnt.read(folder, "Also-this", _GENERATOR).continuous)
+
+  def test_an_actor_is_kept_beside_the_critic(self):
+    folder = self.create_tempdir().full_path
+    written = _learnt(acts=True)
+    learnt.write(folder, written)
+    learnt.write(folder, _learnt("Light"))
+    read = learnt.read(folder, "Heavy", _GENERATOR)
+    latents, value = analytic_judges.latents(5), tf.linspace(0.0, 1.0, 5)
+    self.assertAllEqual(
+      read.actor(latents, value), written.actor(latents, value)
+    )
+    self.assertIsNone(learnt.read(folder, "Light", _GENERATOR).actor)
+    # Learnt again without one, it has none.
+    learnt.write(folder, _learnt("Heavy"))
+    self.assertIsNone(learnt.read(folder, "Heavy", _GENERATOR).actor)
+
+  def test_an_actor_moves_what_asks_for_it_and_is_not_there(self):
+    acts, does_not = _learnt(acts=True), _learnt("Light", 1)
+    latents = analytic_judges.latents(4)
+    read = tf.sigmoid(acts.model(latents))
+    count = len(analytic_judges.ATTRIBUTES)
+    values = np.zeros([4, count + 2], np.float32)
+    weights = np.zeros_like(values)
+    # Open, off and on; the last row reads as asked already.
+    values[:, count] = [1.0, 0.0, 1.0, read[3]]
+    values[1, count] = 1.0 - np.round(read[1])
+    weights[1:, count] = 1.0
+    weights[:, -1] = 1.0
+    asked = constraint.Constraint(tf.constant(values), tf.constant(weights))
+    moved = learnt.begin([acts, does_not])(latents, asked)
+    self.assertAllEqual(moved[0], latents[0])
+    self.assertAllEqual(
+      moved[1], acts.actor(latents[1:2], asked.values[1:2, count])[0]
+    )
+    self.assertAllEqual(moved[3], latents[3])
+    self.assertAllEqual(learnt.begin([does_not])(latents, asked), latents)
 
   def test_one_of_the_same_name_is_replaced_and_others_stay(self):
     folder = self.create_tempdir().full_path
@@ -78,6 +118,14 @@ class LearntTest(tf.test.TestCase):
       for name in ("Light", "Heavy")
     ]
     shutil.copy(*weights)
+    with self.assertRaisesRegex(ValueError, "Heavy.* is damaged"):
+      learnt.read(folder, "Heavy", _GENERATOR)
+    learnt.write(folder, _learnt(acts=True))
+    path = os.path.join(
+      folder, learnt.FOLDER, "Heavy", "actor", "best.weights.h5"
+    )
+    with open(path, "r+b") as file:
+      file.truncate(100)
     with self.assertRaisesRegex(ValueError, "Heavy.* is damaged"):
       learnt.read(folder, "Heavy", _GENERATOR)
 

@@ -8,6 +8,7 @@ from absl.testing import parameterized
 from lc_keras.constraints import constraint
 from lc_keras.samplers import actor
 from lc_keras.samplers import gradient_search
+from lc_keras.samplers import objective
 from lc_keras.samplers import refined
 from lc_keras.samplers import sampler
 from lc_keras.samplers import unconditional
@@ -109,7 +110,11 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_a_transformation_keeps_what_was_there(self):
     both = refined.Refined(
-      _firsts()["unconditional"], _search(keep_weight=1.0, keep_tolerance=0.2)
+      _firsts()["unconditional"],
+      _search(
+        objective=objective.Objective(_WIDE, keep_weight=1.0),
+        keep_tolerance=0.2,
+      ),
     )
     latents = 0.5 * analytic_judges.latents(6)
     asked = _ask(analytic_judges.ask(6), [1.0] * 6, [1.0] * 6)

@@ -182,6 +182,13 @@ class StageTest(_InFolderTest):
       given.flag_values_dict() | {"flagfile": None},
     )
 
+  def test_a_run_has_one_generative_model(self):
+    runs.generator_stage(self.run, "vae", self.settings("--steps=3"))
+    runs.generator_stage(self.run, "vae", self.settings("--steps=3"))
+    with self.assertRaisesRegex(runs.UserError, "model, in its stage 'vae'"):
+      runs.generator_stage(self.run, "gan", self.settings())
+    self.assertFalse(pathlib.Path(self.run_dir, "gan").exists())
+
   def test_goes_on_with_the_same_flags(self):
     first = self._stage("--steps=3")
     written = pathlib.Path(first.path("flags.cfg")).read_text()

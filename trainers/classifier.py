@@ -2,6 +2,11 @@
 
     python -m trainers.classifier --flagfile=configs/toon_faces/classifier.cfg \
         --run_dir=runs/mine
+    python -m trainers.classifier --flagfile=configs/toon_faces/classifier.cfg \
+        --run_dir=runs/mine --stage=judge --attributes=Bangs,Pale_Skin
+
+The second one reads attributes that nothing else was trained on, for those who
+want to know what constraints learnt afterwards are worth.
 """
 
 import keras
@@ -24,18 +29,28 @@ def define_flags(values: flags.FlagValues) -> None:
     values, steps=40_000, batch_size=256, learning_rate=3e-4
   )
   common_flags.define_architecture_flag(values)
+  flags.DEFINE_string(
+    "stage", "classifier", "Its folder in the run.", flag_values=values
+  )
+  flags.DEFINE_list(
+    "attributes",
+    None,
+    "What it reads, any that the data set labels; by default the run's.",
+    flag_values=values,
+  )
 
 
 def train(settings: flags.FlagValues) -> None:
   """Trains the classifier of a run, or goes on training it."""
   run = runs.open_run(settings)
-  stage = runs.Stage(run, "classifier", settings)
+  stage = runs.Stage(run, settings.stage, settings)
   if stage.done:
     return
+  names = settings.attributes or run.attributes.names
   keras.utils.set_random_seed(settings.seed)
   with training.strategy(settings.replicas).scope():
     model = pixel_classifier.PixelClassifier(
-      run.image_shape, len(run.attributes), settings.architecture
+      run.image_shape, len(names), settings.architecture
     )
     optimizer = keras.optimizers.Adam(training.schedule(settings))
     optimizer.build(model.trainable_variables)
@@ -47,6 +62,7 @@ def train(settings: flags.FlagValues) -> None:
       split,
       settings.batch_size,
       data_dir=run.data_dir,
+      attributes=names,
       **options,
     )
 
@@ -60,7 +76,7 @@ def train(settings: flags.FlagValues) -> None:
     ),
     validation=validation,
     monitor="val_loss",
-    draw=lambda: {"worst": _worst(model, validation, run.attributes.names)},
+    draw=lambda: {"worst": _worst(model, validation, names)},
   )
 
 

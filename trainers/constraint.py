@@ -12,14 +12,12 @@ It can then be wished for like any attribute, and joined with them. Neither the
 generator nor what else was learnt for it changes.
 """
 
-import dataclasses
 import os
 
 import keras
 import numpy as np
 import tqdm
 from absl import flags
-from scipy import special
 
 from lc_keras import control
 from lc_keras import files
@@ -34,6 +32,7 @@ from lc_keras.learning import learnt as learnt_lib
 from lc_keras.learning import trust
 from lc_keras.rules import rule as rule_lib
 from trainers import common_flags
+from trainers import recipe_flags
 from trainers import runs
 from trainers import training
 
@@ -83,30 +82,7 @@ def define_flags(values: flags.FlagValues) -> None:
     lower_bound=1,
     flag_values=values,
   )
-  recipe = acquire.Recipe()
-  for name, text in (
-    ("width", "Units of the critic's hidden layers."),
-    ("depth", "Number of the critic's hidden layers."),
-    ("folds", "Members of the critic; each leaves out the rows of one fold."),
-    ("steps", "Training steps of each round."),
-    ("rounds", "Rounds; between two, the critic's own edits are looked at."),
-    ("count", "Draws that a rule scores at least."),
-    ("limit", "Draws that a rule scores at most, looking for what is rare."),
-  ):
-    flags.DEFINE_integer(
-      name,
-      getattr(recipe, name),
-      text,
-      lower_bound=2 if name == "folds" else 1,
-      flag_values=values,
-    )
-  flags.DEFINE_float(
-    "noise_scale",
-    recipe.noise_scale,
-    "Noise on the latents, as a multiple of the posterior's scale.",
-    lower_bound=0.0,
-    flag_values=values,
-  )
+  recipe_flags.define(values)
   flags.DEFINE_bool(
     "replace",
     False,
@@ -133,12 +109,7 @@ def run_job(settings: flags.FlagValues) -> None:
       f"{settings.run_dir!r} has a constraint {name!r} already. Give "
       "--replace to learn it again, or choose another --name."
     )
-  recipe = acquire.Recipe(
-    **{
-      field.name: getattr(settings, field.name)
-      for field in dataclasses.fields(acquire.Recipe)
-    }
-  )
+  recipe = recipe_flags.recipe(settings)
   options = {
     "strategy": training.strategy(settings.replicas),
     "callbacks": [_Progress(recipe)],
@@ -211,10 +182,7 @@ def _from_labels(run, parts, settings, recipe, options):
     parts, settings.name, labels, source, recipe, **options
   )
   test = latents.read(run.path("latents", "cache"), "test")
-  logits = learnt.model.predict(test.mean, batch_size=4096, verbose=0)
-  learnt.manifest["test"] = trust.figures(
-    special.expit(logits), read("test"), np.ones(len(test))
-  )
+  learnt.manifest["test"] = trust.of_latents(learnt.model, test, read("test"))
   return learnt
 
 
@@ -228,6 +196,14 @@ def _tell(learnt, folder):
       f"has not seen, its balanced accuracy may be as low as {low:.2f}; the "
       f"bar is {trust.BAR}. Give more labels, or more of the rarer kind."
     )
+  if learnt.actor is not None:
+    figures = learnt.manifest["actor"]
+    told = [
+      f"{name.replace('_', ' ')} {figures[name]['value']:.3f}"
+      for name in ("read", "read_and_others_kept", "true")
+      if name in figures
+    ]
+    runs.say(f"{learnt.name}: its actor's single step, {', '.join(told)}")
   runs.say(
     f"{learnt.name}: done in {learnt.manifest['seconds']:.0f} s, in {folder}"
   )
@@ -292,7 +268,7 @@ class _Progress(keras.callbacks.Callback):
 
   def __init__(self, recipe):
     super().__init__()
-    self._total = recipe.steps * recipe.rounds
+    self._total = recipe.all_steps + recipe.actor_steps
     self._bar = None
 
   def on_train_batch_end(self, batch, logs=None):
@@ -306,7 +282,7 @@ class _Progress(keras.callbacks.Callback):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, run_job)
+  runs.main(define_flags, run_job, "begins again: it takes a minute")
 
 
 if __name__ == "__main__":

@@ -271,6 +271,7 @@ class _Evaluation:
       "images of slow samplers": settings.slow_limit,
       "edits per attribute and direction": settings.transformation_rows,
       "threshold": _THRESHOLD,
+      "labels of the latents": self._origin_of_labels(),
       "seed": settings.seed,
       "weights": weights,
       "versions": {
@@ -278,6 +279,14 @@ class _Evaluation:
         **{name: importlib.metadata.version(name) for name in packages},
       },
     }
+
+  def _origin_of_labels(self):
+    if "classifier" in latents_job.source(self._run):
+      return (
+        "as the classifier reads them that also scores: scores say how well "
+        "systems do what it sees, not how right that is"
+      )
+    return "the data set's"
 
   def _measure(self, contender):
     ours, system = self._protocol, contender.build()

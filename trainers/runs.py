@@ -242,6 +242,21 @@ class Stage:
     return time.monotonic() - self._started
 
 
+def generator_stage(run: Run, name: str, settings: flags.FlagValues) -> Stage:
+  """Begins the stage of a run's generative model, or goes on with it.
+
+  Raises:
+    UserError: As `Stage`; or the run has another one, trained or begun.
+  """
+  for other in generator.STAGES:
+    if other != name and os.path.lexists(run.path(other)):
+      raise UserError(
+        f"The run in {run.folder!r} has a generative model, in its stage "
+        f"{other!r}, and can have only one. Choose another --run_dir."
+      )
+  return Stage(run, name, settings)
+
+
 def stage_seconds(run_dir: str) -> dict[str, float]:
   """Returns the seconds every finished stage of a run took, by name."""
   measured = os.path.join(run_dir, SECONDS)
@@ -263,11 +278,17 @@ def say(message: str) -> None:
 def main(
   define_flags: Callable[[flags.FlagValues], None],
   job: Callable[[flags.FlagValues], None],
+  again: str = "goes on from the last checkpoint",
 ) -> None:
   """Runs a job as a program: flags, messages, exit codes.
 
   Exits with 1 and one sentence for what the user can put right, and with 130
-  after Ctrl-C, when the same command goes on where it was.
+  after Ctrl-C.
+
+  Args:
+    define_flags: Defines the job's flags.
+    job: Does it.
+    again: What the same command does after Ctrl-C.
   """
   define_flags(flags.FLAGS)
   flags.declare_key_flag("flagfile")
@@ -285,10 +306,7 @@ def main(
         raise
       sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
-      print(
-        "\nInterrupted. The same command goes on from the last checkpoint.",
-        file=sys.stderr,
-      )
+      say(f"\nInterrupted. The same command {again}.")
       sys.exit(130)
 
   app.run(run)

@@ -31,7 +31,7 @@ def define_flags(values: flags.FlagValues) -> None:
 def train(settings: flags.FlagValues) -> None:
   """Trains the VAE of a run, or goes on training it."""
   run = runs.open_run(settings)
-  stage = runs.Stage(run, "vae", settings)
+  stage = runs.generator_stage(run, "vae", settings)
   if stage.done:
     return
   keras.utils.set_random_seed(settings.seed)

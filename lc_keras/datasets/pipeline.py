@@ -102,6 +102,7 @@ def load(
   batch_size,
   *,
   data_dir,
+  attributes=None,
   training=False,
   seed=0,
   start_step=0,
@@ -119,6 +120,7 @@ def load(
     split: one of its splits.
     batch_size: int, examples in a batch, over all replicas.
     data_dir: folder of all prepared data sets.
+    attributes: some of its `all_attributes`; None for its `attributes`.
     training: bool.
     seed: int, order of the training examples.
     start_step: int, number of batches that were already used in training.
@@ -133,12 +135,13 @@ def load(
     that half of such rows have on, or -1 if it is none of these attributes.
 
   Raises:
-    ValueError: There is no such data set or split, or too little data for one
-      batch of training.
+    ValueError: There is no such data set, split or attribute, or too little
+      data for one batch of training.
     FileNotFoundError: The data set has not been prepared.
   """
   if start_step and not training:
     raise ValueError("start_step is for training; evaluation is one pass.")
+  decode = _decoder(name, split, attributes)
   examples, info = _examples(name, split, data_dir, limit)
   count = info.splits[split].num_examples
   count = count if limit is None else min(limit, count)
@@ -155,7 +158,7 @@ def load(
     )
   # Decoding comes last: what is shuffled, cached or skipped is small.
   examples = examples.map(
-    _decoder(_source(name), split),
+    decode,
     num_parallel_calls=tf.data.AUTOTUNE,
     deterministic=True,
   )
@@ -181,13 +184,8 @@ def labels(name, split, attribute, *, data_dir, limit=None):
     FileNotFoundError: The data set has not been prepared.
   """
   source = _source(name)
-  if attribute not in source.all_attributes:
-    raise ValueError(
-      f"{name} has no attribute {attribute!r}"
-      f"{_nearest(attribute, source.all_attributes)}"
-    )
+  column = _column(name, attribute)
   examples, _ = _examples(name, split, data_dir, limit)
-  column = source.all_attributes.index(attribute)
   # The image is not asked for, so that it is not decoded.
   values = examples.map(
     lambda example: source.decode(example)["attributes"][column],
@@ -239,12 +237,24 @@ def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):
   return tf.data.Dataset.counter(first).flat_map(epoch)
 
 
-def _decoder(source, split):
-  """Decodes one example and keeps the attributes that models are trained on."""
-  kept = source.attributes
-  rows = [source.all_attributes.index(name) for name in kept]
+def _column(name, attribute):
+  """Returns the place of an attribute among all of its data set's."""
+  known = _source(name).all_attributes
+  if attribute not in known:
+    raise ValueError(
+      f"{name} has no attribute {attribute!r}{_nearest(attribute, known)}"
+    )
+  return known.index(attribute)
+
+
+def _decoder(name, split, attributes):
+  """Decodes one example and keeps some attributes, in their order."""
+  source = _source(name)
+  kept = source.attributes if attributes is None else attributes
+  rows = [_column(name, attribute) for attribute in kept]
   columns = [
-    kept.index(name) if name in kept else -1 for name in source.all_attributes
+    rows.index(k) if k in rows else -1
+    for k in range(len(source.all_attributes))
   ]
 
   def decode(example):

@@ -81,6 +81,45 @@ def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
   return _drawn(chart)
 
 
+def label_curve(points: Sequence[Mapping]) -> Image.Image:
+  """Draws what constraints are worth, and what they cost, by number of labels.
+
+  Args:
+    points: Of one constraint each: "attribute", "labels", "seconds", and the
+      figures "critic" (of `trust`), "samples" (of `scores.attribute_scores`)
+      and "edits" (of `transformations.table`).
+  """
+  chart = figure.Figure(figsize=(13, 4.5), dpi=100, layout="constrained")
+  left, middle, right = chart.subplots(1, 3)
+  attributes = list(dict.fromkeys(point["attribute"] for point in points))
+  for style, attribute in zip(_styles(), attributes):
+    rows = sorted(
+      (point for point in points if point["attribute"] == attribute),
+      key=lambda point: point["labels"],
+    )
+    labels = _column(rows, "labels")
+    critic = [row["critic"]["f1"]["value"] for row in rows]
+    read = [row["edits"]["mean_read"] for row in rows]
+    samples = [row["samples"]["macro_f1"] for row in rows]
+    changed = [row["edits"]["mean_others_changed"] for row in rows]
+    left.plot(labels, critic, **style | {"linestyle": ":"})
+    left.plot(labels, samples, label=attribute, **style)
+    left.plot(labels, read, **style | {"linestyle": "--"})
+    middle.plot(labels, changed, **style)
+    right.plot(labels, _column(rows, "seconds"), **style)
+  left.set(
+    ylabel="F1 of samples (-), edits read (--), F1 of the critic (:)",
+    ylim=(-0.02, 1.02),
+  )
+  middle.set(ylabel="edits that change another attribute", ylim=(0.0, None))
+  right.set(ylabel="seconds to learn", ylim=(0.0, None))
+  for axis in (left, middle, right):
+    axis.set(xlabel="labels", xscale="log")
+    axis.grid(alpha=0.3)
+  chart.legend(*left.get_legend_handles_labels(), loc="outside right upper")
+  return _drawn(chart)
+
+
 def _styles():
   """Yields styles without end, no two of the first 28 alike."""
   while True:

@@ -6,7 +6,7 @@ value is there and what else changed; a distance in its feature space says how
 far the image moved. The models are given as functions of numpy arrays.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,6 +51,7 @@ def table(
   seed: int = 0,
   failures: int = 4,
   resamples: int = intervals.RESAMPLES,
+  switched: Sequence[str] | None = None,
 ) -> dict:
   """Switches each attribute on and off alone and measures what happens.
 
@@ -75,6 +76,7 @@ def table(
     seed: Of the draw of rows, and of the resamples.
     failures: At most so many failures are listed for each direction.
     resamples: Of the bootstrap; 0 leaves all intervals out.
+    switched: Names of the attributes to switch; None is all.
 
   Returns:
     "directions", a list with, for each attribute "on" and "off":
@@ -116,7 +118,7 @@ def table(
       f"rows and batch_size must be positive, got {rows} and {batch_size}."
     )
   chosen = {}
-  for k, on in _directions(attributes):
+  for k, on in _directions(attributes, switched):
     candidates = np.flatnonzero((labels[:, k] > 0.5) != on)
     # One generator a direction: its rows do not depend on other directions.
     draw = np.random.default_rng([seed, k, int(on)])
@@ -191,9 +193,10 @@ def table(
   return result
 
 
-def _directions(attributes):
-  """Returns (column, on) of every attribute, first on, then off."""
-  return [(k, on) for k in range(len(attributes.names)) for on in (True, False)]
+def _directions(attributes, switched):
+  """Returns (column, on) of what is switched, first on, then off."""
+  columns = map(attributes.index, switched or attributes.names)
+  return [(k, on) for k in columns for on in (True, False)]
 
 
 def _values(k, before, after, targets, asked, about, scale):

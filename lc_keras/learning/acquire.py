@@ -12,6 +12,7 @@ from lc_keras import generator as generator_lib
 from lc_keras import parts as parts_lib
 from lc_keras import version
 from lc_keras.evaluation import batched
+from lc_keras.learning import amortised
 from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as labels_lib
@@ -34,10 +35,13 @@ class Recipe:
     depth: Their number.
     folds: Members of the critic, see `ValueModel`.
     steps: Of each round.
-    rounds: See `fitting.learn`.
+    rounds: Between two the critic's own edits are looked at, see
+      `fitting.learn`.
     noise_scale: See `ValueModel.compile`.
     count: Draws that a rule scores at least.
     limit: Draws that a rule scores at most, while it looks for what is rare.
+    actor_steps: Of an actor, which does in one step what a search does in
+      many, see `amortised`; 1,000 are enough, and 0 trains none.
     seed: Of everything.
   """
 
@@ -49,7 +53,14 @@ class Recipe:
   noise_scale: float = 1.0
   count: int = 4096
   limit: int = 20_000
+  actor_steps: int = 0
   seed: int = 0
+
+  @property
+  def all_steps(self) -> int:
+    """Steps of the critic: between those of an actor it has more rounds."""
+    more = amortised.ROUNDS - 1 if self.actor_steps else 0
+    return self.steps * (self.rounds + more)
 
 
 def from_rule(
@@ -171,6 +182,7 @@ def from_labels(
       f"off; at least {recipe.folds} of each are needed."
     )
   model = _model(parts, recipe, strategy)
+  oracle = None
   if generator_lib.can_encode(parts.generator):
     reread = batched.Batched(
       lambda latents: {"value": tf.sigmoid(model(_again(parts, latents)))},
@@ -180,12 +192,6 @@ def from_labels(
     def oracle(latents):
       return reread(latents)["value"]
 
-  else:
-    # Nothing can say what an edit shows: there are no edits to learn from.
-    recipe = dataclasses.replace(
-      recipe, steps=recipe.steps * recipe.rounds, rounds=1
-    )
-    oracle = None
   continuous = not np.isin(labels.value, (0.0, 1.0)).all()
   return _learn(
     parts,
@@ -216,16 +222,30 @@ def _learn(
   started,
   model=None,
 ):
-  """Trains, calibrates and describes a critic."""
+  """Trains, calibrates and describes a critic, and perhaps an actor."""
   model = model or _model(parts, recipe, strategy)
+  edits = [fitting.downhill(model, parts.covariance, continuous)]
+  edits *= recipe.rounds - 1
+  learner = None
+  if recipe.actor_steps:
+    learner = amortised.Learner(
+      parts,
+      learnt_lib.Learnt(name, model, {"continuous": continuous}),
+      recipe.actor_steps,
+      seed=recipe.seed,
+      strategy=strategy,
+      callbacks=callbacks,
+    )
+    edits += [learner.edit] * (amortised.ROUNDS - 1)
+  if oracle is None:
+    # Nothing can say what an edit shows: there are none to learn from.
+    edits = []
   fitting.learn(
     model,
     examples,
     oracle,
-    parts.covariance,
-    steps=recipe.steps,
-    rounds=recipe.rounds,
-    continuous=continuous,
+    edits,
+    steps=recipe.all_steps // (len(edits) + 1),
     seed=recipe.seed,
     callbacks=callbacks,
   )
@@ -237,10 +257,13 @@ def _learn(
     "recipe": dataclasses.asdict(recipe),
     "figures": figures,
     "trustworthy": trust.trustworthy(figures),
-    "seconds": time.monotonic() - started,
     "lc_keras": version.__version__,
   }
-  return learnt_lib.Learnt(name, model, manifest)
+  if learner:
+    learner.train(examples)
+    manifest["actor"] = learner.figures(oracle)
+  manifest["seconds"] = time.monotonic() - started
+  return learnt_lib.Learnt(name, model, manifest, learner and learner.actor)
 
 
 def _model(parts, recipe, strategy):
@@ -250,9 +273,7 @@ def _model(parts, recipe, strategy):
     model = value_model.ValueModel(
       parts.generator.latent_size, recipe.width, recipe.depth, recipe.folds
     )
-    fitting.compile_model(
-      model, recipe.steps * recipe.rounds, recipe.noise_scale
-    )
+    fitting.compile_model(model, recipe.all_steps, recipe.noise_scale)
   return model
 
 

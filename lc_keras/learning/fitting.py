@@ -14,6 +14,9 @@ from lc_keras.models import value_model
 
 # Latents [n, latent_size] to what is true of what they decode to, [n].
 Oracle = Callable[[np.ndarray], np.ndarray]
+# Examples and a seed to some of their rows, led to where a model reads them
+# otherwise.
+Edit = Callable[[examples_lib.Examples, tuple[int, int]], examples_lib.Examples]
 
 _BATCH_SIZE = 128
 _LEARNING_RATE = 1e-3
@@ -46,33 +49,30 @@ def learn(
   model: value_model.ValueModel,
   examples: examples_lib.Examples,
   oracle: Oracle,
-  covariance: np.ndarray,
+  edits: Sequence[Edit],
   *,
   steps: int,
-  rounds: int,
-  continuous: bool = False,
   seed: int = 0,
   callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
   """Trains a model; between two rounds it is shown what its edits really are.
 
   Whoever follows a critic finds latent vectors that it misreads, see
-  `AttributeModel`. So after each round but the last it leads some rows to where
-  it reads them otherwise, and what the oracle says of these are more examples.
+  `AttributeModel`. So after each round but the last somebody leads some rows to
+  where it reads them otherwise, and what the oracle says of these are more
+  examples.
 
   Args:
     model: Compiled.
     examples: What is known.
     oracle: Says what is true, such as a rule on what a latent decodes to.
-    covariance: [latent_size, latent_size], see `edits.lead`.
+    edits: Who leads rows after each round; the last round has none after it.
     steps: Of each round.
-    rounds: Their number, at least 1.
-    continuous: Whether values between 0 and 1 are asked for, too.
     seed: Of the order of rows, and of the edits.
     callbacks: For `keras.Model.fit`, such as one that shows progress.
   """
   known = examples
-  for number in range(rounds):
+  for number in range(len(edits) + 1):
     model.fit(
       known.batches(_BATCH_SIZE, seed + number),
       steps_per_epoch=steps,
@@ -82,19 +82,56 @@ def learn(
       shuffle=False,
       verbose=0,
     )
-    if number < rounds - 1:
-      edits = _edits(model, examples, covariance, continuous, (seed, number))
+    if number < len(edits):
+      edited = edits[number](examples, (seed, number))
       labelled = dataclasses.replace(
-        edits, value=np.asarray(oracle(edits.mean), np.float32)
+        edited, value=np.asarray(oracle(edited.mean), np.float32)
       )
       known = known.and_(labelled)
 
 
-def _edits(model, examples, covariance, continuous, seed):
-  """Returns rows that the model takes for what they were not."""
+def downhill(
+  model: value_model.ValueModel, covariance: np.ndarray, continuous: bool
+) -> Edit:
+  """Returns what leads rows along the slope of a model, see `edits.lead`.
+
+  Args:
+    model: Reads them.
+    covariance: [latent_size, latent_size], see `edits.lead`.
+    continuous: Whether values between 0 and 1 are asked for, too.
+  """
+
+  def edit(examples, seed):
+    rows, start, wanted = wishes(examples, continuous, seed)
+    moved = edits_lib.lead(
+      tf.constant(start),
+      lambda z: losses.attribute_cross_entropy(
+        model(z)[:, tf.newaxis], wanted[:, np.newaxis]
+      ),
+      tf.constant(covariance, tf.float32),
+      tf.constant(seed, tf.int32),
+    )
+    return dataclasses.replace(rows, mean=moved.numpy())
+
+  return edit
+
+
+def wishes(
+  examples: examples_lib.Examples, continuous: bool, seed: tuple[int, int]
+) -> tuple[examples_lib.Examples, np.ndarray, np.ndarray]:
+  """Returns rows to lead somewhere else, as many that are on as off.
+
+  Args:
+    examples: Rows of either kind.
+    continuous: Whether values between 0 and 1 are asked for, too.
+    seed: Of the choice of rows, and of their noise.
+
+  Returns:
+    The rows, draws of their posteriors [n, latent_size], and what to make of
+    them, [n] in [0, 1]; all float32.
+  """
   random = np.random.default_rng(seed)
   count = min(len(examples), _EDITS)
-  # As many that are on as off.
   lists = [np.flatnonzero(~examples.on), np.flatnonzero(examples.on)]
   rows = examples.take(
     np.concatenate([random.choice(rows, count // 2) for rows in lists])
@@ -103,14 +140,4 @@ def _edits(model, examples, covariance, continuous, seed):
   if continuous:
     wanted = random.uniform(size=len(rows)).astype(np.float32)
   noise = random.normal(size=rows.mean.shape).astype(np.float32)
-  start = rows.mean + rows.scale * noise
-
-  moved = edits_lib.lead(
-    tf.constant(start),
-    lambda z: losses.attribute_cross_entropy(
-      model(z)[:, tf.newaxis], wanted[:, np.newaxis]
-    ),
-    tf.constant(covariance, tf.float32),
-    tf.constant(seed, tf.int32),
-  )
-  return dataclasses.replace(rows, mean=moved.numpy())
+  return rows, rows.mean + rows.scale * noise, wanted

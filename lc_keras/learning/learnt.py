@@ -1,8 +1,9 @@
 """Constraints in files: a critic's weights, and what one should know of it.
 
 A folder a constraint, `<run>/constraints/<name>`: model.json and weights, as
-`storage` writes them, and manifest.json: which generator it is for, what it was
-learnt from, and how good it is. A constraint of another generator is refused:
+`storage` writes them, perhaps the same of an actor in `actor`, and
+manifest.json: which generator it is for, what it was learnt from, and how good
+it is. A constraint of another generator is refused:
 the same latent vector means another image there.
 """
 
@@ -16,12 +17,17 @@ import tensorflow as tf
 
 from lc_keras import files
 from lc_keras.models import storage
+from lc_keras.models import value_actor
 from lc_keras.models import value_model
+from lc_keras.samplers import refined
 from lc_keras.samplers import sampler
 
 FOLDER = "constraints"
+_ACTOR = "actor"
 _MANIFEST = "manifest.json"
 _FORMAT = 1
+# So near to what is asked for, a latent vector is left to the search.
+_NEAR = 0.1
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
@@ -35,11 +41,13 @@ class Learnt:
     manifest: JSON values: "generator" (fingerprint), "continuous" (whether it
       can be had to any degree), "source" (what it was learnt from), "figures"
       (see `trust`), "trustworthy", and whatever else is known.
+    actor: Makes in one step what a search makes in many; None if there is none.
   """
 
   name: str
   model: value_model.ValueModel
   manifest: dict
+  actor: value_actor.ValueActor | None = None
 
   @property
   def continuous(self) -> bool:
@@ -66,13 +74,16 @@ def write(run_dir: str, learnt: Learnt) -> str:
   os.makedirs(os.path.dirname(folder), exist_ok=True)
   with files.replacing(folder) as aside:
     storage.save(learnt.model, aside)
-    weights = files.checksum(os.path.join(aside, storage.WEIGHTS))
+    checksums = {"weights_sha256": _checksum(aside)}
+    if learnt.actor is not None:
+      storage.save(learnt.actor, os.path.join(aside, _ACTOR))
+      checksums["actor_sha256"] = _checksum(os.path.join(aside, _ACTOR))
     files.write_json(
       os.path.join(aside, _MANIFEST),
       {
         "format": _FORMAT,
         "name": learnt.name,
-        "weights_sha256": weights,
+        **checksums,
         **learnt.manifest,
       },
     )
@@ -137,13 +148,11 @@ def read(run_dir: str, name: str, generator: str) -> Learnt:
       "`python -m trainers.constraint`."
     )
   folder = os.path.join(run_dir, FOLDER, name)
-  weights = os.path.join(folder, storage.WEIGHTS)
-  if files.checksum(weights) != manifest["weights_sha256"]:
-    raise ValueError(
-      f"{weights} is damaged: its checksum is not the manifest's. Learn the "
-      "constraint again."
-    )
-  return Learnt(name, storage.load(folder), manifest)
+  model = _load(folder, manifest["weights_sha256"])
+  actor = None
+  if "actor_sha256" in manifest:
+    actor = _load(os.path.join(folder, _ACTOR), manifest["actor_sha256"])
+  return Learnt(name, model, manifest, actor)
 
 
 def read_all(run_dir: str, generator: str) -> list[Learnt]:
@@ -178,3 +187,42 @@ def extend(judges: sampler.Judges, learnt: Sequence[Learnt]) -> sampler.Judges:
     ),
     attribute_critic=attribute_critic,
   )
+
+
+def begin(learnt: Sequence[Learnt]) -> refined.Begin:
+  """Returns what the actors of some constraints do for a search.
+
+  Args:
+    learnt: The last columns of what is asked for, in this order.
+
+  Returns:
+    A function of latents and a constraint that moves the rows which ask for
+    one that has an actor and do not read as asked yet.
+  """
+
+  def move(latents, constraint):
+    first = constraint.values.shape[-1] - len(learnt)
+    for column, one in enumerate(learnt, first):
+      if one.actor is None:
+        continue
+      wanted = constraint.values[:, column]
+      away = tf.abs(tf.sigmoid(one.model(latents)) - wanted) > _NEAR
+      asked = constraint.weights[:, column] > 0.0
+      moved = one.actor(latents, wanted)
+      latents = tf.where((asked & away)[:, tf.newaxis], moved, latents)
+    return latents
+
+  return move
+
+
+def _checksum(folder):
+  return files.checksum(os.path.join(folder, storage.WEIGHTS))
+
+
+def _load(folder, checksum):
+  if _checksum(folder) != checksum:
+    raise ValueError(
+      f"{os.path.join(folder, storage.WEIGHTS)} is damaged: its checksum is "
+      "not the manifest's. Learn the constraint again."
+    )
+  return storage.load(folder)

@@ -5,6 +5,7 @@ import tensorflow as tf
 from scipy import special
 from sklearn import linear_model
 
+from lc_keras import latents as latents_lib
 from lc_keras.evaluation import intervals
 from lc_keras.learning import examples as examples_lib
 from lc_keras.models import value_model
@@ -71,6 +72,22 @@ def figures(
     }
   result["calibration_error"] = _calibration_error(probabilities, value, weight)
   return result
+
+
+def of_latents(
+  model: value_model.ValueModel,
+  latents: latents_lib.Latents,
+  value: np.ndarray,
+) -> dict:
+  """Returns what `calibrate` does, of the means of rows that nobody has seen.
+
+  Args:
+    model: Calibrated.
+    latents: A split that it was not trained on, n rows.
+    value: [n] in [0, 1].
+  """
+  logits = model.predict(latents.mean, batch_size=_BATCH_SIZE, verbose=0)
+  return figures(special.expit(logits), value, np.ones(len(value)))
 
 
 def trustworthy(known: dict) -> bool:

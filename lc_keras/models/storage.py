@@ -20,6 +20,7 @@ from lc_keras.models import linear_directions
 from lc_keras.models import pixel_classifier
 from lc_keras.models import realism_model
 from lc_keras.models import vae
+from lc_keras.models import value_actor
 from lc_keras.models import value_model
 
 WEIGHTS = "best.weights.h5"
@@ -38,6 +39,7 @@ _CLASSES = {
     pixel_classifier.PixelClassifier,
     realism_model.RealismModel,
     vae.VAE,
+    value_actor.ValueActor,
     value_model.ValueModel,
   )
 }

@@ -5,9 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras import losses
-from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.samplers import objective as objective_lib
 from lc_keras.samplers import sampler
 
 # A constraint and seeds to latent vectors [batch, latent_size].
@@ -17,19 +16,10 @@ Begin = Callable[[constraint_lib.Constraint, tf.Tensor], tf.Tensor]
 # (2015) recommend and everybody, the paper included, uses them.
 _BETA_1 = 0.9
 _EPSILON = 1e-8
-# Noisy copies of a latent vector that are read at each step.
-_COPIES = 3
 
 
 class GradientSearch(sampler.Transformer):
-  """Minimises the constraint's loss in z by Adam, row by row.
-
-  Engel et al. 2018, section 5. The loss of a row is
-
-      attribute_weight * cross-entropy(D_attr(z'), y), of what is asked for
-      + keep_weight * the same of everything else, y as read at the start
-      + realism_weight * -log D(z', y)
-      + distance_weight * L_dist(z', z)
+  """Minimises a constraint's `Objective` in z by Adam, row by row.
 
   A row stops where D(z', y) exceeds 0.3 and each asked attribute reads within
   `tolerance` of its target, which is what `converged` says of it; one that is
@@ -42,19 +32,15 @@ class GradientSearch(sampler.Transformer):
   and that decode to something else: most dimensions of q(z) hold next to
   nothing, D_attr has never seen a move there, and Adam moves in each of them
   alike. `covariance` makes the search move where encoded images differ from
-  each other, `attribute_noise` keeps it from what only D_attr sees.
+  each other, noise in the objective keeps it from what only D_attr sees.
   """
 
   def __init__(
     self,
     judges: sampler.Judges,
+    objective: objective_lib.Objective | None = None,
     *,
-    attribute_weight: float = 1.0,
-    keep_weight: float = 0.0,
-    realism_weight: float = 0.05,
-    distance_weight: float = 0.0,
     covariance: tf.Tensor | None = None,
-    attribute_noise: float = 0.0,
     tolerance: float = 1e-2,
     keep_tolerance: float = math.inf,
     learning_rate: float = 1e-2,
@@ -66,16 +52,11 @@ class GradientSearch(sampler.Transformer):
 
     Args:
       judges: Who says whether a constraint holds.
-      attribute_weight: Of what is asked for, in nats per attribute.
-      keep_weight: Of what a transformation is to keep, in nats per attribute.
-      realism_weight: Of -log D; times that of the constraint.
-      distance_weight: Of `losses.latent_distance` to the start.
+      objective: What is minimised, of the same judges; None is the published
+        one.
       covariance: [latent_size, latent_size], of the encoder's means, see
         `latents.covariance`. The search is then in the coordinates in which it
         is the identity, and Adam has one step size for the whole row.
-      attribute_noise: Noise on the latents that D_attr reads, in units of
-        sigma_bar, drawn afresh at every step: what is asked for must hold with
-        some margin, in each of three noisy copies.
       tolerance: How far from its target a probability may be.
       keep_tolerance: How far a probability that is to be kept may be from what
         it was for a row to stop. The published search does not look, and a row
@@ -90,12 +71,8 @@ class GradientSearch(sampler.Transformer):
         published, begins with draws of the prior.
     """
     super().__init__(judges)
-    self._attribute_weight = attribute_weight
-    self._keep_weight = keep_weight
-    self._realism_weight = realism_weight
-    self._distance_weight = distance_weight
+    self._objective = objective or objective_lib.Objective(judges)
     self._root = None if covariance is None else _square_root(covariance)
-    self._attribute_noise = attribute_noise
     self._tolerance = tolerance
     self._keep_tolerance = keep_tolerance
     self._learning_rate = learning_rate
@@ -119,11 +96,8 @@ class GradientSearch(sampler.Transformer):
     """
     return cls(
       judges,
-      attribute_weight=6.0,
-      keep_weight=3.0,
-      realism_weight=0.3,
+      objective_lib.Objective.robust(judges),
       covariance=covariance,
-      attribute_noise=3.0,
       keep_tolerance=0.3,
       learning_rate=2e-2,
       beta_2=0.9,
@@ -176,63 +150,42 @@ class GradientSearch(sampler.Transformer):
       shown = constraint
       if self._begin is not None:
         shown = self.judges.keep(start, constraint)
+      goal = objective_lib.Goal(constraint, shown, others)
     else:
-      shown = self.judges.keep(kept, constraint)
-      others = self.judges.others(kept, constraint)
+      goal = self._objective.keeping(kept, constraint)
     if rows is None:
       rows = tf.ones_like(start[:, 0], tf.bool)
-    return self._search(start, constraint, shown, others, seeds, rows)
+    return self._search(start, goal, seeds, rows)
 
-  def _search(self, start, asked, shown, others, seeds, rows):
+  def _search(self, start, goal, seeds, rows):
     """Minimises the loss.
 
     Args:
       start: [batch, latent_size].
-      asked: The constraint that is to be met.
-      shown: What the critic is told to expect.
-      others: The constraint on what is to be kept.
+      goal: What is to hold in the end.
       seeds: int64 [batch].
       rows: bool [batch], which to move.
     """
 
-    def look(step, latents):
-      """Returns realism logits, and attribute logits of each copy."""
-      realism_logits = self.judges.realism_logits(latents, shown)
-      copies = self._noisy(latents, seeds, step)
-      return realism_logits, [self.judges.attribute_critic(z) for z in copies]
+    objective = self._objective
 
-    def loss(latents, realism_logits, readings):
-      attributes = [
-        self._attribute_weight * asked.energy(logits)
-        + self._keep_weight * others.energy(logits)
-        for logits in readings
-      ]
-      return (
-        tf.add_n(attributes) / len(attributes)
-        + self._realism_weight
-        * asked.realism_weight
-        * losses.critic_cross_entropy(realism_logits, True)
-        + self._distance_weight
-        * losses.latent_distance(latents, start, self.judges.posterior_scale)
-      )
-
-    def satisfied(realism_logits, readings):
-      good = tf.sigmoid(realism_logits) > sampler.REALISM_THRESHOLD
-      for logits in readings:
+    def satisfied(seen):
+      good = tf.sigmoid(seen.realism) > sampler.REALISM_THRESHOLD
+      for logits in seen.readings:
         probabilities = tf.sigmoid(logits)
-        good &= asked.satisfied(probabilities, self._tolerance)
-        good &= others.satisfied(probabilities, self._keep_tolerance)
+        good &= goal.asked.satisfied(probabilities, self._tolerance)
+        good &= goal.others.satisfied(probabilities, self._keep_tolerance)
       return good
 
     def update(step, move, mean, square, searching, steps):
       with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(move)
         latents = start + self._in_latents(move)
-        seen = look(step, latents)
+        seen = objective.look(latents, goal, seeds, step)
         # The loss of a row depends on that row alone: so does its gradient.
-        values = loss(latents, *seen)
+        values = objective.loss(latents, start, goal, seen)
       gradient = tape.gradient(values, move)
-      searching &= ~satisfied(*seen)
+      searching &= ~satisfied(seen)
       step += 1
       mean = _BETA_1 * mean + (1.0 - _BETA_1) * gradient
       square = self._beta_2 * square + (1.0 - self._beta_2) * self._squares(
@@ -263,21 +216,12 @@ class GradientSearch(sampler.Transformer):
       ],
     )
     latents = start + self._in_latents(move)
-    result = self._result(latents, shown, steps, start)
+    result = self._result(latents, goal.shown, steps, start)
     # As published, whatever margins the search has gone on for.
-    met = asked.satisfied(result.attribute_probabilities, self._tolerance)
+    met = goal.asked.satisfied(result.attribute_probabilities, self._tolerance)
     return result._replace(
       converged=met & (result.realism > sampler.REALISM_THRESHOLD)
     )
-
-  def _noisy(self, latents, seeds, step):
-    """Returns what D_attr reads: the latents, and noisy copies of them."""
-    if not self._attribute_noise:
-      return [latents]
-    noise = priors.sample_rows(seeds, _COPIES * self.latent_size, step)
-    scale = self._attribute_noise * self.judges.posterior_scale
-    copies = tf.split(noise, _COPIES, -1)
-    return [latents, *(latents + scale * part for part in copies)]
 
   def _in_latents(self, move):
     return move if self._root is None else tf.matmul(move, self._root)

@@ -1,12 +1,17 @@
 """A sampler that knows some attributes, and a search for the others."""
 
 import dataclasses
+from collections.abc import Callable
 
 import tensorflow as tf
 
+from lc_keras import losses
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import sampler
+
+# Latents and a constraint to latents that are nearer to it.
+Begin = Callable[[tf.Tensor, constraint_lib.Constraint], tf.Tensor]
 
 
 class Refined(sampler.Transformer):
@@ -14,12 +19,15 @@ class Refined(sampler.Transformer):
 
   Constraints that were learnt after a sampler are columns behind those that it
   was trained with. A row that asks for none of them is what the sampler makes
-  of it. Other rows begin with that, and are searched until everything holds
-  that was asked for.
+  of it. Other rows begin with that, or with what the constraints' own actors
+  make of it, and are searched until everything holds that was asked for.
   """
 
   def __init__(
-    self, first: sampler.Sampler, search: gradient_search.GradientSearch
+    self,
+    first: sampler.Sampler,
+    search: gradient_search.GradientSearch,
+    begin: Begin = lambda latents, constraint: latents,
   ):
     """Creates the sampler.
 
@@ -27,22 +35,27 @@ class Refined(sampler.Transformer):
       first: Knows the first columns; a `Transformer`, if `transform` is to be
         called.
       search: Knows all columns; its judges are those of the results.
+      begin: Moves rows to where the search had better begin. It leaves alone
+        those that ask for nothing new.
     """
     super().__init__(search.judges)
     self._first = first
     self._search = search
+    self._begin = begin
 
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. Where both move a row, their distances are added."""
+    """See base class. Where several move a row, their distances are added."""
     known, beyond = self._split(constraint)
     made = self._first.sample(known, seeds)
-    searched = self._search.improve(
-      made.latents, constraint, seeds, rows=beyond
+    start, steps = self._begun(made, constraint)
+    searched = self._search.improve(start, constraint, seeds, rows=beyond)
+    result = self._chosen(beyond, searched, steps, constraint)
+    moved = losses.latent_distance(
+      searched.latents, made.latents, self.judges.posterior_scale
     )
-    result = self._chosen(beyond, searched, made.steps, constraint)
-    return result._replace(distance=made.distance + searched.distance)
+    return result._replace(distance=made.distance + moved)
 
   def transform(
     self,
@@ -59,17 +72,24 @@ class Refined(sampler.Transformer):
       latents=tf.where(idle[:, tf.newaxis], latents, made.latents),
       steps=tf.where(idle, 0, made.steps),
     )
+    start, steps = self._begun(made, constraint)
     searched = self._search.improve(
-      made.latents, constraint, seeds, kept=latents, rows=beyond
+      start, constraint, seeds, kept=latents, rows=beyond
     )
     shown = self.judges.keep(latents, constraint)
-    return self._chosen(beyond, searched, made.steps, shown, latents)
+    return self._chosen(beyond, searched, steps, shown, latents)
 
   def _split(self, constraint):
     """Returns what the first sampler is asked, and which rows ask for more."""
     count = len(self._first.judges.attributes)
     beyond = tf.reduce_any(constraint.weights[:, count:] > 0.0, axis=-1)
     return known_to(self._first, constraint), beyond
+
+  def _begun(self, made, constraint):
+    """Returns where the search begins, and the steps that were taken."""
+    start = self._begin(made.latents, constraint)
+    moved = tf.reduce_any(start != made.latents, axis=-1)
+    return start, made.steps + tf.cast(moved, tf.int32)
 
   def _chosen(self, beyond, searched, steps_before, shown, start=None):
     """Returns the search's latents, with the verdicts of all judges.

@@ -1,0 +1,114 @@
+"""Trains an actor for one constraint: what a search does, in one step."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import tensorflow as tf
+
+from lc_keras import priors
+from lc_keras.models import actor
+from lc_keras.models import whitening
+
+# Start, what it was moved to [batch, latent_size], values and seeds [batch] to
+# what is wrong with the move, [batch].
+Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+
+# The share of training rows that are to stay as they are.
+_STAYS = 0.25
+
+
+class ValueActor(keras.Model):
+  """G_c(z, v): moves a latent vector to where a constraint has the value v.
+
+  Engel et al. 2018, sections 3 and 6: the published gated move, for a value
+  critic. It works in whitened coordinates, and leaves an axis alone in so far
+  as that holds the posterior's noise and nothing else.
+  """
+
+  def __init__(
+    self, latent_size: int, width: int = 512, depth: int = 2, **kwargs
+  ):
+    """Creates and builds the network; see `Actor` for the arguments."""
+    super().__init__(**kwargs)
+    self.arguments = {
+      "latent_size": latent_size,
+      "width": width,
+      "depth": depth,
+    }
+    self.whitening = whitening.Whitening(latent_size, name="whitening")
+    self.actor = actor.Actor(latent_size, 1, width, depth, name="actor")
+    self._loss_metric = keras.metrics.Mean("loss")
+    self.built = True
+
+  @property
+  def metrics(self):
+    """What a step returns."""
+    return [self._loss_metric]
+
+  def compile(
+    self,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    loss_of_move: Loss,
+    read_value: Callable[[tf.Tensor], tf.Tensor],
+    continuous: bool = False,
+    **kwargs,
+  ):
+    """Sets the loss, and builds the optimiser before `fit` needs it.
+
+    Args:
+      optimizer: For the actor.
+      loss_of_move: What is wrong with a move, such as an `Objective`.
+      read_value: Latents to the constraint's logits, [batch].
+      continuous: Whether any value in [0, 1] is asked for, not 0 and 1 alone.
+      **kwargs: For `keras.Model.compile`.
+    """
+    super().compile(optimizer=optimizer, loss=None, **kwargs)
+    optimizer.build(self.actor.trainable_variables)
+    # Behind functions, or Keras would take a layer for a part of this model.
+    self._loss_of_move = lambda *arguments: loss_of_move(*arguments)
+    self._read_value = lambda latents: read_value(latents)
+    self._continuous = continuous
+
+  def call(self, latents: tf.Tensor, value: tf.Tensor) -> tf.Tensor:
+    """Returns moved latents, [batch, latent_size].
+
+    Args:
+      latents: [batch, latent_size].
+      value: [batch] in [0, 1], what is wanted.
+    """
+    points = self.whitening(latents)
+    column = value[:, tf.newaxis]
+    moved = self.actor(points, column, tf.ones_like(column))
+    signal = self.whitening.signal
+    return self.whitening.undo(points + signal * (moved - points))
+
+  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class.
+
+    Args:
+      batch: "mean" and "scale" [batch, latent_size].
+    """
+    step = self.optimizer.iterations
+    seeds = [priors.step_seed(step, stream) for stream in range(3)]
+    noise = tf.random.stateless_normal(tf.shape(batch["mean"]), seeds[0])
+    start = batch["mean"] + batch["scale"] * noise
+    value = self._wanted(start, seeds[1])
+    rows = tf.random.stateless_uniform(
+      tf.shape(value), seeds[2], None, None, tf.int64
+    )
+    with tf.GradientTape() as tape:
+      values = self._loss_of_move(start, self(start, value), value, rows)
+      loss = tf.nn.compute_average_loss(values)
+    variables = self.actor.trainable_variables
+    self.optimizer.apply(tape.gradient(loss, variables), variables)
+    self._loss_metric.update_state(values)
+    return {metric.name: metric.result() for metric in self.metrics}
+
+  def _wanted(self, start, seed):
+    """Returns what to ask for, [batch]: mostly what is not there."""
+    uniform = tf.random.stateless_uniform(tf.shape(start)[:1], seed)
+    if self._continuous:
+      return uniform
+    is_on = self._read_value(start) > 0.0
+    return tf.cast(is_on == (uniform < _STAYS), tf.float32)

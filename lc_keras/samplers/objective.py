@@ -1,0 +1,154 @@
+"""What a move in latent space has to achieve, as one number per row."""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lc_keras import losses
+from lc_keras import priors
+from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.samplers import sampler
+
+# Noisy copies of a latent vector that are read at each step.
+_COPIES = 3
+
+
+class Goal(NamedTuple):
+  """What is to hold of each row in the end.
+
+  Attributes:
+    asked: What is to be met.
+    shown: What the critic is told to expect.
+    others: What is to be kept.
+  """
+
+  asked: constraint_lib.Constraint
+  shown: constraint_lib.Constraint
+  others: constraint_lib.Constraint
+
+
+class Seen(NamedTuple):
+  """What the judges make of latents.
+
+  Attributes:
+    realism: [batch], the critic's logits.
+    readings: Logits [batch, num_attributes] of D_attr, of the latents and of
+      each noisy copy.
+  """
+
+  realism: tf.Tensor
+  readings: list[tf.Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+  """The loss that a search minimises, and an actor may be trained on.
+
+  Engel et al. 2018, section 5. The loss of a row is
+
+      attribute_weight * cross-entropy(D_attr(z'), y), of what is asked for
+      + keep_weight * the same of everything else, y as read at the start
+      + realism_weight * -log D(z', y)
+      + distance_weight * L_dist(z', z)
+
+  Attributes:
+    judges: Who says whether a constraint holds.
+    attribute_weight: Of what is asked for, in nats per attribute.
+    keep_weight: Of what a transformation is to keep, in nats per attribute.
+    realism_weight: Of -log D; times that of the constraint.
+    distance_weight: Of `losses.latent_distance` to the start.
+    attribute_noise: Noise on the latents that D_attr reads, in units of
+      sigma_bar: what is asked for must hold with some margin, in each of three
+      noisy copies.
+  """
+
+  judges: sampler.Judges
+  attribute_weight: float = 1.0
+  keep_weight: float = 0.0
+  realism_weight: float = 0.05
+  distance_weight: float = 0.0
+  attribute_noise: float = 0.0
+
+  @classmethod
+  def robust(cls, judges: sampler.Judges) -> "Objective":
+    """Returns the one to use: what meets it is seen in the image, too.
+
+    docs/architecture.md has the figures of these weights and of others.
+    """
+    return cls(
+      judges,
+      attribute_weight=6.0,
+      keep_weight=3.0,
+      realism_weight=0.3,
+      attribute_noise=3.0,
+    )
+
+  def keeping(
+    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+  ) -> Goal:
+    """Returns a goal: as asked, and all that is left open as it is.
+
+    Args:
+      latents: [batch, latent_size], what is to be kept.
+      constraint: What is to be changed.
+    """
+    return Goal(
+      constraint,
+      self.judges.keep(latents, constraint),
+      self.judges.others(latents, constraint),
+    )
+
+  def look(
+    self, latents: tf.Tensor, goal: Goal, seeds: tf.Tensor, step: tf.Tensor
+  ) -> Seen:
+    """Has the judges look.
+
+    Args:
+      latents: [batch, latent_size].
+      goal: What is wanted of them.
+      seeds: int64 [batch], of the noise.
+      step: Other steps, other noise.
+    """
+    return Seen(
+      self.judges.realism_logits(latents, goal.shown),
+      [
+        self.judges.attribute_critic(copy)
+        for copy in self._copies(latents, seeds, step)
+      ],
+    )
+
+  def loss(
+    self, latents: tf.Tensor, start: tf.Tensor, goal: Goal, seen: Seen
+  ) -> tf.Tensor:
+    """Returns the loss [batch]; that of a row depends on the row alone.
+
+    Args:
+      latents: [batch, latent_size], what `seen` is about.
+      start: [batch, latent_size], where they were.
+      goal: What is wanted of them.
+      seen: What the judges make of them.
+    """
+    attributes = [
+      self.attribute_weight * goal.asked.energy(logits)
+      + self.keep_weight * goal.others.energy(logits)
+      for logits in seen.readings
+    ]
+    return (
+      tf.add_n(attributes) / len(attributes)
+      + self.realism_weight
+      * goal.asked.realism_weight
+      * losses.critic_cross_entropy(seen.realism, True)
+      + self.distance_weight
+      * losses.latent_distance(latents, start, self.judges.posterior_scale)
+    )
+
+  def _copies(self, latents, seeds, step):
+    """Returns what D_attr reads: the latents, and noisy copies of them."""
+    if not self.attribute_noise:
+      return [latents]
+    scale = self.attribute_noise * self.judges.posterior_scale
+    size = self.judges.posterior_scale.shape[0]
+    noise = priors.sample_rows(seeds, _COPIES * size, step)
+    copies = tf.split(noise, _COPIES, -1)
+    return [latents, *(latents + scale * part for part in copies)]

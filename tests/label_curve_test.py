@@ -1,0 +1,94 @@
+"""Tests of the job that measures what few labels are worth."""
+
+import contextlib
+import io
+import json
+import pathlib
+
+import tensorflow as tf
+from absl import flags
+from PIL import Image
+
+from lc_keras.datasets import pipeline
+from lc_keras.learning import learnt
+from lc_keras.models import pixel_classifier
+from lc_keras.models import storage
+from tests import faces_run
+from trainers import label_curve
+from trainers import runs
+
+_NEW = ("Straight_Hair",)
+_QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=2")
+
+
+class LabelCurveTest(tf.test.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    """A run with classifiers that were never trained."""
+    super().setUpClass()
+    cls.folder = pathlib.Path(cls.get_temp_dir(cls()))
+    cls.run_dir = cls.folder / "run"
+    faces_run.write(str(cls.run_dir), str(cls.folder / "data"))
+    spec = pipeline.describe(faces_run.DATASET)
+    for stage, count in (
+      ("classifier", len(spec.attributes)),
+      ("judge", len(_NEW)),
+    ):
+      storage.save(
+        pixel_classifier.PixelClassifier(spec.image_shape, count, "mlp"),
+        str(cls.run_dir / stage),
+      )
+    (cls.run_dir / "classifier" / "flags.cfg").write_text("--steps=1\n")
+    (cls.run_dir / "judge" / "flags.cfg").write_text(
+      f"--attributes={','.join(_NEW)}\n--steps=1\n"
+    )
+
+  def _run(self, *arguments):
+    """Does what the program does; returns what it says."""
+    values = flags.FlagValues()
+    label_curve.define_flags(values)
+    values(
+      [
+        "label_curve",
+        f"--run_dir={self.run_dir}",
+        f"--data_dir={self.folder / 'data'}",
+        f"--out={self.folder / 'labels.json'}",
+        *arguments,
+      ]
+    )
+    printed = io.StringIO()
+    with contextlib.redirect_stderr(printed):
+      label_curve.run_job(values)
+    return printed.getvalue()
+
+  def test_a_constraint_is_measured_once(self):
+    arguments = "--counts=60", "--rows=4", "--actor_steps=5", *_QUICK
+    told = self._run(*arguments)
+    self.assertIn("Straight_Hair_60: learning", told)
+    written = (self.folder / "labels.json").read_text()
+    (point,) = json.loads(written)["points"]
+    self.assertEqual(point["critic"]["rows"], 32)
+    self.assertEqual(point["samples"]["count"], 8)
+    self.assertEqual(point["samples"]["attributes"].popitem()[1]["support"], 4)
+    directions = point["edits"]["directions"]
+    self.assertEqual([d["on"] for d in directions], [True, False])
+    self.assertLessEqual(max(d["n"] for d in directions), 4)
+    self.assertGreater(point["seconds"], 0.0)
+    self.assertBetween(point["actor"]["read"]["value"], 0.0, 1.0)
+    for name in ("labels.png", "labels_samples.jpg"):
+      with Image.open(self.folder / name) as picture:
+        self.assertGreater(min(picture.size), 128)
+    self.assertEqual(learnt.names(str(self.run_dir)), ["Straight_Hair_60"])
+    # What has been measured is not measured again, and comes out the same.
+    self.assertEqual(self._run(*arguments).count("learning"), 0)
+    self.assertEqual((self.folder / "labels.json").read_text(), written)
+
+  def test_a_judge_that_cannot_judge_is_refused(self):
+    with self.assertRaisesRegex(runs.UserError, "no stage 'juge': train it"):
+      self._run("--judge=juge")
+    with self.assertRaisesRegex(runs.UserError, "nothing of that is new"):
+      self._run("--judge=classifier")
+
+
+if __name__ == "__main__":
+  tf.test.main()
