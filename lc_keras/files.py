@@ -24,11 +24,11 @@ def replacing(path: str) -> Iterator[str]:
   _remove(aside)
   try:
     yield aside
-    _sync_tree(aside)
+    sync_tree(aside)
     if os.path.isdir(aside) and os.path.isdir(path):
       shutil.rmtree(path)
     os.replace(aside, path)
-    _sync(folder)
+    sync(folder)
   finally:
     _remove(aside)
 
@@ -46,23 +46,25 @@ def checksum(path: str) -> str:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remove(path: str) -> None:
-  if os.path.isdir(path):
-    shutil.rmtree(path)
-  elif os.path.exists(path):
-    os.remove(path)
-
-
-def _sync_tree(path: str) -> None:
+def sync_tree(path: str) -> None:
+  """Has a file, or a folder with all in it, survive a power cut."""
   for folder, _, names in os.walk(path):
     for name in names:
-      _sync(os.path.join(folder, name))
-  _sync(path)
+      sync(os.path.join(folder, name))
+  sync(path)
 
 
-def _sync(path: str) -> None:
+def sync(path: str) -> None:
+  """Has a file, or the list of what is in a folder, survive a power cut."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)
   finally:
     os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+  if os.path.isdir(path):
+    shutil.rmtree(path)
+  elif os.path.exists(path):
+    os.remove(path)

@@ -15,7 +15,6 @@ import sys
 import time
 
 import keras
-import numpy as np
 import tensorflow as tf
 from absl import app
 from absl import flags
@@ -34,8 +33,8 @@ from lc_keras.samplers import linear
 from lc_keras.samplers import refined
 from lc_keras.samplers import rejection
 from serving import endpoints
-from serving import predictor
-from serving import servables
+from serving import infra_validation
+from serving import recorded
 from serving import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
@@ -143,11 +142,13 @@ def export(
   os.makedirs(export_dir, exist_ok=True)
   with files.replacing(folder) as aside:
     archive = keras.export.ExportArchive()
-    for name, (function, signature) in signatures.items():
+    traced = {
+      name: (tf.function(function, signature, autograph=False), signature)
+      for name, (function, signature) in signatures.items()
+    }
+    for name, (function, _) in traced.items():
       print(f"Tracing {name}", flush=True)
-      archive.add_endpoint(
-        name, tf.function(function, signature, autograph=False)
-      )
+      archive.add_endpoint(name, function)
     print(f"Writing version {version}", flush=True)
     archive.write_out(aside, verbose=False)
     os.makedirs(os.path.join(aside, os.path.dirname(MANIFEST)))
@@ -155,39 +156,12 @@ def export(
       os.path.join(aside, MANIFEST),
       _manifest(run_dir, models, signatures, sample_actor, transform_actor),
     )
+    recorded.write(aside, traced)
     print("Checking that a server can load and run it", flush=True)
-    check(aside)
+    infra_validation.check(aside)
     # Somebody else may have written this version in the meantime.
     _free_version(export_dir, version)
   return folder
-
-
-def check(folder: str) -> None:
-  """Runs every signature of a SavedModel once, the way a server does.
-
-  Raises:
-    ValueError: It cannot be loaded.
-    ServingError: A signature fails.
-  """
-  servable = servables.Servable("export", 0, folder)
-  try:
-    for name, signature in servable.signatures.items():
-      # TensorFlow's own initialisation is listed among the signatures.
-      if name.startswith("__"):
-        continue
-      inputs = {
-        key: np.zeros(
-          [
-            max(dim.size, 2) if i == 0 else dim.size
-            for i, dim in enumerate(info.tensor_shape.dim)
-          ],
-          tf.as_dtype(info.dtype).as_numpy_dtype,
-        )
-        for key, info in signature.inputs.items()
-      }
-      predictor.predict(servable, signature, inputs)
-  finally:
-    servable.close()
 
 
 def _free_version(export_dir, version):

@@ -1,0 +1,255 @@
+"""Is a model as good as the one in service? Both are asked, and judged alike.
+
+What is measured is what the evaluation of a run measures, through the served
+signatures: samples under the labels of held-out images, and edits of these
+images, as a pixel classifier reads them.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from lc_keras import attributes as attributes_lib
+from lc_keras import parts as parts_lib
+from lc_keras.datasets import pipeline
+from lc_keras.evaluation import fidelity
+from lc_keras.evaluation import judge as judge_lib
+from lc_keras.evaluation import scores
+from lc_keras.evaluation import transformations
+from serving import predictor
+from serving import servables
+
+_BATCH_SIZE = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Margins:
+  """By how much a model may be worse than the one in service.
+
+  Attributes:
+    f1: Weighted and macro F1 of samples, each, in [0, 1].
+    fid: Their FID, as a share of that of the other one.
+    read: The share of edits that are read as asked.
+    others_changed: The share of edits that change another attribute.
+  """
+
+  f1: float = 0.01
+  fid: float = 0.1
+  read: float = 0.02
+  others_changed: float = 0.02
+
+
+class Bench:
+  """Held-out images of a run, and its classifier: what models are judged by."""
+
+  def __init__(
+    self, run_dir: str, data_dir: str, rows: int, edits: int, seed: int = 0
+  ):
+    """Reads the images.
+
+    Args:
+      run_dir: The run folder.
+      data_dir: Where its data set is prepared.
+      rows: Held-out images, and samples.
+      edits: Images that each attribute is switched in, for each direction.
+      seed: Of every draw.
+
+    Raises:
+      FileNotFoundError: The run has no classifier, or its data is not there.
+      ValueError: The run is about no data set.
+    """
+    parts = parts_lib.Parts(run_dir)
+    dataset = parts.about["dataset"]
+    if not dataset:
+      raise ValueError(
+        f"{run_dir!r} is about no data set, so that nothing can be measured. "
+        "Publish without --evaluate."
+      )
+    self.attributes = parts.attributes
+    self._judge = judge_lib.Judge(parts.load("classifier"))
+    self._edits = edits
+    self._seed = seed
+
+    def load(split):
+      batches = list(
+        pipeline.load(
+          dataset, split, _BATCH_SIZE, data_dir=data_dir, limit=rows
+        ).as_numpy_iterator()
+      )
+      return (
+        np.concatenate([batch[key] for batch in batches])
+        for key in ("image", "attributes")
+      )
+
+    self._images, self._labels = load("test")
+    others, _ = load("validation")
+    self._reference = self._judge.features(others)
+
+  def measure(self, folder: str) -> dict[str, float]:
+    """Returns the figures of a SavedModel.
+
+    Args:
+      folder: Of the SavedModel, as `serving.export` writes it.
+
+    Returns:
+      "weighted_f1", "macro_f1" and "fid" of samples, and, of a model that can
+      change images, "read" and "others_changed", the averages over all edits.
+
+    Raises:
+      ValueError: It cannot be loaded, or knows not all of the attributes.
+      ServingError: It does not answer.
+    """
+    model = _Model(folder, self.attributes)
+    try:
+      count = len(self._labels)
+      seeds = np.arange(count) + (self._seed << 32)
+      samples = model.sample(self._labels, np.ones_like(self._labels), seeds)
+      read = scores.attribute_scores(
+        self._judge.probabilities(samples),
+        self._labels,
+        self.attributes.names,
+        resamples=0,
+      )
+      alike = fidelity.fidelity(
+        self._reference, self._judge.features(samples), resamples=0
+      )
+      figures = {
+        "weighted_f1": read["weighted_f1"],
+        "macro_f1": read["macro_f1"],
+        "fid": alike["fid"],
+      }
+      if model.transforms:
+        figures |= self._edited(model)
+      return figures
+    finally:
+      model.close()
+
+  def _edited(self, model):
+    def transform(images, targets, mask):
+      return model.transform(images, targets, mask, self._seed, 1.0)
+
+    def reconstruct(images):
+      nothing = np.zeros([len(images), len(self.attributes)], np.float32)
+      return model.transform(images, nothing, nothing, self._seed, 0.0)
+
+    table = transformations.table(
+      self._images,
+      self._labels,
+      self.attributes,
+      reconstruct,
+      transform,
+      self._judge.probabilities,
+      self._judge.features,
+      rows=self._edits,
+      seed=self._seed,
+      resamples=0,
+    )
+    return {
+      "read": table["mean_read"],
+      "others_changed": table["mean_others_changed"],
+    }
+
+
+def objections(
+  candidate: Mapping[str, float],
+  in_service: Mapping[str, float],
+  margins: Margins,
+) -> list[str]:
+  """Returns in what a model is worse than the one in service, a sentence each.
+
+  Args:
+    candidate: Its figures, see `Bench.measure`.
+    in_service: Those of the other one, by the same bench.
+    margins: What does not count.
+  """
+  bounds = {
+    "weighted_f1": in_service["weighted_f1"] - margins.f1,
+    "macro_f1": in_service["macro_f1"] - margins.f1,
+    "fid": in_service["fid"] * (1.0 + margins.fid),
+  }
+  if "read" in in_service:
+    bounds["read"] = in_service["read"] - margins.read
+    bounds["others_changed"] = (
+      in_service["others_changed"] + margins.others_changed
+    )
+  found = []
+  for name, bound in bounds.items():
+    value = candidate.get(name)
+    high_is_good = name not in ("fid", "others_changed")
+    # Written so that what is missing or no number is not good.
+    if value is None or not (
+      value >= bound if high_is_good else value <= bound
+    ):
+      told = "missing" if value is None else f"{value:.4g}"
+      found.append(
+        f"{name} is {told}; the model in service has {in_service[name]:.4g}, "
+        f"and {bound:.4g} is the limit."
+      )
+  return found
+
+
+class _Model:
+  """A SavedModel, asked for a run's attributes in the run's order."""
+
+  def __init__(self, folder: str, attributes: attributes_lib.Attributes):
+    self._servable = servables.Servable("candidate", 0, folder)
+    described = self._ask("describe", row=np.zeros([1], np.int64))
+    names = [n.decode() for n in described["attribute_names"][0]]
+    missing = [name for name in attributes.names if name not in names]
+    if missing:
+      self.close()
+      raise ValueError(
+        f"The model in {folder!r} does not know {', '.join(missing)}, which "
+        "the run that it is judged by has."
+      )
+    self._columns = [names.index(name) for name in attributes.names]
+    self._width = len(names)
+    self.transforms = "transform" in self._servable.signatures
+
+  def sample(self, values, mask, seeds):
+    """Returns images, [n, height, width, channels]."""
+    return self._in_batches(
+      "sample",
+      attributes=self._wide(values),
+      mask=self._wide(mask),
+      seed=np.asarray(seeds, np.int64),
+    )
+
+  def transform(self, images, values, mask, seed, strength):
+    """Returns changed images; row i of a call has the seed's draw i."""
+    count = len(images)
+    return self._in_batches(
+      "transform",
+      images=np.asarray(images, np.float32),
+      attributes=self._wide(values),
+      mask=self._wide(mask),
+      seed=np.arange(count, dtype=np.int64) + (seed << 32),
+      strength=np.full(count, strength, np.float32),
+    )
+
+  def close(self):
+    self._servable.close()
+
+  def _wide(self, values):
+    """Puts a run's columns where the model has them, and leaves others open."""
+    wide = np.zeros([len(values), self._width], np.float32)
+    wide[:, self._columns] = values
+    return wide
+
+  def _in_batches(self, signature, **inputs):
+    count = len(next(iter(inputs.values())))
+    return np.concatenate(
+      [
+        self._ask(
+          signature,
+          **{key: v[i : i + _BATCH_SIZE] for key, v in inputs.items()},
+        )["images"]
+        for i in range(0, count, _BATCH_SIZE)
+      ]
+    )
+
+  def _ask(self, signature, **inputs):
+    return predictor.predict(
+      self._servable, self._servable.signature(signature), inputs
+    )

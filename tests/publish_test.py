@@ -1,0 +1,214 @@
+"""Tests of publishing: what is not as good, or cannot be served, is refused."""
+
+import contextlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from absl.testing import absltest
+from absl.testing import parameterized
+
+from lc_keras.datasets import pipeline
+from lc_keras.models import pixel_classifier
+from lc_keras.models import storage
+from serving import blessing
+from serving import endpoints
+from serving import export
+from serving import infra_validation
+from serving import publish
+from serving import recorded
+from serving import shelf
+from serving import warmup
+from tests import faces_run
+
+_FIGURES = {
+  "weighted_f1": 0.9,
+  "macro_f1": 0.8,
+  "fid": 100.0,
+  "read": 0.95,
+  "others_changed": 0.05,
+}
+_build = endpoints.build
+
+
+def _few(models):
+  """Builds the signatures that models are judged by."""
+  built = _build(models)
+  return {name: built[name] for name in ("sample", "transform", "describe")}
+
+
+class ObjectionsTest(parameterized.TestCase):
+  def test_as_good_or_better_is_good(self):
+    margins = blessing.Margins(0.0, 0.0, 0.0, 0.0)
+    self.assertEmpty(blessing.objections(_FIGURES, _FIGURES, margins))
+    better = _FIGURES | {"fid": 1.0, "read": 1.0, "others_changed": 0.0}
+    self.assertEmpty(blessing.objections(better, _FIGURES, margins))
+
+  @parameterized.parameters(
+    ("weighted_f1", 0.895, 0.88),
+    ("macro_f1", 0.795, 0.78),
+    ("fid", 109.0, 111.0),
+    ("read", 0.94, 0.92),
+    ("others_changed", 0.06, 0.08),
+  )
+  def test_each_figure_has_its_margin(self, name, within, beyond):
+    margins = blessing.Margins()
+    self.assertEmpty(
+      blessing.objections(_FIGURES | {name: within}, _FIGURES, margins)
+    )
+    for bad in (beyond, float("nan")):
+      (objection,) = blessing.objections(
+        _FIGURES | {name: bad}, _FIGURES, margins
+      )
+      self.assertStartsWith(objection, f"{name} is ")
+
+  def test_what_cannot_edit_any_more_is_worse(self):
+    unable = {key: _FIGURES[key] for key in ("weighted_f1", "macro_f1", "fid")}
+    found = blessing.objections(unable, _FIGURES, blessing.Margins())
+    self.assertLen(found, 2)
+    self.assertIn("read is missing", found[0])
+    self.assertEmpty(blessing.objections(_FIGURES, unable, blessing.Margins()))
+
+
+class PublishTest(parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = pathlib.Path(tempfile.mkdtemp())
+    cls.addClassCleanup(shutil.rmtree, cls.folder)
+    cls.run_dir = str(cls.folder / "run")
+    faces_run.write(cls.run_dir, str(cls.folder / "data"))
+    spec = pipeline.describe(faces_run.DATASET)
+    storage.save(
+      pixel_classifier.PixelClassifier(
+        spec.image_shape, len(spec.attributes), "mlp"
+      ),
+      os.path.join(cls.run_dir, "classifier"),
+    )
+    with mock.patch.object(endpoints, "build", _few):
+      cls.exported = export.export(
+        cls.run_dir, os.path.join(cls.run_dir, "export")
+      )
+
+  def setUp(self):
+    super().setUp()
+    self.base = os.path.join(self.create_tempdir().full_path, "base")
+    self.shelf = shelf.Shelf(self.base)
+
+  def _run(self, *arguments):
+    """Does what the program does; returns what it says."""
+    values = flags.FlagValues()
+    publish.define_flags(values)
+    values(["publish", f"--model_base_path={self.base}", *arguments])
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+      publish.run_job(values)
+    return printed.getvalue()
+
+  def _known(self, name):
+    path = os.path.join(self.base, ".published", str(name), "results.json")
+    with open(path, encoding="utf-8") as file:
+      return json.load(file)
+
+  def _damaged(self):
+    """Returns a copy whose answers are not what Python answered."""
+    folder = os.path.join(self.create_tempdir().full_path, "model")
+    shutil.copytree(self.exported, folder)
+    path = os.path.join(folder, recorded.ANSWERS)
+    answers = dict(np.load(path))
+    answers["sample/images"] = 1.0 - answers["sample/images"]
+    np.savez(path, **answers)
+    return folder
+
+  def test_the_newest_export_is_judged_and_published_and_rolled_back(self):
+    arguments = (
+      f"--run_dir={self.run_dir}",
+      f"--data_dir={self.folder / 'data'}",
+      "--rows=16",
+      "--edits=2",
+    )
+    self._run(*arguments)
+    (first,) = self.shelf.versions()
+    known = self._known(first)
+    self.assertTrue(known["blessed"] and known["infra_blessed"])
+    self.assertEqual(known["figures"].keys(), _FIGURES.keys())
+    # The same again is as good.
+    told = self._run(*arguments, "--keep=1")
+    self.assertIn(f"Threw version {first} away", told)
+    (second,) = self.shelf.versions()
+    known = self._known(second)
+    self.assertEqual(known["in_service"]["version"], first)
+    self.assertEqual(known["in_service"]["figures"], known["figures"])
+    self.shelf.put(self.exported, known)
+    self.assertIn(f"{second} is the newest now", self._run("--roll_back"))
+    self.assertIn(str(second), self._run("--list"))
+
+  def test_what_is_worse_is_refused_and_why(self):
+    self.shelf.put(self.exported, {"blessed": True, "infra_blessed": True})
+    (first,) = self.shelf.versions()
+    bench = mock.Mock()
+    bench.measure.side_effect = [_FIGURES | {"fid": 500.0}, _FIGURES]
+    with (
+      mock.patch.object(infra_validation, "check_apart"),
+      self.assertRaisesRegex(publish.Refused, "fid is 500; .* 100, and 110 is"),
+    ):
+      publish.publish(self.exported, self.shelf, bench)
+    self.assertEqual(self.shelf.versions(), [first])
+    (note,) = [
+      name
+      for name in os.listdir(os.path.join(self.base, ".published"))
+      if name.startswith("refused")
+    ]
+    self.assertIn("fid is 500", self._known(note)["reason"])
+    self.assertEqual(
+      os.listdir(os.path.join(self.base, ".published", note, "model_blessing")),
+      ["NOT_BLESSED"],
+    )
+
+  def test_what_does_not_do_what_python_did_is_refused(self):
+    with self.assertRaisesRegex(
+      publish.Refused, "A fresh process .*: sample/images is not what Python"
+    ):
+      self._run(f"--saved_model={self._damaged()}", "--noevaluate")
+    self.assertEqual(self.shelf.versions(), [])
+
+  def test_validation_compares_everything_that_was_recorded(self):
+    self.assertGreater(infra_validation.check(self.exported), 10)
+    # One that is not ours brings nothing to compare.
+    folder = os.path.join(self.create_tempdir().full_path, "model")
+    shutil.copytree(self.exported, folder)
+    os.remove(os.path.join(folder, recorded.ANSWERS))
+    self.assertEqual(infra_validation.check(folder), 0)
+    with tf.io.TFRecordWriter(os.path.join(folder, warmup.REQUESTS)) as writer:
+      writer.write(b"no request")
+    with self.assertRaisesRegex(
+      infra_validation.ValidationError, "warm-up request 1"
+    ):
+      infra_validation.check(folder)
+    shutil.rmtree(os.path.join(folder, "variables"))
+    with self.assertRaisesRegex(
+      infra_validation.ValidationError, "cannot be loaded"
+    ):
+      infra_validation.check(folder)
+
+  @parameterized.parameters(
+    ((), "what to publish"),
+    (("--run_dir={run}/none",), "has no versions: write one first"),
+    (("--saved_model=x",), "--run_dir says what"),
+    (("--roll_back",), "none to go back to"),
+  )
+  def test_what_is_missing_is_named(self, arguments, message):
+    arguments = [part.format(run=self.run_dir) for part in arguments]
+    with self.assertRaisesRegex(ValueError, message):
+      self._run(*arguments)
+
+
+if __name__ == "__main__":
+  absltest.main()
