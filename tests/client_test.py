@@ -16,6 +16,7 @@ from PIL import Image
 
 from serving import client
 from serving import export
+from serving import latent_client
 from tests import running_server
 from tests import tiny_run
 
@@ -39,7 +40,7 @@ class ClientTest(parameterized.TestCase):
     )
     cls.addClassCleanup(cls.running.stop)
     cls.address = cls.running.address
-    cls.client = client.LatentClient(cls.address, "tiny", timeout=120.0)
+    cls.client = latent_client.LatentClient(cls.address, "tiny", timeout=120.0)
 
   @classmethod
   def tearDownClass(cls):
@@ -90,46 +91,57 @@ class ClientTest(parameterized.TestCase):
     np.testing.assert_array_equal(still["distance"], np.zeros(3))
     for weight in (0.5, 2.0):
       self.client.transform(*arguments, sampler="search", realism_weight=weight)
-    with self.assertRaisesRegex(client.RequestError, "takes no strength"):
+    with self.assertRaisesRegex(
+      latent_client.RequestError, "takes no strength"
+    ):
       self.client.transform(*arguments, sampler="search", strength=0.5)
-    with self.assertRaisesRegex(client.RequestError, "takes no realism_weight"):
+    with self.assertRaisesRegex(
+      latent_client.RequestError, "takes no realism_weight"
+    ):
       self.client.transform(*arguments, realism_weight=0.5)
 
   def test_unknown_samplers(self):
     with self.assertRaisesRegex(
-      client.RequestError, "cannot sample by 'magic', only by actor, best_of_n"
+      latent_client.RequestError,
+      "cannot sample by 'magic', only by actor, best_of_n",
     ):
       self.client.sample(*_SMILING, [0, 1, 2], sampler="magic")
     images = np.zeros([3, *tiny_run.IMAGE_SHAPE])
     with self.assertRaisesRegex(
-      client.RequestError, "cannot transform by 'best_of_n', only by actor, en"
+      latent_client.RequestError,
+      "cannot transform by 'best_of_n', only by actor, en",
     ):
       self.client.transform(images, *_SMILING, [0, 1, 2], sampler="best_of_n")
 
   def test_errors_say_what_and_where(self):
     with self.assertRaisesRegex(
-      client.RequestError, f"{self.address}.*INVALID.*attributes must be"
+      latent_client.RequestError, f"{self.address}.*INVALID.*attributes must be"
     ) as caught:
       self.client.sample(np.full([1, _K], np.nan), np.ones([1, _K]), [0])
     self.assertEqual(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
     with self.assertRaisesRegex(
-      client.RequestError, "INVALID.*Bald, Black_Hair, Blond_Hair.*rule each"
+      latent_client.RequestError,
+      "INVALID.*Bald, Black_Hair, Blond_Hair.*rule each",
     ):
       self.client.sample(np.ones([1, _K]), np.ones([1, _K]), [0])
-    with client.LatentClient(self.address, "other") as other:
-      with self.assertRaisesRegex(client.RequestError, "name the one"):
+    with latent_client.LatentClient(self.address, "other") as other:
+      with self.assertRaisesRegex(latent_client.RequestError, "name the one"):
         other.describe([0])
 
   def test_no_server(self):
-    with client.LatentClient("localhost:1", timeout=0.5) as lonely:
+    with latent_client.LatentClient("localhost:1", timeout=0.5) as lonely:
       self.assertFalse(lonely.connect())
-      with self.assertRaisesRegex(client.RequestError, "No server at local"):
+      with self.assertRaisesRegex(
+        latent_client.RequestError, "No server at local"
+      ):
         lonely.describe([0])
 
   def test_slow_server(self):
-    with client.LatentClient(self.address, "tiny", timeout=1e-3) as hasty:
+    with latent_client.LatentClient(
+      self.address, "tiny", timeout=1e-3
+    ) as hasty:
       self.assertTrue(hasty.connect(120.0))
-      with self.assertRaisesRegex(client.RequestError, "did not answer"):
+      with self.assertRaisesRegex(latent_client.RequestError, "did not answer"):
         hasty.decode(np.zeros([50_000, tiny_run.LATENT_SIZE]))
 
   def test_pictures(self):
