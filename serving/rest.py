@@ -140,8 +140,8 @@ class RestEndpoint:
       response = await self._answer(request)
     except errors.ServingError as error:
       response = _error(_STATUSES.get(error.code, 500), error.text)
-    except web.HTTPException as error:  # Of aiohttp: a body that is no gzip.
-      response = _error(error.status, error.reason)
+    except web.RequestPayloadError as error:  # Said to be gzip, for example.
+      response = _error(400, f"The body cannot be read: {error}")
     except Exception as error:  # The caller must get an answer.
       logging.exception("%s %s failed", request.method, request.path)
       response = _error(500, str(error))
