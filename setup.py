@@ -30,7 +30,9 @@ setuptools.setup(
   # What CI runs with exactly stands in requirements.lock.
   install_requires=[
     "absl-py>=2.1",
+    "aiohttp>=3.12",
     "grpcio>=1.70",
+    "grpcio-health-checking>=1.70",
     # tensorflow-datasets 4.9.10 imports it without asking for it.
     "importlib_resources>=6",
     "jinja2>=3.1",
@@ -39,6 +41,8 @@ setuptools.setup(
     "matplotlib>=3.9",
     "numpy>=2",
     "pillow>=11",
+    "prometheus-client>=0.22",
+    "protobuf>=6.31",
     "scikit-learn>=1.5",
     "scipy>=1.13",
     "tensorboard>=2.20",
@@ -57,7 +61,13 @@ setuptools.setup(
     ],
   },
   extras_require={
-    "dev": ["ipykernel>=7", "nbclient>=0.10", "pytest>=8", "ruff>=0.9"],
+    "dev": [
+      "ipykernel>=7",
+      "nbclient>=0.10",
+      "pytest>=8",
+      "ruff>=0.9",
+      "trustme>=1.2",
+    ],
     # To rebuild the sprite bank; npm is needed too.
     "sprites": ["resvg_py>=0.2"],
   },

@@ -1,110 +1,77 @@
-"""How many calls run at once, how they stop, and when no more may begin."""
+"""How many calls run at once, and when no more may begin."""
 
-import asyncio
-import math
-from collections.abc import Callable
-from concurrent import futures
-from typing import TypeVar
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
 
 import grpc
 
 from serving import errors
-from serving import interrupts
 
-_Result = TypeVar("_Result")
 # A call for a model that is loading for the first time waits for it: for half
 # of its own time, and not longer than this, in seconds.
-_LONGEST_WAIT = 10.0
-_PAUSE = 0.05
+LONGEST_WAIT = 10.0
+PAUSE = 0.05
 
 
 class Calls:
-  """Runs jobs in threads: all of them belong to one event loop."""
+  """Counts the calls that are running, in any thread."""
 
-  def __init__(self, limit: int, shed: bool):
-    """Creates the threads.
+  def __init__(self, limit: int | None = None):
+    """Begins without any.
 
     Args:
-      limit: How many jobs may run at once.
-      shed: Whether further ones are refused, and do not wait.
+      limit: How many may run at once; None means any number.
     """
     self._limit = limit
-    self._shed = shed
-    self._pool = futures.ThreadPoolExecutor(limit, "call")
-    # Whoever stops a job must not wait for one.
-    self._stoppers = futures.ThreadPoolExecutor(4, "stop")
+    self._changed = threading.Condition()
     self._running = 0
-    self._in_flight = 0
     self._draining = False
 
-  async def run(
-    self,
-    job: Callable[[interrupts.Interrupt], _Result],
-    patience: float = math.inf,
-  ) -> _Result:
-    """Runs a job; if the caller is cancelled, the job is stopped.
+  @property
+  def running(self) -> int:
+    """How many are running."""
+    return self._running
 
-    Args:
-      job: Raises ServingError, and stops when its argument says so.
-      patience: Seconds that the caller would wait.
+  @contextlib.contextmanager
+  def admitted(self) -> Iterator[None]:
+    """Lets a call in for the length of a block.
 
     Raises:
-      ServingError: As of the job; or there are too many, or no more may begin.
+      ServingError: There are too many, or no more may begin.
     """
-    if self._draining:
-      raise errors.unavailable("The server is stopping.")
-    self._in_flight += 1
+    with self._changed:
+      if self._draining:
+        raise errors.unavailable("The server is stopping.")
+      if self._limit is not None and self._running >= self._limit:
+        raise errors.ServingError(
+          grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
+        )
+      self._running += 1
     try:
-      loop = asyncio.get_running_loop()
-      end = loop.time() + min(_LONGEST_WAIT, patience / 2.0)
-      while True:
-        try:
-          return await self._run_once(job)
-        except errors.StillLoadingError:
-          if loop.time() >= end or self._draining:
-            raise
-          await asyncio.sleep(_PAUSE)
+      yield
     finally:
-      self._in_flight -= 1
+      with self._changed:
+        self._running -= 1
+        if not self._running:
+          self._changed.notify_all()
 
   def drain(self) -> None:
-    """Refuses calls from now on."""
-    self._draining = True
+    """Lets no more in from now on."""
+    with self._changed:
+      self._draining = True
 
-  async def wait_until_idle(self) -> None:
-    """Returns when the last call that was let in is answered."""
-    while self._in_flight or self._running:
-      await asyncio.sleep(_PAUSE)
+  def wait_until_idle(self, timeout: float) -> bool:
+    """Waits until the last one is answered; returns whether that happened."""
+    with self._changed:
+      return self._changed.wait_for(lambda: not self._running, timeout)
 
-  def close(self) -> None:
-    """Lets the threads end."""
-    self._pool.shutdown(wait=False, cancel_futures=True)
-    self._stoppers.shutdown(wait=False)
 
-  async def _run_once(self, job):
-    if self._shed and self._running >= self._limit:
-      raise errors.ServingError(
-        grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
-      )
-    interrupt = interrupts.Interrupt()
+def end_of_waiting(patience: float) -> float:
+  """Returns until when to wait for a model that loads, in monotonic seconds.
 
-    def check_and_run():
-      # It may have waited for a thread, and longer than its caller did.
-      interrupt.check()
-      return job(interrupt)
-
-    loop = asyncio.get_running_loop()
-    self._running += 1
-    future = loop.run_in_executor(self._pool, check_and_run)
-    future.add_done_callback(self._done)
-    try:
-      return await asyncio.shield(future)
-    except asyncio.CancelledError:
-      # It may take a moment, and this thread has other calls.
-      loop.run_in_executor(self._stoppers, interrupt.set)
-      raise
-
-  def _done(self, future):
-    self._running -= 1
-    if not future.cancelled():
-      future.exception()  # Else it is reported, if nobody asks any more.
+  Args:
+    patience: Seconds that the caller would wait.
+  """
+  return time.monotonic() + min(LONGEST_WAIT, patience / 2.0)

@@ -5,6 +5,8 @@ as a whole, "liveness" is SERVING for as long as there is anybody to say so, and
 every model has its own name.
 """
 
+import threading
+
 from grpc_health.v1 import health
 from grpc_health.v1 import health_pb2
 
@@ -15,14 +17,15 @@ LIVENESS, READINESS = "liveness", "readiness"
 
 
 class Health:
-  """Follows a manager; belongs to one event loop."""
+  """Follows a manager."""
 
   def __init__(self, manager: manager_lib.Manager):
     self._manager = manager
+    self._updating = threading.Lock()
     self._names: set[str] = set()
     self._was_ready = False
     self._draining = False
-    self.servicer = health.aio.HealthServicer()
+    self.servicer = health.HealthServicer()
 
   @property
   def ready(self) -> bool:
@@ -37,24 +40,26 @@ class Health:
       return not self._draining
     return self._was_ready and any(available.values()) and not self._draining
 
-  async def update(self) -> None:
+  def update(self) -> None:
     """Says what has become of the models."""
-    available = self._manager.available()
-    ready = self.ready
-    statuses = {
-      name: bool(versions) and not self._draining
-      for name, versions in available.items()
-    }
-    statuses |= {"": ready, READINESS: ready, LIVENESS: True}
-    for name, serving in statuses.items():
-      await self.servicer.set(
-        name, _Status.SERVING if serving else _Status.NOT_SERVING
-      )
-    for name in self._names - set(statuses):
-      await self.servicer.set(name, _Status.SERVICE_UNKNOWN)
-    self._names = set(statuses)
+    # Of two at once, the later has to have the last word.
+    with self._updating:
+      available = self._manager.available()
+      ready = self.ready
+      statuses = {
+        name: bool(versions) and not self._draining
+        for name, versions in available.items()
+      }
+      statuses |= {"": ready, READINESS: ready, LIVENESS: True}
+      for name, serving in statuses.items():
+        self.servicer.set(
+          name, _Status.SERVING if serving else _Status.NOT_SERVING
+        )
+      for name in self._names - set(statuses):
+        self.servicer.set(name, _Status.SERVICE_UNKNOWN)
+      self._names = set(statuses)
 
-  async def drain(self) -> None:
+  def drain(self) -> None:
     """Says that the server is about to stop."""
     self._draining = True
-    await self.update()
+    self.update()

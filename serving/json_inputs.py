@@ -15,10 +15,10 @@ from typing import Any
 import grpc
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving import errors
+from serving import tensors
 
 Infos = Mapping[str, meta_graph_pb2.TensorInfo]
 ROWS, COLUMNS = "instances", "inputs"
@@ -254,7 +254,7 @@ def _leaves(flat, enum):
     raise errors.ServingError(
       grpc.StatusCode.UNIMPLEMENTED,
       f"Conversion of JSON Value: {_quote(flat[0] if flat else [])} to type: "
-      f"{_type_name(enum)}",
+      f"{tensors.type_name(enum)}",
     )
   if types - allowed:
     raise _type_error(next(x for x in flat if type(x) not in allowed), enum)
@@ -325,14 +325,9 @@ def _shape(shape):
   return "[" + ",".join(map(str, shape)) + "]"
 
 
-def _type_name(enum):
-  """Returns a type as TensorFlow's messages name it: DT_FLOAT is float."""
-  return types_pb2.DataType.Name(enum).removeprefix("DT_").lower()
-
-
 def _type_error(value, enum):
   kind = _JSON_TYPES.get(type(value), str(value).replace("None", "Null"))
   return errors.invalid_argument(
     f"JSON Value: {_quote(value)} Type: {kind} is not of expected type: "
-    f"{_type_name(enum)}"
+    f"{tensors.type_name(enum)}"
   )

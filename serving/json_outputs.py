@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from serving import errors
 from serving import json_inputs
+from serving import tensors
 
 _KEYS = {json_inputs.ROWS: "predictions", json_inputs.COLUMNS: "outputs"}
 _BYTES_SUFFIX = "_bytes"
@@ -128,7 +129,8 @@ def _texts(name, value):
   if dtype.is_integer and not dtype.is_quantized:
     return list(map(str, flat.tolist()))
   raise errors.invalid_argument(
-    f"Failed to write JSON value for tensor type: {dtype.name}"
+    "Failed to write JSON value for tensor type: "
+    f"{tensors.type_name(dtype.as_datatype_enum)}"
   )
 
 

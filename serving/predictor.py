@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
@@ -121,8 +120,8 @@ def _feeds(signature, inputs):
     # A session would quietly convert what it can: 0.7 to the integer 0.
     if given != wanted:
       raise errors.invalid_argument(
-        f"Expects arg[{position}] to be {_type_name(wanted)} but "
-        f"{_type_name(given)} is provided: input {name}"
+        f"Expects arg[{position}] to be {tensors.type_name(wanted)} but "
+        f"{tensors.type_name(given)} is provided: input {name}"
       )
     feeds[expected[name].name] = value
   return feeds
@@ -137,8 +136,3 @@ def _array(name, proto):
 
 def _set(names):
   return "{" + ",".join(sorted(names)) + "}"
-
-
-def _type_name(enum):
-  """Returns a type as TensorFlow's messages name it: DT_FLOAT is float."""
-  return types_pb2.DataType.Name(enum).removeprefix("DT_").lower()

@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import urllib.parse
+from concurrent import futures
 
 import grpc
 from aiohttp import web
@@ -20,6 +21,7 @@ from serving import credentials as credentials_lib
 from serving import errors
 from serving import health as health_lib
 from serving import index_page
+from serving import interrupts
 from serving import metrics as metrics_lib
 from serving import rest_service
 
@@ -67,6 +69,7 @@ class RestEndpoint:
     self,
     service: rest_service.RestService,
     calls: calls_lib.Calls,
+    threads: int,
     metrics: metrics_lib.Metrics,
     health: health_lib.Health,
     page: index_page.IndexPage,
@@ -79,7 +82,8 @@ class RestEndpoint:
 
     Args:
       service: What is answered.
-      calls: What runs it.
+      calls: What counts the calls that run.
+      threads: How many run at once; more wait.
       metrics: What counts it.
       health: Whether the server is ready.
       page: What says what there is.
@@ -98,6 +102,9 @@ class RestEndpoint:
     self._timeout = timeout
     self._cors = cors
     self.port = None
+    self._pool = futures.ThreadPoolExecutor(threads, "rest")
+    # Who stops a call must not wait for one.
+    self._stoppers = futures.ThreadPoolExecutor(2, "stop")
     # Requests may be as large as they are.
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/{path:.*}", self._handle)
@@ -134,14 +141,16 @@ class RestEndpoint:
   async def stop(self) -> None:
     """Closes the port."""
     await self._runner.cleanup()
+    self._pool.shutdown(wait=False, cancel_futures=True)
+    self._stoppers.shutdown(wait=False)
 
   async def _handle(self, request):
     try:
       response = await self._answer(request)
     except errors.ServingError as error:
       response = _error(_STATUSES.get(error.code, 500), error.text)
-    except web.HTTPException as error:  # Of aiohttp: a body that is no gzip.
-      response = _error(error.status, error.reason)
+    except web.RequestPayloadError as error:  # Said to be gzip, for example.
+      response = _error(400, f"The body cannot be read: {error}")
     except Exception as error:  # The caller must get an answer.
       logging.exception("%s %s failed", request.method, request.path)
       response = _error(500, str(error))
@@ -175,7 +184,7 @@ class RestEndpoint:
         headers={"Content-Type": metrics_lib.CONTENT_TYPE},
       )
     if request.method == "GET" and path == "/":
-      text = await self._calls.run(self._page.html)
+      text = await self._in_time(self._page.html)
       return web.Response(text=text, content_type="text/html")
     if not path.lower().startswith("/v1/"):
       return _error(404, f"Nothing is at {path}: see /.")
@@ -219,15 +228,43 @@ class RestEndpoint:
     return web.Response(body=answer, content_type=_JSON)
 
   async def _in_time(self, job):
+    """Runs a job in a thread; stops it if it takes too long."""
+    patience = float("inf") if self._timeout is None else self._timeout
+    end = calls_lib.end_of_waiting(patience)
     try:
       async with asyncio.timeout(self._timeout):
-        patience = float("inf") if self._timeout is None else self._timeout
-        return await self._calls.run(job, patience)
+        while True:
+          try:
+            return await self._in_thread(job)
+          except errors.StillLoadingError:
+            if time.monotonic() >= end:
+              raise
+          await asyncio.sleep(calls_lib.PAUSE)
     except TimeoutError as error:
       raise errors.ServingError(
         grpc.StatusCode.DEADLINE_EXCEEDED,
         f"Timed out after {self._timeout} seconds (rest_api_timeout_in_ms).",
       ) from error
+
+  async def _in_thread(self, job):
+    interrupt = interrupts.Interrupt()
+
+    def run():
+      # It may have waited for a thread, and longer than its caller did.
+      interrupt.check()
+      with self._calls.admitted():
+        return job(interrupt)
+
+    loop = asyncio.get_running_loop()
+    future = loop.run_in_executor(self._pool, run)
+    # Else it is reported that nobody has asked how it ended.
+    future.add_done_callback(lambda done: done.cancelled() or done.exception())
+    try:
+      return await asyncio.shield(future)
+    except asyncio.CancelledError:
+      # It may take a moment, and this thread has other calls.
+      loop.run_in_executor(self._stoppers, interrupt.set)
+      raise
 
 
 def _spec(name, version, label):

@@ -8,7 +8,7 @@ change (see `options` and docs/serving.md).
 
 import asyncio
 import contextlib
-import functools
+import gc
 import os
 import signal
 import sys
@@ -69,10 +69,10 @@ class Server:
     self._stopping = False
     self._closed = threading.Event()
     self._config = _config(options)
-    self._loop = _event_loop()
-    self.manager = _manager(options, self._config, self._changed)
+    self._health = self._rest = None
+    self.manager = _manager(options, self._config, self._update_health)
     try:
-      self._in_loop(self._start(certificates, tokens))
+      self._start(certificates, tokens)
     except BaseException:
       self._close()
       raise
@@ -82,15 +82,27 @@ class Server:
   def stop(self, grace: float) -> None:
     """Refuses new calls, lets those in flight finish, then unloads.
 
+    The ports stay open meanwhile: who asks for health has to be told.
+
     Args:
       grace: Seconds that calls in flight have; what still runs then, stops.
     """
-    if not self._stopping:
-      self._stopping = True
-      self._in_loop(self._stop(grace))
-      self._close()
+    if self._stopping:
+      return
+    self._stopping = True
+    self._health.drain()
+    end = time.monotonic() + grace
+    for calls in (self._calls, self._rest_calls):
+      calls.drain()
+    for calls in (self._calls, self._rest_calls):
+      calls.wait_until_idle(max(0.0, end - time.monotonic()))
+    # Answers may still be on their way.
+    self._grpc.stop(max(0.1, end - time.monotonic()) if grace else 0.0)
+    if self._rest is not None:
+      self._in_loop(self._rest.stop())
+    self._close()
 
-  async def _start(self, certificates, tokens):
+  def _start(self, certificates, tokens):
     options = self._options
     services = prediction_service.Services(
       self.manager,
@@ -98,27 +110,41 @@ class Server:
       options.enable_serialization_as_tensor_content,
     )
     self._metrics = metrics_lib.Metrics(self.manager.knows)
-    self._health = health_lib.Health(self.manager)
-    self._calls = calls_lib.Calls(options.grpc_max_threads, shed=True)
-    self._rest_calls = calls_lib.Calls(options.rest_api_num_threads, shed=False)
-    self._rest = None
+    health = health_lib.Health(self.manager)
+    health.update()
+    self._health = health
+    self._calls = calls_lib.Calls(options.grpc_max_threads)
+    self._rest_calls = calls_lib.Calls()
     self._grpc = grpc_endpoint.GrpcEndpoint(
       services,
       self._calls,
       self._metrics,
       tokens,
-      self._health if options.enable_grpc_healthcheck_service else None,
+      health if options.enable_grpc_healthcheck_service else None,
       options.channel_arguments(),
     )
     addresses = [f"0.0.0.0:{options.port}"]
     if options.grpc_socket_path:
       addresses.append(f"unix:{options.grpc_socket_path}")
-    await self._grpc.start(addresses, certificates)
+    self._grpc.start(addresses, certificates)
     self.port, self.rest_port = self._grpc.port, None
     if options.rest_api_port:
+      try:
+        self._start_rest(services, certificates, tokens)
+      except BaseException:
+        self._grpc.stop(0.0)
+        raise
+
+  def _start_rest(self, services, certificates, tokens):
+    options = self._options
+    self._loop = asyncio.new_event_loop()
+    threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    async def start():
       endpoint = rest.RestEndpoint(
         rest_service.RestService(self.manager, services),
         self._rest_calls,
+        options.rest_api_num_threads,
         self._metrics,
         self._health,
         index_page.IndexPage(self.manager),
@@ -127,36 +153,19 @@ class Server:
         options.rest_api_timeout_in_ms / 1e3 or None,
         options.rest_api_enable_cors_support,
       )
-      try:
-        await endpoint.start(max(0, options.rest_api_port), certificates)
-      except ValueError:
-        await self._grpc.stop(0)
-        raise
-      self._rest, self.rest_port = endpoint, endpoint.port
-    await self._health.update()
+      await endpoint.start(max(0, options.rest_api_port), certificates)
+      return endpoint
 
-  async def _stop(self, grace):
-    await self._health.drain()
-    idle = []
-    for calls in (self._calls, self._rest_calls):
-      calls.drain()
-      idle.append(calls.wait_until_idle())
-    # The ports stay open meanwhile: who asks for health has to be told.
-    end = time.monotonic() + grace
-    with contextlib.suppress(TimeoutError):
-      await asyncio.wait_for(asyncio.gather(*idle), grace)
-    # Answers that are on their way.
-    await self._grpc.stop(max(0.1, end - time.monotonic()) if grace else 0)
-    if self._rest is not None:
-      await self._rest.stop()
-    self._calls.close()
-    self._rest_calls.close()
+    self._rest = self._in_loop(start())
+    self.rest_port = self._rest.port
 
   def _close(self):
     self._closed.set()
     if self._batcher is not None:
       self._batcher.close()
     self.manager.close()
+    if self._rest is not None:
+      self._loop.call_soon_threadsafe(self._loop.stop)
     if self._options.grpc_socket_path:
       with contextlib.suppress(OSError):
         os.remove(self._options.grpc_socket_path)
@@ -171,13 +180,10 @@ class Server:
     self._metrics.run(servable.name, time.perf_counter() - started)
     return values
 
-  def _changed(self):
+  def _update_health(self):
     """Called from any thread when a model's state has changed."""
-    asyncio.run_coroutine_threadsafe(self._update_health(), self._loop)
-
-  async def _update_health(self):
-    if hasattr(self, "_health"):  # Else it is about to be made.
-      await self._health.update()
+    if self._health is not None:  # Else it is about to be made.
+      self._health.update()
 
   def _poll_config(self):
     """Follows the file of models until the server stops."""
@@ -192,15 +198,6 @@ class Server:
           self._config = config
       except (errors.ServingError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
-
-
-@functools.cache
-def _event_loop():
-  """Returns the loop of all servers: gRPC can serve one loop of a process."""
-  loop = asyncio.new_event_loop()
-  thread = threading.Thread(target=loop.run_forever, name="calls", daemon=True)
-  thread.start()
-  return loop
 
 
 def _config(options):
@@ -291,6 +288,10 @@ def _run(argv):
   print(f"Serving gRPC on port {server.port}; Ctrl-C stops.", flush=True)
   if server.rest_port is not None:
     print(f"Serving HTTP on port {server.rest_port}.", flush=True)
+  # What is there by now stays: looking through it at every collection of
+  # garbage would hold up all calls.
+  gc.collect()
+  gc.freeze()
   stopped.wait()
   print("Stopping: calls in flight finish first.", flush=True)
   server.stop(options.shutdown_grace_seconds)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.framework import types_pb2
 
 # The field of a TensorProto that holds the values of a dtype, and the numpy
 # type its elements are written as (_FIELDS) or seen as (_VIEWS: half floats
@@ -104,6 +105,11 @@ def write(
     getattr(proto, field).extend(array.ravel().view(element).tolist())
   else:
     proto.tensor_content = array.tobytes()
+
+
+def type_name(enum: int) -> str:
+  """Returns a type as TensorFlow's messages name it: DT_FLOAT is float."""
+  return types_pb2.DataType.Name(enum).removeprefix("DT_").lower()
 
 
 def _varint(number):

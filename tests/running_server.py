@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 
 import grpc
+import numpy as np
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
@@ -23,6 +24,7 @@ from tests import serving_models
 
 # No call of the tests takes a second; a machine may.
 PATIENCE = 120.0
+_ROWS = np.array([5, 7, 9])
 State = get_model_status_pb2.ModelVersionStatus.State
 
 
@@ -174,7 +176,7 @@ class TestCase(unittest.TestCase):
   def spin(self, running):
     """Starts an endless call, and waits until it runs."""
     spinning = running.predictions.Predict.future(
-      serving_models.request("spin", row=[5, 7, 9]), timeout=PATIENCE
+      serving_models.request("spin", row=_ROWS), timeout=PATIENCE
     )
     self.addCleanup(spinning.cancel)
     before = aside(running, "ticks")["ticks"][0]
@@ -187,7 +189,7 @@ def aside(running, signature):
   """Asks the model past the socket, whose slots may be taken."""
   spec = model_pb2.ModelSpec(name="demo")
   with running.server.manager.use(spec) as servable:
-    made = serving_models.request(signature, row=[5, 7, 9])
+    made = serving_models.request(signature, row=_ROWS)
     return predictor.answer(servable, made)[1]
 
 

@@ -54,6 +54,14 @@ def write(folder: str, factor: float = 2.0) -> None:
     )
     return {"turns": row + turns[0]}
 
+  def wait(seconds):
+    """Takes a while."""
+    end = tf.timestamp() + tf.cast(tf.reduce_max(seconds), tf.float64)
+    turns = tf.while_loop(
+      lambda turns: tf.timestamp() < end, lambda turns: turns + 1, [0]
+    )
+    return {"seconds": seconds + 0.0 * tf.cast(turns, tf.float32)}
+
   def stop(row):
     with tf.control_dependencies([module.go.assign(False)]):
       return {"row": tf.identity(row)}
@@ -74,6 +82,7 @@ def write(folder: str, factor: float = 2.0) -> None:
     "picture": signature(picture, row=rows),
     "total": signature(total, x=([None, 2], tf.float32)),
     "spin": signature(spin, row=rows),
+    "wait": signature(wait, seconds=([None], tf.float32)),
     "stop": signature(stop, row=rows),
     "ticks": signature(ticks, row=rows),
   }

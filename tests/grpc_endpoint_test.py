@@ -1,0 +1,239 @@
+"""Tests of the gRPC port: limits, deadlines, cancellation, sockets."""
+
+import os
+import shutil
+import tempfile
+import threading
+
+import grpc
+import numpy as np
+from absl.testing import absltest
+from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from serving import model_configs
+from tests import running_server
+from tests import serving_models
+
+_X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
+_ROWS = np.array([5, 7, 9])
+
+
+def _until_accepted(running):
+  for _ in running_server.attempts():
+    try:
+      running.predict(x=_X)
+      return
+    except grpc.RpcError as error:
+      if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
+        raise
+
+
+class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
+  def test_a_deadline_stops_the_graph(self):
+    # One slot: that it comes free again shows that the endless loop ended.
+    with self.serving(grpc_max_threads=1) as running:
+      self.assert_refused(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "",
+        running.predict,
+        "spin",
+        row=_ROWS,
+        timeout=0.5,
+      )
+      _until_accepted(running)
+
+  def test_a_cancelled_call_stops_the_graph(self):
+    with self.serving(grpc_max_threads=1) as running:
+      self.spin(running).cancel()
+      _until_accepted(running)
+
+  def test_too_many_calls_are_refused(self):
+    with self.serving(grpc_max_threads=1) as running:
+      spinning = self.spin(running)
+      self.assert_refused(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "Server Threadpool Exhausted",
+        running.predict,
+        x=_X,
+      )
+      running_server.aside(running, "stop")
+      self.assertIn("turns", spinning.result().outputs)
+      _until_accepted(running)
+
+  def test_stopping_lets_calls_in_flight_finish(self):
+    running = self.start()
+    spinning = self.spin(running)
+    stopping = threading.Thread(
+      target=running.server.stop, args=[running_server.PATIENCE]
+    )
+    stopping.start()
+    for _ in running_server.attempts():  # Until the server has heard of it.
+      try:
+        running.predict(x=_X)
+      except grpc.RpcError as error:
+        self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
+        break
+    self.assertFalse(spinning.done())
+    running_server.aside(running, "stop")
+    self.assertIn("turns", spinning.result().outputs)
+    stopping.join()
+    running.stop()
+
+  def test_stopping_does_not_wait_for_ever(self):
+    running = self.start()
+    spinning = self.spin(running)
+    running.server.stop(grace=0.1)
+    self.assertNotEqual(spinning.code(), grpc.StatusCode.OK)
+    running.stop()
+
+  def test_a_port_is_taken_once(self):
+    with self.assertRaisesRegex(
+      ValueError, f":{self.running.server.port} cannot be taken.*--port"
+    ):
+      self.start(port=self.running.server.port)
+
+  def test_a_unix_socket(self):
+    # Not in the test's own folder: such a path may have 107 characters.
+    folder = tempfile.mkdtemp()
+    self.addCleanup(shutil.rmtree, folder)
+    path = os.path.join(folder, "socket")
+    with self.serving(grpc_socket_path=path) as running:
+      with grpc.insecure_channel(f"unix:{path}") as channel:
+        call = channel.unary_unary(
+          "/tensorflow.serving.PredictionService/Predict",
+          predict_pb2.PredictRequest.SerializeToString,
+          predict_pb2.PredictResponse.FromString,
+        )
+        for ask in (call, running.predictions.Predict):
+          response = ask(
+            serving_models.request(x=_X), timeout=running_server.PATIENCE
+          )
+          self.assertEqual(response.model_spec.version.value, 10)
+    self.assertFalse(os.path.exists(path))
+
+  def test_channel_arguments(self):
+    # As TensorFlow Serving's own test; the second limits what can be sent.
+    arguments = "grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb"
+    with self.serving(grpc_channel_arguments=arguments) as running:
+      running.predict(x=_X)
+    arguments = "grpc.max_receive_message_length=1000"
+    with self.serving(grpc_channel_arguments=arguments) as running:
+      running.predict(x=_X)
+      self.assert_refused(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "",
+        running.predict,
+        x=np.ones([1000, 2], np.float32),
+      )
+
+  def test_outputs_as_content(self):
+    with self.serving(enable_serialization_as_tensor_content=True) as running:
+      y = running.predict(x=_X).outputs["y"]
+      self.assertEqual(y.tensor_content, (2 * _X).tobytes())
+      self.assertEmpty(y.float_val)
+
+  def test_no_message_at_all(self):
+    call = self.running.channel.unary_unary(
+      "/tensorflow.serving.PredictionService/Predict"
+    )
+    self.assert_refused(
+      grpc.StatusCode.INVALID_ARGUMENT,
+      "The request is no PredictRequest",
+      call,
+      b"\xff\xff",
+      timeout=running_server.PATIENCE,
+    )
+
+  def test_reloading_the_configuration(self):
+    def request(**paths):
+      made = model_management_pb2.ReloadConfigRequest()
+      for name, path in paths.items():
+        config = model_configs.single(name, path)
+        made.config.model_config_list.config.extend(
+          config.model_config_list.config
+        )
+      return made
+
+    with self.serving() as running:
+      call = running.models.HandleReloadConfigRequest
+      response = call(
+        request(demo=self.base_path, other=self.base_path),
+        timeout=running_server.PATIENCE,
+      )
+      self.assertEqual(response.status.error_code, 0)
+      for name in ("demo", "other"):
+        self.assertEqual(running.predict(name=name, x=_X).model_spec.name, name)
+      call(request(other=self.base_path), timeout=running_server.PATIENCE)
+      self.assert_refused(
+        grpc.StatusCode.NOT_FOUND,
+        "Servable not found for request: Latest(demo)",
+        running.predict,
+        x=_X,
+      )
+      twice = request(demo=self.base_path)
+      twice.config.model_config_list.config.add().CopyFrom(
+        twice.config.model_config_list.config[0]
+      )
+      for sent, text in (
+        (
+          model_management_pb2.ReloadConfigRequest(),
+          "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+          "Only ModelConfigList is currently supported",
+        ),
+        (twice, "Illegal to list model demo multiple times in config list"),
+      ):
+        self.assert_refused(
+          grpc.StatusCode.INVALID_ARGUMENT,
+          text,
+          call,
+          sent,
+          timeout=running_server.PATIENCE,
+        )
+      self.assertEqual(
+        running.predict(name="other", x=_X).model_spec.name, "other"
+      )
+
+  def test_no_call_fails_while_versions_change(self):
+    base_path = self.create_tempdir().full_path
+    serving_models.write(os.path.join(base_path, "1"), 1.0)
+    flags = {"model_base_path": base_path, "file_system_poll_wait_seconds": 1}
+    with self.serving(**flags) as running:
+      answers, failures = set(), []
+      done = threading.Event()
+
+      def ask():
+        while not done.is_set():
+          try:
+            response = running.predict(x=_X)
+          except grpc.RpcError as error:
+            failures.append(error)
+            return
+          answers.add(
+            (
+              response.model_spec.version.value,
+              response.outputs["y"].float_val[0],
+            )
+          )
+
+      threads = [threading.Thread(target=ask) for _ in range(3)]
+      for thread in threads:
+        thread.start()
+      aside = os.path.join(base_path, ".tmp-2")
+      serving_models.write(aside, 2.0)
+      os.rename(aside, os.path.join(base_path, "2"))
+      running.wait_for("AVAILABLE", 2)
+      running.wait_for("END", 1)
+      os.rename(os.path.join(base_path, "2"), aside)
+      running.wait_for("AVAILABLE", 1)
+      running.wait_for("END", 2)
+      running.predict(x=_X)
+      done.set()
+      for thread in threads:
+        thread.join()
+    self.assertEmpty(failures)
+    self.assertEqual(answers, {(1, 1.0), (2, 2.0)})
+
+
+if __name__ == "__main__":
+  absltest.main()

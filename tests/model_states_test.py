@@ -1,0 +1,117 @@
+"""Tests of what should happen next; manager_test has what then does."""
+
+import time
+
+import grpc
+from absl.testing import absltest
+
+from serving import errors
+from serving import model_configs
+from serving import model_states
+from tests import running_server
+
+_State = running_server.State
+_ERROR = errors.ServingError(grpc.StatusCode.DATA_LOSS, "It is broken.")
+
+
+def _model():
+  return model_states.Model(model_configs.ModelConfig(name="demo"))
+
+
+def _loading(model, retries=5):
+  return [number for number, _ in model.to_load(retries)]
+
+
+def _unloading(model):
+  return [number for number, _ in model.to_unload()]
+
+
+class ModelStatesTest(absltest.TestCase):
+  def test_loads_before_it_unloads(self):
+    model = _model()
+    model.aspire({1: "/1"})
+    self.assertEqual(_loading(model), [1])
+    model.versions[1].begin()
+    self.assertEqual(_loading(model), [])
+    model.versions[1].succeed(None)
+    model.aspire({1: "/1", 2: "/2"})
+    self.assertEqual((_loading(model), _unloading(model)), ([2], []))
+    model.versions[2].begin()
+    self.assertEqual(_unloading(model), [])
+    model.versions[2].succeed(None)
+    self.assertEqual(_unloading(model), [1])
+
+  def test_pauses_become_longer(self):
+    model = _model()
+    model.aspire({1: "/1"})
+    version = model.versions[1]
+    pauses = []
+    for _ in range(6):
+      version.begin()
+      version.fail(_ERROR, longest_pause=10.0)
+      self.assertTrue(version.failed)
+      pauses.append(round(version.next_attempt - time.monotonic()))
+    self.assertEqual(pauses, [1, 2, 4, 8, 10, 10])
+    self.assertEqual(model.next_attempt(6), version.next_attempt)
+    # No more of them.
+    self.assertEqual(model.next_attempt(5), float("inf"))
+    version.next_attempt = 0.0
+    self.assertEqual((_loading(model, 6), _loading(model, 5)), ([1], []))
+
+  def test_a_change_of_its_files_starts_anew(self):
+    folder = self.create_tempdir()
+    model = _model()
+    model.aspire({1: folder.full_path})
+    version = model.versions[1]
+    version.begin()
+    version.fail(_ERROR, longest_pause=3600.0)
+    model.aspire({1: folder.full_path})
+    self.assertEqual(_loading(model), [])
+    folder.create_file("more")
+    model.aspire({1: folder.full_path})
+    self.assertEqual((_loading(model), version.attempts), ([1], 0))
+
+  def test_what_is_not_wanted_is_not_tried_again(self):
+    model = _model()
+    model.aspire({1: "/1"})
+    model.versions[1].begin()
+    model.versions[1].fail(_ERROR, longest_pause=0.0)
+    model.aspire({})
+    self.assertEqual(_loading(model), [])
+    self.assertEqual(model.next_attempt(5), float("inf"))
+
+  def test_settles(self):
+    model = _model()
+    model.aspire({1: "/1"})
+    model.settle()
+    self.assertFalse(model.settled)
+    model.versions[1].begin()
+    model.settle()
+    self.assertFalse(model.settled)
+    model.versions[1].fail(_ERROR, longest_pause=0.0)
+    model.settle()
+    self.assertTrue(model.settled)
+    self.assertIn("version: 1 due to error: It is broken.", model.why())
+    model.versions[1].begin()
+    model.settle()
+    self.assertTrue(model.settled)
+
+  def test_without_versions(self):
+    model = _model()
+    model.aspire({})
+    model.settle()
+    self.assertTrue(model.settled)
+    self.assertIn("No versions found under", model.why())
+
+  def test_a_model_that_is_removed(self):
+    model = _model()
+    model.aspire({1: "/1"})
+    model.versions[1].begin()
+    model.versions[1].succeed(None)
+    model.config = None
+    model.aspire({})
+    self.assertEqual(_unloading(model), [1])
+
+
+if __name__ == "__main__":
+  absltest.main()

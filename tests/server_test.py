@@ -1,0 +1,241 @@
+"""Tests of the server as a whole, and as a program."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import grpc
+import numpy as np
+from absl.testing import absltest
+from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2_grpc
+from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from tests import running_server
+from tests import serving_models
+
+_X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
+_CONFIG = """
+model_config_list {{
+  config {{
+    name: "demo"
+    base_path: "{}"
+    model_platform: "tensorflow"
+    model_version_policy {{ all {{}} }}
+    {}
+  }}
+}}
+"""
+
+
+def _wait(seconds, **kwargs):
+  seconds = np.array([seconds], np.float32)
+  return serving_models.request("wait", seconds=seconds, **kwargs)
+
+
+class ServerTest(running_server.TestCase, absltest.TestCase):
+  flags = None
+
+  def _config(self, more="", base_path=None):
+    return _CONFIG.format(base_path or self.base_path, more)
+
+  def test_several_versions_with_labels_on_both_ports(self):
+    labels = (
+      'version_labels { key: "stable" value: 2 } '
+      'version_labels { key: "canary" value: 10 }'
+    )
+    path = self.create_tempfile(content=self._config(labels)).full_path
+    with self.serving(
+      model_config_file=path, allow_version_labels_for_unavailable_models=True
+    ) as running:
+      running.wait_for("AVAILABLE", 2)
+      running.wait_for("AVAILABLE", 10)
+      self.assertEqual(list(running.states()), [10, 2])
+      for asked, version, factor in (
+        ({}, 10, 2.0),
+        ({"version": 2}, 2, 3.0),
+        ({"label": "stable"}, 2, 3.0),
+        ({"label": "canary"}, 10, 2.0),
+      ):
+        response = running.predict(x=_X, **asked)
+        self.assertEqual(response.model_spec.version.value, version)
+        self.assertSequenceEqual(
+          response.outputs["y"].float_val, (factor * _X).ravel().tolist()
+        )
+        where = "".join(f"/{key}s/{value}" for key, value in asked.items())
+        status, answer = running.json(
+          f"/v1/models/demo{where}:predict", {"inputs": _X.tolist()}
+        )
+        self.assertEqual(status, 200)
+        self.assertEqual(answer, {"outputs": (factor * _X).tolist()})
+
+  def test_a_label_of_what_is_not_there(self):
+    labels = 'version_labels { key: "stable" value: 2 }'
+    path = self.create_tempfile(content=self._config(labels)).full_path
+    with self.assertRaisesRegex(
+      ValueError,
+      "FAILED_PRECONDITION: Request to assign label to version 2 of model demo",
+    ):
+      self.start(model_config_file=path)
+
+  def test_follows_its_file_of_models(self):
+    path = self.create_tempfile(content=self._config()).full_path
+    with self.serving(
+      model_config_file=path, model_config_file_poll_wait_seconds=1
+    ) as running:
+      running.predict(x=_X)
+      with open(path, "w") as file:
+        file.write("no configuration")
+      with open(path + "~", "w") as file:
+        file.write(self._config().replace('"demo"', '"renamed"'))
+      os.replace(path + "~", path)
+      running.wait_for("AVAILABLE", 10, "renamed")
+      running.predict(name="renamed", x=_X)
+      running.wait_for("END", 10)
+
+  def test_ports_are_open_while_models_load(self):
+    base_path = self.create_tempdir().full_path
+    folder = os.path.join(base_path, "1")
+    serving_models.write(folder)
+    serving_models.write_warmup(folder, _wait(3.0))
+    with self.serving(
+      wait=False,
+      model_base_path=base_path,
+      enable_grpc_healthcheck_service=True,
+    ) as running:
+      # Asked first, and answered when the model is there.
+      early = running.predictions.Predict.future(
+        serving_models.request(x=_X), timeout=running_server.PATIENCE
+      )
+      running.wait_for("LOADING", 1)
+      self.assertEqual(running.json("/health/live")[0], 200)
+      self.assertEqual(running.json("/health/ready")[0], 503)
+      health = health_pb2_grpc.HealthStub(running.channel)
+      for name in ("", "demo"):
+        self.assertEqual(
+          health.Check(health_pb2.HealthCheckRequest(service=name)).status,
+          health_pb2.HealthCheckResponse.NOT_SERVING,
+        )
+      self.assert_refused(
+        grpc.StatusCode.UNAVAILABLE,
+        "Model demo is still being loaded",
+        running.predict,
+        x=_X,
+        timeout=0.5,
+      )
+      self.assertEqual(early.result().model_spec.version.value, 1)
+
+  def test_a_broken_model_blocks_no_other(self):
+    base_path = self.create_tempdir().full_path
+    os.makedirs(os.path.join(base_path, "1"))
+    with self.serving(
+      model_base_path=base_path, max_num_load_retries=0
+    ) as running:
+      status = running.wait_for("END", 1)
+      self.assertEqual(status.error_code, grpc.StatusCode.NOT_FOUND.value[0])
+      self.assertIn("cannot be loaded", status.error_message)
+      status, answer = running.json("/v1/models/demo")
+      self.assertEqual(
+        answer["model_version_status"][0]["status"]["error_code"], "NOT_FOUND"
+      )
+      serving_models.write(os.path.join(base_path, ".tmp-2"))
+      os.rename(os.path.join(base_path, ".tmp-2"), os.path.join(base_path, "2"))
+      running.wait_for("AVAILABLE", 2)
+      # And what a copy that was half done when it was first seen becomes.
+      serving_models.write(os.path.join(base_path, "1"))
+      running.predict(x=_X)
+
+  def test_a_saved_model_of_tf1(self):
+    # As TensorFlow Serving's own test of its model half_plus_two.
+    base_path = self.create_tempdir().full_path
+    serving_models.write_tf1(os.path.join(base_path, "00000123"))
+    for batching in (False, True):
+      with self.serving(
+        model_base_path=base_path, enable_batching=batching
+      ) as running:
+        for filters in ([], ["y"]):
+          response = running.predict(
+            x=np.array([2.0], np.float32), filters=filters
+          )
+          self.assertEqual(list(response.outputs["y"].float_val), [3.0])
+          self.assertEqual(response.model_spec.version.value, 123)
+          self.assertEqual(
+            response.model_spec.signature_name, "serving_default"
+          )
+
+
+class ProgramTest(running_server.TestCase, absltest.TestCase):
+  flags = None
+
+  @contextlib.contextmanager
+  def _program(self, *arguments):
+    command = [sys.executable, "-m", "serving.server", "--port=0", *arguments]
+    with subprocess.Popen(
+      command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+      try:
+        yield child
+      finally:
+        child.kill()
+
+  def test_stops_when_its_calls_are_answered(self):
+    arguments = [
+      "--model_name=demo",
+      f"--model_base_path={self.base_path}",
+      "--enable_grpc_healthcheck_service",
+    ]
+    with self._program(*arguments) as child:
+      for line in child.stdout:
+        if line.startswith("Serving gRPC"):
+          break
+      port = line.split("port ")[1].split(";")[0]
+      with grpc.insecure_channel(f"localhost:{port}") as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        health = health_pb2_grpc.HealthStub(channel)
+        response = stub.Predict(
+          serving_models.request(x=_X), timeout=running_server.PATIENCE
+        )
+        self.assertSequenceEqual(
+          response.outputs["y"].float_val, (2 * _X).ravel().tolist()
+        )
+        slow = stub.Predict.future(_wait(4.0), timeout=running_server.PATIENCE)
+        # It is there before the signal is: one stream after the other.
+        stub.Predict(
+          serving_models.request(x=_X), timeout=running_server.PATIENCE
+        )
+        child.send_signal(signal.SIGTERM)
+        # On a machine that is too slow the call is over before anybody looks.
+        for _ in running_server.attempts():
+          try:
+            status = health.Check(health_pb2.HealthCheckRequest()).status
+          except grpc.RpcError:
+            self.assertTrue(slow.done())
+            break
+          if status == health_pb2.HealthCheckResponse.NOT_SERVING:
+            break
+        with self.assertRaises(grpc.RpcError) as caught:
+          stub.Predict(
+            serving_models.request(x=_X), timeout=running_server.PATIENCE
+          )
+        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        self.assertEqual(
+          list(slow.result().outputs["seconds"].float_val), [4.0]
+        )
+      self.assertEqual(child.wait(running_server.PATIENCE), 0)
+
+  def test_says_what_is_wrong_and_where(self):
+    # What TensorFlow Serving's own test looks for.
+    path = self.create_tempfile(
+      content="improperly formatted file contents"
+    ).full_path
+    with self._program(f"--model_config_file={path}") as child:
+      _, errors = child.communicate(timeout=running_server.PATIENCE)
+    self.assertNotEqual(child.returncode, 0)
+    self.assertIn(f"Invalid protobuf file: '{path}'", errors)
+    self.assertNotIn("Traceback", errors)
+
+
+if __name__ == "__main__":
+  absltest.main()
