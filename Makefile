@@ -29,6 +29,10 @@ format: venv ## Mend style and format
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
+.PHONY: fuzz
+fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTHON) -m pytest tests/fuzz_test.py
+
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
 	@$(PYTHON) -m lc_keras.datasets.toon_faces.build_sprites

@@ -62,6 +62,7 @@ setuptools.setup(
   },
   extras_require={
     "dev": [
+      "hypothesis>=6",
       "ipykernel>=7",
       "nbclient>=0.10",
       "pytest>=8",
