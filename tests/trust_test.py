@@ -66,6 +66,19 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
     self.assertTrue(trust.trustworthy(known(1000)))
     self.assertFalse(trust.trustworthy(known(40)))
 
+  def test_a_few_rows_of_a_kind_cannot_show_much(self):
+    # All of them are read right, which five may be by luck.
+    value = (np.arange(1000) < 5).astype(np.float32)
+    known = trust.figures(value, value, np.ones(1000))
+    self.assertEqual(known["balanced_accuracy"]["value"], 1.0)
+    self.assertFalse(trust.trustworthy(known))
+    # Nor do weights make more of them.
+    heavy = trust.figures(value, value, np.where(value > 0.5, 200.0, 1.0))
+    self.assertAllClose(
+      heavy["balanced_accuracy"]["interval"],
+      known["balanced_accuracy"]["interval"],
+    )
+
   def test_weights_count(self):
     value = np.array([1, 1, 0, 0], np.float32)
     read = np.array([0.9, 0.1, 0.1, 0.9], np.float32)

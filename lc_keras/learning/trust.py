@@ -70,6 +70,11 @@ def figures(
       "value": float(share),
       "interval": intervals.percentile(resampled[name]),
     }
+  # Of a rare kind there are few rows, and all of them may have been read right
+  # by luck, which no resample of them shows.
+  result["balanced_accuracy"]["interval"] = _mean_of_shares(
+    [(read[kind] == on[kind], weight[kind]) for kind in (on, ~on)]
+  )
   result["calibration_error"] = _calibration_error(probabilities, value, weight)
   return result
 
@@ -126,6 +131,27 @@ def _shares(counts):
       "f1": 2 * hit / (2 * hit + miss + alarm),
       "accuracy": (hit + right) / (hit + miss + alarm + right),
     }
+
+
+def _mean_of_shares(kinds):
+  """Returns the 95% interval of the mean of independent shares.
+
+  Each has Wilson's, and the mean's follows from these (Zou and Donner 2008).
+
+  Args:
+    kinds: Of each share, which rows count and the rows' weights.
+  """
+  middle, below, above = 0.0, 0.0, 0.0
+  for right, weight in kinds:
+    if not len(right):
+      return [float("nan")] * 2
+    share = np.average(right, weights=weight)
+    count = weight.sum() ** 2 / np.square(weight).sum()
+    low, high = intervals.wilson(share, count)
+    middle += share / len(kinds)
+    below += ((share - low) / len(kinds)) ** 2
+    above += ((high - share) / len(kinds)) ** 2
+  return [float(middle - np.sqrt(below)), float(middle + np.sqrt(above))]
 
 
 def _calibration_error(probabilities, value, weight):
