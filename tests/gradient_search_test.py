@@ -1,5 +1,7 @@
 """Tests of gradient_search: who is there stays, who is not gets there."""
 
+import dataclasses
+
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
@@ -134,6 +136,26 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(insisting.steps, [200])
     # What is asked for is there all the same.
     self.assertAllEqual(insisting.converged, [True])
+
+  def test_is_no_surer_than_of_real_images(self):
+    # Of Bald, real ones read as 0.8, and what is not as 0.01.
+    doubt = np.zeros([2, 5], np.float32)
+    doubt[:, 0] = 0.01, 0.2
+    judges = dataclasses.replace(_JUDGES, doubt=tf.constant(doubt))
+    search = gradient_search.GradientSearch(judges, **_FAST)
+    for start, value, low, high in (
+      (_NOT_BALD, 1.0, 0.8, 0.95),
+      (_BALD, 0.0, 0.0, 0.01),
+      (_BALD, 0.5, 0.49, 0.51),
+    ):
+      asked = analytic_judges.ask(1, Bald=value)
+      result = analytic_judges.run(search.transform, asked, start)
+      self.assertAllEqual(result.converged, [True])
+      self.assertAllInRange(result.attribute_probabilities[:, 0], low, high)
+    # What is not in doubt has to be as sure as ever.
+    asked = analytic_judges.ask(1, Male=1.0)
+    result = analytic_judges.run(search.transform, asked, _NOT_BALD)
+    self.assertAllGreater(result.attribute_probabilities[:, 2], 0.99)
 
   def test_realism_is_sought_on_its_own(self):
     far = np.array([[0.0, 0.0, 3.0, 0.0]], np.float32)

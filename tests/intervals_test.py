@@ -1,6 +1,7 @@
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
+from scipy import stats
 
 from lc_keras.evaluation import intervals
 
@@ -31,6 +32,13 @@ class ShareTest(parameterized.TestCase):
     draws = np.random.default_rng(0).random([1000, rows]) < truth
     coverage = _coverage(truth, map(intervals.share, draws))
     self.assertBetween(coverage, 0.92, 0.985)
+
+  @parameterized.parameters((0, 9), (3, 7), (64, 64))
+  def test_is_wilsons(self, hits, rows):
+    expected = stats.binomtest(hits, rows).proportion_ci(method="wilson")
+    np.testing.assert_allclose(
+      intervals.share(np.arange(rows) < hits), list(expected), atol=1e-12
+    )
 
   def test_has_a_width_where_all_rows_agree(self):
     low, high = intervals.share(np.ones(64))

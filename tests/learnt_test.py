@@ -137,12 +137,17 @@ class LearntTest(tf.test.TestCase):
   def test_judges_learn_a_column(self):
     known = analytic_judges.JUDGES
     new = [_learnt("Heavy"), _learnt("Tall", 1, continuous=True)]
+    new[0].manifest["doubt"] = [0.1, 0.3]
     judges = learnt.extend(known, new)
     count = len(known.attributes)
     self.assertEqual(
       judges.attributes.names, (*known.attributes.names, "Heavy", "Tall")
     )
     self.assertEqual(judges.attributes.continuous, ("Tall",))
+    # Of what was there before there is no doubt, nor of what does not say.
+    self.assertAllClose(judges.doubt[:, :count], tf.zeros([2, count]))
+    self.assertAllClose(judges.doubt[:, count], [0.1, 0.3])
+    self.assertAllClose(judges.doubt[:, count + 1], [0.0, 0.0])
     self.assertAllEqual(judges.attributes.excludes[count:], np.zeros([2, 7]))
     latents = analytic_judges.latents(4)
     read = judges.attribute_critic(latents)

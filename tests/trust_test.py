@@ -24,6 +24,13 @@ class _Known:
     self.calibration = slope, shift
 
 
+class _Itself:
+  """A model that reads a latent vector of one number as its logit."""
+
+  def predict(self, latents, batch_size, verbose):
+    return latents[:, 0]
+
+
 def _examples(value, weight=None, folds=2):
   numbers = np.arange(len(value), dtype=np.float32)[:, np.newaxis]
   return examples.Examples.of(numbers, [0.1], value, weight, folds=folds)
@@ -65,6 +72,31 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
 
     self.assertTrue(trust.trustworthy(known(1000)))
     self.assertFalse(trust.trustworthy(known(40)))
+
+  def test_a_few_rows_of_a_kind_cannot_show_much(self):
+    # All of them are read right, which five may be by luck.
+    value = (np.arange(1000) < 5).astype(np.float32)
+    known = trust.figures(value, value, np.ones(1000))
+    self.assertEqual(known["balanced_accuracy"]["value"], 1.0)
+    self.assertFalse(trust.trustworthy(known))
+    # Nor do weights make more of them.
+    heavy = trust.figures(value, value, np.where(value > 0.5, 200.0, 1.0))
+    self.assertAllClose(
+      heavy["balanced_accuracy"]["interval"],
+      known["balanced_accuracy"]["interval"],
+    )
+
+  def test_doubt_is_that_of_three_rows_in_four(self):
+    # Without noise a row is its own logit.
+    logits = np.linspace([-4.0, 0.0], [0.0, 4.0], 101).T
+    rows = examples.Examples.of(
+      logits.reshape(-1, 1), [1.0], np.repeat([0.0, 1.0], 101), folds=2
+    )
+    off, on = trust.doubt(_Itself(), rows, noise=0.0)
+    self.assertAllClose(off, special.expit(-1.0), atol=1e-3)
+    self.assertAllClose(on, special.expit(-1.0), atol=1e-3)
+    # However much there is, a search has to get to the right side.
+    self.assertEqual(trust.doubt(_Itself(), rows, noise=50.0), [0.45, 0.45])
 
   def test_weights_count(self):
     value = np.array([1, 1, 0, 0], np.float32)

@@ -107,7 +107,8 @@ def run_job(settings: flags.FlagValues) -> None:
   stem, _ = os.path.splitext(settings.out)
   pictures.save(charts.label_curve(points), f"{stem}.png")
   grid = pictures.grid(np.stack(list(rows.values())), row_labels=list(rows))
-  pictures.save(grid, f"{stem}_samples.jpg")
+  with files.replacing(f"{stem}_samples.jpg") as aside:
+    grid.save(aside, quality=90)
   runs.say(f"Look at {stem}.png and {stem}_samples.jpg")
 
 

@@ -43,14 +43,15 @@ class Constraint:
     return losses.attribute_cross_entropy(logits, self.values, self.weights)
 
   def satisfied(
-    self, probabilities: tf.Tensor, tolerance: float = 0.5
+    self, probabilities: tf.Tensor, tolerance: tf.Tensor | float = 0.5
   ) -> tf.Tensor:
     """Returns whether every target is met, bool [batch].
 
     Args:
       probabilities: [batch, num_attributes] in [0, 1].
-      tolerance: How far from its target a probability may be; 0.5 is the
-        reading of a classifier at its threshold.
+      tolerance: How far from its target a probability may be, a number or
+        [batch, num_attributes]; 0.5 is the reading of a classifier at its
+        threshold.
     """
     met = tf.abs(probabilities - self.values) < tolerance
     return tf.reduce_all(met | (self.weights <= 0.0), axis=-1)

@@ -21,6 +21,7 @@ from lc_keras.learning import scoring
 from lc_keras.learning import trust
 from lc_keras.models import value_model
 from lc_keras.rules import rule as rule_lib
+from lc_keras.samplers import objective
 
 _DECODE_BATCH_SIZE = 256
 _CHECKED = 256
@@ -50,7 +51,7 @@ class Recipe:
   folds: int = 5
   steps: int = 400
   rounds: int = 3
-  noise_scale: float = 1.0
+  noise_scale: float = 2.0
   count: int = 4096
   limit: int = 20_000
   actor_steps: int = 0
@@ -257,6 +258,7 @@ def _learn(
     "recipe": dataclasses.asdict(recipe),
     "figures": figures,
     "trustworthy": trust.trustworthy(figures),
+    "doubt": trust.doubt(model, examples, objective.ROBUST_NOISE),
     "lc_keras": version.__version__,
   }
   if learner:

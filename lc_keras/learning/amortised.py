@@ -14,6 +14,7 @@ from lc_keras.evaluation import intervals
 from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
 from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import trust
 from lc_keras.models import value_actor
 from lc_keras.samplers import objective as objective_lib
 
@@ -69,6 +70,8 @@ class Learner:
     self._ends = [steps * (n + 1) // ROUNDS for n in range(ROUNDS)]
     self._done = 0
     self._seconds = 0.0
+    # What images read that are off and on, see `Judges.doubt`.
+    self._typical = tf.Variable([0.0, 1.0], trainable=False)
     self._judges = learnt_lib.extend(parts.judges(), [learnt])
     self._objective = dataclasses.replace(
       objective_lib.Objective.robust(self._judges),
@@ -155,6 +158,10 @@ class Learner:
   def _train(self, examples):
     """Trains for a round."""
     started = time.monotonic()
+    off, on = trust.doubt(
+      self._learnt.model, examples, objective_lib.ROBUST_NOISE
+    )
+    self._typical.assign([off, 1.0 - on])
     rows = examples.and_(self._encoded())
     end = self._ends.pop(0)
     if end > self._done:
@@ -170,7 +177,8 @@ class Learner:
 
   def _loss(self, start, moved, value, seeds):
     """Returns what is wrong with a move, see `ValueActor.compile`."""
-    goal = self._objective.keeping(start, self._wish(value))
+    off, on = self._typical[0], self._typical[1]
+    goal = self._objective.keeping(start, self._wish(off + value * (on - off)))
     seen = self._objective.look(moved, goal, seeds, tf.constant(0))
     return self._objective.loss(moved, start, goal, seen)
 

@@ -40,7 +40,8 @@ class Learnt:
     model: Its critic.
     manifest: JSON values: "generator" (fingerprint), "continuous" (whether it
       can be had to any degree), "source" (what it was learnt from), "figures"
-      (see `trust`), "trustworthy", and whatever else is known.
+      (see `trust`), "trustworthy", perhaps "doubt" (off and on,
+      see `Judges`), and whatever else is known.
     actor: Makes in one step what a search makes in many; None if there is none.
   """
 
@@ -186,6 +187,13 @@ def extend(judges: sampler.Judges, learnt: Sequence[Learnt]) -> sampler.Judges:
       latents, values[:, :count], mask[:, :count]
     ),
     attribute_critic=attribute_critic,
+    doubt=tf.concat(
+      [
+        tf.zeros([2, count]) if judges.doubt is None else judges.doubt,
+        tf.transpose([one.manifest.get("doubt", [0.0, 0.0]) for one in learnt]),
+      ],
+      axis=-1,
+    ),
   )
 
 

@@ -12,6 +12,8 @@ from lc_keras.models import value_model
 
 # Below it, a critic's word is hardly worth following.
 BAR = 0.85
+# On its own side of 0.5 a search has to get.
+_MOST_DOUBT = 0.45
 _RESAMPLES = 500
 _BINS = 10
 _BATCH_SIZE = 4096
@@ -44,6 +46,34 @@ def calibrate(
   return figures(probabilities, examples.value, examples.weight)
 
 
+def doubt(
+  model: value_model.ValueModel, examples: examples_lib.Examples, noise: float
+) -> list[float]:
+  """Returns how far from 0 and 1 a model reads rows that are off, and on.
+
+  Three in four of either kind are read with no more doubt. With few labels, or
+  of what is hard to see, a model is never sure; who searches until it is leaves
+  all that images are like.
+
+  Args:
+    model: Calibrated.
+    examples: Rows of either kind.
+    noise: On the latents, as a multiple of the posterior's scale.
+  """
+  random = np.random.default_rng(0)
+  latents = examples.mean + noise * examples.scale * random.normal(
+    size=examples.mean.shape
+  )
+  read = special.expit(
+    model.predict(np.float32(latents), batch_size=_BATCH_SIZE, verbose=0)
+  )
+  away = np.abs(read - examples.on)
+  return [
+    min(float(np.quantile(away[kind], 0.75)), _MOST_DOUBT)
+    for kind in (~examples.on, examples.on)
+  ]
+
+
 def figures(
   probabilities: np.ndarray, value: np.ndarray, weight: np.ndarray
 ) -> dict:
@@ -70,6 +100,11 @@ def figures(
       "value": float(share),
       "interval": intervals.percentile(resampled[name]),
     }
+  # Of a rare kind there are few rows, and all of them may have been read right
+  # by luck, which no resample of them shows.
+  result["balanced_accuracy"]["interval"] = _mean_of_shares(
+    [(read[kind] == on[kind], weight[kind]) for kind in (on, ~on)]
+  )
   result["calibration_error"] = _calibration_error(probabilities, value, weight)
   return result
 
@@ -126,6 +161,27 @@ def _shares(counts):
       "f1": 2 * hit / (2 * hit + miss + alarm),
       "accuracy": (hit + right) / (hit + miss + alarm + right),
     }
+
+
+def _mean_of_shares(kinds):
+  """Returns the 95% interval of the mean of independent shares.
+
+  Each has Wilson's, and the mean's follows from these (Zou and Donner 2008).
+
+  Args:
+    kinds: Of each share, which rows count and the rows' weights.
+  """
+  middle, below, above = 0.0, 0.0, 0.0
+  for right, weight in kinds:
+    if not len(right):
+      return [float("nan")] * 2
+    share = np.average(right, weights=weight)
+    count = weight.sum() ** 2 / np.square(weight).sum()
+    low, high = intervals.wilson(share, count)
+    middle += share / len(kinds)
+    below += ((share - low) / len(kinds)) ** 2
+    above += ((high - share) / len(kinds)) ** 2
+  return [float(middle - np.sqrt(below)), float(middle + np.sqrt(above))]
 
 
 def _calibration_error(probabilities, value, weight):

@@ -57,7 +57,8 @@ class GradientSearch(sampler.Transformer):
       covariance: [latent_size, latent_size], of the encoder's means, see
         `latents.covariance`. The search is then in the coordinates in which it
         is the identity, and Adam has one step size for the whole row.
-      tolerance: How far from its target a probability may be.
+      tolerance: How far from its target a probability may be, at least; see
+        `Judges.doubt`.
       keep_tolerance: How far a probability that is to be kept may be from what
         it was for a row to stop. The published search does not look, and a row
         that goes on for this alone has converged.
@@ -168,12 +169,13 @@ class GradientSearch(sampler.Transformer):
     """
 
     objective = self._objective
+    tolerance = self.judges.tolerance(goal.asked, self._tolerance)
 
     def satisfied(seen):
       good = tf.sigmoid(seen.realism) > sampler.REALISM_THRESHOLD
       for logits in seen.readings:
         probabilities = tf.sigmoid(logits)
-        good &= goal.asked.satisfied(probabilities, self._tolerance)
+        good &= goal.asked.satisfied(probabilities, tolerance)
         good &= goal.others.satisfied(probabilities, self._keep_tolerance)
       return good
 
@@ -218,7 +220,7 @@ class GradientSearch(sampler.Transformer):
     latents = start + self._in_latents(move)
     result = self._result(latents, goal.shown, steps, start)
     # As published, whatever margins the search has gone on for.
-    met = goal.asked.satisfied(result.attribute_probabilities, self._tolerance)
+    met = goal.asked.satisfied(result.attribute_probabilities, tolerance)
     return result._replace(
       converged=met & (result.realism > sampler.REALISM_THRESHOLD)
     )

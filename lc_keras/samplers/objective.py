@@ -12,6 +12,8 @@ from lc_keras.samplers import sampler
 
 # Noisy copies of a latent vector that are read at each step.
 _COPIES = 3
+# Noise of the objective to use, in units of sigma_bar.
+ROBUST_NOISE = 3.0
 
 
 class Goal(NamedTuple):
@@ -81,7 +83,7 @@ class Objective:
       attribute_weight=6.0,
       keep_weight=3.0,
       realism_weight=0.3,
-      attribute_noise=3.0,
+      attribute_noise=ROBUST_NOISE,
     )
 
   def keeping(

@@ -32,18 +32,45 @@ class Judges:
     critic: (latents, values, mask) to logits [batch]: realistic, and as asked?
     attribute_critic: latents to logits [batch, num_attributes].
     posterior_scale: float32 [latent_size], sigma_bar.
+    doubt: float32 [2, num_attributes], how far from 0 (first row) and from 1
+      the attribute critic reads, under the noise of a search, real images that
+      are off and on: who asks for more gets what no image is like. None is no
+      doubt.
   """
 
   attributes: attributes_lib.Attributes
   critic: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
   attribute_critic: Callable[[tf.Tensor], tf.Tensor]
   posterior_scale: tf.Tensor
+  doubt: tf.Tensor | None = None
 
   def realism_logits(
     self, latents: tf.Tensor, constraint: constraint_lib.Constraint
   ) -> tf.Tensor:
     """Returns the critic's logits under the constraint, [batch]."""
     return self.critic(latents, constraint.values, constraint.mask)
+
+  def tolerance(
+    self, constraint: constraint_lib.Constraint, least: float
+  ) -> tf.Tensor | float:
+    """Returns how far from its target a probability may be.
+
+    Args:
+      constraint: What is asked for.
+      least: Where there is no doubt, and for values between off and on.
+
+    Returns:
+      A number, or [batch, num_attributes].
+    """
+    if self.doubt is None:
+      return least
+    off, on = self.doubt[0], self.doubt[1]
+    values = constraint.values
+    return tf.where(
+      values >= 1.0,
+      tf.maximum(on, least),
+      tf.where(values <= 0.0, tf.maximum(off, least), least),
+    )
 
   def attribute_energy(
     self, latents: tf.Tensor, constraint: constraint_lib.Constraint
