@@ -27,6 +27,7 @@ from serving import errors
 from serving import grpc_endpoint
 from serving import health as health_lib
 from serving import index_page
+from serving import loading
 from serving import manager as manager_lib
 from serving import metrics as metrics_lib
 from serving import model_configs
@@ -36,6 +37,7 @@ from serving import rest
 from serving import rest_service
 from serving import servables
 from serving import text_protos
+from serving import versions
 from serving import warmup
 
 _MICROS = 1e6
@@ -248,6 +250,8 @@ def _manager(options, config, on_change):
       except servables.LoadError:
         servable.close()
         raise
+    if options.flush_filesystem_caches:
+      versions.forget(path)
     shown = sorted(key for key in servable.signatures if key[:2] != "__")
     print(f"{name}, version {version}: {', '.join(shown)}", flush=True)
     return servable
@@ -256,7 +260,7 @@ def _manager(options, config, on_change):
     return manager_lib.Manager(
       config,
       load,
-      manager_lib.Settings(
+      loading.Settings(
         poll_wait=options.file_system_poll_wait_seconds,
         max_retries=options.max_num_load_retries,
         retry_interval=options.load_retry_interval_micros / _MICROS,

@@ -12,6 +12,7 @@ from tensorflow_serving.apis import model_pb2
 
 from serving import errors
 from serving import interrupts
+from serving import loading
 from serving import manager
 from serving import model_configs
 from serving import servables
@@ -91,7 +92,7 @@ class ManagerTest(parameterized.TestCase):
   def _start(self, config=None, wait=True, **settings):
     settings = {"poll_wait": 0.01, "retry_interval": 0.01} | settings
     started = manager.Manager(
-      config or self._config(), self._load, manager.Settings(**settings)
+      config or self._config(), self._load, loading.Settings(**settings)
     )
     self.addCleanup(started.close)
     if wait:
