@@ -1,9 +1,10 @@
-"""Exports what was trained, serves it over gRPC, and asks a server for it.
+"""Exports what was trained, serves it over gRPC and REST, and asks for it.
 
 Files, from the model to the user: `endpoints` (the signatures), `export`
 (writes them as a SavedModel), `servables` (loads SavedModels and runs them),
-`tensors` (TensorProto to numpy and back), `prediction_service` (the RPCs),
-`server` (flags and life cycle), `client` (Python and command line).
+`manager` (which versions there are), `prediction_service` and `rest_service`
+(what is answered), `grpc_endpoint` and `rest` (the ports), `server` (life
+cycle), `client` (Python and command line). docs/architecture.md has all.
 """
 
 # First of all: it sets what TensorFlow reads from the environment on loading.
