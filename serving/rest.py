@@ -184,7 +184,7 @@ class RestEndpoint:
         headers={"Content-Type": metrics_lib.CONTENT_TYPE},
       )
     if request.method == "GET" and path == "/":
-      text = await self._in_time(self._page.html)
+      text = await self._in_time(lambda _: self._page.html())
       return web.Response(text=text, content_type="text/html")
     if not path.lower().startswith("/v1/"):
       return _error(404, f"Nothing is at {path}: see /.")

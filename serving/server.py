@@ -21,6 +21,7 @@ from absl import flags
 from absl import logging
 
 from serving import batching
+from serving import batching_parameters
 from serving import calls as calls_lib
 from serving import credentials
 from serving import errors
@@ -211,9 +212,9 @@ def _config(options):
 def _batcher(options):
   if not options.enable_batching:
     return None
-  parameters = batching.Parameters()
+  parameters = batching_parameters.Parameters()
   if options.batching_parameters_file:
-    parameters = batching.read_parameters(options.batching_parameters_file)
+    parameters = batching_parameters.read(options.batching_parameters_file)
   return batching.Batcher(parameters)
 
 
