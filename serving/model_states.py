@@ -17,6 +17,8 @@ from serving import versions as versions_lib
 State = get_model_status_pb2.ModelVersionStatus.State
 # The first pause after a failure, in seconds; every further one is twice that.
 _FIRST_PAUSE = 1.0
+# How many versions that are gone a model remembers, for who asks for states.
+_MOST_ENDED = 50
 
 
 @dataclasses.dataclass
@@ -115,6 +117,13 @@ class Model:
         version.path = found[number]
         if version.files != versions_lib.fingerprint(version.path):
           version.attempts, version.next_attempt = 0, 0.0
+    ended = sorted(
+      number
+      for number, version in self.versions.items()
+      if version.state == State.END and not version.wanted
+    )
+    for number in ended[:-_MOST_ENDED]:
+      del self.versions[number]
 
   def to_load(self, retries: int) -> Iterator[tuple[int, Version]]:
     """Yields the versions that should be loaded now.

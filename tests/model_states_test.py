@@ -103,6 +103,18 @@ class ModelStatesTest(absltest.TestCase):
     self.assertTrue(model.settled)
     self.assertIn("No versions found under", model.why())
 
+  def test_remembers_the_last_versions_only(self):
+    model = _model()
+    for number in range(1, 201):
+      model.aspire({number: f"/{number}"})
+      version = model.versions[number]
+      version.begin()
+      version.succeed(None)
+      version.state = _State.END
+    model.aspire({200: "/200"})
+    self.assertLess(len(model.versions), 100)
+    self.assertIn(199, model.versions)
+
   def test_a_model_that_is_removed(self):
     model = _model()
     model.aspire({1: "/1"})

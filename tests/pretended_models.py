@@ -116,11 +116,11 @@ class TestCase(parameterized.TestCase):
   def wait_for_states(self, started, states, name="demo"):
     self.wait_for(lambda: self.states(started, name) == states)
 
-  def answers(self, started, **spec):
-    with started.use(spec(**spec)) as servable:
+  def answers(self, started, **asked):
+    with started.use(spec(**asked)) as servable:
       return servable.version
 
-  def refuses(self, started, code, text, **spec):
+  def refuses(self, started, code, text, **asked):
     with self.assertRaisesRegex(errors.ServingError, text) as caught:
-      self.answers(started, **spec)
+      self.answers(started, **asked)
     self.assertEqual(caught.exception.code, code)
