@@ -7,15 +7,17 @@ pauses, and at once when its files change, while everything else goes on.
 
 import dataclasses
 import gc
+import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent import futures
 
 import grpc
 
 from serving import errors
+from serving import model_configs
 from serving import model_states
 from serving import servables
 from serving import versions as versions_lib
@@ -45,6 +47,15 @@ class Settings:
   load_threads: int = 4
   unload_threads: int = 1
   allow_unavailable_labels: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Looked:
+  """What there is of a model: its versions, and files of those that failed."""
+
+  config: model_configs.ModelConfig
+  versions: Mapping[int, str] | None
+  files: Mapping[int, Mapping]
 
 
 class Loading:
@@ -112,51 +123,64 @@ class Loading:
 
   def _work(self):
     """Looks and decides, until the server stops."""
-    retries = self._settings.max_retries
     while not self._closed:
-      found = self._look()
-      with self._changed:
-        for name, model in self._models.items():
-          config, versions = found.get(name, (model.config, None))
-          if model.config is None:
-            model.aspire({})
-          elif config is not model.config:
-            self._next_look = 0.0  # It has changed meanwhile.
-            continue
-          elif versions is not None:
-            model.aspire(versions)
-          for number, version in list(model.to_load(retries)):
-            version.begin()
-            self._loaders.submit(self._load_version, name, number, version)
-          for _, version in list(model.to_unload()):
-            version.state = State.UNLOADING
-            self.unload_if_idle(version)
-          if name in found or model.versions:
-            model.settle()
-        self.started = self.started or all(
-          model.settled for model in self._models.values()
-        )
-        self._changed.notify_all()
-        if self._closed:
-          return
-        self._changed.wait(max(0.0, self._next_event() - time.monotonic()))
+      try:
+        found = self._look()
+        with self._changed:
+          self._decide(found)
+          if not self._closed:
+            self._changed.wait(max(0.0, self._next_event() - time.monotonic()))
+      except Exception:  # Without this thread, nothing would change any more.
+        logging.exception("Looking for versions failed")
+        time.sleep(1.0)
+
+  def _decide(self, found):
+    """Begins what should happen next."""
+    for name, model in self._models.items():
+      looked = found.get(name)
+      if model.config is None:
+        model.aspire({})
+      elif looked is not None and looked.config is not model.config:
+        self._next_look = 0.0  # It has changed meanwhile.
+        continue
+      elif looked is not None and looked.versions is not None:
+        model.aspire(looked.versions, looked.files)
+      for number, version in list(model.to_load(self._settings.max_retries)):
+        version.state = State.LOADING
+        self._loaders.submit(self._load_version, name, number, version)
+      for _, version in list(model.to_unload()):
+        version.state = State.UNLOADING
+        self.unload_if_idle(version)
+      if looked is not None or model.versions:
+        model.settle()
+    self.started = self.started or all(
+      model.settled for model in self._models.values()
+    )
+    self._changed.notify_all()
 
   def _look(self):
-    """Returns by model its configuration and its versions, if it is time."""
+    """Returns what there is of each model, if it is time to look."""
     with self._changed:
       if time.monotonic() < self._next_look or self._settings.poll_wait < 0:
         return {}
       wait = self._settings.poll_wait or float("inf")
       self._next_look = time.monotonic() + wait
       configs = {
-        name: model.config
+        name: (model.config, model.failed())
         for name, model in self._models.items()
         if model.config is not None
       }
     # Outside of the lock: a file system may be slow.
     return {
-      name: (config, versions_lib.find(config.base_path))
-      for name, config in configs.items()
+      name: _Looked(
+        config,
+        versions_lib.find(config.base_path),
+        {
+          number: versions_lib.fingerprint(version.path)
+          for number, version in failed.items()
+        },
+      )
+      for name, (config, failed) in configs.items()
     }
 
   def _next_event(self):
@@ -172,6 +196,7 @@ class Loading:
     try:
       if self._closed:
         return
+      version.files = versions_lib.fingerprint(version.path)
       servable = self._load(name, number, version.path)
     except servables.LoadError as error:
       servable = None
@@ -182,7 +207,9 @@ class Loading:
         grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
       )
     with self._changed:
-      if servable is None:
+      if self._closed and servable is not None:
+        servable.close()
+      elif servable is None:
         version.fail(failure, self._settings.retry_interval)
         print(f"Error: {failure.text}", file=sys.stderr, flush=True)
       else:

@@ -48,6 +48,7 @@ class Manager:
     self._labels: dict[str, dict[str, int]] = {}
     self._reloading = threading.Lock()
     self._closed = False
+    self._on_change = on_change
     self._loading = None
     self._configure(config)
     self._loading = loading.Loading(
@@ -139,6 +140,7 @@ class Manager:
     # One after the other: who comes later wins.
     with self._reloading:
       new = self._configure(config)
+      self._on_change()
       interrupt = interrupt or interrupts.Interrupt()
       with interrupt.stopping_by(self._wake), self._changed:
         self._changed.wait_for(

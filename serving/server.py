@@ -159,7 +159,11 @@ class Server:
       await endpoint.start(max(0, options.rest_api_port), certificates)
       return endpoint
 
-    self._rest = self._in_loop(start())
+    try:
+      self._rest = self._in_loop(start())
+    except BaseException:
+      self._loop.call_soon_threadsafe(self._loop.stop)
+      raise
     self.rest_port = self._rest.port
 
   def _close(self):

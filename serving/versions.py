@@ -20,19 +20,18 @@ def find(base_path: str) -> dict[int, str] | None:
   that there are none.
   """
   try:
-    entries = os.scandir(base_path)
+    with os.scandir(base_path) as entries:
+      return {
+        int(entry.name): entry.path
+        for entry in entries
+        # "01" is a version; "-1", "1.tmp" and "²" are not.
+        if entry.name.isascii()
+        and entry.name.isdigit()
+        and int(entry.name) <= _LARGEST
+        and entry.is_dir()
+      }
   except OSError:
     return None
-  with entries:
-    return {
-      int(entry.name): entry.path
-      for entry in entries
-      # "01" is a version; "-1", "1.tmp" and "²" are not.
-      if entry.name.isascii()
-      and entry.name.isdigit()
-      and int(entry.name) <= _LARGEST
-      and entry.is_dir()
-    }
 
 
 def aspired(
