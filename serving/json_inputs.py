@@ -33,7 +33,7 @@ def parse(body: bytes) -> dict[str, Any]:
   if not body:
     raise errors.invalid_argument("JSON Parse error: The document is empty")
   try:
-    document = json.loads(body)
+    document = json.loads(body, parse_constant=json_values.Constant)
   except (ValueError, RecursionError) as error:
     raise errors.invalid_argument(
       f"JSON Parse error: Invalid value. {error}"
@@ -180,10 +180,9 @@ def _stack(values, dtype, key):
           f"Expecting shape {_shape(first)} but got: {_shape(shape)}"
         )
     except errors.ServingError as error:
-      raise errors.ServingError(
-        error.code,
+      raise errors.invalid_argument(
         f"Failed to process element: {number}{key} of 'instances' list. "
-        f"Error: {error.code.name}: {error.text}",
+        f"Error: {error.code.name}: {error.text}"
       ) from error
   raise errors.invalid_argument("The rows of 'instances' do not agree.")
 

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,12 +15,22 @@ from serving import tensors
 
 _BASE64 = "b64"
 _LONGEST_QUOTE = 300
+
+
+class Constant(float):
+  """NaN, Infinity or -Infinity, as they stand in JSON.
+
+  A float that is infinite and none of them was a number too large.
+  """
+
+
 _JSON_TYPES = {
   dict: "Object",
   list: "Array",
   str: "String",
   int: "Number",
   float: "Number",
+  Constant: "Number",
 }
 
 
@@ -44,7 +53,7 @@ def to_array(flat: Sequence[Any], enum: int) -> np.ndarray:
   if dtype == tf.bool:
     allowed = {bool}
   elif dtype in (tf.float32, tf.float64):
-    allowed = {int, float}
+    allowed = {int, float, Constant}
   elif dtype.is_integer and not dtype.is_quantized:
     allowed = {int}
   else:
@@ -71,7 +80,7 @@ def _check_lossless(flat, dtype, has_integers):
     if has_integers and type(leaf) is int:
       lost = abs(leaf) > exact
     else:
-      lost = math.isfinite(leaf) and abs(leaf) > limit
+      lost = abs(leaf) > limit and type(leaf) is not Constant
     if lost:
       raise errors.invalid_argument(
         f"Cannot convert JSON value: {quote(leaf)} to "

@@ -198,7 +198,7 @@ class RestEndpoint:
     started = time.perf_counter()
     name, version, label, method = found.groups()
     spec = _spec(name, version, label)
-    api, status = method.capitalize(), "OK"
+    api, status = method.capitalize(), "CANCELLED"
     try:
       body = await request.read()
       if api != "Predict":
@@ -210,9 +210,13 @@ class RestEndpoint:
       answer = await self._in_time(
         lambda interrupt: self._service.predict(spec, body, interrupt)
       )
+      status = "OK"
       return web.Response(body=answer, content_type=_JSON)
     except errors.ServingError as error:
       status = error.code.name
+      raise
+    except Exception:
+      status = "INTERNAL"
       raise
     finally:
       seconds = time.perf_counter() - started
