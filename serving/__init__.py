@@ -1,10 +1,11 @@
-"""Exports what was trained, serves it over gRPC, and asks a server for it.
+"""Exports what was trained, serves it over gRPC and REST, and asks for it.
 
 Files, from the model to the user: `endpoints` (the signatures), `export`
 (writes them as a SavedModel), `servables` (loads SavedModels and runs them),
-`tensors` (TensorProto to numpy and back), `prediction_service` (the RPCs),
-`server` (flags and life cycle), `latent_client` (Python), `client` (command
-line).
+`manager` (which versions there are), `prediction_service` and `rest_service`
+(what is answered), `grpc_endpoint` and `rest` (the ports), `server` (life
+cycle), `publish` (what servers get), `latent_client` (Python), `client` (command
+line). docs/architecture.md has all.
 """
 
 import importlib

@@ -11,7 +11,7 @@ from serving import errors
 
 # A call for a model that is loading for the first time waits for it: for half
 # of its own time, and not longer than this, in seconds.
-LONGEST_WAIT = 10.0
+LONGEST_WAIT = 30.0
 PAUSE = 0.05
 
 

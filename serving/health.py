@@ -1,8 +1,8 @@
 """Whether the server lives, whether it is ready, and which models are.
 
-As gRPC's health service says it: the empty name and "readiness" are the server
-as a whole, "liveness" is SERVING for as long as there is anybody to say so, and
-every model has its own name.
+As gRPC's health service says it: the empty name, "readiness" and the names of
+the services are the server as a whole, "liveness" is SERVING for as long as
+there is anybody to say so, and every model has its own name.
 """
 
 import threading
@@ -13,7 +13,13 @@ from grpc_health.v1 import health_pb2
 from serving import manager as manager_lib
 
 _Status = health_pb2.HealthCheckResponse
-LIVENESS, READINESS = "liveness", "readiness"
+_ALIVE = "liveness"
+_READY = (
+  "",
+  "readiness",
+  "tensorflow.serving.ModelService",
+  "tensorflow.serving.PredictionService",
+)
 
 
 class Health:
@@ -50,7 +56,7 @@ class Health:
         name: bool(versions) and not self._draining
         for name, versions in available.items()
       }
-      statuses |= {"": ready, READINESS: ready, LIVENESS: True}
+      statuses |= {name: ready for name in _READY} | {_ALIVE: True}
       for name, serving in statuses.items():
         self.servicer.set(
           name, _Status.SERVING if serving else _Status.NOT_SERVING

@@ -10,6 +10,7 @@ import collections
 import json
 import os
 import re
+import threading
 
 import jinja2
 import numpy as np
@@ -24,6 +25,8 @@ from serving import predictor
 
 _MANIFEST = os.path.join("assets.extra", "manifest.json")
 _PNG = b"\x89PNG"
+_LONGEST_SAMPLE = 10.0  # Seconds.
+_MOST_SAMPLES = 16
 # A section of a docstring, and in it a name and what it is.
 _SECTION = re.compile(r"^(Args|Returns|Raises):$")
 _ENTRY = re.compile(r"^  (\w+): (.*)$")
@@ -43,18 +46,19 @@ class IndexPage:
     self._template = environment.get_template("index.html.j2")
     # A sample takes a while, and is always the same: the last few are kept.
     self._samples = collections.OrderedDict()
+    self._sampling = threading.Lock()
 
-  def html(self, interrupt: interrupts.Interrupt | None = None) -> str:
+  def html(self) -> str:
     """Returns the page."""
     labels = self._manager.labels()
     return self._template.render(
       models=[
-        self._model(name, labels.get(name, {}), interrupt)
+        self._model(name, labels.get(name, {}))
         for name in sorted(self._manager.available())
       ]
     )
 
-  def _model(self, name, labels, interrupt):
+  def _model(self, name, labels):
     spec = model_pb2.ModelSpec(name=name)
     about = {"name": name, "versions": []}
     try:
@@ -73,22 +77,28 @@ class IndexPage:
     try:
       with self._manager.use(spec) as servable:
         about["signatures"] = _signatures(servable)
-        about["attributes"], about["sample"] = self._sample(servable, interrupt)
+        about["attributes"], about["sample"] = self._sample(servable)
     except errors.ServingError:
       pass  # It is not there, or not any more: its state says so.
     return about
 
-  def _sample(self, servable, interrupt):
+  def _sample(self, servable):
     """Returns the names of the attributes, and a picture in base 64."""
     key = servable.path, servable.version
-    if key not in self._samples:
-      self._samples[key] = (
-        _attributes(servable, interrupt),
-        _picture(servable, interrupt),
-      )
-      while len(self._samples) > 16:
-        self._samples.popitem(last=False)
-    return self._samples[key]
+    with self._sampling:
+      if key not in self._samples:
+        # Of a model that takes longer, there is none.
+        interrupt = interrupts.Interrupt()
+        timer = threading.Timer(_LONGEST_SAMPLE, interrupt.set)
+        timer.start()
+        self._samples[key] = (
+          _attributes(servable, interrupt),
+          _picture(servable, interrupt),
+        )
+        timer.cancel()
+        while len(self._samples) > _MOST_SAMPLES:
+          self._samples.popitem(last=False)
+      return self._samples[key]
 
 
 def _signatures(servable):

@@ -4,35 +4,24 @@ In rows (`instances`) or columns (`inputs`). The texts of errors are those of
 `tensorflow_model_server`.
 """
 
-import base64
-import binascii
 import itertools
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving import errors
-from serving import tensors
+from serving import json_values
 
 Infos = Mapping[str, meta_graph_pb2.TensorInfo]
 ROWS, COLUMNS = "instances", "inputs"
-_BASE64 = "b64"
-_LONGEST_QUOTE = 300
+_quote = json_values.quote
 # What numpy can hold, one more for rows.
 _DEEPEST = 63
-_JSON_TYPES = {
-  dict: "Object",
-  list: "Array",
-  str: "String",
-  int: "Number",
-  float: "Number",
-}
 
 
 def parse(body: bytes) -> dict[str, Any]:
@@ -44,7 +33,7 @@ def parse(body: bytes) -> dict[str, Any]:
   if not body:
     raise errors.invalid_argument("JSON Parse error: The document is empty")
   try:
-    document = json.loads(body)
+    document = json.loads(body, parse_constant=json_values.Constant)
   except (ValueError, RecursionError) as error:
     raise errors.invalid_argument(
       f"JSON Parse error: Invalid value. {error}"
@@ -191,10 +180,9 @@ def _stack(values, dtype, key):
           f"Expecting shape {_shape(first)} but got: {_shape(shape)}"
         )
     except errors.ServingError as error:
-      raise errors.ServingError(
-        error.code,
+      raise errors.invalid_argument(
         f"Failed to process element: {number}{key} of 'instances' list. "
-        f"Error: {error.code.name}: {error.text}",
+        f"Error: {error.code.name}: {error.text}"
       ) from error
   raise errors.invalid_argument("The rows of 'instances' do not agree.")
 
@@ -233,101 +221,12 @@ def _tensor(value, dtype):
       f"Encountered list at unexpected level: {len(shape)} expected < "
       f"{len(shape)}"
     )
-  return _leaves(flat, dtype).reshape(shape)
-
-
-def _leaves(flat, enum):
-  """Returns the values of lists as an array of a type."""
-  dtype = tf.as_dtype(enum)
-  types = set(map(type, flat))
-  if dtype == tf.string:
-    leaves = np.empty(len(flat), object)
-    leaves[:] = [_bytes(leaf, enum) for leaf in flat]
-    return leaves
-  if dtype == tf.bool:
-    allowed = {bool}
-  elif dtype in (tf.float32, tf.float64):
-    allowed = {int, float}
-  elif dtype.is_integer and not dtype.is_quantized:
-    allowed = {int}
-  else:
-    raise errors.ServingError(
-      grpc.StatusCode.UNIMPLEMENTED,
-      f"Conversion of JSON Value: {_quote(flat[0] if flat else [])} to type: "
-      f"{tensors.type_name(enum)}",
-    )
-  if types - allowed:
-    raise _type_error(next(x for x in flat if type(x) not in allowed), enum)
-  if dtype.is_integer:
-    for leaf in flat:
-      if not dtype.min <= leaf <= dtype.max:
-        raise _type_error(leaf, enum)
-  elif dtype.is_floating:
-    _check_lossless(flat, dtype, int in types)
-  return np.array(flat, dtype.as_numpy_dtype)
-
-
-def _check_lossless(flat, dtype, has_integers):
-  limit = float(dtype.max)
-  exact = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
-  for leaf in flat:
-    if has_integers and type(leaf) is int:
-      lost = abs(leaf) > exact
-    else:
-      lost = math.isfinite(leaf) and abs(leaf) > limit
-    if lost:
-      raise errors.invalid_argument(
-        f"Cannot convert JSON value: {_quote(leaf)} to "
-        f"{'float' if dtype == tf.float32 else 'double'} without loss of "
-        "precision."
-      )
-
-
-def _bytes(leaf, enum):
-  if isinstance(leaf, str):
-    # Half of a pair of surrogates is no character, and has no bytes.
-    return leaf.encode("utf-8", "replace")
-  if not isinstance(leaf, dict):
-    raise _type_error(leaf, enum)
-  if not _is_base64(leaf):
-    raise errors.invalid_argument(
-      f"JSON Value: {_quote(leaf)} not formatted correctly for base64 data"
-    )
-  try:
-    text = leaf[_BASE64].translate(str.maketrans("", "", " \n\r\t"))
-    padding = "=" * (-len(text.rstrip("=")) % 4)
-    return base64.b64decode(text.rstrip("=") + padding, validate=True)
-  except (ValueError, binascii.Error) as error:
-    raise errors.invalid_argument("Unable to base64 decode") from error
-
-
-def _is_base64(value):
-  return (
-    isinstance(value, dict)
-    and len(value) == 1
-    and isinstance(value.get(_BASE64), str)
-  )
+  return json_values.to_array(flat, dtype).reshape(shape)
 
 
 def _is_object(value):
-  return isinstance(value, dict) and not _is_base64(value)
-
-
-def _quote(value):
-  """Returns JSON as it stands in a message, cut if it is long."""
-  text = json.dumps(value)
-  if len(text) > _LONGEST_QUOTE:
-    text = text[:_LONGEST_QUOTE] + "..."
-  return text
+  return isinstance(value, dict) and not json_values.is_base64(value)
 
 
 def _shape(shape):
   return "[" + ",".join(map(str, shape)) + "]"
-
-
-def _type_error(value, enum):
-  kind = _JSON_TYPES.get(type(value), str(value).replace("None", "Null"))
-  return errors.invalid_argument(
-    f"JSON Value: {_quote(value)} Type: {kind} is not of expected type: "
-    f"{tensors.type_name(enum)}"
-  )

@@ -1,56 +1,23 @@
-"""Keeps the versions loaded that should be, and hands them to calls.
+"""The models of a server: which there are, and which version answers a call.
 
-One thread looks at the folders and decides; a few others load. No version waits
-for another: one that cannot be loaded is tried again after ever longer pauses,
-and at once when its files change, while everything else goes on. A version is
-unloaded when another one that should be served is there, and the calls that it
-has are answered.
+`loading` keeps them loaded. A version is unloaded when another one that should
+be served is there, and the calls that it has are answered.
 """
 
 import contextlib
 import dataclasses
-import gc
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from concurrent import futures
 
 import grpc
 from tensorflow_serving.apis import model_pb2
 
 from serving import errors
 from serving import interrupts
+from serving import loading
 from serving import model_configs
 from serving import model_states
 from serving import servables
-from serving import versions as versions_lib
-
-State = model_states.State
-Loader = Callable[[str, int, str], servables.Servable]
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-  """How versions are looked for and loaded.
-
-  Attributes:
-    poll_wait: Seconds between two looks at the folders; 0 looks once, below 0
-      never.
-    max_retries: How often a version that cannot be loaded is tried again.
-    retry_interval: The longest pause before that, in seconds.
-    load_threads: Versions that load at once.
-    unload_threads: Versions that unload at once.
-    allow_unavailable_labels: Whether a new label may name a version that is
-      not there yet.
-  """
-
-  poll_wait: float = 1.0
-  max_retries: int = 5
-  retry_interval: float = 60.0
-  load_threads: int = 4
-  unload_threads: int = 1
-  allow_unavailable_labels: bool = False
 
 
 class Manager:
@@ -59,8 +26,8 @@ class Manager:
   def __init__(
     self,
     config: model_configs.ModelServerConfig,
-    load: Loader = servables.Servable,
-    settings: Settings | None = None,
+    load: loading.Loader = servables.Servable,
+    settings: loading.Settings | None = None,
     on_change: Callable[[], None] = lambda: None,
   ):
     """Begins to load, and returns at once.
@@ -75,26 +42,18 @@ class Manager:
     Raises:
       ServingError: The configuration cannot be meant.
     """
-    self._load = load
-    self._settings = settings or Settings()
-    self._on_change = on_change
+    self._settings = settings or loading.Settings()
     self._changed = threading.Condition()
     self._models: dict[str, model_states.Model] = {}
     self._labels: dict[str, dict[str, int]] = {}
     self._reloading = threading.Lock()
-    self._next_look = 0.0
-    self._started = False
     self._closed = False
+    self._on_change = on_change
+    self._loading = None
     self._configure(config)
-    self._loaders = futures.ThreadPoolExecutor(
-      max(1, self._settings.load_threads), "load"
+    self._loading = loading.Loading(
+      self._models, self._changed, load, self._settings, on_change
     )
-    self._unloaders = futures.ThreadPoolExecutor(
-      max(1, self._settings.unload_threads), "unload"
-    )
-    self._thread = threading.Thread(target=self._work, name="manager")
-    self._thread.daemon = True
-    self._thread.start()
 
   @contextlib.contextmanager
   def use(self, spec: model_pb2.ModelSpec) -> Iterator[servables.Servable]:
@@ -111,7 +70,7 @@ class Manager:
     finally:
       with self._changed:
         version.users -= 1
-        self._unload_if_idle(version)
+        self._loading.unload_if_idle(version)
 
   def states(
     self, spec: model_pb2.ModelSpec
@@ -165,7 +124,7 @@ class Manager:
   def wait_until_settled(self, timeout: float | None = None) -> bool:
     """Waits until it is known of every model whether it can be loaded."""
     with self._changed:
-      return self._changed.wait_for(lambda: self._started, timeout)
+      return self._changed.wait_for(lambda: self._loading.started, timeout)
 
   def reload(
     self,
@@ -181,6 +140,7 @@ class Manager:
     # One after the other: who comes later wins.
     with self._reloading:
       new = self._configure(config)
+      self._on_change()
       interrupt = interrupt or interrupts.Interrupt()
       with interrupt.stopping_by(self._wake), self._changed:
         self._changed.wait_for(
@@ -206,17 +166,8 @@ class Manager:
 
   def close(self) -> None:
     """Unloads everything; runs that are going on stop."""
-    with self._changed:
-      self._closed = True
-      self._changed.notify_all()
-    self._thread.join()
-    self._loaders.shutdown(wait=False, cancel_futures=True)
-    self._unloaders.shutdown()
-    for model in self._models.values():
-      for version in model.versions.values():
-        if version.servable is not None:
-          version.servable.close()
-          version.servable, version.state = None, State.END
+    self._closed = True
+    self._loading.close()
 
   def _wake(self):
     # Whoever interrupts must not wait for who is interrupted.
@@ -250,8 +201,8 @@ class Manager:
       self._labels = {
         name: dict(model.version_labels) for name, model in configs.items()
       }
-      self._next_look = 0.0
-      self._changed.notify_all()
+      if self._loading is not None:
+        self._loading.look_again()
     return new
 
   def _find(self, spec):
@@ -266,9 +217,9 @@ class Manager:
     else:
       request = f"Specific({spec.name}, {number})"
     version = model.versions.get(number) if model else None
-    if version is not None and version.state == State.AVAILABLE:
+    if version is not None and version.state == model_states.State.AVAILABLE:
       return version
-    if not (model.settled if model else self._started):
+    if not (model.settled if model else self._loading.started):
       raise errors.StillLoadingError(
         f"Model {spec.name} is still being loaded."
         if model
@@ -287,101 +238,3 @@ class Manager:
         f"Unrecognized servable version label: {spec.version_label}"
       )
     return labels[spec.version_label]
-
-  def _work(self):
-    """Looks and decides, until the server stops."""
-    retries = self._settings.max_retries
-    while not self._closed:
-      found = self._look()
-      with self._changed:
-        for name, model in self._models.items():
-          config, versions = found.get(name, (model.config, None))
-          if model.config is None:
-            model.aspire({})
-          elif config is not model.config:
-            self._next_look = 0.0  # It has changed meanwhile.
-            continue
-          elif versions is not None:
-            model.aspire(versions)
-          for number, version in list(model.to_load(retries)):
-            version.begin()
-            self._loaders.submit(self._load_version, name, number, version)
-          for _, version in list(model.to_unload()):
-            version.state = State.UNLOADING
-            self._unload_if_idle(version)
-          if name in found or model.versions:
-            model.settle()
-        self._started = self._started or all(
-          model.settled for model in self._models.values()
-        )
-        self._changed.notify_all()
-        if self._closed:
-          return
-        self._changed.wait(max(0.0, self._next_event() - time.monotonic()))
-
-  def _look(self):
-    """Returns by model its configuration and its versions, if it is time."""
-    with self._changed:
-      if time.monotonic() < self._next_look or self._settings.poll_wait < 0:
-        return {}
-      wait = self._settings.poll_wait or float("inf")
-      self._next_look = time.monotonic() + wait
-      configs = {
-        name: model.config
-        for name, model in self._models.items()
-        if model.config is not None
-      }
-    # Outside of the lock: a file system may be slow.
-    return {
-      name: (config, versions_lib.find(config.base_path))
-      for name, config in configs.items()
-    }
-
-  def _next_event(self):
-    retries = self._settings.max_retries
-    attempts = [m.next_attempt(retries) for m in self._models.values()]
-    next_look = self._next_look
-    if self._settings.poll_wait < 0:
-      next_look = float("inf")
-    # A wait cannot be infinite.
-    return min([next_look, time.monotonic() + 3600.0, *attempts])
-
-  def _load_version(self, name, number, version):
-    try:
-      if self._closed:
-        return
-      servable = self._load(name, number, version.path)
-    except servables.LoadError as error:
-      servable = None
-      failure = errors.ServingError(error.code, str(error))
-    except Exception as error:  # The others go on, whatever it is.
-      servable = None
-      failure = errors.ServingError(
-        grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-      )
-    with self._changed:
-      if servable is None:
-        version.fail(failure, self._settings.retry_interval)
-        print(f"Error: {failure.text}", file=sys.stderr, flush=True)
-      else:
-        version.succeed(servable)
-      self._changed.notify_all()
-    self._on_change()
-
-  def _unload_if_idle(self, version):
-    """Unloads a version when its last call is answered; the lock is held."""
-    if version.state != State.UNLOADING or version.users or self._closed:
-      return
-    servable, version.servable = version.servable, None
-    if servable is not None:
-      self._unloaders.submit(self._unload, servable, version)
-
-  def _unload(self, servable, version):
-    servable.close()
-    # The graphs of TensorFlow hold each other.
-    del servable
-    gc.collect()
-    with self._changed:
-      version.state = State.END
-      self._changed.notify_all()
-    self._on_change()

@@ -1,5 +1,6 @@
 """What Prometheus reads, by the names that TensorFlow Serving gives it."""
 
+import threading
 from collections import abc
 from collections.abc import Callable
 
@@ -84,16 +85,20 @@ class _Counts(registry.Collector):
   """Requests by model and status."""
 
   def __init__(self):
+    self._lock = threading.Lock()
     self._values: dict[tuple[str, str], int] = {}
 
   def add(self, model, status):
     key = model, status
-    self._values[key] = self._values.get(key, 0) + 1
+    with self._lock:
+      self._values[key] = self._values.get(key, 0) + 1
 
   def collect(self) -> abc.Iterable[metrics_core.Metric]:
     metric = metrics_core.UnknownMetricFamily(
       _COUNT, "The total number of requests.", labels=["model_name", "status"]
     )
-    for key, value in sorted(self._values.items()):
+    with self._lock:
+      values = sorted(self._values.items())
+    for key, value in values:
       metric.add_metric(key, value)
     return [metric]

@@ -5,6 +5,7 @@ Only decisions: `manager` has the threads that carry them out.
 
 import dataclasses
 import time
+import types
 from collections.abc import Iterator, Mapping
 
 from tensorflow_serving.apis import get_model_status_pb2
@@ -17,6 +18,8 @@ from serving import versions as versions_lib
 State = get_model_status_pb2.ModelVersionStatus.State
 # The first pause after a failure, in seconds; every further one is twice that.
 _FIRST_PAUSE = 1.0
+# How many versions that are gone a model remembers, for who asks for states.
+_MOST_ENDED = 50
 
 
 @dataclasses.dataclass
@@ -49,11 +52,6 @@ class Version:
   def failed(self) -> bool:
     """Whether it could not be loaded, the last time."""
     return self.state == State.END and self.error is not None
-
-  def begin(self) -> None:
-    """Notes that it is being loaded."""
-    self.state = State.LOADING
-    self.files = versions_lib.fingerprint(self.path)
 
   def fail(self, error: errors.ServingError, longest_pause: float) -> None:
     """Notes that it could not be loaded.
@@ -94,13 +92,24 @@ class Model:
       if version.state == State.AVAILABLE
     }
 
-  def aspire(self, found: Mapping[int, str]) -> None:
+  def failed(self) -> dict[int, Version]:
+    """Returns the versions that could not be loaded, the last time."""
+    return {
+      n: version for n, version in self.versions.items() if version.failed
+    }
+
+  def aspire(
+    self,
+    found: Mapping[int, str],
+    files: Mapping[int, Mapping] = types.MappingProxyType({}),
+  ) -> None:
     """Takes note of which versions there are.
 
     Args:
       found: The folder of each.
+      files: What lies now in the folders of those that failed.
     """
-    failed = {n for n, version in self.versions.items() if version.failed}
+    failed = self.failed()
     wanted = set()
     if self.config is not None:
       policy = self.config.model_version_policy
@@ -113,8 +122,15 @@ class Model:
         self.versions[number] = Version(found[number])
       elif version.failed:
         version.path = found[number]
-        if version.files != versions_lib.fingerprint(version.path):
+        if files.get(number, version.files) != version.files:
           version.attempts, version.next_attempt = 0, 0.0
+    ended = sorted(
+      number
+      for number, version in self.versions.items()
+      if version.state == State.END and not version.wanted
+    )
+    for number in ended[:-_MOST_ENDED]:
+      del self.versions[number]
 
   def to_load(self, retries: int) -> Iterator[tuple[int, Version]]:
     """Yields the versions that should be loaded now.

@@ -95,6 +95,11 @@ class Options:
   saved_model_tags: str = _flag(
     "serve", "Tags of the graph to serve, separated by commas."
   )
+  flush_filesystem_caches: bool = _flag(
+    True,
+    "Once a version is loaded, tell the system that its files need not stay in "
+    "memory.",
+  )
   enable_model_warmup: bool = _flag(
     True,
     "Run the requests in assets.extra/tf_serving_warmup_requests before a "

@@ -156,11 +156,8 @@ class RestEndpoint:
       response = _error(500, str(error))
     if self._cors:
       response.headers.update(_CORS)
-    if len(
-      response.body or b""
-    ) >= _WORTH_COMPRESSING and "gzip" in request.headers.get(
-      "Accept-Encoding", ""
-    ):
+    asked_for = "gzip" in request.headers.get("Accept-Encoding", "")
+    if asked_for and len(response.body or b"") >= _WORTH_COMPRESSING:
       response.enable_compression(web.ContentCoding.gzip)
     return response
 
@@ -184,7 +181,7 @@ class RestEndpoint:
         headers={"Content-Type": metrics_lib.CONTENT_TYPE},
       )
     if request.method == "GET" and path == "/":
-      text = await self._in_time(self._page.html)
+      text = await self._in_time(lambda _: self._page.html())
       return web.Response(text=text, content_type="text/html")
     if not path.lower().startswith("/v1/"):
       return _error(404, f"Nothing is at {path}: see /.")
@@ -198,7 +195,7 @@ class RestEndpoint:
     started = time.perf_counter()
     name, version, label, method = found.groups()
     spec = _spec(name, version, label)
-    api, status = method.capitalize(), "OK"
+    api, status = method.capitalize(), "CANCELLED"
     try:
       body = await request.read()
       if api != "Predict":
@@ -210,9 +207,13 @@ class RestEndpoint:
       answer = await self._in_time(
         lambda interrupt: self._service.predict(spec, body, interrupt)
       )
+      status = "OK"
       return web.Response(body=answer, content_type=_JSON)
     except errors.ServingError as error:
       status = error.code.name
+      raise
+    except Exception:
+      status = "INTERNAL"
       raise
     finally:
       seconds = time.perf_counter() - started
@@ -232,14 +233,16 @@ class RestEndpoint:
     patience = float("inf") if self._timeout is None else self._timeout
     end = calls_lib.end_of_waiting(patience)
     try:
-      async with asyncio.timeout(self._timeout):
-        while True:
-          try:
-            return await self._in_thread(job)
-          except errors.StillLoadingError:
-            if time.monotonic() >= end:
-              raise
-          await asyncio.sleep(calls_lib.PAUSE)
+      # Also what still waits for a thread has been let in.
+      with self._calls.admitted():
+        async with asyncio.timeout(self._timeout):
+          while True:
+            try:
+              return await self._in_thread(job)
+            except errors.StillLoadingError:
+              if time.monotonic() >= end:
+                raise
+            await asyncio.sleep(calls_lib.PAUSE)
     except TimeoutError as error:
       raise errors.ServingError(
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -252,8 +255,7 @@ class RestEndpoint:
     def run():
       # It may have waited for a thread, and longer than its caller did.
       interrupt.check()
-      with self._calls.admitted():
-        return job(interrupt)
+      return job(interrupt)
 
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(self._pool, run)

@@ -21,12 +21,14 @@ from absl import flags
 from absl import logging
 
 from serving import batching
+from serving import batching_parameters
 from serving import calls as calls_lib
 from serving import credentials
 from serving import errors
 from serving import grpc_endpoint
 from serving import health as health_lib
 from serving import index_page
+from serving import loading
 from serving import manager as manager_lib
 from serving import metrics as metrics_lib
 from serving import model_configs
@@ -36,6 +38,7 @@ from serving import rest
 from serving import rest_service
 from serving import servables
 from serving import text_protos
+from serving import versions
 from serving import warmup
 
 _MICROS = 1e6
@@ -156,7 +159,11 @@ class Server:
       await endpoint.start(max(0, options.rest_api_port), certificates)
       return endpoint
 
-    self._rest = self._in_loop(start())
+    try:
+      self._rest = self._in_loop(start())
+    except BaseException:
+      self._loop.call_soon_threadsafe(self._loop.stop)
+      raise
     self.rest_port = self._rest.port
 
   def _close(self):
@@ -209,9 +216,9 @@ def _config(options):
 def _batcher(options):
   if not options.enable_batching:
     return None
-  parameters = batching.Parameters()
+  parameters = batching_parameters.Parameters()
   if options.batching_parameters_file:
-    parameters = batching.read_parameters(options.batching_parameters_file)
+    parameters = batching_parameters.read(options.batching_parameters_file)
   return batching.Batcher(parameters)
 
 
@@ -248,6 +255,8 @@ def _manager(options, config, on_change):
       except servables.LoadError:
         servable.close()
         raise
+    if options.flush_filesystem_caches:
+      versions.forget(path)
     shown = sorted(key for key in servable.signatures if key[:2] != "__")
     print(f"{name}, version {version}: {', '.join(shown)}", flush=True)
     return servable
@@ -256,7 +265,7 @@ def _manager(options, config, on_change):
     return manager_lib.Manager(
       config,
       load,
-      manager_lib.Settings(
+      loading.Settings(
         poll_wait=options.file_system_poll_wait_seconds,
         max_retries=options.max_num_load_retries,
         retry_interval=options.load_retry_interval_micros / _MICROS,

@@ -59,8 +59,11 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
       values = np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype)
       return values.reshape(shape)
     return tf.make_ndarray(proto)
-  except (TypeError, KeyError) as error:
-    raise ValueError(f"unsupported type {proto.dtype}") from error
+  # What of the values does not go into the type, or of a type into numpy.
+  except (KeyError, OverflowError, TypeError) as error:
+    raise ValueError(
+      f"the values cannot be of type {proto.dtype}: {error}"
+    ) from error
 
 
 def to_proto(

@@ -1,5 +1,6 @@
 """Which versions of a model there are, and which of them should be served."""
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping
 
@@ -19,19 +20,18 @@ def find(base_path: str) -> dict[int, str] | None:
   that there are none.
   """
   try:
-    entries = os.scandir(base_path)
+    with os.scandir(base_path) as entries:
+      return {
+        int(entry.name): entry.path
+        for entry in entries
+        # "01" is a version; "-1", "1.tmp" and "²" are not.
+        if entry.name.isascii()
+        and entry.name.isdigit()
+        and int(entry.name) <= _LARGEST
+        and entry.is_dir()
+      }
   except OSError:
     return None
-  with entries:
-    return {
-      int(entry.name): entry.path
-      for entry in entries
-      # "01" is a version; "-1", "1.tmp" and "²" are not.
-      if entry.name.isascii()
-      and entry.name.isdigit()
-      and int(entry.name) <= _LARGEST
-      and entry.is_dir()
-    }
 
 
 def aspired(
@@ -70,3 +70,11 @@ def fingerprint(folder: str) -> Mapping[str, tuple[int, int]]:
         continue
       stats[path] = stat.st_size, stat.st_mtime_ns
   return stats
+
+
+def forget(folder: str) -> None:
+  """Tells the system that the files in a folder need not stay in memory."""
+  for path in fingerprint(folder):
+    # Only a hint: what cannot be opened is none of its business.
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+      os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

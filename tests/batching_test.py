@@ -9,6 +9,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving import batching
+from serving import batching_parameters
 from serving import errors
 from serving import interrupts
 from tests import running_server
@@ -50,7 +51,7 @@ class _Servable:
 class BatcherTest(parameterized.TestCase):
   def _batcher(self, **parameters):
     parameters = {"threads": 1, "timeout": _LONG} | parameters
-    batcher = batching.Batcher(batching.Parameters(**parameters))
+    batcher = batching.Batcher(batching_parameters.Parameters(**parameters))
     self.addCleanup(batcher.close)
     return batcher
 
@@ -231,44 +232,6 @@ class BatcherTest(parameterized.TestCase):
     batcher.close()
     with self.assertRaisesRegex(errors.ServingError, "stops"):
       waiting.result(running_server.PATIENCE)
-
-
-class ParametersTest(parameterized.TestCase):
-  def _read(self, text):
-    path = self.create_tempfile(content=text).full_path
-    return batching.read_parameters(path)
-
-  def test_reads_a_file(self):
-    # As TensorFlow Serving's own file for its tests.
-    self.assertEqual(
-      self._read(
-        "max_batch_size { value: 128 }\nbatch_timeout_micros { value: 2500 }\n"
-        "max_enqueued_batches { value: 7 }\nnum_batch_threads { value: 3 }\n"
-        "allowed_batch_sizes: 64\nallowed_batch_sizes: 128\n"
-        "pad_variable_length_inputs: true\n"
-        'thread_pool_name { value: "mine" }'
-      ),
-      batching.Parameters(128, 0.0025, 7, 3, (64, 128), True),
-    )
-    self.assertEqual(self._read(""), batching.Parameters())
-
-  @parameterized.parameters(
-    ("max_batch_size { value: 0 }", "max_batch_size must be 1 or more"),
-    ("num_batch_threads { value: -1 }", "threads must be 1 or more"),
-    ("batch_timeout_micros { value: -1 }", "must not be below 0"),
-    (
-      "max_batch_size { value: 8 } allowed_batch_sizes: 4",
-      "Last entry in allowed_batch_sizes must match max_batch_size",
-    ),
-    (
-      "max_batch_size { value: 8 } allowed_batch_sizes: [8, 4, 8]",
-      "monotonically increasing",
-    ),
-    ("max_size { value: 8 }", "Invalid protobuf file"),
-  )
-  def test_refuses(self, text, error):
-    with self.assertRaisesRegex(ValueError, error):
-      self._read(text)
 
 
 class BatchingServerTest(running_server.TestCase, parameterized.TestCase):

@@ -32,7 +32,8 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
   flags = {"enable_grpc_healthcheck_service": True}
 
   def test_of_the_server_and_of_a_model(self):
-    for name in ("", "readiness", "liveness", "demo"):
+    service = "tensorflow.serving.PredictionService"
+    for name in ("", "readiness", "liveness", "demo", service):
       self.assertEqual(_check(self.running, name), _SERVING, name)
     self.assert_refused(
       grpc.StatusCode.NOT_FOUND, "", _check, self.running, "other"

@@ -2,6 +2,7 @@
 
 import json
 
+import grpc
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -95,6 +96,22 @@ class JsonInputsTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.ServingError, text) as caught:
       _read({"instances": rows}, x=kind)
     self.assertStartsWith(caught.exception.text, "Failed to process element: ")
+    self.assertEqual(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
+
+  def test_what_is_no_number_and_what_is_too_large_a_one(self):
+    body = b'{"inputs": [NaN, Infinity, -Infinity]}'
+    infos = {"x": meta_graph_pb2.TensorInfo(dtype=types_pb2.DT_DOUBLE)}
+    _, read = json_inputs.read(json_inputs.parse(body), infos)
+    np.testing.assert_array_equal(read["x"], [np.nan, np.inf, -np.inf])
+    with self.assertRaisesRegex(errors.ServingError, "loss of precision"):
+      json_inputs.read(json_inputs.parse(b'{"inputs": [1e400]}'), infos)
+
+  def test_types_that_json_does_not_have(self):
+    with self.assertRaisesRegex(
+      errors.ServingError, "^Conversion of JSON Value: 1.0 to type: half"
+    ) as caught:
+      _read({"inputs": [1.0]}, x="HALF")
+    self.assertEqual(caught.exception.code, grpc.StatusCode.UNIMPLEMENTED)
 
   def test_refuses_what_is_nested_too_deep(self):
     rows = 1.0

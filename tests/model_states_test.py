@@ -31,12 +31,12 @@ class ModelStatesTest(absltest.TestCase):
     model = _model()
     model.aspire({1: "/1"})
     self.assertEqual(_loading(model), [1])
-    model.versions[1].begin()
+    model.versions[1].state = _State.LOADING
     self.assertEqual(_loading(model), [])
     model.versions[1].succeed(None)
     model.aspire({1: "/1", 2: "/2"})
     self.assertEqual((_loading(model), _unloading(model)), ([2], []))
-    model.versions[2].begin()
+    model.versions[2].state = _State.LOADING
     self.assertEqual(_unloading(model), [])
     model.versions[2].succeed(None)
     self.assertEqual(_unloading(model), [1])
@@ -47,7 +47,7 @@ class ModelStatesTest(absltest.TestCase):
     version = model.versions[1]
     pauses = []
     for _ in range(6):
-      version.begin()
+      version.state = _State.LOADING
       version.fail(_ERROR, longest_pause=10.0)
       self.assertTrue(version.failed)
       pauses.append(round(version.next_attempt - time.monotonic()))
@@ -59,22 +59,20 @@ class ModelStatesTest(absltest.TestCase):
     self.assertEqual((_loading(model, 6), _loading(model, 5)), ([1], []))
 
   def test_a_change_of_its_files_starts_anew(self):
-    folder = self.create_tempdir()
     model = _model()
-    model.aspire({1: folder.full_path})
+    model.aspire({1: "/1"})
     version = model.versions[1]
-    version.begin()
+    version.files = {"a": (1, 2)}
     version.fail(_ERROR, longest_pause=3600.0)
-    model.aspire({1: folder.full_path})
+    model.aspire({1: "/1"}, {1: {"a": (1, 2)}})
     self.assertEqual(_loading(model), [])
-    folder.create_file("more")
-    model.aspire({1: folder.full_path})
+    model.aspire({1: "/1"}, {1: {"a": (1, 3)}})
     self.assertEqual((_loading(model), version.attempts), ([1], 0))
 
   def test_what_is_not_wanted_is_not_tried_again(self):
     model = _model()
     model.aspire({1: "/1"})
-    model.versions[1].begin()
+    model.versions[1].state = _State.LOADING
     model.versions[1].fail(_ERROR, longest_pause=0.0)
     model.aspire({})
     self.assertEqual(_loading(model), [])
@@ -85,14 +83,14 @@ class ModelStatesTest(absltest.TestCase):
     model.aspire({1: "/1"})
     model.settle()
     self.assertFalse(model.settled)
-    model.versions[1].begin()
+    model.versions[1].state = _State.LOADING
     model.settle()
     self.assertFalse(model.settled)
     model.versions[1].fail(_ERROR, longest_pause=0.0)
     model.settle()
     self.assertTrue(model.settled)
     self.assertIn("version: 1 due to error: It is broken.", model.why())
-    model.versions[1].begin()
+    model.versions[1].state = _State.LOADING
     model.settle()
     self.assertTrue(model.settled)
 
@@ -103,10 +101,22 @@ class ModelStatesTest(absltest.TestCase):
     self.assertTrue(model.settled)
     self.assertIn("No versions found under", model.why())
 
+  def test_remembers_the_last_versions_only(self):
+    model = _model()
+    for number in range(1, 201):
+      model.aspire({number: f"/{number}"})
+      version = model.versions[number]
+      version.state = _State.LOADING
+      version.succeed(None)
+      version.state = _State.END
+    model.aspire({200: "/200"})
+    self.assertLess(len(model.versions), 100)
+    self.assertIn(199, model.versions)
+
   def test_a_model_that_is_removed(self):
     model = _model()
     model.aspire({1: "/1"})
-    model.versions[1].begin()
+    model.versions[1].state = _State.LOADING
     model.versions[1].succeed(None)
     model.config = None
     model.aspire({})

@@ -35,6 +35,9 @@ def _malformed(kind):
     proto.dtype = types_pb2.DT_INVALID
   elif kind == "handle":
     proto.dtype = types_pb2.DT_RESOURCE
+  elif kind == "number too large":
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_INT8, int_val=[300])
+    proto.tensor_shape.dim.add(size=1)
   elif kind == "larger than memory":
     proto = tf.make_tensor_proto(1.0)
     proto.tensor_shape.dim.add(size=2**40)
@@ -122,6 +125,7 @@ _ERRORS = {
     "unknown rank",
     "no type",
     "handle",
+    "number too large",
     "larger than memory",
   )
 }

@@ -383,6 +383,26 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
         thread.join()
       self.assertEqual(statuses, [200] * 12)
 
+  def test_stopping_lets_what_waits_finish(self):
+    running = self.start(rest_api_num_threads=1)
+    statuses = []
+
+    def call(seconds):
+      body = {"signature_name": "wait", "instances": [seconds]}
+      status, _ = running.json(_PREDICT, body)
+      statuses.append(status)
+
+    threads = [threading.Thread(target=call, args=[1.0]) for _ in range(3)]
+    for thread in threads:
+      thread.start()
+    for _ in running_server.attempts():
+      if running.server._rest_calls.running == 3:
+        break
+    running.stop(running_server.PATIENCE)
+    for thread in threads:
+      thread.join()
+    self.assertEqual(statuses, [200] * 3)
+
   def test_liveness_and_readiness(self):
     self.assertEqual(self.running.json("/health/live"), (200, {"live": True}))
     self.assertEqual(self.running.json("/health/ready"), (200, {"ready": True}))

@@ -69,6 +69,13 @@ class VersionsTest(parameterized.TestCase):
     for earlier, later in zip(seen, seen[1:]):
       self.assertNotEqual(earlier, later)
 
+  def test_forgetting_leaves_the_files_alone(self):
+    folder = self.create_tempdir()
+    path = folder.create_file("data", "1").full_path
+    versions.forget(folder.full_path)
+    with open(path) as file:
+      self.assertEqual(file.read(), "1")
+
 
 if __name__ == "__main__":
   absltest.main()

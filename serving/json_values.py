@@ -1,0 +1,132 @@
+"""Single values of a REST request: JSON to numpy."""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+import tensorflow as tf
+
+from serving import errors
+from serving import tensors
+
+_BASE64 = "b64"
+_LONGEST_QUOTE = 300
+
+
+class Constant(float):
+  """NaN, Infinity or -Infinity, as they stand in JSON.
+
+  A float that is infinite and none of them was a number too large.
+  """
+
+
+_JSON_TYPES = {
+  dict: "Object",
+  list: "Array",
+  str: "String",
+  int: "Number",
+  float: "Number",
+  Constant: "Number",
+}
+
+
+def to_array(flat: Sequence[Any], enum: int) -> np.ndarray:
+  """Returns values as an array, [len(flat)].
+
+  Args:
+    flat: The values, no lists.
+    enum: Their type.
+
+  Raises:
+    ServingError: A value is not of that type, or none of JSON can be.
+  """
+  dtype = tf.as_dtype(enum)
+  types = set(map(type, flat))
+  if dtype == tf.string:
+    leaves = np.empty(len(flat), object)
+    leaves[:] = [_bytes(leaf, enum) for leaf in flat]
+    return leaves
+  if dtype == tf.bool:
+    allowed = {bool}
+  elif dtype in (tf.float32, tf.float64):
+    allowed = {int, float, Constant}
+  elif dtype.is_integer and not dtype.is_quantized:
+    allowed = {int}
+  else:
+    raise errors.ServingError(
+      grpc.StatusCode.UNIMPLEMENTED,
+      f"Conversion of JSON Value: {quote(flat[0] if flat else [])} to type: "
+      f"{tensors.type_name(enum)}",
+    )
+  if types - allowed:
+    raise _type_error(next(x for x in flat if type(x) not in allowed), enum)
+  if dtype.is_integer:
+    for leaf in flat:
+      if not dtype.min <= leaf <= dtype.max:
+        raise _type_error(leaf, enum)
+  elif dtype.is_floating:
+    _check_lossless(flat, dtype, int in types)
+  return np.array(flat, dtype.as_numpy_dtype)
+
+
+def _check_lossless(flat, dtype, has_integers):
+  limit = float(dtype.max)
+  exact = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
+  for leaf in flat:
+    if has_integers and type(leaf) is int:
+      lost = abs(leaf) > exact
+    else:
+      lost = abs(leaf) > limit and type(leaf) is not Constant
+    if lost:
+      raise errors.invalid_argument(
+        f"Cannot convert JSON value: {quote(leaf)} to "
+        f"{'float' if dtype == tf.float32 else 'double'} without loss of "
+        "precision."
+      )
+
+
+def _bytes(leaf, enum):
+  if isinstance(leaf, str):
+    # Half of a pair of surrogates is no character, and has no bytes.
+    return leaf.encode("utf-8", "replace")
+  if not isinstance(leaf, dict):
+    raise _type_error(leaf, enum)
+  if not is_base64(leaf):
+    raise errors.invalid_argument(
+      f"JSON Value: {quote(leaf)} not formatted correctly for base64 data"
+    )
+  try:
+    text = leaf[_BASE64].translate(str.maketrans("", "", " \n\r\t"))
+    padding = "=" * (-len(text.rstrip("=")) % 4)
+    return base64.b64decode(text.rstrip("=") + padding, validate=True)
+  except (ValueError, binascii.Error) as error:
+    raise errors.invalid_argument("Unable to base64 decode") from error
+
+
+def is_base64(value: Any) -> bool:
+  """Returns whether a value is {"b64": ...}, which stands for bytes."""
+  return (
+    isinstance(value, dict)
+    and len(value) == 1
+    and isinstance(value.get(_BASE64), str)
+  )
+
+
+def quote(value: Any) -> str:
+  """Returns JSON as it stands in a message, cut if it is long."""
+  text = json.dumps(value)
+  if len(text) > _LONGEST_QUOTE:
+    text = text[:_LONGEST_QUOTE] + "..."
+  return text
+
+
+def _type_error(value, enum):
+  kind = _JSON_TYPES.get(type(value), str(value).replace("None", "Null"))
+  return errors.invalid_argument(
+    f"JSON Value: {quote(value)} Type: {kind} is not of expected type: "
+    f"{tensors.type_name(enum)}"
+  )

@@ -1,0 +1,126 @@
+"""A manager of models that only pretend to be some, for tests without any."""
+
+import os
+import shutil
+import threading
+
+import grpc
+from absl.testing import parameterized
+from google.protobuf import text_format
+from tensorflow_serving.apis import model_pb2
+
+from serving import errors
+from serving import loading
+from serving import manager
+from serving import model_configs
+from serving import servables
+from tests import running_server
+
+_State = running_server.State
+
+
+class PretendedServable:
+  """What a test's loader returns."""
+
+  def __init__(self, name, version, path):
+    self.name, self.version, self.path = name, version, path
+    self.closed = False
+
+  def close(self):
+    self.closed = True
+
+
+def spec(name="demo", version=None, label=None):
+  spec = model_pb2.ModelSpec(name=name)
+  if version is not None:
+    spec.version.value = version
+  if label is not None:
+    spec.version_label = label
+  return spec
+
+
+class TestCase(parameterized.TestCase):
+  """With a folder of models that only pretend to be some."""
+
+  def setUp(self):
+    super().setUp()
+    self.folder = self.create_tempdir().full_path
+    self.loads = []
+    self.gates = {}
+
+  def add(self, *versions, name="demo", broken=False):
+    for version in versions:
+      folder = os.path.join(self.folder, name, str(version))
+      os.makedirs(folder, exist_ok=True)
+      path = os.path.join(folder, "broken")
+      if broken:
+        with open(path, "w") as file:
+          file.write("It is.")
+      elif os.path.exists(path):
+        os.remove(path)
+
+  def remove(self, version, name="demo"):
+    shutil.rmtree(os.path.join(self.folder, name, str(version)))
+
+  def load(self, name, version, path):
+    self.loads.append((name, version))
+    if (name, version) in self.gates:
+      self.gates[name, version].wait(running_server.PATIENCE)
+    if os.path.exists(os.path.join(path, "broken")):
+      raise servables.LoadError("It is broken.", grpc.StatusCode.DATA_LOSS)
+    return PretendedServable(name, version, path)
+
+  def gate(self, version, name="demo"):
+    """Makes a version load no sooner than it is told to."""
+    gate = self.gates[name, version] = threading.Event()
+    self.addCleanup(gate.set)
+    return gate
+
+  def config(self, text=None, names=("demo",)):
+    if text is not None:
+      text = text.replace("PATH", self.folder)
+      return text_format.Parse(text, model_configs.ModelServerConfig())
+    config = model_configs.ModelServerConfig()
+    for name in names:
+      config.model_config_list.config.add(
+        name=name,
+        base_path=os.path.join(self.folder, name),
+        model_platform="tensorflow",
+      )
+    return config
+
+  def start(self, config=None, wait=True, **settings):
+    settings = {"poll_wait": 0.01, "retry_interval": 0.01} | settings
+    started = manager.Manager(
+      config or self.config(), self.load, loading.Settings(**settings)
+    )
+    self.addCleanup(started.close)
+    if wait:
+      self.assertTrue(started.wait_until_settled(running_server.PATIENCE))
+    return started
+
+  def states(self, started, name="demo"):
+    try:
+      states = started.states(spec(name))
+    except errors.ServingError:
+      return {}
+    return {
+      number: _State.Name(version.state) for number, version in states.items()
+    }
+
+  def wait_for(self, condition):
+    for _ in running_server.attempts():
+      if condition():
+        return
+
+  def wait_for_states(self, started, states, name="demo"):
+    self.wait_for(lambda: self.states(started, name) == states)
+
+  def answers(self, started, **asked):
+    with started.use(spec(**asked)) as servable:
+      return servable.version
+
+  def refuses(self, started, code, text, **asked):
+    with self.assertRaisesRegex(errors.ServingError, text) as caught:
+      self.answers(started, **asked)
+    self.assertEqual(caught.exception.code, code)
