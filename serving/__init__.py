@@ -4,8 +4,8 @@ Files, from the model to the user: `endpoints` (the signatures), `export`
 (writes them as a SavedModel), `servables` (loads SavedModels and runs them),
 `manager` (which versions there are), `prediction_service` and `rest_service`
 (what is answered), `grpc_endpoint` and `rest` (the ports), `server` (life
-cycle), `publish` (what servers get), `latent_client` (Python), `client` (command
-line). docs/architecture.md has all.
+cycle), `publish` (what servers get), `latent_client` (Python), `client`
+(command line). docs/architecture.md has all.
 """
 
 import importlib
