@@ -34,10 +34,11 @@ def calibrate(
 
   Returns:
     JSON values: "rows", "on" (share of rows, by weight), and, each with
-    "value" and "interval" (95%, bootstrap): "balanced_accuracy" (mean of the
-    share of on rows read on and of off rows read off), "f1", "accuracy", and
-    "calibration_error" (mean distance of a probability from the share of rows
-    that are on, over ten bins), a bare number.
+    "value" and "interval" (95%): "balanced_accuracy" (mean of the share of on
+    rows read on and of off rows read off; by Wilson's intervals of both),
+    "f1" and "accuracy" (by the bootstrap); and "calibration_error" (mean
+    distance of a probability from the share of rows that are on, over ten
+    bins), a bare number.
   """
   logits = _held_out(model, examples)
   slope, shift = _platt(logits, examples.value, examples.weight)
