@@ -218,6 +218,9 @@ _DEFINE = {
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
+  flags.DEFINE_bool(
+    "version", False, "Print versions and do nothing else.", flag_values=values
+  )
   for field in dataclasses.fields(Options):
     bounds = {}
     if field.type in (float, int):

@@ -20,6 +20,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from lc_keras import version
 from serving import batching
 from serving import batching_parameters
 from serving import calls as calls_lib
@@ -247,8 +248,8 @@ def _manager(options, config, on_change):
   # Calls of both ports can run at once.
   watched = min(64, options.grpc_max_threads + options.rest_api_num_threads)
 
-  def load(name, version, path):
-    servable = servables.Servable(name, version, path, tags, session, watched)
+  def load(name, number, path):
+    servable = servables.Servable(name, number, path, tags, session, watched)
     if options.enable_model_warmup:
       try:
         warmup.run(servable, options.num_request_iterations_for_warmup or 1)
@@ -258,7 +259,7 @@ def _manager(options, config, on_change):
     if options.flush_filesystem_caches:
       versions.forget(path)
     shown = sorted(key for key in servable.signatures if key[:2] != "__")
-    print(f"{name}, version {version}: {', '.join(shown)}", flush=True)
+    print(f"{name}, version {number}: {', '.join(shown)}", flush=True)
     return servable
 
   try:
@@ -284,6 +285,9 @@ def _manager(options, config, on_change):
 def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
+  if flags.FLAGS.version:
+    print(f"lc_keras: {version.__version__}\nTensorFlow: {tf.__version__}")
+    return
   # Loading a SavedModel in a session is deprecated for everybody but servers.
   logging.set_verbosity(logging.ERROR)
   stopped = threading.Event()
