@@ -25,6 +25,7 @@ class Constant(float):
 
 
 _JSON_TYPES = {
+  type(None): "Null",
   dict: "Object",
   list: "Array",
   str: "String",
@@ -124,9 +125,14 @@ def quote(value: Any) -> str:
   return text
 
 
+def type_name(value: Any) -> str:
+  """Returns what JSON calls the type of a value."""
+  # True and False are types of their own there.
+  return _JSON_TYPES.get(type(value), str(value))
+
+
 def _type_error(value, enum):
-  kind = _JSON_TYPES.get(type(value), str(value).replace("None", "Null"))
   return errors.invalid_argument(
-    f"JSON Value: {quote(value)} Type: {kind} is not of expected type: "
-    f"{tensors.type_name(enum)}"
+    f"JSON Value: {quote(value)} Type: {type_name(value)} is not of expected "
+    f"type: {tensors.type_name(enum)}"
   )

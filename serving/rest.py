@@ -27,7 +27,7 @@ from serving import rest_service
 
 _POST = re.compile(
   r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-  r":(classify|regress|predict)"
+  r":(?-i:(classify|regress|predict))"
 )
 _GET = re.compile(
   r"(?i)/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -195,17 +195,12 @@ class RestEndpoint:
     started = time.perf_counter()
     name, version, label, method = found.groups()
     spec = _spec(name, version, label)
+    answer_one = getattr(self._service, method)
     api, status = method.capitalize(), "CANCELLED"
     try:
       body = await request.read()
-      if api != "Predict":
-        raise errors.ServingError(
-          grpc.StatusCode.UNIMPLEMENTED,
-          f"{api} is not done by this server: use predict, or a TensorFlow "
-          "Serving.",
-        )
       answer = await self._in_time(
-        lambda interrupt: self._service.predict(spec, body, interrupt)
+        lambda interrupt: answer_one(spec, body, interrupt)
       )
       status = "OK"
       return web.Response(body=answer, content_type=_JSON)

