@@ -119,6 +119,7 @@ def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
   elif isinstance(value, int) and _INT64.min <= value <= _UINT64.max:
     kind = "int64_list"  # True and False, too.
   else:
+    # What no integer can hold is a decimal number, too.
     kind = "float_list"
   already = feature.WhichOneof("kind")
   if already not in (None, kind):
@@ -130,8 +131,8 @@ def _add(value: Any, name: str, feature: feature_pb2.Feature) -> None:
     raise errors.invalid_argument(
       f"Feature: {name} has uint64 element. Only int64 is supported."
     )
-  if kind == "float_list":
-    # What no integer can hold is a decimal number, too.
-    value = float(value) if isinstance(value, int) else value
+  if kind == "int64_list":
+    value = int(value)
+  elif kind == "float_list":
     value = json_values.to_array([value], types_pb2.DT_FLOAT)[0]
   getattr(feature, kind).value.append(value)

@@ -54,7 +54,7 @@ _LARGEST_VERSION = 2**63 - 1
 _CORS = {
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Allow-Methods": "POST, GET",
-  "Access-Control-Allow-Headers": "Content-Type, Authorization",
+  "Access-Control-Allow-Headers": "Content-Type",
 }
 
 
@@ -156,6 +156,8 @@ class RestEndpoint:
       response = _error(500, str(error))
     if self._cors:
       response.headers.update(_CORS)
+      if self._tokens is not None:
+        response.headers["Access-Control-Allow-Headers"] += ", Authorization"
     asked_for = "gzip" in request.headers.get("Accept-Encoding", "")
     if asked_for and len(response.body or b"") >= _WORTH_COMPRESSING:
       response.enable_compression(web.ContentCoding.gzip)

@@ -53,7 +53,8 @@ class RestService:
         )
       if not signature.inputs:
         raise errors.invalid_argument(
-          f"Failed to get input map for signature: {name}"
+          "Failed to get input map for signature: "
+          f"{document.get('signature_name') or 'DEFAULT'}"
         )
       form, inputs = json_inputs.read(document, signature.inputs)
       outputs = predictor.predict(

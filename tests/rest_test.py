@@ -20,27 +20,29 @@ _NAN = b'{"instances": [[NaN, Infinity], [-Infinity, 1]]}'
 _ERRORS = {
   "no json": (_PREDICT, b"{", 400, "JSON Parse error: "),
   "no body": (_PREDICT, b"", 400, "JSON Parse error: The document is empty"),
-  "no object": (_PREDICT, b"[1]", 400, "JSON Value: [1] Is not object"),
+  "no object": (_PREDICT, b"[1]", 400, "JSON Value: [\n    1\n] Is not object"),
   "too deep": (_PREDICT, b"[" * 10**5, 400, "JSON Parse error: "),
   "no inputs": (_PREDICT, {}, 400, "Missing 'inputs' or 'instances' key"),
   "both forms": (
     _PREDICT,
     {"inputs": [], "instances": []},
     400,
-    'JSON Value: {"inputs": [], "instances": []} Not formatted correctly '
+    'JSON Value: {\n    "inputs": [],\n    "instances": []\n} Not formatted '
+    "correctly "
     "expecting only one of 'inputs' or 'instances' keys to exist",
   ),
   "no list": (
     _PREDICT,
     {"instances": 1},
     400,
-    "JSON Value: {\"instances\": 1} Excepting 'instances' to be an list/array",
+    'JSON Value: {\n    "instances": 1\n} Excepting '
+    "'instances' to be an list/array",
   ),
   "no rows": (
     _PREDICT,
     {"instances": []},
     400,
-    "JSON Value: {\"instances\": []} No values in 'instances' array",
+    "JSON Value: {\n    \"instances\": []\n} No values in 'instances' array",
   ),
   "wrong type": (
     _PREDICT,
@@ -88,7 +90,7 @@ _ERRORS = {
     {"signature_name": "add", "instances": [{"a": 1}]},
     400,
     "Failed to process element: 0 of 'instances' list. JSON object: "
-    '{"a": 1} keys must be equal to: a,b',
+    '{\n    "a": 1\n} keys must be equal to: a,b',
   ),
   "too much in a row": (
     _PREDICT,
@@ -107,7 +109,7 @@ _ERRORS = {
     _PREDICT,
     {"signature_name": 100},
     400,
-    'JSON Value: {"signature_name": 100} not formatted correctly. '
+    'JSON Value: {\n    "signature_name": 100\n} not formatted correctly. '
     "'signature_name' key must be a string value.",
   ),
   "half floats": (
