@@ -232,24 +232,41 @@ def _metrics_path(options):
   return (config.path or metrics_lib.PATH) if config.enable else None
 
 
-def _manager(options, config, on_change):
+def _session_config(options):
+  config = tf.compat.v1.ConfigProto()
+  if options.tensorflow_session_config_file:
+    config = text_protos.read(
+      options.tensorflow_session_config_file, tf.compat.v1.ConfigProto
+    )
   both = options.tensorflow_session_parallelism
-  session = tf.compat.v1.ConfigProto(
-    intra_op_parallelism_threads=(
-      both or options.tensorflow_intra_op_parallelism
-    ),
-    inter_op_parallelism_threads=(
-      both or options.tensorflow_inter_op_parallelism
-    ),
-  )
-  fraction = options.per_process_gpu_memory_fraction
-  session.gpu_options.per_process_gpu_memory_fraction = fraction
+  if threads := both or options.tensorflow_intra_op_parallelism:
+    config.intra_op_parallelism_threads = threads
+  if threads := both or options.tensorflow_inter_op_parallelism:
+    config.inter_op_parallelism_threads = threads
+  if fraction := options.per_process_gpu_memory_fraction:
+    config.gpu_options.per_process_gpu_memory_fraction = fraction
+  if options.mixed_precision:
+    rewriting = config.graph_options.rewrite_options
+    rewriting.auto_mixed_precision_onednn_bfloat16 = type(rewriting).ON
+  return config
+
+
+def _manager(options, config, on_change):
+  session = _session_config(options)
   tags = options.saved_model_tags.split(",")
   # Calls of both ports can run at once.
   watched = min(64, options.grpc_max_threads + options.rest_api_num_threads)
 
   def load(name, number, path):
-    servable = servables.Servable(name, number, path, tags, session, watched)
+    servable = servables.Servable(
+      name,
+      number,
+      path,
+      tags,
+      session,
+      watched,
+      options.enable_signature_method_name_check,
+    )
     if options.enable_model_warmup:
       try:
         warmup.run(servable, options.num_request_iterations_for_warmup or 1)

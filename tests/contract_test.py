@@ -390,6 +390,45 @@ class ContractTest(parameterized.TestCase):
     self._verify_predict(running.predictions, 3.0, name="first", x=_X[:, None])
     self.assertEmpty(running.states("second"))
 
+  def test_methods_are_checked_if_asked_for(self):
+    session = self._file("session.txt", "intra_op_parallelism_threads: 1")
+    running = self._start(
+      enable_signature_method_name_check=True,
+      tensorflow_session_config_file=session,
+      mixed_precision="bfloat16",
+    )
+    request = regression_pb2.RegressionRequest(
+      input=serving_models.examples(2.0)
+    )
+    request.model_spec.name = "default"
+    for signature, code, text in (
+      (
+        "classify_x_to_y",
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "Expected regression signature method_name to be "
+        f"{_REGRESS}. Was: {_CLASSIFY}",
+      ),
+      (
+        "",
+        grpc.StatusCode.INVALID_ARGUMENT,
+        f"Expected regression signature method_name to be {_REGRESS}. Was: "
+        "tensorflow/serving/predict",
+      ),
+    ):
+      request.model_spec.signature_name = signature
+      with self.assertRaises(grpc.RpcError) as caught:
+        running.predictions.Regress(request, timeout=_PATIENCE)
+      self.assertEqual(caught.exception.code(), code)
+      self.assertEqual(caught.exception.details(), text)
+    self._verify_predict(running.predictions, 3.0, name="default")
+    with self.assertRaises(grpc.RpcError) as caught:
+      running.predict("__saved_model_init_op", name="functions")
+    self.assertEqual(caught.exception.code(), grpc.StatusCode.INTERNAL)
+    self.assertStartsWith(
+      caught.exception.details(),
+      "Expected prediction signature method_name to be one of {",
+    )
+
   def test_warm_up_by_examples(self):
     folder = os.path.join(self.folder, "warm", "00000123")
     serving_models.write_half_plus_two(folder)
