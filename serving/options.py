@@ -176,7 +176,9 @@ class Options:
     0,
   )
   bearer_token_file: str = _flag(
-    "", "A file of tokens, one a line: both ports ask for one of them then."
+    "",
+    "A file of tokens, one a line: both ports ask for one of them then. It is "
+    "read again when it changes.",
   )
 
   def __post_init__(self):
