@@ -46,17 +46,8 @@ _FLAGS = {
     "for each model.",
     refused=True,
   ),
-  "prefer_tflite_model": _Flag(
-    False, "What is served is saved_model.pb, and not model.tflite."
-  ),
-  "use_tflite_model": _Flag(
-    False, "What is served is saved_model.pb, and not model.tflite."
-  ),
-  "num_tflite_pools": _Flag(
-    0, "There are no models of TensorFlow Lite.", silent=True
-  ),
   "num_tflite_interpreters_per_pool": _Flag(
-    1, "There are no models of TensorFlow Lite.", silent=True
+    1, "--num_tflite_pools says how many run at once.", silent=True
   ),
   "thread_pool_factory_config_file": _Flag(
     "", "A call runs in the thread that has taken it."

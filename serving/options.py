@@ -167,6 +167,16 @@ class Options:
     "Let a signature answer only the RPC that its method_name says. Those of "
     "TF2 all say Predict.",
   )
+  prefer_tflite_model: bool = _flag(
+    False,
+    "Of versions that have a model.tflite, serve that and not saved_model.pb.",
+  )
+  use_tflite_model: bool = _flag(
+    False, "What --prefer_tflite_model was called before."
+  )
+  num_tflite_pools: int = _flag(
+    _CPUS, "How many runs of such a model there may be at once.", 1
+  )
   per_process_gpu_memory_fraction: float = _flag(
     0.0, "Part of a GPU's memory to take, from 0 to 1; 0 leaves it open.", 0, 1
   )

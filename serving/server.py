@@ -29,6 +29,7 @@ from serving import errors
 from serving import grpc_endpoint
 from serving import health as health_lib
 from serving import index_page
+from serving import lite_servables
 from serving import loading
 from serving import manager as manager_lib
 from serving import metrics as metrics_lib
@@ -183,8 +184,10 @@ class Server:
 
   def _run(self, servable, feeds, fetches, interrupt=None):
     started = time.perf_counter()
-    run = servables.Servable.run if self._batcher is None else self._batcher.run
-    values = run(servable, feeds, fetches, interrupt)
+    if self._batcher is None:
+      values = servable.run(feeds, fetches, interrupt)
+    else:
+      values = self._batcher.run(servable, feeds, fetches, interrupt)
     self._metrics.run(servable.name, time.perf_counter() - started)
     return values
 
@@ -257,16 +260,24 @@ def _manager(options, config, on_change):
   # Calls of both ports can run at once.
   watched = min(64, options.grpc_max_threads + options.rest_api_num_threads)
 
+  prefers_lite = options.prefer_tflite_model or options.use_tflite_model
+
   def load(name, number, path):
-    servable = servables.Servable(
-      name,
-      number,
-      path,
-      tags,
-      session,
-      watched,
-      options.enable_signature_method_name_check,
-    )
+    lite = os.path.join(path, lite_servables.FILE)
+    if prefers_lite and os.path.exists(lite):
+      servable = lite_servables.LiteServable(
+        name, number, path, options.num_tflite_pools
+      )
+    else:
+      servable = servables.Servable(
+        name,
+        number,
+        path,
+        tags,
+        session,
+        watched,
+        options.enable_signature_method_name_check,
+      )
     if options.enable_model_warmup:
       try:
         warmup.run(servable, options.num_request_iterations_for_warmup or 1)

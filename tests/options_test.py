@@ -75,11 +75,7 @@ class OptionsTest(parameterized.TestCase):
       with contextlib.redirect_stderr(io.StringIO()) as said:
         _parse(*parse, flag)
       self.assertEqual(said.getvalue(), "", flag)
-    for flag in (
-      "--prefer_tflite_model=true",
-      "--use_tflite_model",
-      "--thread_pool_factory_config_file=pools.txt",
-    ):
+    for flag in ("--thread_pool_factory_config_file=pools.txt",):
       with contextlib.redirect_stderr(io.StringIO()) as said:
         _parse(*parse, flag)
       name = flag.partition("=")[0]
