@@ -98,6 +98,8 @@ class Batcher:
         f"Task size {rows} is larger than maximum input batch size "
         f"{self._parameters.max_batch_size}"
       )
+    if rows > self._parameters.largest:
+      return self._run_in_parts(servable, feeds, fetches, interrupt, rows)
     task = _Task(feeds, rows, interrupt or interrupts.Interrupt())
     with task.interrupt.stopping_by(lambda: self._cancel(task)):
       self._enqueue(servable, tuple(fetches), task)
@@ -107,6 +109,40 @@ class Batcher:
         pass
     task.interrupt.check()
     raise errors.unavailable("The server stops.")
+
+  def _run_in_parts(self, servable, feeds, fetches, interrupt, rows):
+    size = self._parameters.largest
+    tasks = [
+      _Task(
+        {name: value[start : start + size] for name, value in feeds.items()},
+        min(size, rows - start),
+        interrupts.Interrupt(),
+      )
+      for start in range(0, rows, size)
+    ]
+
+    def stop():
+      for task in tasks:
+        task.interrupt.set()
+        self._cancel(task)
+
+    interrupt = interrupt or interrupts.Interrupt()
+    with interrupt.stopping_by(stop):
+      try:
+        for task in tasks:
+          self._enqueue(servable, tuple(fetches), task)
+        parts = [task.future.result() for task in tasks]
+      except futures.CancelledError:
+        parts = None
+      except Exception:
+        stop()  # An answer has all parts, or none.
+        raise
+    if parts is None:
+      interrupt.check()
+      raise errors.unavailable("The server stops.")
+    for task, part in zip(tasks, parts):
+      _check_rows(part, task.rows)
+    return [np.concatenate(values) for values in zip(*parts)]
 
   def close(self) -> None:
     """Ends the threads; what waits is refused."""
@@ -131,7 +167,7 @@ class Batcher:
       if self._closed:
         raise errors.unavailable("The server stops.")
       queue = self._queues.setdefault(key, collections.deque())
-      space = self._parameters.max_batch_size
+      space = self._parameters.largest
       if not queue or queue[-1].rows + task.rows > space:
         if len(queue) >= self._parameters.max_enqueued_batches:
           raise errors.unavailable(
@@ -167,7 +203,7 @@ class Batcher:
       # The first of several waits no longer: the next did not fit in.
       if len(queue) > 1
       or queue[0].due <= now
-      or queue[0].rows >= self._parameters.max_batch_size
+      or queue[0].rows >= self._parameters.largest
     ]
     if not ready:
       return None
@@ -215,12 +251,7 @@ class Batcher:
     values = batch.servable.run(feeds, batch.fetches, batch.interrupt)
     if len(tasks) == 1 and not filling:
       return [values]
-    total = sum(counts) + filling
-    if any(np.ndim(value) == 0 or len(value) != total for value in values):
-      raise errors.failed_precondition(
-        "Batched output tensor's 0th dimension does not equal the sum of the "
-        "0th dimension sizes of the input tensors"
-      )
+    _check_rows(values, sum(counts) + filling)
     ends = np.cumsum(counts)
     return [
       [value[end - count : end] for value in values]
@@ -248,6 +279,19 @@ def _rows(feeds):
       "Batching Run() input tensors must have equal 0th-dimension size."
     )
   return counts.pop() if counts else 0
+
+
+def _check_rows(values, rows):
+  """Checks that all outputs have that many rows.
+
+  Raises:
+    ServingError: They do not.
+  """
+  if any(np.ndim(value) == 0 or len(value) != rows for value in values):
+    raise errors.failed_precondition(
+      "Batched output tensor's 0th dimension does not equal the sum of the "
+      "0th dimension sizes of the input tensors"
+    )
 
 
 def _kind(feeds, pad):

@@ -3,13 +3,17 @@
 import hmac
 import os
 import ssl
+import sys
 import tempfile
+import time
 
 import grpc
 
 from serving import text_protos
 
 _SCHEME = "bearer "
+# Between two looks at the file of tokens: a call should not wait for a disk.
+_LOOK_SECONDS = 1.0
 
 
 class Certificates:
@@ -69,24 +73,61 @@ class Tokens:
   """The bearer tokens that callers may have."""
 
   def __init__(self, path: str):
-    """Reads a file of tokens, one a line.
+    """Reads a file of tokens, one a line; again when it changes.
 
     Raises:
       ValueError: It cannot be read, or has none.
     """
-    try:
-      with open(path, encoding="utf-8") as file:
-        lines = [line.strip() for line in file]
-    except (OSError, UnicodeDecodeError) as error:
-      raise ValueError(f"Tokens cannot be read: {error}") from error
-    self._tokens = [line.encode() for line in lines if line]
-    if not self._tokens:
-      raise ValueError(f"{path} has no token: write one a line.")
+    self._path = path
+    self._next_look = 0.0
+    self._seen = _fingerprint(path)
+    self._tokens = _read_tokens(path)
 
   def accept(self, authorization: str | None) -> bool:
     """Returns whether an `authorization` header has one of them."""
+    self._look_again()
     if not (authorization or "").lower().startswith(_SCHEME):
       return False
     given = authorization[len(_SCHEME) :].strip().encode()
     # All of them, so that time does not tell which one was nearly right.
     return any([hmac.compare_digest(given, token) for token in self._tokens])
+
+  def _look_again(self):
+    """Reads the file if it has changed, and keeps the tokens if it is bad."""
+    if time.monotonic() < self._next_look:
+      return
+    self._next_look = time.monotonic() + _LOOK_SECONDS
+    seen = _fingerprint(self._path)
+    if seen == self._seen:
+      return
+    # Before it is read: if it changes meanwhile, it is read once more.
+    self._seen = seen
+    try:
+      self._tokens = _read_tokens(self._path)
+    except ValueError as error:
+      print(
+        f"Error: {error} (the tokens stay as they were)",
+        file=sys.stderr,
+        flush=True,
+      )
+
+
+def _fingerprint(path):
+  """Returns what changes with a file; None if there is none."""
+  try:
+    stat = os.stat(path)
+  except OSError:
+    return None
+  return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _read_tokens(path):
+  try:
+    with open(path, encoding="utf-8") as file:
+      lines = [line.strip() for line in file]
+  except (OSError, UnicodeDecodeError) as error:
+    raise ValueError(f"Tokens cannot be read: {error}") from error
+  tokens = [line.encode() for line in lines if line]
+  if not tokens:
+    raise ValueError(f"{path} has no token: write one a line.")
+  return tokens

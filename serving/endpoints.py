@@ -12,6 +12,7 @@ fail with INVALID_ARGUMENT and a sentence.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
@@ -84,12 +85,11 @@ def build(models: Models) -> dict[str, Endpoint]:
     if isinstance(sampler, sampler_lib.Transformer):
       function = endpoints.transform_with(sampler)
       built[f"transform_{name}"] = function, [images, *inputs]
-  if generator_lib.can_encode(models.generator):
-    return built
+  encodes = generator_lib.can_encode(models.generator)
   return {
-    name: (function, inputs)
+    name: (_of_shapes(function, inputs), inputs)
     for name, (function, inputs) in built.items()
-    if images not in inputs
+    if encodes or images not in inputs
   }
 
 
@@ -376,6 +376,24 @@ def _at_least_one_row(tensor):
   missing = tf.maximum(1 - tf.shape(tensor)[0], 0)
   padding = [[0, missing]] + [[0, 0]] * (tensor.shape.rank - 1)
   return tf.pad(tensor, padding)
+
+
+def _of_shapes(function, inputs):
+  """Returns a function that refuses other shapes, whoever runs it.
+
+  What is fed to a graph need not have the shapes that its signature says.
+  """
+
+  @functools.wraps(function)
+  def checked(*tensors):
+    return function(
+      *(
+        tf.ensure_shape(tensor, spec.shape)
+        for tensor, spec in zip(tensors, inputs, strict=True)
+      )
+    )
+
+  return checked
 
 
 def _after(*checks):

@@ -41,6 +41,8 @@ _OPTIONS = {
 # `Calls` says how many calls run; these are to refuse the others at once, and
 # for those that wait for a model to load. They are made when they are needed.
 _THREADS = 1000
+# What metrics tell of.
+_COUNTED = ("Predict", "Classify", "Regress", "MultiInference")
 
 
 class GrpcEndpoint:
@@ -174,16 +176,15 @@ class GrpcEndpoint:
       )
 
   def _count(self, name, request, status, started):
-    if name != "Predict":
+    if name not in _COUNTED:
       return
-    model = "" if request is None else request.model_spec.name
+    model = _model(request) if request is not None else ""
     seconds = time.perf_counter() - started
     self._metrics.request(model, name, "GRPC", status, seconds)
 
 
 def _methods(services):
   """Returns by service and method the type of request and what answers it."""
-  refuse = prediction_service.refuse
   return {
     "PredictionService": {
       "Predict": (predict_pb2.PredictRequest, services.predict),
@@ -191,9 +192,12 @@ def _methods(services):
         get_model_metadata_pb2.GetModelMetadataRequest,
         lambda request, _: services.get_model_metadata(request),
       ),
-      "Classify": (classification_pb2.ClassificationRequest, refuse),
-      "Regress": (regression_pb2.RegressionRequest, refuse),
-      "MultiInference": (inference_pb2.MultiInferenceRequest, refuse),
+      "Classify": (classification_pb2.ClassificationRequest, services.classify),
+      "Regress": (regression_pb2.RegressionRequest, services.regress),
+      "MultiInference": (
+        inference_pb2.MultiInferenceRequest,
+        services.multi_inference,
+      ),
     },
     "ModelService": {
       "GetModelStatus": (
@@ -206,6 +210,12 @@ def _methods(services):
       ),
     },
   }
+
+
+def _model(request):
+  if isinstance(request, inference_pb2.MultiInferenceRequest):
+    return request.tasks[0].model_spec.name if request.tasks else ""
+  return request.model_spec.name
 
 
 def _parse(request_type, data):

@@ -5,7 +5,6 @@ In rows (`instances`) or columns (`inputs`). The texts of errors are those of
 """
 
 import itertools
-import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -32,12 +31,7 @@ def parse(body: bytes) -> dict[str, Any]:
   """
   if not body:
     raise errors.invalid_argument("JSON Parse error: The document is empty")
-  try:
-    document = json.loads(body, parse_constant=json_values.Constant)
-  except (ValueError, RecursionError) as error:
-    raise errors.invalid_argument(
-      f"JSON Parse error: Invalid value. {error}"
-    ) from error
+  document = json_values.parse(body)
   if not isinstance(document, dict):
     raise errors.invalid_argument(
       f"JSON Value: {_quote(document)} Is not object"

@@ -37,7 +37,7 @@ def write(form: str, outputs: Mapping[str, np.ndarray]) -> bytes:
   else:
     text = _object(
       {
-        name: _nested(_texts(name, value), np.shape(value))
+        name: _nested(texts(name, value), np.shape(value))
         for name, value in outputs.items()
       }
     )
@@ -48,14 +48,14 @@ def _rows(outputs):
   count = _count_rows(outputs)
   split = {}
   for name, value in outputs.items():
-    texts, shape = _texts(name, value), value.shape[1:]
+    written, shape = texts(name, value), value.shape[1:]
     size = math.prod(shape)
     split[name] = [
-      _nested(texts[size * row : size * (row + 1)], shape)
+      _nested(written[size * row : size * (row + 1)], shape)
       for row in range(count)
     ]
   rows = [
-    _object({name: texts[row] for name, texts in split.items()})
+    _object({name: one[row] for name, one in split.items()})
     for row in range(count)
   ]
   return "[" + ",\n".join(rows) + "]"
@@ -108,8 +108,12 @@ def _nested(texts, shape):
   return texts[0]
 
 
-def _texts(name, value):
-  """Returns the JSON of each value, row after row."""
+def texts(name: str, value: np.ndarray) -> list[str]:
+  """Returns the JSON of each value of an output, row after row.
+
+  Raises:
+    ServingError: They cannot be written as JSON.
+  """
   if isinstance(value, bytes):  # A scalar.
     value = np.array(value, object)
   value = np.asarray(value)

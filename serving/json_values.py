@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,7 +25,21 @@ class Constant(float):
   """
 
 
+# What rapidjson says, which reads JSON for TensorFlow Serving, and Python does.
+_PARSE_ERRORS = {
+  "Expecting property name": "Missing a name for object member.",
+  "Expecting ':'": "Missing a colon after a name of object member.",
+  "Extra data": "The document root must not be followed by other values.",
+  "Unterminated string": "Missing a closing quotation mark in string.",
+  "Invalid control": "Invalid encoding in string.",
+  "Invalid \\escape": "Invalid escape character in string.",
+  "Invalid \\u": "Incorrect hex digit after \\u escape in string.",
+}
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_SHORT_INFINITY = re.compile(_STRING + r"|\bInf\b")
+_WHITE = dict.fromkeys(b" \t\n\v\f\r")
 _JSON_TYPES = {
+  type(None): "Null",
   dict: "Object",
   list: "Array",
   str: "String",
@@ -32,6 +47,46 @@ _JSON_TYPES = {
   float: "Number",
   Constant: "Number",
 }
+
+
+def parse(body: bytes) -> Any:
+  """Reads JSON, NaN, Infinity and Inf included.
+
+  Raises:
+    ServingError: It is none; says where that shows.
+  """
+  try:
+    text = body.decode(json.detect_encoding(body))
+    if "Inf" in text:
+      # Inside of strings it stays.
+      text = _SHORT_INFINITY.sub(
+        lambda found: found[0] if found[0][0] == '"' else "Infinity", text
+      )
+    return json.loads(text, parse_constant=Constant)
+  except json.JSONDecodeError as error:
+    offset = len(error.doc[: error.pos].encode("utf-8", "replace"))
+    raise errors.invalid_argument(
+      f"JSON Parse error: {_parse_error(error)} at offset: {offset}"
+    ) from error
+  except (ValueError, RecursionError) as error:
+    raise errors.invalid_argument(
+      f"JSON Parse error: Invalid value. {error}"
+    ) from error
+
+
+def _parse_error(error):
+  for beginning, text in _PARSE_ERRORS.items():
+    if error.msg.startswith(beginning):
+      return text
+  if not error.msg.startswith("Expecting ','"):
+    return "Invalid value."
+  # Python does not say what it is in: what is open, and not closed again.
+  brackets = re.sub(_STRING + r"|[^][{}]", "", error.doc[: error.pos])
+  while brackets != (fewer := re.sub(r"\[\]|{}", "", brackets)):
+    brackets = fewer
+  if brackets.endswith("["):
+    return "Missing a comma or ] after an array element."
+  return "Missing a comma or } after an object member."
 
 
 def to_array(flat: Sequence[Any], enum: int) -> np.ndarray:
@@ -77,7 +132,8 @@ def _check_lossless(flat, dtype, has_integers):
   limit = float(dtype.max)
   exact = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
   for leaf in flat:
-    if has_integers and type(leaf) is int:
+    # What no integer can hold is a decimal number.
+    if has_integers and type(leaf) is int and -(2**63) <= leaf < 2**64:
       lost = abs(leaf) > exact
     else:
       lost = abs(leaf) > limit and type(leaf) is not Constant
@@ -100,9 +156,11 @@ def _bytes(leaf, enum):
       f"JSON Value: {quote(leaf)} not formatted correctly for base64 data"
     )
   try:
-    text = leaf[_BASE64].translate(str.maketrans("", "", " \n\r\t"))
-    padding = "=" * (-len(text.rstrip("=")) % 4)
-    return base64.b64decode(text.rstrip("=") + padding, validate=True)
+    text = leaf[_BASE64].translate(_WHITE)
+    # All of the padding, or nothing of it.
+    if "=" not in text:
+      text += "=" * (-len(text) % 4)
+    return base64.b64decode(text, validate=True)
   except (ValueError, binascii.Error) as error:
     raise errors.invalid_argument("Unable to base64 decode") from error
 
@@ -118,15 +176,20 @@ def is_base64(value: Any) -> bool:
 
 def quote(value: Any) -> str:
   """Returns JSON as it stands in a message, cut if it is long."""
-  text = json.dumps(value)
+  text = json.dumps(value, indent=4, ensure_ascii=False)
   if len(text) > _LONGEST_QUOTE:
     text = text[:_LONGEST_QUOTE] + "..."
   return text
 
 
+def type_name(value: Any) -> str:
+  """Returns what JSON calls the type of a value."""
+  # True and False are types of their own there.
+  return _JSON_TYPES.get(type(value), str(value))
+
+
 def _type_error(value, enum):
-  kind = _JSON_TYPES.get(type(value), str(value).replace("None", "Null"))
   return errors.invalid_argument(
-    f"JSON Value: {quote(value)} Type: {kind} is not of expected type: "
-    f"{tensors.type_name(enum)}"
+    f"JSON Value: {quote(value)} Type: {type_name(value)} is not of expected "
+    f"type: {tensors.type_name(enum)}"
   )

@@ -1,12 +1,15 @@
 """The flags of the server: TensorFlow Serving's, by name, default and meaning.
 
-And a few of our own, at the end. Values are checked before anything starts.
+And a few of our own, at the end; `foreign_flags` has those that there is
+nothing for. Values are checked before anything starts.
 """
 
 import dataclasses
 import os
 
 from absl import flags
+
+from serving import foreign_flags
 
 _CPUS = os.cpu_count() or 1
 _LARGEST_PORT = 65535
@@ -149,6 +152,31 @@ class Options:
     "all. A call runs in one.",
     0,
   )
+  tensorflow_session_config_file: str = _flag(
+    "",
+    "A ConfigProto in text form, of TensorFlow's sessions; the flags on threads"
+    " and memory come first.",
+  )
+  mixed_precision: str = _flag(
+    "",
+    "bfloat16 lets graphs compute in it where oneDNN can; answers are less "
+    "precise.",
+  )
+  enable_signature_method_name_check: bool = _flag(
+    False,
+    "Let a signature answer only the RPC that its method_name says. Those of "
+    "TF2 all say Predict.",
+  )
+  prefer_tflite_model: bool = _flag(
+    False,
+    "Of versions that have a model.tflite, serve that and not saved_model.pb.",
+  )
+  use_tflite_model: bool = _flag(
+    False, "What --prefer_tflite_model was called before."
+  )
+  num_tflite_pools: int = _flag(
+    _CPUS, "How many runs of such a model there may be at once.", 1
+  )
   per_process_gpu_memory_fraction: float = _flag(
     0.0, "Part of a GPU's memory to take, from 0 to 1; 0 leaves it open.", 0, 1
   )
@@ -158,7 +186,9 @@ class Options:
     0,
   )
   bearer_token_file: str = _flag(
-    "", "A file of tokens, one a line: both ports ask for one of them then."
+    "",
+    "A file of tokens, one a line: both ports ask for one of them then. It is "
+    "read again when it changes.",
   )
 
   def __post_init__(self):
@@ -184,6 +214,10 @@ class Options:
         "Either configure --tensorflow_session_parallelism or "
         "(--tensorflow_intra_op_parallelism, "
         "--tensorflow_inter_op_parallelism) separately."
+      )
+    if self.mixed_precision not in ("", "bfloat16"):
+      raise ValueError(
+        f"--mixed_precision must be bfloat16, got {self.mixed_precision!r}."
       )
     self.channel_arguments()
 
@@ -221,6 +255,7 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_bool(
     "version", False, "Print versions and do nothing else.", flag_values=values
   )
+  foreign_flags.define_flags(values)
   for field in dataclasses.fields(Options):
     bounds = {}
     if field.type in (float, int):
@@ -243,6 +278,7 @@ def from_flags(values: flags.FlagValues) -> Options:
   Raises:
     ValueError: They do not go together.
   """
+  foreign_flags.check(values)
   return Options(
     **{
       field.name: getattr(values, field.name)

@@ -5,13 +5,17 @@ so that a client need not know which of the two it talks to. Sockets, deadlines
 and limits are elsewhere (`grpc_endpoint`), and REST asks here, too.
 """
 
-import grpc
+from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
+from tensorflow_serving.apis import inference_pb2
 from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import regression_pb2
 
 from serving import errors
+from serving import inference
 from serving import interrupts
 from serving import manager as manager_lib
 from serving import predictor
@@ -60,6 +64,36 @@ class Services:
     for key, value in outputs.items():
       tensors.write(value, response.outputs[key], self._tensor_content)
     return response
+
+  def classify(
+    self,
+    request: classification_pb2.ClassificationRequest,
+    interrupt: interrupts.Interrupt | None = None,
+  ) -> classification_pb2.ClassificationResponse:
+    """Runs a signature of examples, classes and scores."""
+    _require_spec(request)
+    with self._manager.use(request.model_spec) as servable:
+      return inference.classify(servable, request, interrupt, self.run)
+
+  def regress(
+    self,
+    request: regression_pb2.RegressionRequest,
+    interrupt: interrupts.Interrupt | None = None,
+  ) -> regression_pb2.RegressionResponse:
+    """Runs a signature of examples and numbers."""
+    _require_spec(request)
+    with self._manager.use(request.model_spec) as servable:
+      return inference.regress(servable, request, interrupt, self.run)
+
+  def multi_inference(
+    self,
+    request: inference_pb2.MultiInferenceRequest,
+    interrupt: interrupts.Interrupt | None = None,
+  ) -> inference_pb2.MultiInferenceResponse:
+    """Runs several of these signatures at once."""
+    first = request.tasks[0].model_spec if request.tasks else None
+    with self._manager.use(first or model_pb2.ModelSpec()) as servable:
+      return inference.multi_inference(servable, request, interrupt, self.run)
 
   def get_model_metadata(
     self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -115,21 +149,6 @@ class Services:
     response = model_management_pb2.ReloadConfigResponse()
     response.status.SetInParent()
     return response
-
-
-def refuse(request, interrupt=None):
-  """Answers what only a real TensorFlow Serving does.
-
-  Classify, Regress and MultiInference take tf.Example, and serve another kind
-  of model.
-
-  Raises:
-    ServingError: Always: UNIMPLEMENTED.
-  """
-  raise errors.ServingError(
-    grpc.StatusCode.UNIMPLEMENTED,
-    "Not done by this server: use Predict, or a TensorFlow Serving.",
-  )
 
 
 def _require_spec(request):

@@ -6,6 +6,7 @@ Both interfaces, gRPC and REST, come here, and get the codes and texts of
 
 from collections.abc import Callable, Mapping, Sequence
 
+import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -26,6 +27,12 @@ Run = Callable[
   ],
   list[np.ndarray],
 ]
+
+_METHODS = (
+  tf.saved_model.PREDICT_METHOD_NAME,
+  tf.saved_model.CLASSIFY_METHOD_NAME,
+  tf.saved_model.REGRESS_METHOD_NAME,
+)
 
 
 def predict(
@@ -52,6 +59,12 @@ def predict(
   Raises:
     ServingError: With the code and the text that a caller should get.
   """
+  if servable.check_methods and signature.method_name not in _METHODS:
+    raise errors.ServingError(
+      grpc.StatusCode.INTERNAL,
+      "Expected prediction signature method_name to be one of "
+      f"{{{', '.join(_METHODS)}}}. Was: {signature.method_name}",
+    )
   feeds = _feeds(signature, inputs)
   for position, name in enumerate(output_filter):
     if name not in signature.outputs:

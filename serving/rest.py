@@ -27,7 +27,7 @@ from serving import rest_service
 
 _POST = re.compile(
   r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
-  r":(classify|regress|predict)"
+  r":(?-i:(classify|regress|predict))"
 )
 _GET = re.compile(
   r"(?i)/v1/models(?:/([^/:]+))?(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -54,7 +54,7 @@ _LARGEST_VERSION = 2**63 - 1
 _CORS = {
   "Access-Control-Allow-Origin": "*",
   "Access-Control-Allow-Methods": "POST, GET",
-  "Access-Control-Allow-Headers": "Content-Type, Authorization",
+  "Access-Control-Allow-Headers": "Content-Type",
 }
 
 
@@ -156,6 +156,8 @@ class RestEndpoint:
       response = _error(500, str(error))
     if self._cors:
       response.headers.update(_CORS)
+      if self._tokens is not None:
+        response.headers["Access-Control-Allow-Headers"] += ", Authorization"
     asked_for = "gzip" in request.headers.get("Accept-Encoding", "")
     if asked_for and len(response.body or b"") >= _WORTH_COMPRESSING:
       response.enable_compression(web.ContentCoding.gzip)
@@ -195,17 +197,12 @@ class RestEndpoint:
     started = time.perf_counter()
     name, version, label, method = found.groups()
     spec = _spec(name, version, label)
+    answer_one = getattr(self._service, method)
     api, status = method.capitalize(), "CANCELLED"
     try:
       body = await request.read()
-      if api != "Predict":
-        raise errors.ServingError(
-          grpc.StatusCode.UNIMPLEMENTED,
-          f"{api} is not done by this server: use predict, or a TensorFlow "
-          "Serving.",
-        )
       answer = await self._in_time(
-        lambda interrupt: self._service.predict(spec, body, interrupt)
+        lambda interrupt: answer_one(spec, body, interrupt)
       )
       status = "OK"
       return web.Response(body=answer, content_type=_JSON)

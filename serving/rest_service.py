@@ -3,12 +3,15 @@
 import json
 
 from google.protobuf import json_format
+from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_pb2
+from tensorflow_serving.apis import regression_pb2
 
 from serving import errors
 from serving import interrupts
+from serving import json_examples
 from serving import json_inputs
 from serving import json_outputs
 from serving import manager as manager_lib
@@ -50,7 +53,8 @@ class RestService:
         )
       if not signature.inputs:
         raise errors.invalid_argument(
-          f"Failed to get input map for signature: {name}"
+          "Failed to get input map for signature: "
+          f"{document.get('signature_name') or 'DEFAULT'}"
         )
       form, inputs = json_inputs.read(document, signature.inputs)
       outputs = predictor.predict(
@@ -61,6 +65,30 @@ class RestService:
         run=self._services.run,
       )
     return json_outputs.write(form, outputs)
+
+  def classify(
+    self,
+    spec: model_pb2.ModelSpec,
+    body: bytes,
+    interrupt: interrupts.Interrupt | None = None,
+  ) -> bytes:
+    """Returns classes of examples."""
+    request = classification_pb2.ClassificationRequest()
+    _read_examples(spec, body, request)
+    response = self._services.classify(request, interrupt)
+    return json_examples.write_classes(response.result)
+
+  def regress(
+    self,
+    spec: model_pb2.ModelSpec,
+    body: bytes,
+    interrupt: interrupts.Interrupt | None = None,
+  ) -> bytes:
+    """Returns numbers for examples."""
+    request = regression_pb2.RegressionRequest()
+    _read_examples(spec, body, request)
+    response = self._services.regress(request, interrupt)
+    return json_examples.write_values(response.result)
 
   def status(self, spec: model_pb2.ModelSpec) -> bytes:
     """Returns the states of a model's versions."""
@@ -81,6 +109,13 @@ class RestService:
         "metadata": {"signature_def": _plain(signatures)},
       }
     )
+
+
+def _read_examples(spec, body, request):
+  document = json_inputs.parse(body)
+  request.model_spec.CopyFrom(spec)
+  request.model_spec.signature_name = json_inputs.signature_name(document)
+  request.input.CopyFrom(json_examples.read(document))
 
 
 def _plain(message):

@@ -41,6 +41,7 @@ class Servable:
     version: Its version.
     path: The folder of the SavedModel.
     signatures: By name, what can be asked of it.
+    check_methods: Whether by the RPC that a signature names only.
   """
 
   def __init__(
@@ -51,6 +52,7 @@ class Servable:
     tags: Sequence[str] = _DEFAULT_TAGS,
     config: tf.compat.v1.ConfigProto | None = None,
     watched_runs: int = 16,
+    check_methods: bool = False,
   ):
     """Loads the SavedModel.
 
@@ -61,6 +63,8 @@ class Servable:
       tags: Which of the graphs in it.
       config: Of the session.
       watched_runs: How many runs at once can be stopped.
+      check_methods: Whether a signature answers only the RPC that its
+        method_name says, as those of TF1 do.
 
     Raises:
       LoadError: The folder holds no SavedModel that can be served.
@@ -68,6 +72,7 @@ class Servable:
     self.name = name
     self.version = version
     self.path = path
+    self.check_methods = check_methods
     self._callables = {}
     self._closed = False
     graph = tf.Graph()
@@ -161,9 +166,6 @@ class _Callable:
   """
 
   def __init__(self, session, feeds, fetches, targets):
-    self._shapes = [
-      (name, session.graph.get_tensor_by_name(name).shape) for name in feeds
-    ]
     self._call = session._make_callable_from_options(
       config_pb2.CallableOptions(
         feed=feeds,
@@ -174,13 +176,8 @@ class _Callable:
     )
 
   def __call__(self, values):
-    # As `Session.run` does; the graph itself may take other shapes.
-    for value, (name, shape) in zip(values, self._shapes):
-      if not shape.is_compatible_with(value.shape):
-        raise ValueError(
-          f"Cannot feed value of shape {value.shape} for Tensor {name}, which "
-          f"has shape {shape}"
-        )
+    # `Session.run` would compare shapes. TensorFlow Serving leaves that to the
+    # graph: its own tests send [2.0] where [?, 1] is expected.
     return self._call(*values)
 
 

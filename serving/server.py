@@ -29,6 +29,7 @@ from serving import errors
 from serving import grpc_endpoint
 from serving import health as health_lib
 from serving import index_page
+from serving import lite_servables
 from serving import loading
 from serving import manager as manager_lib
 from serving import metrics as metrics_lib
@@ -183,8 +184,10 @@ class Server:
 
   def _run(self, servable, feeds, fetches, interrupt=None):
     started = time.perf_counter()
-    run = servables.Servable.run if self._batcher is None else self._batcher.run
-    values = run(servable, feeds, fetches, interrupt)
+    if self._batcher is None:
+      values = servable.run(feeds, fetches, interrupt)
+    else:
+      values = self._batcher.run(servable, feeds, fetches, interrupt)
     self._metrics.run(servable.name, time.perf_counter() - started)
     return values
 
@@ -232,24 +235,49 @@ def _metrics_path(options):
   return (config.path or metrics_lib.PATH) if config.enable else None
 
 
-def _manager(options, config, on_change):
+def _session_config(options):
+  config = tf.compat.v1.ConfigProto()
+  if options.tensorflow_session_config_file:
+    config = text_protos.read(
+      options.tensorflow_session_config_file, tf.compat.v1.ConfigProto
+    )
   both = options.tensorflow_session_parallelism
-  session = tf.compat.v1.ConfigProto(
-    intra_op_parallelism_threads=(
-      both or options.tensorflow_intra_op_parallelism
-    ),
-    inter_op_parallelism_threads=(
-      both or options.tensorflow_inter_op_parallelism
-    ),
-  )
-  fraction = options.per_process_gpu_memory_fraction
-  session.gpu_options.per_process_gpu_memory_fraction = fraction
+  if threads := both or options.tensorflow_intra_op_parallelism:
+    config.intra_op_parallelism_threads = threads
+  if threads := both or options.tensorflow_inter_op_parallelism:
+    config.inter_op_parallelism_threads = threads
+  if fraction := options.per_process_gpu_memory_fraction:
+    config.gpu_options.per_process_gpu_memory_fraction = fraction
+  if options.mixed_precision:
+    rewriting = config.graph_options.rewrite_options
+    rewriting.auto_mixed_precision_onednn_bfloat16 = type(rewriting).ON
+  return config
+
+
+def _manager(options, config, on_change):
+  session = _session_config(options)
   tags = options.saved_model_tags.split(",")
   # Calls of both ports can run at once.
   watched = min(64, options.grpc_max_threads + options.rest_api_num_threads)
 
+  prefers_lite = options.prefer_tflite_model or options.use_tflite_model
+
   def load(name, number, path):
-    servable = servables.Servable(name, number, path, tags, session, watched)
+    lite = os.path.join(path, lite_servables.FILE)
+    if prefers_lite and os.path.exists(lite):
+      servable = lite_servables.LiteServable(
+        name, number, path, options.num_tflite_pools
+      )
+    else:
+      servable = servables.Servable(
+        name,
+        number,
+        path,
+        tags,
+        session,
+        watched,
+        options.enable_signature_method_name_check,
+      )
     if options.enable_model_warmup:
       try:
         warmup.run(servable, options.num_request_iterations_for_warmup or 1)

@@ -42,6 +42,8 @@ _MESSAGES = {
     "thread_pool_name": ".google.protobuf.StringValue",
     "allowed_batch_sizes": _Field.TYPE_INT64,
     "pad_variable_length_inputs": _Field.TYPE_BOOL,
+    "enable_large_batch_splitting": ".google.protobuf.BoolValue",
+    "max_execution_batch_size": _INT,
   },
 }
 _REPEATED = {"allowed_batch_sizes"}
@@ -99,6 +101,7 @@ def read(path: str, kind: type[_Message]) -> _Message:
     return text_format.Parse(text, kind())
   except text_format.ParseError as error:
     raise ValueError(
-      f"Invalid protobuf file: '{path}': {error} (expected a "
-      f"{kind.DESCRIPTOR.name} in text form)"
+      # The words that TensorFlow Serving's own tests look for, old and new.
+      f"Invalid protobuf file: '{path}': Error parsing text-format "
+      f"{kind.DESCRIPTOR.full_name}: {error}"
     ) from error

@@ -2,22 +2,28 @@
 
 import os
 
+import grpc
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import errors
+from serving import inference
 from serving import predictor
 from serving import servables
 
 REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST_RECORDS = 1000
+_ANSWERS = {
+  "predict_log": predictor.answer,
+  "classify_log": inference.classify,
+  "regress_log": inference.regress,
+  "multi_inference_log": inference.multi_inference,
+}
 
 
 def run(servable: servables.Servable, iterations: int = 1) -> int:
   """Runs the recorded requests of a model and returns how many there are.
-
-  Only those of Predict: the server does not answer the others.
 
   Args:
     servable: The model.
@@ -39,9 +45,8 @@ def run(servable: servables.Servable, iterations: int = 1) -> int:
           f"{path}"
         )
       log = prediction_log_pb2.PredictionLog.FromString(record)
-      if log.WhichOneof("log_type") == "predict_log":
-        for _ in range(iterations):
-          predictor.answer(servable, log.predict_log.request)
+      for _ in range(iterations):
+        _run(servable, log)
   except (errors.ServingError, message.DecodeError, tf.errors.OpError) as error:
     if isinstance(error, message.DecodeError):
       error = errors.invalid_argument(f"Failed to parse warmup record: {error}")
@@ -53,3 +58,15 @@ def run(servable: servables.Servable, iterations: int = 1) -> int:
       error.code,
     ) from error
   return count
+
+
+def _run(servable, log):
+  kind = log.WhichOneof("log_type")
+  if kind is None:
+    return
+  if kind not in _ANSWERS:
+    raise errors.ServingError(
+      grpc.StatusCode.UNIMPLEMENTED,
+      f"Unsupported log_type for warmup: {kind}",
+    )
+  _ANSWERS[kind](servable, getattr(log, kind).request)

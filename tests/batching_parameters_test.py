@@ -25,7 +25,25 @@ class ParametersTest(parameterized.TestCase):
     )
     self.assertEqual(self._read(""), batching_parameters.Parameters())
 
+  def test_reads_how_large_calls_are_split(self):
+    text = "max_batch_size { value: 8 } max_execution_batch_size { value: 4 }"
+    self.assertEqual(self._read(text).largest, 8)
+    text += " enable_large_batch_splitting { value: true }"
+    parameters = self._read(text + " allowed_batch_sizes: [2, 4]")
+    self.assertEqual(parameters.max_batch_size, 8)
+    self.assertEqual(parameters.largest, 4)
+
   @parameterized.parameters(
+    (
+      "max_batch_size { value: 8 } max_execution_batch_size { value: 9 } "
+      "enable_large_batch_splitting { value: true }",
+      "max_execution_batch_size must be from 1 to max_batch_size",
+    ),
+    (
+      "max_batch_size { value: 8 } max_execution_batch_size { value: 4 } "
+      "enable_large_batch_splitting { value: true } allowed_batch_sizes: 8",
+      "must match max_execution_batch_size; last entry was 8; expected 4",
+    ),
     ("max_batch_size { value: 0 }", "max_batch_size must be 1 or more"),
     ("num_batch_threads { value: -1 }", "threads must be 1 or more"),
     ("batch_timeout_micros { value: -1 }", "must not be below 0"),

@@ -120,6 +120,48 @@ class BatcherTest(parameterized.TestCase):
       np.testing.assert_array_equal(y, np.full([rows, 1], 2.0))
     self.assertEqual(servable.sizes, [2, 2, 4, 8, 8])
 
+  def test_large_calls_are_split_if_asked_to(self):
+    servable = _Servable()
+    batcher = self._batcher(
+      timeout=0.1, max_batch_size=8, max_execution_batch_size=3
+    )
+    first = self._submit(batcher, servable, [[1.0]])
+    self._wait_for_rows(batcher, 1)
+    x = np.arange(8.0)[:, None]
+    y, z = self._submit(batcher, servable, x).result(running_server.PATIENCE)
+    np.testing.assert_array_equal(y, 2 * x)
+    np.testing.assert_array_equal(z, np.ones(8))
+    first.result(running_server.PATIENCE)
+    # What is left over comes together with others' rows, or alone.
+    self.assertEqual(servable.sizes, [1, 3, 3, 2])
+    with self.assertRaisesRegex(errors.ServingError, "Task size 9 is larger"):
+      batcher.run(servable, {"x": np.ones([9, 1], np.float32)}, ["y", "z"])
+
+  def test_a_split_call_fails_and_stops_as_a_whole(self):
+    servable = _Servable()
+    batcher = self._batcher(
+      timeout=0.0, max_batch_size=8, max_execution_batch_size=2
+    )
+    x = np.ones([7, 1], np.float32)
+    x[5] = -1.0
+    with self.assertRaisesRegex(errors.ServingError, "must not be negative"):
+      batcher.run(servable, {"x": x}, ["y", "z"])
+    with self.assertRaisesRegex(errors.ServingError, "0th dimension"):
+      batcher.run(servable, {"x": abs(x)}, ["total"])
+    # Also what had been begun when it failed.
+    self._wait_for_rows(batcher, 0)
+    servable.gate.clear()
+    before = len(servable.sizes)
+    interrupt = interrupts.Interrupt()
+    call = self._submit(batcher, servable, abs(x), interrupt=interrupt)
+    for _ in running_server.attempts():
+      if len(servable.sizes) > before:
+        break
+    interrupt.set()
+    with self.assertRaisesRegex(errors.ServingError, "cancelled"):
+      call.result(running_server.PATIENCE)
+    self.assertTrue(servable.stopped.wait(running_server.PATIENCE))
+
   def test_lengths_are_padded_if_asked_to(self):
     servable = _Servable()
     batcher = self._batcher(max_batch_size=2, pad=True)

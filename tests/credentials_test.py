@@ -1,10 +1,12 @@
 """Tests of TLS, client certificates and tokens, on both ports."""
 
 import contextlib
+import io
 import json
 import os
 import ssl
 import urllib.error
+from unittest import mock
 
 import grpc
 import numpy as np
@@ -135,6 +137,41 @@ class CredentialsTest(running_server.TestCase, parameterized.TestCase):
       # Who looks after the server has no token.
       self.assertEqual(running.http("/health/live")[0], 200)
       self.assertEqual(running.http("/")[0], 401)
+
+  @mock.patch.object(credentials, "_LOOK_SECONDS", 0.05)
+  def test_tokens_change_without_a_restart(self):
+    path = self.create_tempfile(content="old").full_path
+    tokens = credentials.Tokens(path)
+    # As kubelet and careful people do, in place, and not at all well.
+    for text in ("both\nold", "new", "newer"):
+      if text == "newer":
+        with open(path, "w") as file:
+          file.write(text)
+      else:
+        with open(path + "~", "w") as file:
+          file.write(text)
+        os.replace(path + "~", path)
+      for _ in running_server.attempts():
+        if tokens.accept(f"Bearer {text.split()[0]}"):
+          break
+      self.assertEqual(tokens.accept("Bearer old"), "old" in text)
+    for spoil in (lambda: open(path, "w").close(), lambda: os.remove(path)):
+      with contextlib.redirect_stderr(io.StringIO()) as said:
+        spoil()
+        for _ in running_server.attempts():
+          # Who could call, still can, and nobody else.
+          self.assertTrue(tokens.accept("Bearer newer"))
+          self.assertFalse(tokens.accept("Bearer "))
+          if said.getvalue():
+            break
+      self.assertStartsWith(said.getvalue(), "Error: ")
+      self.assertIn("the tokens stay as they were", said.getvalue())
+    with open(path, "w") as file:
+      file.write("newest")
+    for _ in running_server.attempts():
+      if tokens.accept("Bearer newest"):
+        break
+    self.assertFalse(tokens.accept("Bearer newer"))
 
   def test_tokens(self):
     path = self.create_tempfile(content="sécond").full_path

@@ -1,5 +1,7 @@
 """Tests of the server's flags."""
 
+import contextlib
+import io
 import os
 
 from absl import flags
@@ -37,6 +39,7 @@ class OptionsTest(parameterized.TestCase):
       "enable_serialization_as_tensor_content": False,
       "allow_version_labels_for_unavailable_models": False,
       "saved_model_tags": "serve",
+      "enable_signature_method_name_check": False,
     }.items():
       self.assertEqual(getattr(parsed, name), value, name)
 
@@ -56,7 +59,41 @@ class OptionsTest(parameterized.TestCase):
       {"grpc.max_connection_age_ms": 2000, "a.b": "c=d"},
     )
 
+  def test_flags_that_there_is_nothing_for(self):
+    parse = ["--model_base_path=/m"]
+    for flag in (
+      "--enable_profiler=false",
+      "--xla_cpu_compilation_enabled=true",
+      "--xla_gpu_compilation_enabled",
+      "--remove_unused_fields_from_bundle_metagraph=false",
+      "--skip_initialize_tpu=true",
+      "--num_tflite_pools=2",
+      "--num_tflite_interpreters_per_pool=2",
+      "--use_alts_credentials=false",
+      "--platform_config_file=",
+    ):
+      with contextlib.redirect_stderr(io.StringIO()) as said:
+        _parse(*parse, flag)
+      self.assertEqual(said.getvalue(), "", flag)
+    for flag in ("--thread_pool_factory_config_file=pools.txt",):
+      with contextlib.redirect_stderr(io.StringIO()) as said:
+        _parse(*parse, flag)
+      name = flag.partition("=")[0]
+      self.assertStartsWith(said.getvalue(), f"Warning: {name} makes no ")
+
   @parameterized.parameters(
+    *(
+      (["--model_base_path=/m", flag], f"{flag.partition('=')[0]} is not")
+      for flag in (
+        "--use_alts_credentials",
+        "--platform_config_file=x",
+        "--enable_per_model_batching_parameters=true",
+      )
+    ),
+    (
+      ["--model_base_path=/m", "--mixed_precision=float16"],
+      "--mixed_precision must be bfloat16, got 'float16'",
+    ),
     ([], "Both --model_base_path and --model_config_file are empty!"),
     (
       ["--model_base_path=/m", "--batching_parameters_file=x"],

@@ -7,13 +7,10 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
-from tensorflow_serving.apis import inference_pb2
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis import predict_pb2
-from tensorflow_serving.apis import regression_pb2
 
 from tests import running_server
 from tests import serving_models
@@ -111,7 +108,6 @@ _ERRORS = {
     _INVALID,
     "duplicate output tensor alias: sum",
   ),
-  "refused shape": (_request(x=np.ones([3, 5], np.float32)), _INVALID, ""),
   "rows that do not match": (
     _request("add", a=_ROWS, b=np.array([1, 2])),
     _INVALID,
@@ -171,6 +167,10 @@ class PredictionServiceTest(running_server.TestCase, parameterized.TestCase):
   def test_output_filter(self):
     outputs = self._predict("add", filters=["sum"], a=_ROWS, b=_ROWS)
     self.assertEqual(list(outputs), ["sum"])
+
+  def test_a_shape_that_the_signature_does_not_say(self):
+    x = np.ones([3, 5], np.float32)
+    np.testing.assert_array_equal(self._predict(x=x)["y"], 2.0 * x)
 
   def test_no_rows(self):
     outputs = self._predict(x=np.zeros([0, 2], np.float32))
@@ -295,20 +295,6 @@ class PredictionServiceTest(running_server.TestCase, parameterized.TestCase):
       method,
       request,
     )
-
-  def test_what_is_not_done_says_so(self):
-    for method, request in (
-      (
-        self.running.predictions.Classify,
-        classification_pb2.ClassificationRequest(),
-      ),
-      (self.running.predictions.Regress, regression_pb2.RegressionRequest()),
-      (
-        self.running.predictions.MultiInference,
-        inference_pb2.MultiInferenceRequest(),
-      ),
-    ):
-      self._refused(grpc.StatusCode.UNIMPLEMENTED, "", method, request)
 
 
 if __name__ == "__main__":

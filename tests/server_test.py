@@ -234,6 +234,9 @@ class ProgramTest(running_server.TestCase, absltest.TestCase):
       _, errors = child.communicate(timeout=running_server.PATIENCE)
     self.assertNotEqual(child.returncode, 0)
     self.assertIn(f"Invalid protobuf file: '{path}'", errors)
+    self.assertIn(
+      "Error parsing text-format tensorflow.serving.ModelServerConfig", errors
+    )
     self.assertNotIn("Traceback", errors)
 
 
