@@ -195,7 +195,8 @@ class Manager:
         if getattr(self._models.get(name), "config", None) is None
       }
       for name in new:
-        self._models.setdefault(name, model_states.Model()).settled = False
+        model = self._models.setdefault(name, model_states.Model())
+        model.looked = model.settled = False
       for name, model in self._models.items():
         model.config = configs.get(name)
       self._labels = {
