@@ -88,7 +88,7 @@ def load_models(
   search = parts.search(judges, parts.teacher(own))
 
   def knowing_all(first):
-    if not new:
+    if first.knows == len(judges.attributes):
       return first
     return refined.Refined(first, search, learnt.begin(new))
 

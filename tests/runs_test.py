@@ -211,6 +211,16 @@ class StageTest(_InFolderTest):
     ):
       self._stage("--steps=3", changed)
 
+  def test_a_flag_that_did_not_exist_then_had_its_default(self):
+    path = pathlib.Path(self._stage("--steps=3").path("flags.cfg"))
+    lines = path.read_text().splitlines(keepends=True)
+    without = [line for line in lines if "--schedule=" not in line]
+    self.assertLess(len(without), len(lines))
+    path.write_text("".join(without))
+    self._stage("--steps=3")
+    with self.assertRaisesRegex(runs.UserError, "other values of --schedule"):
+      self._stage("--steps=3", "--schedule=log")
+
   def test_refuses_a_flag_that_is_left_out(self):
     self._stage("--steps=3", "--width=7")
     with self.assertRaisesRegex(runs.UserError, "--width"):

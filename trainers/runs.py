@@ -1,5 +1,6 @@
 """Run folders: what a run is about, and where each of its stages lies."""
 
+import copy
 import dataclasses
 import json
 import os
@@ -7,7 +8,7 @@ import platform
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from absl import app
 from absl import flags
@@ -199,7 +200,9 @@ class Stage:
     if os.path.exists(path):
       with open(path, encoding="utf-8") as file:
         before = file.read().splitlines()
-      changed = sorted(settings_of(given).items() ^ settings_of(before).items())
+      before = settings_of(before)
+      before |= settings_of(_new_flags(settings, before))
+      changed = sorted(settings_of(given).items() ^ before.items())
       if changed:
         names = ", ".join(dict.fromkeys(f"--{key}" for key, _ in changed))
         raise UserError(
@@ -321,14 +324,39 @@ def _is_ours(error: Exception) -> bool:
   return module.startswith(("lc_keras", "trainers", "__main__"))
 
 
-def _serialized(settings: flags.FlagValues) -> list[str]:
-  """Returns the flags of the job, as lines of a flagfile."""
-  given = [
+def _of_job(settings: flags.FlagValues) -> list[flags.Flag]:
+  """Returns the flags that the job defines."""
+  return [
     settings[name]
     for module, defined in settings.flags_by_module_dict().items()
     if module.startswith("trainers.") or module == sys.argv[0]
     for name in sorted(flag.name for flag in defined)
   ]
+
+
+def _new_flags(
+  settings: flags.FlagValues, before: Collection[str]
+) -> list[str]:
+  """Returns the defaults of flags that a stage's flagfile does not know.
+
+  The program has got them since it was written, and did the same without.
+  """
+  fresh = [
+    copy.deepcopy(flag)
+    for flag in _of_job(settings)
+    if flag.name not in before and f"no{flag.name}" not in before
+  ]
+  for flag in fresh:
+    flag.unparse()
+  return _lines(fresh)
+
+
+def _serialized(settings: flags.FlagValues) -> list[str]:
+  """Returns the flags of the job, as lines of a flagfile."""
+  return _lines(_of_job(settings))
+
+
+def _lines(given: Iterable[flags.Flag]) -> list[str]:
   lines = (flag.serialize() for flag in given if flag.value is not None)
   return sorted(line for line in lines if line)
 

@@ -25,6 +25,11 @@ class OpenRequests(sampler.Transformer):
     self._first = first
     self._of_open = of_open
 
+  @property
+  def knows(self) -> int:
+    """See base class."""
+    return self._first.knows
+
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:

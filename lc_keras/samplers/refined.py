@@ -18,8 +18,8 @@ class Refined(sampler.Transformer):
   """Has one sampler make what it knows of, and a search add the rest.
 
   Constraints that were learnt after a sampler are columns behind those that it
-  was trained with. A row that asks for none of them is what the sampler makes
-  of it. Other rows begin with that, or with what the constraints' own actors
+  knows; a generative model as it is knows none. A row that asks for what the
+  sampler knows is what it makes of it. Other rows begin with that, or with what the constraints' own actors
   make of it, and are searched until everything holds that was asked for.
   """
 
@@ -81,8 +81,8 @@ class Refined(sampler.Transformer):
 
   def _split(self, constraint):
     """Returns what the first sampler is asked, and which rows ask for more."""
-    count = len(self._first.judges.attributes)
-    beyond = tf.reduce_any(constraint.weights[:, count:] > 0.0, axis=-1)
+    unknown = constraint.weights[:, self._first.knows :]
+    beyond = tf.reduce_any(unknown > 0.0, axis=-1)
     return known_to(self._first, constraint), beyond
 
   def _begun(self, made, constraint):
@@ -107,7 +107,7 @@ class Refined(sampler.Transformer):
 def known_to(
   first: sampler.Sampler, constraint: constraint_lib.Constraint
 ) -> constraint_lib.Constraint:
-  """Returns the columns of a constraint that a sampler was trained with."""
+  """Returns the columns of a constraint that a sampler judges."""
   count = len(first.judges.attributes)
   return dataclasses.replace(
     constraint,

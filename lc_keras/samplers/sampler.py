@@ -182,6 +182,11 @@ class Sampler(abc.ABC):
     """Size of a latent vector."""
     return self.judges.posterior_scale.shape[0]
 
+  @property
+  def knows(self) -> int:
+    """How many attributes it heeds: the first ones of those that it judges."""
+    return len(self.judges.attributes)
+
   @abc.abstractmethod
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor

@@ -26,6 +26,11 @@ class Unconditional(sampler.Transformer):
     super().__init__(judges)
     self._begin = begin
 
+  @property
+  def knows(self) -> int:
+    """See base class."""
+    return 0
+
   def sample(
     self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
