@@ -226,6 +226,10 @@ class Manager:
         if model
         else "The models of this server are still being loaded."
       )
+    if version is not None and version.wanted and version.error is None:
+      raise errors.StillLoadingError(
+        f"Version {number} of model {spec.name} is still being loaded."
+      )
     raise errors.not_found(f"Servable not found for request: {request}")
 
   def _number(self, spec):

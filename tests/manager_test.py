@@ -76,6 +76,32 @@ class ManagerTest(pretended_models.TestCase):
       started, grpc.StatusCode.NOT_FOUND, r"Latest\(other\)", name="other"
     )
 
+  def test_a_version_that_loads_beside_another_is_waited_for(self):
+    self.add(1, 2)
+    self.add(3, broken=True)
+    gate = self.gate(2)
+    config = self.config()
+    model = config.model_config_list.config[0]
+    model.model_version_policy.all.SetInParent()
+    model.version_labels["canary"] = 2
+    started = self.start(config, allow_unavailable_labels=True, max_retries=0)
+    self.wait_for_states(started, {3: "END", 2: "LOADING", 1: "AVAILABLE"})
+    self.assertEqual(self.answers(started), 1)
+    for asked in ({"version": 2}, {"label": "canary"}):
+      self.refuses(
+        started,
+        grpc.StatusCode.UNAVAILABLE,
+        "^Version 2 of model demo is still being loaded.$",
+        **asked,
+      )
+    for version in (3, 4):
+      self.refuses(
+        started, grpc.StatusCode.NOT_FOUND, "Specific", version=version
+      )
+    gate.set()
+    self.wait_for_states(started, {3: "END", 2: "AVAILABLE", 1: "AVAILABLE"})
+    self.assertEqual(self.answers(started, label="canary"), 2)
+
   def test_labels(self):
     self.add(1, 2)
     text = (
