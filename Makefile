@@ -33,6 +33,10 @@ format: venv ## Mend style and format
 fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTHON) -m pytest tests/fuzz_test.py
 
+.PHONY: soak
+soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
+	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
+
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
 	@$(PYTHON) -m lc_keras.datasets.toon_faces.build_sprites

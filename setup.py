@@ -65,6 +65,7 @@ setuptools.setup(
       "hypothesis>=6",
       "ipykernel>=7",
       "nbclient>=0.10",
+      "psutil>=7",
       "pytest>=8",
       "ruff>=0.9",
       "trustme>=1.2",

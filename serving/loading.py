@@ -151,8 +151,8 @@ class Loading:
       for _, version in list(model.to_unload()):
         version.state = State.UNLOADING
         self.unload_if_idle(version)
-      if looked is not None or model.versions:
-        model.settle()
+      model.looked = model.looked or looked is not None
+      model.settle()
     self.started = self.started or all(
       model.settled for model in self._models.values()
     )
@@ -232,5 +232,7 @@ class Loading:
     gc.collect()
     with self._changed:
       version.state = State.END
+      if version.wanted:  # Again, since it began to unload.
+        self.look_again()
       self._changed.notify_all()
     self._on_change()

@@ -195,7 +195,8 @@ class Manager:
         if getattr(self._models.get(name), "config", None) is None
       }
       for name in new:
-        self._models.setdefault(name, model_states.Model()).settled = False
+        model = self._models.setdefault(name, model_states.Model())
+        model.looked = model.settled = False
       for name, model in self._models.items():
         model.config = configs.get(name)
       self._labels = {
@@ -224,6 +225,10 @@ class Manager:
         f"Model {spec.name} is still being loaded."
         if model
         else "The models of this server are still being loaded."
+      )
+    if version is not None and version.wanted and version.error is None:
+      raise errors.StillLoadingError(
+        f"Version {number} of model {spec.name} is still being loaded."
       )
     raise errors.not_found(f"Servable not found for request: {request}")
 

@@ -77,11 +77,13 @@ class Model:
   Attributes:
     config: What is to be served; None if nothing any more.
     versions: By number, all that it has had.
+    looked: Whether its folder was looked at since it is to be served.
     settled: Whether it is known what has become of its first load.
   """
 
   config: model_configs.ModelConfig | None = None
   versions: dict[int, Version] = dataclasses.field(default_factory=dict)
+  looked: bool = False
   settled: bool = False
 
   def available(self) -> dict[int, Version]:
@@ -120,6 +122,13 @@ class Model:
       version = self.versions.get(number)
       if version is None or (version.state == State.END and not version.failed):
         self.versions[number] = Version(found[number])
+      elif (
+        version.state == State.UNLOADING
+        and version.servable is not None
+        and version.path == found[number]
+      ):
+        # It has calls to answer yet: it need not be loaded again.
+        version.state = State.AVAILABLE
       elif version.failed:
         version.path = found[number]
         if files.get(number, version.files) != version.files:
@@ -174,13 +183,15 @@ class Model:
     )
 
   def settle(self) -> None:
-    """Notes whether the first load is over, after the folder was looked at."""
-    loading = (State.START, State.LOADING)
+    """Notes whether the first load is over."""
+    if self.config is not None and not self.looked:
+      return
+    # What is wanted and still unloads will be loaded, too.
     self.settled = (
       self.settled
       or bool(self.available())
       or not any(
-        version.wanted and version.state in loading
+        version.wanted and not version.failed
         for version in self.versions.values()
       )
     )

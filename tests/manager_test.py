@@ -1,5 +1,6 @@
 """Tests of which version answers, of labels, and of reloading."""
 
+import contextlib
 import threading
 
 import grpc
@@ -74,6 +75,32 @@ class ManagerTest(pretended_models.TestCase):
     self.refuses(
       started, grpc.StatusCode.NOT_FOUND, r"Latest\(other\)", name="other"
     )
+
+  def test_a_version_that_loads_beside_another_is_waited_for(self):
+    self.add(1, 2)
+    self.add(3, broken=True)
+    gate = self.gate(2)
+    config = self.config()
+    model = config.model_config_list.config[0]
+    model.model_version_policy.all.SetInParent()
+    model.version_labels["canary"] = 2
+    started = self.start(config, allow_unavailable_labels=True, max_retries=0)
+    self.wait_for_states(started, {3: "END", 2: "LOADING", 1: "AVAILABLE"})
+    self.assertEqual(self.answers(started), 1)
+    for asked in ({"version": 2}, {"label": "canary"}):
+      self.refuses(
+        started,
+        grpc.StatusCode.UNAVAILABLE,
+        "^Version 2 of model demo is still being loaded.$",
+        **asked,
+      )
+    for version in (3, 4):
+      self.refuses(
+        started, grpc.StatusCode.NOT_FOUND, "Specific", version=version
+      )
+    gate.set()
+    self.wait_for_states(started, {3: "END", 2: "AVAILABLE", 1: "AVAILABLE"})
+    self.assertEqual(self.answers(started, label="canary"), 2)
 
   def test_labels(self):
     self.add(1, 2)
@@ -171,6 +198,64 @@ class ManagerTest(pretended_models.TestCase):
     self.assertEqual(caught, [grpc.StatusCode.CANCELLED])
     gate.set()
     self.wait_for_states(started, {1: "AVAILABLE"}, "other")
+
+  def test_a_model_that_comes_back_before_it_is_unloaded(self):
+    self.add(1)
+    started = self.start()
+    with started.use(pretended_models.spec()) as servable:
+      started.reload(self.config(names=()))
+      self.wait_for_states(started, {1: "UNLOADING"})
+      started.reload(self.config())
+      self.assertEqual(self.answers(started), 1)
+    self.assertFalse(servable.closed)
+    self.assertLen(self.loads, 1)
+
+  def test_a_model_that_comes_back_while_it_is_unloaded(self):
+    self.add(1)
+    # It looks no more of itself.
+    started = self.start(poll_wait=0)
+    gate = self.keep_closing(started)
+    started.reload(self.config(names=()))
+    self.wait_for_states(started, {1: "UNLOADING"})
+    with self.reloading(started, self.config()) as failures:
+      self.wait_for(lambda: "demo" in started.available())
+      self.refuses(started, grpc.StatusCode.UNAVAILABLE, "still being loaded")
+      gate.set()
+    self.assertEmpty(failures)
+    self.assertEqual(self.answers(started), 1)
+    self.assertLen(self.loads, 2)
+
+  def test_a_model_elsewhere_is_not_the_one_that_is_unloaded(self):
+    self.add(1)
+    self.add(1, name="other")
+    started = self.start()
+    config = self.config()
+    config.model_config_list.config[0].base_path += "/../other"
+    with contextlib.ExitStack() as call:
+      call.enter_context(started.use(pretended_models.spec()))
+      started.reload(self.config(names=()))
+      self.wait_for_states(started, {1: "UNLOADING"})
+      with self.reloading(started, config) as failures:
+        self.wait_for(lambda: "demo" in started.available())
+        call.close()
+    self.assertEmpty(failures)
+    with started.use(pretended_models.spec()) as servable:
+      self.assertIn("other", servable.path)
+
+  def test_a_model_that_comes_back_while_folders_are_looked_at(self):
+    # What was seen before it came says nothing of it.
+    self.add(1)
+    self.add(1, name="other")
+    started = self.start(self.config(names=("demo", "other")))
+    started.reload(self.config(names=("other",)))
+    self.wait_for_states(started, {1: "END"})
+    with self.looking() as (looking, gate):
+      looking.wait(running_server.PATIENCE)
+      with self.reloading(started, self.config()) as failures:
+        self.wait_for(lambda: "demo" in started.available())
+        gate.set()
+    self.assertEmpty(failures)
+    self.assertEqual(self.answers(started), 1)
 
   def test_closing_unloads(self):
     self.add(1)

@@ -80,12 +80,13 @@ class ModelStatesTest(absltest.TestCase):
 
   def test_settles(self):
     model = _model()
+    model.looked = True
     model.aspire({1: "/1"})
-    model.settle()
-    self.assertFalse(model.settled)
-    model.versions[1].state = _State.LOADING
-    model.settle()
-    self.assertFalse(model.settled)
+    # What unloads, and is wanted again, will be loaded.
+    for state in (_State.START, _State.UNLOADING, _State.END, _State.LOADING):
+      model.versions[1].state = state
+      model.settle()
+      self.assertFalse(model.settled)
     model.versions[1].fail(_ERROR, longest_pause=0.0)
     model.settle()
     self.assertTrue(model.settled)
@@ -97,6 +98,9 @@ class ModelStatesTest(absltest.TestCase):
   def test_without_versions(self):
     model = _model()
     model.aspire({})
+    model.settle()
+    self.assertFalse(model.settled)
+    model.looked = True
     model.settle()
     self.assertTrue(model.settled)
     self.assertIn("No versions found under", model.why())

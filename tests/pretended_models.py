@@ -1,8 +1,10 @@
 """A manager of models that only pretend to be some, for tests without any."""
 
+import contextlib
 import os
 import shutil
 import threading
+from unittest import mock
 
 import grpc
 from absl.testing import parameterized
@@ -14,6 +16,7 @@ from serving import loading
 from serving import manager
 from serving import model_configs
 from serving import servables
+from serving import versions
 from tests import running_server
 
 _State = running_server.State
@@ -75,6 +78,47 @@ class TestCase(parameterized.TestCase):
     gate = self.gates[name, version] = threading.Event()
     self.addCleanup(gate.set)
     return gate
+
+  def keep_closing(self, started):
+    """Makes what is loaded close no sooner than it is told to."""
+    gate = threading.Event()
+    self.addCleanup(gate.set)
+    with started.use(spec()) as servable:
+      servable.close = lambda: gate.wait(running_server.PATIENCE)
+    return gate
+
+  @contextlib.contextmanager
+  def looking(self):
+    """Has the manager look at folders, until it is told to see something."""
+    looking, gate = threading.Event(), threading.Event()
+    find = versions.find
+
+    def wait(base_path):
+      looking.set()
+      gate.wait(running_server.PATIENCE)
+      return find(base_path)
+
+    with mock.patch.object(versions, "find", wait):
+      try:
+        yield looking, gate
+      finally:
+        gate.set()
+
+  @contextlib.contextmanager
+  def reloading(self, started, config):
+    """Reloads meanwhile; yields a list to which it adds how that failed."""
+    failures = []
+
+    def reload():
+      try:
+        started.reload(config)
+      except errors.ServingError as error:
+        failures.append(error.text)
+
+    thread = threading.Thread(target=reload)
+    thread.start()
+    yield failures
+    thread.join(running_server.PATIENCE)
 
   def config(self, text=None, names=("demo",)):
     if text is not None:
