@@ -19,8 +19,9 @@ class Refined(sampler.Transformer):
 
   Constraints that were learnt after a sampler are columns behind those that it
   knows; a generative model as it is knows none. A row that asks for what the
-  sampler knows is what it makes of it. Other rows begin with that, or with what the constraints' own actors
-  make of it, and are searched until everything holds that was asked for.
+  sampler knows is what it makes of it. Other rows begin with that, or with what
+  the constraints' own actors make of it, and are searched until everything
+  holds that was asked for.
   """
 
   def __init__(
