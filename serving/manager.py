@@ -210,6 +210,8 @@ class Manager:
     if not spec.name:
       raise errors.invalid_argument("ModelSpec has no name specified.")
     model = self._models.get(spec.name)
+    if model is not None and model.config is None:
+      model = None  # Not served any more, also if it is not unloaded yet.
     number = self._number(spec)
     if number is None:
       request = f"Latest({spec.name})"
