@@ -18,6 +18,9 @@ _STATUSES = {
   503: "UNAVAILABLE",
   504: "DEADLINE_EXCEEDED",
 }
+# CANCELLED is what gRPC itself says of a call that arrives while the port is
+# being closed, before the client hears of that.
+_WHILE_DOWN = ("UNAVAILABLE", "CANCELLED")
 
 
 class Failure(Exception):
@@ -157,7 +160,7 @@ def check(
         failure.code == "NOT_FOUND" and soak_counts.ABSENT in truth.since(begin)
       )
       or (
-        failure.code == "UNAVAILABLE"
+        failure.code in _WHILE_DOWN
         and soak_counts.DOWN in world.outage.since(up)
       )
     ):

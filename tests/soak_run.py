@@ -107,6 +107,8 @@ class Run:
     show here.
     """
     self._until_idle()
+    if "--enable_batching" in self._flags:
+      return  # Its calls run together, in one place.
     with contextlib.closing(soak_clients.Grpc(self.world.process)) as client:
       # One is left for who asks how many run.
       self._take(client, _SLOTS - 1, 0)

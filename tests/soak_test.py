@@ -29,14 +29,16 @@ from tests import soak_world
 _MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
 _FOLDER = os.environ.get("SOAK_FOLDER", "")
 _SEED = os.environ.get("SOAK_SEED", "")
-# Of the server's, for example --enable_batching.
+# Of the server's: --enable_batching, for example.
 _FLAGS = os.environ.get("SOAK_FLAGS", "").split()
 _SECONDS = 60.0 * _MINUTES or 15.0
 _LOADS = 200 if _MINUTES else 0
 _RESTARTS = 5 if _MINUTES else 1
 # What 200 loads may add. A version that is not let go of would be seen: its
-# weights alone are a megabyte.
-_LIMITS = {"memory": 20.0, "threads": 4.0, "files": 4.0}
+# weights alone are a megabyte. Threads there are as many as there once were
+# calls at the same time, which a machine that stands still for a second makes
+# more; a load must not leave any.
+_LIMITS = {"memory": 20.0, "threads": 20.0, "files": 4.0}
 _UNITS = {"memory": " MB", "threads": "", "files": ""}
 # Clients at once, answers that each has to get, and places for calls.
 _CROWD, _ANSWERS, _PLACES = 64, 3, 3
@@ -148,8 +150,10 @@ class CrowdTest(parameterized.TestCase):
   def _ask_until_answered(self, kind):
     with contextlib.closing(kind(self.world.process)) as client:
       answers = 0
+      # Over HTTP, calls wait for a place instead.
+      expected = ("RESOURCE_EXHAUSTED",) if kind == soak_clients.Grpc else ()
       while answers < _ANSWERS:
-        if self._ask(client, expected=("RESOURCE_EXHAUSTED",)):
+        if self._ask(client, expected=expected):
           answers += 1
         elif self.world.counts.total("failed"):
           return
