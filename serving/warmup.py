@@ -7,6 +7,7 @@ from google.protobuf import message
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import errors
+from serving import interrupts
 from serving import predictor
 from serving import servables
 
@@ -41,7 +42,10 @@ def run(servable: servables.Servable, iterations: int = 1) -> int:
       log = prediction_log_pb2.PredictionLog.FromString(record)
       if log.WhichOneof("log_type") == "predict_log":
         for _ in range(iterations):
-          predictor.answer(servable, log.predict_log.request)
+          # As calls do: a run that can be stopped is prepared apart.
+          predictor.answer(
+            servable, log.predict_log.request, interrupts.Interrupt()
+          )
   except (errors.ServingError, message.DecodeError, tf.errors.OpError) as error:
     if isinstance(error, message.DecodeError):
       error = errors.invalid_argument(f"Failed to parse warmup record: {error}")
