@@ -162,8 +162,11 @@ class _Callable:
   """
 
   def __init__(self, session, feeds, fetches, targets):
+    shapes = [session.graph.get_tensor_by_name(name).shape for name in feeds]
+    # None is any rank, and within a shape any size.
     self._shapes = [
-      (name, session.graph.get_tensor_by_name(name).shape) for name in feeds
+      (name, None if shape.rank is None else tuple(shape))
+      for name, shape in zip(feeds, shapes)
     ]
     self._call = session._make_callable_from_options(
       config_pb2.CallableOptions(
@@ -177,12 +180,23 @@ class _Callable:
   def __call__(self, values):
     # As `Session.run` does; the graph itself may take other shapes.
     for value, (name, shape) in zip(values, self._shapes):
-      if not shape.is_compatible_with(value.shape):
+      if not _fits(value.shape, shape):
         raise ValueError(
           f"Cannot feed value of shape {value.shape} for Tensor {name}, which "
-          f"has shape {shape}"
+          f"has shape {tf.TensorShape(shape)}"
         )
     return self._call(*values)
+
+
+def _fits(shape, wanted):
+  if wanted is None:
+    return True
+  if len(shape) != len(wanted):
+    return False
+  for size, other in zip(shape, wanted):
+    if other is not None and other != size:
+      return False
+  return True
 
 
 def _load_code(path, error):
