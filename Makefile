@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 .PHONY: help
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
@@ -36,6 +36,10 @@ fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 .PHONY: soak
 soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
+
+.PHONY: bench-serving
+bench-serving: venv ## Measure the server beside what one could use instead
+	@$(PYTHON) -m benchmarks.serving
 
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)

@@ -153,14 +153,18 @@ class GrpcEndpoint:
     # At the deadline, too.
     if not context.add_callback(interrupt.set):
       interrupt.set()
-    remaining = context.time_remaining()
-    end = calls_lib.end_of_waiting(math.inf if remaining is None else remaining)
+    end = None
     while True:
       interrupt.check()
       try:
         with self._calls.admitted():
           return answer(request, interrupt)
       except errors.StillLoadingError:
+        if end is None:
+          remaining = context.time_remaining()
+          end = calls_lib.end_of_waiting(
+            math.inf if remaining is None else remaining
+          )
         if time.monotonic() >= end:
           raise
       time.sleep(calls_lib.PAUSE)

@@ -128,8 +128,9 @@ class Servable:
     wanted = tuple(name for name in dict.fromkeys(fetches) if name not in feeds)
     try:
       with self._watches.watching(wanted, interrupt) as watch:
-        call = self._callable(tuple(feeds), wanted, tuple(watch))
-        values = dict(zip(wanted, call(feeds.values())))
+        fed = {**feeds, **watch.feeds}
+        call = self._callable(tuple(fed), wanted, watch.targets)
+        values = dict(zip(wanted, call(fed.values())))
     except tf.errors.OpError as error:
       if interrupt is not None:
         interrupt.check()

@@ -58,6 +58,9 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
     if proto.tensor_content and dtype != tf.string:
       values = np.frombuffer(proto.tensor_content, dtype.as_numpy_dtype)
       return values.reshape(shape)
+    field, element = _FIELDS.get(dtype, (None, None))
+    if dtype in _PACKED and len(getattr(proto, field)) == math.prod(shape):
+      return _packed(proto, field, element).reshape(shape)
     return tf.make_ndarray(proto)
   # What of the values does not go into the type, or of a type into numpy.
   except (KeyError, OverflowError, TypeError) as error:
@@ -113,6 +116,18 @@ def write(
 def type_name(enum: int) -> str:
   """Returns a type as TensorFlow's messages name it: DT_FLOAT is float."""
   return types_pb2.DataType.Name(enum).removeprefix("DT_").lower()
+
+
+def _packed(proto, field, element):
+  """Returns the values of a field that is packed on the wire."""
+  # Alone in a message they are the end of it. Element by element, 200,000
+  # pixels take 7 ms, and so 0.1.
+  alone = tensor_pb2.TensorProto()
+  count = len(getattr(proto, field))
+  getattr(alone, field).MergeFrom(getattr(proto, field))
+  size = count * np.dtype(element).itemsize
+  written = alone.SerializeToString()
+  return np.frombuffer(written, element, count, len(written) - size)
 
 
 def _varint(number):

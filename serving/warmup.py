@@ -9,6 +9,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import errors
 from serving import inference
+from serving import interrupts
 from serving import predictor
 from serving import servables
 
@@ -69,4 +70,6 @@ def _run(servable, log):
       grpc.StatusCode.UNIMPLEMENTED,
       f"Unsupported log_type for warmup: {kind}",
     )
-  _ANSWERS[kind](servable, getattr(log, kind).request)
+  # As calls do: a run that can be stopped is prepared apart.
+  request = getattr(log, kind).request
+  _ANSWERS[kind](servable, request, interrupts.Interrupt())

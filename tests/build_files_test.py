@@ -11,7 +11,7 @@ from absl.testing import parameterized
 from tools import build_files
 
 _ROOT = pathlib.Path(__file__).parents[1]
-_NOT_INSTALLED = ("examples", "tests", "tools")
+_NOT_INSTALLED = ("benchmarks", "examples", "tests", "tools")
 
 
 def _names(text: str) -> set[str]:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from unittest import mock
 
 import grpc
 import numpy as np
@@ -77,6 +78,14 @@ class InterruptsTest(parameterized.TestCase):
     for interrupt, thread, _ in spinning:
       interrupt.set()
       thread.join(running_server.PATIENCE)
+
+  def test_all_slots_share_what_is_prepared_for_a_signature(self):
+    with mock.patch.object(
+      servables, "_Callable", wraps=servables._Callable
+    ) as prepared:
+      for _ in range(2 * _SLOTS):
+        self._ask("", interrupts.Interrupt(), x=_X)
+    self.assertEqual(prepared.call_count, 1)
 
   def test_what_is_set_before_does_not_begin(self):
     interrupt = interrupts.Interrupt()

@@ -25,7 +25,15 @@ import re
 import sys
 from collections.abc import Iterator
 
-CODE = ("examples", "lc_keras", "serving", "tests", "tools", "trainers")
+CODE = (
+  "benchmarks",
+  "examples",
+  "lc_keras",
+  "serving",
+  "tests",
+  "tools",
+  "trainers",
+)
 
 # Imports whose distribution has another name (`_` and `-` are the same).
 _DISTRIBUTIONS = {

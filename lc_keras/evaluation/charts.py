@@ -3,7 +3,7 @@
 Results in, `PIL.Image` out. Systems differ in colour and in mark.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib import figure
@@ -39,7 +39,7 @@ def dials(curves: Mapping[str, Mapping]) -> Image.Image:
       ("feature_ratio", "feature distance / that of two images"),
     ),
   ):
-    for style, (title, curve) in zip(_styles(), curves.items()):
+    for style, (title, curve) in zip(styles(), curves.items()):
       points = curve["points"]
       x, y = _column(points, lost), _column(points, "read")
       axis.plot(x, y, label=f"{title} ({curve['dial']})", **style)
@@ -54,7 +54,7 @@ def dials(curves: Mapping[str, Mapping]) -> Image.Image:
     axis.set(xlabel=label, ylabel="asked value read", ylim=(-0.02, 1.05))
     axis.grid(alpha=0.3)
   chart.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
-  return _drawn(chart)
+  return drawn(chart)
 
 
 def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
@@ -71,14 +71,14 @@ def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
       ("feature_distance", "feature distance to the first state"),
     ),
   ):
-    for style, (title, rows) in zip(_styles(), states.items()):
+    for style, (title, rows) in zip(styles(), states.items()):
       axis.plot(_column(rows, name), label=title, **style)
     edits = max(row["taken_back"] for rows in states.values() for row in rows)
     axis.axvline(edits, color="grey", linestyle=":")
     axis.set(xlabel=f"edits (from {edits} on: taken back)", ylabel=label)
     axis.grid(alpha=0.3)
   chart.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
-  return _drawn(chart)
+  return drawn(chart)
 
 
 def label_curve(points: Sequence[Mapping]) -> Image.Image:
@@ -92,7 +92,7 @@ def label_curve(points: Sequence[Mapping]) -> Image.Image:
   chart = figure.Figure(figsize=(13, 4.5), dpi=100, layout="constrained")
   left, middle, right = chart.subplots(1, 3)
   attributes = list(dict.fromkeys(point["attribute"] for point in points))
-  for style, attribute in zip(_styles(), attributes):
+  for style, attribute in zip(styles(), attributes):
     rows = sorted(
       (point for point in points if point["attribute"] == attribute),
       key=lambda point: point["labels"],
@@ -117,10 +117,10 @@ def label_curve(points: Sequence[Mapping]) -> Image.Image:
     axis.set(xlabel="labels", xscale="log")
     axis.grid(alpha=0.3)
   chart.legend(*left.get_legend_handles_labels(), loc="outside right upper")
-  return _drawn(chart)
+  return drawn(chart)
 
 
-def _styles():
+def styles() -> Iterator[dict]:
   """Yields styles without end, no two of the first 28 alike."""
   while True:
     for line in ("-", "--", ":", "-."):
@@ -138,7 +138,8 @@ def _column(rows, name):
   return np.array([row[name] for row in rows], float)
 
 
-def _drawn(chart):
+def drawn(chart: figure.Figure) -> Image.Image:
+  """Returns a chart as a picture."""
   canvas = backend_agg.FigureCanvasAgg(chart)
   canvas.draw()
   return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")

@@ -1,0 +1,70 @@
+"""What a benchmark writes down: ratios of neighbours, and of which machine."""
+
+import os
+import platform
+from collections.abc import Sequence
+
+import numpy as np
+import psutil
+
+
+def comparison(
+  name: str, unit: str, ours: Sequence[float], peer: Sequence[float]
+) -> dict:
+  """Returns how two things compare that were measured in turn.
+
+  Args:
+    name: What is compared.
+    unit: Of the values.
+    ours: A value per round.
+    peer: The same of what we compare with.
+  """
+  ratios = np.array(ours, float) / np.array(peer, float)
+  return {
+    "name": name,
+    "unit": unit,
+    "ours": float(np.median(ours)),
+    "peer": float(np.median(peer)),
+    "ratio": spread(ratios),
+  }
+
+
+def spread(values: Sequence[float]) -> dict:
+  """Returns the middle and the ends of values."""
+  return {
+    "median": float(np.median(values)),
+    "min": float(np.min(values)),
+    "max": float(np.max(values)),
+  }
+
+
+def target(name: str, wanted: str, measured: float, is_met: bool) -> dict:
+  """Returns what was to be reached, and whether it was."""
+  return {
+    "name": name,
+    "wanted": wanted,
+    "measured": float(measured),
+    "met": bool(is_met),
+  }
+
+
+def machine() -> dict:
+  """Returns what it is, and how much of it others use; takes two seconds."""
+  busy = psutil.cpu_percent(2.0) / 100.0 * (os.cpu_count() or 1)
+  return {
+    "processor": _processor(),
+    "cores": os.cpu_count(),
+    "cores_busy_before": round(busy, 2),
+    "load_average": [round(value, 2) for value in os.getloadavg()],
+  }
+
+
+def _processor():
+  try:
+    with open("/proc/cpuinfo", encoding="utf-8") as file:
+      for line in file:
+        if line.startswith("model name"):
+          return line.partition(":")[2].strip()
+  except OSError:
+    pass
+  return platform.processor()
