@@ -63,13 +63,14 @@ class Patient(soak_world.Part):
     )
 
   def step(self):
-    seconds = np.array([self.random.uniform(0.0, 0.5)], np.float32)
+    x = soak_clients.rows(self.random)
+    seconds = np.full(len(x), self.random.uniform(0.0, 0.5), np.float32)
     soak_clients.check(
       self.world,
       self.name,
       self._client,
       self.world.models["slow"],
-      soak_clients.rows(self.random),
+      x,
       signature="wait",
       seconds=seconds,
     )

@@ -20,9 +20,9 @@ from tests import soak_world
 # Room for all clients at once, and for what dead ones have left for a moment.
 _SLOTS = 24
 _REST_SLOTS = 12
-# On each port, and how long they take.
+# On each port, and how long each of their two rows takes.
 _IN_FLIGHT = (3, 3)
-_LONG = np.array([2.0], np.float32)
+_LONG = np.array([2.0, 2.0], np.float32)
 
 
 class Run:
