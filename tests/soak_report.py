@@ -59,7 +59,8 @@ def trend(samples: Sequence[Mapping[str, float]], name: str) -> Trend:
   if loads[0] == loads[-1]:
     slope, base = 0.0, float(np.median(values))
   else:
-    slope, base = stats.theilslopes(values, loads)[:2]
+    with np.errstate(invalid="ignore"):  # Of an interval that is not used.
+      slope, base = stats.theilslopes(values, loads)[:2]
   third = (loads[-1] - loads[0]) / 3.0
   ends = np.array([loads[0], loads[-1]])
   return Trend(
