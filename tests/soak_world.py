@@ -1,5 +1,6 @@
 """What the parts of a soak test share: models, the server, what is counted."""
 
+import abc
 import contextlib
 import dataclasses
 import os
@@ -100,7 +101,7 @@ class World:
     )
 
 
-class Part(threading.Thread):
+class Part(threading.Thread, abc.ABC):
   """Does something again and again, until the world stops.
 
   Attributes:
@@ -113,9 +114,9 @@ class Part(threading.Thread):
     self.world = world
     self.random = world.random(name)
 
+  @abc.abstractmethod
   def step(self) -> None:
     """Does it once."""
-    raise NotImplementedError
 
   def run(self) -> None:
     """See base class."""
