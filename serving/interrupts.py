@@ -16,7 +16,7 @@ have to stop gets a node more, which waits for a token:
 import collections
 import contextlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import grpc
@@ -26,8 +26,8 @@ import tensorflow as tf
 from serving import errors
 
 IN_CALLERS_THREAD = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
-# Each set of outputs that is asked for takes some nodes; what is asked for is
-# up to the callers, and memory is not.
+# Each set of outputs that is asked for takes some nodes. Which parts of a
+# signature's outputs are asked for is up to the callers, and memory is not.
 _MOST_FETCHES = 64
 
 
@@ -95,12 +95,20 @@ class Watches:
   a second for ours, as often as there are queues.
   """
 
-  def __init__(self, session: tf.compat.v1.Session, slots: int):
-    """Adds the nodes that all runs share to the session's graph.
+  def __init__(
+    self,
+    session: tf.compat.v1.Session,
+    slots: int,
+    fetches: Iterable[Sequence[str]] = (),
+  ):
+    """Adds nodes to the session's graph.
 
     Args:
       session: The session, and the graph, of the model.
       slots: How many runs at once can be watched; more run unwatched.
+      fetches: Names of the tensors of each set that runs will fetch. Others may
+        be fetched as well, but a node that is added later has TensorFlow look
+        through the whole graph again: half a second for one of ours.
     """
     self._session = session
     self._free = collections.deque(np.arange(slots, dtype=np.int32))
@@ -117,7 +125,7 @@ class Watches:
         dtype=tf.resource, shape=[slots], shared_name="watches"
       )
       stacked = tf.stack([queue.queue_ref for queue in queues])
-      session.run(tf.raw_ops.AssignVariableOp(resource=handles, value=stacked))
+      assign = tf.raw_ops.AssignVariableOp(resource=handles, value=stacked)
       self._slot = tf.compat.v1.placeholder(tf.int32, [])
       self._queue = tf.gather(
         tf.raw_ops.ReadVariableOp(resource=handles, dtype=tf.resource),
@@ -137,6 +145,12 @@ class Watches:
         n=tf.raw_ops.QueueSizeV2(handle=self._queue),
         component_types=[tf.bool],
       )
+      # What a signature says of the graph need not be so: its calls will fail.
+      for names in fetches:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+          self._releases[frozenset(names)] = self._add_release(names)
+      self._most_releases = len(self._releases) + _MOST_FETCHES
+      session.run(assign)
 
   @contextlib.contextmanager
   def watching(
@@ -191,17 +205,20 @@ class Watches:
     with self._lock:
       if fetches in self._releases:
         return self._releases[fetches]
-      if len(self._releases) >= _MOST_FETCHES:
+      if len(self._releases) >= self._most_releases:
         return None
-      graph = self._session.graph
-      with graph.as_default(), tf.device("/cpu:0"):
-        # Of values: that a function has been called does not mean that its
-        # outputs are there.
-        sizes = [tf.size(graph.get_tensor_by_name(name)) for name in fetches]
-        with tf.control_dependencies(sizes):
-          done = tf.identity(tf.constant(True))
-        release = tf.raw_ops.QueueEnqueueV2(
-          handle=self._queue, components=[done]
-        ).name
+      release = self._add_release(fetches)
       self._releases[fetches] = release
       return release
+
+  def _add_release(self, fetches):
+    graph = self._session.graph
+    with graph.as_default(), tf.device("/cpu:0"):
+      # Of values: that a function has been called does not mean that its
+      # outputs are there.
+      sizes = [tf.size(graph.get_tensor_by_name(name)) for name in fetches]
+      with tf.control_dependencies(sizes):
+        done = tf.identity(tf.constant(True))
+      return tf.raw_ops.QueueEnqueueV2(
+        handle=self._queue, components=[done]
+      ).name

@@ -90,8 +90,15 @@ class Servable:
         f"{error}",
         _load_code(path, error),
       ) from error
-    self._watches = interrupts.Watches(self._session, watched_runs)
     self.signatures = dict(meta_graph.signature_def)
+    self._watches = interrupts.Watches(
+      self._session,
+      watched_runs,
+      [
+        [info.name for info in signature.outputs.values()]
+        for signature in self.signatures.values()
+      ],
+    )
 
   def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
     """Returns a signature.

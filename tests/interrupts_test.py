@@ -6,6 +6,7 @@ from unittest import mock
 
 import grpc
 import numpy as np
+import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -86,6 +87,26 @@ class InterruptsTest(parameterized.TestCase):
       for _ in range(2 * _SLOTS):
         self._ask("", interrupts.Interrupt(), x=_X)
     self.assertEqual(prepared.call_count, 1)
+
+  def test_what_signatures_answer_is_watched_from_the_start(self):
+    # A graph that has grown is looked through anew: it must not, at calls.
+    with mock.patch.object(
+      interrupts.Watches, "_add_release", side_effect=AssertionError
+    ):
+      self._ask("", interrupts.Interrupt(), x=_X)
+      self._ask("ticks", interrupts.Interrupt())
+
+  def test_a_signature_may_name_what_is_not_there(self):
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    self.addCleanup(session.close)
+    with session.graph.as_default():
+      tf.constant(3.0, name="there")
+    watches = interrupts.Watches(session, 1, [["gone:0"], ["there:0"]])
+    with watches.watching(["there:0"], interrupts.Interrupt()) as watch:
+      self.assertNotEmpty(watch.targets)
+    with self.assertRaises(KeyError):
+      with watches.watching(["gone:0"], interrupts.Interrupt()):
+        pass
 
   def test_what_is_set_before_does_not_begin(self):
     interrupt = interrupts.Interrupt()
