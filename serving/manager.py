@@ -212,13 +212,9 @@ class Manager:
     model = self._models.get(spec.name)
     if model is not None and model.config is None:
       model = None  # Not served any more, also if it is not unloaded yet.
-    number = self._number(spec)
-    if number is None:
-      request = f"Latest({spec.name})"
-      available = model.available() if model else {}
-      number = max(available, default=None)
-    else:
-      request = f"Specific({spec.name}, {number})"
+    asked = number = self._number(spec)
+    if asked is None and model:
+      number = max(model.available(), default=None)
     version = model.versions.get(number) if model else None
     if version is not None and version.state == model_states.State.AVAILABLE:
       return version
@@ -232,6 +228,9 @@ class Manager:
       raise errors.StillLoadingError(
         f"Version {number} of model {spec.name} is still being loaded."
       )
+    request = f"Latest({spec.name})"
+    if asked is not None:
+      request = f"Specific({spec.name}, {asked})"
     raise errors.not_found(f"Servable not found for request: {request}")
 
   def _number(self, spec):
