@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import grpc
 from tensorflow_serving.apis import model_pb2
 
+from serving import calls
 from serving import errors
 from serving import interrupts
 from serving import loading
@@ -137,11 +138,10 @@ class Manager:
       ServingError: The configuration cannot be meant, and nothing has changed;
         or a new model cannot be loaded, and is tried again.
     """
-    # One after the other: who comes later wins.
-    with self._reloading:
+    interrupt = interrupt or interrupts.Interrupt()
+    with self._turn(interrupt):
       new = self._configure(config)
       self._on_change()
-      interrupt = interrupt or interrupts.Interrupt()
       with interrupt.stopping_by(self._wake), self._changed:
         self._changed.wait_for(
           lambda: (
@@ -168,6 +168,16 @@ class Manager:
     """Unloads everything; runs that are going on stop."""
     self._closed = True
     self._loading.close()
+
+  @contextlib.contextmanager
+  def _turn(self, interrupt):
+    """Lets one reload after the other in: who comes later wins."""
+    while not self._reloading.acquire(timeout=calls.PAUSE):
+      interrupt.check()
+    try:
+      yield
+    finally:
+      self._reloading.release()
 
   def _wake(self):
     # Whoever interrupts must not wait for who is interrupted.
