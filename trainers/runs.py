@@ -26,7 +26,9 @@ _DONE = "done.json"
 _FLAGS = "flags.cfg"
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
-_FREE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
+_FREE_FLAGS = frozenset(
+  {"run_dir", "base_run", "data_dir", "replicas", "keep_checkpoints"}
+)
 
 
 class UserError(Exception):
