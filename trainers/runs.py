@@ -199,6 +199,7 @@ class Stage:
     Raises:
       UserError: The stage was begun with other flags.
     """
+    files.check_name(name, "a stage")
     self.name = name
     self.folder = run.path(name)
     self._started = time.monotonic()
