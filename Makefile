@@ -41,6 +41,14 @@ soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 bench-serving: venv ## Measure the server beside what one could use instead
 	@$(PYTHON) -m benchmarks.serving
 
+.PHONY: lint-deploy
+lint-deploy: ## Lint the Dockerfile and the Kubernetes manifests
+	@tools/lint_deploy.sh
+
+.PHONY: audit
+audit: ## Ask for known vulnerabilities of requirements.lock (needs a network)
+	@tools/lint_deploy.sh audit
+
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
 	@$(PYTHON) -m lc_keras.datasets.toon_faces.build_sprites
@@ -52,7 +60,7 @@ build-files: venv ## Rewrite the BUILD files from the imports
 .PHONY: clean
 clean: ## Remove .venv, caches and build output; keep runs/ and data/
 	@if command -v bazel > /dev/null; then bazel clean --expunge; fi
-	@rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	@rm -rf .venv .venv-tools .pytest_cache .ruff_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not listed by `make help`: the targets above call them.
