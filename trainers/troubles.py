@@ -4,7 +4,10 @@ import errno
 import os
 from collections.abc import Iterator
 
-import tensorflow as tf
+from etils import epy
+
+with epy.lazy_imports():
+  import tensorflow as tf
 
 # What is wrong, as the operating system says it, and what to do.
 _REMEDIES = {
