@@ -6,15 +6,20 @@ A child is a trainer as users run it, main function, flags, signals and all.
 """
 
 import dataclasses
+import importlib
 import json
 import os
 import pathlib
+import pkgutil
 import resource
 import signal
 import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
+
+import lc_keras
+import trainers
 
 # What a hook of Python's own is told before a file changes.
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
@@ -63,12 +68,12 @@ class Nursery:
     """Starts `python -m trainers.<job> <flags>`.
 
     Args:
-      job: The trainer.
+      job: The trainer; or "untrained", which writes what `faces_run` does,
+        with its arguments instead of flags.
       *flags: Its flags.
       **hooks: `below` and `kill_at`: it kills itself before it changes
-        anything below a folder for the so-manieth time; `file_size`: a limit on
-        the bytes of any file; `full`: a folder below which writes fail as on a
-        full disk from change `kill_at` on.
+        anything below a folder for the so-manieth time; `tell`: it says of each
+        such change; `file_size`: a limit on the bytes of any file.
     """
     self._count += 1
     log = self._folder / f"{self._count:04d}-{job}.txt"
@@ -100,14 +105,17 @@ class Nursery:
 def _serve():
   """Forks children, as asked on the standard input."""
   # Only now: who only starts a nursery does not need TensorFlow.
-  import importlib
-
-  import matplotlib.pyplot as _plt  # noqa: F401
-
-  root = pathlib.Path(__file__).parents[1]
-  for path in (root / "trainers").glob("*.py"):
-    if path.stem != "__init__":
-      importlib.import_module(f"trainers.{path.stem}")
+  for package in (lc_keras, trainers):
+    for module in pkgutil.walk_packages(
+      package.__path__, f"{package.__name__}."
+    ):
+      if not module.name.endswith("build_sprites"):
+        importlib.import_module(module.name)
+  importlib.import_module("tests.faces_run")
+  # Fonts are looked up once.
+  sys.modules["lc_keras.evaluation.pictures"].curves(
+    [{"step": 1, "loss": 1.0, "val_loss": 1.0}], x="step"
+  )
   for line in sys.stdin:
     request = json.loads(line)
     if "wait" in request:
@@ -133,7 +141,10 @@ def _be_a_trainer(command: Sequence[str], log: str, hooks: dict):
     _hook(**hooks)
     job, *flags = command
     sys.argv = [job, *flags]
-    sys.modules[f"trainers.{job}"].main()
+    if job == "untrained":
+      sys.modules["tests.faces_run"].write(*flags)
+    else:
+      sys.modules[f"trainers.{job}"].main()
     code = 0
   except SystemExit as end:
     code = end.code or 0

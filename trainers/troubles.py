@@ -18,6 +18,7 @@ _REMEDIES = {
   errno.EACCES: "Change the permissions, or choose another folder",
   errno.EPERM: "Change the permissions, or choose another folder",
   errno.ENOTDIR: "Choose a folder, or move away the file that is in its place",
+  errno.EEXIST: "Choose a folder, or move away the file that is in its place",
   errno.ENOENT: "Put it back, or correct the flag that names it",
   errno.EIO: "Check the disk",
   errno.ESTALE: "Check the connection to the file server",
