@@ -1,10 +1,12 @@
 """Networks by name: what a config's --architecture stands for.
 
 "celeb_a" and "mlp" are the published networks (Engel et al. 2018, appendix);
-"toon_faces" is ours, chosen by measurement to learn fast on a CPU.
+"toon_faces" is ours, chosen by measurement to learn fast on a CPU; "conv_small"
+and "conv_medium" are what is usual, and what benchmarks compare.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -263,6 +265,53 @@ def _toon_faces_classifier(image_shape: Shape) -> Layers:
   ]
 
 
+# --- conv_small, conv_medium: four 4x4 convolutions of stride 2, and back.
+
+
+def _conv_encoder(filters: Shape, image_shape: Shape, outputs: int) -> Layers:
+  height, width, _ = image_shape
+  return [
+    *_conv_classifier(filters, image_shape),
+    dense(height // 16 * (width // 16) * filters[-1], outputs),
+  ]
+
+
+def _conv_decoder(
+  filters: Shape, latent_size: int, image_shape: Shape
+) -> Layers:
+  height, width, channels = image_shape
+  grid = (height // 16, width // 16, filters[-1])
+  sizes = filters[::-1]
+  return [
+    dense(latent_size, math.prod(grid), "relu"),
+    keras.layers.Reshape(grid),
+    *[_deconv(a, b, 4) for a, b in zip(sizes, sizes[1:])],
+    _deconv(sizes[-1], channels, 4, activation=None),
+  ]
+
+
+def _conv_generator(
+  filters: Shape, latent_size: int, image_shape: Shape
+) -> Layers:
+  height, width, channels = image_shape
+  grid = (height // 16, width // 16, filters[-1])
+  sizes = filters[::-1]
+  return [
+    dense(latent_size, math.prod(grid), "relu"),
+    keras.layers.Reshape(grid),
+    *[_doubling(a, b) for a, b in zip(sizes, sizes[1:])],
+    _doubling(sizes[-1], channels, activation=None),
+  ]
+
+
+def _conv_classifier(filters: Shape, image_shape: Shape) -> Layers:
+  sizes = (image_shape[-1], *filters)
+  return [
+    *[_conv(a, b, 4, 2) for a, b in zip(sizes, sizes[1:])],
+    keras.layers.Flatten(),
+  ]
+
+
 class _SpaceToDepth(keras.layers.Layer):
   """[batch, h, w, c] -> [batch, h/block, w/block, block^2 * c]."""
 
@@ -285,6 +334,16 @@ class _DepthToSpace(keras.layers.Layer):
     return tf.nn.depth_to_space(features, self._block)
 
 
+def _conv_architecture(*filters: int) -> Architecture:
+  return Architecture(
+    functools.partial(_conv_encoder, filters),
+    functools.partial(_conv_decoder, filters),
+    functools.partial(_conv_classifier, filters),
+    generator=functools.partial(_conv_generator, filters),
+    multiple=16,
+  )
+
+
 _ARCHITECTURES = {
   "celeb_a": Architecture(
     _celeb_a_encoder,
@@ -293,6 +352,8 @@ _ARCHITECTURES = {
     generator=_celeb_a_decoder,
     multiple=16,
   ),
+  "conv_medium": _conv_architecture(32, 64, 128, 256),
+  "conv_small": _conv_architecture(32, 32, 64, 128),
   "mlp": Architecture(
     _mlp_encoder, _mlp_decoder, _mlp_classifier, generator=_mlp_decoder
   ),
