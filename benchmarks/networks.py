@@ -16,8 +16,8 @@ def describe(network: keras.Sequential) -> list[dict]:
   layers = []
   shape = network.input_shape[1:]
   for layer in network.layers:
-    told = {"kind": type(layer).__name__.lstrip("_"), "input": list(shape)}
-    shape = layer.compute_output_shape((1, *shape))[1:]
+    told = {"kind": type(layer).__name__, "input": list(shape)}
+    shape = layer.output.shape[1:]
     told["output"] = list(shape)
     match told["kind"]:
       case "Conv2D" | "Conv2DTranspose":

@@ -14,6 +14,7 @@ import tensorflow_probability as tfp
 from benchmarks import networks
 from benchmarks import tasks
 from lc_keras import latents
+from lc_keras import optimizers
 from lc_keras.models import vae
 from trainers import training
 
@@ -27,7 +28,7 @@ class _Step:
     shape = case["image_shape"]
     with training.strategy(1).scope():
       self._model = vae.VAE(shape, latent_size, case["architecture"])
-      optimizer = keras.optimizers.Adam(1e-4)
+      optimizer = optimizers.Adam(1e-4)
       optimizer.build(self._model.trainable_variables)
       self._model.compile(optimizer=optimizer, jit_compile=False)
     images = np.random.default_rng(0).random((batch, *shape), np.float32)
@@ -74,7 +75,6 @@ class _Encoding(_Step):
 
   def __init__(self, case, folder):
     super().__init__(case, folder)
-    self._encode = latents.encode
     layers = networks.describe(self._model.encoder)
     self.flops = self.items * sum(networks.forward_flops(layers))
     self._batches = tf.data.Dataset.from_tensors(

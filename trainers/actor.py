@@ -26,6 +26,7 @@ with epy.lazy_imports():
   from lc_keras import generator
   from lc_keras import latents
   from lc_keras import lessons
+  from lc_keras import optimizers
   from lc_keras.evaluation import pictures
   from lc_keras.models import actor_critic
   from lc_keras.models import storage
@@ -216,10 +217,10 @@ def train(settings: flags.FlagValues) -> None:
     attribute_critic = storage.load(run.path("attributes")).critic
     model, teacher = _begin(run, decoder.latent_size, rows, settings)
     model.compile(
-      keras.optimizers.Adam(
+      optimizers.Adam(
         training.schedule(settings), settings.beta_1, settings.beta_2
       ),
-      keras.optimizers.Adam(
+      optimizers.Adam(
         training.schedule(settings, settings.critic_steps), 0.0, 0.9
       ),
       posterior_scale=posterior_scale,

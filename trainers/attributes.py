@@ -16,6 +16,7 @@ with epy.lazy_imports():
 
   from lc_keras import generator
   from lc_keras import latents
+  from lc_keras import optimizers
   from lc_keras.models import attribute_model
   from lc_keras.models import storage
   from trainers import training
@@ -64,7 +65,7 @@ def train(settings: flags.FlagValues) -> None:
       settings.noise_scale,
     )
     model.compile(
-      keras.optimizers.Adam(training.schedule(settings)),
+      optimizers.Adam(training.schedule(settings)),
       **(_reader(run) if settings.edit_weight else {}),
       covariance=latents.covariance(rows),
       excludes=run.attributes.excludes,

@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 import keras
 import tensorflow as tf
 
+from lc_keras.models import layers
+
 Shape = Sequence[int]
 Layers = list[keras.layers.Layer]
 
@@ -62,9 +64,11 @@ def get(name: str, image_shape: Shape) -> Architecture:
   return architecture
 
 
-def stack(input_shape: Shape, layers: Layers, name: str) -> keras.Sequential:
+def stack(input_shape: Shape, network: Layers, name: str) -> keras.Sequential:
   """Returns the layers as one built network."""
-  return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
+  return keras.Sequential(
+    [keras.Input(tuple(input_shape)), *network], name=name
+  )
 
 
 def trunk(inputs: int, width: int, depth: int, outputs: int) -> Layers:
@@ -76,7 +80,7 @@ def trunk(inputs: int, width: int, depth: int, outputs: int) -> Layers:
 
 def dense(inputs: int, units: int, activation: str | None = None):
   """Returns a linear layer with the published initialisation."""
-  return keras.layers.Dense(
+  return layers.Dense(
     units, activation, kernel_initializer=_fan_in_normal(inputs)
   )
 
@@ -202,7 +206,7 @@ def _mlp_classifier(image_shape: Shape) -> Layers:
 def _toon_faces_encoder(image_shape: Shape, outputs: int) -> Layers:
   height, width, channels = image_shape
   return [
-    _SpaceToDepth(4),
+    layers.SpaceToDepth(4),
     _conv(16 * channels, 64, 3),
     _conv(64, 128, 4, 2),
     _conv(128, 256, 4, 2),
@@ -220,7 +224,7 @@ def _toon_faces_decoder(latent_size: int, image_shape: Shape) -> Layers:
     keras.layers.Reshape(grid),
     _deconv(128, 96, 4),
     _conv(96, 16 * channels, 3, activation=None),
-    _DepthToSpace(4),
+    layers.DepthToSpace(4),
   ]
 
 
@@ -256,7 +260,7 @@ def _doubling(inputs: int, filters: int, activation: str | None = "relu"):
 def _toon_faces_classifier(image_shape: Shape) -> Layers:
   height, width, channels = image_shape
   return [
-    _SpaceToDepth(2),
+    layers.SpaceToDepth(2),
     _conv(4 * channels, 32, 3),
     _conv(32, 64, 4, 2),
     _conv(64, 128, 4, 2),
@@ -310,28 +314,6 @@ def _conv_classifier(filters: Shape, image_shape: Shape) -> Layers:
     *[_conv(a, b, 4, 2) for a, b in zip(sizes, sizes[1:])],
     keras.layers.Flatten(),
   ]
-
-
-class _SpaceToDepth(keras.layers.Layer):
-  """[batch, h, w, c] -> [batch, h/block, w/block, block^2 * c]."""
-
-  def __init__(self, block: int, **kwargs):
-    super().__init__(**kwargs)
-    self._block = block
-
-  def call(self, images):
-    return tf.nn.space_to_depth(images, self._block)
-
-
-class _DepthToSpace(keras.layers.Layer):
-  """[batch, h, w, block^2 * c] -> [batch, h*block, w*block, c]."""
-
-  def __init__(self, block: int, **kwargs):
-    super().__init__(**kwargs)
-    self._block = block
-
-  def call(self, features):
-    return tf.nn.depth_to_space(features, self._block)
 
 
 def _conv_architecture(*filters: int) -> Architecture:
