@@ -13,8 +13,8 @@ import tensorflow_probability as tfp
 
 from benchmarks import networks
 from benchmarks import tasks
+from lc_keras import adam
 from lc_keras import latents
-from lc_keras import optimizers
 from lc_keras.models import vae
 from trainers import training
 
@@ -28,7 +28,7 @@ class _Step:
     shape = case["image_shape"]
     with training.strategy(1).scope():
       self._model = vae.VAE(shape, latent_size, case["architecture"])
-      optimizer = optimizers.Adam(1e-4)
+      optimizer = adam.Adam(1e-4)
       optimizer.build(self._model.trainable_variables)
       self._model.compile(optimizer=optimizer, jit_compile=False)
     images = np.random.default_rng(0).random((batch, *shape), np.float32)

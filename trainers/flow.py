@@ -16,9 +16,9 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
+  from lc_keras import adam
   from lc_keras import generator
   from lc_keras import latents
-  from lc_keras import optimizers
   from lc_keras.evaluation import pictures
   from lc_keras.models import flow_matching
   from lc_keras.samplers import flow
@@ -58,7 +58,7 @@ def train(settings: flags.FlagValues) -> None:
     )
     model.whitening.adapt(rows)
     model.compile(
-      optimizers.Adam(training.schedule(settings)),
+      adam.Adam(training.schedule(settings)),
       average_decay=settings.average_decay,
       jit_compile=False,
     )
