@@ -8,7 +8,6 @@ measured. What has been measured of a system is kept in report/systems, so that
 an interrupted evaluation goes on with the next one.
 """
 
-import importlib.metadata
 import json
 import os
 from collections.abc import Mapping
@@ -20,7 +19,6 @@ from absl import flags
 from lc_keras import files
 from lc_keras import generator
 from lc_keras import latents
-from lc_keras import version
 from lc_keras.datasets import pipeline
 from lc_keras.evaluation import charts
 from lc_keras.evaluation import galleries
@@ -30,9 +28,11 @@ from lc_keras.evaluation import protocol
 from lc_keras.evaluation import report
 from lc_keras.evaluation import systems
 from lc_keras.models import storage
+from trainers import code_version
 from trainers import common_flags
 from trainers import contenders
 from trainers import latents as latents_job
+from trainers import provenance
 from trainers import runs
 
 _THRESHOLD = 0.5
@@ -259,7 +259,6 @@ class _Evaluation:
   def provenance(self, measured: Mapping[str, Mapping]) -> dict:
     """Returns what the numbers come from."""
     settings = self._settings
-    packages = ("tensorflow", "keras", "tensorflow-probability")
     weights = self._weights([generator.find(self._run.folder), "classifier"])
     for one in measured.values():
       weights |= one.get("weights", {})
@@ -274,10 +273,11 @@ class _Evaluation:
       "labels of the latents": self._origin_of_labels(),
       "seed": settings.seed,
       "weights": weights,
-      "versions": {
-        "lc_keras": version.__version__,
-        **{name: importlib.metadata.version(name) for name in packages},
-      },
+      "versions": provenance.versions(),
+      "commit": code_version.commit(),
+      "hardware": provenance.hardware(),
+      "data": provenance.data(self._run),
+      "stages": provenance.stages(self._run),
     }
 
   def _origin_of_labels(self):

@@ -15,6 +15,7 @@ that would have come next.
 import dataclasses
 import difflib
 import functools
+import hashlib
 import os
 
 import numpy as np
@@ -22,6 +23,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from lc_keras import attributes as attributes_lib
+from lc_keras import files
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
 from lc_keras.datasets.toon_faces import dataset as toon_faces
@@ -195,6 +197,27 @@ def labels(name, split, attribute, *, data_dir, limit=None):
   return np.concatenate(list(values.batch(4096).as_numpy_iterator()))
 
 
+def checksums(name, *, data_dir):
+  """Says which data this is: the SHA-256 of each split's files, by split.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets.
+
+  Raises:
+    ValueError: There is no such data set.
+    FileNotFoundError: The data set has not been prepared.
+  """
+  builder = _prepared(name, data_dir)
+  found = {}
+  for split in _source(name).splits:
+    whole = hashlib.sha256()
+    for path in builder.info.splits[split].filepaths:
+      whole.update(files.checksum(os.fspath(path)).encode())
+    found[split] = whole.hexdigest()
+  return found
+
+
 def _examples(name, split, data_dir, limit):
   """Returns examples as they are stored, in order, and the data set's info."""
   source = _source(name)
@@ -202,6 +225,19 @@ def _examples(name, split, data_dir, limit):
     raise ValueError(
       f"{name} has no split {split!r}{_nearest(split, source.splits)}"
     )
+  builder = _prepared(name, data_dir)
+  examples = builder.as_dataset(
+    split=split,
+    shuffle_files=False,
+    decoders={"image": tfds.decode.SkipDecoding()},
+    read_config=tfds.ReadConfig(try_autocache=False),
+  )
+  return examples.take(-1 if limit is None else limit), builder.info
+
+
+def _prepared(name, data_dir):
+  """Returns the builder of a data set that has been prepared."""
+  source = _source(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
   if not builder.is_prepared():
@@ -210,13 +246,7 @@ def _examples(name, split, data_dir, limit):
       f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
       "by itself, or correct --data_dir."
     )
-  examples = builder.as_dataset(
-    split=split,
-    shuffle_files=False,
-    decoders={"image": tfds.decode.SkipDecoding()},
-    read_config=tfds.ReadConfig(try_autocache=False),
-  )
-  return examples.take(-1 if limit is None else limit), builder.info
+  return builder
 
 
 def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):
