@@ -8,12 +8,16 @@ import pathlib
 import platform
 import shlex
 
-import tensorflow as tf
+from etils import epy
 
-from lc_keras import latents
 from lc_keras import version
-from lc_keras.datasets import pipeline
 from trainers import runs
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+  from lc_keras import latents
+  from lc_keras.datasets import pipeline
 
 _PACKAGES = (
   "tensorflow",
