@@ -231,6 +231,7 @@ class Stage:
       UserError: The stage was begun with other flags, or another process is at
         it.
     """
+    files.check_name(name, "a stage")
     self.name = name
     self.folder = run.path(name)
     self._started = time.monotonic()
