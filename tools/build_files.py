@@ -49,7 +49,7 @@ _DISTRIBUTIONS = {
   "grpc_health": "grpcio-health-checking",
   "sklearn": "scikit-learn",
   "tensorflow_serving": "tensorflow-serving-api",
-  "yaml": "PyYAML",
+  "yaml": "pyyaml",
 }
 
 _HEADER = """\
