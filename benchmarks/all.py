@@ -17,7 +17,7 @@ from absl import flags
 
 from benchmarks import outcomes
 
-NAMES = ("vae_step",)
+NAMES = ("vae_step", "start_up")
 _ONLY = flags.DEFINE_list("only", list(NAMES), "Which benchmarks.")
 _OUT_DIR = flags.DEFINE_string(
   "out_dir", outcomes.FOLDER, "Where the results are written."
