@@ -6,6 +6,7 @@ A child is a trainer as users run it, main function, flags, signals and all.
 """
 
 import dataclasses
+import hashlib
 import importlib
 import json
 import os
@@ -18,8 +19,12 @@ import sys
 import traceback
 from collections.abc import Sequence
 
+import h5py
+import numpy as np
+
 import lc_keras
 import trainers
+from lc_keras import files
 
 # What a hook of Python's own is told before a file changes.
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
@@ -100,6 +105,44 @@ class Nursery:
     if not answer:
       raise AssertionError("The nursery has died.")
     return json.loads(answer)
+
+
+def end_of(stage: pathlib.Path) -> dict:
+  """Returns what a stage has come to, but for how long it took and when.
+
+  Two runs of the same must agree in it.
+  """
+  end = {}
+  for path in sorted(stage.rglob("*")):
+    name = str(path.relative_to(stage))
+    # The manifests of checkpoints have the checksums of their seconds.
+    if path.is_dir() or path.name == "lock" or "tensorboard" in name:
+      continue
+    if name.startswith("checkpoint-") and path.name == "manifest.json":
+      continue
+    if path.suffix == ".json":
+      known = json.loads(path.read_text())
+      known.pop("seconds", None)
+      known.get("state", {}).pop("seconds", None)
+      end[name] = known
+    elif path.name == "model.weights.h5":
+      end[name] = _numbers(path)
+    elif path.name != "flags.cfg":
+      end[name] = files.checksum(str(path))
+  return end
+
+
+def _numbers(path):
+  """Returns a checksum of all arrays of a file, whatever layers are called."""
+  whole = hashlib.sha256()
+
+  def add(name, node):
+    if isinstance(node, h5py.Dataset):
+      whole.update(name.encode() + np.asarray(node).tobytes())
+
+  with h5py.File(path) as file:
+    file.visititems(add)
+  return whole.hexdigest()
 
 
 def _serve():

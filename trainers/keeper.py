@@ -106,7 +106,9 @@ class Keeper:
     Raises:
       runs.UserError: A figure or a weight is not a number any more.
     """
-    row = {name: float(value) for name, value in logs.items()}
+    # In the order of Keras, however the loop has put them together.
+    names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
+    row = {name: float(logs[name]) for name in names}
     broken = [name for name, value in row.items() if not math.isfinite(value)]
     # oneDNN's ReLU makes zeros of NaN, so that broken weights can hide there.
     if not self._is_finite():

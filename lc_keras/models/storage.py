@@ -7,6 +7,7 @@ loading runs no code but ours.
 import json
 import os
 
+import h5py
 import keras
 
 from lc_keras import files
@@ -58,13 +59,39 @@ def save(model: keras.Model, folder: str) -> None:
   bare.set_weights(model.get_weights())
   weights_path = os.path.join(folder, WEIGHTS)
   with files.replacing(weights_path) as path:
-    bare.save_weights(path)
+    named = f"{path}.named.weights.h5"
+    try:
+      bare.save_weights(named)
+      _copy_without_names(named, path)
+    finally:
+      files.remove(named)
   description = {
     "class": type(model).__name__,
     "arguments": model.arguments,
     "sha256": files.checksum(weights_path),
   }
   files.write_json(os.path.join(folder, DESCRIPTION), description)
+
+
+def _copy_without_names(named, path):
+  """Copies weights, so that the same ones are always the same file.
+
+  Keras writes the names of layers, too, which nothing reads and which count
+  the models that a process has made.
+  """
+  with h5py.File(named) as old, h5py.File(path, "w") as new:
+
+    def copy(name, node):
+      if isinstance(node, h5py.Dataset):
+        made = new.create_dataset(name, data=node[()])
+      else:
+        made = new.require_group(name)
+      for key, value in node.attrs.items():
+        if key != "name":
+          made.attrs[key] = value
+
+    old.visititems(copy)
+    new.attrs.update(old.attrs)
 
 
 def load(folder: str) -> keras.Model:
