@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -53,16 +54,21 @@ def remove(path: str) -> None:
     _remove(aside)
 
 
-def sweep(folder: str) -> None:
+def sweep(folder: str, name: str | None = None) -> None:
   """Removes what killed processes have left half written below a folder.
 
   Nobody else may be writing there.
+
+  Args:
+    folder: With all that is in it.
+    name: Only what was to become this, directly in the folder.
   """
-  for name in os.listdir(folder):
-    path = os.path.join(folder, name)
-    if name.startswith(".tmp-"):
+  wanted = r".*" if name is None else rf"\d+-(older-)?{re.escape(name)}"
+  for found in os.listdir(folder):
+    path = os.path.join(folder, found)
+    if re.fullmatch(rf"\.tmp-{wanted}", found):
       _remove(path)
-    elif os.path.isdir(path) and not os.path.islink(path):
+    elif name is None and os.path.isdir(path) and not os.path.islink(path):
       sweep(path)
 
 

@@ -129,6 +129,10 @@ class FilesTest(absltest.TestCase):
     files.sweep(str(self.folder))
     self.assertEqual(self._listing(), ["pictures", "whole"])
     self.assertEmpty(os.listdir(self.folder / "pictures"))
+    for name in (".tmp-7-mine", ".tmp-8-older-mine", ".tmp-9-not-mine"):
+      (self.folder / name).mkdir()
+    files.sweep(str(self.folder), "mine")
+    self.assertEqual(self._listing(), [".tmp-9-not-mine", "pictures", "whole"])
 
   def test_a_checksum_is_of_the_content(self):
     path = self.folder / "a"

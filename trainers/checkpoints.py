@@ -64,7 +64,6 @@ class Checkpoints:
     Raises:
       runs.UserError: There are checkpoints, but none that can be used.
     """
-    files.sweep(self._folder)
     damaged = []
     for name in reversed(self._names()):
       folder = self._path(name)
