@@ -147,6 +147,9 @@ class Keeper:
       metrics: What the epoch had added up when its steps were made; by
         default what it has now.
     """
+    if step == self.step:
+      # Nothing is new, and to write it again is to take it away for a moment.
+      return True
     if not self._is_finite():
       return False
     self._save(step, metrics=self.metrics() if metrics is None else metrics)
