@@ -1,6 +1,7 @@
 """Files that are either whole or not there: write aside, fsync, rename."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -42,6 +43,26 @@ def copy(source: str, path: str) -> None:
   """Copies a file; what is at `path` is replaced by the whole copy."""
   with replacing(path) as aside:
     shutil.copyfile(source, aside)
+
+
+def reserve(path: str, size: int) -> None:
+  """Sees whether there is room for a file, for writers that need to know.
+
+  Args:
+    path: Where it is to be; there must be none yet, and there is none then.
+    size: Its bytes.
+
+  Raises:
+    OSError: There is none.
+  """
+  with open(path, "xb") as file:
+    try:
+      os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+      if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+        raise OSError(error.errno, os.strerror(error.errno), path) from error
+    finally:
+      os.remove(path)
 
 
 def remove(path: str) -> None:

@@ -120,6 +120,13 @@ class FilesTest(absltest.TestCase):
       files.remove(str(self.folder / name))
     self.assertEqual(self._listing(), ["b"])
 
+  def test_sees_whether_there_is_room(self):
+    path = str(self.folder / "big")
+    files.reserve(path, 1000)
+    with self.assertRaisesRegex(OSError, path):
+      files.reserve(path, 1 << 62)
+    self.assertEmpty(self._listing())
+
   def test_sweeps_what_killed_processes_left(self):
     half = self.folder / "pictures" / ".tmp-7-curves.png"
     half.parent.mkdir()

@@ -6,7 +6,6 @@ A child is a trainer as users run it, main function, flags, signals and all.
 """
 
 import dataclasses
-import hashlib
 import importlib
 import json
 import os
@@ -18,9 +17,6 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
-
-import h5py
-import numpy as np
 
 import lc_keras
 import trainers
@@ -125,24 +121,9 @@ def end_of(stage: pathlib.Path) -> dict:
       known.pop("seconds", None)
       known.get("state", {}).pop("seconds", None)
       end[name] = known
-    elif path.name == "model.weights.h5":
-      end[name] = _numbers(path)
     elif path.name != "flags.cfg":
       end[name] = files.checksum(str(path))
   return end
-
-
-def _numbers(path):
-  """Returns a checksum of all arrays of a file, whatever layers are called."""
-  whole = hashlib.sha256()
-
-  def add(name, node):
-    if isinstance(node, h5py.Dataset):
-      whole.update(name.encode() + np.asarray(node).tobytes())
-
-  with h5py.File(path) as file:
-    file.visititems(add)
-  return whole.hexdigest()
 
 
 def _serve():
@@ -194,6 +175,8 @@ def _be_a_trainer(command: Sequence[str], log: str, hooks: dict):
     if isinstance(code, str):
       print(code, file=sys.stderr)
       code = 1
+  except KeyboardInterrupt:  # Before there was who handles it.
+    code = 130
   except BaseException:
     traceback.print_exc()
   finally:

@@ -121,7 +121,7 @@ class Checkpoints:
     name = f"checkpoint-{step}" + ("" if metrics is None else "-unfinished")
     with files.replacing(self._path(name)) as aside:
       os.makedirs(aside)
-      model.save_weights(os.path.join(aside, _WEIGHTS))
+      storage.write_weights(model, os.path.join(aside, _WEIGHTS))
       if is_best:
         storage.save(model, aside)
       elif older:

@@ -4,7 +4,9 @@ A model is rebuilt from its constructor's arguments, so nothing is pickled and
 loading runs no code but ours.
 """
 
+import io
 import json
+import math
 import os
 
 import h5py
@@ -26,6 +28,8 @@ from lc_keras.models import value_model
 
 WEIGHTS = "best.weights.h5"
 DESCRIPTION = "model.json"
+# More than HDF5 needs for an array besides its numbers.
+_NODE_BYTES = 4096
 
 _CLASSES = {
   model.__name__: model
@@ -59,12 +63,7 @@ def save(model: keras.Model, folder: str) -> None:
   bare.set_weights(model.get_weights())
   weights_path = os.path.join(folder, WEIGHTS)
   with files.replacing(weights_path) as path:
-    named = f"{path}.named.weights.h5"
-    try:
-      bare.save_weights(named)
-      _copy_without_names(named, path)
-    finally:
-      files.remove(named)
+    write_weights(bare, path)
   description = {
     "class": type(model).__name__,
     "arguments": model.arguments,
@@ -73,25 +72,62 @@ def save(model: keras.Model, folder: str) -> None:
   files.write_json(os.path.join(folder, DESCRIPTION), description)
 
 
-def _copy_without_names(named, path):
-  """Copies weights, so that the same ones are always the same file.
+def write_weights(model: keras.Model, path: str) -> None:
+  """Writes what Keras's `save_weights` does; the same numbers, the same file.
 
-  Keras writes the names of layers, too, which nothing reads and which count
+  Keras writes the names of layers, too, which nothing reads, and which count
   the models that a process has made.
+
+  Args:
+    model: Optimisers that it has are written, too.
+    path: The file.
+
+  Raises:
+    OSError: It cannot be written.
   """
-  with h5py.File(named) as old, h5py.File(path, "w") as new:
+  # Keras insists on the ending of a name.
+  named = f"{path}.named.weights.h5"
+  made = io.BytesIO()
+  try:
+    # HDF5 crashes the process when a disk becomes full.
+    files.reserve(named, _most_bytes(model))
+    model.save_weights(named)
+    with h5py.File(named) as old, h5py.File(made, "w") as new:
+      _copy_without_names(old, new)
+  finally:
+    if os.path.exists(named):
+      os.remove(named)
+  with open(path, "wb") as file:
+    file.write(made.getbuffer())
 
-    def copy(name, node):
-      if isinstance(node, h5py.Dataset):
-        made = new.create_dataset(name, data=node[()])
-      else:
-        made = new.require_group(name)
-      for key, value in node.attrs.items():
-        if key != "name":
-          made.attrs[key] = value
 
-    old.visititems(copy)
-    new.attrs.update(old.attrs)
+def _most_bytes(model):
+  """Returns a bound for the size of a model's weights file."""
+  optimizers = [
+    part
+    for part in vars(model).values()
+    if isinstance(part, keras.optimizers.Optimizer)
+  ]
+  sizes = [
+    8 * math.prod(variable.shape)
+    for owner in (model, *optimizers)
+    for variable in owner.variables
+  ]
+  return sum(sizes) + _NODE_BYTES * (len(sizes) + 10)
+
+
+def _copy_without_names(old, new):
+  def copy(name, node):
+    if isinstance(node, h5py.Dataset):
+      made = new.create_dataset(name, data=node[()])
+    else:
+      made = new.require_group(name)
+    for key, value in node.attrs.items():
+      if key != "name":
+        made.attrs[key] = value
+
+  old.visititems(copy)
+  new.attrs.update(old.attrs)
 
 
 def load(folder: str) -> keras.Model:
