@@ -120,7 +120,8 @@ class FaultsTest(parameterized.TestCase):
       if self.nursery.wait(trainer):
         kills += 1
         self._assert_nothing_half()
-      else:  # It was faster, and has ended.
+      else:  # It was faster than when the whole run was timed.
+        type(self).seconds *= 0.5
         self._run_to_end()
         shutil.rmtree(self.stage)
     self._run_to_end()
