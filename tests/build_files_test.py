@@ -44,7 +44,9 @@ class RepositoryTest(absltest.TestCase):
           self.assertTrue((_ROOT / path.parent / "__init__.py").exists())
 
   def test_the_lock_holds_every_import(self):
-    locked = _names((_ROOT / "requirements.lock").read_text())
+    locked = set()
+    for name in ("requirements.lock", "requirements-beam.lock"):
+      locked |= _names((_ROOT / name).read_text())
     self.assertEmpty(self.workspace.distributions().keys() - locked)
 
   def test_setup_requires_every_import_of_what_it_installs(self):

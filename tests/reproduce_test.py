@@ -29,10 +29,10 @@ _FUNCTIONS = {"data": "prepare", "latents": "encode", "evaluate": "evaluate"}
 # Config, and more flags.
 _JOBS = (
   ("data", ()),
-  ("vae", ("--seed=3", "--replicas=1", "--architecture=mlp")),
+  ("vae", ("--seed=3", "--replicas=1", "--steps_per_epoch=2")),
   ("latents", ()),
-  ("classifier", ("--seed=4", "--architecture=mlp")),
-  ("attributes", ("--edit_weight=0", "--seed=5")),
+  ("classifier", ("--seed=4", "--steps_per_epoch=2")),
+  ("attributes", ("--edit_weight=0", "--seed=5", "--steps_per_epoch=4")),
   ("evaluate", ("--systems=prior",)),
 )
 _TRAINED = ("vae", "classifier", "attributes")

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Installs what the project needs: `tools/install.sh venv` makes .venv from
-# requirements.lock, `tools/install.sh bazel` finds or installs Bazel.
+# requirements.lock, `tools/install.sh beam` a second one with Apache Beam, and
+# `tools/install.sh bazel` finds or installs Bazel.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly LOCK=requirements.lock
+readonly BEAM_LOCK=requirements-beam.lock
 # A copy of the lock that .venv was made from. It is there only while .venv is
 # whole: it goes first and comes last.
 readonly STAMP=.venv/installed.lock
@@ -45,6 +47,10 @@ On Debian 12: apt-get install python3 python3-venv"
 }
 
 install_venv() {
+  if [[ -L .venv ]]; then
+    echo "Using .venv as it is: it is a link, and others may use it."
+    return
+  fi
   if cmp -s "$LOCK" "$STAMP" && is_python_3_11 .venv/bin/python; then
     return
   fi
@@ -67,6 +73,23 @@ install_venv() {
   mv "$STAMP.new" "$STAMP"
 }
 
+install_beam() {
+  install_venv
+  # What .venv-beam was made from, as above.
+  local stamp=.venv-beam/installed.lock
+  if cat "$LOCK" "$BEAM_LOCK" | cmp -s - "$stamp"; then
+    return
+  fi
+  echo "Making .venv-beam, about 90 MB to download"
+  .venv/bin/python -m venv --clear .venv-beam
+  # What Beam has other versions of comes from here, all else from .venv.
+  echo "$PWD/.venv/lib/python3.11/site-packages" \
+    > .venv-beam/lib/python3.11/site-packages/venv.pth
+  .venv-beam/bin/python -m pip install --disable-pip-version-check --no-input \
+    --quiet --no-deps -r "$BEAM_LOCK"
+  cat "$LOCK" "$BEAM_LOCK" > "$stamp"
+}
+
 install_bazel() {
   local missing=()
   command -v bazel > /dev/null || missing+=(bazel-bootstrap)
@@ -75,6 +98,6 @@ install_bazel() {
 }
 
 case ${1-} in
-  venv | bazel) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|bazel" ;;
+  venv | beam | bazel) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|beam|bazel" ;;
 esac

@@ -26,6 +26,7 @@ from lc_keras import attributes as attributes_lib
 from lc_keras import files
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
+from lc_keras.datasets import tf_examples
 from lc_keras.datasets.toon_faces import dataset as toon_faces
 
 _SOURCES = {
@@ -109,6 +110,7 @@ def load(
   seed=0,
   start_step=0,
   limit=None,
+  rows=None,
   shuffle_buffer=65_536,
 ):
   """Reads a prepared data set.
@@ -127,6 +129,8 @@ def load(
     seed: int, order of the training examples.
     start_step: int, number of batches that were already used in training.
     limit: int or None, use only the first so many examples of the split.
+    rows: (start, stop) or None, use only these examples of the split, without
+      reading the others.
     shuffle_buffer: int, number of (encoded) examples among which the next one
       is drawn in training.
 
@@ -144,8 +148,10 @@ def load(
   if start_step and not training:
     raise ValueError("start_step is for training; evaluation is one pass.")
   decode = _decoder(name, split, attributes)
-  examples, info = _examples(name, split, data_dir, limit)
-  count = info.splits[split].num_examples
+  if rows is not None and training:
+    raise ValueError("rows are for evaluation; training uses all.")
+  examples, info = _examples(name, split, data_dir, limit, rows)
+  count = info.splits[_part(split, rows)].num_examples
   count = count if limit is None else min(limit, count)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
@@ -218,7 +224,22 @@ def checksums(name, *, data_dir):
   return found
 
 
-def _examples(name, split, data_dir, limit):
+def count(name, split, *, data_dir):
+  """Returns the number of examples of a split.
+
+  Raises:
+    FileNotFoundError: The data set has not been prepared.
+    ValueError: There is no such data set.
+  """
+  return _prepared(name, data_dir).info.splits[split].num_examples
+
+
+def _part(split, rows):
+  """Names some rows of a split as tfds does."""
+  return split if rows is None else f"{split}[{rows[0]}:{rows[1]}]"
+
+
+def _examples(name, split, data_dir, limit, rows=None):
   """Returns examples as they are stored, in order, and the data set's info."""
   source = _source(name)
   if split not in source.splits:
@@ -227,7 +248,7 @@ def _examples(name, split, data_dir, limit):
     )
   builder = _prepared(name, data_dir)
   examples = builder.as_dataset(
-    split=split,
+    split=_part(split, rows),
     shuffle_files=False,
     decoders={"image": tfds.decode.SkipDecoding()},
     read_config=tfds.ReadConfig(try_autocache=False),
@@ -307,6 +328,8 @@ def _known(name):
 
 
 def _source(name):
+  if name.startswith(tf_examples.PREFIX):
+    return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
   if name not in _SOURCES:
     raise ValueError(f"Unknown data set {name!r}{_nearest(name, _SOURCES)}")
   return _known(name)
