@@ -76,31 +76,17 @@ class _Encoder:
     )
 
   def make(self, shard, path):
-    found, bad = [], {}
-    try:
-      found.append(self._encode(shard.start, shard.stop, shard.split))
-    except tf.errors.OpError:
-      # An image that cannot be decoded takes all others with it: find it.
-      for row in range(shard.start, shard.stop):
-        try:
-          found.append(self._encode(row, row + 1, shard.split))
-        except tf.errors.OpError as error:
-          bad[row] = str(error).partition("\n")[0][:200]
-    rows = np.setdiff1d(np.arange(shard.start, shard.stop), list(bad))
-    arrays = {
-      name: np.concatenate([getattr(part, name) for part in found])
-      for name in ("mean", "scale", "attributes")
-      if found
-    }
-    if arrays:
-      good = np.all(
-        [np.isfinite(array).all(axis=1) for array in arrays.values()], axis=0
-      )
-      bad |= dict.fromkeys(rows[~good].tolist(), "not a number")
-      arrays = {name: array[good] for name, array in arrays.items()}
+    found = self._encode(shard.start, shard.stop, shard.split)
+    arrays = dataclasses.asdict(found)
+    good = np.all(
+      [np.isfinite(array).all(axis=1) for array in arrays.values()], axis=0
+    )
     with open(path, "wb") as file:
-      np.savez(file, **arrays)
-    return shards_lib.Made(len(next(iter(arrays.values()), ())), bad)
+      np.savez(file, **{name: array[good] for name, array in arrays.items()})
+    bad = shard.start + np.flatnonzero(~good)
+    return shards_lib.Made(
+      int(good.sum()), dict.fromkeys(bad.tolist(), "not a number")
+    )
 
   def _encode(self, start, stop, split):
     work = self._work

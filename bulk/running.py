@@ -40,8 +40,8 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_integer(
     "max_bad",
     0,
-    "Most rows that may be bad, and are then left out: images that cannot be "
-    "decoded, numbers that are none.",
+    "Most rows that may be bad, and are then left out: those for which "
+    "something comes out that is not a number.",
     lower_bound=0,
     flag_values=values,
   )

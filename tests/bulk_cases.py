@@ -159,12 +159,10 @@ class BulkCases(absltest.TestCase):
       config="tiny", data_dir=str(data), examples=examples
     ).download_and_prepare()
     run = self.run_dir("damaged_run")
-    with self.assertRaisesRegex(
-      ValueError, "1 rows are bad, 0 may be.*train 21"
-    ):
+    with self.assertRaisesRegex(ValueError, "1 examples .*row 21"):
       self.encode(run, data=data)
     self.assertFalse((run / "latents/cache").exists())
-    self.encode(run, "--max_bad=1", data=data)
+    self.encode(run, "--max_bad_examples=1", data=data)
     found = latents.read(str(run / "latents/cache"), "train")
     self.assertLen(found, 63)
 
@@ -223,6 +221,26 @@ class BulkCases(absltest.TestCase):
 
 
 class ShardsTest(absltest.TestCase):
+  def test_bad_rows_are_counted_and_named(self):
+    class Half:
+      ending = ".x"
+      identity = {}
+
+      def make(self, shard, path):
+        pathlib.Path(path).write_bytes(b"good rows")
+        bad = range(shard.start, shard.stop, 2)
+        rows = shard.stop - shard.start - len(bad)
+        return shards.Made(rows, dict.fromkeys(bad, "not a number"))
+
+    folder, work = self.create_tempdir().full_path, Half()
+    cut = shards.cut("train", 8, 4)
+    for shard in cut:
+      shards.make(folder, work, work, shard)
+    with self.assertRaisesRegex(ValueError, "4 rows are bad, 3 may.*train 6"):
+      shards.check(folder, work, cut, 3)
+    total = shards.check(folder, work, cut, 4)
+    self.assertEqual(total, {"rows": 4, "bad": 4})
+
   def test_shards_hold_every_row_once(self):
     cut = shards.cut("train", 10, 4)
     self.assertEqual(

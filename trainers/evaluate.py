@@ -237,7 +237,7 @@ class _Evaluation:
       for name in measured:
         path = self._stage.path(_FOLDER, f"{name}.npz")
         if os.path.exists(path):
-          with np.load(path) as arrays:
+          with np.load(path, allow_pickle=False) as arrays:
             if kind in arrays:
               shown[measured[name]["title"]] = arrays[kind]
       if shown:

@@ -24,8 +24,10 @@ import tensorflow_datasets as tfds
 
 from lc_keras import attributes as attributes_lib
 from lc_keras import files
+from lc_keras import locks
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
+from lc_keras.datasets import integrity
 from lc_keras.datasets import tf_examples
 from lc_keras.datasets.toon_faces import dataset as toon_faces
 
@@ -81,22 +83,65 @@ def describe(name):
   )
 
 
-def prepare(name, data_dir):
+def prepare(name, data_dir, max_bad_examples=0):
   """Builds a data set in `data_dir`, with progress, unless it is there.
+
+  Its files and examples are checked once; files that have changed since then
+  are checked again.
 
   Args:
     name: name of the data set.
     data_dir: folder of all prepared data sets; made if needed.
+    max_bad_examples: int, up to how many examples that cannot be used are left
+      out.
+
+  Returns:
+    list of str, the bad examples: which, and what is wrong.
 
   Raises:
-    ValueError: There is no such data set, or a file of it is wrong.
-    FileNotFoundError: It needs files that are fetched by hand.
+    ValueError: There is no such data set, or a file of it is wrong, or too many
+      examples are.
+    FileNotFoundError: It needs files that are fetched by hand, or a file has
+      gone.
   """
   source = _source(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
   if not builder.is_prepared():
-    source.prepare(builder, data_dir)
+    os.makedirs(data_dir, exist_ok=True)
+    lock = os.path.join(data_dir, f".lock-{name.replace('/', '-')}")
+    locks.take(lock, wait=True)
+    try:
+      builder = source.builder(data_dir)
+      if not builder.is_prepared():
+        source.prepare(builder, data_dir)
+    finally:
+      locks.give_back(lock)
+  if name.startswith(tf_examples.PREFIX):
+    return []  # All were read for their specification.
+  bad = integrity.check(source, builder)
+  if len(bad) > max_bad_examples:
+    raise ValueError(
+      f"{name} has {len(bad)} examples that cannot be used, and "
+      f"max_bad_examples is {max_bad_examples}. The first: {bad[0]}. Mend the "
+      "data set, or give --max_bad_examples to leave out so many."
+    )
+  return bad
+
+
+def verify(name, data_dir):
+  """Reads all files of a prepared data set and compares their checksums.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets.
+
+  Raises:
+    ValueError: There is no such data set, or a file of it is wrong.
+    FileNotFoundError: A file has gone, or the whole data set.
+  """
+  source, builder = _prepared(name, data_dir)
+  integrity.check(source, builder, again=True)
 
 
 def load(
@@ -150,16 +195,14 @@ def load(
   decode = _decoder(name, split, attributes)
   if rows is not None and training:
     raise ValueError("rows are for evaluation; training uses all.")
-  examples, info = _examples(name, split, data_dir, limit, rows)
-  count = info.splits[_part(split, rows)].num_examples
-  count = count if limit is None else min(limit, count)
+  examples, count, size = _examples(name, split, data_dir, limit, rows)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
       f"The split {split} of {name} gives {count} examples (limit={limit}), "
       f"too few for a batch of {batch_size}: choose a smaller batch."
     )
   if training:
-    if info.dataset_size <= _CACHE_BYTES:
+    if size <= _CACHE_BYTES:
       examples = examples.cache()
     examples = _shuffled_without_end(
       examples, count, seed, start_step * batch_size, shuffle_buffer
@@ -193,7 +236,7 @@ def labels(name, split, attribute, *, data_dir, limit=None):
   """
   source = _source(name)
   column = _column(name, attribute)
-  examples, _ = _examples(name, split, data_dir, limit)
+  examples, _, _ = _examples(name, split, data_dir, limit)
   # The image is not asked for, so that it is not decoded.
   values = examples.map(
     lambda example: source.decode(example)["attributes"][column],
@@ -214,9 +257,9 @@ def checksums(name, *, data_dir):
     ValueError: There is no such data set.
     FileNotFoundError: The data set has not been prepared.
   """
-  builder = _prepared(name, data_dir)
+  source, builder = _prepared(name, data_dir)
   found = {}
-  for split in _source(name).splits:
+  for split in source.splits:
     whole = hashlib.sha256()
     for path in builder.info.splits[split].filepaths:
       whole.update(files.checksum(os.fspath(path)).encode())
@@ -225,39 +268,17 @@ def checksums(name, *, data_dir):
 
 
 def count(name, split, *, data_dir):
-  """Returns the number of examples of a split.
+  """Returns the number of examples of a split, without the bad ones.
 
   Raises:
     FileNotFoundError: The data set has not been prepared.
-    ValueError: There is no such data set.
+    ValueError: There is no such data set, or no such split.
   """
-  return _prepared(name, data_dir).info.splits[split].num_examples
-
-
-def _part(split, rows):
-  """Names some rows of a split as tfds does."""
-  return split if rows is None else f"{split}[{rows[0]}:{rows[1]}]"
-
-
-def _examples(name, split, data_dir, limit, rows=None):
-  """Returns examples as they are stored, in order, and the data set's info."""
-  source = _source(name)
-  if split not in source.splits:
-    raise ValueError(
-      f"{name} has no split {split!r}{_nearest(split, source.splits)}"
-    )
-  builder = _prepared(name, data_dir)
-  examples = builder.as_dataset(
-    split=_part(split, rows),
-    shuffle_files=False,
-    decoders={"image": tfds.decode.SkipDecoding()},
-    read_config=tfds.ReadConfig(try_autocache=False),
-  )
-  return examples.take(-1 if limit is None else limit), builder.info
+  return _examples(name, split, data_dir, None)[1]
 
 
 def _prepared(name, data_dir):
-  """Returns the builder of a data set that has been prepared."""
+  """Returns a source and its builder, whose data set is there."""
   source = _source(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
@@ -267,7 +288,38 @@ def _prepared(name, data_dir):
       f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
       "by itself, or correct --data_dir."
     )
-  return builder
+  return source, builder
+
+
+def _examples(name, split, data_dir, limit, rows=None):
+  """Returns examples as they are stored, in order, their count, and the size.
+
+  The size is that of the whole data set, in bytes. Bad examples are left out.
+  """
+  splits = _source(name).splits
+  if split not in splits:
+    raise ValueError(f"{name} has no split {split!r}{_nearest(split, splits)}")
+  _, builder = _prepared(name, data_dir)
+  count = builder.info.splits[split].num_examples
+  bad = integrity.bad_rows(builder, split)
+  if bad:
+    count -= sum(map(len, bad.values()))
+  start, stop = rows or (0, count)
+  stop = min(stop, count)
+  if bad:
+    examples = integrity.without(builder, split, bad)
+    examples = examples.skip(start).take(stop - start)
+  else:
+    examples = builder.as_dataset(
+      split=split if rows is None else f"{split}[{start}:{stop}]",
+      shuffle_files=False,
+      decoders={"image": tfds.decode.SkipDecoding()},
+      read_config=tfds.ReadConfig(try_autocache=False),
+    )
+  count = stop - start
+  if limit is not None:
+    examples, count = examples.take(limit), min(limit, count)
+  return examples, count, builder.info.dataset_size
 
 
 def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):

@@ -148,7 +148,7 @@ def load(path: str) -> source.Source:
     attributes=names,
     exclusive=tuple(map(tuple, spec["exclusive"])),
     splits=tuple(spec["splits"]),
-    builder=lambda data_dir: _Files(spec),
+    builder=lambda data_dir: _Files(spec, os.path.dirname(path)),
     prepare=lambda builder, data_dir: None,
     decode=decode,
     continuous=tuple(spec["continuous"]),
@@ -158,7 +158,8 @@ def load(path: str) -> source.Source:
 class _Files:
   """As much of a tfds builder as the pipeline needs; also its `info`."""
 
-  def __init__(self, spec):
+  def __init__(self, spec, folder):
+    self.data_dir = folder
     self.info = self
     self.splits = self
     self._spec = spec
