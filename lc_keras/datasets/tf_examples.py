@@ -144,6 +144,7 @@ def load(path: str) -> source.Source:
 
   return source.Source(
     image_shape=shape,
+    stored_shape=shape,
     all_attributes=names,
     attributes=names,
     exclusive=tuple(map(tuple, spec["exclusive"])),
