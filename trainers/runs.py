@@ -437,7 +437,7 @@ def _is_ours(error: Exception) -> bool:
     return True
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   module = frame.f_globals.get("__name__", "")
-  return module.startswith(("lc_keras", "trainers", "__main__"))
+  return module.startswith(("bulk", "lc_keras", "trainers", "__main__"))
 
 
 def _of_job(settings: flags.FlagValues) -> list[flags.Flag]:
