@@ -85,6 +85,8 @@ def define_flags(values: flags.FlagValues) -> None:
 def run_job(settings: flags.FlagValues) -> None:
   """Measures what is not measured yet, and writes all of it."""
   run = runs.open_run(settings)
+  os.makedirs(run.path("label_curve"), exist_ok=True)
+  runs.lock(run.path("label_curve", "lock"))
   curve = _Curve(run, settings)
   points, rows = [], {}
   for attribute in curve.judged:
@@ -191,7 +193,6 @@ class _Curve:
       "actor": learnt.manifest.get("actor"),
     }
     made, samples = self._made(attribute, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     with files.replacing(shown) as aside, open(aside, "wb") as file:
       np.save(file, samples[:, :_SHOWN])
     files.write_json(path, point | made)
