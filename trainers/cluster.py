@@ -33,7 +33,7 @@ _Result = TypeVar("_Result")
 # Seconds in which all workers must have been started.
 _PATIENCE = 600.0
 # Seconds after which a file that one machine has written is seen by all.
-_SHARING = 30.0
+_SHARING = 10.0
 # Seconds between two questions whether to stop.
 _ASKING = 1.0
 
