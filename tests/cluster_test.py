@@ -105,7 +105,8 @@ class ClusterTest(absltest.TestCase):
   def _wait_for(self, path, *workers):
     deadline = time.monotonic() + _PATIENCE
     while not path.exists():
-      self.assertLess(time.monotonic(), deadline, [w.said for w in workers])
+      if time.monotonic() > deadline:
+        self.fail("\n".join(worker.said for worker in workers))
       time.sleep(0.02)
 
   def _assert_alike(self, one, two):

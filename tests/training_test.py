@@ -487,7 +487,6 @@ class FitTest(_FitTest):
     loaded = storage.load(str(self.folder / "attributes"))
     self.assertLen(loaded.weights, len(model.weights))
 
-
   def test_does_what_keras_fit_does(self):
     for replicas in ("--replicas=1", "--replicas=2"):
       ours = self.fit(replicas, name=f"ours{replicas}")

@@ -92,7 +92,8 @@ class Checkpoints:
     known = _read_json(folder, _STATE)
     metrics = None
     if _NAME.fullmatch(name)[2]:
-      with np.load(os.path.join(folder, _METRICS)) as stored:
+      path = os.path.join(folder, _METRICS)
+      with np.load(path, allow_pickle=False) as stored:
         metrics = [stored[str(number)] for number in range(len(stored))]
     if not self._read_only:
       self._put_aside_after(name)

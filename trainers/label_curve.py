@@ -179,7 +179,7 @@ class _Curve:
     shown = self._run.path("label_curve", f"{name}.npy")
     if os.path.exists(path):
       with open(path, encoding="utf-8") as file:
-        return json.load(file), np.load(shown)
+        return json.load(file), np.load(shown, allow_pickle=False)
     runs.say(f"{name}: learning")
     learnt = self._learn(attribute, name, count)
     runs.say(f"{name}: samples and edits")

@@ -20,6 +20,7 @@ from etils import epy
 from lc_keras import files
 from lc_keras import locks
 from trainers import cluster
+from trainers import code_version
 from trainers import preemption
 from trainers import troubles
 
@@ -239,6 +240,7 @@ class Stage:
       UserError: The stage was begun with other flags, or another process is at
         it.
     """
+    files.check_name(name, "a stage")
     self.name = name
     self.folder = run.path(name)
     self._started = time.monotonic()
@@ -300,7 +302,13 @@ class Stage:
     """
     seconds = seconds_before + self.seconds
     files.write_json(
-      self.path(_DONE), {"seconds": seconds, **facts, "machine": _machine()}
+      self.path(_DONE),
+      {
+        "seconds": seconds,
+        **facts,
+        "machine": _machine(),
+        "commit": code_version.commit(),
+      },
     )
     locks.give_back(self.path(_LOCK))
     say(f"{self.name}: done in {seconds:.0f} s, in {self.folder}")
@@ -366,6 +374,7 @@ def main(
   define_flags: Callable[[flags.FlagValues], None],
   job: Callable[[flags.FlagValues], None],
   again: str = "goes on from the last checkpoint",
+  positional: str | None = None,
 ) -> None:
   """Runs a job as a program: flags, messages, exit codes.
 
@@ -376,6 +385,7 @@ def main(
     define_flags: Defines the job's flags.
     job: Does it.
     again: What the same command does after it has been stopped.
+    positional: Flag that an argument without a name gives.
   """
   define_flags(flags.FLAGS)
   flags.declare_key_flag("flagfile")
@@ -384,6 +394,8 @@ def main(
     # tfds tells of every file that it opens.
     if not flags.FLAGS["verbosity"].present:
       logging.set_verbosity(logging.WARNING)
+    if positional and len(arguments) == 2:
+      flags.FLAGS[positional].value = arguments.pop()
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
     with cluster.leaving():
@@ -492,6 +504,19 @@ def _serialized(settings: flags.FlagValues) -> list[str]:
 def _lines(given: Iterable[flags.Flag]) -> list[str]:
   lines = (flag.serialize() for flag in given if flag.value is not None)
   return sorted(line for line in lines if line)
+
+
+def flags_of(stage_dir: str) -> list[str] | None:
+  """Returns the lines of a stage's flagfile; None if it is no stage's folder.
+
+  Args:
+    stage_dir: The stage's folder.
+  """
+  path = os.path.join(stage_dir, _FLAGS)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding="utf-8") as file:
+    return file.read().splitlines()
 
 
 def settings_of(lines: Iterable[str]) -> dict[str, str]:

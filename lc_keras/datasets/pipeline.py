@@ -15,6 +15,7 @@ that would have come next.
 import dataclasses
 import difflib
 import functools
+import hashlib
 import os
 
 import numpy as np
@@ -22,6 +23,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from lc_keras import attributes as attributes_lib
+from lc_keras import files
 from lc_keras import locks
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
@@ -234,6 +236,27 @@ def labels(name, split, attribute, *, data_dir, limit=None):
     deterministic=True,
   )
   return np.concatenate(list(values.batch(4096).as_numpy_iterator()))
+
+
+def checksums(name, *, data_dir):
+  """Says which data this is: the SHA-256 of each split's files, by split.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets.
+
+  Raises:
+    ValueError: There is no such data set.
+    FileNotFoundError: The data set has not been prepared.
+  """
+  source, builder = _prepared(name, data_dir)
+  found = {}
+  for split in source.splits:
+    whole = hashlib.sha256()
+    for path in builder.info.splits[split].filepaths:
+      whole.update(files.checksum(os.fspath(path)).encode())
+    found[split] = whole.hexdigest()
+  return found
 
 
 def _prepared(name, data_dir):
