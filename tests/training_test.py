@@ -24,8 +24,8 @@ from lc_keras.models import attribute_model
 from lc_keras.models import storage
 from tests import testing
 from trainers import attributes as attributes_job
-from trainers import preemption
 from trainers import loop as loop_lib
+from trainers import preemption
 from trainers import runs
 from trainers import training
 
@@ -252,13 +252,14 @@ class StopTest(_ResumeTest):
     calls = itertools.count(1)
     bar = mock.Mock()
     bar.update = lambda: tell() if next(calls) == at else None
-    begin = training._Bookkeeper.on_test_begin
+    validate = loop_lib.Loop.validate
+
+    def told(*arguments):
+      tell()
+      yield from validate(*arguments)
+
     if at is None:
-      moment = mock.patch.object(
-        training._Bookkeeper,
-        "on_test_begin",
-        lambda *arguments: [begin(*arguments), tell()],
-      )
+      moment = mock.patch.object(loop_lib.Loop, "validate", told)
     else:
       moment = mock.patch.object(training.tqdm, "tqdm", return_value=bar)
     with moment, self.assertRaises(preemption.Terminated) as stopped:

@@ -151,8 +151,8 @@ def _make_epochs(loop, keeper, validation, per_epoch, steps, told, bar):
     while step < end:
       loop.train()
       step += 1
-      bar.update()
       stop_if_told()
+      bar.update()
     figures, metrics = loop.figures(), loop.metrics()
     for _ in loop.validate(validation):
       stop_if_told(metrics)
