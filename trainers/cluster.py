@@ -11,7 +11,6 @@ import faulthandler
 import os
 import re
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -23,6 +22,7 @@ import numpy as np
 from absl import flags
 from etils import epy
 
+from trainers import rendezvous
 from trainers import tf_config
 
 with epy.lazy_imports():
@@ -30,8 +30,6 @@ with epy.lazy_imports():
 
 _Result = TypeVar("_Result")
 
-# Seconds in which all workers must have been started.
-_PATIENCE = 600.0
 # Seconds after which a file that one machine has written is seen by all.
 _SHARING = 10.0
 # Seconds between two questions whether to stop.
@@ -68,10 +66,10 @@ def join(settings: flags.FlagValues) -> None:
       "to train on all of them together, or unset TF_CONFIG to train alone."
     )
   _tell(f"{config.describe(config.index)}: waiting for the other workers")
-  _meet(config)
+  rendezvous.meet(config)
   # TensorFlow waits within C++ code that no signal interrupts. Everybody has
   # just been there; should one have gone again, this ends the process.
-  faulthandler.dump_traceback_later(_PATIENCE, exit=True)
+  faulthandler.dump_traceback_later(rendezvous.PATIENCE, exit=True)
   _strategy = tf.distribute.MultiWorkerMirroredStrategy()
   faulthandler.cancel_dump_traceback_later()
   _config = config
@@ -219,49 +217,6 @@ def leaving() -> Iterator[None]:
     os._exit(code or 0)
 
 
-def _meet(config):
-  """Waits until every other worker has been reached."""
-  port = int(config.addresses[config.index].rpartition(":")[2])
-  missing = set(range(len(config.addresses))) - {config.index}
-  deadline = time.monotonic() + _PATIENCE
-  try:
-    server = _listen(port)
-  except OSError as error:
-    raise ValueError(
-      f"Port {port} of {config.describe(config.index)} cannot be listened on: "
-      f"{error.strerror}. Is another worker running here?"
-    ) from error
-  with server:
-    while missing:
-      missing = {n for n in missing if not _answers(config.addresses[n])}
-      if missing and time.monotonic() > deadline:
-        names = ", ".join(map(config.describe, sorted(missing)))
-        raise ValueError(
-          f"Waited {_PATIENCE:.0f} s for {names}. Start the same command, "
-          "with its own TF_CONFIG, on every machine; see to it that they "
-          "reach each other at these addresses."
-        )
-      if missing:
-        time.sleep(0.2)
-
-
-def _listen(port):
-  if socket.has_dualstack_ipv6():
-    return socket.create_server(
-      ("", port), family=socket.AF_INET6, dualstack_ipv6=True
-    )
-  return socket.create_server(("", port))
-
-
-def _answers(address):
-  host, _, port = address.rpartition(":")
-  try:
-    socket.create_connection((host.strip("[]"), int(port)), timeout=2).close()
-  except OSError:
-    return False
-  return True
-
-
 def _lost(text):
   """Returns which workers TensorFlow's message is about, or do not answer."""
   named = {
@@ -273,7 +228,9 @@ def _lost(text):
     named.add(0)
   others = set(range(len(_config.addresses))) - {_config.index}
   return sorted(named & others) or [
-    index for index in sorted(others) if not _answers(_config.addresses[index])
+    index
+    for index in sorted(others)
+    if not rendezvous.answers(_config.addresses[index])
   ]
 
 
