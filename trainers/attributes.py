@@ -7,6 +7,7 @@
 import keras
 from absl import flags
 
+from lc_keras import adam
 from lc_keras import generator
 from lc_keras import latents
 from lc_keras.models import attribute_model
@@ -60,7 +61,7 @@ def train(settings: flags.FlagValues) -> None:
       settings.noise_scale,
     )
     model.compile(
-      keras.optimizers.Adam(training.schedule(settings)),
+      adam.Adam(training.schedule(settings)),
       **(_reader(run) if settings.edit_weight else {}),
       covariance=latents.covariance(rows),
       excludes=run.attributes.excludes,

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from absl import flags
 
+from lc_keras import adam
 from lc_keras.datasets import pipeline
 from lc_keras.evaluation import pictures
 from lc_keras.models import pixel_classifier
@@ -52,7 +53,7 @@ def train(settings: flags.FlagValues) -> None:
     model = pixel_classifier.PixelClassifier(
       run.image_shape, len(names), settings.architecture
     )
-    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer = adam.Adam(training.schedule(settings))
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=False)
 

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from lc_keras import adam
 from lc_keras import generator
 from lc_keras import latents
 from lc_keras.evaluation import pictures
@@ -53,7 +54,7 @@ def train(settings: flags.FlagValues) -> None:
     )
     model.whitening.adapt(rows)
     model.compile(
-      keras.optimizers.Adam(training.schedule(settings)),
+      adam.Adam(training.schedule(settings)),
       average_decay=settings.average_decay,
       jit_compile=False,
     )

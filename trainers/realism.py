@@ -7,6 +7,7 @@
 import keras
 from absl import flags
 
+from lc_keras import adam
 from lc_keras import latents
 from lc_keras.models import realism_model
 from trainers import common_flags
@@ -36,7 +37,7 @@ def train(settings: flags.FlagValues) -> None:
     model = realism_model.RealismModel(
       rows.mean.shape[1], settings.width, settings.depth
     )
-    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer = adam.Adam(training.schedule(settings))
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=False)
   training.fit(

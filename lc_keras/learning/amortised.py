@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import adam
 from lc_keras import parts as parts_lib
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import intervals
@@ -83,7 +84,7 @@ class Learner:
       self.actor = value_actor.ValueActor(len(parts.posterior_scale))
       self.actor.whitening.adapt(parts.train)
       self.actor.compile(
-        keras.optimizers.Adam(
+        adam.Adam(
           keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
         ),
         loss_of_move=self._loss,
