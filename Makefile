@@ -37,6 +37,10 @@ fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
 
+.PHONY: bench
+bench: venv venv-torch ## Measure everything beside PyTorch (20 minutes)
+	@$(PYTHON) -m benchmarks.all
+
 .PHONY: bench-serving
 bench-serving: venv ## Measure the server beside what one could use instead
 	@$(PYTHON) -m benchmarks.serving
@@ -50,9 +54,9 @@ build-files: venv ## Rewrite the BUILD files from the imports
 	@$(PYTHON) -m tools.build_files
 
 .PHONY: clean
-clean: ## Remove .venv, caches and build output; keep runs/ and data/
+clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 	@if command -v bazel > /dev/null; then bazel clean --expunge; fi
-	@rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	@rm -rf .venv .venv-torch .pytest_cache .ruff_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not listed by `make help`: the targets above call them.
@@ -60,6 +64,10 @@ clean: ## Remove .venv, caches and build output; keep runs/ and data/
 .PHONY: venv
 venv:
 	@tools/install.sh venv
+
+.PHONY: venv-torch
+venv-torch:
+	@tools/install.sh torch
 
 .PHONY: bazel
 bazel:

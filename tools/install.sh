@@ -1,14 +1,10 @@
 #!/usr/bin/env bash
 # Installs what the project needs: `tools/install.sh venv` makes .venv from
-# requirements.lock, `tools/install.sh bazel` finds or installs Bazel.
+# requirements.lock, `tools/install.sh bazel` finds or installs Bazel,
+# `tools/install.sh torch` makes .venv-torch, what benchmarks compare with.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-readonly LOCK=requirements.lock
-# A copy of the lock that .venv was made from. It is there only while .venv is
-# whole: it goes first and comes last.
-readonly STAMP=.venv/installed.lock
 
 fail() {
   echo "error: $*" >&2
@@ -44,12 +40,17 @@ find_python() {
 On Debian 12: apt-get install python3 python3-venv"
 }
 
-install_venv() {
-  if cmp -s "$LOCK" "$STAMP" && is_python_3_11 .venv/bin/python; then
+# make_venv FOLDER LOCK GIGABYTES
+make_venv() {
+  local folder=$1 lock=$2
+  # A copy of the lock that the folder was made from. It is there only while the
+  # folder is whole: it goes first and comes last.
+  local stamp=$folder/installed.lock
+  if cmp -s "$lock" "$stamp" && is_python_3_11 "$folder/bin/python"; then
     return
   fi
-  if [[ -e $STAMP ]] && is_python_3_11 .venv/bin/python; then
-    rm "$STAMP"
+  if [[ -e $stamp ]] && is_python_3_11 "$folder/bin/python"; then
+    rm "$stamp"
   else
     local python
     python=$(find_python)
@@ -57,14 +58,24 @@ install_venv() {
       apt_install python3-venv
       python=/usr/bin/python3.11 # The one that the package completes.
     fi
-    echo "Making .venv with $("$python" --version) ($python)"
-    "$python" -m venv --clear .venv
+    echo "Making $folder with $("$python" --version) ($python)"
+    "$python" -m venv --clear "$folder"
   fi
-  echo "Installing the packages of $LOCK into .venv, about 1 GB to download"
-  .venv/bin/python -m pip install --disable-pip-version-check --no-input \
-    -r "$LOCK"
-  cp "$LOCK" "$STAMP.new"
-  mv "$STAMP.new" "$STAMP"
+  echo "Installing the packages of $lock into $folder, about $3 to download"
+  "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
+    -r "$lock"
+  cp "$lock" "$stamp.new"
+  mv "$stamp.new" "$stamp"
+}
+
+install_venv() {
+  make_venv .venv requirements.lock "1 GB"
+}
+
+install_torch() {
+  # torch.compile needs a C++ compiler.
+  command -v g++ > /dev/null || apt_install g++
+  make_venv .venv-torch benchmarks/peers_torch/requirements.lock "1 to 3 GB"
 }
 
 install_bazel() {
@@ -75,6 +86,6 @@ install_bazel() {
 }
 
 case ${1-} in
-  venv | bazel) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|bazel" ;;
+  venv | bazel | torch) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|bazel|torch" ;;
 esac
