@@ -83,7 +83,8 @@ class _Encoding(_Step):
 
   def run(self, steps):
     """See `tasks.Task`."""
-    latents.encode(self._model, self._batches.take(steps))
+    for _ in latents.encode(self._model, self._batches.take(steps)):
+      pass
 
 
 def _build(case, folder):
