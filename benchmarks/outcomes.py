@@ -62,17 +62,23 @@ def report(
 def _print_comparison(row):
   name, unit = row["name"], row["unit"]
   rates = row.get("rates") or {"ours": [row["ours"]], "peer": [row["peer"]]}
-  peaks, shares = row.get("peak_bytes", {}), row.get("sgemm_shares", {})
+  peaks, shares, cpu = (
+    row.get(key, {})
+    for key in ("peak_bytes", "sgemm_shares", "cpu_ms_per_step")
+  )
   print(f"\n{name}")
   for key, values in rates.items():
     words = [f"{np.median(values):10.4g} {unit}"]
     if key in shares:
       words.append(f"{shares[key]['median']:5.0%} of sgemm")
+    if key in cpu:
+      words.append(f"{cpu[key]['median']:.4g} ms of CPU a step")
     if peaks.get(key):
       words.append(f"peak {peaks[key] / 2**20:.0f} MiB")
     print(f"  {key:16}{'  '.join(words)}")
   for one in [row, *row.get("others", ())]:
-    ratio = one["ratio"]
+    if not (ratio := one["ratio"]):
+      continue
     peer = one.get("peer_name") or one["name"].rpartition(" : ")[2]
     print(
       f"  ours : {peer:20}{ratio['median']:6.2f}"
