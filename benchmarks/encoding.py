@@ -6,10 +6,10 @@
 from absl import app
 from absl import flags
 
+from benchmarks import cases
 from benchmarks import figures
 from benchmarks import outcomes
 from benchmarks import pairs
-from benchmarks import vae_step
 
 _NAMES = ("medium", "small", "the demo's")
 _BATCH = 256  # As trainers.latents has it.
@@ -22,7 +22,7 @@ def _run(argv):
   machine = figures.machine()
   rows = []
   for name in _NAMES:
-    case = {**vae_step.case(name), "work": "encoding", "batch": _BATCH}
+    case = {**cases.step(name), "work": "encoding", "batch": _BATCH}
     rows.append(pairs.against_torch(name, case, "vae_tasks", "vae"))
   targets = outcomes.ratio_targets(rows, {"torch eager": 1.25})
   outcomes.report("encoding", rows, targets, machine, folder=_OUT_DIR.value)

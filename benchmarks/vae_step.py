@@ -6,26 +6,16 @@ The step of `models.vae` as its trainer makes it, and the same step in PyTorch.
 from absl import app
 from absl import flags
 
+from benchmarks import cases
 from benchmarks import figures
 from benchmarks import outcomes
 from benchmarks import pairs
 
-_CASES = {
-  "medium": {"architecture": "conv_medium", "latent_size": 256, "batch": 128},
-  "small": {"architecture": "conv_small", "latent_size": 256, "batch": 128},
-  "the demo's": {"architecture": "toon_faces", "latent_size": 256, "batch": 64},
-  "CelebA's": {"architecture": "celeb_a", "latent_size": 1024, "batch": 4},
-}
 _OUT_DIR = flags.DEFINE_string("out_dir", outcomes.FOLDER, "Where to.")
-_ONLY = flags.DEFINE_list("only", list(_CASES), "Which networks.")
+_ONLY = flags.DEFINE_list("only", list(cases.NAMES), "Which networks.")
 _LEAST = {"torch eager": 1.25, "torch.compile": 1.0}
 # Of the speed of a matrix product; networks that are smaller do not reach it.
 _SHARE = 0.8
-
-
-def case(name: str) -> dict:
-  """Returns what `vae_tasks` and its peer are to build for a network."""
-  return {"image_shape": (64, 64, 3), "work": "step", **_CASES[name]}
 
 
 def _run(argv):
@@ -33,7 +23,7 @@ def _run(argv):
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
   machine = figures.machine()
   rows = [
-    pairs.against_torch(name, case(name), "vae_tasks", "vae")
+    pairs.against_torch(name, cases.step(name), "vae_tasks", "vae")
     for name in _ONLY.value
   ]
   targets = outcomes.ratio_targets(rows, _LEAST)
