@@ -83,7 +83,7 @@ class _Encoding(_Step):
 
   def run(self, steps):
     """See `tasks.Task`."""
-    latents.encode(self._model, self._batches.take(steps))
+    list(latents.encode(self._model, self._batches.take(steps)))
 
 
 def _build(case, folder):
