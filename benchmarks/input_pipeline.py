@@ -44,7 +44,7 @@ _LEAST = 0.95
 
 
 def _measure(name, case):
-  """Returns what reading is to consumption, and a step with and without it."""
+  """Returns what reading, and a step that reads, are to a step from memory."""
   with contextlib.ExitStack() as stack:
     sides = {
       work: stack.enter_context(
@@ -56,12 +56,16 @@ def _measure(name, case):
       worker.do("build", case={**case, "work": work}, folder="")
     speeds, _ = pairs.in_turn(name, sides)
   rates = {work: case["batch"] * values for work, values in speeds.items()}
-  read, memory, both = (rates[work] for work in _WORK)
+  read, memory, both = _WORK
   return [
-    figures.comparison(f"{name}: read : consumed", "images/s", read, memory),
-    figures.comparison(
-      f"{name}: a step that reads : from memory", "images/s", both, memory
-    ),
+    {
+      **figures.comparison(
+        f"{name}: {said}", "images/s", rates[work], rates[memory]
+      ),
+      "peer_name": memory,
+      "rates": {key: rates[key].tolist() for key in (work, memory)},
+    }
+    for said, work in (("read", read), ("a step that reads", both))
   ]
 
 
