@@ -46,8 +46,9 @@ def _run(argv):
     print(f"{name}: {time.monotonic() - started:.0f} seconds", flush=True)
   print()
   for name in _ONLY.value:
-    if name not in failed:
-      _print_summary(os.path.join(_OUT_DIR.value, f"{name}.json"))
+    path = os.path.join(_OUT_DIR.value, f"{name}.json")
+    if name not in failed and os.path.exists(path):
+      _print_summary(path)
   if failed:
     sys.exit(f"Failed: {', '.join(failed)}. Their messages are above.")
 
