@@ -83,8 +83,7 @@ class _Encoding(_Step):
 
   def run(self, steps):
     """See `tasks.Task`."""
-    for _ in latents.encode(self._model, self._batches.take(steps)):
-      pass
+    list(latents.encode(self._model, self._batches.take(steps)))
 
 
 def _build(case, folder):

@@ -6,7 +6,7 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = sys.executable
@@ -81,23 +81,3 @@ class Worker:
 
   def __str__(self):
     return " ".join(self._command)
-
-
-def peers(module: str, *arguments: str) -> dict[str, Worker]:
-  """Returns PyTorch as it comes, and with torch.compile, by name.
-
-  Args:
-    module: Of `benchmarks.peers_torch`; it takes --compile.
-    *arguments: More arguments.
-  """
-  module = f"benchmarks.peers_torch.{module}"
-  return {
-    "torch eager": Worker(TORCH, module, *arguments),
-    "torch.compile": Worker(TORCH, module, "--compile", *arguments),
-  }
-
-
-def close(workers: Sequence[Worker]) -> None:
-  """Ends workers."""
-  for worker in workers:
-    worker.__exit__()

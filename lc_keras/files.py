@@ -66,6 +66,23 @@ def sweep(folder: str) -> None:
       sweep(path)
 
 
+def check_name(name: str, what: str) -> None:
+  """Raises ValueError unless a name is that of something in a folder.
+
+  Names come from flags and from files that others have written, and one with
+  `/` or `..` in it would lead out of the folder.
+
+  Args:
+    name: The name.
+    what: It is to be the name of, such as "a stage".
+  """
+  if not name or name[0] == "." or "/" in name or "\0" in name:
+    raise ValueError(
+      f"{name!r} cannot be the name of {what}: it must not begin with a dot, "
+      "nor have a / in it."
+    )
+
+
 def write_json(path: str, value) -> None:
   """Writes a value as indented JSON; NaN is refused, since JSON has none."""
   text = json.dumps(value, indent=2, allow_nan=False) + "\n"

@@ -242,6 +242,8 @@ def read_manifest(folder: str, source: Mapping[str, str] | None = None) -> dict:
         f"{found!r}, expected {value!r}. Delete the folder and run "
         "`python -m trainers.latents` again."
       )
+  for name in manifest["checksums"]:
+    files.check_name(name, f"a file of the latent cache in {folder!r}")
   return manifest
 
 

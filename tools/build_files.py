@@ -135,7 +135,7 @@ class Workspace:
   def _read(self, path: pathlib.PurePath) -> _File:
     text = (self.root / path).read_text()
     group = None
-    if _is_test(path):
+    if _is_test(path) and (self.root / test_groups.MAIN).exists():
       group = test_groups.group(path, text, self._modules.values())
     file = _File(path, set(), set(), set(), set(), group)
     strings, prefixes = set(), set()

@@ -88,7 +88,8 @@ class Checkpoints:
     known = _read_json(folder, _STATE)
     metrics = None
     if _NAME.fullmatch(name)[2]:
-      with np.load(os.path.join(folder, _METRICS)) as stored:
+      path = os.path.join(folder, _METRICS)
+      with np.load(path, allow_pickle=False) as stored:
         metrics = [stored[str(number)] for number in range(len(stored))]
     for other in self._names():
       if _order(other) > _order(name):

@@ -18,6 +18,10 @@ from absl import logging
 from etils import epy
 
 from lc_keras import files
+from lc_keras import locks
+from trainers import code_version
+from trainers import preemption
+from trainers import troubles
 
 with epy.lazy_imports():
   from lc_keras import attributes as attributes_lib
@@ -29,10 +33,21 @@ SECONDS = "seconds.json"
 _RUN = "run.json"
 _DONE = "done.json"
 _FLAGS = "flags.cfg"
+_LOCK = "lock"
+_MAX_BAD = "max_bad_examples"
+# How many bad examples are told of one by one.
+_SHOWN = 10
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
 _FREE_FLAGS = frozenset(
-  {"run_dir", "base_run", "data_dir", "replicas", "keep_checkpoints"}
+  {
+    "run_dir",
+    "base_run",
+    "data_dir",
+    "replicas",
+    "keep_checkpoints",
+    _MAX_BAD,
+  }
 )
 
 
@@ -88,6 +103,8 @@ def open_run(
   Raises:
     UserError: The run is about another data set, or about none; or its images
       have another shape; or the run to share with lacks something.
+    ValueError, FileNotFoundError: The data set is damaged, or files of it are
+      missing.
   """
   path = os.path.join(settings.run_dir, _RUN)
   if not os.path.exists(path) and settings.base_run:
@@ -115,7 +132,7 @@ def open_run(
       "that does) to begin one, or correct --run_dir."
     )
   if run.dataset:
-    pipeline.prepare(run.dataset, run.data_dir)
+    _prepare(run, settings.max_bad_examples)
   elif needs_data:
     raise UserError(
       f"The run in {settings.run_dir!r} has no data set, and so no attributes "
@@ -123,6 +140,20 @@ def open_run(
       "--dataset, or ask for what needs none: constraints from rules."
     )
   return run
+
+
+def _prepare(run, max_bad_examples):
+  """Prepares a run's data set; how bad it may be is known from then on."""
+  path = run.path(_RUN)
+  known = _read_json(path)
+  if max_bad_examples is None:
+    max_bad_examples = known.get(_MAX_BAD, 0)
+  elif max_bad_examples != known.get(_MAX_BAD, 0):
+    files.write_json(path, known | {_MAX_BAD: max_bad_examples})
+  bad = pipeline.prepare(run.dataset, run.data_dir, max_bad_examples)
+  if bad:
+    told = "\n  ".join([*bad[:_SHOWN], *["..."][: len(bad) > _SHOWN]])
+    say(f"{run.dataset}: {len(bad)} bad examples are left out:\n  {told}")
 
 
 def _check_shape(known, image_shape, dataset):
@@ -197,11 +228,25 @@ class Stage:
       settings: The job's flags; written to flags.cfg.
 
     Raises:
-      UserError: The stage was begun with other flags.
+      UserError: The stage was begun with other flags, or another process is at
+        it.
     """
+    files.check_name(name, "a stage")
     self.name = name
     self.folder = run.path(name)
     self._started = time.monotonic()
+    # What is done may lie where nothing can be written.
+    if not os.path.exists(self.path(_DONE)):
+      os.makedirs(self.folder, exist_ok=True)
+      lock(self.path(_LOCK))
+    try:
+      self._check_flags(settings)
+    except UserError:
+      locks.give_back(self.path(_LOCK))
+      raise
+
+  def _check_flags(self, settings):
+    """Notes the flags, or refuses other ones than were noted."""
     given = _serialized(settings)
     path = self.path(_FLAGS)
     if os.path.exists(path):
@@ -217,7 +262,6 @@ class Stage:
           f"{_FLAGS}). Use those, another --run_dir, or delete the folder."
         )
       return
-    os.makedirs(self.folder, exist_ok=True)
     with files.replacing(path) as aside, open(aside, "w") as file:
       file.write("\n".join(given) + "\n")
 
@@ -242,14 +286,39 @@ class Stage:
     """
     seconds = seconds_before + self.seconds
     files.write_json(
-      self.path(_DONE), {"seconds": seconds, **facts, "machine": _machine()}
+      self.path(_DONE),
+      {
+        "seconds": seconds,
+        **facts,
+        "machine": _machine(),
+        "commit": code_version.commit(),
+      },
     )
+    locks.give_back(self.path(_LOCK))
     say(f"{self.name}: done in {seconds:.0f} s, in {self.folder}")
 
   @property
   def seconds(self) -> float:
     """Seconds since this attempt at the stage began."""
     return time.monotonic() - self._started
+
+
+def lock(path: str) -> None:
+  """Takes a folder's lock until the process ends.
+
+  Args:
+    path: The file that stands for it.
+
+  Raises:
+    UserError: Another process has it.
+  """
+  try:
+    locks.take(path)
+  except locks.Busy as error:
+    raise UserError(
+      f"{os.path.dirname(path)!r} is being written by {error}. Wait until it "
+      "has ended, end it, or choose another --run_dir."
+    ) from error
 
 
 def generator_stage(run: Run, name: str, settings: flags.FlagValues) -> Stage:
@@ -289,16 +358,18 @@ def main(
   define_flags: Callable[[flags.FlagValues], None],
   job: Callable[[flags.FlagValues], None],
   again: str = "goes on from the last checkpoint",
+  positional: str | None = None,
 ) -> None:
   """Runs a job as a program: flags, messages, exit codes.
 
-  Exits with 1 and one sentence for what the user can put right, and with 130
-  after Ctrl-C.
+  Exits with 1 and one sentence for what the user can put right, with 130 after
+  Ctrl-C and with 75 after SIGTERM.
 
   Args:
     define_flags: Defines the job's flags.
     job: Does it.
-    again: What the same command does after Ctrl-C.
+    again: What the same command does after it has been stopped.
+    positional: Flag that an argument without a name gives.
   """
   define_flags(flags.FLAGS)
   flags.declare_key_flag("flagfile")
@@ -307,19 +378,56 @@ def main(
     # tfds tells of every file that it opens.
     if not flags.FLAGS["verbosity"].present:
       logging.set_verbosity(logging.WARNING)
+    if positional and len(arguments) == 2:
+      flags.FLAGS[positional].value = arguments.pop()
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
     try:
-      job(flags.FLAGS)
-    except (UserError, FileNotFoundError, ValueError) as error:
-      if not _is_ours(error):
-        raise
-      sys.exit(f"Error: {error}")
+      with preemption.raising():
+        job(flags.FLAGS)
     except KeyboardInterrupt:
       say(f"\nInterrupted. The same command {again}.")
       sys.exit(130)
+    except preemption.Terminated:
+      say(f"\nTold to stop by SIGTERM. The same command {again}.")
+      raise
+    except Exception as error:
+      told = _message(error, flags.FLAGS, again)
+      if told is None:
+        raise
+      sys.exit(f"Error: {told}")
 
   app.run(run)
+
+
+def _message(error, settings, again):
+  """Returns what to tell the user of an error; None if it is ours to mend."""
+  if isinstance(error, (UserError, FileNotFoundError, ValueError)):
+    if _is_ours(error):
+      return str(error)
+  if troubles.is_lost_data(error):
+    damage = _lost_data(settings)
+    if damage:
+      return f"{damage} The same command then {again}."
+  told = troubles.explain(error)
+  return told and (
+    f"{told}; the same command then {again}. What was finished is kept."
+  )
+
+
+def _lost_data(settings):
+  """Returns which file of the run's data set is lost; None if all are well."""
+  if "run_dir" not in settings:
+    return None
+  path = os.path.join(settings.run_dir, _RUN)
+  if not os.path.exists(path) or not _read_json(path)["dataset"]:
+    return None
+  run = read_run(settings.run_dir, settings.data_dir)
+  try:
+    pipeline.verify(run.dataset, run.data_dir)
+  except (FileNotFoundError, ValueError) as error:
+    return str(error)
+  return None
 
 
 def _is_ours(error: Exception) -> bool:
@@ -366,6 +474,19 @@ def _serialized(settings: flags.FlagValues) -> list[str]:
 def _lines(given: Iterable[flags.Flag]) -> list[str]:
   lines = (flag.serialize() for flag in given if flag.value is not None)
   return sorted(line for line in lines if line)
+
+
+def flags_of(stage_dir: str) -> list[str] | None:
+  """Returns the lines of a stage's flagfile; None if it is no stage's folder.
+
+  Args:
+    stage_dir: The stage's folder.
+  """
+  path = os.path.join(stage_dir, _FLAGS)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding="utf-8") as file:
+    return file.read().splitlines()
 
 
 def settings_of(lines: Iterable[str]) -> dict[str, str]:

@@ -15,6 +15,7 @@ that would have come next.
 import dataclasses
 import difflib
 import functools
+import hashlib
 import os
 
 import numpy as np
@@ -22,8 +23,11 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from lc_keras import attributes as attributes_lib
+from lc_keras import files
+from lc_keras import locks
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
+from lc_keras.datasets import integrity
 from lc_keras.datasets.toon_faces import dataset as toon_faces
 
 _SOURCES = {
@@ -78,22 +82,63 @@ def describe(name):
   )
 
 
-def prepare(name, data_dir):
+def prepare(name, data_dir, max_bad_examples=0):
   """Builds a data set in `data_dir`, with progress, unless it is there.
+
+  Its files and examples are checked once; files that have changed since then
+  are checked again.
 
   Args:
     name: name of the data set.
     data_dir: folder of all prepared data sets; made if needed.
+    max_bad_examples: int, up to how many examples that cannot be used are left
+      out.
+
+  Returns:
+    list of str, the bad examples: which, and what is wrong.
 
   Raises:
-    ValueError: There is no such data set, or a file of it is wrong.
-    FileNotFoundError: It needs files that are fetched by hand.
+    ValueError: There is no such data set, or a file of it is wrong, or too many
+      examples are.
+    FileNotFoundError: It needs files that are fetched by hand, or a file has
+      gone.
   """
   source = _source(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
   if not builder.is_prepared():
-    source.prepare(builder, data_dir)
+    os.makedirs(data_dir, exist_ok=True)
+    lock = os.path.join(data_dir, f".lock-{name.replace('/', '-')}")
+    locks.take(lock, wait=True)
+    try:
+      builder = source.builder(data_dir)
+      if not builder.is_prepared():
+        source.prepare(builder, data_dir)
+    finally:
+      locks.give_back(lock)
+  bad = integrity.check(source, builder)
+  if len(bad) > max_bad_examples:
+    raise ValueError(
+      f"{name} has {len(bad)} examples that cannot be used, and "
+      f"max_bad_examples is {max_bad_examples}. The first: {bad[0]}. Mend the "
+      "data set, or give --max_bad_examples to leave out so many."
+    )
+  return bad
+
+
+def verify(name, data_dir):
+  """Reads all files of a prepared data set and compares their checksums.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets.
+
+  Raises:
+    ValueError: There is no such data set, or a file of it is wrong.
+    FileNotFoundError: A file has gone, or the whole data set.
+  """
+  source, builder = _prepared(name, data_dir)
+  integrity.check(source, builder, again=True)
 
 
 def load(
@@ -142,16 +187,14 @@ def load(
   if start_step and not training:
     raise ValueError("start_step is for training; evaluation is one pass.")
   decode = _decoder(name, split, attributes)
-  examples, info = _examples(name, split, data_dir, limit)
-  count = info.splits[split].num_examples
-  count = count if limit is None else min(limit, count)
+  examples, count, size = _examples(name, split, data_dir, limit)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
       f"The split {split} of {name} gives {count} examples (limit={limit}), "
       f"too few for a batch of {batch_size}: choose a smaller batch."
     )
   if training:
-    if info.dataset_size <= _CACHE_BYTES:
+    if size <= _CACHE_BYTES:
       examples = examples.cache()
     examples = _shuffled_without_end(
       examples, count, seed, start_step * batch_size, shuffle_buffer
@@ -185,7 +228,7 @@ def labels(name, split, attribute, *, data_dir, limit=None):
   """
   source = _source(name)
   column = _column(name, attribute)
-  examples, _ = _examples(name, split, data_dir, limit)
+  examples, _, _ = _examples(name, split, data_dir, limit)
   # The image is not asked for, so that it is not decoded.
   values = examples.map(
     lambda example: source.decode(example)["attributes"][column],
@@ -195,13 +238,30 @@ def labels(name, split, attribute, *, data_dir, limit=None):
   return np.concatenate(list(values.batch(4096).as_numpy_iterator()))
 
 
-def _examples(name, split, data_dir, limit):
-  """Returns examples as they are stored, in order, and the data set's info."""
+def checksums(name, *, data_dir):
+  """Says which data this is: the SHA-256 of each split's files, by split.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets.
+
+  Raises:
+    ValueError: There is no such data set.
+    FileNotFoundError: The data set has not been prepared.
+  """
+  source, builder = _prepared(name, data_dir)
+  found = {}
+  for split in source.splits:
+    whole = hashlib.sha256()
+    for path in builder.info.splits[split].filepaths:
+      whole.update(files.checksum(os.fspath(path)).encode())
+    found[split] = whole.hexdigest()
+  return found
+
+
+def _prepared(name, data_dir):
+  """Returns a source and its builder, whose data set is there."""
   source = _source(name)
-  if split not in source.splits:
-    raise ValueError(
-      f"{name} has no split {split!r}{_nearest(split, source.splits)}"
-    )
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
   if not builder.is_prepared():
@@ -210,13 +270,33 @@ def _examples(name, split, data_dir, limit):
       f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
       "by itself, or correct --data_dir."
     )
-  examples = builder.as_dataset(
-    split=split,
-    shuffle_files=False,
-    decoders={"image": tfds.decode.SkipDecoding()},
-    read_config=tfds.ReadConfig(try_autocache=False),
-  )
-  return examples.take(-1 if limit is None else limit), builder.info
+  return source, builder
+
+
+def _examples(name, split, data_dir, limit):
+  """Returns examples as they are stored, in order, their count, and the size.
+
+  The size is that of the whole data set, in bytes. Bad examples are left out.
+  """
+  splits = _source(name).splits
+  if split not in splits:
+    raise ValueError(f"{name} has no split {split!r}{_nearest(split, splits)}")
+  _, builder = _prepared(name, data_dir)
+  count = builder.info.splits[split].num_examples
+  bad = integrity.bad_rows(builder, split)
+  if bad:
+    count -= sum(map(len, bad.values()))
+    examples = integrity.without(builder, split, bad)
+  else:
+    examples = builder.as_dataset(
+      split=split,
+      shuffle_files=False,
+      decoders={"image": tfds.decode.SkipDecoding()},
+      read_config=tfds.ReadConfig(try_autocache=False),
+    )
+  if limit is not None:
+    examples, count = examples.take(limit), min(limit, count)
+  return examples, count, builder.info.dataset_size
 
 
 def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):
