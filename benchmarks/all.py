@@ -20,6 +20,7 @@ from benchmarks import outcomes
 NAMES = (
   "vae_step",
   "encoding",
+  "latent_space",
   "input_pipeline",
   "generation",
   "demo_time",
