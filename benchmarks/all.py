@@ -23,6 +23,7 @@ NAMES = (
   "encoding",
   "input_pipeline",
   "generation",
+  "start_up",
   "demo_time",
 )
 _ONLY = flags.DEFINE_list("only", list(NAMES), "Which benchmarks.")
