@@ -45,6 +45,14 @@ bench: venv venv-torch ## Measure everything beside PyTorch (20 minutes)
 bench-serving: venv ## Measure the server beside what one could use instead
 	@$(PYTHON) -m benchmarks.serving
 
+.PHONY: lint-deploy
+lint-deploy: ## Lint the Dockerfile and the Kubernetes manifests
+	@tools/lint_deploy.sh
+
+.PHONY: audit
+audit: ## Ask for known vulnerabilities of requirements.lock (needs a network)
+	@tools/lint_deploy.sh audit
+
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
 	@$(PYTHON) -m lc_keras.datasets.toon_faces.build_sprites
@@ -56,7 +64,7 @@ build-files: venv ## Rewrite the BUILD files from the imports
 .PHONY: clean
 clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 	@if command -v bazel > /dev/null; then bazel clean --expunge; fi
-	@rm -rf .venv .venv-torch .pytest_cache .ruff_cache build dist *.egg-info
+	@rm -rf .venv .venv-tools .venv-torch .pytest_cache .ruff_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not listed by `make help`: the targets above call them.

@@ -68,6 +68,7 @@ setuptools.setup(
       "nbclient>=0.10",
       "psutil>=7",
       "pytest>=8",
+      "pyyaml>=6",
       "ruff>=0.9",
       "trustme>=1.2",
     ],

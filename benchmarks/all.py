@@ -16,6 +16,7 @@ from absl import app
 from absl import flags
 
 from benchmarks import outcomes
+from benchmarks import results_table
 
 NAMES = (
   "vae_step",
@@ -23,6 +24,7 @@ NAMES = (
   "latent_space",
   "input_pipeline",
   "generation",
+  "start_up",
   "demo_time",
 )
 _ONLY = flags.DEFINE_list("only", list(NAMES), "Which benchmarks.")
@@ -50,6 +52,8 @@ def _run(argv):
     path = os.path.join(_OUT_DIR.value, f"{name}.json")
     if name not in failed and os.path.exists(path):
       _print_summary(path)
+  if _OUT_DIR.value == outcomes.FOLDER:
+    results_table.update()
   if failed:
     sys.exit(f"Failed: {', '.join(failed)}. Their messages are above.")
 

@@ -9,6 +9,7 @@ import os
 import tempfile
 import time
 
+import tensorflow_datasets as tfds
 import tqdm
 from absl import app
 from absl import flags
@@ -16,6 +17,7 @@ from absl import flags
 from benchmarks import figures
 from benchmarks import outcomes
 from lc_keras.datasets.toon_faces import builder
+from lc_keras.datasets.toon_faces import factors
 
 _CONFIGS = {
   config.name: config
@@ -33,8 +35,10 @@ def _make(scene, folder):
     _CONFIGS[scene],
     name=f"{scene}_of_{_FACES}",
     faces={
-      "train": _FACES,
-      **dict.fromkeys(("validation", "test", "balanced"), 0),
+      "train": _FACES - 2 - len(factors.NAMES),
+      "validation": 1,
+      "test": 1,
+      "balanced": len(factors.NAMES),
     },
   )
   started = time.perf_counter()
@@ -46,6 +50,7 @@ def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
   machine = figures.machine()
+  tfds.disable_progress_bar()
   rates = {scene: [] for scene in _CONFIGS}
   with tempfile.TemporaryDirectory() as folder:
     for number in tqdm.trange(_ROUNDS + 1, desc="generation", unit=" rounds"):

@@ -1,6 +1,7 @@
 """Tests of what files of others can do: nothing but be read, or refused."""
 
 # bazel data: //:sources
+# bazel group: trainers
 
 import ast
 import hashlib

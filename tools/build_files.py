@@ -49,6 +49,7 @@ _DISTRIBUTIONS = {
   "grpc_health": "grpcio-health-checking",
   "sklearn": "scikit-learn",
   "tensorflow_serving": "tensorflow-serving-api",
+  "yaml": "pyyaml",
 }
 
 _HEADER = """\
