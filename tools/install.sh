@@ -78,9 +78,13 @@ install_venv() {
 }
 
 install_torch() {
-  # torch.compile needs a C++ compiler.
-  command -v g++ > /dev/null || apt_install g++
   make_venv .venv-torch benchmarks/peers_torch/requirements.lock "1 to 3 GB"
+  # torch.compile needs a C++ compiler, and Python's headers.
+  command -v g++ > /dev/null || apt_install g++
+  .venv-torch/bin/python -c '
+import os, sys, sysconfig
+sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
+' || apt_install python3-dev
 }
 
 install_beam() {
