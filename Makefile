@@ -37,6 +37,10 @@ fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
 
+.PHONY: chaos
+chaos: venv ## Kill trainers of all kinds for HOURS (1); see runs/chaos
+	@CHAOS_HOURS=$(or $(HOURS),1) $(PYTHON) -m tests.chaos_run
+
 .PHONY: bench
 bench: venv venv-torch ## Measure everything beside PyTorch (20 minutes)
 	@$(PYTHON) -m benchmarks.all

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 import lc_keras
 import trainers
+from lc_keras import files
 
 # What a hook of Python's own is told before a file changes.
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
@@ -102,6 +103,29 @@ class Nursery:
     return json.loads(answer)
 
 
+def end_of(stage: pathlib.Path) -> dict:
+  """Returns what a stage has come to, but for how long it took and when.
+
+  Two runs of the same must agree in it.
+  """
+  end = {}
+  for path in sorted(stage.rglob("*")):
+    name = str(path.relative_to(stage))
+    # The manifests of checkpoints have the checksums of their seconds.
+    if path.is_dir() or path.name == "lock" or "tensorboard" in name:
+      continue
+    if name.startswith("checkpoint-") and path.name == "manifest.json":
+      continue
+    if path.suffix == ".json":
+      known = json.loads(path.read_text())
+      known.pop("seconds", None)
+      known.get("state", {}).pop("seconds", None)
+      end[name] = known
+    elif path.name != "flags.cfg":
+      end[name] = files.checksum(str(path))
+  return end
+
+
 def _serve():
   """Forks children, as asked on the standard input."""
   # Only now: who only starts a nursery does not need TensorFlow.
@@ -151,6 +175,8 @@ def _be_a_trainer(command: Sequence[str], log: str, hooks: dict):
     if isinstance(code, str):
       print(code, file=sys.stderr)
       code = 1
+  except KeyboardInterrupt:  # Before there was who handles it.
+    code = 130
   except BaseException:
     traceback.print_exc()
   finally:

@@ -64,7 +64,6 @@ class Checkpoints:
     Raises:
       runs.UserError: There are checkpoints, but none that can be used.
     """
-    files.sweep(self._folder)
     damaged = []
     for name in reversed(self._names()):
       folder = self._path(name)
@@ -123,7 +122,7 @@ class Checkpoints:
     name = f"checkpoint-{step}" + ("" if metrics is None else "-unfinished")
     with files.replacing(self._path(name)) as aside:
       os.makedirs(aside)
-      model.save_weights(os.path.join(aside, _WEIGHTS))
+      storage.write_weights(model, os.path.join(aside, _WEIGHTS))
       if is_best:
         storage.save(model, aside)
       elif older:

@@ -106,7 +106,9 @@ class Keeper:
     Raises:
       runs.UserError: A figure or a weight is not a number any more.
     """
-    row = {name: float(value) for name, value in logs.items()}
+    # In the order of Keras, however the loop has put them together.
+    names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
+    row = {name: float(logs[name]) for name in names}
     broken = [name for name, value in row.items() if not math.isfinite(value)]
     # oneDNN's ReLU makes zeros of NaN, so that broken weights can hide there.
     if not self._is_finite():
@@ -145,6 +147,9 @@ class Keeper:
       metrics: What the epoch had added up when its steps were made; by
         default what it has now.
     """
+    if step == self.step:
+      # Nothing is new, and to write it again is to take it away for a moment.
+      return True
     if not self._is_finite():
       return False
     self._save(step, metrics=self.metrics() if metrics is None else metrics)

@@ -239,6 +239,7 @@ class Stage:
     if not os.path.exists(self.path(_DONE)):
       os.makedirs(self.folder, exist_ok=True)
       lock(self.path(_LOCK))
+      files.sweep(self.folder)
     try:
       self._check_flags(settings)
     except UserError:

@@ -1,5 +1,6 @@
 """Fits a model in a stage folder: resumable, watchable, best kept."""
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -100,9 +101,10 @@ def fit(
   )
   if keeper.restore():
     runs.say(f"{stage.name}: going on from step {keeper.step}")
-  with preemption.postponed() as told:
+  progress = _Progress(stage.name, per_epoch * epochs, keeper.step)
+  # Closed whatever happens: a message does not belong behind a bar.
+  with contextlib.closing(progress), preemption.postponed() as told:
     bookkeeper = _Bookkeeper(keeper, stage, told)
-    progress = _Progress(stage.name, per_epoch * epochs, keeper.step)
 
     def fit_on(first, last, steps):
       model.fit(
@@ -174,12 +176,11 @@ class _Bookkeeper(keras.callbacks.Callback):
     """See base class."""
     self._keeper.end_epoch(self._step, logs)
     if self._told.asked:
-      runs.say(f"\n{self._stage.name}: stopped after step {self._step}")
       self._told.stop()
 
   def _stop(self, metrics):
     if self._keeper.stop_within_epoch(self._step, metrics):
-      runs.say(f"\n{self._stage.name}: stopped and kept at step {self._step}")
+      tqdm.tqdm.write(f"{self._stage.name}: kept as it is", file=sys.stderr)
     self._told.stop()
 
 
@@ -188,6 +189,7 @@ class _Progress(keras.callbacks.Callback):
 
   def __init__(self, name, steps, start):
     super().__init__()
+    self._bar = None
     self._options = {
       "desc": name,
       "total": steps,
@@ -214,7 +216,12 @@ class _Progress(keras.callbacks.Callback):
 
   def on_train_end(self, logs=None):
     """See base class."""
-    self._bar.close()
+    self.close()
+
+  def close(self):
+    """Leaves the bar as it is, if there is one."""
+    if self._bar is not None:
+      self._bar.close()
 
 
 class _Schedule(keras.optimizers.schedules.LearningRateSchedule):
