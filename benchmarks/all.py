@@ -21,6 +21,7 @@ from benchmarks import results_table
 NAMES = (
   "vae_step",
   "encoding",
+  "latent_space",
   "input_pipeline",
   "generation",
   "start_up",

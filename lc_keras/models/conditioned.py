@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from lc_keras.models import architectures
+from lc_keras.models import layers
 
 
 class Entrance:
@@ -95,5 +96,5 @@ def slopes(
     active.append(tf.sign(features))
   slope = active[-1] * last.kernel[:, 0]
   for layer, on in zip(hidden[:0:-1], active[-2::-1]):
-    slope = on * tf.matmul(slope, layer.kernel, transpose_b=True)
+    slope = on * layers.product(slope, layer.kernel, transpose=True)
   return tf.matmul(slope, entrance.kernel, transpose_b=True)
