@@ -9,6 +9,7 @@ import contextlib
 import os
 import tempfile
 
+import tensorflow_datasets as tfds
 from absl import app
 from absl import flags
 
@@ -74,6 +75,7 @@ def _run(argv):
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
   machine = figures.machine()
   pipeline.prepare("toon_faces/studio", _DATA_DIR.value)
+  tfds.disable_progress_bar()
   with tempfile.TemporaryDirectory() as folder:
     celeb_a_files.prepare(folder, _PICTURES)
     folders = {"celeb_a": folder}
