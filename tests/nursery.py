@@ -5,6 +5,7 @@ trainers, runs nothing, and forks a child for each job that it is asked to run.
 A child is a trainer as users run it, main function, flags, signals and all.
 """
 
+import ctypes
 import dataclasses
 import importlib
 import json
@@ -74,7 +75,8 @@ class Nursery:
       *flags: Its flags.
       **hooks: `below` and `kill_at`: it kills itself before it changes
         anything below a folder for the so-manieth time; `tell`: it says of each
-        such change; `file_size`: a limit on the bytes of any file.
+        such change; `file_size`: a limit on the bytes of any file;
+        `environment`: variables; `network`: the name of a network namespace.
     """
     self._count += 1
     log = self._folder / f"{self._count:04d}-{job}.txt"
@@ -185,7 +187,18 @@ def _be_a_trainer(command: Sequence[str], log: str, hooks: dict):
     os._exit(code)
 
 
-def _hook(*, below=None, kill_at=None, file_size=None, tell=None):
+def _hook(
+  *,
+  below=None,
+  kill_at=None,
+  file_size=None,
+  tell=None,
+  environment=None,
+  network=None,
+):
+  os.environ.update(environment or {})
+  if network is not None:
+    _enter(network)
   if file_size is not None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
   if below is None:
@@ -210,6 +223,14 @@ def _hook(*, below=None, kill_at=None, file_size=None, tell=None):
       os.kill(os.getpid(), signal.SIGKILL)
 
   sys.addaudithook(look)
+
+
+def _enter(network):
+  """Leaves the machine's network for a namespace of `ip netns`."""
+  with open(f"/run/netns/{network}", encoding="utf-8") as namespace:
+    # os.setns is not there before Python 3.12.
+    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+      raise OSError(ctypes.get_errno(), f"Cannot enter {network}")
 
 
 if __name__ == "__main__":
