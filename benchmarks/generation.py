@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import app
 from absl import flags
+from absl import logging
 
 from benchmarks import figures
 from benchmarks import outcomes
@@ -35,10 +36,10 @@ def _make(scene, folder):
     _CONFIGS[scene],
     name=f"{scene}_of_{_FACES}",
     faces={
-      "train": _FACES - 2 - len(factors.NAMES),
+      "train": _FACES - 2 - 2 * len(factors.NAMES),
       "validation": 1,
       "test": 1,
-      "balanced": len(factors.NAMES),
+      "balanced": 2 * len(factors.NAMES),
     },
   )
   started = time.perf_counter()
@@ -49,6 +50,7 @@ def _make(scene, folder):
 def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
+  logging.set_verbosity(logging.ERROR)  # tfds tells of each file.
   machine = figures.machine()
   tfds.disable_progress_bar()
   rates = {scene: [] for scene in _CONFIGS}
