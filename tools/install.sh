@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs: `tools/install.sh venv` makes .venv from
-# requirements.lock, `tools/install.sh bazel` finds or installs Bazel.
+# requirements.lock, `tools/install.sh bazel` finds or installs Bazel, and
+# `tools/install.sh chromium` the browser of the studio's tests.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -74,7 +75,11 @@ install_bazel() {
   [[ ${#missing[@]} == 0 ]] || apt_install "${missing[@]}"
 }
 
+install_chromium() {
+  [[ -x /usr/bin/chromium ]] || apt_install chromium
+}
+
 case ${1-} in
-  venv | bazel) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|bazel" ;;
+  venv | bazel | chromium) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|bazel|chromium" ;;
 esac
