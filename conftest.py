@@ -7,6 +7,8 @@ lc_keras, trainers, serving and `tests.testing`.
 from absl import flags
 from absl.testing import absltest  # noqa: F401  (defines --test_tmpdir)
 
+# Before the tests load TensorFlow: it sets what that reads.
+import lc_keras as lc_keras
 from tests import testing
 
 # Nobody parses flags under pytest: they keep their defaults.

@@ -31,6 +31,7 @@ setuptools.setup(
   install_requires=[
     "absl-py>=2.1",
     "aiohttp>=3.12",
+    "etils[epy]>=1.9",
     "grpcio>=1.70",
     "grpcio-health-checking>=1.70",
     # tensorflow-datasets 4.9.10 imports it without asking for it.

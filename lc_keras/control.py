@@ -25,6 +25,7 @@ from lc_keras.evaluation import pictures
 from lc_keras.learning import acquire
 from lc_keras.learning import labels as labels_lib
 from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import recipe as recipe_lib
 from lc_keras.rules import rule as rule_lib
 from lc_keras.samplers import dialled
 from lc_keras.samplers import refined
@@ -140,10 +141,10 @@ class ControlledGenerator:
         where there is one, "module:function".
       threshold: Values from here up are what is wanted.
       target_range: Values in here are what is wanted.
-      **options: Of `acquire.Recipe`, such as `seed`.
+      **options: Of `recipe_lib.Recipe`, such as `seed`.
     """
     checked = rule_lib.Rule(rule, threshold, target_range)
-    recipe = acquire.Recipe(**options)
+    recipe = recipe_lib.Recipe(**options)
     return self._add(acquire.from_rule(self.parts, name, checked, recipe))
 
   def learn_labels(
@@ -156,12 +157,12 @@ class ControlledGenerator:
     Args:
       name: What to call it.
       labels: Labels, or a CSV file of them, see `labels.read`.
-      **options: Of `acquire.Recipe`, such as `seed`.
+      **options: Of `recipe_lib.Recipe`, such as `seed`.
     """
     source = {"file": labels if isinstance(labels, str) else None}
     if isinstance(labels, str):
       labels = labels_lib.read(labels)
-    recipe = acquire.Recipe(**options)
+    recipe = recipe_lib.Recipe(**options)
     return self._add(
       acquire.from_labels(self.parts, name, labels, source, recipe)
     )

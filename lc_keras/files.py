@@ -25,12 +25,45 @@ def replacing(path: str) -> Iterator[str]:
   try:
     yield aside
     sync_tree(aside)
+    older = os.path.join(folder, f".tmp-{os.getpid()}-older-{name}")
     if os.path.isdir(aside) and os.path.isdir(path):
-      shutil.rmtree(path)
+      # Renamed, and not removed bit by bit: it must not be read as a half one.
+      _remove(older)
+      os.replace(path, older)
     os.replace(aside, path)
     sync(folder)
+    _remove(older)
   finally:
     _remove(aside)
+
+
+def copy(source: str, path: str) -> None:
+  """Copies a file; what is at `path` is replaced by the whole copy."""
+  with replacing(path) as aside:
+    shutil.copyfile(source, aside)
+
+
+def remove(path: str) -> None:
+  """Removes a file or a folder, if it is there, from one moment to the next."""
+  folder, name = os.path.split(os.path.abspath(path))
+  if os.path.lexists(path):
+    aside = os.path.join(folder, f".tmp-{os.getpid()}-{name}")
+    _remove(aside)
+    os.replace(path, aside)
+    _remove(aside)
+
+
+def sweep(folder: str) -> None:
+  """Removes what killed processes have left half written below a folder.
+
+  Nobody else may be writing there.
+  """
+  for name in os.listdir(folder):
+    path = os.path.join(folder, name)
+    if name.startswith(".tmp-"):
+      _remove(path)
+    elif os.path.isdir(path) and not os.path.islink(path):
+      sweep(path)
 
 
 def write_json(path: str, value) -> None:

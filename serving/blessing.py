@@ -5,20 +5,24 @@ signatures: samples under the labels of held-out images, and edits of these
 images, as a pixel classifier reads them.
 """
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+from etils import epy
 
-from lc_keras import attributes as attributes_lib
-from lc_keras import parts as parts_lib
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import fidelity
-from lc_keras.evaluation import judge as judge_lib
-from lc_keras.evaluation import scores
-from lc_keras.evaluation import transformations
-from serving import predictor
-from serving import servables
+with epy.lazy_imports():
+  from lc_keras import attributes as attributes_lib
+  from lc_keras import parts as parts_lib
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import fidelity
+  from lc_keras.evaluation import judge as judge_lib
+  from lc_keras.evaluation import scores
+  from lc_keras.evaluation import transformations
+  from serving import predictor
+  from serving import servables
 
 _BATCH_SIZE = 64
 

@@ -9,6 +9,8 @@ The server may be ours or a TensorFlow Serving; all that the client knows of the
 model, it learns from the server.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Mapping, Sequence
 from typing import BinaryIO
@@ -18,18 +20,22 @@ import numpy as np
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epy
 from PIL import Image
 from PIL import ImageOps
 
-from lc_keras import attributes as attributes_lib
-from lc_keras.constraints import constraint as constraint_lib
-from lc_keras.constraints import language
-from lc_keras.evaluation import pictures
-from serving import latent_client
+with epy.lazy_imports():
+  from lc_keras import attributes as attributes_lib
+  from lc_keras.constraints import constraint as constraint_lib
+  from lc_keras.constraints import language
+  from lc_keras.evaluation import pictures
+  from serving import latent_client
 
 # Smallest side of an image in a picture, in screen pixels.
 _VISIBLE = 128
 _COLUMNS = 8
+# As in `latent_client`, which takes seconds to load.
+_ACTOR = "actor"
 # What the command line needs of a row.
 _SHOWN = ("images", "attribute_probabilities", "converged")
 
@@ -74,7 +80,7 @@ def draw_samples(
   want: str,
   n: int,
   seed: int,
-  sampler: str = latent_client.ACTOR,
+  sampler: str = _ACTOR,
 ) -> Image.Image:
   """Asks for images and lays them out in a grid.
 
@@ -115,7 +121,7 @@ def draw_transformations(
   paths: Sequence[str],
   want: str,
   seed: int,
-  sampler: str = latent_client.ACTOR,
+  sampler: str = _ACTOR,
   strength: float = 1.0,
 ) -> Image.Image:
   """Asks for changed pictures and shows them under the originals.
@@ -216,7 +222,7 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   flags.DEFINE_string(
     "sampler",
-    latent_client.ACTOR,
+    _ACTOR,
     "How it is made: by the actor, in one step, or by one of the others that "
     "the model was exported with, such as `search`.",
     flag_values=values,

@@ -7,6 +7,8 @@ watches the parent takes the highest. It appears there whole and checked, or
 not at all.
 """
 
+from __future__ import annotations
+
 import functools
 import importlib.metadata
 import inspect
@@ -14,33 +16,40 @@ import os
 import sys
 import time
 
-import keras
-import tensorflow as tf
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epy
 
 from lc_keras import files
-from lc_keras import generator
-from lc_keras import parts as parts_lib
-from lc_keras.learning import learnt
-from lc_keras.models import storage
-from lc_keras.samplers import dialled
-from lc_keras.samplers import energy
-from lc_keras.samplers import flow
-from lc_keras.samplers import importance
-from lc_keras.samplers import linear
-from lc_keras.samplers import refined
-from lc_keras.samplers import rejection
-from serving import endpoints
-from serving import infra_validation
-from serving import recorded
-from serving import versions
+
+with epy.lazy_imports():
+  import keras
+  import tensorflow as tf
+
+  from lc_keras import generator
+  from lc_keras import parts as parts_lib
+  from lc_keras.learning import learnt
+  from lc_keras.models import storage
+  from lc_keras.samplers import dialled
+  from lc_keras.samplers import energy
+  from lc_keras.samplers import flow
+  from lc_keras.samplers import importance
+  from lc_keras.samplers import linear
+  from lc_keras.samplers import refined
+  from lc_keras.samplers import rejection
+  from serving import endpoints
+  from serving import infra_validation
+  from serving import recorded
+  from serving import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
 # Samplers that know the run's own attributes, by the stage that trains them.
-_TRAINED = {"flow": flow.FlowSampler, "linear": linear.LinearDirection}
+_TRAINED = {
+  "flow": lambda judges, model: flow.FlowSampler(judges, model),
+  "linear": lambda judges, model: linear.LinearDirection(judges, model),
+}
 
 
 def load_models(

@@ -12,13 +12,15 @@ import sys
 import numpy as np
 from absl import app
 from absl import logging
+from etils import epy
 
-from serving import errors
-from serving import interrupts
-from serving import predictor
-from serving import recorded
-from serving import servables
-from serving import warmup
+with epy.lazy_imports():
+  from serving import errors
+  from serving import interrupts
+  from serving import predictor
+  from serving import recorded
+  from serving import servables
+  from serving import warmup
 
 # A search goes many steps, and steps differ in the last bits.
 _TOLERANCE = 0.02

@@ -140,6 +140,8 @@ class Watches:
       self._wait = tf.raw_ops.Assert(
         condition=token, data=[tf.constant("interrupted")]
       )
+      # A tensor puts its name together anew whenever it is asked: 3 us.
+      self._slot_name, self._wait_name = self._slot.name, self._wait.name
       self._empty = tf.raw_ops.QueueDequeueManyV2(
         handle=self._queue,
         n=tf.raw_ops.QueueSizeV2(handle=self._queue),
@@ -179,7 +181,7 @@ class Watches:
       return
     try:
       with interrupt.stopping_by(lambda: self._run(self._stop, slot)):
-        yield Watch({self._slot.name: slot}, (release, self._wait.name))
+        yield Watch({self._slot_name: slot}, (release, self._wait_name))
     except BaseException:
       # A token may be left, of a run that failed or was stopped too late.
       self._run(self._empty, slot)

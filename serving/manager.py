@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import grpc
 from tensorflow_serving.apis import model_pb2
 
+from serving import calls
 from serving import errors
 from serving import interrupts
 from serving import loading
@@ -137,11 +138,10 @@ class Manager:
       ServingError: The configuration cannot be meant, and nothing has changed;
         or a new model cannot be loaded, and is tried again.
     """
-    # One after the other: who comes later wins.
-    with self._reloading:
+    interrupt = interrupt or interrupts.Interrupt()
+    with self._turn(interrupt):
       new = self._configure(config)
       self._on_change()
-      interrupt = interrupt or interrupts.Interrupt()
       with interrupt.stopping_by(self._wake), self._changed:
         self._changed.wait_for(
           lambda: (
@@ -168,6 +168,16 @@ class Manager:
     """Unloads everything; runs that are going on stop."""
     self._closed = True
     self._loading.close()
+
+  @contextlib.contextmanager
+  def _turn(self, interrupt):
+    """Lets one reload after the other in: who comes later wins."""
+    while not self._reloading.acquire(timeout=calls.PAUSE):
+      interrupt.check()
+    try:
+      yield
+    finally:
+      self._reloading.release()
 
   def _wake(self):
     # Whoever interrupts must not wait for who is interrupted.
@@ -212,13 +222,9 @@ class Manager:
     model = self._models.get(spec.name)
     if model is not None and model.config is None:
       model = None  # Not served any more, also if it is not unloaded yet.
-    number = self._number(spec)
-    if number is None:
-      request = f"Latest({spec.name})"
-      available = model.available() if model else {}
-      number = max(available, default=None)
-    else:
-      request = f"Specific({spec.name}, {number})"
+    asked = number = self._number(spec)
+    if asked is None and model:
+      number = max(model.available(), default=None)
     version = model.versions.get(number) if model else None
     if version is not None and version.state == model_states.State.AVAILABLE:
       return version
@@ -232,6 +238,9 @@ class Manager:
       raise errors.StillLoadingError(
         f"Version {number} of model {spec.name} is still being loaded."
       )
+    request = f"Latest({spec.name})"
+    if asked is not None:
+      request = f"Specific({spec.name}, {asked})"
     raise errors.not_found(f"Servable not found for request: {request}")
 
   def _number(self, spec):

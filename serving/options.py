@@ -11,6 +11,9 @@ from absl import flags
 
 from serving import foreign_flags
 
+# Flags defined here are listed under the program that asks for them.
+flags.disclaim_key_flags()
+
 _CPUS = os.cpu_count() or 1
 _LARGEST_PORT = 65535
 

@@ -28,6 +28,7 @@ Run = Callable[
   list[np.ndarray],
 ]
 
+_DEFAULT = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 _METHODS = (
   tf.saved_model.PREDICT_METHOD_NAME,
   tf.saved_model.CLASSIFY_METHOD_NAME,
@@ -90,10 +91,7 @@ def answer(
   Raises:
     ServingError: With the code and the text that a caller should get.
   """
-  name = (
-    request.model_spec.signature_name
-    or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-  )
+  name = request.model_spec.signature_name or _DEFAULT
   signature = servable.signature(name)
   inputs = {key: _array(key, proto) for key, proto in request.inputs.items()}
   outputs = predict(
@@ -104,6 +102,29 @@ def answer(
 
 def _feeds(signature, inputs):
   """Returns the values to feed by tensor name, defaults filled in."""
+  expected = signature.inputs
+  names = sorted(expected)
+  if sorted(inputs) != names:
+    _check_names(signature, inputs)
+  feeds = {}
+  for position, name in enumerate(names):
+    value = inputs.get(name)
+    if value is None:
+      value = tensors.to_array(signature.defaults[name])
+    given = tensors.type_of(value)
+    wanted = expected[name].dtype
+    # A session would quietly convert what it can: 0.7 to the integer 0.
+    if given != wanted:
+      raise errors.invalid_argument(
+        f"Expects arg[{position}] to be {tensors.type_name(wanted)} but "
+        f"{tensors.type_name(given)} is provided: input {name}"
+      )
+    feeds[expected[name].name] = value
+  return feeds
+
+
+def _check_names(signature, inputs):
+  """Refuses inputs that there are not, and their absence if needed."""
   expected = signature.inputs
   missing = set(expected) - set(inputs) - set(signature.defaults)
   if len(inputs) > len(expected) or (
@@ -123,21 +144,6 @@ def _feeds(signature, inputs):
       )
   if missing:
     raise errors.invalid_argument(f"Missing but required: {_set(missing)}.")
-  feeds = {}
-  for position, name in enumerate(sorted(expected)):
-    value = inputs.get(name)
-    if value is None:
-      value = tensors.to_array(signature.defaults[name])
-    given = tf.as_dtype(value.dtype).as_datatype_enum
-    wanted = expected[name].dtype
-    # A session would quietly convert what it can: 0.7 to the integer 0.
-    if given != wanted:
-      raise errors.invalid_argument(
-        f"Expects arg[{position}] to be {tensors.type_name(wanted)} but "
-        f"{tensors.type_name(given)} is provided: input {name}"
-      )
-    feeds[expected[name].name] = value
-  return feeds
 
 
 def _array(name, proto):

@@ -9,18 +9,23 @@ than the margins. Killed at any instant, or with a full disk, it leaves the
 versions that there were.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epy
 
 from serving import blessing
-from serving import errors
-from serving import infra_validation
-from serving import shelf as shelf_lib
-from serving import versions
+
+with epy.lazy_imports():
+  from serving import errors
+  from serving import infra_validation
+  from serving import shelf as shelf_lib
+  from serving import versions
 
 
 class Refused(ValueError):

@@ -15,33 +15,37 @@ import sys
 import threading
 import time
 
-import tensorflow as tf
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epy
 
 from lc_keras import version
-from serving import batching
-from serving import batching_parameters
-from serving import calls as calls_lib
-from serving import credentials
-from serving import errors
-from serving import grpc_endpoint
-from serving import health as health_lib
-from serving import index_page
-from serving import lite_servables
-from serving import loading
-from serving import manager as manager_lib
-from serving import metrics as metrics_lib
-from serving import model_configs
 from serving import options as options_lib
-from serving import prediction_service
-from serving import rest
-from serving import rest_service
-from serving import servables
-from serving import text_protos
-from serving import versions
-from serving import warmup
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+  from serving import batching
+  from serving import batching_parameters
+  from serving import calls as calls_lib
+  from serving import credentials
+  from serving import errors
+  from serving import grpc_endpoint
+  from serving import health as health_lib
+  from serving import index_page
+  from serving import lite_servables
+  from serving import loading
+  from serving import manager as manager_lib
+  from serving import metrics as metrics_lib
+  from serving import model_configs
+  from serving import prediction_service
+  from serving import rest
+  from serving import rest_service
+  from serving import servables
+  from serving import text_protos
+  from serving import versions
+  from serving import warmup
 
 _MICROS = 1e6
 

@@ -1,5 +1,7 @@
 """Tests of the signatures, as Python functions."""
 
+# bazel group: exports
+
 import dataclasses
 import io
 import os

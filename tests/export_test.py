@@ -1,5 +1,7 @@
 """Tests of the export: what another program can load, and what is refused."""
 
+# bazel group: exports
+
 import json
 import os
 import shutil

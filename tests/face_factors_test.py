@@ -1,5 +1,7 @@
 """Tests of what a cartoon face is: rates, rules, edits, reproducibility."""
 
+# bazel group: library
+
 import itertools
 
 import numpy as np

@@ -4,6 +4,8 @@
 with the same requests every time.
 """
 
+# bazel group: serving
+
 import json
 import math
 import os

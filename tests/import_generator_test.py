@@ -15,6 +15,7 @@ from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
+from lc_keras import adapter
 from lc_keras import generator
 from lc_keras import latents
 from lc_keras.datasets import fashion_mnist
@@ -201,6 +202,11 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       flags.IllegalFlagValueError, "two numbers, the lower first"
     ):
       self._import("--callable=a:b", f"--pixel_range={text}")
+
+  def test_flags_know_every_prior(self):
+    values = flags.FlagValues()
+    import_generator.define_flags(values)
+    self.assertEqual(values["prior"].parser.enum_values, [*adapter.PRIORS])
 
   def test_a_run_has_one_generative_model(self):
     storage.save(gan.GAN((8, 16, 1), 4, "mlp"), str(self.run_dir / "gan"))

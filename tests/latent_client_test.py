@@ -1,5 +1,7 @@
 """Tests of the Python clients, against a server that answers by heart."""
 
+# bazel group: exports
+
 import asyncio
 import threading
 from concurrent import futures

@@ -176,6 +176,24 @@ class ManagerTest(pretended_models.TestCase):
     self.assertIn("No versions found under", caught.exception.text)
     self.assertEqual(self.answers(started), 1)
 
+  def test_reload_behind_another_one_can_be_interrupted(self):
+    self.add(1)
+    self.add(1, name="other")
+    gate = self.gate(1, name="other")
+    started = self.start()
+    interrupt = interrupts.Interrupt()
+    threading.Timer(0.1, interrupt.set).start()
+    both = self.config(names=("demo", "other"))
+    with self.reloading(started, both) as failures:
+      self.wait_for(lambda: ("other", 1) in self.loads)
+      with self.assertRaises(errors.ServingError) as caught:
+        started.reload(self.config(), interrupt)
+      gate.set()
+    self.assertEqual(caught.exception.code, grpc.StatusCode.CANCELLED)
+    self.assertEmpty(failures)
+    # What was not let in has changed nothing.
+    self.assertEqual(self.states(started, "other"), {1: "AVAILABLE"})
+
   def test_reload_can_be_interrupted(self):
     self.add(1)
     self.add(1, name="other")

@@ -1,5 +1,7 @@
 """Tests of what the soak test goes by: that it would see what it looks for."""
 
+# bazel group: serving
+
 import types
 
 import numpy as np

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from lc_keras import files
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import conditional_gan
@@ -192,8 +193,18 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
           "observation_scale": 0.3,
           "beta": 2.0,
         },
+        "sha256": files.checksum(str(self.folder / storage.WEIGHTS)),
       },
     )
+
+  def test_says_when_the_weights_are_damaged(self):
+    storage.save(_attribute_model(), str(self.folder))
+    path = self.folder / storage.WEIGHTS
+    whole = path.read_bytes()
+    for half in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+      path.write_bytes(half)
+      with self.assertRaisesRegex(ValueError, f"{path} is damaged"):
+        storage.load(str(self.folder))
 
 
 if __name__ == "__main__":

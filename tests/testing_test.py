@@ -1,5 +1,7 @@
 """Tests of testing."""
 
+# bazel group: library
+
 import tensorflow as tf
 
 from tests import testing

@@ -1,6 +1,7 @@
 """Derives the BUILD files from the Python imports.
 
-One py_library a file, one py_test a test, and nothing to keep by hand:
+One py_library a file, one py_test a test file, one py_test a group of them
+(see test_groups), and nothing to keep by hand:
 
   deps   the project's modules that the file imports, or names in a string to
          run them ("trainers.vae", or f"trainers.{job}" for any of them); the
@@ -10,7 +11,9 @@ One py_library a file, one py_test a test, and nothing to keep by hand:
          what a string of it names in the root folder or in configs/, and the
          targets in a comment line `# bazel data: ...`;
   size   large for a test that loads TensorFlow, else small: on a busy machine
-         the trainers' tests take more than the five minutes of a medium one.
+         the trainers' tests take more than the five minutes of a medium one;
+  tags   manual for a test file that its group runs: `//tests/...` leaves it
+         out.
 
 `python -m tools.build_files` writes the files, `--check` only compares.
 """
@@ -23,7 +26,9 @@ import functools
 import pathlib
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+
+from tools import test_groups
 
 CODE = (
   "benchmarks",
@@ -72,6 +77,7 @@ class _File:
   inits: set[pathlib.PurePath]
   pip: set[str]
   data: set[str]
+  group: str | None
 
 
 class Workspace:
@@ -128,7 +134,10 @@ class Workspace:
 
   def _read(self, path: pathlib.PurePath) -> _File:
     text = (self.root / path).read_text()
-    file = _File(path, set(), set(), set(), set())
+    group = None
+    if _is_test(path):
+      group = test_groups.group(path, text, self._modules.values())
+    file = _File(path, set(), set(), set(), set(), group)
     strings, prefixes = set(), set()
     for node in ast.walk(ast.parse(text, str(path))):
       if isinstance(node, ast.Import):
@@ -237,24 +246,50 @@ class Workspace:
 
   def _package(self, folder: pathlib.PurePath) -> str:
     files = [file for file in self.files.values() if file.path.parent == folder]
-    return _HEADER + "".join(map(self._rule, files)) + _SOURCES
+    rules = [*map(self._rule, files), *self._groups(files)]
+    return _HEADER + "".join(rules) + _SOURCES
+
+  def _groups(self, files: list[_File]) -> Iterator[str]:
+    """Yields the rules that run several test files of one folder each."""
+    groups = {}
+    for file in files:
+      if file.group:
+        groups.setdefault(file.group, []).append(file.path)
+    main = test_groups.MAIN
+    for name, paths in sorted(groups.items()):
+      runner = self.files[main]
+      labels = [_label(path, main.parent) for path in paths]
+      labels += [
+        _label(path, main.parent) for path in runner.modules | runner.inits
+      ]
+      lines = [
+        f"    name = {_quote(test_groups.target(name))},",
+        '    size = "large",',
+        f"    srcs = [{_quote(main.name)}],",
+        f"    args = {_list([_module(path) for path in paths])},",
+        f"    main = {_quote(main.name)},",
+        f"    deps = {_list(_sorted(labels), sorted(runner.pip))},",
+      ]
+      yield "\n".join(["", "py_test(", *lines, ")", ""])
 
   def _rule(self, file: _File) -> str:
     path = file.path
-    is_test = path.name.endswith("_test.py")
+    is_test = _is_test(path)
     lines = [f"    name = {_quote(_target(path))},"]
     if is_test:
       loaded = [file, *(self.files[other] for other in self._reach(path))]
       slow = any("tensorflow" in other.pip for other in loaded)
       lines.append(f'    size = "{"large" if slow else "small"}",')
     lines.append(f"    srcs = [{_quote(path.name)}],")
+    if file.group:
+      lines.append('    tags = ["manual"],')
     data = sorted(file.data)
     if path.name == "__init__.py":
       data += self._package_data(path.parent)
     if data:
       lines.append(f"    data = {_list(data)},")
     labels = (_label(other, path.parent) for other in file.modules | file.inits)
-    deps = sorted(labels, key=lambda label: (not label.startswith(":"), label))
+    deps = _sorted(labels)
     if deps or file.pip:
       lines.append(f"    deps = {_list(deps, sorted(file.pip))},")
     kind = "py_test" if is_test else "py_library"
@@ -282,6 +317,10 @@ def _module(path: pathlib.PurePath) -> str:
   return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def _is_test(path: pathlib.PurePath) -> bool:
+  return path.name.endswith("_test.py")
+
+
 def _target(path: pathlib.PurePath) -> str:
   return path.parent.name if path.name == "__init__.py" else path.stem
 
@@ -291,6 +330,11 @@ def _label(path: pathlib.PurePath, folder: pathlib.PurePath) -> str:
     return f":{_target(path)}"
   package = f"//{path.parent.as_posix()}"
   return package if path.name == "__init__.py" else f"{package}:{path.stem}"
+
+
+def _sorted(labels: Iterable[str]) -> list[str]:
+  """Returns labels, those of their own folder first."""
+  return sorted(labels, key=lambda label: (not label.startswith(":"), label))
 
 
 def _quote(string: str) -> str:

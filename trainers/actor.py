@@ -10,24 +10,28 @@ that a run can hold several.
 import functools
 import re
 
-import keras
 import numpy as np
-import tensorflow as tf
 import tqdm
 from absl import flags
+from etils import epy
 
-from lc_keras import generator
-from lc_keras import latents
-from lc_keras import lessons
-from lc_keras.evaluation import pictures
-from lc_keras.models import actor_critic
-from lc_keras.models import storage
-from lc_keras.samplers import flow
-from lc_keras.samplers import sampler
 from trainers import common_flags
 from trainers import latents as latents_job
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+  import tensorflow as tf
+
+  from lc_keras import generator
+  from lc_keras import latents
+  from lc_keras import lessons
+  from lc_keras.evaluation import pictures
+  from lc_keras.models import actor_critic
+  from lc_keras.models import storage
+  from lc_keras.samplers import flow
+  from lc_keras.samplers import sampler
+  from trainers import training
 
 _SHOWN = 8
 _VALIDATION_LESSONS = 1000

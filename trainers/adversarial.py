@@ -6,6 +6,7 @@ from absl import flags
 
 from lc_keras.datasets import pipeline
 from lc_keras.models import adversarial
+from trainers import keeper
 from trainers import runs
 from trainers import training
 
@@ -37,7 +38,7 @@ def fit(
   model: adversarial.AdversarialModel,
   settings: flags.FlagValues,
   validation: tf.data.Dataset,
-  draw: training.Draw,
+  draw: keeper.Draw,
 ) -> None:
   """Trains a compiled model on the images of a run, and keeps the last.
 

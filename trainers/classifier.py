@@ -9,16 +9,20 @@ The second one reads attributes that nothing else was trained on, for those who
 want to know what constraints learnt afterwards are worth.
 """
 
-import keras
 import numpy as np
 from absl import flags
+from etils import epy
 
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import pictures
-from lc_keras.models import pixel_classifier
 from trainers import common_flags
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import pictures
+  from lc_keras.models import pixel_classifier
+  from trainers import training
 
 _COLUMNS = 12
 

@@ -74,6 +74,14 @@ def define_training_flags(
     flag_values=values,
   )
   flags.DEFINE_integer(
+    "keep_checkpoints",
+    2,
+    "Number of last checkpoints to keep: should the newest be damaged, the one "
+    "before it is gone on from.",
+    lower_bound=1,
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
     "batch_size",
     batch_size,
     "Rows per step, over all replicas; a multiple of their number.",

@@ -4,17 +4,21 @@
         --flagfile=configs/toon_faces/conditional_gan.cfg --run_dir=runs/mine
 """
 
-import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
+from etils import epy
 
-from lc_keras.evaluation import pictures
-from lc_keras.models import conditional_gan
-from trainers import adversarial
 from trainers import common_flags
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+  import tensorflow as tf
+
+  from lc_keras.evaluation import pictures
+  from lc_keras.models import conditional_gan
+  from trainers import adversarial
+  from trainers import training
 
 _SHOWN = 8
 

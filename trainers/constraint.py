@@ -14,27 +14,31 @@ generator nor what else was learnt for it changes.
 
 import os
 
-import keras
 import numpy as np
 import tqdm
 from absl import flags
+from etils import epy
 
-from lc_keras import control
 from lc_keras import files
-from lc_keras import generator as generator_lib
-from lc_keras import latents
-from lc_keras import parts as parts_lib
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import pictures
-from lc_keras.learning import acquire
-from lc_keras.learning import labels as labels_lib
-from lc_keras.learning import learnt as learnt_lib
-from lc_keras.learning import trust
-from lc_keras.rules import rule as rule_lib
 from trainers import common_flags
 from trainers import recipe_flags
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+
+  from lc_keras import control
+  from lc_keras import generator as generator_lib
+  from lc_keras import latents
+  from lc_keras import parts as parts_lib
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import pictures
+  from lc_keras.learning import acquire
+  from lc_keras.learning import labels as labels_lib
+  from lc_keras.learning import learnt as learnt_lib
+  from lc_keras.learning import trust
+  from lc_keras.rules import rule as rule_lib
+  from trainers import training
 
 _DATASET = "dataset:"
 _SHOWN = 8
@@ -112,7 +116,7 @@ def run_job(settings: flags.FlagValues) -> None:
   recipe = recipe_flags.recipe(settings)
   options = {
     "strategy": training.strategy(settings.replicas),
-    "callbacks": [_Progress(recipe)],
+    "callbacks": [_progress(recipe)],
   }
   if settings.rule:
     rule = rule_lib.Rule(
@@ -263,21 +267,20 @@ def _draw(run, name, folder):
   runs.say(f"{name}: look at {path}")
 
 
-class _Progress(keras.callbacks.Callback):
-  """Shows steps, rate and time left."""
+def _progress(recipe):
+  """Returns a callback that shows steps, rate and time left."""
+  total = recipe.all_steps + recipe.actor_steps
+  bar = None
 
-  def __init__(self, recipe):
-    super().__init__()
-    self._total = recipe.all_steps + recipe.actor_steps
-    self._bar = None
+  def show(batch, logs):
+    nonlocal bar
+    if bar is None:
+      bar = tqdm.tqdm(total=total, unit=" steps", mininterval=0.5)
+    bar.update()
+    if bar.n == total:
+      bar.close()
 
-  def on_train_batch_end(self, batch, logs=None):
-    """See base class."""
-    if self._bar is None:
-      self._bar = tqdm.tqdm(total=self._total, unit=" steps", mininterval=0.5)
-    self._bar.update()
-    if self._bar.n == self._total:
-      self._bar.close()
+  return keras.callbacks.LambdaCallback(on_train_batch_end=show)
 
 
 def main() -> None:

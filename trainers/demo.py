@@ -14,12 +14,15 @@ import sys
 
 import numpy as np
 from absl import flags
+from etils import epy
 from PIL import Image
 
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import pictures
 from trainers import programs
 from trainers import runs
+
+with epy.lazy_imports():
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import pictures
 
 _SHOWN = 4
 _STAGES = ("data", "vae", "latents", "classifier", "attributes", "flow")

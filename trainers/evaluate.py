@@ -8,6 +8,8 @@ measured. What has been measured of a system is kept in report/systems, so that
 an interrupted evaluation goes on with the next one.
 """
 
+from __future__ import annotations
+
 import importlib.metadata
 import json
 import os
@@ -16,24 +18,27 @@ from collections.abc import Mapping
 import numpy as np
 import tqdm
 from absl import flags
+from etils import epy
 
 from lc_keras import files
-from lc_keras import generator
-from lc_keras import latents
 from lc_keras import version
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import charts
-from lc_keras.evaluation import galleries
-from lc_keras.evaluation import judge
-from lc_keras.evaluation import pictures
-from lc_keras.evaluation import protocol
-from lc_keras.evaluation import report
-from lc_keras.evaluation import systems
-from lc_keras.models import storage
 from trainers import common_flags
-from trainers import contenders
 from trainers import latents as latents_job
 from trainers import runs
+
+with epy.lazy_imports():
+  from lc_keras import generator
+  from lc_keras import latents
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import charts
+  from lc_keras.evaluation import galleries
+  from lc_keras.evaluation import judge
+  from lc_keras.evaluation import pictures
+  from lc_keras.evaluation import protocol
+  from lc_keras.evaluation import report
+  from lc_keras.evaluation import systems
+  from lc_keras.models import storage
+  from trainers import contenders
 
 _THRESHOLD = 0.5
 _BATCH_SIZE = 256

@@ -4,20 +4,24 @@
         --run_dir=runs/mine
 """
 
-import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
+from etils import epy
 
-from lc_keras import generator
-from lc_keras import latents
-from lc_keras.evaluation import pictures
-from lc_keras.models import flow_matching
-from lc_keras.samplers import flow
 from trainers import common_flags
 from trainers import latents as latents_job
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+  import tensorflow as tf
+
+  from lc_keras import generator
+  from lc_keras import latents
+  from lc_keras.evaluation import pictures
+  from lc_keras.models import flow_matching
+  from lc_keras.samplers import flow
+  from trainers import training
 
 _SHOWN = 8
 

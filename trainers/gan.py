@@ -4,16 +4,20 @@
         --run_dir=runs/mine
 """
 
-import keras
-import tensorflow as tf
 from absl import flags
+from etils import epy
 
-from lc_keras.evaluation import pictures
-from lc_keras.models import gan
-from trainers import adversarial
 from trainers import common_flags
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+  import tensorflow as tf
+
+  from lc_keras.evaluation import pictures
+  from lc_keras.models import gan
+  from trainers import adversarial
+  from trainers import training
 
 _ROWS, _COLUMNS = 4, 8
 

@@ -12,24 +12,31 @@ A SavedModel and a Python function are programs: importing one runs it. Take
 them only from people whose programs you would run.
 """
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 from absl import flags
+from etils import epy
 
-from lc_keras import adapter
 from lc_keras import files
-from lc_keras import generator
-from lc_keras import importing
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import pictures
 from trainers import common_flags
 from trainers import runs
 
+with epy.lazy_imports():
+  import tensorflow as tf
+
+  from lc_keras import generator
+  from lc_keras import importing
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import pictures
+
 _STAGE = "generator"
+# As in `adapter`, which takes seconds to load.
+_PRIORS = ("normal", "uniform", "unit_uniform")
 _ROWS, _COLUMNS = 4, 8
 
 
@@ -71,7 +78,7 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_enum(
     "prior",
     "normal",
-    adapter.PRIORS,
+    _PRIORS,
     "What the model's latents are drawn from: N(0, I), or evenly from [-1, 1] "
     "(uniform) or [0, 1] (unit_uniform).",
     flag_values=values,

@@ -16,24 +16,27 @@ import sys
 
 import numpy as np
 from absl import flags
+from etils import epy
 
-from lc_keras import control
 from lc_keras import files
-from lc_keras import latents
-from lc_keras import parts as parts_lib
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import charts
-from lc_keras.evaluation import few_labels
-from lc_keras.evaluation import judge as judge_lib
-from lc_keras.evaluation import pictures
-from lc_keras.learning import acquire
-from lc_keras.learning import labels as labels_lib
-from lc_keras.learning import learnt as learnt_lib
-from lc_keras.learning import trust
 from trainers import common_flags
 from trainers import recipe_flags
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  from lc_keras import control
+  from lc_keras import latents
+  from lc_keras import parts as parts_lib
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import charts
+  from lc_keras.evaluation import few_labels
+  from lc_keras.evaluation import judge as judge_lib
+  from lc_keras.evaluation import pictures
+  from lc_keras.learning import acquire
+  from lc_keras.learning import labels as labels_lib
+  from lc_keras.learning import learnt as learnt_lib
+  from lc_keras.learning import trust
+  from trainers import training
 
 _SHOWN = 8
 _BATCH_SIZE = 256

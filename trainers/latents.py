@@ -11,14 +11,17 @@ import functools
 
 import tqdm
 from absl import flags
+from etils import epy
 
 from lc_keras import files
-from lc_keras import generator
-from lc_keras import latents
-from lc_keras.datasets import pipeline
-from lc_keras.models import storage
 from trainers import common_flags
 from trainers import runs
+
+with epy.lazy_imports():
+  from lc_keras import generator
+  from lc_keras import latents
+  from lc_keras.datasets import pipeline
+  from lc_keras.models import storage
 
 # Rows of each split, where they are drawn.
 _ROWS = {"train": 20_000, "validation": 2_000, "test": 2_000}

@@ -4,13 +4,16 @@ python -m trainers.linear --run_dir=runs/mine
 """
 
 from absl import flags
+from etils import epy
 
-from lc_keras import latents
-from lc_keras.models import linear_directions
-from lc_keras.models import storage
 from trainers import common_flags
 from trainers import latents as latents_job
 from trainers import runs
+
+with epy.lazy_imports():
+  from lc_keras import latents
+  from lc_keras.models import linear_directions
+  from lc_keras.models import storage
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -4,15 +4,19 @@
         --run_dir=runs/mine
 """
 
-import keras
 from absl import flags
+from etils import epy
 
-from lc_keras import latents
-from lc_keras.models import realism_model
 from trainers import common_flags
 from trainers import latents as latents_job
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+
+  from lc_keras import latents
+  from lc_keras.models import realism_model
+  from trainers import training
 
 
 def define_flags(values: flags.FlagValues) -> None:

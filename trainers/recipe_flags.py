@@ -4,7 +4,7 @@ import dataclasses
 
 from absl import flags
 
-from lc_keras.learning import acquire
+from lc_keras.learning import recipe as recipe_lib
 
 # Flags defined here are listed under the job that asks for them.
 flags.disclaim_key_flags()
@@ -12,7 +12,7 @@ flags.disclaim_key_flags()
 
 def define(values: flags.FlagValues) -> None:
   """Defines how a constraint is learnt, all but the seed."""
-  default = acquire.Recipe()
+  default = recipe_lib.Recipe()
   for name, text in (
     ("width", "Units of the critic's hidden layers."),
     ("depth", "Number of the critic's hidden layers."),
@@ -46,11 +46,11 @@ def define(values: flags.FlagValues) -> None:
   )
 
 
-def recipe(settings: flags.FlagValues) -> acquire.Recipe:
+def recipe(settings: flags.FlagValues) -> recipe_lib.Recipe:
   """Returns what the recipe's flags say."""
-  return acquire.Recipe(
+  return recipe_lib.Recipe(
     **{
       field.name: getattr(settings, field.name)
-      for field in dataclasses.fields(acquire.Recipe)
+      for field in dataclasses.fields(recipe_lib.Recipe)
     }
   )

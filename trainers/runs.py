@@ -1,5 +1,7 @@
 """Run folders: what a run is about, and where each of its stages lies."""
 
+from __future__ import annotations
+
 import copy
 import dataclasses
 import json
@@ -13,11 +15,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from absl import app
 from absl import flags
 from absl import logging
+from etils import epy
 
 from lc_keras import files
-from lc_keras import generator
-from lc_keras.attributes import Attributes
-from lc_keras.datasets import pipeline
+
+with epy.lazy_imports():
+  from lc_keras import attributes as attributes_lib
+  from lc_keras import generator
+  from lc_keras.datasets import pipeline
 
 # Seconds per stage as the demo measured them, start-up included.
 SECONDS = "seconds.json"
@@ -26,7 +31,9 @@ _DONE = "done.json"
 _FLAGS = "flags.cfg"
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
-_FREE_FLAGS = frozenset({"run_dir", "base_run", "data_dir", "replicas"})
+_FREE_FLAGS = frozenset(
+  {"run_dir", "base_run", "data_dir", "replicas", "keep_checkpoints"}
+)
 
 
 class UserError(Exception):
@@ -50,7 +57,7 @@ class Run:
   dataset: str | None
   data_dir: str
   image_shape: tuple[int, ...]
-  attributes: Attributes
+  attributes: attributes_lib.Attributes
 
   def path(self, *parts: str) -> str:
     """Returns a path below the run folder."""
@@ -100,7 +107,7 @@ def open_run(
     _begin(settings.run_dir, spec.name, spec.image_shape, spec.attributes)
     run = read_run(settings.run_dir, settings.data_dir)
   elif image_shape:
-    _begin(settings.run_dir, None, image_shape, Attributes(()))
+    _begin(settings.run_dir, None, image_shape, attributes_lib.Attributes(()))
     run = read_run(settings.run_dir, settings.data_dir)
   else:
     raise UserError(
@@ -172,7 +179,7 @@ def read_run(run_dir: str, data_dir: str) -> Run:
     known["dataset"],
     data_dir,
     tuple(known["image_shape"]),
-    Attributes(
+    attributes_lib.Attributes(
       known["attributes"], known["exclusive"], known.get("continuous", ())
     ),
   )

@@ -1,32 +1,17 @@
 """Fits a model in a stage folder: resumable, watchable, best kept."""
 
-import csv
-import json
 import math
-import os
-import re
-import shutil
 import sys
-import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tqdm
 from absl import flags
-from PIL import Image
 
-from lc_keras import files
-from lc_keras.evaluation import pictures
-from lc_keras.models import storage
+from trainers import keeper as keeper_lib
+from trainers import preemption
 from trainers import runs
-
-_STATE = "state.json"
-_WEIGHTS = "model.weights.h5"
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)$")
-
-Draw = Callable[[], Mapping[str, Image.Image]]
 
 
 def strategy(replicas: int) -> tf.distribute.Strategy:
@@ -83,13 +68,14 @@ def fit(
   training: Callable[[int], tf.data.Dataset],
   validation: tf.data.Dataset,
   monitor: str | None,
-  draw: Draw,
+  draw: keeper_lib.Draw,
 ) -> None:
   """Trains a compiled model until --steps, from its last checkpoint if any.
 
   Leaves in the stage's folder: log.csv, tensorboard/, pictures/, the last
-  checkpoint, and the best model by validation (or the last one, if nothing
-  says which is best), which is what `storage.load(stage.folder)` gives.
+  checkpoints, and the best model by validation (or the last one, if nothing
+  says which is best), which is what `storage.load(stage.folder)` gives. Told
+  to stop by SIGTERM or Ctrl-C, it first writes a checkpoint where it is.
 
   Args:
     stage: Where to.
@@ -102,142 +88,115 @@ def fit(
     draw: Draws the model as it is.
 
   Raises:
-    runs.UserError: The loss is not a number any more.
+    runs.UserError: The loss is not a number any more, or there are
+      checkpoints but none that can be used.
+    preemption.Terminated: It was told to stop.
+    KeyboardInterrupt: So it was, by Ctrl-C.
   """
   per_epoch = settings.steps_per_epoch or math.ceil(settings.steps / 10)
   per_epoch = min(per_epoch, settings.steps)
   epochs = math.ceil(settings.steps / per_epoch)
-  keeper = _Keeper(stage, model, per_epoch, monitor, draw)
-  start = keeper.restore()
-  if start:
-    runs.say(f"{stage.name}: going on from step {start * per_epoch}")
-  model.fit(
-    training(start * per_epoch),
-    steps_per_epoch=per_epoch,
-    epochs=epochs,
-    initial_epoch=start,
-    validation_data=validation,
-    callbacks=[keeper, _Progress(stage.name, per_epoch, epochs, start)],
-    shuffle=False,
-    verbose=0,
+  keeper = keeper_lib.Keeper(
+    stage,
+    model,
+    keep=settings.keep_checkpoints,
+    monitor=monitor,
+    draw=draw,
   )
-  stage.finish(
-    seconds_before=keeper.seconds_before,
-    steps=epochs * per_epoch,
-    best=keeper.best,
-    parameters=int(model.count_params()),
+  if keeper.restore():
+    runs.say(f"{stage.name}: going on from step {keeper.step}")
+  with preemption.postponed() as told:
+    bookkeeper = _Bookkeeper(keeper, stage, told)
+    progress = _Progress(stage.name, per_epoch * epochs, keeper.step)
+
+    def fit_on(first, last, steps):
+      model.fit(
+        training(keeper.step),
+        steps_per_epoch=steps,
+        initial_epoch=first,
+        epochs=last,
+        validation_data=validation,
+        callbacks=[bookkeeper, progress],
+        shuffle=False,
+        verbose=0,
+      )
+
+    made, rest = divmod(keeper.step, per_epoch)
+    if keeper.unfinished and not rest:
+      bookkeeper.set_model(model)
+      _validate(model, keeper, bookkeeper, validation)
+    elif rest:
+      fit_on(made, made + 1, per_epoch - rest)
+      made += 1
+    if made < epochs:
+      fit_on(made, epochs, per_epoch)
+  keeper.finish()
+
+
+def _validate(model, keeper, bookkeeper, validation):
+  """Ends an epoch whose steps have all been made, as Keras would."""
+  keeper.restore_metrics()
+  logs = model.get_metrics_result()
+  figures = model.evaluate(
+    validation, callbacks=[bookkeeper], return_dict=True, verbose=0
   )
+  logs |= {f"val_{name}": value for name, value in figures.items()}
+  bookkeeper.on_epoch_end(None, logs)
 
 
-class _Keeper(keras.callbacks.Callback):
-  """Keeps, after every epoch, all that a run needs to be gone on with."""
+class _Bookkeeper(keras.callbacks.Callback):
+  """Tells a keeper how far Keras has come, and stops where it must."""
 
-  def __init__(self, stage, model, per_epoch, monitor, draw):
+  def __init__(self, keeper, stage, told):
     super().__init__()
+    self._keeper = keeper
     self._stage = stage
-    self._model = model
-    self._per_epoch = per_epoch
-    self._monitor = monitor
-    self._draw = draw
-    self._rows = []
-    self._writer = tf.summary.create_file_writer(stage.path("tensorboard"))
-    self.best = None
-    self.seconds_before = 0.0
+    self._told = told
+    self._step = keeper.step
+    self._metrics = None
 
-  def restore(self) -> int:
-    """Loads the newest checkpoint; returns the number of epochs it has."""
-    found = self._checkpoints()
-    if not found:
-      return 0
-    folder = self._stage.path(found[-1])
-    with warnings.catch_warnings():
-      # Keras only warns when it cannot restore an optimiser, and would go on
-      # from zeroed moments.
-      warnings.filterwarnings("error", message="Skipping variable loading")
-      self._model.load_weights(os.path.join(folder, _WEIGHTS))
-    with open(os.path.join(folder, _STATE), encoding="utf-8") as file:
-      state = json.load(file)
-    self._rows, self.best = state["rows"], state["best"]
-    self.seconds_before = state["seconds"]
-    return state["epochs"]
+  def on_epoch_begin(self, epoch, logs=None):
+    """See base class."""
+    self._keeper.restore_metrics()
+
+  def on_train_batch_end(self, batch, logs=None):
+    """See base class."""
+    self._step += 1
+    if self._told.asked:
+      self._stop(None)
+
+  def on_test_begin(self, logs=None):
+    """See base class."""
+    # Validating sets to zero what the epoch has added up.
+    self._metrics = self._keeper.metrics()
+
+  def on_test_batch_end(self, batch, logs=None):
+    """See base class."""
+    if self._told.asked:
+      self._stop(self._metrics)
 
   def on_epoch_end(self, epoch, logs=None):
     """See base class."""
-    row = {name: float(value) for name, value in logs.items()}
-    broken = [name for name, value in row.items() if not math.isfinite(value)]
-    # oneDNN's ReLU makes zeros of NaN, so that broken weights can hide there.
-    if not all(np.isfinite(w).all() for w in self._model.get_weights()):
-      broken.append("a weight")
-    steps = (epoch + 1) * self._per_epoch
-    if broken:
-      raise runs.UserError(
-        f"{self._stage.name} diverged before step {steps}: "
-        f"{', '.join(sorted(broken))} is not a number. The last checkpoint is "
-        "kept. Lower --learning_rate and start in another --run_dir."
-      )
-    self._rows.append({"step": steps, **row})
-    self._write_log()
-    drawn = dict(self._draw())
-    self._write_summaries(steps, row, drawn)
-    for name, picture in drawn.items():
-      pictures.save(picture, self._stage.path("pictures", f"{name}.png"))
-    pictures.save(
-      pictures.curves(self._rows, x="step"),
-      self._stage.path("pictures", "curves.png"),
-    )
-    value = row[self._monitor] if self._monitor else None
-    if value is None or self.best is None or value < self.best["value"]:
-      self.best = {"value": value, "step": steps, "monitor": self._monitor}
-      storage.save(self._model, self._stage.folder)
-    self._write_checkpoint(epoch + 1)
+    self._keeper.end_epoch(self._step, logs)
+    if self._told.asked:
+      runs.say(f"\n{self._stage.name}: stopped after step {self._step}")
+      self._told.stop()
 
-  def _write_log(self):
-    with files.replacing(self._stage.path("log.csv")) as aside:
-      with open(aside, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, self._rows[0].keys())
-        writer.writeheader()
-        writer.writerows(self._rows)
-
-  def _write_summaries(self, steps, row, drawn):
-    with self._writer.as_default(steps):
-      for name, value in row.items():
-        tf.summary.scalar(name, value)
-      for name, picture in drawn.items():
-        tf.summary.image(name, np.asarray(picture)[np.newaxis])
-    self._writer.flush()
-
-  def _write_checkpoint(self, epochs):
-    older = self._checkpoints()
-    with files.replacing(self._stage.path(f"checkpoint-{epochs}")) as aside:
-      os.makedirs(aside)
-      self._model.save_weights(os.path.join(aside, _WEIGHTS))
-      files.write_json(
-        os.path.join(aside, _STATE),
-        {
-          "epochs": epochs,
-          "rows": self._rows,
-          "best": self.best,
-          "seconds": self.seconds_before + self._stage.seconds,
-        },
-      )
-    for name in older:
-      shutil.rmtree(self._stage.path(name))
-
-  def _checkpoints(self):
-    """Returns the names of whole checkpoints, oldest first."""
-    names = filter(_CHECKPOINT.match, os.listdir(self._stage.folder))
-    return sorted(names, key=lambda name: int(_CHECKPOINT.match(name)[1]))
+  def _stop(self, metrics):
+    if self._keeper.stop_within_epoch(self._step, metrics):
+      runs.say(f"\n{self._stage.name}: stopped and kept at step {self._step}")
+    self._told.stop()
 
 
 class _Progress(keras.callbacks.Callback):
   """Shows steps, rate, time left and the last epoch's figures."""
 
-  def __init__(self, name, per_epoch, epochs, start):
+  def __init__(self, name, steps, start):
     super().__init__()
     self._options = {
       "desc": name,
-      "total": per_epoch * epochs,
-      "initial": per_epoch * start,
+      "total": steps,
+      "initial": start,
       "unit": " steps",
       # A log file should not hold ten thousand bars.
       "mininterval": 0.5 if sys.stderr.isatty() else 15.0,
@@ -250,6 +209,7 @@ class _Progress(keras.callbacks.Callback):
 
   def on_train_batch_end(self, batch, logs=None):
     """See base class."""
+    self._options["initial"] += 1
     self._bar.update()
 
   def on_epoch_end(self, epoch, logs=None):

@@ -4,17 +4,21 @@
         --run_dir=runs/mine
 """
 
-import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
+from etils import epy
 
-from lc_keras.datasets import pipeline
-from lc_keras.evaluation import pictures
-from lc_keras.models import vae
 from trainers import common_flags
 from trainers import runs
-from trainers import training
+
+with epy.lazy_imports():
+  import keras
+  import tensorflow as tf
+
+  from lc_keras.datasets import pipeline
+  from lc_keras.evaluation import pictures
+  from lc_keras.models import vae
+  from trainers import training
 
 _ROWS, _COLUMNS = 4, 8
 

@@ -17,6 +17,7 @@ from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as labels_lib
 from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import recipe as recipe_lib
 from lc_keras.learning import scoring
 from lc_keras.learning import trust
 from lc_keras.models import value_model
@@ -25,50 +26,14 @@ from lc_keras.samplers import objective
 
 _DECODE_BATCH_SIZE = 256
 _CHECKED = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Recipe:
-  """How a constraint is learnt.
-
-  Attributes:
-    width: Units of a critic's hidden layers.
-    depth: Their number.
-    folds: Members of the critic, see `ValueModel`.
-    steps: Of each round.
-    rounds: Between two the critic's own edits are looked at, see
-      `fitting.learn`.
-    noise_scale: See `ValueModel.compile`.
-    count: Draws that a rule scores at least.
-    limit: Draws that a rule scores at most, while it looks for what is rare.
-    actor_steps: Of an actor, which does in one step what a search does in
-      many, see `amortised`; 1,000 are enough, and 0 trains none.
-    seed: Of everything.
-  """
-
-  width: int = 256
-  depth: int = 2
-  folds: int = 5
-  steps: int = 400
-  rounds: int = 3
-  noise_scale: float = 2.0
-  count: int = 4096
-  limit: int = 20_000
-  actor_steps: int = 0
-  seed: int = 0
-
-  @property
-  def all_steps(self) -> int:
-    """Steps of the critic: between those of an actor it has more rounds."""
-    more = amortised.ROUNDS - 1 if self.actor_steps else 0
-    return self.steps * (self.rounds + more)
+_RECIPE = recipe_lib.Recipe()
 
 
 def from_rule(
   parts: parts_lib.Parts,
   name: str,
   rule: rule_lib.Rule,
-  recipe: Recipe = Recipe(),
+  recipe: recipe_lib.Recipe = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
   say: Callable[[str], None] = lambda message: None,
@@ -146,7 +111,7 @@ def from_labels(
   name: str,
   labels: labels_lib.Labels,
   source: dict,
-  recipe: Recipe = Recipe(),
+  recipe: recipe_lib.Recipe = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
   callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -237,7 +202,7 @@ def _learn(
       strategy=strategy,
       callbacks=callbacks,
     )
-    edits += [learner.edit] * (amortised.ROUNDS - 1)
+    edits += [learner.edit] * (recipe_lib.ACTOR_ROUNDS - 1)
   if oracle is None:
     # Nothing can say what an edit shows: there are none to learn from.
     edits = []

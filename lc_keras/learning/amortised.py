@@ -14,12 +14,11 @@ from lc_keras.evaluation import intervals
 from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
 from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import recipe as recipe_lib
 from lc_keras.learning import trust
 from lc_keras.models import value_actor
 from lc_keras.samplers import objective as objective_lib
 
-# Of training; after each but the last, the critic sees what the actor makes.
-ROUNDS = 3
 _BATCH_SIZE = 128
 _LEARNING_RATE = 1e-3
 # As published for actors (a search, which stops where all holds, needs less of
@@ -67,7 +66,8 @@ class Learner:
     self._learnt = learnt
     self._seed = seed
     self._callbacks = list(callbacks)
-    self._ends = [steps * (n + 1) // ROUNDS for n in range(ROUNDS)]
+    rounds = recipe_lib.ACTOR_ROUNDS
+    self._ends = [steps * (n + 1) // rounds for n in range(rounds)]
     self._done = 0
     self._seconds = 0.0
     # What images read that are off and on, see `Judges.doubt`.

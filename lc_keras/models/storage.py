@@ -24,7 +24,7 @@ from lc_keras.models import value_actor
 from lc_keras.models import value_model
 
 WEIGHTS = "best.weights.h5"
-_DESCRIPTION = "model.json"
+DESCRIPTION = "model.json"
 
 _CLASSES = {
   model.__name__: model
@@ -56,10 +56,15 @@ def save(model: keras.Model, folder: str) -> None:
   # A bare copy: Keras would write every optimiser into the weights file.
   bare = _CLASSES[type(model).__name__](**model.arguments)
   bare.set_weights(model.get_weights())
-  with files.replacing(os.path.join(folder, WEIGHTS)) as path:
+  weights_path = os.path.join(folder, WEIGHTS)
+  with files.replacing(weights_path) as path:
     bare.save_weights(path)
-  description = {"class": type(model).__name__, "arguments": model.arguments}
-  files.write_json(os.path.join(folder, _DESCRIPTION), description)
+  description = {
+    "class": type(model).__name__,
+    "arguments": model.arguments,
+    "sha256": files.checksum(weights_path),
+  }
+  files.write_json(os.path.join(folder, DESCRIPTION), description)
 
 
 def load(folder: str) -> keras.Model:
@@ -67,9 +72,10 @@ def load(folder: str) -> keras.Model:
 
   Raises:
     FileNotFoundError: The folder holds no trained model.
-    ValueError: The description or the weights are not one of ours.
+    ValueError: The description or the weights are not one of ours, or the
+      weights are not those that were written with the description.
   """
-  description_path = os.path.join(folder, _DESCRIPTION)
+  description_path = os.path.join(folder, DESCRIPTION)
   weights_path = os.path.join(folder, WEIGHTS)
   for path in (description_path, weights_path):
     if not os.path.exists(path):
@@ -83,6 +89,14 @@ def load(folder: str) -> keras.Model:
     raise ValueError(
       f"{description_path} names the class {description.get('class')!r}; "
       f"known: {', '.join(sorted(_CLASSES))}."
+    )
+  # Older ones have no checksum.
+  known = description.get("sha256")
+  if known is not None and files.checksum(weights_path) != known:
+    raise ValueError(
+      f"{weights_path} is damaged: its checksum is not the one in "
+      f"{DESCRIPTION}. If its training is not done, the same command as before "
+      "puts it right; otherwise delete the folder and train it again."
     )
   model = _CLASSES[description["class"]](**description["arguments"])
   model.load_weights(weights_path)

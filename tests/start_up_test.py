@@ -1,0 +1,121 @@
+"""Tests of what programs load, and when."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from absl.testing import absltest
+
+import lc_keras
+
+_ROOT = pathlib.Path(lc_keras.__file__).resolve().parents[1]
+# Each takes a second or more to load, or is loaded by one that does.
+_SLOW = (
+  "IPython",
+  "keras",
+  "matplotlib",
+  "scipy",
+  "sklearn",
+  "tensorflow",
+  "tensorflow_datasets",
+  "tensorflow_probability",
+  "tensorflow_serving",
+)
+_READ_BY_TENSORFLOW = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
+
+# Prints which slow modules each program has loaded by the time that its flags
+# are known, and stops at the first, as the others would be blamed for it.
+_LOADS = """
+import importlib, json, sys
+from absl import flags
+programs, slow = json.loads(sys.argv[1])
+found = {}
+for program in programs:
+  values = flags.FlagValues()
+  getattr(importlib.import_module(program), "define_flags", id)(values)
+  found[program] = [name for name in slow if name in sys.modules]
+  if found[program]:
+    break
+print(json.dumps(found))
+"""
+
+# Prints, for each module, what TensorFlow reads if it is loaded after that, and
+# whether it has been loaded already.
+_SETS = """
+import importlib, json, os, sys
+modules, names = json.loads(sys.argv[1])
+found = {}
+for module in modules:
+  for name in names:
+    os.environ.pop(name, None)
+  sys.modules.pop("lc_keras", None)
+  importlib.import_module(module)
+  found[module] = {name: os.environ.get(name) for name in names}
+  found[module]["loaded"] = "tensorflow" in sys.modules
+print(json.dumps(found))
+"""
+
+
+def _programs():
+  """Returns the modules that can be run with `python -m`, and have flags."""
+  jobs = [f"trainers.{name}" for name in _with_main("trainers")]
+  return jobs + [f"serving.{name}" for name in _with_main("serving")]
+
+
+def _with_main(package):
+  return sorted(
+    path.stem
+    for path in (_ROOT / package).glob("*.py")
+    if '__name__ == "__main__"' in path.read_text()
+  )
+
+
+def _run(code, *data):
+  finished = subprocess.run(
+    [sys.executable, "-c", code, json.dumps(data)],
+    cwd=_ROOT,
+    env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  return json.loads(finished.stdout)
+
+
+class StartUpTest(absltest.TestCase):
+  def test_flags_are_known_before_anything_slow_is_loaded(self):
+    programs = _programs()
+    # Some of each, so that an empty list does not pass.
+    self.assertContainsSubset(
+      ["serving.client", "serving.server", "trainers.evaluate", "trainers.vae"],
+      programs,
+    )
+    self.assertEqual(
+      _run(_LOADS, programs, _SLOW), {program: [] for program in programs}
+    )
+
+  def test_a_slow_module_would_be_found(self):
+    self.assertEqual(
+      _run(_LOADS, ["scipy", "trainers.vae"], _SLOW), {"scipy": ["scipy"]}
+    )
+
+  def test_environment_is_set_before_tensorflow_loads(self):
+    modules = "trainers.common_flags", "serving.options", "benchmarks.figures"
+    found = _run(_SETS, ["lc_keras", *modules], _READ_BY_TENSORFLOW)
+    for module, seen in found.items():
+      with self.subTest(module):
+        self.assertFalse(seen["loaded"])
+        self.assertEqual(seen["TF_ENABLE_ONEDNN_OPTS"], "1")
+        self.assertEqual(seen, found["lc_keras"])
+
+  def test_tests_run_with_the_same_environment(self):
+    # Set by .bazelrc and conftest.py: tests import TensorFlow before our code.
+    found = _run(_SETS, ["lc_keras"], _READ_BY_TENSORFLOW)["lc_keras"]
+    for name in _READ_BY_TENSORFLOW:
+      self.assertEqual(os.environ[name], found[name])
+
+
+if __name__ == "__main__":
+  absltest.main()

@@ -1,0 +1,214 @@
+"""Keeps what a training is to go on from and to be judged by.
+
+Knows nothing of how steps are made: a loop tells it when an epoch has ended,
+or that it must stop within one.
+"""
+
+import csv
+import math
+from collections.abc import Callable, Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from lc_keras import files
+from lc_keras.evaluation import pictures
+from trainers import checkpoints
+from trainers import runs
+
+Draw = Callable[[], Mapping[str, Image.Image]]
+
+
+class Keeper:
+  """Log, pictures, checkpoints and the best model of a stage.
+
+  Attributes:
+    step: Steps made, as of the last checkpoint.
+    unfinished: Whether that was within an epoch: some of its steps may be
+      missing, and its validation is.
+    best: {"value", "step", "monitor"} of the best model; None before there is
+      one.
+  """
+
+  def __init__(
+    self,
+    stage: runs.Stage,
+    model: keras.Model,
+    *,
+    keep: int,
+    monitor: str | None,
+    draw: Draw,
+  ):
+    """Keeps nothing yet.
+
+    Args:
+      stage: Where to.
+      model: Built and compiled, with every optimiser built.
+      keep: Number of checkpoints to keep.
+      monitor: The quantity that says which epoch is best: the lower the better.
+        None keeps the last.
+      draw: Draws the model as it is.
+    """
+    self._stage = stage
+    self._model = model
+    self._monitor = monitor
+    self._draw = draw
+    self._checkpoints = checkpoints.Checkpoints(stage.folder, keep)
+    self._rows = []
+    self._metrics = None
+    self._seconds_before = 0.0
+    self._writer = None
+    self.step = 0
+    self.best = None
+
+  def restore(self) -> int:
+    """Loads the newest whole checkpoint, if any; returns the steps it has.
+
+    Raises:
+      runs.UserError: There are checkpoints, but none that can be used.
+    """
+    found = self._checkpoints.restore(self._model)
+    if found is not None:
+      self.step, self._metrics = found["step"], found["metrics"]
+      state = found["state"]
+      self._rows, self.best = state["rows"], state["best"]
+      self._seconds_before = state["seconds"]
+      self._write_log()
+    return self.step
+
+  @property
+  def unfinished(self) -> bool:
+    """See the class."""
+    return self._metrics is not None
+
+  def restore_metrics(self) -> None:
+    """Gives the model what an unfinished epoch had added up.
+
+    To be called once an epoch has begun, which sets metrics to zero.
+    """
+    if self._metrics is not None:
+      metrics, self._metrics = self._metrics, None
+      _assign(self._model, metrics)
+
+  def metrics(self) -> list[np.ndarray]:
+    """Returns what the epoch has added up so far."""
+    return [part.numpy() for part in _parts(self._model)]
+
+  def end_epoch(self, step: int, logs: Mapping[str, float]) -> None:
+    """Keeps an epoch that has been validated.
+
+    Args:
+      step: Steps made.
+      logs: Its figures.
+
+    Raises:
+      runs.UserError: A figure or a weight is not a number any more.
+    """
+    row = {name: float(value) for name, value in logs.items()}
+    broken = [name for name, value in row.items() if not math.isfinite(value)]
+    # oneDNN's ReLU makes zeros of NaN, so that broken weights can hide there.
+    if not self._is_finite():
+      broken.append("a weight")
+    if broken:
+      raise runs.UserError(
+        f"{self._stage.name} diverged before step {step}: "
+        f"{', '.join(sorted(broken))} is not a number. The last checkpoint is "
+        "kept. Lower --learning_rate and start in another --run_dir."
+      )
+    self._rows.append({"step": step, **row})
+    drawn = dict(self._draw())
+    self._write_summaries(step, row, drawn)
+    for name, picture in drawn.items():
+      pictures.save(picture, self._stage.path("pictures", f"{name}.png"))
+    pictures.save(
+      pictures.curves(self._rows, x="step"),
+      self._stage.path("pictures", "curves.png"),
+    )
+    value = row[self._monitor] if self._monitor else None
+    is_best = value is None or self.best is None or value < self.best["value"]
+    if is_best:
+      self.best = {"value": value, "step": step, "monitor": self._monitor}
+    self._save(step, is_best=is_best)
+    self._write_log()
+
+  def stop_within_epoch(
+    self, step: int, metrics: list[np.ndarray] | None = None
+  ) -> bool:
+    """Keeps an epoch that cannot be ended; returns whether it could.
+
+    Weights that are not numbers are not kept.
+
+    Args:
+      step: Steps made.
+      metrics: What the epoch had added up when its steps were made; by
+        default what it has now.
+    """
+    if not self._is_finite():
+      return False
+    self._save(step, metrics=self.metrics() if metrics is None else metrics)
+    return True
+
+  def finish(self) -> None:
+    """Marks the stage as done."""
+    self._checkpoints.publish()
+    self._stage.finish(
+      seconds_before=self._seconds_before,
+      steps=self.step,
+      best=self.best,
+      parameters=int(self._model.count_params()),
+    )
+
+  def _save(self, step, **options):
+    self._checkpoints.save(
+      self._model,
+      step,
+      {
+        "rows": self._rows,
+        "best": self.best,
+        "seconds": self._seconds_before + self._stage.seconds,
+      },
+      **options,
+    )
+    self.step = step
+
+  def _is_finite(self):
+    return all(np.isfinite(w).all() for w in self._model.get_weights())
+
+  def _write_log(self):
+    if not self._rows:
+      return
+    with files.replacing(self._stage.path("log.csv")) as aside:
+      with open(aside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, self._rows[0].keys())
+        writer.writeheader()
+        writer.writerows(self._rows)
+
+  def _write_summaries(self, steps, row, drawn):
+    if self._writer is None:
+      folder = self._stage.path("tensorboard")
+      self._writer = tf.summary.create_file_writer(folder)
+    with self._writer.as_default(steps):
+      for name, value in row.items():
+        tf.summary.scalar(name, value)
+      for name, picture in drawn.items():
+        tf.summary.image(name, np.asarray(picture)[np.newaxis])
+    self._writer.flush()
+
+
+def _parts(model):
+  """Returns the variables of a model's metrics, of each replica its own.
+
+  Replicas add up apart: their sum could not be taken apart again.
+  """
+  return [
+    part
+    for variable in model.metrics_variables
+    for part in getattr(variable.value, "values", [variable.value])
+  ]
+
+
+def _assign(model, values):
+  for part, value in zip(_parts(model), values, strict=True):
+    part.assign(value)

@@ -1,0 +1,80 @@
+"""Being told to stop: SIGTERM before a machine is taken away, and Ctrl-C."""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+# EX_TEMPFAIL of sysexits.h: nothing is wrong, do it again.
+RESUME_ME = 75
+
+
+class Terminated(SystemExit):
+  """SIGTERM has come. Unless it is caught, the program exits with 75."""
+
+  def __init__(self):
+    super().__init__(RESUME_ME)
+
+
+class Postponed:
+  """Whether the process has been told to stop, and by what."""
+
+  def __init__(self):
+    self._signal = None
+
+  @property
+  def asked(self) -> bool:
+    """Whether it has."""
+    return self._signal is not None
+
+  def stop(self) -> None:
+    """Stops now, as the signal would have.
+
+    Raises:
+      Terminated: It was SIGTERM.
+      KeyboardInterrupt: It was Ctrl-C.
+    """
+    if self._signal == signal.SIGTERM:
+      raise Terminated
+    raise KeyboardInterrupt
+
+  def note(self, number, frame) -> None:
+    """Handles a signal; a second Ctrl-C waits no longer."""
+    del frame
+    if number == signal.SIGINT and self._signal == signal.SIGINT:
+      raise KeyboardInterrupt
+    self._signal = number
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[Postponed]:
+  """Yields what tells whether to stop; within, signals do nothing else.
+
+  In a thread that is not the main one, which gets no signals, it never does.
+  """
+  told = Postponed()
+  if threading.current_thread() is not threading.main_thread():
+    yield told
+    return
+  numbers = (signal.SIGTERM, signal.SIGINT)
+  before = {number: signal.signal(number, told.note) for number in numbers}
+  try:
+    yield told
+  finally:
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def raising() -> Iterator[None]:
+  """Within, SIGTERM raises `Terminated`, as Ctrl-C raises KeyboardInterrupt."""
+
+  def handle(number, frame):
+    del number, frame
+    raise Terminated
+
+  before = signal.signal(signal.SIGTERM, handle)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
