@@ -153,16 +153,19 @@ class TestCase(absltest.TestCase):
     self.assertEqual(kind, "data:image/png;base64")
     return painted_faces.read(base64.b64decode(data))
 
-  def wait(self, condition):
+  def wait(self, condition, page=None):
     """Waits until a function returns something true, and returns that."""
-    for _ in running_server.attempts():
+    end = time.monotonic() + running_server.PATIENCE
+    while time.monotonic() < end:
       if found := condition():
         return found
       self.page.wait_for_timeout(20)
+    text = (page or self.page).inner_text("main")
+    self.fail(f"It does not come to that: {self.shown('After', page)}\n{text}")
 
   def wait_shown(self, condition, caption="After", page=None):
     """Waits until what is painted is as it should be."""
-    return self.wait(lambda: condition(*self.shown(caption, page)))
+    return self.wait(lambda: condition(*self.shown(caption, page)), page)
 
   def switch(self, name, position, page=None):
     """Presses one of an attribute's three positions."""

@@ -67,7 +67,7 @@ class PagesTest(studio_browser.TestCase, parameterized.TestCase):
       if reached[-1] == "Hat/want":
         page.keyboard.press("Enter")
       if reached[-1].endswith("Strength"):
-        page.keyboard.press("PageUp")
+        page.keyboard.press("End")
     for name in (
       "Face/Picture 2",
       "/Upload a picture",
@@ -76,7 +76,7 @@ class PagesTest(studio_browser.TestCase, parameterized.TestCase):
     ):
       self.assertIn(name, reached)
     self.wait_shown(lambda has, _: has[0] > 0.9)
-    self.assertIn("strength=1.5", page.url)
+    self.assertIn("strength=2", page.url)
 
 
 class ErrorsTest(studio_browser.TestCase, parameterized.TestCase):
@@ -179,7 +179,7 @@ class CompareTest(studio_browser.TestCase):
       card.locator("img").get_attribute("src") for card in cards.values()
     }
     self.assertLen(sources, 1)
-    self.slide("Realism weight", "PageUp")
+    self.slide("Realism weight", "ArrowRight", 10)
     page.get_by_text("Press Compare").wait_for()
     # The state goes along to the other page.
     page.get_by_role("link", name="Play").click()

@@ -3,6 +3,8 @@
 `make test-browser` runs what is in studio_full.py besides.
 """
 
+# bazel group: alone
+
 import io
 import urllib.parse
 
@@ -147,11 +149,11 @@ class PlayTest(studio_browser.TestCase):
     self.assertGreater(float(beard.get_attribute("aria-valuenow")), 0.9)
 
     before = self.shown("Before")
-    self.slide("Strength", "PageDown", 2)
+    self.slide("Strength", "Home")
     self.wait(lambda: self.shown() == before)
-    self.slide("Strength", "PageUp", 4)
+    self.slide("Strength", "End")
     self.wait_shown(lambda has, who: has[2] > 0.95)
-    self.slide("Strength", "PageDown", 2)
+    self.slide("Strength", "ArrowLeft", 20)
     self.wait_shown(lambda has, who: 0.8 < has[2] < 0.95)
 
     self.switch("Hat", "don’t want")
@@ -162,7 +164,7 @@ class PlayTest(studio_browser.TestCase):
     # Learnt in part: a slider appears with the wish.
     self.switch("Bright Mouth", "want")
     self.wait_shown(lambda has, who: has[3] > 0.8)
-    self.slide("How much Bright Mouth", "PageDown")
+    self.slide("How much Bright Mouth", "ArrowLeft", 10)
     self.wait_shown(lambda has, who: 0.4 < has[3] < 0.6)
 
     page.get_by_role("button", name="Picture 2").click()
@@ -177,7 +179,7 @@ class PlayTest(studio_browser.TestCase):
     self.wait_shown(lambda has, _: has[0] > 0.8)
     page.get_by_label("Sampler").click()
     page.get_by_role("option", name="search").click()
-    self.slide("Realism weight", "PageUp", 4)
+    self.slide("Realism weight", "End")
     self.wait_shown(lambda has, _: 0.5 < has[0] < 0.65)
 
     # All of it is in the link, for another user too.

@@ -33,9 +33,7 @@ def main():
     ]
   )
   try:
-    _python(
-      "serving.studio", f"--server=localhost:{port}", f"--run_dir={run}"
-    )
+    _python("serving.studio", f"--server=localhost:{port}", f"--run_dir={run}")
   except KeyboardInterrupt:
     pass
   finally:

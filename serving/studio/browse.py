@@ -8,6 +8,7 @@ from nicegui import ui
 
 from serving.studio import run_folder
 from serving.studio.layout import Element
+from serving.studio.layout import Slider
 
 _COLOURS = {"training": "#0072B2", "validation": "#D55E00"}
 _grids = functools.lru_cache(maxsize=4)(run_folder.grids_over_time)
@@ -85,14 +86,11 @@ class Browse:
         )
         label.say(f"Step {step}")
 
-      ui.slider(
-        min=0,
-        max=len(steps) - 1,
-        step=1,
-        value=len(steps) - 1,
-        on_change=lambda event: show(event.value),
-      ).props(f'aria-label="{title}: when"')
-      show(len(steps) - 1)
+      last = len(steps) - 1
+      Slider(
+        f"{title}: when", *(last, 0, last, 1), lambda value: show(int(value))
+      )
+      show(last)
 
 
 def grid(run_dir: str, stage: str, name: str, step: int) -> bytes | None:

@@ -12,6 +12,7 @@ from serving.studio import drawing
 from serving.studio import faces as faces_lib
 from serving.studio import state as state_lib
 from serving.studio.layout import Element
+from serving.studio.layout import Slider
 
 _LARGEST_FILE = 32 * 2**20
 _WANT, _OPEN, _WITHOUT = "want", "any", "without"
@@ -156,13 +157,12 @@ class Controls:
         switch.props("no-caps dense unelevated toggle-color=primary")
       self._switches[name] = switch
       if name in self._facts.attributes.continuous:
-        level = ui.slider(
-          min=0.0,
-          max=1.0,
-          step=0.05,
-          value=self.state.wish(name) or 0.0,
-          on_change=lambda event: self._levelled(name, event.value),
-        ).props(f'aria-label="How much {label}"')
+        level = Slider(
+          f"How much {label}",
+          self.state.wish(name) or 0.0,
+          *(0.0, 1.0, 0.05),
+          lambda value: self._levelled(name, value),
+        )
         level.set_visibility(self.state.wish(name) is not None)
         self._levels[name] = level
 
@@ -193,7 +193,7 @@ class Controls:
 
   def _levelled(self, name, value):
     if self.state.wish(name) is not None:
-      self._become(self.state.wishing(name, round(value, 2)))
+      self._become(self.state.wishing(name, value))
       self._switches[name].value = self._position(name)
 
   def _show_level(self, name):
@@ -201,7 +201,7 @@ class Controls:
     if name in self._levels:
       self._levels[name].set_visibility(value is not None)
       if value is not None:
-        self._levels[name].value = value
+        self._levels[name].move(value)
 
   def _draw_dials(self):
     state = self.state
@@ -212,7 +212,7 @@ class Controls:
 
     def weighs(sampler):
       # The actor's was chosen when it was trained.
-      weight.set_enabled(sampler != latent_client.ACTOR)
+      weight.attribute(disabled=sampler == latent_client.ACTOR)
 
     def chosen(event):
       weighs(event.value)
@@ -235,18 +235,16 @@ class Controls:
     weighs(state.sampler)
 
   def _dial(self, label, field, largest, step):
+    def moved(value):
+      number.say(f"{value:.2f}")
+      self.change(**{field: value})
+
     with Element("div", classes="studio-dial"):
       Element("span", label)
-      slider = ui.slider(min=0.0, max=largest, step=step)
-      slider.value = getattr(self.state, field)
-      slider.props(f'aria-label="{label}"')
+      slider = Slider(
+        label, getattr(self.state, field), 0.0, largest, step, moved
+      )
       number = Element("output", f"{slider.value:.2f}")
-
-    def moved(event):
-      number.say(f"{event.value:.2f}")
-      self.change(**{field: round(event.value, 2)})
-
-    slider.on_value_change(moved)
     return slider
 
   def _seeded(self, event):

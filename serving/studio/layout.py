@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from nicegui import ui
 
@@ -75,6 +75,59 @@ class Element(ui.element):
       self.update()
 
 
+class Slider(Element):
+  """A number, moved by hand or by keys.
+
+  The browser's own: the focus of Quasar's is on an element inside the one that
+  says what it is, so that a screen reader does not.
+
+  Attributes:
+    value: Where it is.
+  """
+
+  def __init__(
+    self,
+    label: str,
+    value: float,
+    low: float,
+    high: float,
+    step: float,
+    on_change: Callable[[float], None],
+  ):
+    """Creates it; `on_change` is called with where it has been moved to."""
+    super().__init__(
+      "input",
+      classes="studio-slider",
+      type="range",
+      aria_label=label,
+      min=low,
+      max=high,
+      step=step,
+    )
+    self._keep(value)
+
+    def moved(event):
+      self._keep(round(float(event.args), 3))
+      on_change(self.value)
+
+    self.on(
+      "input",
+      moved,
+      js_handler="event => emit(event.target.value)",
+      throttle=0.05,
+    )
+
+  def move(self, value: float) -> None:
+    """Moves it, without calling anybody."""
+    self._keep(value)
+    self.client.run_javascript(f"getHtmlElement({self.id}).value = {value}")
+
+  def _keep(self, value):
+    # The attribute (Vue's ^), not the property: that is set again whenever the
+    # page changes, to what was sent last, behind the hand that moves it.
+    self.value = self._props["^value"] = value
+
+
 class Figure:
   """A picture with a caption."""
 
@@ -105,8 +158,8 @@ class Bar:
       aria_valuemax="1",
       aria_label=name,
     ) as self._meter:
-      self._fill = Element("div")
-      self._mark = Element("i")
+      self._fill = Element("div").style("width: 0")
+      self._mark = Element("i").style("left: 0")
     self._number = Element("div", "", "studio-number")
 
   def show(self, before: float, now: float) -> None:
