@@ -1,6 +1,8 @@
 """The studio in a process with its server, and Debian's Chromium before it."""
 
+import atexit
 import base64
+import functools
 import os
 import re
 import shutil
@@ -33,59 +35,78 @@ ANY = re.compile(r"\S")
 _PATIENCE = 1000.0 * running_server.PATIENCE  # Playwright's milliseconds.
 
 
-class TestCase(absltest.TestCase):
-  """One server, one studio and one browser for all tests of a class.
+class Studio:
+  """A server of painted faces, and the studio before it.
 
-  Each test has a user of its own. No page may ask for anything that is not on
-  this machine.
+  A process can have one: NiceGUI is one application.
+
+  Attributes:
+    running: The server.
+    address: Where the pages are.
   """
 
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    cls.folder = tempfile.mkdtemp()
-    cls.addClassCleanup(shutil.rmtree, cls.folder)
-    cls.export = os.path.join(cls.folder, "export")
-    painted_faces.write(os.path.join(cls.export, "1"))
-    pictures = os.path.join(cls.folder, "faces")
+  def __init__(self):
+    """Starts both; they end with the process."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    self._export = os.path.join(folder, "export")
+    painted_faces.write(os.path.join(self._export, "1"))
+    pictures = os.path.join(folder, "faces")
     os.makedirs(pictures)
     for name, light in (("a.png", 0.2), ("b.png", 0.8)):
       with open(os.path.join(pictures, name), "wb") as file:
         file.write(painted_faces.file(light))
-    cls.run_dir = os.path.join(cls.folder, "run")
-    write_run(cls.run_dir)
-    cls.running = cls.serve()
-    cls.addClassCleanup(lambda: cls.running.stop())
-    cls.web = uvicorn.Server(
+    run_dir = os.path.join(folder, "run")
+    write_run(run_dir)
+    self.serve()
+    atexit.register(lambda: self.running.stop())
+    web = uvicorn.Server(
       uvicorn.Config(
         application.build(
-          cls.running.address,
+          self.running.address,
           "default",
           faces.find(pictures, None, "", 9),
-          cls.run_dir,
+          run_dir,
         ),
         host="localhost",
         port=0,
         log_level="warning",
       )
     )
-    thread = threading.Thread(target=cls.web.run)
+    thread = threading.Thread(target=web.run, daemon=True)
     thread.start()
-    cls.addClassCleanup(thread.join)
-    cls.addClassCleanup(setattr, cls.web, "should_exit", True)
+    atexit.register(thread.join)
+    atexit.register(setattr, web, "should_exit", True)
     for _ in running_server.attempts():
-      if cls.web.started:
+      if web.started:
         break
-    port = cls.web.servers[0].sockets[0].getsockname()[1]
-    cls.address = f"http://localhost:{port}"
-    cls.browser = cls._browser()
+    port = web.servers[0].sockets[0].getsockname()[1]
+    self.address = f"http://localhost:{port}"
+
+  def serve(self, port=0):
+    """Starts a server."""
+    self.running = running_server.RunningServer(
+      model_name="default", model_base_path=self._export, port=port
+    )
+
+
+_studio = functools.cache(Studio)
+
+
+class TestCase(absltest.TestCase):
+  """One browser for all tests of a class, and each test is another user.
+
+  No page may ask for anything that is not on this machine.
+  """
 
   @classmethod
-  def serve(cls, port=0):
-    """Starts a server of the painted faces."""
-    return running_server.RunningServer(
-      model_name="default", model_base_path=cls.export, port=port
-    )
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.studio = _studio()
+    cls.address = cls.studio.address
+    # Not for the whole process: while Playwright is there, nobody else in this
+    # thread can run an event loop.
+    cls.browser = cls._browser()
 
   @classmethod
   def _browser(cls):
@@ -94,8 +115,8 @@ class TestCase(absltest.TestCase):
         f"{_CHROMIUM} is missing: run tools/install.sh chromium."
       )
     # Under Bazel there is no home, and Chromium wants one.
-    home = os.path.join(cls.folder, "home")
-    os.makedirs(home)
+    home = tempfile.mkdtemp()
+    cls.addClassCleanup(shutil.rmtree, home, ignore_errors=True)
     playwright = sync_api.sync_playwright().start()
     cls.addClassCleanup(playwright.stop)
     browser = playwright.chromium.launch(

@@ -95,6 +95,11 @@ class _Visit:
     self._returns = 0
     self._tick()
     ui.timer(_TICK, self._tick)
+    ui.context.client.on_delete(self._leave)
+
+  def _leave(self):
+    if self._page:
+      self._page.leave()
 
   def _tick(self):
     watch = self._studio.watch

@@ -54,6 +54,11 @@ class Compare:
     ui.navigate.history.replace(layout.link("/compare", state))
     self._status.say("Press Compare to ask every sampler for this.")
 
+  def leave(self) -> None:
+    """Ends the call: the user has gone."""
+    if self._running:
+      self._running.cancel()
+
   def fail(self, sentence: str) -> None:
     """Says what went wrong."""
     self._error.say(sentence)

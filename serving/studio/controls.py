@@ -155,6 +155,7 @@ class Controls:
           on_change=lambda event: self._switched(name, event.value),
         )
         switch.props("no-caps dense unelevated toggle-color=primary")
+        switch.props("toggle-text-color=on-primary")
       self._switches[name] = switch
       if name in self._facts.attributes.continuous:
         level = Slider(

@@ -32,6 +32,7 @@ class Play:
     self._facts = facts
     self._running: asyncio.Task | None = None
     self._begun = 0.0
+    self._asked = False  # Whether there is more than what is running.
     self._starts, self._moves, self._grids = _Last(), _Last(), _Last()
     self.links = {}
     with Element("div", classes="studio-play"):
@@ -103,20 +104,25 @@ class Play:
 
     What takes long is stopped: nobody waits for it any more.
     """
-    running = self._running
-    if running and not running.done():
-      if time.monotonic() - self._begun > _QUICK:
-        running.cancel()
-    else:
-      running = None
-    self._running = asyncio.create_task(self._ask_after(running))
+    self._asked = True
+    if self._running and not self._running.done():
+      if time.monotonic() - self._begun < _QUICK:
+        return
+      self._running.cancel()
+    self._begun = time.monotonic()
+    self._running = asyncio.create_task(self._work())
 
   def stop(self) -> None:
     """Ends the call, at the server too."""
-    if self._running:
-      self._running.cancel()
+    self.leave()
     self._status.say("Stopped.")
     self._busy.classes(add="studio-hidden")
+
+  def leave(self) -> None:
+    """Ends the call: the user has gone."""
+    self._asked = False
+    if self._running:
+      self._running.cancel()
 
   def fail(self, sentence: str) -> None:
     """Says what went wrong."""
@@ -127,6 +133,9 @@ class Play:
     running = self._running
     seconds = time.monotonic() - self._begun
     if not running or running.done() or seconds < _QUICK:
+      return
+    if self._asked:
+      self.ask()
       return
     sampler = self._controls.state.sampler
     usual = self._studio.asker.usual.get(sampler)
@@ -141,18 +150,20 @@ class Play:
     )
     self._elapsed.say(text)
 
-  async def _ask_after(self, other):
-    """Asks, when the call before has ended; another may come instead."""
-    if other:
-      await asyncio.wait([other])
-    self._begun = time.monotonic()
-    await asyncio.sleep(_DEBOUNCE)
+  async def _work(self):
+    """Asks until nothing more is asked for."""
     try:
-      await self._answer(self._controls.state)
-    except (latent_client.RequestError, ValueError) as error:
-      self.fail(str(error))
-      self._status.say("")
+      while self._asked:
+        self._asked = False
+        self._begun = time.monotonic()
+        await asyncio.sleep(_DEBOUNCE)
+        try:
+          await self._answer(self._controls.state)
+        except (latent_client.RequestError, ValueError) as error:
+          self.fail(str(error))
+          self._status.say("")
     finally:
+      # Unless another has begun, which this was stopped for.
       if self._running is asyncio.current_task():
         self._busy.classes(add="studio-hidden")
 
