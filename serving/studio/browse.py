@@ -105,7 +105,7 @@ def _chart(metric, series):
   return {
     "aria": {"enabled": True, "label": {"description": metric}},
     "title": {"text": metric, "textStyle": {"fontSize": 13, "color": ink}},
-    "legend": {"right": 0, "textStyle": {"color": ink}},
+    "legend": {"right": 0, "top": 0, "textStyle": {"color": ink}},
     "grid": {"left": 60, "right": 12, "top": 36, "bottom": 28},
     "tooltip": {"trigger": "axis"},
     "xAxis": {"type": "value"},

@@ -43,7 +43,12 @@ class Compare:
         "section", classes="studio-card studio-controls", aria_label="Controls"
       ):
         self._controls = Controls(
-          state, facts, studio.faces, self.changed, self.fail
+          state,
+          facts,
+          studio.faces,
+          self.changed,
+          self.fail,
+          all_samplers=True,
         )
 
   def changed(self) -> None:

@@ -37,6 +37,7 @@ class Controls:
     faces: faces_lib.Faces,
     on_change: Callable[[], None],
     on_error: Callable[[str], None],
+    all_samplers: bool = False,
   ):
     """Draws them.
 
@@ -46,12 +47,14 @@ class Controls:
       faces: Those on offer.
       on_change: Called after each change of the state.
       on_error: Called with a sentence where there is no change.
+      all_samplers: Whether all of them are asked, and none is chosen.
     """
     self.state = state
     self._facts = facts
     self._faces = faces
     self._on_change = on_change
     self._on_error = on_error
+    self._all_samplers = all_samplers
     self._face_buttons = {}
     self._switches = {}
     self._levels = {}
@@ -213,7 +216,8 @@ class Controls:
 
     def weighs(sampler):
       # The actor's was chosen when it was trained.
-      weight.attribute(disabled=sampler == latent_client.ACTOR)
+      idle = sampler == latent_client.ACTOR and not self._all_samplers
+      weight.attribute(disabled=idle)
 
     def chosen(event):
       weighs(event.value)
@@ -223,9 +227,10 @@ class Controls:
       samplers = list(self._facts.samplers)
       if state.sampler not in samplers:
         samplers.append(state.sampler)  # The server says what is wrong.
-      ui.select(
-        samplers, value=state.sampler, label="Sampler", on_change=chosen
-      ).props("outlined dense")
+      if not self._all_samplers:
+        ui.select(
+          samplers, value=state.sampler, label="Sampler", on_change=chosen
+        ).props("outlined dense")
       ui.number(
         "Seed",
         value=state.seed,
