@@ -16,11 +16,11 @@ studio: venv ## Play with constraints in a browser (RUN=runs/demo)
 	@$(PYTHON) -m tools.studio $(RUN)
 
 .PHONY: test
-test: venv bazel chromium ## Run the linter, then every test under Bazel
+test: venv venv-beam bazel chromium ## Run the linter, then every test under Bazel
 	@$(PYTHON) -m tools.run_tests
 
 .PHONY: test-pytest
-test-pytest: venv chromium ## Run the same tests in one pytest process
+test-pytest: venv venv-beam chromium ## Run the same tests in one pytest process
 	@$(PYTHON) -m pytest
 
 .PHONY: test-browser
@@ -45,9 +45,25 @@ fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
 
+.PHONY: chaos
+chaos: venv ## Kill trainers of all kinds for HOURS (1); see runs/chaos
+	@CHAOS_HOURS=$(or $(HOURS),1) $(PYTHON) -m tests.chaos_run
+
+.PHONY: bench
+bench: venv venv-torch ## Measure everything beside PyTorch (20 minutes)
+	@$(PYTHON) -m benchmarks.all
+
 .PHONY: bench-serving
 bench-serving: venv ## Measure the server beside what one could use instead
 	@$(PYTHON) -m benchmarks.serving
+
+.PHONY: lint-deploy
+lint-deploy: ## Lint the Dockerfile and the Kubernetes manifests
+	@tools/lint_deploy.sh
+
+.PHONY: audit
+audit: ## Ask for known vulnerabilities of requirements.lock (needs a network)
+	@tools/lint_deploy.sh audit
 
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
@@ -58,9 +74,9 @@ build-files: venv ## Rewrite the BUILD files from the imports
 	@$(PYTHON) -m tools.build_files
 
 .PHONY: clean
-clean: ## Remove .venv, caches and build output; keep runs/ and data/
+clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 	@if command -v bazel > /dev/null; then bazel clean --expunge; fi
-	@rm -rf .venv .pytest_cache .ruff_cache build dist *.egg-info
+	@rm -rf .venv .venv-beam .venv-tools .venv-torch .pytest_cache .ruff_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not listed by `make help`: the targets above call them.
@@ -68,6 +84,14 @@ clean: ## Remove .venv, caches and build output; keep runs/ and data/
 .PHONY: venv
 venv:
 	@tools/install.sh venv
+
+.PHONY: venv-beam
+venv-beam:
+	@tools/install.sh beam
+
+.PHONY: venv-torch
+venv-torch:
+	@tools/install.sh torch
 
 .PHONY: bazel
 bazel:

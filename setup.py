@@ -20,7 +20,7 @@ setuptools.setup(
   license_files=["LICENSE", "NOTICE"],
   python_requires=">=3.11,<3.12",
   packages=setuptools.find_packages(
-    include=["lc_keras*", "trainers*", "serving*"]
+    include=["bulk*", "lc_keras*", "trainers*", "serving*"]
   )
   + ["configs"],
   package_data={
@@ -63,6 +63,10 @@ setuptools.setup(
     ],
   },
   extras_require={
+    # For bulk/ on other runners than local. It wants an older protobuf than
+    # requirements.lock has, so that CI has it in a venv of its own, from
+    # requirements-beam.lock.
+    "beam": ["apache-beam>=2.77,<3"],
     "dev": [
       "hypothesis>=6",
       "ipykernel>=7",
@@ -70,6 +74,7 @@ setuptools.setup(
       "playwright>=1.60",
       "psutil>=7",
       "pytest>=8",
+      "pyyaml>=6",
       "ruff>=0.9",
       "trustme>=1.2",
     ],

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import attributes as attributes_lib
+from lc_keras import files
 from lc_keras import generator as generator_lib
 from lc_keras import latents as latents_lib
 from lc_keras import priors
@@ -53,9 +54,11 @@ class Parts:
     with open(path, encoding="utf-8") as file:
       self.about = json.load(file)
     self.folder = run_dir
-    self.load = functools.cache(
-      lambda stage: storage.load(os.path.join(run_dir, stage))
-    )
+    self.load = functools.cache(self._load)
+
+  def _load(self, stage):
+    files.check_name(stage, "a stage")
+    return storage.load(os.path.join(self.folder, stage))
 
   def has(self, stage: str) -> bool:
     """Returns whether a stage has left a model."""

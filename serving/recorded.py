@@ -61,7 +61,7 @@ def read(
   path = os.path.join(folder, ANSWERS)
   if not os.path.exists(path):
     return
-  with np.load(path) as archive:
+  with np.load(path, allow_pickle=False) as archive:
     answers = {key: archive[key] for key in archive.files}
   records = tf.data.TFRecordDataset(os.path.join(folder, warmup.REQUESTS))
   for record in records.as_numpy_iterator():

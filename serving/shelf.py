@@ -62,7 +62,11 @@ class Shelf:
     Args:
       source: Folder of the SavedModel.
       known: JSON values about it; "blessed" and "infra_blessed" say so.
+
+    Raises:
+      ValueError: It has links that lead out of it.
     """
+    _check_links(source)
     with self._alone():
       version = max([int(time.time()), *(n + 1 for n in self.versions())])
       aside = self._under_way(str(version))
@@ -71,6 +75,10 @@ class Shelf:
       self._note(str(version), known)
       self._move(aside, os.path.join(self.base_path, str(version)))
     return version
+
+  def note(self, version: int) -> str:
+    """Returns the folder with what is known of a version."""
+    return os.path.join(self.base_path, _KNOWN, str(version))
 
   def refuse(self, known: Mapping) -> str:
     """Notes that something was not blessed; returns the folder of the note."""
@@ -163,3 +171,17 @@ class Shelf:
   def _move(self, path, to):
     os.rename(path, to)
     files.sync(os.path.dirname(to))
+
+
+def _check_links(source):
+  """Raises ValueError if a link leads out: what is there would be published."""
+  inside = os.path.realpath(source)
+  for parent, folders, names in os.walk(source):
+    for name in (*folders, *names):
+      path = os.path.join(parent, name)
+      real = os.path.realpath(path)
+      if os.path.commonpath([inside, real]) != inside:
+        raise ValueError(
+          f"{path} is a link to {real}, outside of {source}: it is not copied "
+          "to where servers look. Put the file itself there, if it is meant."
+        )

@@ -12,6 +12,8 @@ from lc_keras.models import architectures
 # A shape that each architecture takes, with sides that cannot be confused.
 _SHAPES = {
   "celeb_a": (16, 32, 2),
+  "conv_medium": (16, 32, 2),
+  "conv_small": (32, 16, 1),
   "mlp": (8, 16, 1),
   "toon_faces": (16, 32, 2),
 }
@@ -37,7 +39,7 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(tuple(sorted(_SHAPES)), architectures.NAMES)
 
   # The published celeb_a network is too large to build several times.
-  @parameterized.parameters("mlp", "toon_faces")
+  @parameterized.parameters("conv_small", "mlp", "toon_faces")
   def test_networks_map_images_to_codes_and_back(self, name):
     shape = _SHAPES[name]
     encoder, decoder, classifier, generator = _networks(name, shape, 4)
@@ -54,7 +56,7 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
       self.assertLess(np.min(output), 0)
       self.assertGreater(np.max(output), 0)
 
-  @parameterized.parameters("mlp", "toon_faces")
+  @parameterized.parameters("conv_small", "mlp", "toon_faces")
   def test_gradients_reach_every_variable(self, name):
     shape = _SHAPES[name]
     encoder, decoder, classifier, generator = _networks(name, shape, 4)
@@ -92,7 +94,7 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
 
 class RefusalsTest(tf.test.TestCase, parameterized.TestCase):
   def test_an_unknown_name_is_answered_with_the_known(self):
-    with self.assertRaisesRegex(ValueError, "'resnet'.*celeb_a, mlp, toon"):
+    with self.assertRaisesRegex(ValueError, "'resnet'.*celeb_a, .*mlp, toon"):
       architectures.get("resnet", (64, 64, 3))
 
   @parameterized.product(
@@ -109,7 +111,7 @@ class RefusalsTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class InitialWeightsTest(tf.test.TestCase, parameterized.TestCase):
-  @parameterized.parameters("mlp", "toon_faces")
+  @parameterized.parameters("conv_small", "mlp", "toon_faces")
   def test_have_the_published_deviation(self, name):
     shape = (32, 48, 2)
     *published, _ = _networks(name, shape, 64)

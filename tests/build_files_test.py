@@ -21,9 +21,10 @@ def _names(text: str) -> set[str]:
 
 
 class RepositoryTest(absltest.TestCase):
-  def setUp(self):
-    super().setUp()
-    self.workspace = build_files.Workspace(_ROOT)
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.workspace = build_files.Workspace(_ROOT)
 
   def test_build_files_agree_with_the_imports(self):
     found = "".join(
@@ -35,7 +36,20 @@ class RepositoryTest(absltest.TestCase):
     for path in self.workspace.files:
       with self.subTest(path=str(path)):
         text = (_ROOT / path.parent / "BUILD").read_text()
-        self.assertEqual(text.count(f'srcs = ["{path.name}"]'), 1)
+        name = path.parent.name if path.stem == "__init__" else path.stem
+        own = rf'"{name}",\n(?:    size = .*\n)?    srcs = \["{path.name}"\]'
+        self.assertLen(re.findall(own, text), 1)
+
+  def test_all_tests_run_each_test_file_once(self):
+    text = (_ROOT / "tests" / "BUILD").read_text()
+    run = []
+    for rule in re.findall(r"^py_test\(\n(.*?)^\)", text, re.M | re.S):
+      if '"manual"' not in rule:
+        run += re.findall(r'"tests\.(\w+)",\n', rule) or re.findall(
+          r'srcs = \["(\w+)\.py"\]', rule
+        )
+    files = [path.stem for path in (_ROOT / "tests").glob("*_test.py")]
+    self.assertCountEqual(run, files)
 
   def test_every_installed_folder_is_a_package(self):
     for path in self.workspace.files:
@@ -44,8 +58,16 @@ class RepositoryTest(absltest.TestCase):
           self.assertTrue((_ROOT / path.parent / "__init__.py").exists())
 
   def test_the_lock_holds_every_import(self):
-    locked = _names((_ROOT / "requirements.lock").read_text())
-    self.assertEmpty(self.workspace.distributions().keys() - locked)
+    locked = set()
+    for name in ("requirements.lock", "requirements-beam.lock"):
+      locked |= _names((_ROOT / name).read_text())
+    peers = _ROOT / "benchmarks" / "peers_torch"
+    for_peers = _names((peers / "requirements.lock").read_text())
+    for name, users in self.workspace.distributions().items():
+      with self.subTest(name=name):
+        elsewhere = {path for path in users if peers.name not in path.parts}
+        self.assertTrue(not elsewhere or name in locked, elsewhere)
+        self.assertTrue(users == elsewhere or name in for_peers, users)
 
   def test_setup_requires_every_import_of_what_it_installs(self):
     required = _names((_ROOT / "setup.py").read_text())
@@ -177,6 +199,34 @@ class WorkspaceTest(parameterized.TestCase):
     self._build()
     self.assertIn('size = "large"', self._rule("tests", "priors_test"))
     self.assertIn('size = "small"', self._rule("tests", "losses_test"))
+
+  def _group(self, name: str) -> list[str]:
+    """Returns the tests of a group."""
+    return re.findall(r'"tests\.(\w+)"', self._rule("tests", name))
+
+  def test_tests_of_an_area_share_a_process(self):
+    self._write("lc_keras/datasets/faces/__init__.py", "")
+    self._write("trainers/vae.py", "")
+    self._write("tests/group.py", "")
+    for name in ("vae", "losses", "faces", "whole"):
+      self._write(f"tests/{name}_test.py", "")
+    self._build()
+    self.assertEqual(self._group("models_tests"), ["vae_test"])
+    self.assertEqual(
+      self._group("library_tests"), ["faces_test", "losses_test"]
+    )
+    self.assertIn('tags = ["manual"]', self._rule("tests", "vae_test"))
+    # Named after nothing.
+    self.assertNotIn("manual", self._rule("tests", "whole_test"))
+
+  def test_a_test_says_in_which_process_it_runs(self):
+    self._write("tests/group.py", "")
+    self._write("tests/vae_test.py", "# bazel group: alone\n")
+    self._write("tests/whole_test.py", "# bazel group: big\n")
+    self._write("tests/losses_test.py", "# bazel group: big\n")
+    self._build()
+    self.assertNotIn("manual", self._rule("tests", "vae_test"))
+    self.assertEqual(self._group("big_tests"), ["losses_test", "whole_test"])
 
   def test_an_import_of_nothing_is_an_error(self):
     self._write("lc_keras/bank.py", "import lc_keras.lossses\n")

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import pathlib
 import tempfile
 import zipfile
 from unittest import mock
@@ -45,7 +46,7 @@ def _labels():
   return np.random.default_rng(0).random((5, 40)) < 0.5
 
 
-def _write_files(folder):
+def _write_files(folder, cut):
   """Writes CelebA's five files for five faces; {name: contents}."""
   names = [f"{i + 1:06d}.jpg" for i in range(5)]
   archive = io.BytesIO()
@@ -53,7 +54,9 @@ def _write_files(folder):
     for name, image in zip(names, _images()):
       jpeg = io.BytesIO()
       Image.fromarray(image).save(jpeg, "JPEG", quality=95)
-      packed.writestr(f"img_align_celeba/{name}", jpeg.getvalue())
+      whole = jpeg.getvalue()
+      content = whole[: len(whole) // 2] if name == cut else whole
+      packed.writestr(f"img_align_celeba/{name}", content)
 
   def table(heading, rows):
     lines = [f"{name}  {row}" for name, row in zip(names, rows)]
@@ -78,14 +81,17 @@ def _write_files(folder):
   return contents
 
 
-class CelebATest(parameterized.TestCase):
+class _CelebATest(parameterized.TestCase):
+  # Which image lacks its end, if one does.
+  cut = None
+
   def setUp(self):
     super().setUp()
     folder = tempfile.TemporaryDirectory()
     self.addCleanup(folder.cleanup)
     self.data_dir = folder.name
     self.manual_dir = celeb_a.manual_dir(self.data_dir)
-    contents = _write_files(self.manual_dir)
+    contents = _write_files(self.manual_dir, self.cut)
     # The builder knows the real files by size and checksum: tell it of these.
     builder = tfds.builder_cls("celeb_a")
     known = {
@@ -103,6 +109,8 @@ class CelebATest(parameterized.TestCase):
   def _path(self, name):
     return os.path.join(self.manual_dir, name)
 
+
+class CelebATest(_CelebATest):
   def test_images_are_cropped_and_resized_as_in_the_paper(self):
     pipeline.prepare("celeb_a", self.data_dir)
     (batch,) = pipeline.load("celeb_a", "train", 4, data_dir=self.data_dir)
@@ -114,6 +122,19 @@ class CelebATest(parameterized.TestCase):
     expected = crop.reshape(3, 64, 2, 64, 2, 3).mean((2, 4)) / 255
     inside = np.s_[:, 2:-2, 2:-2]
     np.testing.assert_allclose(images[inside], expected[inside], atol=0.02)
+
+  def test_white_is_one_and_not_a_bit_more(self):
+    jpeg = io.BytesIO()
+    white = np.full([218, 178, 3], 255, np.uint8)
+    Image.fromarray(white).save(jpeg, "JPEG", quality=95)
+    decoded = celeb_a.load().decode(
+      {
+        "image": tf.constant(jpeg.getvalue()),
+        "attributes": dict.fromkeys(celeb_a.ALL_ATTRIBUTES, True),
+      }
+    )
+    self.assertLessEqual(decoded["image"].numpy().max(), 1.0)
+    np.testing.assert_allclose(decoded["image"], 1.0, atol=1e-6)
 
   def test_labels_are_the_ten_of_the_paper(self):
     pipeline.prepare("celeb_a", self.data_dir)
@@ -157,6 +178,32 @@ class CelebATest(parameterized.TestCase):
       file.write(content)
     with self.assertRaisesRegex(ValueError, "right size but other contents"):
       pipeline.prepare("celeb_a", self.data_dir)
+
+  @parameterized.parameters(
+    ("list_attr_celeba.txt", "-1 ", "-7 ", "line 3.*none of -1, 1"),
+    ("list_eval_partition.txt", "03.jpg  0", "03.jpg  5", "line 3.*of 0, 1, 2"),
+    ("identity_CelebA.txt", "000005", "000004", "lacks 1 .*000005.jpg"),
+    ("list_landmarks_align_celeba.txt", "000001", "x00001", "line 3.*no image"),
+    ("list_landmarks_align_celeba.txt", "69 109", "69_109", "9 values .* 10"),
+  )
+  def test_a_list_that_is_wrong_is_named_with_the_line(
+    self, name, old, new, what
+  ):
+    path = pathlib.Path(self._path(name))
+    path.write_text(path.read_text().replace(old, new, 1))
+    with self.assertRaisesRegex(ValueError, f"{name}.*{what}"):
+      pipeline.prepare("celeb_a", self.data_dir)
+
+
+class CutImageTest(_CelebATest):
+  cut = "000002.jpg"
+
+  def test_an_image_that_is_cut_short_is_named_and_can_be_left_out(self):
+    with self.assertRaisesRegex(ValueError, "train.*, row .: .*JPEG"):
+      pipeline.prepare("celeb_a", self.data_dir)
+    self.assertLen(pipeline.prepare("celeb_a", self.data_dir, 1), 1)
+    (batch,) = pipeline.load("celeb_a", "train", 4, data_dir=self.data_dir)
+    self.assertCountEqual(_which(batch["image"].numpy()), [0, 2])
 
 
 if __name__ == "__main__":

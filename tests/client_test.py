@@ -17,8 +17,8 @@ from absl.testing import parameterized
 from PIL import Image
 
 from serving import client
-from serving import export
 from serving import latent_client
+from tests import exported_run
 from tests import running_server
 from tests import tiny_run
 
@@ -33,12 +33,11 @@ class ClientTest(parameterized.TestCase):
     super().setUpClass()
     cls.folder = tempfile.mkdtemp()
     cls.addClassCleanup(shutil.rmtree, cls.folder)
-    run_dir = os.path.join(cls.folder, "run")
-    tiny_run.write(run_dir)
-    export_dir = os.path.join(cls.folder, "export")
-    export.export(run_dir, export_dir)
+    # Not warmed up: a client asks for some of the signatures only.
     cls.running = running_server.RunningServer(
-      model_name="tiny", model_base_path=export_dir
+      model_name="tiny",
+      model_base_path=os.path.dirname(exported_run.exported()),
+      enable_model_warmup=False,
     )
     cls.addClassCleanup(cls.running.stop)
     cls.address = cls.running.address

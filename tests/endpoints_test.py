@@ -5,7 +5,6 @@
 import dataclasses
 import io
 import os
-import tempfile
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +17,7 @@ from lc_keras.models import gan
 from lc_keras.models import storage
 from lc_keras.models import vae
 from serving import endpoints
-from serving import export
+from tests import exported_run
 from tests import tiny_run
 
 _K = len(tiny_run.ATTRIBUTES)
@@ -70,18 +69,14 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    with tempfile.TemporaryDirectory() as folder:
-      tiny_run.write(folder)
-      cls.models = export.load_models(folder, "actor_0", "actor_0.1")
-      cls.pairs = {
-        name: storage.load(os.path.join(folder, name))
-        for name in ("actor_0", "actor_0.1")
-      }
-    cls.signatures = {}
-    cls.functions = {}
-    for name, (function, specs) in endpoints.build(cls.models).items():
-      cls.signatures[name] = specs
-      cls.functions[name] = tf.function(function, specs, autograph=False)
+    cls.models = exported_run.models()
+    cls.pairs = {
+      name: storage.load(os.path.join(exported_run.run_dir(), name))
+      for name in (exported_run.SAMPLE_ACTOR, exported_run.TRANSFORM_ACTOR)
+    }
+    traced = exported_run.signatures()
+    cls.functions = {name: function for name, (function, _) in traced.items()}
+    cls.signatures = {name: specs for name, (_, specs) in traced.items()}
 
   def _call(self, name, **changes):
     """Calls a signature on 5 rows, with what is given in place of defaults."""

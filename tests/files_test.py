@@ -107,6 +107,40 @@ class FilesTest(absltest.TestCase):
     self.assertEqual(json.loads(path.read_text()), "old")
     self.assertEqual(self._listing(), ["a.json"])
 
+  def test_copies_whole_files_and_removes_folders(self):
+    source, copy = self.folder / "a", self.folder / "b"
+    source.write_bytes(b"content")
+    files.copy(str(source), str(copy))
+    self.assertEqual(copy.read_bytes(), b"content")
+    with self.assertRaises(FileNotFoundError):
+      files.copy(str(self.folder / "c"), str(copy))
+    self.assertEqual(copy.read_bytes(), b"content")
+    (self.folder / "deep" / "er").mkdir(parents=True)
+    for name in ("deep", "a", "never there"):
+      files.remove(str(self.folder / name))
+    self.assertEqual(self._listing(), ["b"])
+
+  def test_sees_whether_there_is_room(self):
+    path = str(self.folder / "big")
+    files.reserve(path, 1000)
+    with self.assertRaisesRegex(OSError, path):
+      files.reserve(path, 1 << 62)
+    self.assertEmpty(self._listing())
+
+  def test_sweeps_what_killed_processes_left(self):
+    half = self.folder / "pictures" / ".tmp-7-curves.png"
+    half.parent.mkdir()
+    half.touch()
+    (self.folder / ".tmp-8-checkpoint-2" / "deep").mkdir(parents=True)
+    (self.folder / "whole").touch()
+    files.sweep(str(self.folder))
+    self.assertEqual(self._listing(), ["pictures", "whole"])
+    self.assertEmpty(os.listdir(self.folder / "pictures"))
+    for name in (".tmp-7-mine", ".tmp-8-older-mine", ".tmp-9-not-mine"):
+      (self.folder / name).mkdir()
+    files.sweep(str(self.folder), "mine")
+    self.assertEqual(self._listing(), [".tmp-9-not-mine", "pictures", "whole"])
+
   def test_a_checksum_is_of_the_content(self):
     path = self.folder / "a"
     path.write_bytes(b"content")

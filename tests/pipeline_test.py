@@ -1,7 +1,10 @@
 """Tests of the input pipeline, on a handful of cartoon faces."""
 
+import os
 import pathlib
+import shutil
 import tempfile
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -153,6 +156,104 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
       self._load(limit=0)
     with self.assertRaisesRegex(ValueError, "start_step"):
       self._load(start_step=1)
+
+
+class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    folder = tempfile.TemporaryDirectory()
+    cls.addClassCleanup(folder.cleanup)
+    cls.folder = pathlib.Path(folder.name)
+    pipeline.prepare(_NAME, str(cls.folder / "whole"))
+
+  def setUp(self):
+    super().setUp()
+    self.data_dir = self.folder / self.id().rpartition(".")[2]
+    shutil.copytree(self.folder / "whole", self.data_dir)
+    (self.shard,) = self.data_dir.rglob("*-validation*")
+    self.checked = self.shard.with_name("checked.json")
+
+  def _spoil(self):
+    """Spoils some examples, as whoever wrote them might have."""
+    records = list(tf.data.TFRecordDataset(str(self.shard)).as_numpy_iterator())
+    examples = [tf.train.Example.FromString(record) for record in records]
+    features = {row: examples[row].features.feature for row in (3, 5, 7, 9)}
+    png = features[3]["image"].bytes_list.value
+    png[0] = png[0][:-40]
+    png = features[5]["image"].bytes_list.value
+    png[0] = tf.io.encode_png(np.zeros([64, 32, 3], np.uint8)).numpy()
+    del features[7]["attributes"]
+    features[9]["attributes"].int64_list.value[2] = 7
+    with tf.io.TFRecordWriter(str(self.shard)) as writer:
+      for example in examples:
+        writer.write(example.SerializeToString())
+    self.checked.unlink()
+
+  def _load(self, **options):
+    return pipeline.load(
+      _NAME, "validation", 64, data_dir=str(self.data_dir), **options
+    )
+
+  def test_bad_examples_are_named_counted_and_bounded(self):
+    self._spoil()
+    with self.assertRaisesRegex(
+      ValueError, f"4 examples .* is 3. The first: {self.shard}, row 3: .*PNG"
+    ):
+      pipeline.prepare(_NAME, str(self.data_dir), 3)
+    bad = pipeline.prepare(_NAME, str(self.data_dir), 4)
+    self.assertLen(bad, 4)
+    for told, what in zip(
+      bad, ("PNG", "another shape", "attributes", "beyond"), strict=True
+    ):
+      self.assertIn(what, told)
+
+  def test_bad_examples_are_left_out(self):
+    good = np.delete(np.arange(32), [3, 5, 7, 9])
+    (whole,) = self._load()
+    self._spoil()
+    pipeline.prepare(_NAME, str(self.data_dir), 4)
+    (batch,) = self._load()
+    self.assertAllEqual(batch["image"], whole["image"].numpy()[good])
+    self.assertAllEqual(batch["attributes"], whole["attributes"].numpy()[good])
+    (batch,) = self._load(limit=4)
+    self.assertAllEqual(batch["image"], whole["image"].numpy()[[0, 1, 2, 4]])
+    smiling = pipeline.labels(
+      _NAME, "validation", "Smiling", data_dir=str(self.data_dir)
+    )
+    self.assertLen(smiling, 28)
+    with self.assertRaisesRegex(ValueError, "gives 28 examples"):
+      self._load(training=True)
+
+  def test_a_file_that_changed_is_named(self):
+    data = bytearray(self.shard.read_bytes())
+    status = self.shard.stat()
+    data[100] ^= 1
+    self.shard.write_bytes(data)
+    with self.assertRaisesRegex(ValueError, f"{self.shard} is damaged"):
+      pipeline.prepare(_NAME, str(self.data_dir))
+    # A disk that forgets leaves size and time as they were.
+    os.utime(self.shard, ns=(status.st_atime_ns, status.st_mtime_ns))
+    pipeline.prepare(_NAME, str(self.data_dir))
+    with self.assertRaisesRegex(ValueError, f"{self.shard} is damaged"):
+      pipeline.verify(_NAME, str(self.data_dir))
+    with self.subTest("before it was first used"):
+      self.checked.unlink()
+      with self.assertRaisesRegex(ValueError, f"{self.shard} is damaged.* row"):
+        pipeline.prepare(_NAME, str(self.data_dir))
+    self.shard.unlink()
+    with self.assertRaisesRegex(FileNotFoundError, f"{self.shard} is missing"):
+      pipeline.prepare(_NAME, str(self.data_dir))
+
+  def test_files_that_were_only_moved_are_not_looked_through_again(self):
+    os.utime(self.shard)
+    with mock.patch.object(pipeline.integrity, "_examine") as examine:
+      self.assertEmpty(pipeline.prepare(_NAME, str(self.data_dir)))
+      pipeline.verify(_NAME, str(self.data_dir))
+    examine.assert_not_called()
+    with mock.patch.object(pipeline.integrity.files, "checksum") as checksum:
+      pipeline.prepare(_NAME, str(self.data_dir))
+    checksum.assert_not_called()
 
 
 if __name__ == "__main__":

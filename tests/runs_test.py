@@ -1,12 +1,17 @@
 """Tests of runs: what a run is about, and commands that belong together."""
 
 import contextlib
+import errno
 import io
 import json
+import os
 import pathlib
+import signal
 import sys
+import time
 from unittest import mock
 
+import tensorflow as tf
 from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -43,7 +48,7 @@ class OpenRunTest(_InFolderTest):
     super().setUp()
     # What preparing does is tested where it is done.
     self.prepare = self.enter_context(
-      mock.patch.object(runs.pipeline, "prepare")
+      mock.patch.object(runs.pipeline, "prepare", return_value=[])
     )
 
   def _open(self, *arguments):
@@ -51,11 +56,24 @@ class OpenRunTest(_InFolderTest):
 
   def test_begins_a_run_and_prepares_its_data(self):
     run = self._open(f"--dataset={_DATASET}", "--data_dir=/somewhere")
-    self.prepare.assert_called_once_with(_DATASET, "/somewhere")
+    self.prepare.assert_called_once_with(_DATASET, "/somewhere", 0)
     self.assertEqual(run.dataset, _DATASET)
     self.assertEqual(run.image_shape, (64, 64, 3))
     self.assertIn("Smiling", run.attributes.names)
     self.assertEqual(run.path("vae", "a.txt"), f"{self.run_dir}/vae/a.txt")
+
+  def test_how_many_bad_examples_there_may_be_holds_for_the_run(self):
+    self._open(f"--dataset={_DATASET}", "--max_bad_examples=3")
+    self.prepare.return_value = ["shard, row 5: its image has another shape"]
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+      self._open()
+    self.assertEqual(self.prepare.call_args.args[-1], 3)
+    self.assertIn("1 bad examples are left out", said.getvalue())
+    self.assertIn("shard, row 5", said.getvalue())
+    self._open("--max_bad_examples=0")
+    self._open()
+    self.assertEqual(self.prepare.call_args.args[-1], 0)
 
   def test_shares_the_pixels_side_of_another_run(self):
     base = self.folder / "base"
@@ -314,6 +332,38 @@ class MainTest(_InFolderTest):
     code, said = self._main(job)
     self.assertEqual(code, 130)
     self.assertIn("The same command goes on", said)
+
+  def test_told_to_stop_says_so_and_exits_with_75(self):
+    def job(settings):
+      del settings
+      os.kill(os.getpid(), signal.SIGTERM)
+      time.sleep(60.0)
+
+    code, said = self._main(job)
+    self.assertEqual(code, 75)
+    self.assertIn("SIGTERM. The same command goes on", said)
+
+  @parameterized.parameters(
+    OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/log.csv"),
+    OSError(errno.EROFS, os.strerror(errno.EROFS), "/read-only/lock"),
+    # As HDF5 and TensorFlow say it.
+    RuntimeError(
+      "Unable to synchronously close file (errno = 28, error message = 'No "
+      "space left on device')"
+    ),
+    tf.errors.ResourceExhaustedError(
+      None, None, "/full/events.out; No space left on device"
+    ),
+  )
+  def test_what_the_machine_fails_at_is_one_line(self, error):
+    def job(settings):
+      raise KeyError("something a library raises then") from error
+
+    code, said = self._main(job)
+    self.assertEqual(code, 1)
+    self.assertRegex(
+      said, "^Error: .*(No space|Read-only).*same command then goes on"
+    )
 
   def test_our_own_mistakes_are_not_hidden(self):
     def job(settings):

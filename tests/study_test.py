@@ -1,15 +1,19 @@
 """Tests of study and programs: which commands are run, and in which order."""
 
 import json
+import os
 import pathlib
-import subprocess
+import signal
 import sys
+import threading
+import time
 from unittest import mock
 
 from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from trainers import preemption
 from trainers import programs
 from trainers import runs
 from trainers import study
@@ -21,12 +25,16 @@ class _ProgramsTest(parameterized.TestCase):
     self.folder = pathlib.Path(self.create_tempdir())
     self.commands = []
     self.exit_code = 0
-    self.enter_context(mock.patch.object(programs.subprocess, "run", self._run))
+    self.enter_context(
+      mock.patch.object(programs.subprocess, "Popen", self._start)
+    )
 
-  def _run(self, command, check):
+  def _start(self, command):
     self.assertEqual(command[0], sys.executable)
     self.commands.append(command[1:])
-    return subprocess.CompletedProcess(command, self.exit_code)
+    return mock.Mock(
+      **{"wait.return_value": self.exit_code, "poll.return_value": 0}
+    )
 
 
 class StudyTest(_ProgramsTest):
@@ -105,12 +113,44 @@ class ProgramsTest(_ProgramsTest):
     written = json.loads((self.folder / runs.SECONDS).read_text())
     self.assertEqual(written, {"vae": 5})
 
-  @parameterized.parameters((130, KeyboardInterrupt), (1, runs.UserError))
+  @parameterized.parameters(
+    (130, KeyboardInterrupt),
+    (75, preemption.Terminated),
+    (1, runs.UserError),
+  )
   def test_stops_where_a_job_stops(self, code, error):
     self.exit_code = code
     with self.assertRaises(error):
       self._programs().train("vae")
     self.assertFalse((self.folder / runs.SECONDS).exists())
+
+
+class StopTest(parameterized.TestCase):
+  def test_a_job_that_is_told_to_stop_may_keep_what_it_has(self):
+    # It needs longer than the quarter of a second of subprocess.run.
+    folder = self.create_tempdir()
+    kept = pathlib.Path(folder, "kept")
+    slow = (
+      "import pathlib, signal, sys, time\n"
+      "def stop(*_):\n"
+      "  time.sleep(0.5)\n"
+      f"  pathlib.Path({str(kept)!r}).touch()\n"
+      "  sys.exit(75)\n"
+      "signal.signal(signal.SIGTERM, stop)\n"
+      f"pathlib.Path({str(kept)!r} + '.begun').touch()\n"
+      "time.sleep(60)\n"
+    )
+    run = programs.Programs(str(folder), "data", "configs/tiny")
+
+    def tell():
+      while not os.path.exists(f"{kept}.begun"):
+        time.sleep(0.02)
+      os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=tell).start()
+    with preemption.raising(), self.assertRaises(preemption.Terminated):
+      run.run("slow", "-c", slow)
+    self.assertTrue(kept.exists())
 
 
 if __name__ == "__main__":

@@ -1,9 +1,13 @@
 """Tests of training: a run that was stopped ends as one that was not."""
 
+import contextlib
 import csv
+import io
 import itertools
 import json
+import os
 import pathlib
+import signal
 from unittest import mock
 
 import keras
@@ -20,6 +24,8 @@ from lc_keras.models import attribute_model
 from lc_keras.models import storage
 from tests import testing
 from trainers import attributes as attributes_job
+from trainers import loop as loop_lib
+from trainers import preemption
 from trainers import runs
 from trainers import training
 
@@ -145,7 +151,7 @@ def _draw():
   return {"seen": Image.fromarray(np.eye(64, dtype=np.uint8)).convert("RGB")}
 
 
-class ResumeTest(_FitTest):
+class _ResumeTest(_FitTest):
   def _assert_alike(self, first, second):
     """Asserts that two runs ended alike, bit for bit."""
     (one, model_one), (two, model_two) = first, second
@@ -162,6 +168,8 @@ class ResumeTest(_FitTest):
     done_one, done_two = (self.read_json(n, "done.json") for n in (one, two))
     self.assertEqual(done_one["best"], done_two["best"])
 
+
+class ResumeTest(_ResumeTest):
   @parameterized.named_parameters(
     ("attribute_model", _attribute_model), ("actor_critic", _actor_critic)
   )
@@ -233,6 +241,120 @@ class ResumeTest(_FitTest):
       self.fit(make=unbuilt)
 
 
+class StopTest(_ResumeTest):
+  def _stop(self, *arguments, at=None, **options):
+    """Fits until SIGTERM comes after a step of this attempt, or validating."""
+
+    def tell(*arguments, **options):
+      del arguments, options
+      os.kill(os.getpid(), signal.SIGTERM)
+
+    calls = itertools.count(1)
+    bar = mock.Mock()
+    bar.update = lambda: tell() if next(calls) == at else None
+    validate = loop_lib.Loop.validate
+
+    def told(*arguments):
+      tell()
+      yield from validate(*arguments)
+
+    if at is None:
+      moment = mock.patch.object(loop_lib.Loop, "validate", told)
+    else:
+      moment = mock.patch.object(training.tqdm, "tqdm", return_value=bar)
+    with moment, self.assertRaises(preemption.Terminated) as stopped:
+      self.fit(*arguments, name="stopped", **options)
+    self.assertEqual(stopped.exception.code, 75)
+    return self.names("stopped")
+
+  @parameterized.named_parameters(
+    ("attribute_model_on_two_replicas", _attribute_model, "--replicas=2"),
+    ("actor_critic", _actor_critic, "--replicas=1"),
+  )
+  def test_a_run_told_to_stop_ends_as_if_it_had_not_been(self, make, replicas):
+    flags = (replicas, "--steps=12", "--steps_per_epoch=4")
+    whole = self.fit(*flags, name="whole", make=make)
+    for step, moment, at in (
+      (2, "within an epoch", 1),
+      (4, "after an epoch's steps", 1),
+      (4, "while validating what had been stopped", None),
+      (8, "while validating", 4),
+    ):
+      with self.subTest(moment):
+        names = self._stop(*flags, make=make, at=at)
+        self.assertIn(f"checkpoint-{step}-unfinished", names)
+    stopped = self.fit(*flags, name="stopped", make=make)
+    self._assert_alike(("whole", whole), ("stopped", stopped))
+
+
+class DamageTest(_FitTest):
+  def setUp(self):
+    super().setUp()
+    with self.assertRaises(KeyboardInterrupt):
+      self.fit(draw=_interrupt_at(4))
+    self.stage = self.folder / "attributes"
+    self.newest = self.stage / "checkpoint-6"
+
+  def _refused(self):
+    with self.assertRaises(runs.UserError) as refused:
+      self.fit()
+    return str(refused.exception)
+
+  @parameterized.parameters(
+    ("model.weights.h5", "bytes instead of"),
+    ("best.weights.h5", "another checksum"),
+    ("manifest.json", "cannot be read"),
+  )
+  def test_a_damaged_checkpoint_is_named_and_the_one_before_is_used(
+    self, name, what
+  ):
+    damaged = self.newest / name
+    whole = damaged.read_bytes()
+    damaged.write_bytes(
+      whole[:-1] + b"?" if what == "another checksum" else whole[:-9]
+    )
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+      self.fit()
+    self.assertIn(f"{self.newest} is damaged: {name}", said.getvalue())
+    self.assertIn(what, said.getvalue())
+    self.assertIn("going on from checkpoint-4", said.getvalue())
+    self.assertIn("damaged-checkpoint-6", self.names())
+    self.assertLen(self.log(), 4)
+
+  def test_refuses_to_begin_again_when_all_are_damaged(self):
+    for path in self.stage.glob("checkpoint-*/state.json"):
+      path.unlink()
+    refused = self._refused()
+    for number in (4, 6):
+      self.assertIn(f"checkpoint-{number}: state.json is missing", refused)
+    self.assertIn("checkpoint-6", self.names())
+
+  def test_refuses_other_formats_and_keeps_them(self):
+    manifest = self.newest / "manifest.json"
+    known = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**known, "format": 3}))
+    self.assertRegex(self._refused(), "has format 3, .* newer version")
+    manifest.unlink()
+    (self.newest / "state.json").write_text('{"epochs": 3, "rows": []}')
+    self.assertRegex(self._refused(), "older format.*delete")
+    self.assertIn("checkpoint-6", self.names())
+
+  def test_the_best_is_put_back(self):
+    best = self.stage / "best.weights.h5"
+    whole = best.read_bytes()
+    best.write_bytes(b"half")
+    with self.assertRaises(KeyboardInterrupt):
+      self.fit(draw=_interrupt_at(1))
+    self.assertEqual(best.read_bytes(), whole)
+
+  def test_keeps_as_many_as_it_is_told(self):
+    self.fit("--keep_checkpoints=1")
+    self.assertEqual(
+      [name for name in self.names() if "checkpoint" in name], ["checkpoint-8"]
+    )
+
+
 class FitTest(_FitTest):
   def test_leaves_a_run_that_can_be_read(self):
     self.fit(draw=_draw)
@@ -244,6 +366,7 @@ class FitTest(_FitTest):
         "checkpoint-8",
         "done.json",
         "flags.cfg",
+        "lock",
         "log.csv",
         "model.json",
         "pictures",
@@ -364,6 +487,42 @@ class FitTest(_FitTest):
       self.assertAllInRange([float(value) for value in row.values()], 0, 1e3)
     loaded = storage.load(str(self.folder / "attributes"))
     self.assertLen(loaded.weights, len(model.weights))
+
+  def test_does_what_keras_fit_does(self):
+    for replicas in ("--replicas=1", "--replicas=2"):
+      ours = self.fit(replicas, name=f"ours{replicas}")
+      settings = _settings(replicas)
+      keras.utils.set_random_seed(settings.seed)
+      with training.strategy(settings.replicas).scope():
+        theirs = _attribute_model(settings)
+      history = theirs.fit(
+        latents.training_batches(_rows(), settings.batch_size),
+        steps_per_epoch=2,
+        epochs=4,
+        # Keras shares out a last batch that is smaller in another way.
+        validation_data=latents.batches(_rows(8), 4),
+        shuffle=False,
+        verbose=0,
+      ).history
+      for one, two in zip(_state(ours).values(), _state(theirs).values()):
+        self.assertAllEqual(one, two)
+      losses = [float(row["loss"]) for row in self.log(f"ours{replicas}")]
+      self.assertEqual(losses, history["loss"])
+
+  def test_metrics_survive_another_number_of_replicas(self):
+    settings = _settings("--replicas=2")
+    with training.strategy(2).scope():
+      model = _attribute_model(settings)
+    loop = loop_lib.Loop(model, latents.training_batches(_rows(), 4))
+    loop.set_metrics(None)
+    loop.train()
+    figures, metrics = loop.figures(), loop.metrics()
+    self.assertEqual({len(part) for part in metrics}, {2})
+    loop.set_metrics(None)
+    self.assertNotEqual(loop.figures(), figures)
+    for before in (metrics, [part.sum(0, keepdims=True) for part in metrics]):
+      loop.set_metrics(before)
+      self.assertAllClose(loop.figures(), figures)
 
 
 class ScheduleTest(tf.test.TestCase):

@@ -114,6 +114,15 @@ class StepsTest(tf.test.TestCase):
         logs["loss"], logs["distortion"] + beta * logs["rate"], rtol=1e-5
       )
 
+  def test_the_distortion_is_what_the_likelihood_says(self):
+    model, images = _vae(observation_scale=0.3), tf.constant(_images(3))
+    posterior = model.encode(images)
+    likelihood = model.decode(posterior.mean())
+    terms = vae.elbo_terms(images, posterior, likelihood, model.prior, 1.0)
+    self.assertAllClose(
+      terms["distortion"], -likelihood.log_prob(images), rtol=1e-5
+    )
+
   def test_rows_count_alike_whatever_their_batch(self):
     model = _vae()
     _set_raw_scale(model, -50.0)  # No noise, which depends on the place.

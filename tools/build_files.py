@@ -32,6 +32,7 @@ from tools import test_groups
 
 CODE = (
   "benchmarks",
+  "bulk",
   "examples",
   "lc_keras",
   "serving",
@@ -49,6 +50,7 @@ _DISTRIBUTIONS = {
   "grpc_health": "grpcio-health-checking",
   "sklearn": "scikit-learn",
   "tensorflow_serving": "tensorflow-serving-api",
+  "yaml": "pyyaml",
 }
 
 _HEADER = """\
@@ -135,7 +137,7 @@ class Workspace:
   def _read(self, path: pathlib.PurePath) -> _File:
     text = (self.root / path).read_text()
     group = None
-    if _is_test(path):
+    if _is_test(path) and (self.root / test_groups.MAIN).exists():
       group = test_groups.group(path, text, self._modules.values())
     file = _File(path, set(), set(), set(), set(), group)
     strings, prefixes = set(), set()
@@ -302,8 +304,14 @@ class Workspace:
       for label in file.data
       if label.startswith("//:")
     }
-    exported = sorted({"requirements.lock", *named} - {"sources"})
-    sources = ["BUILD", "requirements.lock", "setup.py"]
+    locks = {"requirements-beam.lock", "requirements.lock"}
+    exported = sorted({*locks, *named} - {"sources"})
+    sources = [
+      "BUILD",
+      "requirements-beam.lock",
+      "requirements.lock",
+      "setup.py",
+    ]
     sources += [f"//{package}:sources" for package in packages]
     return _HEADER + (
       f"\nexports_files({_list(exported, indent=0)})\n"

@@ -1,15 +1,12 @@
 #!/usr/bin/env bash
 # Installs what the project needs: `tools/install.sh venv` makes .venv from
-# requirements.lock, `tools/install.sh bazel` finds or installs Bazel, and
-# `tools/install.sh chromium` the browser of the studio's tests.
+# requirements.lock, `tools/install.sh beam` a second one with Apache Beam,
+# `tools/install.sh bazel` finds or installs Bazel, `tools/install.sh chromium`
+# the browser of the studio's tests,
+# `tools/install.sh torch` makes .venv-torch, what benchmarks compare with.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-
-readonly LOCK=requirements.lock
-# A copy of the lock that .venv was made from. It is there only while .venv is
-# whole: it goes first and comes last.
-readonly STAMP=.venv/installed.lock
 
 fail() {
   echo "error: $*" >&2
@@ -45,12 +42,17 @@ find_python() {
 On Debian 12: apt-get install python3 python3-venv"
 }
 
-install_venv() {
-  if cmp -s "$LOCK" "$STAMP" && is_python_3_11 .venv/bin/python; then
+# make_venv FOLDER LOCK GIGABYTES
+make_venv() {
+  local folder=$1 lock=$2
+  # A copy of the lock that the folder was made from. It is there only while the
+  # folder is whole: it goes first and comes last.
+  local stamp=$folder/installed.lock
+  if cmp -s "$lock" "$stamp" && is_python_3_11 "$folder/bin/python"; then
     return
   fi
-  if [[ -e $STAMP ]] && is_python_3_11 .venv/bin/python; then
-    rm "$STAMP"
+  if [[ -e $stamp ]] && is_python_3_11 "$folder/bin/python"; then
+    rm "$stamp"
   else
     local python
     python=$(find_python)
@@ -58,14 +60,49 @@ install_venv() {
       apt_install python3-venv
       python=/usr/bin/python3.11 # The one that the package completes.
     fi
-    echo "Making .venv with $("$python" --version) ($python)"
-    "$python" -m venv --clear .venv
+    echo "Making $folder with $("$python" --version) ($python)"
+    "$python" -m venv --clear "$folder"
   fi
-  echo "Installing the packages of $LOCK into .venv, about 1 GB to download"
-  .venv/bin/python -m pip install --disable-pip-version-check --no-input \
-    -r "$LOCK"
-  cp "$LOCK" "$STAMP.new"
-  mv "$STAMP.new" "$STAMP"
+  echo "Installing the packages of $lock into $folder, about $3 to download"
+  "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
+    -r "$lock"
+  cp "$lock" "$stamp.new"
+  mv "$stamp.new" "$stamp"
+}
+
+install_venv() {
+  if [[ -L .venv ]]; then
+    echo "Using .venv as it is: it is a link, and others may use it."
+    return
+  fi
+  make_venv .venv requirements.lock "1 GB"
+}
+
+install_torch() {
+  make_venv .venv-torch benchmarks/peers_torch/requirements.lock "1 to 3 GB"
+  # torch.compile needs a C++ compiler, and Python's headers.
+  command -v g++ > /dev/null || apt_install g++
+  .venv-torch/bin/python -c '
+import os, sys, sysconfig
+sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
+' || apt_install python3-dev
+}
+
+install_beam() {
+  install_venv
+  # What .venv-beam was made from, as above.
+  local stamp=.venv-beam/installed.lock lock=requirements-beam.lock
+  if cat requirements.lock "$lock" | cmp -s - "$stamp"; then
+    return
+  fi
+  echo "Making .venv-beam, about 90 MB to download"
+  .venv/bin/python -m venv --clear .venv-beam
+  # What Beam has other versions of comes from here, all else from .venv.
+  echo "$PWD/.venv/lib/python3.11/site-packages" \
+    > .venv-beam/lib/python3.11/site-packages/venv.pth
+  .venv-beam/bin/python -m pip install --disable-pip-version-check --no-input \
+    --quiet --no-deps -r "$lock"
+  cat requirements.lock "$lock" > "$stamp"
 }
 
 install_bazel() {
@@ -80,6 +117,6 @@ install_chromium() {
 }
 
 case ${1-} in
-  venv | bazel | chromium) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|bazel|chromium" ;;
+  venv | beam | bazel | chromium | torch) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|beam|bazel|chromium|torch" ;;
 esac

@@ -23,6 +23,7 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
+  from lc_keras import adam
   from lc_keras import generator
   from lc_keras import latents
   from lc_keras import lessons
@@ -216,12 +217,8 @@ def train(settings: flags.FlagValues) -> None:
     attribute_critic = storage.load(run.path("attributes")).critic
     model, teacher = _begin(run, decoder.latent_size, rows, settings)
     model.compile(
-      keras.optimizers.Adam(
-        training.schedule(settings), settings.beta_1, settings.beta_2
-      ),
-      keras.optimizers.Adam(
-        training.schedule(settings, settings.critic_steps), 0.0, 0.9
-      ),
+      adam.Adam(training.schedule(settings), settings.beta_1, settings.beta_2),
+      adam.Adam(training.schedule(settings, settings.critic_steps), 0.0, 0.9),
       posterior_scale=posterior_scale,
       excludes=run.attributes.excludes,
       read_attributes=attribute_critic,

@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 
+from lc_keras import adam as adam_lib
 from lc_keras.datasets import pipeline
 from lc_keras.models import adversarial
 from trainers import keeper
@@ -14,9 +15,7 @@ from trainers import training
 def adam(settings: flags.FlagValues) -> keras.optimizers.Optimizer:
   """Returns the optimiser of one of the two networks."""
   # No momentum: what the opponent did some steps ago is no guide.
-  return keras.optimizers.Adam(
-    training.schedule(settings), beta_1=0.0, beta_2=0.99
-  )
+  return adam_lib.Adam(training.schedule(settings), beta_1=0.0, beta_2=0.99)
 
 
 def validation_batches(

@@ -14,6 +14,7 @@ from trainers import runs
 with epy.lazy_imports():
   import keras
 
+  from lc_keras import adam
   from lc_keras import generator
   from lc_keras import latents
   from lc_keras.models import attribute_model
@@ -64,7 +65,7 @@ def train(settings: flags.FlagValues) -> None:
       settings.noise_scale,
     )
     model.compile(
-      keras.optimizers.Adam(training.schedule(settings)),
+      adam.Adam(training.schedule(settings)),
       **(_reader(run) if settings.edit_weight else {}),
       covariance=latents.covariance(rows),
       excludes=run.attributes.excludes,

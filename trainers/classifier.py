@@ -19,6 +19,7 @@ from trainers import runs
 with epy.lazy_imports():
   import keras
 
+  from lc_keras import adam
   from lc_keras.datasets import pipeline
   from lc_keras.evaluation import pictures
   from lc_keras.models import pixel_classifier
@@ -56,7 +57,7 @@ def train(settings: flags.FlagValues) -> None:
     model = pixel_classifier.PixelClassifier(
       run.image_shape, len(names), settings.architecture
     )
-    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer = adam.Adam(training.schedule(settings))
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=False)
 

@@ -40,6 +40,15 @@ def define_run_flags(values: flags.FlagValues) -> None:
     "Folder in which prepared data sets are kept.",
     flag_values=values,
   )
+  flags.DEFINE_integer(
+    "max_bad_examples",
+    None,
+    "Up to how many examples that cannot be used, such as broken images, are "
+    "left out; one more is an error. Once given it holds for the run; 0 if it "
+    "never was.",
+    lower_bound=0,
+    flag_values=values,
+  )
 
 
 def define_training_flags(
@@ -118,6 +127,13 @@ def define_training_flags(
     flag_values=values,
   )
   define_repeatability_flags(values)
+  flags.DEFINE_bool(
+    "multi_worker",
+    False,
+    "Train together with the other machines that the environment variable "
+    "TF_CONFIG names, each of which runs the same command.",
+    flag_values=values,
+  )
   flags.DEFINE_integer(
     "validation_limit",
     None,

@@ -15,6 +15,7 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
+  from lc_keras import adam
   from lc_keras.datasets import pipeline
   from lc_keras.evaluation import pictures
   from lc_keras.models import conditional_vae
@@ -48,7 +49,7 @@ def train(settings: flags.FlagValues) -> None:
       settings.observation_scale,
       settings.beta,
     )
-    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer = adam.Adam(training.schedule(settings))
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=False)
   validation = pipeline.load(

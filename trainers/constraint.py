@@ -113,6 +113,10 @@ def run_job(settings: flags.FlagValues) -> None:
       f"{settings.run_dir!r} has a constraint {name!r} already. Give "
       "--replace to learn it again, or choose another --name."
     )
+  learnt_lib.check_name(name)
+  os.makedirs(run.path(learnt_lib.FOLDER), exist_ok=True)
+  runs.lock(run.path(learnt_lib.FOLDER, f".lock-{name}"))
+  files.sweep(run.path(learnt_lib.FOLDER), name)
   recipe = recipe_flags.recipe(settings)
   options = {
     "strategy": training.strategy(settings.replicas),

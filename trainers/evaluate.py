@@ -10,7 +10,6 @@ an interrupted evaluation goes on with the next one.
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 from collections.abc import Mapping
@@ -21,9 +20,10 @@ from absl import flags
 from etils import epy
 
 from lc_keras import files
-from lc_keras import version
+from trainers import code_version
 from trainers import common_flags
 from trainers import latents as latents_job
+from trainers import provenance
 from trainers import runs
 
 with epy.lazy_imports():
@@ -163,7 +163,7 @@ class _Evaluation:
     self._protocol = protocol.Protocol(
       run.attributes,
       judge.Judge(storage.load(run.path("classifier"))),
-      train.attributes,
+      np.asarray(train.attributes),
       self._load(settings.split),
       self._load(pipeline.BALANCED) if has_balanced else None,
       # Held out as well; judges no choice that is made here.
@@ -237,7 +237,7 @@ class _Evaluation:
       for name in measured:
         path = self._stage.path(_FOLDER, f"{name}.npz")
         if os.path.exists(path):
-          with np.load(path) as arrays:
+          with np.load(path, allow_pickle=False) as arrays:
             if kind in arrays:
               shown[measured[name]["title"]] = arrays[kind]
       if shown:
@@ -264,7 +264,6 @@ class _Evaluation:
   def provenance(self, measured: Mapping[str, Mapping]) -> dict:
     """Returns what the numbers come from."""
     settings = self._settings
-    packages = ("tensorflow", "keras", "tensorflow-probability")
     weights = self._weights([generator.find(self._run.folder), "classifier"])
     for one in measured.values():
       weights |= one.get("weights", {})
@@ -279,10 +278,11 @@ class _Evaluation:
       "labels of the latents": self._origin_of_labels(),
       "seed": settings.seed,
       "weights": weights,
-      "versions": {
-        "lc_keras": version.__version__,
-        **{name: importlib.metadata.version(name) for name in packages},
-      },
+      "versions": provenance.versions(),
+      "commit": code_version.commit(),
+      "hardware": provenance.hardware(),
+      "data": provenance.data(self._run),
+      "stages": provenance.stages(self._run),
     }
 
   def _origin_of_labels(self):

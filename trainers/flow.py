@@ -16,6 +16,7 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
+  from lc_keras import adam
   from lc_keras import generator
   from lc_keras import latents
   from lc_keras.evaluation import pictures
@@ -57,7 +58,7 @@ def train(settings: flags.FlagValues) -> None:
     )
     model.whitening.adapt(rows)
     model.compile(
-      keras.optimizers.Adam(training.schedule(settings)),
+      adam.Adam(training.schedule(settings)),
       average_decay=settings.average_decay,
       jit_compile=False,
     )

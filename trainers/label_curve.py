@@ -85,6 +85,9 @@ def define_flags(values: flags.FlagValues) -> None:
 def run_job(settings: flags.FlagValues) -> None:
   """Measures what is not measured yet, and writes all of it."""
   run = runs.open_run(settings)
+  os.makedirs(run.path("label_curve"), exist_ok=True)
+  runs.lock(run.path("label_curve", "lock"))
+  files.sweep(run.path("label_curve"))
   curve = _Curve(run, settings)
   points, rows = [], {}
   for attribute in curve.judged:
@@ -177,7 +180,7 @@ class _Curve:
     shown = self._run.path("label_curve", f"{name}.npy")
     if os.path.exists(path):
       with open(path, encoding="utf-8") as file:
-        return json.load(file), np.load(shown)
+        return json.load(file), np.load(shown, allow_pickle=False)
     runs.say(f"{name}: learning")
     learnt = self._learn(attribute, name, count)
     runs.say(f"{name}: samples and edits")
@@ -191,7 +194,6 @@ class _Curve:
       "actor": learnt.manifest.get("actor"),
     }
     made, samples = self._made(attribute, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
     with files.replacing(shown) as aside, open(aside, "wb") as file:
       np.save(file, samples[:, :_SHOWN])
     files.write_json(path, point | made)

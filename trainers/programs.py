@@ -1,5 +1,6 @@
 """Jobs run one after the other as programs, as a user would type them."""
 
+import contextlib
 import json
 import os
 import shlex
@@ -8,6 +9,7 @@ import sys
 import time
 
 from lc_keras import files
+from trainers import preemption
 from trainers import runs
 
 
@@ -60,20 +62,23 @@ class Programs:
     )
 
   def run(self, name: str, *arguments: str) -> None:
-    """Runs a Python program; its seconds count unless it was interrupted.
+    """Runs a Python program; its seconds count unless it was stopped.
 
     Raises:
-      KeyboardInterrupt: It was interrupted.
+      KeyboardInterrupt: It, or this process, was interrupted.
+      preemption.Terminated: It, or this process, was told to stop by SIGTERM.
       runs.UserError: It failed, and has said why.
     """
     print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
     started = time.monotonic()
-    finished = subprocess.run([sys.executable, *arguments], check=False)
-    if finished.returncode == 130:
+    code = _end_of(subprocess.Popen([sys.executable, *arguments]))
+    if code == 130:
       raise KeyboardInterrupt
-    if finished.returncode:
+    if code == preemption.RESUME_ME:
+      raise preemption.Terminated
+    if code:
       raise runs.UserError(
-        f"{name} failed with exit code {finished.returncode}; its message is "
+        f"{name} failed with exit code {code}; its message is "
         "above. The same command goes on from here."
       )
     # A stage that had been done only says so: keep what it took.
@@ -81,3 +86,24 @@ class Programs:
     self.seconds[name] = max(seconds, self.seconds.get(name, 0.0))
     os.makedirs(self.run_dir, exist_ok=True)
     files.write_json(self._path, self.seconds)
+
+
+def _end_of(program):
+  """Waits for a program; returns its exit code.
+
+  Told to stop, waits until it has kept what it has: subprocess.run would give
+  it a quarter of a second.
+  """
+  try:
+    return program.wait()
+  except (KeyboardInterrupt, preemption.Terminated):
+    # Ctrl-C reaches it, too, but `kill` only this process. A second Ctrl-C, it
+    # gets from the terminal.
+    program.terminate()
+    with contextlib.suppress(KeyboardInterrupt):
+      program.wait()
+    raise
+  finally:
+    if program.poll() is None:
+      program.kill()
+      program.wait()

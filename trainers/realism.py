@@ -14,6 +14,7 @@ from trainers import runs
 with epy.lazy_imports():
   import keras
 
+  from lc_keras import adam
   from lc_keras import latents
   from lc_keras.models import realism_model
   from trainers import training
@@ -40,7 +41,7 @@ def train(settings: flags.FlagValues) -> None:
     model = realism_model.RealismModel(
       rows.mean.shape[1], settings.width, settings.depth
     )
-    optimizer = keras.optimizers.Adam(training.schedule(settings))
+    optimizer = adam.Adam(training.schedule(settings))
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer, jit_compile=False)
   training.fit(

@@ -18,6 +18,11 @@ from absl import logging
 from etils import epy
 
 from lc_keras import files
+from lc_keras import locks
+from trainers import cluster
+from trainers import code_version
+from trainers import preemption
+from trainers import troubles
 
 with epy.lazy_imports():
   from lc_keras import attributes as attributes_lib
@@ -29,10 +34,23 @@ SECONDS = "seconds.json"
 _RUN = "run.json"
 _DONE = "done.json"
 _FLAGS = "flags.cfg"
+_LOCK = "lock"
+_MAX_BAD = "max_bad_examples"
+# How many bad examples are told of one by one.
+_SHOWN = 10
 # What may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
 _FREE_FLAGS = frozenset(
-  {"run_dir", "base_run", "data_dir", "replicas", "keep_checkpoints"}
+  {
+    "run_dir",
+    "base_run",
+    "data_dir",
+    "replicas",
+    "multi_worker",
+    "nomulti_worker",
+    "keep_checkpoints",
+    _MAX_BAD,
+  }
 )
 
 
@@ -88,7 +106,15 @@ def open_run(
   Raises:
     UserError: The run is about another data set, or about none; or its images
       have another shape; or the run to share with lacks something.
+    ValueError, FileNotFoundError: The data set is damaged, or files of it are
+      missing.
   """
+  return cluster.chief_first(
+    lambda: _open_run(settings, needs_data, image_shape), settings.run_dir
+  )
+
+
+def _open_run(settings, needs_data, image_shape):
   path = os.path.join(settings.run_dir, _RUN)
   if not os.path.exists(path) and settings.base_run:
     _share(settings.base_run, settings.run_dir)
@@ -115,7 +141,7 @@ def open_run(
       "that does) to begin one, or correct --run_dir."
     )
   if run.dataset:
-    pipeline.prepare(run.dataset, run.data_dir)
+    _prepare(run, settings.max_bad_examples)
   elif needs_data:
     raise UserError(
       f"The run in {settings.run_dir!r} has no data set, and so no attributes "
@@ -123,6 +149,20 @@ def open_run(
       "--dataset, or ask for what needs none: constraints from rules."
     )
   return run
+
+
+def _prepare(run, max_bad_examples):
+  """Prepares a run's data set; how bad it may be is known from then on."""
+  path = run.path(_RUN)
+  known = _read_json(path)
+  if max_bad_examples is None:
+    max_bad_examples = known.get(_MAX_BAD, 0)
+  elif max_bad_examples != known.get(_MAX_BAD, 0):
+    files.write_json(path, known | {_MAX_BAD: max_bad_examples})
+  bad = pipeline.prepare(run.dataset, run.data_dir, max_bad_examples)
+  if bad:
+    told = "\n  ".join([*bad[:_SHOWN], *["..."][: len(bad) > _SHOWN]])
+    say(f"{run.dataset}: {len(bad)} bad examples are left out:\n  {told}")
 
 
 def _check_shape(known, image_shape, dataset):
@@ -197,11 +237,29 @@ class Stage:
       settings: The job's flags; written to flags.cfg.
 
     Raises:
-      UserError: The stage was begun with other flags.
+      UserError: The stage was begun with other flags, or another process is at
+        it.
     """
+    files.check_name(name, "a stage")
     self.name = name
     self.folder = run.path(name)
     self._started = time.monotonic()
+    cluster.chief_first(lambda: self._begin(settings))
+
+  def _begin(self, settings):
+    # What is done may lie where nothing can be written.
+    if cluster.is_chief() and not self._is_done:
+      os.makedirs(self.folder, exist_ok=True)
+      lock(self.path(_LOCK))
+      files.sweep(self.folder)
+    try:
+      self._check_flags(settings)
+    except UserError:
+      locks.give_back(self.path(_LOCK))
+      raise
+
+  def _check_flags(self, settings):
+    """Notes the flags, or refuses other ones than were noted."""
     given = _serialized(settings)
     path = self.path(_FLAGS)
     if os.path.exists(path):
@@ -217,7 +275,6 @@ class Stage:
           f"{_FLAGS}). Use those, another --run_dir, or delete the folder."
         )
       return
-    os.makedirs(self.folder, exist_ok=True)
     with files.replacing(path) as aside, open(aside, "w") as file:
       file.write("\n".join(given) + "\n")
 
@@ -228,10 +285,14 @@ class Stage:
   @property
   def done(self) -> bool:
     """Whether the stage has been finished; says so if it has."""
-    if not os.path.exists(self.path(_DONE)):
+    if not self._is_done:
       return False
     say(f"{self.name} is done ({self.folder}). Delete it to do it again.")
     return True
+
+  @property
+  def _is_done(self):
+    return os.path.exists(self.path(_DONE))
 
   def finish(self, *, seconds_before: float = 0.0, **facts) -> None:
     """Marks the stage as done.
@@ -242,14 +303,39 @@ class Stage:
     """
     seconds = seconds_before + self.seconds
     files.write_json(
-      self.path(_DONE), {"seconds": seconds, **facts, "machine": _machine()}
+      self.path(_DONE),
+      {
+        "seconds": seconds,
+        **facts,
+        "machine": _machine(),
+        "commit": code_version.commit(),
+      },
     )
+    locks.give_back(self.path(_LOCK))
     say(f"{self.name}: done in {seconds:.0f} s, in {self.folder}")
 
   @property
   def seconds(self) -> float:
     """Seconds since this attempt at the stage began."""
     return time.monotonic() - self._started
+
+
+def lock(path: str) -> None:
+  """Takes a folder's lock until the process ends.
+
+  Args:
+    path: The file that stands for it.
+
+  Raises:
+    UserError: Another process has it.
+  """
+  try:
+    locks.take(path)
+  except locks.Busy as error:
+    raise UserError(
+      f"{os.path.dirname(path)!r} is being written by {error}. Wait until it "
+      "has ended, end it, or choose another --run_dir."
+    ) from error
 
 
 def generator_stage(run: Run, name: str, settings: flags.FlagValues) -> Stage:
@@ -289,16 +375,18 @@ def main(
   define_flags: Callable[[flags.FlagValues], None],
   job: Callable[[flags.FlagValues], None],
   again: str = "goes on from the last checkpoint",
+  positional: str | None = None,
 ) -> None:
   """Runs a job as a program: flags, messages, exit codes.
 
-  Exits with 1 and one sentence for what the user can put right, and with 130
-  after Ctrl-C.
+  Exits with 1 and one sentence for what the user can put right, with 130 after
+  Ctrl-C, and with 75 after SIGTERM or if another machine of several has gone.
 
   Args:
     define_flags: Defines the job's flags.
     job: Does it.
-    again: What the same command does after Ctrl-C.
+    again: What the same command does after it has been stopped.
+    positional: Flag that an argument without a name gives.
   """
   define_flags(flags.FLAGS)
   flags.declare_key_flag("flagfile")
@@ -307,19 +395,70 @@ def main(
     # tfds tells of every file that it opens.
     if not flags.FLAGS["verbosity"].present:
       logging.set_verbosity(logging.WARNING)
+    if positional and len(arguments) == 2:
+      flags.FLAGS[positional].value = arguments.pop()
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
-    try:
-      job(flags.FLAGS)
-    except (UserError, FileNotFoundError, ValueError) as error:
-      if not _is_ours(error):
-        raise
-      sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:
-      say(f"\nInterrupted. The same command {again}.")
-      sys.exit(130)
+    with cluster.leaving():
+      _run(job, again)
 
   app.run(run)
+
+
+def _run(job, again):
+  try:
+    with preemption.raising():
+      cluster.join(flags.FLAGS)
+      job(flags.FLAGS)
+      cluster.wait_for_chief()
+  except KeyboardInterrupt:
+    say(f"\nInterrupted. The same command {again}.")
+    sys.exit(130)
+  except preemption.Terminated:
+    say(f"\nTold to stop by SIGTERM. The same command {again}.")
+    raise
+  except Exception as error:
+    gone = cluster.explain(error)
+    if gone is not None:
+      say(
+        f"\nError: {gone}. Stopped, too; the same command on all machines "
+        f"{again}."
+      )
+      sys.exit(preemption.RESUME_ME)
+    told = _message(error, flags.FLAGS, again)
+    if told is None:
+      raise
+    sys.exit(f"Error: {told}")
+
+
+def _message(error, settings, again):
+  """Returns what to tell the user of an error; None if it is ours to mend."""
+  if isinstance(error, (UserError, FileNotFoundError, ValueError)):
+    if _is_ours(error):
+      return str(error)
+  if troubles.is_lost_data(error):
+    damage = _lost_data(settings)
+    if damage:
+      return f"{damage} The same command then {again}."
+  told = troubles.explain(error)
+  return told and (
+    f"{told}; the same command then {again}. What was finished is kept."
+  )
+
+
+def _lost_data(settings):
+  """Returns which file of the run's data set is lost; None if all are well."""
+  if "run_dir" not in settings:
+    return None
+  path = os.path.join(settings.run_dir, _RUN)
+  if not os.path.exists(path) or not _read_json(path)["dataset"]:
+    return None
+  run = read_run(settings.run_dir, settings.data_dir)
+  try:
+    pipeline.verify(run.dataset, run.data_dir)
+  except (FileNotFoundError, ValueError) as error:
+    return str(error)
+  return None
 
 
 def _is_ours(error: Exception) -> bool:
@@ -328,7 +467,7 @@ def _is_ours(error: Exception) -> bool:
     return True
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   module = frame.f_globals.get("__name__", "")
-  return module.startswith(("lc_keras", "trainers", "__main__"))
+  return module.startswith(("bulk", "lc_keras", "trainers", "__main__"))
 
 
 def _of_job(settings: flags.FlagValues) -> list[flags.Flag]:
@@ -366,6 +505,19 @@ def _serialized(settings: flags.FlagValues) -> list[str]:
 def _lines(given: Iterable[flags.Flag]) -> list[str]:
   lines = (flag.serialize() for flag in given if flag.value is not None)
   return sorted(line for line in lines if line)
+
+
+def flags_of(stage_dir: str) -> list[str] | None:
+  """Returns the lines of a stage's flagfile; None if it is no stage's folder.
+
+  Args:
+    stage_dir: The stage's folder.
+  """
+  path = os.path.join(stage_dir, _FLAGS)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding="utf-8") as file:
+    return file.read().splitlines()
 
 
 def settings_of(lines: Iterable[str]) -> dict[str, str]:

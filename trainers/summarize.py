@@ -181,10 +181,9 @@ def _flags(folder):
   """
   stages = {}
   for name in sorted(os.listdir(folder)):
-    path = os.path.join(folder, name, "flags.cfg")
-    if os.path.exists(path):
-      with open(path, encoding="utf-8") as file:
-        settings = runs.settings_of(file.read().splitlines())
+    lines = runs.flags_of(os.path.join(folder, name))
+    if lines is not None:
+      settings = runs.settings_of(lines)
       stages[name] = shlex.join(
         f"--{key}={value}" if value else f"--{key}"
         for key, value in settings.items()

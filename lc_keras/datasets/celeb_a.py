@@ -5,6 +5,7 @@ Its files must be fetched by hand (see `FILES`) into
 """
 
 import os
+import zipfile
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -56,6 +57,7 @@ def load():
   """The source."""
   return source.Source(
     image_shape=IMAGE_SHAPE,
+    stored_shape=(_HEIGHT, _WIDTH, 3),
     all_attributes=ALL_ATTRIBUTES,
     attributes=PAPER_ATTRIBUTES,
     exclusive=EXCLUSIVE,
@@ -90,6 +92,7 @@ def _prepare(builder, data_dir):
         "copy is cut short or is another version. Fetch it again from the "
         "project page of CelebA."
       )
+  _check_lists(folder)
   config = tfds.download.DownloadConfig(manual_dir=folder)
   try:
     builder.download_and_prepare(download_config=config)
@@ -99,6 +102,53 @@ def _prepare(builder, data_dir):
       "than the one published. Fetch it again from the project page of "
       f"CelebA. {error}"
     ) from error
+
+
+def _check_lists(folder):
+  """Raises ValueError, with file and line, where faces and lists differ.
+
+  tfds would stop at the first with a KeyError.
+  """
+  archive, *lists = (os.path.join(folder, name) for name in FILES)
+  try:
+    with zipfile.ZipFile(archive) as packed:
+      faces = {
+        os.path.basename(name)
+        for name in packed.namelist()
+        if name.endswith(".jpg")
+      }
+  except zipfile.BadZipFile as error:
+    raise ValueError(f"{archive} is not a whole archive: {error}") from error
+  partition, attributes, landmarks, identities = lists
+  for path, heading, columns, known in (
+    (partition, 0, 1, {"0", "1", "2"}),
+    (attributes, 2, len(ALL_ATTRIBUTES), {"-1", "1"}),
+    (landmarks, 2, 10, None),
+    (identities, 0, 1, None),
+  ):
+    listed = set()
+    with open(path, encoding="utf-8") as file:
+      lines = file.read().splitlines()
+    if path == attributes and tuple(lines[1].split()) != ALL_ATTRIBUTES:
+      raise ValueError(f"{path}, line 2: these are not CelebA's 40 attributes.")
+    for number, line in enumerate(lines[heading:], heading + 1):
+      name, *values = line.split() or [""]
+      wrong = None
+      if name not in faces:
+        wrong = f"there is no image {name!r} in {archive}"
+      elif len(values) != columns:
+        wrong = f"{name} has {len(values)} values instead of {columns}"
+      elif known and not known.issuperset(values):
+        wrong = f"{name} has values that are none of {', '.join(sorted(known))}"
+      if wrong:
+        raise ValueError(f"{path}, line {number}: {wrong}. Fetch it again.")
+      listed.add(name)
+    missing = faces - listed
+    if missing:
+      raise ValueError(
+        f"{path} lacks {len(missing)} of the images in {archive}, such as "
+        f"{min(missing)}. Fetch it again."
+      )
 
 
 def _expected_files(builder):
@@ -111,10 +161,10 @@ def _decode(example):
   image = tf.io.decode_and_crop_jpeg(
     example["image"], window, channels=3, dct_method="INTEGER_ACCURATE"
   )
-  # Stays in [0, 255]: the antialiased triangle only averages.
-  image = tf.image.resize(image, IMAGE_SHAPE[:2], antialias=True)
+  # The antialiased triangle only averages, but white comes out as 1 and a bit.
+  image = tf.image.resize(image, IMAGE_SHAPE[:2], antialias=True) / 255.0
   attributes = [example["attributes"][name] for name in ALL_ATTRIBUTES]
   return {
-    "image": tf.ensure_shape(image / 255.0, IMAGE_SHAPE),
+    "image": tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), IMAGE_SHAPE),
     "attributes": tf.cast(tf.stack(attributes), tf.float32),
   }

@@ -44,6 +44,7 @@ def load():
   """The source."""
   return source.Source(
     image_shape=IMAGE_SHAPE,
+    stored_shape=IMAGE_SHAPE,
     all_attributes=CLASSES,
     attributes=CLASSES,
     exclusive=(CLASSES,),

@@ -15,6 +15,7 @@ that would have come next.
 import dataclasses
 import difflib
 import functools
+import hashlib
 import os
 
 import numpy as np
@@ -22,8 +23,12 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from lc_keras import attributes as attributes_lib
+from lc_keras import files
+from lc_keras import locks
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
+from lc_keras.datasets import integrity
+from lc_keras.datasets import tf_examples
 from lc_keras.datasets.toon_faces import dataset as toon_faces
 
 _SOURCES = {
@@ -78,22 +83,65 @@ def describe(name):
   )
 
 
-def prepare(name, data_dir):
+def prepare(name, data_dir, max_bad_examples=0):
   """Builds a data set in `data_dir`, with progress, unless it is there.
+
+  Its files and examples are checked once; files that have changed since then
+  are checked again.
 
   Args:
     name: name of the data set.
     data_dir: folder of all prepared data sets; made if needed.
+    max_bad_examples: int, up to how many examples that cannot be used are left
+      out.
+
+  Returns:
+    list of str, the bad examples: which, and what is wrong.
 
   Raises:
-    ValueError: There is no such data set, or a file of it is wrong.
-    FileNotFoundError: It needs files that are fetched by hand.
+    ValueError: There is no such data set, or a file of it is wrong, or too many
+      examples are.
+    FileNotFoundError: It needs files that are fetched by hand, or a file has
+      gone.
   """
   source = _source(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
   if not builder.is_prepared():
-    source.prepare(builder, data_dir)
+    os.makedirs(data_dir, exist_ok=True)
+    lock = os.path.join(data_dir, f".lock-{name.replace('/', '-')}")
+    locks.take(lock, wait=True)
+    try:
+      builder = source.builder(data_dir)
+      if not builder.is_prepared():
+        source.prepare(builder, data_dir)
+    finally:
+      locks.give_back(lock)
+  if name.startswith(tf_examples.PREFIX):
+    return []  # All were read for their specification.
+  bad = integrity.check(source, builder)
+  if len(bad) > max_bad_examples:
+    raise ValueError(
+      f"{name} has {len(bad)} examples that cannot be used, and "
+      f"max_bad_examples is {max_bad_examples}. The first: {bad[0]}. Mend the "
+      "data set, or give --max_bad_examples to leave out so many."
+    )
+  return bad
+
+
+def verify(name, data_dir):
+  """Reads all files of a prepared data set and compares their checksums.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets.
+
+  Raises:
+    ValueError: There is no such data set, or a file of it is wrong.
+    FileNotFoundError: A file has gone, or the whole data set.
+  """
+  source, builder = _prepared(name, data_dir)
+  integrity.check(source, builder, again=True)
 
 
 def load(
@@ -107,6 +155,7 @@ def load(
   seed=0,
   start_step=0,
   limit=None,
+  rows=None,
   shuffle_buffer=65_536,
 ):
   """Reads a prepared data set.
@@ -125,6 +174,8 @@ def load(
     seed: int, order of the training examples.
     start_step: int, number of batches that were already used in training.
     limit: int or None, use only the first so many examples of the split.
+    rows: (start, stop) or None, use only these examples of the split, without
+      reading the others.
     shuffle_buffer: int, number of (encoded) examples among which the next one
       is drawn in training.
 
@@ -142,16 +193,16 @@ def load(
   if start_step and not training:
     raise ValueError("start_step is for training; evaluation is one pass.")
   decode = _decoder(name, split, attributes)
-  examples, info = _examples(name, split, data_dir, limit)
-  count = info.splits[split].num_examples
-  count = count if limit is None else min(limit, count)
+  if rows is not None and training:
+    raise ValueError("rows are for evaluation; training uses all.")
+  examples, count, size = _examples(name, split, data_dir, limit, rows)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
       f"The split {split} of {name} gives {count} examples (limit={limit}), "
       f"too few for a batch of {batch_size}: choose a smaller batch."
     )
   if training:
-    if info.dataset_size <= _CACHE_BYTES:
+    if size <= _CACHE_BYTES:
       examples = examples.cache()
     examples = _shuffled_without_end(
       examples, count, seed, start_step * batch_size, shuffle_buffer
@@ -185,7 +236,7 @@ def labels(name, split, attribute, *, data_dir, limit=None):
   """
   source = _source(name)
   column = _column(name, attribute)
-  examples, _ = _examples(name, split, data_dir, limit)
+  examples, _, _ = _examples(name, split, data_dir, limit)
   # The image is not asked for, so that it is not decoded.
   values = examples.map(
     lambda example: source.decode(example)["attributes"][column],
@@ -195,13 +246,40 @@ def labels(name, split, attribute, *, data_dir, limit=None):
   return np.concatenate(list(values.batch(4096).as_numpy_iterator()))
 
 
-def _examples(name, split, data_dir, limit):
-  """Returns examples as they are stored, in order, and the data set's info."""
+def checksums(name, *, data_dir):
+  """Says which data this is: the SHA-256 of each split's files, by split.
+
+  Args:
+    name: name of the data set.
+    data_dir: folder of all prepared data sets.
+
+  Raises:
+    ValueError: There is no such data set.
+    FileNotFoundError: The data set has not been prepared.
+  """
+  source, builder = _prepared(name, data_dir)
+  found = {}
+  for split in source.splits:
+    whole = hashlib.sha256()
+    for path in builder.info.splits[split].filepaths:
+      whole.update(files.checksum(os.fspath(path)).encode())
+    found[split] = whole.hexdigest()
+  return found
+
+
+def count(name, split, *, data_dir):
+  """Returns the number of examples of a split, without the bad ones.
+
+  Raises:
+    FileNotFoundError: The data set has not been prepared.
+    ValueError: There is no such data set, or no such split.
+  """
+  return _examples(name, split, data_dir, None)[1]
+
+
+def _prepared(name, data_dir):
+  """Returns a source and its builder, whose data set is there."""
   source = _source(name)
-  if split not in source.splits:
-    raise ValueError(
-      f"{name} has no split {split!r}{_nearest(split, source.splits)}"
-    )
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   builder = source.builder(data_dir)
   if not builder.is_prepared():
@@ -210,13 +288,38 @@ def _examples(name, split, data_dir, limit):
       f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
       "by itself, or correct --data_dir."
     )
-  examples = builder.as_dataset(
-    split=split,
-    shuffle_files=False,
-    decoders={"image": tfds.decode.SkipDecoding()},
-    read_config=tfds.ReadConfig(try_autocache=False),
-  )
-  return examples.take(-1 if limit is None else limit), builder.info
+  return source, builder
+
+
+def _examples(name, split, data_dir, limit, rows=None):
+  """Returns examples as they are stored, in order, their count, and the size.
+
+  The size is that of the whole data set, in bytes. Bad examples are left out.
+  """
+  splits = _source(name).splits
+  if split not in splits:
+    raise ValueError(f"{name} has no split {split!r}{_nearest(split, splits)}")
+  _, builder = _prepared(name, data_dir)
+  count = builder.info.splits[split].num_examples
+  bad = integrity.bad_rows(builder, split)
+  if bad:
+    count -= sum(map(len, bad.values()))
+  start, stop = rows or (0, count)
+  stop = min(stop, count)
+  if bad:
+    examples = integrity.without(builder, split, bad)
+    examples = examples.skip(start).take(stop - start)
+  else:
+    examples = builder.as_dataset(
+      split=split if rows is None else f"{split}[{start}:{stop}]",
+      shuffle_files=False,
+      decoders={"image": tfds.decode.SkipDecoding()},
+      read_config=tfds.ReadConfig(try_autocache=False),
+    )
+  count = stop - start
+  if limit is not None:
+    examples, count = examples.take(limit), min(limit, count)
+  return examples, count, builder.info.dataset_size
 
 
 def _shuffled_without_end(examples, count, seed, start, shuffle_buffer):
@@ -277,6 +380,8 @@ def _known(name):
 
 
 def _source(name):
+  if name.startswith(tf_examples.PREFIX):
+    return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
   if name not in _SOURCES:
     raise ValueError(f"Unknown data set {name!r}{_nearest(name, _SOURCES)}")
   return _known(name)

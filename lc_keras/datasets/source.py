@@ -13,6 +13,7 @@ class Source:
 
   Attributes:
     image_shape: (height, width, channels) after `decode`.
+    stored_shape: the same of images as they are stored.
     all_attributes: names of the attributes, in the order of `decode`.
     attributes: the names that models are trained on, some of the above.
     exclusive: groups of names that rule each other out.
@@ -29,6 +30,7 @@ class Source:
   """
 
   image_shape: tuple[int, int, int]
+  stored_shape: tuple[int, int, int]
   all_attributes: tuple[str, ...]
   attributes: tuple[str, ...]
   exclusive: tuple[tuple[str, ...], ...]

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import adam
 from lc_keras import parts as parts_lib
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import intervals
@@ -83,7 +84,7 @@ class Learner:
       self.actor = value_actor.ValueActor(len(parts.posterior_scale))
       self.actor.whitening.adapt(parts.train)
       self.actor.compile(
-        keras.optimizers.Adam(
+        adam.Adam(
           keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
         ),
         loss_of_move=self._loss,
@@ -179,7 +180,11 @@ class Learner:
     """Returns what is wrong with a move, see `ValueActor.compile`."""
     off, on = self._typical[0], self._typical[1]
     goal = self._objective.keeping(start, self._wish(off + value * (on - off)))
-    seen = self._objective.look(moved, goal, seeds, tf.constant(0))
+    seen = self._objective.look(
+      moved,
+      self._judges.realism_under(goal.shown),
+      self._objective.draw(seeds)[:, 0],
+    )
     return self._objective.loss(moved, start, goal, seen)
 
   def _wish(self, value):

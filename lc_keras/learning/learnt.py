@@ -109,8 +109,9 @@ def read_manifest(run_dir: str, name: str) -> dict:
 
   Raises:
     FileNotFoundError: There is none of this name.
-    ValueError: It is of another format.
+    ValueError: It is of another format, or this cannot be its name.
   """
+  check_name(name)
   path = os.path.join(run_dir, FOLDER, name, _MANIFEST)
   if not os.path.exists(path):
     known = ", ".join(names(run_dir)) or "none"

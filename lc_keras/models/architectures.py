@@ -1,15 +1,19 @@
 """Networks by name: what a config's --architecture stands for.
 
 "celeb_a" and "mlp" are the published networks (Engel et al. 2018, appendix);
-"toon_faces" is ours, chosen by measurement to learn fast on a CPU.
+"toon_faces" is ours, chosen by measurement to learn fast on a CPU; "conv_small"
+and "conv_medium" are what is usual, and what benchmarks compare.
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
 import keras
 import tensorflow as tf
+
+from lc_keras.models import layers
 
 Shape = Sequence[int]
 Layers = list[keras.layers.Layer]
@@ -60,9 +64,11 @@ def get(name: str, image_shape: Shape) -> Architecture:
   return architecture
 
 
-def stack(input_shape: Shape, layers: Layers, name: str) -> keras.Sequential:
+def stack(input_shape: Shape, network: Layers, name: str) -> keras.Sequential:
   """Returns the layers as one built network."""
-  return keras.Sequential([keras.Input(tuple(input_shape)), *layers], name=name)
+  return keras.Sequential(
+    [keras.Input(tuple(input_shape)), *network], name=name
+  )
 
 
 def trunk(inputs: int, width: int, depth: int, outputs: int) -> Layers:
@@ -74,7 +80,7 @@ def trunk(inputs: int, width: int, depth: int, outputs: int) -> Layers:
 
 def dense(inputs: int, units: int, activation: str | None = None):
   """Returns a linear layer with the published initialisation."""
-  return keras.layers.Dense(
+  return layers.Dense(
     units, activation, kernel_initializer=_fan_in_normal(inputs)
   )
 
@@ -200,7 +206,7 @@ def _mlp_classifier(image_shape: Shape) -> Layers:
 def _toon_faces_encoder(image_shape: Shape, outputs: int) -> Layers:
   height, width, channels = image_shape
   return [
-    _SpaceToDepth(4),
+    layers.SpaceToDepth(4),
     _conv(16 * channels, 64, 3),
     _conv(64, 128, 4, 2),
     _conv(128, 256, 4, 2),
@@ -218,7 +224,7 @@ def _toon_faces_decoder(latent_size: int, image_shape: Shape) -> Layers:
     keras.layers.Reshape(grid),
     _deconv(128, 96, 4),
     _conv(96, 16 * channels, 3, activation=None),
-    _DepthToSpace(4),
+    layers.DepthToSpace(4),
   ]
 
 
@@ -254,7 +260,7 @@ def _doubling(inputs: int, filters: int, activation: str | None = "relu"):
 def _toon_faces_classifier(image_shape: Shape) -> Layers:
   height, width, channels = image_shape
   return [
-    _SpaceToDepth(2),
+    layers.SpaceToDepth(2),
     _conv(4 * channels, 32, 3),
     _conv(32, 64, 4, 2),
     _conv(64, 128, 4, 2),
@@ -263,26 +269,61 @@ def _toon_faces_classifier(image_shape: Shape) -> Layers:
   ]
 
 
-class _SpaceToDepth(keras.layers.Layer):
-  """[batch, h, w, c] -> [batch, h/block, w/block, block^2 * c]."""
-
-  def __init__(self, block: int, **kwargs):
-    super().__init__(**kwargs)
-    self._block = block
-
-  def call(self, images):
-    return tf.nn.space_to_depth(images, self._block)
+# --- conv_small, conv_medium: four 4x4 convolutions of stride 2, and back.
 
 
-class _DepthToSpace(keras.layers.Layer):
-  """[batch, h, w, block^2 * c] -> [batch, h*block, w*block, c]."""
+def _conv_encoder(filters: Shape, image_shape: Shape, outputs: int) -> Layers:
+  height, width, _ = image_shape
+  return [
+    *_conv_classifier(filters, image_shape),
+    dense(height // 16 * (width // 16) * filters[-1], outputs),
+  ]
 
-  def __init__(self, block: int, **kwargs):
-    super().__init__(**kwargs)
-    self._block = block
 
-  def call(self, features):
-    return tf.nn.depth_to_space(features, self._block)
+def _conv_decoder(
+  filters: Shape, latent_size: int, image_shape: Shape
+) -> Layers:
+  height, width, channels = image_shape
+  grid = (height // 16, width // 16, filters[-1])
+  sizes = filters[::-1]
+  return [
+    dense(latent_size, math.prod(grid), "relu"),
+    keras.layers.Reshape(grid),
+    *[_deconv(a, b, 4) for a, b in zip(sizes, sizes[1:])],
+    _deconv(sizes[-1], channels, 4, activation=None),
+  ]
+
+
+def _conv_generator(
+  filters: Shape, latent_size: int, image_shape: Shape
+) -> Layers:
+  height, width, channels = image_shape
+  grid = (height // 16, width // 16, filters[-1])
+  sizes = filters[::-1]
+  return [
+    dense(latent_size, math.prod(grid), "relu"),
+    keras.layers.Reshape(grid),
+    *[_doubling(a, b) for a, b in zip(sizes, sizes[1:])],
+    _doubling(sizes[-1], channels, activation=None),
+  ]
+
+
+def _conv_classifier(filters: Shape, image_shape: Shape) -> Layers:
+  sizes = (image_shape[-1], *filters)
+  return [
+    *[_conv(a, b, 4, 2) for a, b in zip(sizes, sizes[1:])],
+    keras.layers.Flatten(),
+  ]
+
+
+def _conv_architecture(*filters: int) -> Architecture:
+  return Architecture(
+    functools.partial(_conv_encoder, filters),
+    functools.partial(_conv_decoder, filters),
+    functools.partial(_conv_classifier, filters),
+    generator=functools.partial(_conv_generator, filters),
+    multiple=16,
+  )
 
 
 _ARCHITECTURES = {
@@ -293,6 +334,8 @@ _ARCHITECTURES = {
     generator=_celeb_a_decoder,
     multiple=16,
   ),
+  "conv_medium": _conv_architecture(32, 64, 128, 256),
+  "conv_small": _conv_architecture(32, 32, 64, 128),
   "mlp": Architecture(
     _mlp_encoder, _mlp_decoder, _mlp_classifier, generator=_mlp_decoder
   ),

@@ -15,6 +15,7 @@ def load(config):
   """The source of one configuration: studio, wild or tiny."""
   return source.Source(
     image_shape=builder.IMAGE_SHAPE,
+    stored_shape=builder.IMAGE_SHAPE,
     all_attributes=factors.NAMES,
     attributes=factors.NAMES[:_NUM_PAPER_ATTRIBUTES],
     exclusive=factors.EXCLUSIVE,

@@ -45,7 +45,7 @@ class Layer:
 @functools.cache
 def load(path=PATH):
   """Reads {layer name: Layer}."""
-  with np.load(path) as stored:
+  with np.load(path, allow_pickle=False) as stored:
     layers = json.loads(bytes(stored["layers"]))
     return {
       name: Layer(

@@ -1,0 +1,1 @@
+"""The same work in PyTorch, run by a Python of its own (.venv-torch)."""

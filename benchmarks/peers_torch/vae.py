@@ -1,0 +1,106 @@
+"""A VAE in PyTorch: the training step and the encoding pass of `vae_tasks`."""
+
+import argparse
+import json
+import math
+import os
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks import tasks
+from benchmarks.peers_torch import networks
+
+# As in `lc_keras.models.vae`.
+_SMALLEST_SCALE = 1e-5
+_OBSERVATION_SCALE = 0.1
+
+
+class _Step:
+  """Steps of the usual loop: loss, backward, Adam."""
+
+  def __init__(self, case, folder, compiled):
+    with open(os.path.join(folder, "layers.json"), encoding="utf-8") as file:
+      layers = json.load(file)
+    arrays = np.load(os.path.join(folder, "arrays.npz"))
+    mirrored = networks.is_mirrored(layers["encoder"] + layers["decoder"])
+    self.encoder, self.decoder = (
+      networks.stack(layers[name], arrays, name, mirrored)
+      for name in ("encoder", "decoder")
+    )
+    self.images = networks.images(arrays["images"], mirrored)
+    self._noise = torch.from_numpy(arrays["noise"])
+    modules = nn.ModuleList([self.encoder, self.decoder])
+    self.parameters = sum(p.numel() for p in modules.parameters())
+    self.items = len(self.images)
+    self.flops = 0.0  # Ours are counted.
+    self._optimizer = torch.optim.Adam(
+      modules.parameters(), lr=1e-4, eps=1e-7, fused=True
+    )
+    self._loss = torch.compile(self._terms) if compiled else self._terms
+
+  def posterior(self, images):
+    """Returns the mean and the scale of q(z|x)."""
+    mean, raw_scale = self.encoder(images).chunk(2, dim=1)
+    return mean, functional.softplus(raw_scale) + _SMALLEST_SCALE
+
+  def _terms(self, images, noise):
+    """Returns what a step reports: loss, distortion, rate, squared error."""
+    mean, scale = self.posterior(images)
+    pixels = torch.sigmoid(self.decoder(mean + scale * noise))
+    error = networks.square_error(pixels, images)
+    count = images[0].numel()
+    constant = count * math.log(_OBSERVATION_SCALE * math.sqrt(2.0 * math.pi))
+    distortion = 0.5 / _OBSERVATION_SCALE**2 * error + constant
+    rate = 0.5 * (mean**2 + scale**2 - 2.0 * scale.log() - 1.0).sum(1)
+    loss = (distortion + rate).mean()
+    return loss, distortion.mean(), rate.mean(), error.mean() / count
+
+  def loss(self):
+    """See `tasks.Task`."""
+    with torch.no_grad():
+      return self._terms(self.images, self._noise)[0]
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    for _ in range(steps):
+      noise = torch.randn_like(self._noise)
+      loss, *_ = self._loss(self.images, noise)
+      self._optimizer.zero_grad(set_to_none=True)
+      loss.backward()
+      self._optimizer.step()
+
+
+class _Encoding(_Step):
+  """Batches through the encoder, without gradients."""
+
+  def __init__(self, case, folder, compiled):
+    super().__init__(case, folder, compiled)
+    self._posterior = self.posterior
+    if compiled:
+      self._posterior = torch.compile(self.posterior)
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    with torch.inference_mode():
+      parts = [self._posterior(self.images) for _ in range(steps)]
+      for column in zip(*parts):
+        torch.cat(column).numpy()
+
+
+def main() -> None:
+  """Takes orders."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--compile", action="store_true")
+  compiled = parser.parse_args().compile
+  kinds = {"step": _Step, "encoding": _Encoding}
+  tasks.serve(
+    lambda case, folder: kinds[case["work"]](case, folder, compiled),
+    torch.from_numpy,
+  )
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,116 @@
+"""The side of a benchmark that does the work: a program that takes orders.
+
+A program builds one task and then repeats it as often as it is told, one order
+and one answer a line, so that several can be held ready and timed in turn (see
+`workers`). It imports neither TensorFlow nor PyTorch by itself: programs of
+both use it.
+"""
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+# Large enough for full speed, small enough to take a tenth of a second.
+_SIDE = 2048
+
+
+class Task(Protocol):
+  """Work that can be repeated.
+
+  Attributes:
+    parameters: Numbers in the network; all sides must have the same.
+    items: Images, or whatever is counted, in a step.
+    flops: Of the matrix products and convolutions of a step; 0 if not counted.
+  """
+
+  parameters: int
+  items: float
+  flops: float
+
+  def loss(self) -> float:
+    """Returns the loss before any step; all sides must agree."""
+
+  def run(self, steps: int) -> None:
+    """Makes steps, and returns when the last one is done."""
+
+
+def serve(
+  build: Callable[[dict, str], Task],
+  matrix: Callable[[np.ndarray], object],
+) -> None:
+  """Takes orders until there are no more.
+
+  Args:
+    build: (case, folder) -> task. The first side to be built writes what the
+      others need (weights, noise) into the folder.
+    matrix: An array as the framework has it; `a @ a` is timed.
+  """
+  # Whatever else is printed must not be taken for an answer.
+  answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+  os.dup2(2, 1)
+  side = _Side(build, matrix)
+  for line in sys.stdin:
+    order = json.loads(line)
+    try:
+      answer = getattr(side, order.pop("do"))(**order)
+    except Exception:  # The other side has to be told, whatever it was.
+      answer = {"error": traceback.format_exc()}
+    answers.write(json.dumps(answer) + "\n")
+    answers.flush()
+
+
+class _Side:
+  """One method per order."""
+
+  def __init__(self, build, matrix):
+    self._build = build
+    self._matrix = matrix
+    self._task = None
+    self._products = None
+
+  def build(self, case, folder):
+    self._task = task = self._build(case, folder)
+    return {
+      "loss": float(task.loss()),
+      "parameters": int(task.parameters),
+      "items": float(task.items),
+      "flops": float(task.flops),
+    }
+
+  def run(self, steps):
+    started, used = time.perf_counter(), time.process_time()
+    self._task.run(steps)
+    return {
+      "seconds": time.perf_counter() - started,
+      "cpu_seconds": time.process_time() - used,
+    }
+
+  def sgemm(self):
+    """Returns the speed of a matrix product: the framework's, or NumPy's."""
+    if self._products is None:
+      array = np.full([_SIDE, _SIDE], 1e-3, np.float32)
+      self._products = [self._matrix(array), array]
+      self.sgemm()  # The first is slower.
+    flops = 2.0 * _SIDE**3
+    return {"flops_per_second": flops / min(map(_seconds, self._products))}
+
+  def peak(self):
+    # Not ru_maxrss, which counts what the parent had when it forked.
+    with open("/proc/self/status", encoding="ascii") as file:
+      for line in file:
+        if line.startswith("VmHWM:"):
+          return {"bytes": int(line.split()[1]) * 1024}
+    return {"bytes": None}
+
+
+def _seconds(matrix):
+  """Returns the seconds of a product, until one of its numbers is there."""
+  started = time.perf_counter()
+  float((matrix @ matrix)[0, 0])
+  return time.perf_counter() - started

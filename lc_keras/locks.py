@@ -1,0 +1,58 @@
+"""Locks between processes: one at a time works in a folder.
+
+The kernel holds them (flock), so that a killed process leaves none. On NFS they
+hold between machines if the server's lock service runs; on a file system that
+has no locks at all, one is told so and nothing is locked.
+"""
+
+import fcntl
+import os
+import socket
+import warnings
+
+# By path. A process may take again what it has.
+_held = {}
+
+
+class Busy(Exception):
+  """Another process has the lock; the message says which."""
+
+
+def take(path: str, *, wait: bool = False) -> None:
+  """Takes a lock, until it is given back or the process ends.
+
+  Args:
+    path: The file that stands for it; made if needed, and left there.
+    wait: Whether to wait for who has it.
+
+  Raises:
+    Busy: Another process has it.
+  """
+  path = os.path.realpath(path)
+  if path in _held:
+    return
+  file = open(path, "a+", encoding="utf-8")
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+  except BlockingIOError as error:
+    file.seek(0)
+    owner = file.read().strip() or "another process"
+    file.close()
+    raise Busy(owner) from error
+  except OSError as error:
+    warnings.warn(
+      f"{path} cannot be locked ({error.strerror}): see to it that no two "
+      "processes work there.",
+      stacklevel=2,
+    )
+  file.truncate(0)
+  file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+  file.flush()
+  _held[path] = file
+
+
+def give_back(path: str) -> None:
+  """Gives a lock back, if this process has it."""
+  file = _held.pop(os.path.realpath(path), None)
+  if file is not None:
+    file.close()

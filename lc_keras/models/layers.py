@@ -1,0 +1,78 @@
+"""Layers of Keras and TensorFlow, computed so that they are quick on a CPU.
+
+Same numbers but for rounding, and same weights, also in files: Keras names
+them by the class, which is why `Dense` is called that. Figures are in
+docs/performance.md.
+"""
+
+import math
+
+import keras
+import tensorflow as tf
+
+# Weights from which on a batched product is the quicker one.
+_LARGE = 512 * 512
+
+
+def product(
+  rows: tf.Tensor, kernel: tf.Tensor, transpose: bool = False
+) -> tf.Tensor:
+  """Returns rows times a kernel, [n, units], quick where the kernel is large.
+
+  Args:
+    rows: [n, inputs].
+    kernel: [inputs, units], or, to be transposed, [units, inputs].
+    transpose: Whether it is to be.
+  """
+  kernel = tf.convert_to_tensor(kernel)
+  if math.prod(kernel.shape) < _LARGE:
+    return tf.matmul(rows, kernel, transpose_b=transpose)
+  # A batch of one product: what computes a single one takes twice as long where
+  # a factor is transposed, as in the gradient.
+  one = tf.expand_dims(rows, 0), tf.expand_dims(kernel, 0)
+  return tf.squeeze(tf.matmul(*one, transpose_b=transpose), 0)
+
+
+class Dense(keras.layers.Dense):
+  """[batch, inputs] -> [batch, units], quick where the kernel is large."""
+
+  def call(self, inputs, training=None):
+    del training
+    is_large = math.prod(self.kernel.shape) >= _LARGE
+    if len(inputs.shape) != 2 or not is_large or not self.use_bias:
+      return super().call(inputs)
+    outputs = tf.nn.bias_add(product(inputs, self.kernel), self.bias)
+    return outputs if self.activation is None else self.activation(outputs)
+
+
+class SpaceToDepth(keras.layers.Layer):
+  """[batch, h, w, c] -> [batch, h/block, w/block, block^2 * c]."""
+
+  def __init__(self, block: int, **kwargs):
+    super().__init__(**kwargs)
+    self._block = block
+
+  def call(self, images):
+    # `tf.nn.space_to_depth` is a loop in one thread.
+    block, (_, height, width, channels) = self._block, images.shape
+    rows = tf.reshape(images, [-1, block, width // block, block * channels])
+    return tf.reshape(
+      tf.transpose(rows, [0, 2, 1, 3]),
+      [-1, height // block, width // block, block**2 * channels],
+    )
+
+
+class DepthToSpace(keras.layers.Layer):
+  """[batch, h, w, block^2 * c] -> [batch, h*block, w*block, c]."""
+
+  def __init__(self, block: int, **kwargs):
+    super().__init__(**kwargs)
+    self._block = block
+
+  def call(self, features):
+    block, (_, height, width, channels) = self._block, features.shape
+    rows = tf.reshape(features, [-1, width, block, channels // block])
+    return tf.reshape(
+      tf.transpose(rows, [0, 2, 1, 3]),
+      [-1, height * block, width * block, channels // block**2],
+    )

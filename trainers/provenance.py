@@ -1,0 +1,98 @@
+"""What numbers come from: code, packages, machine, data, and every flag."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import shlex
+
+from etils import epy
+
+from lc_keras import version
+from trainers import runs
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+  from lc_keras import latents
+  from lc_keras.datasets import pipeline
+
+_PACKAGES = (
+  "tensorflow",
+  "keras",
+  "tensorflow-probability",
+  "tensorflow-datasets",
+  "numpy",
+)
+# Where things lay says nothing of the numbers.
+_PLACES = frozenset({"run_dir", "base_run", "data_dir"})
+
+
+def versions() -> dict[str, str]:
+  """Returns the versions of what computes, by name."""
+  return {
+    "lc_keras": version.__version__,
+    "python": platform.python_version(),
+    **{name: importlib.metadata.version(name) for name in _PACKAGES},
+  }
+
+
+def hardware() -> dict:
+  """Returns what the machine computes with."""
+  gpus = [
+    tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
+    for gpu in tf.config.list_physical_devices("GPU")
+  ]
+  memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+  return {
+    "processor": _processor(),
+    "cpus": os.cpu_count(),
+    "memory_gib": round(memory / 2**30, 1),
+    "gpus": ", ".join(gpus) or None,
+    "system": platform.platform(),
+  }
+
+
+def data(run: runs.Run) -> dict[str, str]:
+  """Returns the SHA-256 of each split as prepared, and of the latents."""
+  found = pipeline.checksums(run.dataset, data_dir=run.data_dir)
+  manifest = latents.read_manifest(run.path("latents", "cache"))
+  text = json.dumps(manifest, sort_keys=True)
+  return found | {"latents": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def stages(run: runs.Run) -> dict[str, dict]:
+  """Returns of each stage of a run its flags and the code that made it.
+
+  Returns:
+    By name, "flags" as one line of a shell, without where things lay, and,
+    once the stage is finished, "commit".
+  """
+  found = {}
+  for name in sorted(os.listdir(run.folder)):
+    lines = runs.flags_of(run.path(name))
+    if lines is not None:
+      kept = (
+        line
+        for line in lines
+        if line.lstrip("-").partition("=")[0] not in _PLACES
+      )
+      found[name] = {
+        "flags": shlex.join(kept),
+        "commit": (run.done(name) or {}).get("commit"),
+      }
+  return found
+
+
+def _processor():
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:  # Not Linux.
+    return platform.processor() or platform.machine()
+  names = (line.partition(":") for line in lines)
+  return next(
+    (value.strip() for key, _, value in names if key.strip() == "model name"),
+    platform.machine(),
+  )
