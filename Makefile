@@ -11,13 +11,21 @@ help: ## List the targets
 demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
 	@$(PYTHON) -m trainers.demo --flagfile=configs/demo/demo.cfg
 
+.PHONY: studio
+studio: venv ## Play with constraints in a browser (RUN=runs/demo)
+	@$(PYTHON) -m tools.studio $(RUN)
+
 .PHONY: test
-test: venv venv-beam bazel ## Run the linter, then every test under Bazel
+test: venv venv-beam bazel chromium ## Run the linter, then every test under Bazel
 	@$(PYTHON) -m tools.run_tests
 
 .PHONY: test-pytest
-test-pytest: venv venv-beam ## Run the same tests in one pytest process
+test-pytest: venv venv-beam chromium ## Run the same tests in one pytest process
 	@$(PYTHON) -m pytest
+
+.PHONY: test-browser
+test-browser: venv chromium ## Run all tests of the studio in a browser
+	@$(PYTHON) -m pytest tests/studio_test.py tests/studio_full.py
 
 .PHONY: lint
 lint: venv ## Check style and format, change nothing
@@ -88,3 +96,7 @@ venv-torch:
 .PHONY: bazel
 bazel:
 	@tools/install.sh bazel
+
+.PHONY: chromium
+chromium:
+	@tools/install.sh chromium

@@ -24,7 +24,7 @@ setuptools.setup(
   )
   + ["configs"],
   package_data={
-    "": ["*.html", "*.j2", "*.npz", "templates/*"],
+    "": ["*.css", "*.html", "*.j2", "*.npz", "templates/*"],
     "configs": ["*/*.cfg"],
   },
   # What CI runs with exactly stands in requirements.lock.
@@ -59,6 +59,7 @@ setuptools.setup(
       "lc-keras-export = serving.export:main",
       "lc-keras-server = serving.server:main",
       "lc-keras-client = serving.client:main",
+      "lc-keras-studio = serving.studio.__main__:main",
     ],
   },
   extras_require={
@@ -70,12 +71,14 @@ setuptools.setup(
       "hypothesis>=6",
       "ipykernel>=7",
       "nbclient>=0.10",
+      "playwright>=1.60",
       "psutil>=7",
       "pytest>=8",
       "pyyaml>=6",
       "ruff>=0.9",
       "trustme>=1.2",
     ],
+    "studio": ["fastapi>=0.115", "nicegui>=3.13,<4", "uvicorn>=0.34"],
     # To rebuild the sprite bank; npm is needed too.
     "sprites": ["resvg_py>=0.2"],
   },

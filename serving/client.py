@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import BinaryIO
 
 import grpc
 import numpy as np
@@ -39,13 +40,16 @@ _ACTOR = "actor"
 _SHOWN = ("images", "attribute_probabilities", "converged")
 
 
-def load_image(path: str, image_shape: Sequence[int]) -> np.ndarray:
+def load_image(
+  path: str | BinaryIO, image_shape: Sequence[int], name: str = ""
+) -> np.ndarray:
   """Reads a picture of any size and format that Pillow reads.
 
   Args:
-    path: The file.
+    path: The file, or its path.
     image_shape: (height, width, channels) that the model takes. The largest
       part from the middle that has these proportions is resized to it.
+    name: What an error calls it; by default the path.
 
   Returns:
     float32 [height, width, channels] in [0, 1].
@@ -60,8 +64,8 @@ def load_image(path: str, image_shape: Sequence[int]) -> np.ndarray:
       image = ImageOps.exif_transpose(image).convert("RGBA")
   except (OSError, ValueError, Image.DecompressionBombError) as error:
     raise ValueError(
-      f"{path} cannot be read as a picture: {error}. Give the path of a PNG, "
-      "JPEG or other picture."
+      f"{name or path} cannot be read as a picture: {error}. Give a PNG, JPEG "
+      "or other picture."
     ) from error
   white = Image.new("RGBA", image.size, "white")
   image = Image.alpha_composite(white, image)

@@ -122,6 +122,8 @@ class _Endpoints:
       distance: float32 [b] from 0 up, how far the latent vector was moved from
         where it started (a draw of the prior, or of the image's posterior), in
         units of the posterior's width; 0 if it was made from nothing.
+      latents: float32 [b, latent], the latent vector of the image, which
+        `decode` and `score` take.
       converged: bool [b], whether these judges find it realistic and as asked.
       steps: int32 [b], evaluations of a network, one after the other.
       seed: int64 [b], as given.
@@ -350,7 +352,7 @@ class _Endpoints:
   def _drawn(self, result, seed):
     measures = result._asdict()
     return {
-      **self._pictures(measures.pop("latents")),
+      **self._pictures(measures["latents"]),
       **measures,
       "seed": tf.identity(seed),
     }

@@ -35,6 +35,8 @@ ACTOR = "actor"
 _OPTIONS = [
   ("grpc.max_receive_message_length", -1),
   ("grpc.max_send_message_length", -1),
+  # Else a server that comes back is found minutes later: pauses grow to 120 s.
+  ("grpc.max_reconnect_backoff_ms", 2000),
 ]
 # Calls on their way at once: a server refuses more than a few per core.
 _PARALLEL = 4
@@ -147,6 +149,20 @@ class _Requests:
       outputs,
     )
 
+  def samplers(self, verb: str) -> Steps:
+    """Returns the names of what can "sample" or "transform", the actor first.
+
+    Args:
+      verb: One of the two.
+    """
+    known = yield from self._inputs()
+    first = [ACTOR] if verb in known else []
+    return first + [
+      name.removeprefix(f"{verb}_")
+      for name in sorted(known)
+      if name.startswith(f"{verb}_")
+    ]
+
   def encode(self, images: np.ndarray) -> Steps:
     """Returns mean and scale of each image's posterior."""
     return self._predict("encode", {"images": _floats(images)})
@@ -230,14 +246,10 @@ class _Requests:
     known = yield from self._inputs()
     signature = verb if sampler == ACTOR else f"{verb}_{sampler}"
     if signature not in known:
-      samplers = [ACTOR] + [
-        name.removeprefix(f"{verb}_")
-        for name in sorted(known)
-        if name.startswith(f"{verb}_")
-      ]
+      samplers = yield from self.samplers(verb)
       raise RequestError(
         f"Model {self._model_name!r} at {self._address} cannot {verb} by "
-        f"{sampler!r}, only by {', '.join(samplers)}."
+        f"{sampler!r}, only by {', '.join(samplers) or 'nothing'}."
       )
     for name, value in dials.items():
       if name in known[signature]:
@@ -403,6 +415,7 @@ class LatentClient(_Client):
 
   sample = _waits(_Requests.sample)
   transform = _waits(_Requests.transform)
+  samplers = _waits(_Requests.samplers)
   encode = _waits(_Requests.encode)
   decode = _waits(_Requests.decode)
   score = _waits(_Requests.score)
@@ -496,6 +509,7 @@ class AsyncLatentClient(_Client):
 
   sample = _awaits(_Requests.sample)
   transform = _awaits(_Requests.transform)
+  samplers = _awaits(_Requests.samplers)
   encode = _awaits(_Requests.encode)
   decode = _awaits(_Requests.decode)
   score = _awaits(_Requests.score)

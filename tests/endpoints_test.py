@@ -94,7 +94,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     pictures = {"images": picture, "image_bytes": (5,)}
     scores = {"realism": (5,), "attribute_probabilities": (5, _K)}
     drawn = dict.fromkeys(("distance", "converged", "steps", "seed"), (5,))
-    drawn.update(**pictures, **scores)
+    drawn.update(**pictures, **scores, latents=latent)
     expected = {
       **dict.fromkeys(_SAMPLES + _TRANSFORMATIONS, drawn),
       "encode": {"mean": latent, "scale": latent},
@@ -262,6 +262,20 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(outputs["distance"], distance, rtol=1e-4)
     self.assertAllClose(
       outputs["images"], self._call("decode", latents=moved)["images"], 1e-4
+    )
+    self.assertAllClose(outputs["latents"], moved, rtol=1e-4)
+
+  @parameterized.parameters("sample", "sample_search", "transform_flow")
+  def test_latents_are_those_of_the_images(self, name):
+    outputs = self._call(name)
+    latents = outputs["latents"]
+    self.assertAllClose(
+      outputs["images"], self._call("decode", latents=latents)["images"], 1e-4
+    )
+    self.assertAllClose(
+      outputs["attribute_probabilities"],
+      self._call("score", latents=latents)["attribute_probabilities"],
+      rtol=1e-4,
     )
 
   def _start(self):

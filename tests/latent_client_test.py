@@ -21,6 +21,7 @@ from serving import tensors
 
 _SIGNATURES = {
   "sample": ("attributes", "mask", "seed"),
+  "sample_search": ("attributes", "mask", "seed", "realism_weight"),
   "decode": ("latents",),
 }
 
@@ -154,6 +155,12 @@ class LatentClientTest(parameterized.TestCase):
       ask(
         self.address, lambda c: c.sample(nothing, nothing, [0], sampler="magic")
       )
+
+  @_BOTH
+  def test_who_can_sample_and_who_can_change(self, ask):
+    samplers = ask(self.address, lambda c: c.samplers("sample"))
+    self.assertEqual(samplers, ["actor", "search"])
+    self.assertEmpty(ask(self.address, lambda c: c.samplers("transform")))
 
   @_BOTH
   def test_no_server(self, ask):

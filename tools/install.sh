@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the project needs: `tools/install.sh venv` makes .venv from
 # requirements.lock, `tools/install.sh beam` a second one with Apache Beam,
-# `tools/install.sh bazel` finds or installs Bazel,
+# `tools/install.sh bazel` finds or installs Bazel, `tools/install.sh chromium`
+# the browser of the studio's tests,
 # `tools/install.sh torch` makes .venv-torch, what benchmarks compare with.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
@@ -111,7 +112,11 @@ install_bazel() {
   [[ ${#missing[@]} == 0 ]] || apt_install "${missing[@]}"
 }
 
+install_chromium() {
+  [[ -x /usr/bin/chromium ]] || apt_install chromium
+}
+
 case ${1-} in
-  venv | beam | bazel | torch) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|beam|bazel|torch" ;;
+  venv | beam | bazel | chromium | torch) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|beam|bazel|chromium|torch" ;;
 esac

@@ -1,0 +1,118 @@
+"""Shows the pages.
+
+  python -m serving.studio --server=localhost:8500 --run_dir=runs/demo
+
+The server may be ours or a TensorFlow Serving, with a model that
+serving.export has written.
+"""
+
+import sys
+
+import grpc
+import uvicorn
+from absl import app
+from absl import flags
+
+from serving.studio import application
+from serving.studio import faces
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags; not on import, since other programs share names."""
+  flags.DEFINE_string(
+    "server",
+    "localhost:8500",
+    "host:port of the model server's gRPC.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "model_name",
+    "default",
+    "What the server calls the model.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "host",
+    "localhost",
+    "Where the pages are offered; 0.0.0.0 is to everybody who reaches this "
+    "machine.",
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "port",
+    8600,
+    "Port of the pages.",
+    lower_bound=1,
+    upper_bound=65535,
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "run_dir",
+    None,
+    "A run folder to browse, whose data set faces are taken from.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "data_dir",
+    "data",
+    "Folder of prepared data sets; held-out faces come from there.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "faces",
+    None,
+    "A folder with pictures to offer instead.",
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "num_faces",
+    12,
+    "Most pictures to offer.",
+    lower_bound=0,
+    upper_bound=200,
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "token_file",
+    None,
+    "File with the bearer token that the server wants, if it wants one.",
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    "root_certificates",
+    None,
+    "PEM file of the certificates that the server's is trusted by: speaks TLS.",
+    flag_values=values,
+  )
+
+
+def _run(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
+  args = flags.FLAGS
+  connection = {}
+  try:
+    if args.token_file:
+      with open(args.token_file, encoding="utf-8") as file:
+        connection["token"] = file.read().strip()
+    if args.root_certificates:
+      with open(args.root_certificates, "rb") as file:
+        connection["credentials"] = grpc.ssl_channel_credentials(file.read())
+    shown = faces.find(args.faces, args.run_dir, args.data_dir, args.num_faces)
+  except (OSError, ValueError) as error:
+    sys.exit(f"Error: {error}")
+  web = application.build(
+    args.server, args.model_name, shown, args.run_dir, **connection
+  )
+  print(f"The studio: http://{args.host}:{args.port}/", flush=True)
+  uvicorn.run(web, host=args.host, port=args.port, log_level="warning")
+
+
+def main() -> None:
+  """Runs the program."""
+  define_flags(flags.FLAGS)
+  app.run(_run)
+
+
+if __name__ == "__main__":
+  main()

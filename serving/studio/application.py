@@ -1,0 +1,141 @@
+"""The three pages as one web application."""
+
+import asyncio
+import contextlib
+import os
+
+import fastapi
+from nicegui import app as nicegui_app
+from nicegui import ui
+
+from serving import latent_client
+from serving.studio import asking
+from serving.studio import browse
+from serving.studio import compare
+from serving.studio import faces as faces_lib
+from serving.studio import layout
+from serving.studio import play
+from serving.studio import run_folder
+from serving.studio import state as state_lib
+from serving.studio import watch as watch_lib
+
+# Whoever asks waits for a server that has gone, and the page says so.
+_TIMEOUT = 600.0
+_TICK = 0.1
+
+
+def build(
+  address: str,
+  model_name: str,
+  faces: faces_lib.Faces,
+  run_dir: str | None = None,
+  **connection,
+) -> fastapi.FastAPI:
+  """Returns the application; a process can have one.
+
+  Args:
+    address: host:port of a server's gRPC.
+    model_name: What the server calls the model.
+    faces: The faces on offer.
+    run_dir: A run to browse.
+    **connection: More for the client, see `latent_client`.
+  """
+  about = {}
+
+  @contextlib.asynccontextmanager
+  async def life(_):
+    client = latent_client.AsyncLatentClient(
+      address, model_name, _TIMEOUT, **connection
+    )
+    asker = asking.Asker(client)
+    watch = watch_lib.Watch(client, asker)
+    about["studio"] = layout.Studio(address, asker, watch, faces, run_dir)
+    watching = asyncio.create_task(watch.run())
+    yield
+    watching.cancel()
+    await client.close()
+
+  web = fastapi.FastAPI(lifespan=life, openapi_url=None)
+  for path, page in (("/", play.Play), ("/compare", compare.Compare)):
+    _add_page(path, page, about)
+  if run_dir:
+    _add_run(run_dir, about)
+  ui.run_with(
+    web, title="Latent constraints", dark=None, language="en-US", tailwind=False
+  )
+  return web
+
+
+def _add_page(path, page, about):
+  @ui.page(path)
+  async def show(request: fastapi.Request):
+    studio, state = about["studio"], state_lib.State()
+    error = ""
+    try:
+      state = state_lib.from_query(request.url.query)
+    except ValueError as bad:
+      error = f"This link cannot be meant: {bad}"
+    with layout.frame(studio, path, state) as links:
+      body = layout.Element("div")
+    _Visit(studio, state, error, page, body, links)
+
+
+class _Visit:
+  """One user on one page, from before the server is there."""
+
+  def __init__(self, studio, state, error, page, body, links):
+    self._studio = studio
+    self._make = page
+    self._page = None
+    self._body = body
+    self._links = links
+    self._state = state
+    self._error = error
+    self._facts = None
+    self._returns = 0
+    self._tick()
+    ui.timer(_TICK, self._tick)
+    ui.context.client.on_delete(self._leave)
+
+  def _leave(self):
+    if self._page:
+      self._page.leave()
+
+  def _tick(self):
+    watch = self._studio.watch
+    if self._page:
+      if watch.returns != self._returns:
+        self._returns = watch.returns
+        if watch.facts.like(self._facts):
+          self._page.ask()
+        else:
+          ui.navigate.reload()
+      self._page.tick()
+    elif watch.facts:
+      self._facts, self._returns = watch.facts, watch.returns
+      with self._body:
+        self._page = self._make(self._studio, watch.facts, self._state)
+      self._page.links.update(self._links)
+      if self._error:
+        self._page.fail(self._error)
+      else:
+        self._page.ask()
+
+
+def _add_run(run_dir, about):
+  if os.path.exists(os.path.join(run_dir, run_folder.REPORT)):
+    nicegui_app.add_static_files(
+      "/run/report", os.path.join(run_dir, os.path.dirname(run_folder.REPORT))
+    )
+
+  @ui.page("/run")
+  async def show(stage: str | None = None):
+    with layout.frame(about["studio"], "/run", state_lib.State()):
+      browse.Browse(run_dir, stage)
+
+  @nicegui_app.get("/run/grid")
+  def grid(stage: str, name: str, step: int):
+    png = browse.grid(run_dir, stage, name, step)
+    if png is None:
+      raise fastapi.HTTPException(404)
+    return fastapi.Response(png, media_type="image/png")

@@ -1,0 +1,263 @@
+"""The controls: a face, a switch per attribute, dials."""
+
+import dataclasses
+from collections.abc import Callable
+
+from nicegui import events
+from nicegui import ui
+
+from serving import latent_client
+from serving.studio import asking
+from serving.studio import drawing
+from serving.studio import faces as faces_lib
+from serving.studio import state as state_lib
+from serving.studio.layout import Element
+from serving.studio.layout import Slider
+
+_LARGEST_FILE = 32 * 2**20
+_WANT, _OPEN, _WITHOUT = "want", "any", "without"
+_SWITCH = {
+  _WITHOUT: "don’t want",
+  _OPEN: "don’t care",
+  _WANT: "want",
+}
+
+
+class Controls:
+  """Controls of one page of one user.
+
+  Attributes:
+    state: What they say.
+  """
+
+  def __init__(
+    self,
+    state: state_lib.State,
+    facts: asking.Facts,
+    faces: faces_lib.Faces,
+    on_change: Callable[[], None],
+    on_error: Callable[[str], None],
+    all_samplers: bool = False,
+  ):
+    """Draws them.
+
+    Args:
+      state: What they say at first.
+      facts: What is known of the model.
+      faces: Those on offer.
+      on_change: Called after each change of the state.
+      on_error: Called with a sentence where there is no change.
+      all_samplers: Whether all of them are asked, and none is chosen.
+    """
+    self.state = state
+    self._facts = facts
+    self._faces = faces
+    self._on_change = on_change
+    self._on_error = on_error
+    self._all_samplers = all_samplers
+    self._face_buttons = {}
+    self._switches = {}
+    self._levels = {}
+    Element("h2", "Face")
+    self._draw_faces()
+    Element("h2", "Wishes")
+    for name in facts.attributes.names:
+      self._draw_attribute(name)
+    Element("h2", "How")
+    self._draw_dials()
+
+  def change(self, **fields) -> None:
+    """Changes the state, and says so."""
+    self._become(dataclasses.replace(self.state, **fields))
+
+  def _become(self, state):
+    if state != self.state:
+      self.state = state
+      self._show_face()
+      self._on_change()
+
+  def _draw_faces(self):
+    shape = self._facts.image_shape
+    with Element(
+      "div", classes="studio-faces", role="group", aria_label="Face"
+    ):
+      self._face_button(state_lib.PRIOR, "Drawn from the prior")
+      for number in range(len(self._faces) if self._facts.encodes else 0):
+        face = f"{state_lib.DATA}:{number}"
+        try:
+          pixels = self._faces.picture(face, shape)
+        except ValueError as error:
+          self._on_error(str(error))
+          break
+        picture = drawing.source(drawing.png(pixels))
+        self._face_button(face, f"Picture {number + 1}", picture)
+      # Whatever was uploaded last.
+      with Element("button", aria_label="Uploaded picture", type="button") as b:
+        self._uploaded_image = Element("img", alt="")
+      self._uploaded, self._uploaded_face = b, ""
+      b.on("click", lambda: self.change(face=self._uploaded_face))
+    if self._facts.encodes:
+      upload = ui.upload(
+        auto_upload=True,
+        max_file_size=_LARGEST_FILE,
+        on_upload=self._take,
+        on_rejected=lambda: self._on_error(
+          f"The file is larger than {_LARGEST_FILE // 2**20} MB: choose a "
+          "smaller picture."
+        ),
+      ).classes("studio-hidden")
+      self._upload = upload
+      ui.button(
+        "Upload a picture", on_click=lambda: upload.run_method("pickFiles")
+      ).props("outline no-caps dense padding='2px 10px'")
+    self._show_face()
+
+  def _face_button(self, face, label, picture=None):
+    text = "" if picture else face.capitalize()
+    with Element("button", text, aria_label=label, type="button") as button:
+      if picture:
+        Element("img", src=picture, alt="")
+    button.on("click", lambda: self.change(face=face))
+    self._face_buttons[face] = button
+
+  def _show_face(self):
+    for face, button in self._face_buttons.items():
+      pressed = "true" if self.state.face == face else "false"
+      button.attribute(aria_pressed=pressed)
+    uploaded = self.state.face.startswith(state_lib.UPLOAD)
+    self._uploaded.attribute(aria_pressed="true" if uploaded else "false")
+    if uploaded and self.state.face != self._uploaded_face:
+      self._uploaded_face = self.state.face
+      try:
+        pixels = self._faces.picture(self.state.face, self._facts.image_shape)
+      except ValueError as error:
+        self._on_error(str(error))
+      else:
+        source = drawing.source(drawing.png(pixels))
+        self._uploaded_image.attribute(src=source)
+    self._uploaded.set_visibility(bool(self._uploaded_face))
+
+  async def _take(self, event: events.UploadEventArguments):
+    data = await event.file.read()
+    self._upload.reset()
+    try:
+      face = self._faces.take(data, event.file.name, self._facts.image_shape)
+    except ValueError as error:
+      self._on_error(str(error))
+    else:
+      self.change(face=face)
+
+  def _draw_attribute(self, name):
+    label = name.replace("_", " ")
+    with Element("div", classes="studio-attribute"):
+      Element("div", label, "studio-name")
+      with Element("div", role="group", aria_label=label):
+        switch = ui.toggle(
+          _SWITCH,
+          value=self._position(name),
+          on_change=lambda event: self._switched(name, event.value),
+        )
+        switch.props("no-caps dense unelevated toggle-color=primary")
+        switch.props("toggle-text-color=on-primary")
+      self._switches[name] = switch
+      if name in self._facts.attributes.continuous:
+        level = Slider(
+          f"How much {label}",
+          self.state.wish(name) or 0.0,
+          *(0.0, 1.0, 0.05),
+          lambda value: self._levelled(name, value),
+        )
+        level.set_visibility(self.state.wish(name) is not None)
+        self._levels[name] = level
+
+  def _position(self, name):
+    value = self.state.wish(name)
+    if value is None:
+      return _OPEN
+    return _WANT if value > 0.0 else _WITHOUT
+
+  def _switched(self, name, position):
+    if position == self._position(name):
+      return  # It follows a slider, or another switch.
+    value = {_WANT: 1.0, _OPEN: None, _WITHOUT: 0.0}[position]
+    state = self.state.wishing(name, value)
+    attributes = self._facts.attributes
+    if value:
+      for other in attributes.names:
+        excluded = attributes.excludes[
+          attributes.index(name), attributes.index(other)
+        ]
+        if excluded and state.wish(other):
+          state = state.wishing(other, None)
+    self._become(state)
+    # Those that go together with it, and its slider.
+    for other, switch in self._switches.items():
+      switch.value = self._position(other)
+    self._show_level(name)
+
+  def _levelled(self, name, value):
+    if self.state.wish(name) is not None:
+      self._become(self.state.wishing(name, value))
+      self._switches[name].value = self._position(name)
+
+  def _show_level(self, name):
+    value = self.state.wish(name)
+    if name in self._levels:
+      self._levels[name].set_visibility(value is not None)
+      if value is not None:
+        self._levels[name].move(value)
+
+  def _draw_dials(self):
+    state = self.state
+    self._dial("Strength", "strength", state_lib.LARGEST_STRENGTH, 0.05)
+    weight = self._dial(
+      "Realism weight", "realism_weight", state_lib.LARGEST_REALISM_WEIGHT, 0.1
+    )
+
+    def weighs(sampler):
+      # The actor's was chosen when it was trained.
+      idle = sampler == latent_client.ACTOR and not self._all_samplers
+      weight.attribute(disabled=idle)
+
+    def chosen(event):
+      weighs(event.value)
+      self.change(sampler=event.value)
+
+    with Element("div", classes="studio-fields"):
+      samplers = list(self._facts.samplers)
+      if state.sampler not in samplers:
+        samplers.append(state.sampler)  # The server says what is wrong.
+      if not self._all_samplers:
+        ui.select(
+          samplers, value=state.sampler, label="Sampler", on_change=chosen
+        ).props("outlined dense")
+      ui.number(
+        "Seed",
+        value=state.seed,
+        step=1,
+        precision=0,
+        on_change=self._seeded,
+      ).props("outlined dense debounce=300")
+    weighs(state.sampler)
+
+  def _dial(self, label, field, largest, step):
+    def moved(value):
+      number.say(f"{value:.2f}")
+      self.change(**{field: value})
+
+    with Element("div", classes="studio-dial"):
+      Element("span", label)
+      slider = Slider(
+        label, getattr(self.state, field), 0.0, largest, step, moved
+      )
+      number = Element("output", f"{slider.value:.2f}")
+    return slider
+
+  def _seeded(self, event):
+    try:
+      seed = int(event.value)
+      state_lib.from_query(f"seed={seed}")
+    except (TypeError, ValueError):
+      self._on_error("The seed is a whole number of 64 bits, such as 7.")
+    else:
+      self.change(seed=seed)

@@ -1,0 +1,143 @@
+"""The faces that can be changed: of the data set, from a folder, uploaded."""
+
+import base64
+import binascii
+import glob
+import io
+import json
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from serving import client
+from serving.studio import state as state_lib
+
+# What is in a link, a server has to take: uvicorn does up to 64 KB.
+_LONGEST_LINK = 24_000
+# Lossless first, where that is short enough.
+_QUALITIES = (None, 95, 85, 70, 50, 30, 10)
+
+
+class Faces:
+  """Pictures by the names that a `State` has for them."""
+
+  def __init__(self, paths: Sequence[str] = (), arrays: np.ndarray = ()):
+    """Creates it.
+
+    Args:
+      paths: Picture files of any size, read when they are asked for.
+      arrays: [n, height, width, channels] in [0, 1], behind the files.
+    """
+    self._pictures = [*paths, *arrays]
+
+  def __len__(self):
+    return len(self._pictures)
+
+  def picture(self, face: str, shape: Sequence[int]) -> np.ndarray | None:
+    """Returns [height, width, channels] in [0, 1]; None for the prior.
+
+    Args:
+      face: As `State` has it.
+      shape: What the model takes.
+
+    Raises:
+      ValueError: There is no such face, in a sentence.
+    """
+    kind, _, rest = face.partition(":")
+    if kind == state_lib.PRIOR:
+      return None
+    if kind == state_lib.UPLOAD:
+      try:
+        data = base64.urlsafe_b64decode(rest)
+      except (binascii.Error, ValueError):
+        data = b""
+      return client.load_image(io.BytesIO(data), shape, "The link's picture")
+    if int(rest) >= len(self._pictures):
+      raise ValueError(
+        f"There is no face {rest}: this studio has {len(self._pictures)} "
+        "pictures, counted from 0. Choose another face."
+      )
+    found = self._pictures[int(rest)]
+    if isinstance(found, str):
+      return client.load_image(found, shape)
+    if found.shape != tuple(shape):
+      raise ValueError(
+        f"The pictures of this studio are {found.shape}, and the model takes "
+        f"{tuple(shape)}. Start it with the model's own --run_dir, or --faces."
+      )
+    return found
+
+  def take(self, data: bytes, name: str, shape: Sequence[int]) -> str:
+    """Returns what a `State` calls an uploaded picture.
+
+    The name holds the picture itself, as the model will see it: a link to it
+    works for everybody, and nothing is kept here.
+
+    Args:
+      data: A file of any size and format that Pillow reads.
+      name: What it was called.
+      shape: What the model takes; the middle is cropped to it.
+
+    Raises:
+      ValueError: It is no picture, in a sentence.
+    """
+    pixels = client.load_image(io.BytesIO(data), shape, name)
+    image = Image.fromarray(
+      np.rint(pixels.squeeze(-1) * 255).astype(np.uint8)
+      if shape[-1] == 1
+      else np.rint(pixels * 255).astype(np.uint8)
+    )
+    for quality in _QUALITIES:
+      file = io.BytesIO()
+      lossless = quality is None
+      image.save(file, "WEBP", lossless=lossless, quality=quality or 100)
+      text = base64.urlsafe_b64encode(file.getvalue()).decode()
+      if len(text) <= _LONGEST_LINK:
+        return f"{state_lib.UPLOAD}:{text}"
+    raise ValueError(
+      f"{name} is too detailed for a link at {shape[1]} by {shape[0]} pixels."
+    )
+
+
+def find(
+  folder: str | None, run_dir: str | None, data_dir: str, count: int
+) -> Faces:
+  """Returns faces of a folder, or held-out ones of a run's data set.
+
+  Args:
+    folder: With picture files; None for the data set.
+    run_dir: The run whose data set it is; None for no faces.
+    data_dir: Where prepared data sets are.
+    count: At most so many.
+
+  Raises:
+    ValueError: The folder has no pictures.
+  """
+  if folder:
+    known = Image.registered_extensions()
+    paths = [
+      path
+      for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*")))
+      if os.path.splitext(path)[1].lower() in known
+    ]
+    if not paths:
+      raise ValueError(
+        f"--faces={folder} has no picture files: name a folder with PNG, JPEG "
+        "or other pictures."
+      )
+    return Faces(paths[:count])
+  if not run_dir:
+    return Faces()
+  # TensorFlow Datasets takes seconds to load, and only this needs it.
+  from lc_keras.datasets import pipeline
+
+  try:
+    with open(os.path.join(run_dir, "run.json"), encoding="utf-8") as file:
+      name = json.load(file)["dataset"]
+    batches = pipeline.load(name, "test", count, data_dir=data_dir, limit=count)
+    return Faces(arrays=next(iter(batches))["image"].numpy())
+  except (FileNotFoundError, ValueError, KeyError) as error:
+    print(f"No faces of the data set: {error}", flush=True)
+    return Faces()

@@ -1,0 +1,234 @@
+"""Pieces of pages: the frame around each, pictures, bars."""
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator, Sequence
+
+from nicegui import ui
+
+from serving.studio import asking
+from serving.studio import drawing
+from serving.studio import faces as faces_lib
+from serving.studio import state as state_lib
+from serving.studio import watch as watch_lib
+
+_CSS = pathlib.Path(__file__).with_name("studio.css")
+_PAGES = {"/": "Play", "/compare": "Compare samplers", "/run": "The run"}
+# A grey pixel, until there is a picture.
+NOTHING = (
+  "data:image/gif;base64,R0lGODlhAQABAIAAAMLCwgAAACH5BAAAAAAALAAAAAABAAEAAAIC"
+  "RAEAOw=="
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Studio:
+  """What all pages have.
+
+  Attributes:
+    address: Where the server is.
+    asker: Asks it.
+    watch: Knows whether it is there.
+    faces: The faces on offer.
+    run_dir: The run to browse; None if none was named.
+  """
+
+  address: str
+  asker: asking.Asker
+  watch: watch_lib.Watch
+  faces: faces_lib.Faces
+  run_dir: str | None
+
+
+class Element(ui.element):
+  """An element of HTML, with a text if it has one."""
+
+  def __init__(self, tag: str, text: str = "", classes: str = "", **attributes):
+    """Creates it.
+
+    Args:
+      tag: Its tag.
+      text: Its text.
+      classes: Of CSS, with spaces between them.
+      **attributes: Of HTML; `_` stands for a hyphen, and at the end for
+        nothing.
+    """
+    super().__init__(tag)
+    if text:
+      self._text = text
+    self.classes(classes)
+    self.attribute(**attributes)
+
+  def attribute(self, **attributes) -> None:
+    """Sets attributes of HTML; one that has the value already is left."""
+    for key, value in attributes.items():
+      key = key.rstrip("_").replace("_", "-")
+      if self._props.get(key) != value:
+        self._props[key] = value
+        self.update()
+
+  def say(self, text: str) -> None:
+    """Changes the text."""
+    if self._text != text:
+      self._text = text
+      self.update()
+
+
+class Slider(Element):
+  """A number, moved by hand or by keys.
+
+  The browser's own: the focus of Quasar's is on an element inside the one that
+  says what it is, so that a screen reader does not.
+
+  Attributes:
+    value: Where it is.
+  """
+
+  def __init__(
+    self,
+    label: str,
+    value: float,
+    low: float,
+    high: float,
+    step: float,
+    on_change: Callable[[float], None],
+  ):
+    """Creates it; `on_change` is called with where it has been moved to."""
+    super().__init__(
+      "input",
+      classes="studio-slider",
+      type="range",
+      aria_label=label,
+      min=low,
+      max=high,
+      step=step,
+    )
+    self._keep(value)
+
+    def moved(event):
+      self._keep(round(float(event.args), 3))
+      on_change(self.value)
+
+    self.on(
+      "input",
+      moved,
+      js_handler="event => emit(event.target.value)",
+      throttle=0.05,
+    )
+
+  def move(self, value: float) -> None:
+    """Moves it, without calling anybody."""
+    self._keep(value)
+    self.client.run_javascript(f"getHtmlElement({self.id}).value = {value}")
+
+  def _keep(self, value):
+    # The attribute (Vue's ^), not the property: that is set again whenever the
+    # page changes, to what was sent last, behind the hand that moves it.
+    self.value = self._props["^value"] = value
+
+
+class Figure:
+  """A picture with a caption."""
+
+  def __init__(self, caption: str = "", shape: Sequence[int] = (1, 1)):
+    """Creates it; `shape` is (height, width)."""
+    with Element("figure").style(f"--shape: {shape[1]} / {shape[0]}"):
+      self.image = Element("img", src=NOTHING, alt="")
+      self._caption = Element("figcaption", caption)
+
+  def show(self, png: bytes, alt: str, caption: str | None = None) -> None:
+    """Changes the picture, and the caption unless it is None."""
+    self.image.attribute(src=drawing.source(png), alt=alt)
+    if caption is not None:
+      self._caption.say(caption)
+
+
+class Bar:
+  """A number in [0, 1] as a bar, and as a mark what it was before."""
+
+  def __init__(self, name: str):
+    """Creates three cells of a row."""
+    Element("div", name, "studio-name")
+    with Element(
+      "div",
+      classes="studio-bar",
+      role="meter",
+      aria_valuemin="0",
+      aria_valuemax="1",
+      aria_label=name,
+    ) as self._meter:
+      self._fill = Element("div").style("width: 0")
+      self._mark = Element("i").style("left: 0")
+    self._number = Element("div", "", "studio-number")
+
+  def show(self, before: float, now: float) -> None:
+    """Changes it."""
+    self._meter.attribute(
+      aria_valuenow=f"{now:.2f}",
+      aria_valuetext=f"{now:.2f}, before {before:.2f}",
+    )
+    self._fill.style(f"width: {100 * now:.1f}%")
+    self._mark.style(f"left: calc({100 * before:.1f}% - 1px)")
+    self._number.say(f"{before:.2f} → {now:.2f}")
+
+
+@contextlib.contextmanager
+def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
+  """Draws what is around a page, and yields the links to the others.
+
+  Args:
+    studio: What all pages have.
+    here: The path of the page.
+    state: What links to other pages take along.
+  """
+  ui.add_css(_CSS)
+  links = {}
+  with Element("header", classes="studio-top"):
+    Element("h1", "Latent constraints")
+    with Element("nav", aria_label="Pages"):
+      for path, name in _PAGES.items():
+        if path != "/run" or studio.run_dir:
+          links[path] = Element("a", name, href=link(path, state))
+          links[path].style("margin-right: 1rem")
+          if path == here:
+            links[path].attribute(aria_current="page")
+    ui.button(
+      "Copy the link",
+      on_click=lambda: ui.run_javascript(
+        "navigator.clipboard.writeText(location.href)"
+      ),
+    ).props("flat dense no-caps size=sm")
+  down = Element("div", classes="studio-down", role="alert")
+
+  def look():
+    watch = studio.watch
+    text = ""
+    if not watch.up:
+      text = (
+        f"No answer from the server at {studio.address}. Asking again until "
+        "it is back; what you ask meanwhile is done then."
+      )
+    elif watch.error:
+      text = watch.error
+    elif not watch.facts:
+      text = (
+        f"Waiting for the server at {studio.address} to say what model it has."
+      )
+    down.say(text)
+    down.classes(
+      add="" if text else "studio-hidden",
+      remove="studio-hidden" if text else "",
+    )
+
+  look()
+  ui.timer(0.5, look)
+  with Element("main") as main:
+    yield links
+  ui.skip_link(target=main)
+
+
+def link(path: str, state: state_lib.State) -> str:
+  """Returns a link to a page in a state."""
+  query = state.to_query()
+  return f"{path}?{query}" if query else path

@@ -1,0 +1,227 @@
+"""The studio in a process with its server, and Debian's Chromium before it."""
+
+import atexit
+import base64
+import functools
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+
+import uvicorn
+from absl.testing import absltest
+from playwright import sync_api
+
+from serving.studio import application
+from serving.studio import faces
+from tests import painted_faces
+from tests import running_server
+
+_CHROMIUM = "/usr/bin/chromium"
+_ARGUMENTS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+]
+# Any text.
+ANY = re.compile(r"\S")
+_PATIENCE = 1000.0 * running_server.PATIENCE  # Playwright's milliseconds.
+
+
+class Studio:
+  """A server of painted faces, and the studio before it.
+
+  A process can have one: NiceGUI is one application.
+
+  Attributes:
+    running: The server.
+    address: Where the pages are.
+  """
+
+  def __init__(self):
+    """Starts both; they end with the process."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder)
+    self._export = os.path.join(folder, "export")
+    painted_faces.write(os.path.join(self._export, "1"))
+    pictures = os.path.join(folder, "faces")
+    os.makedirs(pictures)
+    for name, light in (("a.png", 0.2), ("b.png", 0.8)):
+      with open(os.path.join(pictures, name), "wb") as file:
+        file.write(painted_faces.file(light))
+    run_dir = os.path.join(folder, "run")
+    write_run(run_dir)
+    self.serve()
+    atexit.register(lambda: self.running.stop())
+    web = uvicorn.Server(
+      uvicorn.Config(
+        application.build(
+          self.running.address,
+          "default",
+          faces.find(pictures, None, "", 9),
+          run_dir,
+        ),
+        host="localhost",
+        port=0,
+        log_level="warning",
+      )
+    )
+    thread = threading.Thread(target=web.run, daemon=True)
+    thread.start()
+    atexit.register(thread.join)
+    atexit.register(setattr, web, "should_exit", True)
+    for _ in running_server.attempts():
+      if web.started:
+        break
+    port = web.servers[0].sockets[0].getsockname()[1]
+    self.address = f"http://localhost:{port}"
+
+  def serve(self, port=0):
+    """Starts a server."""
+    self.running = running_server.RunningServer(
+      model_name="default", model_base_path=self._export, port=port
+    )
+
+
+_studio = functools.cache(Studio)
+
+
+class TestCase(absltest.TestCase):
+  """One browser for all tests of a class, and each test is another user.
+
+  No page may ask for anything that is not on this machine.
+  """
+
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.studio = _studio()
+    cls.address = cls.studio.address
+    # Not for the whole process: while Playwright is there, nobody else in this
+    # thread can run an event loop.
+    cls.browser = cls._browser()
+
+  @classmethod
+  def _browser(cls):
+    if not os.path.exists(_CHROMIUM):
+      raise AssertionError(
+        f"{_CHROMIUM} is missing: run tools/install.sh chromium."
+      )
+    # Under Bazel there is no home, and Chromium wants one.
+    home = tempfile.mkdtemp()
+    cls.addClassCleanup(shutil.rmtree, home, ignore_errors=True)
+    playwright = sync_api.sync_playwright().start()
+    cls.addClassCleanup(playwright.stop)
+    browser = playwright.chromium.launch(
+      executable_path=_CHROMIUM,
+      args=_ARGUMENTS,
+      env={**os.environ, "HOME": home},
+    )
+    cls.addClassCleanup(browser.close)
+    return browser
+
+  def setUp(self):
+    super().setUp()
+    self.elsewhere, self.complaints = [], []
+    self.page = self.user()
+
+  def tearDown(self):
+    self.assertEmpty(self.elsewhere, "asked another machine")
+    self.assertEmpty(self.complaints, "said by the browser's console")
+    super().tearDown()
+
+  def user(self, **options):
+    """Returns a page of another user."""
+    context = self.browser.new_context(
+      **{"viewport": {"width": 1280, "height": 900}} | options
+    )
+    self.addCleanup(context.close)
+    context.set_default_timeout(_PATIENCE)
+    page = context.new_page()
+    page.on("request", self._note)
+    page.on("pageerror", lambda error: self.complaints.append(str(error)))
+    return page
+
+  def _note(self, request):
+    if not request.url.startswith((self.address, "data:", "blob:")):
+      self.elsewhere.append(request.url)
+
+  def open(self, path="/", page=None):
+    """Opens a page and waits for its answer."""
+    page = page or self.page
+    page.goto(self.address + path)
+    self.answered(page)
+    return page
+
+  def answered(self, page=None):
+    """Waits for an answer of the server."""
+    page = page or self.page
+    page.get_by_role("status").filter(has_text="Moved by").first.wait_for()
+
+  def shown(self, caption="After", page=None):
+    """Returns what is painted: each attribute, and who it is."""
+    page = page or self.page
+    figure = page.locator("figure", has=page.get_by_text(caption, exact=True))
+    source = figure.locator("img").first.get_attribute("src")
+    kind, _, data = source.partition(",")
+    self.assertEqual(kind, "data:image/png;base64")
+    return painted_faces.read(base64.b64decode(data))
+
+  def wait(self, condition, page=None):
+    """Waits until a function returns something true, and returns that."""
+    end = time.monotonic() + running_server.PATIENCE
+    while time.monotonic() < end:
+      if found := condition():
+        return found
+      self.page.wait_for_timeout(20)
+    text = (page or self.page).inner_text("main")
+    self.fail(f"It does not come to that: {self.shown('After', page)}\n{text}")
+
+  def wait_shown(self, condition, caption="After", page=None):
+    """Waits until what is painted is as it should be."""
+    return self.wait(lambda: condition(*self.shown(caption, page)), page)
+
+  def switch(self, name, position, page=None):
+    """Presses one of an attribute's three positions."""
+    page = page or self.page
+    group = page.get_by_role("group", name=name)
+    group.get_by_role("button", name=position, exact=True).click()
+
+  def slide(self, name, key, times=1, page=None):
+    """Moves a slider by its keys."""
+    slider = (page or self.page).get_by_role("slider", name=name)
+    slider.focus()
+    for _ in range(times):
+      slider.press(key)
+
+
+def write_run(folder: str) -> None:
+  """Writes what a run leaves to be browsed."""
+  import tensorflow as tf
+
+  stage = os.path.join(folder, "vae")
+  os.makedirs(stage)
+  with open(os.path.join(stage, "log.csv"), "w") as file:
+    file.write("step,loss,val_loss\n10,3.5,4\n20,2.5,nan\n")
+  writer = tf.summary.create_file_writer(os.path.join(stage, "tensorboard"))
+  with writer.as_default():
+    for step in (10, 20):
+      tf.summary.image("samples", tf.fill([1, 4, 4, 3], step / 20.0), step)
+  writer.close()
+  os.makedirs(os.path.join(folder, "report"))
+  with open(os.path.join(folder, "report", "index.html"), "w") as file:
+    file.write("<title>Report</title><h1>What was measured</h1>")
+
+
+def still(read, seconds=0.3):
+  """Returns whether a number does not change for a while."""
+  before = read()
+  time.sleep(seconds)
+  return read() == before

@@ -1,0 +1,240 @@
+"""Tests of the studio: its links, and the first page in a browser.
+
+`make test-browser` runs what is in studio_full.py besides.
+"""
+
+# bazel group: alone
+
+import io
+import urllib.parse
+
+import numpy as np
+from absl.testing import absltest
+from absl.testing import parameterized
+from hypothesis import given
+from hypothesis import settings
+from hypothesis import strategies
+from PIL import Image
+
+from serving.studio import drawing
+from serving.studio import faces
+from serving.studio import state
+from tests import painted_faces
+from tests import studio_browser
+
+_SHAPE = (12, 8, 3)
+_NAMES = strategies.text(min_size=1)
+_STATES = strategies.builds(
+  state.State,
+  face=strategies.one_of(
+    strategies.just("prior"),
+    strategies.integers(0, 2**31).map("data:{}".format),
+    _NAMES.map("upload:{}".format),
+  ),
+  wishes=strategies.dictionaries(_NAMES, strategies.floats(0.0, 1.0)).map(
+    lambda wishes: tuple(sorted(wishes.items()))
+  ),
+  strength=strategies.floats(0.0, state.LARGEST_STRENGTH),
+  realism_weight=strategies.floats(0.0, state.LARGEST_REALISM_WEIGHT),
+  sampler=_NAMES,
+  seed=strategies.integers(-(2**63), 2**63 - 1),
+  everyone=strategies.booleans(),
+)
+
+
+class StateTest(parameterized.TestCase):
+  @settings(max_examples=30, deadline=None)
+  @given(_STATES)
+  def test_a_link_says_all_of_a_state(self, said):
+    query = said.to_query()
+    self.assertEqual(state.from_query(query), said)
+    self.assertEqual(state.from_query(query).to_query(), query)
+
+  def test_a_link_without_anything_is_the_usual_state(self):
+    self.assertEqual(state.from_query(""), state.State())
+    self.assertEqual(state.State().to_query(), "")
+    self.assertEqual(state.from_query("utm=3"), state.State())
+
+  @parameterized.parameters(
+    ("strength=7", "strength=7: a number from 0.0 to 2.0"),
+    ("strength=nan", "strength=nan"),
+    ("realism_weight=-1", "realism_weight=-1"),
+    ("seed=1.5", "seed=1.5: a whole number"),
+    ("seed=9223372036854775808", "seed=9"),
+    ("partly=much Smile", "partly=much"),
+    ("face=painted", "face=painted: a face is"),
+    ("face=data:x", "face=data=x: a whole number"),
+    ("face=prior:1", "face=prior:1"),
+  )
+  def test_what_cannot_be_meant_is_refused(self, query, sentence):
+    with self.assertRaisesRegex(ValueError, sentence):
+      state.from_query(query)
+
+  def test_a_wish_can_be_taken_back(self):
+    wished = state.State().wishing("B", 1.0).wishing("A", 0.0)
+    self.assertEqual(wished.wishes, (("A", 0.0), ("B", 1.0)))
+    self.assertEqual(wished.wish("B"), 1.0)
+    self.assertEqual(wished.wishing("B", None).wishes, (("A", 0.0),))
+
+
+class FacesTest(parameterized.TestCase):
+  @parameterized.product(form=("PNG", "JPEG", "GIF"), shape=(_SHAPE, (9, 9, 1)))
+  def test_an_upload_of_any_size_is_in_its_name(self, form, shape):
+    held = painted_faces.file(0.6, form, (300, 200))
+    name = faces.Faces().take(held, "mine", shape)
+    # Another studio reads the same from a link.
+    query = state.State(face=name).to_query()
+    self.assertLess(len(query), 30_000)
+    found = faces.Faces().picture(state.from_query(query).face, shape)
+    self.assertEqual(found.shape, shape)
+    np.testing.assert_allclose(found, 0.6, atol=0.02)
+
+  def test_detail_does_not_make_a_link_too_long(self):
+    noise = np.random.default_rng(0).integers(0, 256, [128, 128, 3], np.uint8)
+    held = io.BytesIO()
+    Image.fromarray(noise).save(held, "PNG")
+    name = faces.Faces().take(held.getvalue(), "noise", (128, 128, 3))
+    self.assertLess(len(urllib.parse.quote(name)), 30_000)
+
+  def test_errors_say_what_is_wrong(self):
+    none = faces.Faces()
+    with self.assertRaisesRegex(ValueError, "^me.txt cannot be read as a pic"):
+      none.take(b"no picture", "me.txt", _SHAPE)
+    with self.assertRaisesRegex(ValueError, "The link's picture cannot"):
+      none.picture("upload:what?", _SHAPE)
+    with self.assertRaisesRegex(ValueError, "no face 3: this studio has 0"):
+      none.picture("data:3", _SHAPE)
+    with self.assertRaisesRegex(ValueError, "no picture files"):
+      faces.find(self.create_tempdir().full_path, None, "", 3)
+
+  def test_pictures_of_another_model_are_refused(self):
+    held = faces.Faces(arrays=np.zeros([1, 4, 4, 1]))
+    with self.assertRaisesRegex(ValueError, "the model takes"):
+      held.picture("data:0", _SHAPE)
+
+  def test_what_differs_is_coloured(self):
+    before = np.full(_SHAPE, 0.5)
+    after = before.copy()
+    after[3:5] += 0.4
+    same, changed = (
+      np.asarray(
+        Image.open(
+          io.BytesIO(
+            drawing.difference(drawing.png(before), drawing.png(other))
+          )
+        ),
+        int,
+      )
+      for other in (before, after)
+    )
+    self.assertEqual(np.ptp(same, axis=-1).max(), 0)
+    np.testing.assert_array_equal(
+      np.ptp(changed, axis=-1).max(axis=1) > 100, np.isin(range(12), [3, 4])
+    )
+
+
+class PlayTest(studio_browser.TestCase):
+  def test_each_control_moves_the_picture(self):
+    page = self.open("/?face=data:0")
+    self.wait_shown(lambda _, who: who < 0.4)
+    self.switch("Hat", "want")
+    self.wait_shown(lambda has, who: has[0] > 0.8 and max(has[1:]) < 0.4)
+    self.switch("Beard", "want")
+    self.wait_shown(lambda has, who: min(has[0], has[2]) > 0.8)
+    # A trajectory has a start, a middle and an end.
+    strip = page.get_by_role("region", name="Trajectory").locator("img")
+    self.assertEqual(strip.count(), 7)
+    self.assertLen({one.get_attribute("src") for one in strip.all()}, 7)
+    beard = page.get_by_role("meter", name="Beard")
+    self.assertGreater(float(beard.get_attribute("aria-valuenow")), 0.9)
+
+    before = self.shown("Before")
+    self.slide("Strength", "Home")
+    self.wait(lambda: self.shown() == before)
+    self.slide("Strength", "End")
+    self.wait_shown(lambda has, who: has[2] > 0.95)
+    self.slide("Strength", "ArrowLeft", 20)
+    self.wait_shown(lambda has, who: 0.8 < has[2] < 0.95)
+
+    self.switch("Hat", "don’t want")
+    self.wait_shown(lambda has, who: has[0] < 0.2)
+    self.switch("Beard", "don’t care")
+    self.wait_shown(lambda has, who: has[2] < 0.4)
+
+    # Learnt in part: a slider appears with the wish.
+    self.switch("Bright Mouth", "want")
+    self.wait_shown(lambda has, who: has[3] > 0.8)
+    self.slide("How much Bright Mouth", "ArrowLeft", 10)
+    self.wait_shown(lambda has, who: 0.4 < has[3] < 0.6)
+
+    page.get_by_role("button", name="Picture 2").click()
+    self.wait_shown(lambda _, who: who > 0.6)
+    page.get_by_role("button", name="Drawn from the prior").click()
+    self.wait_shown(lambda _, who: who < 0.5)
+    page.get_by_label("Seed").fill("3")
+    self.wait_shown(lambda _, who: who > 0.5)
+
+    self.switch("Bright Mouth", "don’t care")
+    self.switch("Hat", "want")
+    self.wait_shown(lambda has, _: has[0] > 0.8)
+    page.get_by_label("Sampler").click()
+    page.get_by_role("option", name="search").click()
+    self.slide("Realism weight", "End")
+    self.wait_shown(lambda has, _: 0.5 < has[0] < 0.65)
+
+    # All of it is in the link, for another user too.
+    other = self.open(page.url.removeprefix(self.address), self.user())
+    self.assertEqual(self.shown(page=other), self.shown())
+    self.assertIn("sampler=search", page.url)
+
+  def test_two_users_do_not_see_each_other(self):
+    other = self.user()
+    self.open("/?face=data:0")
+    self.open("/?face=data:1", other)
+    self.switch("Hat", "want")
+    self.switch("Beard", "want", other)
+    self.wait_shown(lambda has, who: has[0] > 0.8 > has[2] and who < 0.4)
+    self.wait_shown(
+      lambda has, who: has[2] > 0.85 > has[0] and who > 0.6, page=other
+    )
+    self.assertNotIn("Beard", self.page.url)
+
+  def test_a_server_that_goes_and_comes_back(self):
+    page = self.open("/?face=data:0")
+    port = self.studio.running.server.port
+    self.studio.running.stop()
+    alert = page.get_by_role("alert").filter(has_text="No answer")
+    alert.wait_for()
+    self.switch("Hat", "want")
+    self.studio.serve(port)
+    self.wait_shown(lambda has, _: has[0] > 0.8)
+    alert.wait_for(state="hidden")
+
+  def test_a_search_ends_when_nobody_waits_for_it(self):
+    page = self.open("/?face=data:0")
+    page.goto(self.address + "/?face=data:0&sampler=slow&realism_weight=4")
+    page.get_by_role("progressbar", name="Progress").wait_for()
+
+    def ticks():
+      return running_ticks(self.studio.running)
+
+    self.wait(lambda: not studio_browser.still(ticks, 0.05))
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_text("Stopped.").wait_for()
+    # And not only here: the server has ended the loop.
+    self.wait(lambda: studio_browser.still(ticks))
+    # Another wish is another call, which ends when its user goes.
+    self.slide("Realism weight", "ArrowRight")
+    self.wait(lambda: not studio_browser.still(ticks, 0.05))
+    page.goto(self.address + "/run")
+    self.wait(lambda: studio_browser.still(ticks))
+
+
+def running_ticks(running):
+  """Returns how far the slow sampler's loops have come."""
+  answer = running.predict("ticks", name="default", row=np.zeros(1, np.int64))
+  return answer.outputs["ticks"].int64_val[0]
+
+
+if __name__ == "__main__":
+  absltest.main()
