@@ -12,11 +12,11 @@ demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
 	@$(PYTHON) -m trainers.demo --flagfile=configs/demo/demo.cfg
 
 .PHONY: test
-test: venv bazel ## Run the linter, then every test under Bazel
+test: venv venv-beam bazel ## Run the linter, then every test under Bazel
 	@$(PYTHON) -m tools.run_tests
 
 .PHONY: test-pytest
-test-pytest: venv ## Run the same tests in one pytest process
+test-pytest: venv venv-beam ## Run the same tests in one pytest process
 	@$(PYTHON) -m pytest
 
 .PHONY: lint
@@ -36,6 +36,10 @@ fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 .PHONY: soak
 soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
+
+.PHONY: chaos
+chaos: venv ## Kill trainers of all kinds for HOURS (1); see runs/chaos
+	@CHAOS_HOURS=$(or $(HOURS),1) $(PYTHON) -m tests.chaos_run
 
 .PHONY: bench
 bench: venv venv-torch ## Measure everything beside PyTorch (20 minutes)
@@ -64,7 +68,7 @@ build-files: venv ## Rewrite the BUILD files from the imports
 .PHONY: clean
 clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 	@if command -v bazel > /dev/null; then bazel clean --expunge; fi
-	@rm -rf .venv .venv-tools .venv-torch .pytest_cache .ruff_cache build dist *.egg-info
+	@rm -rf .venv .venv-beam .venv-tools .venv-torch .pytest_cache .ruff_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not listed by `make help`: the targets above call them.
@@ -72,6 +76,10 @@ clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 .PHONY: venv
 venv:
 	@tools/install.sh venv
+
+.PHONY: venv-beam
+venv-beam:
+	@tools/install.sh beam
 
 .PHONY: venv-torch
 venv-torch:

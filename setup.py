@@ -20,7 +20,7 @@ setuptools.setup(
   license_files=["LICENSE", "NOTICE"],
   python_requires=">=3.11,<3.12",
   packages=setuptools.find_packages(
-    include=["lc_keras*", "trainers*", "serving*"]
+    include=["bulk*", "lc_keras*", "trainers*", "serving*"]
   )
   + ["configs"],
   package_data={
@@ -62,6 +62,10 @@ setuptools.setup(
     ],
   },
   extras_require={
+    # For bulk/ on other runners than local. It wants an older protobuf than
+    # requirements.lock has, so that CI has it in a venv of its own, from
+    # requirements-beam.lock.
+    "beam": ["apache-beam>=2.77,<3"],
     "dev": [
       "hypothesis>=6",
       "ipykernel>=7",

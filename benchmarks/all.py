@@ -16,8 +16,17 @@ from absl import app
 from absl import flags
 
 from benchmarks import outcomes
+from benchmarks import results_table
 
-NAMES = ("vae_step", "start_up")
+NAMES = (
+  "vae_step",
+  "encoding",
+  "latent_space",
+  "input_pipeline",
+  "generation",
+  "start_up",
+  "demo_time",
+)
 _ONLY = flags.DEFINE_list("only", list(NAMES), "Which benchmarks.")
 _OUT_DIR = flags.DEFINE_string(
   "out_dir", outcomes.FOLDER, "Where the results are written."
@@ -40,8 +49,11 @@ def _run(argv):
     print(f"{name}: {time.monotonic() - started:.0f} seconds", flush=True)
   print()
   for name in _ONLY.value:
-    if name not in failed:
-      _print_summary(os.path.join(_OUT_DIR.value, f"{name}.json"))
+    path = os.path.join(_OUT_DIR.value, f"{name}.json")
+    if name not in failed and os.path.exists(path):
+      _print_summary(path)
+  if _OUT_DIR.value == outcomes.FOLDER:
+    results_table.update()
   if failed:
     sys.exit(f"Failed: {', '.join(failed)}. Their messages are above.")
 
@@ -51,11 +63,13 @@ def _print_summary(path):
   with open(path, encoding="utf-8") as file:
     results = json.load(file)
   for row in results["comparisons"]:
-    ratio = row["ratio"]
-    print(
-      f"{results['name']}: {row['name']}: {row['ours']:.4g} {row['unit']}, "
-      f"ratio {ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
-    )
+    said = f"{results['name']}: {row['name']}: {row['ours']:.4g} {row['unit']}"
+    if ratio := row["ratio"]:
+      said += (
+        f", ratio {ratio['median']:.2f}"
+        f" ({ratio['min']:.2f} to {ratio['max']:.2f})"
+      )
+    print(said)
   for row in results["targets"]:
     if not row["met"]:
       print(f"  MISSED: {row['name']}: {row['measured']:.4g}, {row['wanted']}")

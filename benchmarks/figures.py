@@ -29,6 +29,24 @@ def comparison(
   }
 
 
+def alone(name: str, unit: str, ours: Sequence[float]) -> dict:
+  """Returns what was measured where there is nothing to compare it with.
+
+  Args:
+    name: What it is.
+    unit: Of the values.
+    ours: A value per round.
+  """
+  return {
+    "name": name,
+    "unit": unit,
+    "ours": float(np.median(ours)),
+    "peer": None,
+    "ratio": None,
+    "rates": {"ours": [float(value) for value in ours]},
+  }
+
+
 def spread(values: Sequence[float]) -> dict:
   """Returns the middle and the ends of values."""
   return {

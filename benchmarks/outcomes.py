@@ -62,17 +62,23 @@ def report(
 def _print_comparison(row):
   name, unit = row["name"], row["unit"]
   rates = row.get("rates") or {"ours": [row["ours"]], "peer": [row["peer"]]}
-  peaks, shares = row.get("peak_bytes", {}), row.get("sgemm_shares", {})
+  peaks, shares, cpu = (
+    row.get(key, {})
+    for key in ("peak_bytes", "sgemm_shares", "cpu_ms_per_step")
+  )
   print(f"\n{name}")
   for key, values in rates.items():
     words = [f"{np.median(values):10.4g} {unit}"]
     if key in shares:
       words.append(f"{shares[key]['median']:5.0%} of sgemm")
+    if key in cpu:
+      words.append(f"{cpu[key]['median']:.4g} ms of CPU a step")
     if peaks.get(key):
       words.append(f"peak {peaks[key] / 2**20:.0f} MiB")
     print(f"  {key:16}{'  '.join(words)}")
   for one in [row, *row.get("others", ())]:
-    ratio = one["ratio"]
+    if not (ratio := one["ratio"]):
+      continue
     peer = one.get("peer_name") or one["name"].rpartition(" : ")[2]
     print(
       f"  ours : {peer:20}{ratio['median']:6.2f}"
@@ -109,43 +115,53 @@ def ratio_targets(
 
 
 def bars(comparisons: Sequence[Mapping]) -> Image.Image:
-  """Draws who is how fast, as shares of the fastest peer.
+  """Draws who is how fast, as multiples of the peer's speed where there is one.
 
   Args:
-    comparisons: What `pairs.compare` returned.
+    comparisons: With "rates", and "peer_name" or None.
   """
   chart = figure.Figure(figsize=(10, 4.5), dpi=100, layout="constrained")
   axis = chart.subplots()
   keys = list(dict.fromkeys(key for row in comparisons for key in row["rates"]))
-  width = 0.8 / len(keys)
-  for number, (key, style) in enumerate(zip(keys, charts.styles())):
-    for place, row in enumerate(comparisons):
-      if key not in row["rates"]:
-        continue
-      peer = np.array(row["rates"][row["peer_name"]])
-      ratios = np.array(row["rates"][key]) / peer
-      middle = float(np.median(ratios))
-      ends = [[middle - ratios.min()], [ratios.max() - middle]]
-      x = place + (number - (len(keys) - 1) / 2) * width
+  width = 0.8 / max(len(row["rates"]) for row in comparisons)
+  colours = {key: style["color"] for key, style in zip(keys, charts.styles())}
+  peers = list(
+    dict.fromkeys(row["peer_name"] for row in comparisons if row["peer"])
+  )
+  drawn = set()
+  for place, row in enumerate(comparisons):
+    for number, (key, values) in enumerate(row["rates"].items()):
+      rates = np.array(values)
+      heights = rates / row["rates"][row["peer_name"]] if row["peer"] else rates
+      middle = float(np.median(heights))
+      x = place + (number - (len(row["rates"]) - 1) / 2) * width
       axis.bar(
         x,
         middle,
         width,
-        color=style["color"],
-        yerr=ends,
+        color=colours[key],
+        yerr=[[middle - heights.min()], [heights.max() - middle]],
         capsize=3,
-        label=key if place == 0 else None,
+        label=None if key in drawn else key,
       )
-      text = f"{np.median(row['rates'][key]):.4g}"
+      drawn.add(key)
       axis.annotate(
-        text, (x, 0.02), ha="center", va="bottom", fontsize=8, color="white"
+        f"{np.median(rates):.4g}",
+        (x, 0.0),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        fontsize=8,
+        color="white",
       )
-  axis.axhline(1.0, color="grey", linestyle=":")
   units = ", ".join(dict.fromkeys(row["unit"] for row in comparisons))
+  if peers:
+    axis.axhline(1.0, color="grey", linestyle=":")
+    units = f"speed, {' or '.join(peers)} = 1 (on the bars: {units})"
   axis.set(
     xticks=range(len(comparisons)),
-    xticklabels=[row["name"] for row in comparisons],
-    ylabel=f"speed, {comparisons[0]['peer_name']} = 1 (on the bars: {units})",
+    xticklabels=[row["name"].replace(": ", "\n") for row in comparisons],
+    ylabel=units,
   )
   axis.legend(fontsize=8)
   return charts.drawn(chart)

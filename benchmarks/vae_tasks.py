@@ -1,6 +1,6 @@
 """Our side of what is measured of a VAE: a training step, an encoding pass.
 
-Started by `vae_step` and `encoding`; the cases are described there.
+Started by `vae_step` and `encoding`; what it is told to build is in `cases`.
 """
 
 import json
@@ -83,7 +83,7 @@ class _Encoding(_Step):
 
   def run(self, steps):
     """See `tasks.Task`."""
-    latents.encode(self._model, self._batches.take(steps))
+    list(latents.encode(self._model, self._batches.take(steps)))
 
 
 def _build(case, folder):

@@ -6,7 +6,6 @@ import pathlib
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
 
 ROOT = pathlib.Path(__file__).parents[1]
 OURS = sys.executable
@@ -20,16 +19,13 @@ class Worker:
   processor from another that is being timed.
   """
 
-  def __init__(
-    self, python: str, module: str, *arguments: str, env: Mapping = {}
-  ):
+  def __init__(self, python: str, module: str, *arguments: str):
     """Starts it.
 
     Args:
       python: OURS or TORCH.
       module: The program, which calls `tasks.serve`.
       *arguments: Its arguments.
-      env: Environment variables in addition to those of this process.
 
     Raises:
       FileNotFoundError: PyTorch is not installed.
@@ -49,7 +45,7 @@ class Worker:
       stdout=subprocess.PIPE,
       text=True,
       cwd=ROOT,
-      env={**inherited, "TF_CPP_MIN_LOG_LEVEL": "3", **env},
+      env={**inherited, "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
 
   def __enter__(self):
@@ -81,23 +77,3 @@ class Worker:
 
   def __str__(self):
     return " ".join(self._command)
-
-
-def peers(module: str, *arguments: str) -> dict[str, Worker]:
-  """Returns PyTorch as it comes, and with torch.compile, by name.
-
-  Args:
-    module: Of `benchmarks.peers_torch`; it takes --compile.
-    *arguments: More arguments.
-  """
-  module = f"benchmarks.peers_torch.{module}"
-  return {
-    "torch eager": Worker(TORCH, module, *arguments),
-    "torch.compile": Worker(TORCH, module, "--compile", *arguments),
-  }
-
-
-def close(workers: Sequence[Worker]) -> None:
-  """Ends workers."""
-  for worker in workers:
-    worker.__exit__()

@@ -181,6 +181,7 @@ class ControlledGenerator:
     n: int = 1,
     seed: int = 0,
     sampler: str = "best",
+    first: int = 0,
   ) -> Made:
     """Makes images from nothing but a wish.
 
@@ -192,18 +193,19 @@ class ControlledGenerator:
       sampler: "best" is the actor of the run, or its flow, or its prior, and a
         search for whatever these do not know; "flow" the same without the
         actor; "search" searches for all.
+      first: Leaves out so many images of those that this seed gives.
 
     Raises:
       ValueError: The wish cannot be meant, or there is no such sampler.
     """
     if n < 1:
       raise ValueError(f"n must be at least 1, got {n}.")
-    constraint = self._expression(wish).rows(n)
+    constraint = self._expression(wish).rows(n, first)
     return self._call(
       ("sample", sampler, constraint.realism_weight),
       constraint.values.numpy(),
       constraint.weights.numpy(),
-      seeds=_seeds(n, seed),
+      seeds=_seeds(n, seed) + first,
     )
 
   def transform(

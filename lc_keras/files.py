@@ -1,9 +1,11 @@
 """Files that are either whole or not there: write aside, fsync, rename."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -43,6 +45,26 @@ def copy(source: str, path: str) -> None:
     shutil.copyfile(source, aside)
 
 
+def reserve(path: str, size: int) -> None:
+  """Sees whether there is room for a file, for writers that need to know.
+
+  Args:
+    path: Where it is to be; there must be none yet, and there is none then.
+    size: Its bytes.
+
+  Raises:
+    OSError: There is none.
+  """
+  with open(path, "xb") as file:
+    try:
+      os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+      if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+        raise OSError(error.errno, os.strerror(error.errno), path) from error
+    finally:
+      os.remove(path)
+
+
 def remove(path: str) -> None:
   """Removes a file or a folder, if it is there, from one moment to the next."""
   folder, name = os.path.split(os.path.abspath(path))
@@ -53,16 +75,21 @@ def remove(path: str) -> None:
     _remove(aside)
 
 
-def sweep(folder: str) -> None:
+def sweep(folder: str, name: str | None = None) -> None:
   """Removes what killed processes have left half written below a folder.
 
   Nobody else may be writing there.
+
+  Args:
+    folder: With all that is in it.
+    name: Only what was to become this, directly in the folder.
   """
-  for name in os.listdir(folder):
-    path = os.path.join(folder, name)
-    if name.startswith(".tmp-"):
+  wanted = r".*" if name is None else rf"\d+-(older-)?{re.escape(name)}"
+  for found in os.listdir(folder):
+    path = os.path.join(folder, found)
+    if re.fullmatch(rf"\.tmp-{wanted}", found):
       _remove(path)
-    elif os.path.isdir(path) and not os.path.islink(path):
+    elif name is None and os.path.isdir(path) and not os.path.islink(path):
       sweep(path)
 
 

@@ -69,21 +69,17 @@ def attribute_cross_entropy(
   )
 
 
-def gradient_penalty(critic, latents: tf.Tensor) -> tf.Tensor:
+def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:
   """Returns (||grad_z D(z)||_2 - 1)^2, after Gulrajani et al. (2017).
 
   Args:
-    critic: Maps latents [batch, latent_size] to logits [batch].
-    latents: [batch, latent_size], points between a REAL row and its FAKE row.
-      (The paper's released code draws them between real and real by mistake.)
+    gradients: [batch, latent_size], of the critic's logit by z, at points
+      between a REAL row and its FAKE row. (The paper's released code draws them
+      between real and real by mistake.)
 
   Returns:
     [batch].
   """
-  with tf.GradientTape(watch_accessed_variables=False) as tape:
-    tape.watch(latents)
-    logits = critic(latents)
-  gradients = tape.gradient(logits, latents)
   # The square root has no gradient at zero: a critic that is flat somewhere
   # must not turn the whole update into NaN.
   norms = tf.sqrt(tf.reduce_sum(tf.square(gradients), axis=-1) + 1e-12)

@@ -12,6 +12,7 @@ versions that there were.
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 
 from absl import app
@@ -19,6 +20,7 @@ from absl import flags
 from absl import logging
 from etils import epy
 
+from lc_keras import files
 from serving import blessing
 
 with epy.lazy_imports():
@@ -37,6 +39,7 @@ def publish(
   shelf: shelf_lib.Shelf,
   bench: blessing.Bench | None = None,
   margins: blessing.Margins | None = None,
+  evaluation_dir: str | None = None,
 ) -> int:
   """Publishes a SavedModel, or notes why not; returns its version.
 
@@ -46,14 +49,21 @@ def publish(
     bench: What it is judged by, beside the model in service; None publishes
       whatever a server can serve.
     margins: By how much it may be worse; None takes the defaults.
+    evaluation_dir: Where else what is noted of it goes, for a pipeline.
 
   Raises:
     Refused: It cannot be served, or is worse than the model in service.
   """
   known = {"source": os.path.abspath(source)}
 
+  def copy(note):
+    if evaluation_dir:
+      with files.replacing(evaluation_dir) as aside:
+        shutil.copytree(note, aside)
+
   def refuse(reason):
     note = shelf.refuse(known | {"reason": reason})
+    copy(note)
     raise Refused(f"{reason} Nothing was published; {note} says so.")
 
   _say("Loading and running it in a fresh process")
@@ -78,7 +88,9 @@ def publish(
       ):
         refuse(" ".join(worse))
     known["blessed"] = True
-  return shelf.put(source, known)
+  version = shelf.put(source, known)
+  copy(shelf.note(version))
+  return version
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -150,6 +162,14 @@ def define_flags(values: flags.FlagValues) -> None:
     lower_bound=1,
     flag_values=values,
   )
+  flags.DEFINE_string(
+    "evaluation_dir",
+    None,
+    "Folder that is given a copy of the verdict, as TFX's Evaluator and "
+    "InfraValidator leave theirs: model_blessing/BLESSED or NOT_BLESSED, "
+    "infra_blessing/, results.json.",
+    flag_values=values,
+  )
   flags.DEFINE_bool(
     "roll_back",
     False,
@@ -191,7 +211,7 @@ def run_job(args: flags.FlagValues) -> None:
     args.margin_read,
     args.margin_others_changed,
   )
-  version = publish(source, shelf, bench, margins)
+  version = publish(source, shelf, bench, margins, args.evaluation_dir)
   _say(f"Published {source} as {os.path.join(shelf.base_path, str(version))}")
   if args.keep:
     for gone in shelf.prune(args.keep):

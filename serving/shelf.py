@@ -76,6 +76,10 @@ class Shelf:
       self._move(aside, os.path.join(self.base_path, str(version)))
     return version
 
+  def note(self, version: int) -> str:
+    """Returns the folder with what is known of a version."""
+    return os.path.join(self.base_path, _KNOWN, str(version))
+
   def refuse(self, known: Mapping) -> str:
     """Notes that something was not blessed; returns the folder of the note."""
     with self._alone():

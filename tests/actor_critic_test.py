@@ -193,7 +193,9 @@ class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
     for name in ("critic_loss", "penalty", "actor_loss", "distance"):
       self.assertLen(set(history[name]), 3, name)
     for name in ("actor_loss", "realism", "distance", "attribute_loss"):
-      self.assertLen(set(history[f"val_{name}"]), 1, name)
+      # The average of equal weights may differ from them in the last bit.
+      values = np.round(history[f"val_{name}"], 5)
+      self.assertLen(set(values), 1, name)
 
   def test_is_determined_by_the_step(self):
     first, second = _model(), _model()
@@ -306,9 +308,8 @@ class ActorLossTest(tf.test.TestCase):
       _model(masked_fraction=1.0).test_step(
         {name: value[:, 0] for name, value in _batch().items()}
       )
-    of_prior, of_real = (
-      call.args for call in spied.attribute_cross_entropy.call_args_list
-    )
+    (call,) = spied.attribute_cross_entropy.call_args_list
+    of_prior, of_real = zip(*(tf.split(part, 2) for part in call.args))
     # Of a prior sample, only what is asked for is looked at.
     self.assertLess(tf.reduce_mean(of_prior[2]), 1.0)
     self.assertAllEqual(of_real[2], tf.ones_like(of_real[2]))
@@ -419,15 +420,15 @@ class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
     batch["scale"] = tf.zeros_like(batch["scale"])
     taken = []
 
-    def spy(critic, where):
-      taken.append(where.numpy())
-      return losses.gradient_penalty(critic, where)
+    compare = model.critic.compare
 
-    spied = mock.Mock(wraps=losses)
-    spied.gradient_penalty = spy
+    def spy(real, fake, mix, *labels):
+      taken.append(np.array(mix * real + (1.0 - mix) * fake))
+      return compare(real, fake, mix, *labels)
+
     with (
       _draws(normal=-1.0),
-      mock.patch.object(actor_critic, "losses", spied),
+      mock.patch.object(model.critic, "compare", spy),
     ):
       model.train_step(batch)
     self.assertLen(taken, _TURNS - 1)

@@ -58,7 +58,9 @@ class RepositoryTest(absltest.TestCase):
           self.assertTrue((_ROOT / path.parent / "__init__.py").exists())
 
   def test_the_lock_holds_every_import(self):
-    locked = _names((_ROOT / "requirements.lock").read_text())
+    locked = set()
+    for name in ("requirements.lock", "requirements-beam.lock"):
+      locked |= _names((_ROOT / name).read_text())
     peers = _ROOT / "benchmarks" / "peers_torch"
     for_peers = _names((peers / "requirements.lock").read_text())
     for name, users in self.workspace.distributions().items():

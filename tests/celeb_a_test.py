@@ -123,6 +123,19 @@ class CelebATest(_CelebATest):
     inside = np.s_[:, 2:-2, 2:-2]
     np.testing.assert_allclose(images[inside], expected[inside], atol=0.02)
 
+  def test_white_is_one_and_not_a_bit_more(self):
+    jpeg = io.BytesIO()
+    white = np.full([218, 178, 3], 255, np.uint8)
+    Image.fromarray(white).save(jpeg, "JPEG", quality=95)
+    decoded = celeb_a.load().decode(
+      {
+        "image": tf.constant(jpeg.getvalue()),
+        "attributes": dict.fromkeys(celeb_a.ALL_ATTRIBUTES, True),
+      }
+    )
+    self.assertLessEqual(decoded["image"].numpy().max(), 1.0)
+    np.testing.assert_allclose(decoded["image"], 1.0, atol=1e-6)
+
   def test_labels_are_the_ten_of_the_paper(self):
     pipeline.prepare("celeb_a", self.data_dir)
     columns = [

@@ -120,6 +120,13 @@ class FilesTest(absltest.TestCase):
       files.remove(str(self.folder / name))
     self.assertEqual(self._listing(), ["b"])
 
+  def test_sees_whether_there_is_room(self):
+    path = str(self.folder / "big")
+    files.reserve(path, 1000)
+    with self.assertRaisesRegex(OSError, path):
+      files.reserve(path, 1 << 62)
+    self.assertEmpty(self._listing())
+
   def test_sweeps_what_killed_processes_left(self):
     half = self.folder / "pictures" / ".tmp-7-curves.png"
     half.parent.mkdir()
@@ -129,6 +136,10 @@ class FilesTest(absltest.TestCase):
     files.sweep(str(self.folder))
     self.assertEqual(self._listing(), ["pictures", "whole"])
     self.assertEmpty(os.listdir(self.folder / "pictures"))
+    for name in (".tmp-7-mine", ".tmp-8-older-mine", ".tmp-9-not-mine"):
+      (self.folder / name).mkdir()
+    files.sweep(str(self.folder), "mine")
+    self.assertEqual(self._listing(), [".tmp-9-not-mine", "pictures", "whole"])
 
   def test_a_checksum_is_of_the_content(self):
     path = self.folder / "a"

@@ -2,17 +2,24 @@
 
 import itertools
 import json
+import os
 import pathlib
+import subprocess
+import sys
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from absl.testing import parameterized
 
+from lc_keras import files
 from lc_keras import latents
+from lc_keras import shards
 
 tfd = tfp.distributions
 
+_TRAIN = "train-00000.npy"
 _SOURCE = {"generator": "abc", "dataset": "toon_faces/studio"}
 
 
@@ -40,7 +47,7 @@ class EncodeTest(tf.test.TestCase):
     dataset = tf.data.Dataset.from_tensor_slices(
       {"image": images, "attributes": labels}
     )
-    encoded = latents.encode(Encoder(), dataset.batch(3))
+    encoded = latents.join(latents.encode(Encoder(), dataset.batch(3)))
     flat = images.reshape(7, 4)
     self.assertAllClose(encoded.mean, 2 * flat)
     self.assertAllClose(encoded.scale, flat + 1)
@@ -151,23 +158,25 @@ class CacheTest(tf.test.TestCase):
 
   def test_refuses_another_format(self):
     path = self.folder / "manifest.json"
-    path.write_text(path.read_text().replace('"format": 1', '"format": 99'))
-    with self.assertRaisesRegex(ValueError, "format 99; this version reads 1"):
+    path.write_text(path.read_text().replace('"format": 2', '"format": 99'))
+    with self.assertRaisesRegex(
+      ValueError, "format 99; this version reads 1 and 2"
+    ):
       latents.read(str(self.folder), "train", _SOURCE)
 
   def test_refuses_a_damaged_file(self):
-    path = self.folder / "train.npz"
+    path = self.folder / _TRAIN
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with self.assertRaisesRegex(ValueError, "train.npz is damaged"):
+    with self.assertRaisesRegex(ValueError, "train-00000.npy is damaged"):
       latents.read(str(self.folder), "train", _SOURCE)
     self.assertLen(latents.read(str(self.folder), "test", _SOURCE), 3)
 
   def test_refuses_a_file_of_another_cache(self):
     other = self.folder.parent / "other"
     latents.write(str(other), {"train": _latents(7, seed=2)}, _SOURCE)
-    (other / "train.npz").replace(self.folder / "train.npz")
+    (other / _TRAIN).replace(self.folder / _TRAIN)
     with self.assertRaisesRegex(ValueError, "damaged"):
       latents.read(str(self.folder), "train", _SOURCE)
 
@@ -191,12 +200,187 @@ class CacheTest(tf.test.TestCase):
     )
     self.assertEqual(
       sorted(path.name for path in self.folder.iterdir()),
-      ["manifest.json", "train.npz"],
+      ["manifest.json", _TRAIN],
     )
 
   def test_the_manifest_is_json_that_others_can_read(self):
     manifest = json.loads((self.folder / "manifest.json").read_text())
-    self.assertEqual(set(manifest["checksums"]), {"train.npz", "test.npz"})
+    self.assertEqual(set(manifest["checksums"]), {_TRAIN, "test-00000.npy"})
+
+
+class ShardsTest(tf.test.TestCase, parameterized.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir()) / "cache"
+    self.rows = _latents(23)
+
+  def _write(self, splits, rows_per_shard=5):
+    record = sum(column.nbytes for column in vars(self.rows).values()) // 23
+    with mock.patch.object(shards, "_SHARD_BYTES", rows_per_shard * record):
+      latents.write(str(self.folder), splits, _SOURCE)
+    return latents.read(str(self.folder), "train", _SOURCE)
+
+  def _names(self):
+    return sorted(path.name for path in self.folder.glob("*.npy"))
+
+  @parameterized.parameters(1, 4, 5, 23)
+  def test_pieces_of_any_size_give_the_same_files(self, size):
+    read = self._write({"train": self.rows})
+    manifest = (self.folder / "manifest.json").read_text()
+    self.assertLen(self._names(), 5)
+    cuts = range(0, 23, size)
+    pieces = (self.rows.take(slice(at, at + size)) for at in cuts)
+    again = self._write({"train": pieces})
+    for name in vars(self.rows):
+      self.assertAllEqual(getattr(read, name), getattr(self.rows, name))
+      self.assertAllEqual(getattr(again, name), getattr(self.rows, name))
+    self.assertEqual((self.folder / "manifest.json").read_text(), manifest)
+
+  @parameterized.parameters(
+    3,
+    -1,
+    slice(None, 4),
+    slice(3, 17),
+    slice(20, 99),
+    slice(9, 2),
+    slice(None, None, 2),
+    [[22, 0, 7, 7, -2]],
+    [[]],
+  )
+  def test_is_indexed_like_an_array(self, index):
+    read = self._write({"train": self.rows})
+    if isinstance(index, list):
+      index = np.array(index, int)
+    self.assertAllEqual(read.mean[index], self.rows.mean[index])
+    self.assertAllEqual(read.mean[index, 2:], self.rows.mean[index, 2:])
+    self.assertEqual(read.mean.shape, (23, 4))
+
+  def test_masks_pick_rows_and_there_are_none_beyond_the_end(self):
+    read, mask = self._write({"train": self.rows}), self.rows.mean[:, 1] > 0
+    self.assertAllEqual(read.scale[mask], self.rows.scale[mask])
+    with self.assertRaises(IndexError):
+      read.mean[np.array([0, 23])]
+
+  def test_trains_on_the_same_batches_as_arrays(self):
+    read = self._write({"train": self.rows})
+    for options in ({}, {"balanced_fraction": 0.5, "turns": 2}):
+      for one, two in zip(
+        *(
+          latents.training_batches(rows, 4, **options).take(5)
+          for rows in (self.rows, read)
+        )
+      ):
+        for name in one:
+          self.assertAllEqual(one[name], two[name])
+
+  def test_moments_do_not_depend_on_the_pieces(self):
+    whole = latents.moments(self.rows)
+    with mock.patch.object(latents, "_PIECE", 4):
+      pieces = latents.moments(self._write({"train": self.rows}))
+    self.assertAllClose(vars(whole), vars(pieces))
+    self.assertAllClose(whole.covariance, np.cov(self.rows.mean.T))
+
+  def test_is_not_there_before_all_of_it_is(self):
+    def broken():
+      yield self.rows
+      raise KeyboardInterrupt
+
+    with self.assertRaises(KeyboardInterrupt):
+      self._write({"train": broken()})
+    self.assertEmpty(list(self.folder.parent.iterdir()))
+    self._write({"train": self.rows})
+    with self.assertRaises(KeyboardInterrupt):
+      self._write({"train": broken()}, rows_per_shard=3)
+    self.assertLen(latents.read(str(self.folder), "train"), 23)
+
+  def test_one_missing_shard_is_damage(self):
+    self._write({"train": self.rows})
+    (self.folder / self._names()[3]).unlink()
+    with self.assertRaisesRegex(ValueError, "00003.npy is damaged.*missing"):
+      latents.read(str(self.folder), "train")
+
+  def test_a_manifest_names_no_file_elsewhere(self):
+    self._write({"train": self.rows})
+    names = self._names()
+    (self.folder / names[0]).rename(self.folder.parent / "elsewhere.npy")
+    path = self.folder / "manifest.json"
+    path.write_text(path.read_text().replace(names[0], "../elsewhere.npy"))
+    with self.assertRaisesRegex(ValueError, "cache/elsewhere.npy is damaged"):
+      latents.read(str(self.folder), "train")
+
+  def test_reads_caches_from_before_there_were_shards(self):
+    self._write({"train": self.rows})
+    manifest = json.loads((self.folder / "manifest.json").read_text())
+    for name in self._names():
+      (self.folder / name).unlink()
+    np.savez(self.folder / "train.npz", **vars(self.rows))
+    del manifest["shards"]
+    manifest["format"] = 1
+    manifest["checksums"] = {
+      "train.npz": files.checksum(self.folder / "train.npz")
+    }
+    files.write_json(str(self.folder / "manifest.json"), manifest)
+    read = latents.read(str(self.folder), "train", _SOURCE)
+    for name in vars(self.rows):
+      self.assertAllEqual(getattr(read, name), getattr(self.rows, name))
+    with open(self.folder / "train.npz", "ab") as file:
+      file.write(b"more")
+    with self.assertRaisesRegex(ValueError, "train.npz is damaged"):
+      latents.read(str(self.folder), "train", _SOURCE)
+
+
+# Writes a cache of 192 MB and trains on it, with 96 MB more of memory of its
+# own than a small one takes; then shows that this is a cap.
+_CAPPED = """
+import resource, sys
+import keras
+import numpy as np
+from lc_keras import latents, shards
+from lc_keras.models import attribute_model
+
+def pieces(count):
+  random = np.random.default_rng(0)
+  for _ in range(count):
+    mean = random.random([1000, 64], np.float32)
+    yield latents.Latents(mean, mean, np.float32(mean[:, :5] > 0.5))
+
+def train(folder, count):
+  latents.write(folder, {"train": pieces(count)}, {})
+  rows = latents.read(folder, "train")
+  batches = latents.training_batches(rows, 64, balanced_fraction=0.5)
+  model.fit(batches, steps_per_epoch=20, shuffle=False, verbose=0)
+  return rows
+
+def own():
+  status = dict(line.split(":") for line in open("/proc/self/status"))
+  return 1024 * int(status["VmData"].split()[0])
+
+shards._SHARD_BYTES = 8 << 20
+model = attribute_model.AttributeModel(64, 5, width=8, depth=1)
+model.compile(keras.optimizers.Adam(), jit_compile=False)
+small = train(sys.argv[1] + "/small", 2)
+latents.moments(small)
+cap = own() + (96 << 20)
+resource.setrlimit(resource.RLIMIT_DATA, (cap, cap))
+rows = train(sys.argv[1] + "/large", 360)
+latents.moments(rows)
+assert len(rows) == 360_000
+try:
+  held = [np.asarray(column) for column in vars(rows).values()]
+except MemoryError:
+  print("the cap holds")
+"""
+
+
+class MemoryTest(tf.test.TestCase):
+  def test_trains_on_a_cache_that_is_larger_than_memory(self):
+    done = subprocess.run(
+      [sys.executable, "-c", _CAPPED, self.create_tempdir().full_path],
+      env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+      capture_output=True,
+      text=True,
+    )
+    self.assertIn("the cap holds", done.stdout, done.stderr[-2000:])
 
 
 class CovarianceTest(tf.test.TestCase):
@@ -217,7 +401,7 @@ class PrincipalAxesTest(tf.test.TestCase):
     mean = random.normal(size=[20_000, 3]) @ random.normal(size=[3, 4])
     scale = random.uniform(0.1, 2.0, size=mean.shape)
     rows = latents.Latents(mean, scale, np.zeros([20_000, 1]))
-    variances, axes = latents.principal_axes(rows)
+    variances, axes = latents.moments(rows).principal_axes()
     self.assertAllClose(axes.T @ axes, np.eye(4))
     self.assertAllEqual(variances, np.sort(variances))
     draws = mean + scale * random.normal(size=mean.shape)

@@ -5,6 +5,7 @@ trainers, runs nothing, and forks a child for each job that it is asked to run.
 A child is a trainer as users run it, main function, flags, signals and all.
 """
 
+import ctypes
 import dataclasses
 import importlib
 import json
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 
 import lc_keras
 import trainers
+from lc_keras import files
 
 # What a hook of Python's own is told before a file changes.
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
@@ -73,7 +75,8 @@ class Nursery:
       *flags: Its flags.
       **hooks: `below` and `kill_at`: it kills itself before it changes
         anything below a folder for the so-manieth time; `tell`: it says of each
-        such change; `file_size`: a limit on the bytes of any file.
+        such change; `file_size`: a limit on the bytes of any file;
+        `environment`: variables; `network`: the name of a network namespace.
     """
     self._count += 1
     log = self._folder / f"{self._count:04d}-{job}.txt"
@@ -100,6 +103,29 @@ class Nursery:
     if not answer:
       raise AssertionError("The nursery has died.")
     return json.loads(answer)
+
+
+def end_of(stage: pathlib.Path) -> dict:
+  """Returns what a stage has come to, but for how long it took and when.
+
+  Two runs of the same must agree in it.
+  """
+  end = {}
+  for path in sorted(stage.rglob("*")):
+    name = str(path.relative_to(stage))
+    # The manifests of checkpoints have the checksums of their seconds.
+    if path.is_dir() or path.name == "lock" or "tensorboard" in name:
+      continue
+    if name.startswith("checkpoint-") and path.name == "manifest.json":
+      continue
+    if path.suffix == ".json":
+      known = json.loads(path.read_text())
+      known.pop("seconds", None)
+      known.get("state", {}).pop("seconds", None)
+      end[name] = known
+    elif path.name != "flags.cfg":
+      end[name] = files.checksum(str(path))
+  return end
 
 
 def _serve():
@@ -151,6 +177,8 @@ def _be_a_trainer(command: Sequence[str], log: str, hooks: dict):
     if isinstance(code, str):
       print(code, file=sys.stderr)
       code = 1
+  except KeyboardInterrupt:  # Before there was who handles it.
+    code = 130
   except BaseException:
     traceback.print_exc()
   finally:
@@ -159,7 +187,18 @@ def _be_a_trainer(command: Sequence[str], log: str, hooks: dict):
     os._exit(code)
 
 
-def _hook(*, below=None, kill_at=None, file_size=None, tell=None):
+def _hook(
+  *,
+  below=None,
+  kill_at=None,
+  file_size=None,
+  tell=None,
+  environment=None,
+  network=None,
+):
+  os.environ.update(environment or {})
+  if network is not None:
+    _enter(network)
   if file_size is not None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
   if below is None:
@@ -184,6 +223,14 @@ def _hook(*, below=None, kill_at=None, file_size=None, tell=None):
       os.kill(os.getpid(), signal.SIGKILL)
 
   sys.addaudithook(look)
+
+
+def _enter(network):
+  """Leaves the machine's network for a namespace of `ip netns`."""
+  with open(f"/run/netns/{network}", encoding="utf-8") as namespace:
+    # os.setns is not there before Python 3.12.
+    if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):
+      raise OSError(ctypes.get_errno(), f"Cannot enter {network}")
 
 
 if __name__ == "__main__":

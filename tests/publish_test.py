@@ -136,8 +136,11 @@ class PublishTest(parameterized.TestCase):
       "--rows=16",
       "--edits=2",
     )
-    self._run(*arguments)
+    verdict = f"{self.base}-verdict"
+    self._run(*arguments, f"--evaluation_dir={verdict}")
     (first,) = self.shelf.versions()
+    self.assertEqual(os.listdir(f"{verdict}/model_blessing"), ["BLESSED"])
+    self.assertEqual(os.listdir(f"{verdict}/infra_blessing"), ["INFRA_BLESSED"])
     known = self._known(first)
     self.assertTrue(known["blessed"] and known["infra_blessed"])
     self.assertEqual(known["figures"].keys(), _FIGURES.keys())
@@ -161,7 +164,12 @@ class PublishTest(parameterized.TestCase):
       mock.patch.object(infra_validation, "check_apart"),
       self.assertRaisesRegex(publish.Refused, "fid is 500; .* 100, and 110 is"),
     ):
-      publish.publish(self.exported, self.shelf, bench)
+      publish.publish(
+        self.exported, self.shelf, bench, evaluation_dir=f"{self.base}-verdict"
+      )
+    self.assertEqual(
+      os.listdir(f"{self.base}-verdict/model_blessing"), ["NOT_BLESSED"]
+    )
     self.assertEqual(self.shelf.versions(), [first])
     (note,) = [
       name

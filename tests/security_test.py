@@ -41,6 +41,7 @@ _IMPORT_BY_NAME = {
   "lc_keras/foreign.py",
   "lc_keras/rules/rule.py",
   "serving/__init__.py",
+  "trainers/run_fn.py",
   "trainers/study.py",
 }
 

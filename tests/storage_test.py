@@ -137,6 +137,14 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
       file.visit(names.append)
     self.assertEmpty([name for name in names if "optimizer" in name])
 
+  def test_the_same_weights_are_the_same_file(self):
+    # Keras numbers the models that a process makes.
+    model = _attribute_model()
+    storage.save(model, str(self.folder))
+    first = files.checksum(str(self.folder / storage.WEIGHTS))
+    storage.save(model, str(self.folder))
+    self.assertEqual(files.checksum(str(self.folder / storage.WEIGHTS)), first)
+
   def test_saving_again_replaces(self):
     first, second = _attribute_model(), _attribute_model()
     storage.save(first, str(self.folder))

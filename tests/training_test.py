@@ -24,6 +24,7 @@ from lc_keras.models import attribute_model
 from lc_keras.models import storage
 from tests import testing
 from trainers import attributes as attributes_job
+from trainers import loop as loop_lib
 from trainers import preemption
 from trainers import runs
 from trainers import training
@@ -251,13 +252,14 @@ class StopTest(_ResumeTest):
     calls = itertools.count(1)
     bar = mock.Mock()
     bar.update = lambda: tell() if next(calls) == at else None
-    begin = training._Bookkeeper.on_test_begin
+    validate = loop_lib.Loop.validate
+
+    def told(*arguments):
+      tell()
+      yield from validate(*arguments)
+
     if at is None:
-      moment = mock.patch.object(
-        training._Bookkeeper,
-        "on_test_begin",
-        lambda *arguments: [begin(*arguments), tell()],
-      )
+      moment = mock.patch.object(loop_lib.Loop, "validate", told)
     else:
       moment = mock.patch.object(training.tqdm, "tqdm", return_value=bar)
     with moment, self.assertRaises(preemption.Terminated) as stopped:
@@ -485,6 +487,42 @@ class FitTest(_FitTest):
       self.assertAllInRange([float(value) for value in row.values()], 0, 1e3)
     loaded = storage.load(str(self.folder / "attributes"))
     self.assertLen(loaded.weights, len(model.weights))
+
+  def test_does_what_keras_fit_does(self):
+    for replicas in ("--replicas=1", "--replicas=2"):
+      ours = self.fit(replicas, name=f"ours{replicas}")
+      settings = _settings(replicas)
+      keras.utils.set_random_seed(settings.seed)
+      with training.strategy(settings.replicas).scope():
+        theirs = _attribute_model(settings)
+      history = theirs.fit(
+        latents.training_batches(_rows(), settings.batch_size),
+        steps_per_epoch=2,
+        epochs=4,
+        # Keras shares out a last batch that is smaller in another way.
+        validation_data=latents.batches(_rows(8), 4),
+        shuffle=False,
+        verbose=0,
+      ).history
+      for one, two in zip(_state(ours).values(), _state(theirs).values()):
+        self.assertAllEqual(one, two)
+      losses = [float(row["loss"]) for row in self.log(f"ours{replicas}")]
+      self.assertEqual(losses, history["loss"])
+
+  def test_metrics_survive_another_number_of_replicas(self):
+    settings = _settings("--replicas=2")
+    with training.strategy(2).scope():
+      model = _attribute_model(settings)
+    loop = loop_lib.Loop(model, latents.training_batches(_rows(), 4))
+    loop.set_metrics(None)
+    loop.train()
+    figures, metrics = loop.figures(), loop.metrics()
+    self.assertEqual({len(part) for part in metrics}, {2})
+    loop.set_metrics(None)
+    self.assertNotEqual(loop.figures(), figures)
+    for before in (metrics, [part.sum(0, keepdims=True) for part in metrics]):
+      loop.set_metrics(before)
+      self.assertAllClose(loop.figures(), figures)
 
 
 class ScheduleTest(tf.test.TestCase):

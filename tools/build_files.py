@@ -32,6 +32,7 @@ from tools import test_groups
 
 CODE = (
   "benchmarks",
+  "bulk",
   "examples",
   "lc_keras",
   "serving",
@@ -303,8 +304,14 @@ class Workspace:
       for label in file.data
       if label.startswith("//:")
     }
-    exported = sorted({"requirements.lock", *named} - {"sources"})
-    sources = ["BUILD", "requirements.lock", "setup.py"]
+    locks = {"requirements-beam.lock", "requirements.lock"}
+    exported = sorted({*locks, *named} - {"sources"})
+    sources = [
+      "BUILD",
+      "requirements-beam.lock",
+      "requirements.lock",
+      "setup.py",
+    ]
     sources += [f"//{package}:sources" for package in packages]
     return _HEADER + (
       f"\nexports_files({_list(exported, indent=0)})\n"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the project needs: `tools/install.sh venv` makes .venv from
-# requirements.lock, `tools/install.sh bazel` finds or installs Bazel,
+# requirements.lock, `tools/install.sh beam` a second one with Apache Beam,
+# `tools/install.sh bazel` finds or installs Bazel,
 # `tools/install.sh torch` makes .venv-torch, what benchmarks compare with.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
@@ -69,13 +70,38 @@ make_venv() {
 }
 
 install_venv() {
+  if [[ -L .venv ]]; then
+    echo "Using .venv as it is: it is a link, and others may use it."
+    return
+  fi
   make_venv .venv requirements.lock "1 GB"
 }
 
 install_torch() {
-  # torch.compile needs a C++ compiler.
-  command -v g++ > /dev/null || apt_install g++
   make_venv .venv-torch benchmarks/peers_torch/requirements.lock "1 to 3 GB"
+  # torch.compile needs a C++ compiler, and Python's headers.
+  command -v g++ > /dev/null || apt_install g++
+  .venv-torch/bin/python -c '
+import os, sys, sysconfig
+sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
+' || apt_install python3-dev
+}
+
+install_beam() {
+  install_venv
+  # What .venv-beam was made from, as above.
+  local stamp=.venv-beam/installed.lock lock=requirements-beam.lock
+  if cat requirements.lock "$lock" | cmp -s - "$stamp"; then
+    return
+  fi
+  echo "Making .venv-beam, about 90 MB to download"
+  .venv/bin/python -m venv --clear .venv-beam
+  # What Beam has other versions of comes from here, all else from .venv.
+  echo "$PWD/.venv/lib/python3.11/site-packages" \
+    > .venv-beam/lib/python3.11/site-packages/venv.pth
+  .venv-beam/bin/python -m pip install --disable-pip-version-check --no-input \
+    --quiet --no-deps -r "$lock"
+  cat requirements.lock "$lock" > "$stamp"
 }
 
 install_bazel() {
@@ -86,6 +112,6 @@ install_bazel() {
 }
 
 case ${1-} in
-  venv | bazel | torch) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|bazel|torch" ;;
+  venv | beam | bazel | torch) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|beam|bazel|torch" ;;
 esac

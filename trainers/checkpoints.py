@@ -39,15 +39,18 @@ _DAMAGED = "damaged-"
 class Checkpoints:
   """The checkpoints of a stage. One process at a time may have them."""
 
-  def __init__(self, folder: str, keep: int):
+  def __init__(self, folder: str, keep: int, *, read_only: bool = False):
     """Looks at what there is.
 
     Args:
       folder: The stage's folder.
       keep: How many to keep, at least one.
+      read_only: Whether another process, which has just restored them, has
+        them: this one then only restores them, too.
     """
     self._folder = folder
     self._keep = keep
+    self._read_only = read_only
 
   def restore(self, model: keras.Model) -> dict | None:
     """Loads the newest whole checkpoint, and publishes its best model.
@@ -64,7 +67,6 @@ class Checkpoints:
     Raises:
       runs.UserError: There are checkpoints, but none that can be used.
     """
-    files.sweep(self._folder)
     damaged = []
     for name in reversed(self._names()):
       folder = self._path(name)
@@ -91,13 +93,9 @@ class Checkpoints:
       path = os.path.join(folder, _METRICS)
       with np.load(path, allow_pickle=False) as stored:
         metrics = [stored[str(number)] for number in range(len(stored))]
-    for other in self._names():
-      if _order(other) > _order(name):
-        aside = self._path(_DAMAGED + other)
-        files.remove(aside)
-        os.replace(self._path(other), aside)
-        runs.say(f"It is now {aside}; going on from {name}.")
-    self.publish()
+    if not self._read_only:
+      self._put_aside_after(name)
+      self.publish()
     return {**known, "metrics": metrics}
 
   def save(
@@ -123,7 +121,7 @@ class Checkpoints:
     name = f"checkpoint-{step}" + ("" if metrics is None else "-unfinished")
     with files.replacing(self._path(name)) as aside:
       os.makedirs(aside)
-      model.save_weights(os.path.join(aside, _WEIGHTS))
+      storage.write_weights(model, os.path.join(aside, _WEIGHTS))
       if is_best:
         storage.save(model, aside)
       elif older:
@@ -156,6 +154,14 @@ class Checkpoints:
         os.path.exists(path) and _seal(path) == known[part]
       ):
         files.copy(self._path(newest, part), path)
+
+  def _put_aside_after(self, name):
+    for other in self._names():
+      if _order(other) > _order(name):
+        aside = self._path(_DAMAGED + other)
+        files.remove(aside)
+        os.replace(self._path(other), aside)
+        runs.say(f"It is now {aside}; going on from {name}.")
 
   def _names(self):
     """Returns the names of checkpoints, oldest first."""

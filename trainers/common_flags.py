@@ -127,6 +127,13 @@ def define_training_flags(
     flag_values=values,
   )
   define_repeatability_flags(values)
+  flags.DEFINE_bool(
+    "multi_worker",
+    False,
+    "Train together with the other machines that the environment variable "
+    "TF_CONFIG names, each of which runs the same command.",
+    flag_values=values,
+  )
   flags.DEFINE_integer(
     "validation_limit",
     None,

@@ -116,6 +116,7 @@ def run_job(settings: flags.FlagValues) -> None:
   learnt_lib.check_name(name)
   os.makedirs(run.path(learnt_lib.FOLDER), exist_ok=True)
   runs.lock(run.path(learnt_lib.FOLDER, f".lock-{name}"))
+  files.sweep(run.path(learnt_lib.FOLDER), name)
   recipe = recipe_flags.recipe(settings)
   options = {
     "strategy": training.strategy(settings.replicas),

@@ -163,7 +163,7 @@ class _Evaluation:
     self._protocol = protocol.Protocol(
       run.attributes,
       judge.Judge(storage.load(run.path("classifier"))),
-      train.attributes,
+      np.asarray(train.attributes),
       self._load(settings.split),
       self._load(pipeline.BALANCED) if has_balanced else None,
       # Held out as well; judges no choice that is made here.

@@ -1,7 +1,7 @@
 """Keeps what a training is to go on from and to be judged by.
 
 Knows nothing of how steps are made: a loop tells it when an epoch has ended,
-or that it must stop within one.
+or that it must stop within one. Of several workers, only the chief writes.
 """
 
 import csv
@@ -16,6 +16,7 @@ from PIL import Image
 from lc_keras import files
 from lc_keras.evaluation import pictures
 from trainers import checkpoints
+from trainers import cluster
 from trainers import runs
 
 Draw = Callable[[], Mapping[str, Image.Image]]
@@ -26,8 +27,8 @@ class Keeper:
 
   Attributes:
     step: Steps made, as of the last checkpoint.
-    unfinished: Whether that was within an epoch: some of its steps may be
-      missing, and its validation is.
+    metrics: What an epoch had added up in which that was; None if it was at
+      the end of one. Some of its steps may be missing, its validation is.
     best: {"value", "step", "monitor"} of the best model; None before there is
       one.
   """
@@ -55,12 +56,14 @@ class Keeper:
     self._model = model
     self._monitor = monitor
     self._draw = draw
-    self._checkpoints = checkpoints.Checkpoints(stage.folder, keep)
+    self._checkpoints = checkpoints.Checkpoints(
+      stage.folder, keep, read_only=not cluster.is_chief()
+    )
     self._rows = []
-    self._metrics = None
     self._seconds_before = 0.0
     self._writer = None
     self.step = 0
+    self.metrics = None
     self.best = None
 
   def restore(self) -> int:
@@ -68,33 +71,18 @@ class Keeper:
 
     Raises:
       runs.UserError: There are checkpoints, but none that can be used.
+      ValueError: Workers on other machines see another one.
     """
-    found = self._checkpoints.restore(self._model)
+    found = cluster.chief_first(lambda: self._checkpoints.restore(self._model))
     if found is not None:
-      self.step, self._metrics = found["step"], found["metrics"]
+      self.step, self.metrics = found["step"], found["metrics"]
       state = found["state"]
       self._rows, self.best = state["rows"], state["best"]
       self._seconds_before = state["seconds"]
-      self._write_log()
+      if cluster.is_chief():
+        self._write_log()
+    cluster.check_same("the step of the last checkpoint", self.step)
     return self.step
-
-  @property
-  def unfinished(self) -> bool:
-    """See the class."""
-    return self._metrics is not None
-
-  def restore_metrics(self) -> None:
-    """Gives the model what an unfinished epoch had added up.
-
-    To be called once an epoch has begun, which sets metrics to zero.
-    """
-    if self._metrics is not None:
-      metrics, self._metrics = self._metrics, None
-      _assign(self._model, metrics)
-
-  def metrics(self) -> list[np.ndarray]:
-    """Returns what the epoch has added up so far."""
-    return [part.numpy() for part in _parts(self._model)]
 
   def end_epoch(self, step: int, logs: Mapping[str, float]) -> None:
     """Keeps an epoch that has been validated.
@@ -106,7 +94,9 @@ class Keeper:
     Raises:
       runs.UserError: A figure or a weight is not a number any more.
     """
-    row = {name: float(value) for name, value in logs.items()}
+    # In the order of Keras, however the loop has put them together.
+    names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
+    row = {name: float(logs[name]) for name in names}
     broken = [name for name, value in row.items() if not math.isfinite(value)]
     # oneDNN's ReLU makes zeros of NaN, so that broken weights can hide there.
     if not self._is_finite():
@@ -118,6 +108,8 @@ class Keeper:
         "kept. Lower --learning_rate and start in another --run_dir."
       )
     self._rows.append({"step": step, **row})
+    if not cluster.is_chief():
+      return
     drawn = dict(self._draw())
     self._write_summaries(step, row, drawn)
     for name, picture in drawn.items():
@@ -133,25 +125,28 @@ class Keeper:
     self._save(step, is_best=is_best)
     self._write_log()
 
-  def stop_within_epoch(
-    self, step: int, metrics: list[np.ndarray] | None = None
-  ) -> bool:
+  def stop_within_epoch(self, step: int, metrics: list[np.ndarray]) -> bool:
     """Keeps an epoch that cannot be ended; returns whether it could.
 
     Weights that are not numbers are not kept.
 
     Args:
       step: Steps made.
-      metrics: What the epoch had added up when its steps were made; by
-        default what it has now.
+      metrics: What the epoch had added up when its steps were made.
     """
+    if step == self.step:
+      # Nothing is new, and to write it again is to take it away for a moment.
+      return True
     if not self._is_finite():
       return False
-    self._save(step, metrics=self.metrics() if metrics is None else metrics)
+    if cluster.is_chief():
+      self._save(step, metrics=metrics)
     return True
 
   def finish(self) -> None:
     """Marks the stage as done."""
+    if not cluster.is_chief():
+      return
     self._checkpoints.publish()
     self._stage.finish(
       seconds_before=self._seconds_before,
@@ -195,20 +190,3 @@ class Keeper:
       for name, picture in drawn.items():
         tf.summary.image(name, np.asarray(picture)[np.newaxis])
     self._writer.flush()
-
-
-def _parts(model):
-  """Returns the variables of a model's metrics, of each replica its own.
-
-  Replicas add up apart: their sum could not be taken apart again.
-  """
-  return [
-    part
-    for variable in model.metrics_variables
-    for part in getattr(variable.value, "values", [variable.value])
-  ]
-
-
-def _assign(model, values):
-  for part, value in zip(_parts(model), values, strict=True):
-    part.assign(value)

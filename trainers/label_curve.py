@@ -87,6 +87,7 @@ def run_job(settings: flags.FlagValues) -> None:
   run = runs.open_run(settings)
   os.makedirs(run.path("label_curve"), exist_ok=True)
   runs.lock(run.path("label_curve", "lock"))
+  files.sweep(run.path("label_curve"))
   curve = _Curve(run, settings)
   points, rows = [], {}
   for attribute in curve.judged:

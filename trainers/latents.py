@@ -77,7 +77,7 @@ def encode(settings: flags.FlagValues) -> None:
   make = _encode if _has_images(run) else _draw
   splits = {split: make(run, model, split, settings) for split in _ROWS}
   latents.write(stage.path("cache"), splits, origin)
-  stage.finish(rows={name: len(split) for name, split in splits.items()})
+  stage.finish(rows=latents.read_manifest(stage.path("cache"))["rows"])
 
 
 def source(run: runs.Run, labelled: bool = True) -> dict[str, str | None]:

@@ -31,12 +31,12 @@ class Postponed:
     """Stops now, as the signal would have.
 
     Raises:
-      Terminated: It was SIGTERM.
+      Terminated: It was SIGTERM, or another worker has been told to stop.
       KeyboardInterrupt: It was Ctrl-C.
     """
-    if self._signal == signal.SIGTERM:
-      raise Terminated
-    raise KeyboardInterrupt
+    if self._signal == signal.SIGINT:
+      raise KeyboardInterrupt
+    raise Terminated
 
   def note(self, number, frame) -> None:
     """Handles a signal; a second Ctrl-C waits no longer."""

@@ -19,6 +19,7 @@ from etils import epy
 
 from lc_keras import files
 from lc_keras import locks
+from trainers import cluster
 from trainers import code_version
 from trainers import preemption
 from trainers import troubles
@@ -45,6 +46,8 @@ _FREE_FLAGS = frozenset(
     "base_run",
     "data_dir",
     "replicas",
+    "multi_worker",
+    "nomulti_worker",
     "keep_checkpoints",
     _MAX_BAD,
   }
@@ -106,6 +109,12 @@ def open_run(
     ValueError, FileNotFoundError: The data set is damaged, or files of it are
       missing.
   """
+  return cluster.chief_first(
+    lambda: _open_run(settings, needs_data, image_shape), settings.run_dir
+  )
+
+
+def _open_run(settings, needs_data, image_shape):
   path = os.path.join(settings.run_dir, _RUN)
   if not os.path.exists(path) and settings.base_run:
     _share(settings.base_run, settings.run_dir)
@@ -235,10 +244,14 @@ class Stage:
     self.name = name
     self.folder = run.path(name)
     self._started = time.monotonic()
+    cluster.chief_first(lambda: self._begin(settings))
+
+  def _begin(self, settings):
     # What is done may lie where nothing can be written.
-    if not os.path.exists(self.path(_DONE)):
+    if cluster.is_chief() and not self._is_done:
       os.makedirs(self.folder, exist_ok=True)
       lock(self.path(_LOCK))
+      files.sweep(self.folder)
     try:
       self._check_flags(settings)
     except UserError:
@@ -272,10 +285,14 @@ class Stage:
   @property
   def done(self) -> bool:
     """Whether the stage has been finished; says so if it has."""
-    if not os.path.exists(self.path(_DONE)):
+    if not self._is_done:
       return False
     say(f"{self.name} is done ({self.folder}). Delete it to do it again.")
     return True
+
+  @property
+  def _is_done(self):
+    return os.path.exists(self.path(_DONE))
 
   def finish(self, *, seconds_before: float = 0.0, **facts) -> None:
     """Marks the stage as done.
@@ -363,7 +380,7 @@ def main(
   """Runs a job as a program: flags, messages, exit codes.
 
   Exits with 1 and one sentence for what the user can put right, with 130 after
-  Ctrl-C and with 75 after SIGTERM.
+  Ctrl-C, and with 75 after SIGTERM or if another machine of several has gone.
 
   Args:
     define_flags: Defines the job's flags.
@@ -382,22 +399,36 @@ def main(
       flags.FLAGS[positional].value = arguments.pop()
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
-    try:
-      with preemption.raising():
-        job(flags.FLAGS)
-    except KeyboardInterrupt:
-      say(f"\nInterrupted. The same command {again}.")
-      sys.exit(130)
-    except preemption.Terminated:
-      say(f"\nTold to stop by SIGTERM. The same command {again}.")
-      raise
-    except Exception as error:
-      told = _message(error, flags.FLAGS, again)
-      if told is None:
-        raise
-      sys.exit(f"Error: {told}")
+    with cluster.leaving():
+      _run(job, again)
 
   app.run(run)
+
+
+def _run(job, again):
+  try:
+    with preemption.raising():
+      cluster.join(flags.FLAGS)
+      job(flags.FLAGS)
+      cluster.wait_for_chief()
+  except KeyboardInterrupt:
+    say(f"\nInterrupted. The same command {again}.")
+    sys.exit(130)
+  except preemption.Terminated:
+    say(f"\nTold to stop by SIGTERM. The same command {again}.")
+    raise
+  except Exception as error:
+    gone = cluster.explain(error)
+    if gone is not None:
+      say(
+        f"\nError: {gone}. Stopped, too; the same command on all machines "
+        f"{again}."
+      )
+      sys.exit(preemption.RESUME_ME)
+    told = _message(error, flags.FLAGS, again)
+    if told is None:
+      raise
+    sys.exit(f"Error: {told}")
 
 
 def _message(error, settings, again):
@@ -436,7 +467,7 @@ def _is_ours(error: Exception) -> bool:
     return True
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   module = frame.f_globals.get("__name__", "")
-  return module.startswith(("lc_keras", "trainers", "__main__"))
+  return module.startswith(("bulk", "lc_keras", "trainers", "__main__"))
 
 
 def _of_job(settings: flags.FlagValues) -> list[flags.Flag]:

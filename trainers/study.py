@@ -4,7 +4,7 @@
 
 Trains the generative model once, and all that works in its latent space once
 per seed, evaluates each seed's run and summarises them. Like every job it goes
-on where it was interrupted.
+on where it was interrupted, and exits with 75 after SIGTERM, 130 after Ctrl-C.
 """
 
 import importlib

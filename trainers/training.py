@@ -1,5 +1,6 @@
 """Fits a model in a stage folder: resumable, watchable, best kept."""
 
+import contextlib
 import math
 import sys
 from collections.abc import Callable
@@ -9,7 +10,9 @@ import tensorflow as tf
 import tqdm
 from absl import flags
 
+from trainers import cluster
 from trainers import keeper as keeper_lib
+from trainers import loop as loop_lib
 from trainers import preemption
 from trainers import runs
 
@@ -17,12 +20,22 @@ from trainers import runs
 def strategy(replicas: int) -> tf.distribute.Strategy:
   """Returns a MirroredStrategy over the local devices; the default for one.
 
+  Or the strategy of the cluster, if this process belongs to one.
+
   Args:
     replicas: How many; 0 takes all GPUs, or one CPU.
 
   Raises:
     runs.UserError: There are fewer devices.
   """
+  shared = cluster.strategy()
+  if shared is not None:
+    if replicas:
+      raise runs.UserError(
+        "--replicas is for one machine. With --multi_worker every worker takes "
+        "the GPUs that it sees (CUDA_VISIBLE_DEVICES), or one CPU."
+      )
+    return shared
   # Asking for logical devices starts TensorFlow, after which a CPU cannot be
   # split any more.
   if tf.config.list_physical_devices("GPU"):
@@ -84,13 +97,20 @@ def fit(
 
   Raises:
     runs.UserError: The loss is not a number any more, or there are
-      checkpoints but none that can be used.
+      checkpoints but none that can be used, or the rows of a batch cannot be
+      shared out evenly.
     preemption.Terminated: It was told to stop.
     KeyboardInterrupt: So it was, by Ctrl-C.
   """
+  replicas = model.distribute_strategy.num_replicas_in_sync
+  if settings.batch_size % replicas:
+    raise runs.UserError(
+      f"--batch_size={settings.batch_size} is no multiple of the "
+      f"{replicas} replicas, which get the same number of rows."
+    )
   per_epoch = settings.steps_per_epoch or math.ceil(settings.steps / 10)
   per_epoch = min(per_epoch, settings.steps)
-  epochs = math.ceil(settings.steps / per_epoch)
+  steps = math.ceil(settings.steps / per_epoch) * per_epoch
   keeper = keeper_lib.Keeper(
     stage,
     model,
@@ -100,121 +120,64 @@ def fit(
   )
   if keeper.restore():
     runs.say(f"{stage.name}: going on from step {keeper.step}")
-  with preemption.postponed() as told:
-    bookkeeper = _Bookkeeper(keeper, stage, told)
-    progress = _Progress(stage.name, per_epoch * epochs, keeper.step)
-
-    def fit_on(first, last, steps):
-      model.fit(
-        training(keeper.step),
-        steps_per_epoch=steps,
-        initial_epoch=first,
-        epochs=last,
-        validation_data=validation,
-        callbacks=[bookkeeper, progress],
-        shuffle=False,
-        verbose=0,
-      )
-
-    made, rest = divmod(keeper.step, per_epoch)
-    if keeper.unfinished and not rest:
-      bookkeeper.set_model(model)
-      _validate(model, keeper, bookkeeper, validation)
-    elif rest:
-      fit_on(made, made + 1, per_epoch - rest)
-      made += 1
-    if made < epochs:
-      fit_on(made, epochs, per_epoch)
+  if keeper.step < steps or keeper.metrics is not None:
+    loop = loop_lib.Loop(model, training(keeper.step))
+    with (
+      preemption.postponed() as told,
+      contextlib.closing(_progress(stage.name, steps, keeper.step)) as bar,
+    ):
+      _make_epochs(loop, keeper, validation, per_epoch, steps, told, bar)
   keeper.finish()
 
 
-def _validate(model, keeper, bookkeeper, validation):
-  """Ends an epoch whose steps have all been made, as Keras would."""
-  keeper.restore_metrics()
-  logs = model.get_metrics_result()
-  figures = model.evaluate(
-    validation, callbacks=[bookkeeper], return_dict=True, verbose=0
+def _make_epochs(loop, keeper, validation, per_epoch, steps, told, bar):
+  """Makes the rest of an unfinished epoch, if any, and those that follow."""
+  votes = cluster.Votes()
+
+  def stop_if_told(metrics=None):
+    if votes.any(told.asked):
+      metrics = loop.metrics() if metrics is None else metrics
+      if keeper.stop_within_epoch(step, metrics):
+        runs.say(f"\nStopped and kept at step {step}")
+      cluster.wait_for_chief()
+      told.stop()
+
+  step, unfinished = keeper.step, keeper.metrics
+  while step < steps or unfinished is not None:
+    loop.set_metrics(unfinished)
+    # An unfinished epoch may have made its last step.
+    end = step if unfinished is not None else step + 1
+    end = math.ceil(end / per_epoch) * per_epoch
+    while step < end:
+      loop.train()
+      step += 1
+      stop_if_told()
+      bar.update()
+    figures, metrics = loop.figures(), loop.metrics()
+    for _ in loop.validate(validation):
+      stop_if_told(metrics)
+    figures |= {f"val_{name}": value for name, value in loop.figures().items()}
+    keeper.end_epoch(step, figures)
+    shown = {name: f"{value:.4g}" for name, value in figures.items()}
+    bar.set_postfix(shown, refresh=True)
+    unfinished = None
+    if votes.any(told.asked, now=True):
+      runs.say(f"\nStopped after step {step}")
+      told.stop()
+
+
+def _progress(name, steps, start):
+  """Returns a bar: steps, rate, time left and the last epoch's figures."""
+  return tqdm.tqdm(
+    desc=name,
+    total=steps,
+    initial=start,
+    unit=" steps",
+    # A log file should not hold ten thousand bars.
+    mininterval=0.5 if sys.stderr.isatty() else 15.0,
+    dynamic_ncols=sys.stderr.isatty(),
+    disable=not cluster.is_chief(),
   )
-  logs |= {f"val_{name}": value for name, value in figures.items()}
-  bookkeeper.on_epoch_end(None, logs)
-
-
-class _Bookkeeper(keras.callbacks.Callback):
-  """Tells a keeper how far Keras has come, and stops where it must."""
-
-  def __init__(self, keeper, stage, told):
-    super().__init__()
-    self._keeper = keeper
-    self._stage = stage
-    self._told = told
-    self._step = keeper.step
-    self._metrics = None
-
-  def on_epoch_begin(self, epoch, logs=None):
-    """See base class."""
-    self._keeper.restore_metrics()
-
-  def on_train_batch_end(self, batch, logs=None):
-    """See base class."""
-    self._step += 1
-    if self._told.asked:
-      self._stop(None)
-
-  def on_test_begin(self, logs=None):
-    """See base class."""
-    # Validating sets to zero what the epoch has added up.
-    self._metrics = self._keeper.metrics()
-
-  def on_test_batch_end(self, batch, logs=None):
-    """See base class."""
-    if self._told.asked:
-      self._stop(self._metrics)
-
-  def on_epoch_end(self, epoch, logs=None):
-    """See base class."""
-    self._keeper.end_epoch(self._step, logs)
-    if self._told.asked:
-      runs.say(f"\n{self._stage.name}: stopped after step {self._step}")
-      self._told.stop()
-
-  def _stop(self, metrics):
-    if self._keeper.stop_within_epoch(self._step, metrics):
-      runs.say(f"\n{self._stage.name}: stopped and kept at step {self._step}")
-    self._told.stop()
-
-
-class _Progress(keras.callbacks.Callback):
-  """Shows steps, rate, time left and the last epoch's figures."""
-
-  def __init__(self, name, steps, start):
-    super().__init__()
-    self._options = {
-      "desc": name,
-      "total": steps,
-      "initial": start,
-      "unit": " steps",
-      # A log file should not hold ten thousand bars.
-      "mininterval": 0.5 if sys.stderr.isatty() else 15.0,
-      "dynamic_ncols": sys.stderr.isatty(),
-    }
-
-  def on_train_begin(self, logs=None):
-    """See base class."""
-    self._bar = tqdm.tqdm(**self._options)
-
-  def on_train_batch_end(self, batch, logs=None):
-    """See base class."""
-    self._options["initial"] += 1
-    self._bar.update()
-
-  def on_epoch_end(self, epoch, logs=None):
-    """See base class."""
-    shown = {key: f"{value:.4g}" for key, value in (logs or {}).items()}
-    self._bar.set_postfix(shown, refresh=True)
-
-  def on_train_end(self, logs=None):
-    """See base class."""
-    self._bar.close()
 
 
 class _Schedule(keras.optimizers.schedules.LearningRateSchedule):

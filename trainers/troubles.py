@@ -36,7 +36,8 @@ def explain(error: BaseException) -> str | None:
   """
   for one in _chain(error):
     if isinstance(one, OSError) and one.errno in _REMEDIES and one.filename:
-      return _sentence(one.errno, os.fspath(one.filename))
+      # Of two files, the second is the one that is written.
+      return _sentence(one.errno, os.fspath(one.filename2 or one.filename))
   for one in _chain(error):
     if not isinstance(one, (OSError, RuntimeError, tf.errors.OpError)):
       continue

@@ -184,9 +184,16 @@ class Expression:
       if not any(set(other) < set(wants) for other in conjunctions)
     )
 
-  def rows(self, n: int) -> constraint_lib.Constraint:
-    """Returns a constraint of n rows that take the alternatives in turns."""
-    return self._constraint(np.arange(n) % len(self.alternatives))
+  def rows(self, n: int, first: int = 0) -> constraint_lib.Constraint:
+    """Returns a constraint of n rows that take the alternatives in turns.
+
+    Args:
+      n: How many.
+      first: Which turn the first one takes.
+    """
+    return self._constraint(
+      np.arange(first, first + n) % len(self.alternatives)
+    )
 
   def nearest(self, probabilities: tf.Tensor) -> constraint_lib.Constraint:
     """Returns a constraint that asks each row for what it misses least.

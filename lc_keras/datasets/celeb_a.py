@@ -161,10 +161,10 @@ def _decode(example):
   image = tf.io.decode_and_crop_jpeg(
     example["image"], window, channels=3, dct_method="INTEGER_ACCURATE"
   )
-  # Stays in [0, 255]: the antialiased triangle only averages.
-  image = tf.image.resize(image, IMAGE_SHAPE[:2], antialias=True)
+  # The antialiased triangle only averages, but white comes out as 1 and a bit.
+  image = tf.image.resize(image, IMAGE_SHAPE[:2], antialias=True) / 255.0
   attributes = [example["attributes"][name] for name in ALL_ATTRIBUTES]
   return {
-    "image": tf.ensure_shape(image / 255.0, IMAGE_SHAPE),
+    "image": tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), IMAGE_SHAPE),
     "attributes": tf.cast(tf.stack(attributes), tf.float32),
   }

@@ -28,6 +28,7 @@ from lc_keras import locks
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
 from lc_keras.datasets import integrity
+from lc_keras.datasets import tf_examples
 from lc_keras.datasets.toon_faces import dataset as toon_faces
 
 _SOURCES = {
@@ -116,6 +117,8 @@ def prepare(name, data_dir, max_bad_examples=0):
         source.prepare(builder, data_dir)
     finally:
       locks.give_back(lock)
+  if name.startswith(tf_examples.PREFIX):
+    return []  # All were read for their specification.
   bad = integrity.check(source, builder)
   if len(bad) > max_bad_examples:
     raise ValueError(
@@ -152,6 +155,7 @@ def load(
   seed=0,
   start_step=0,
   limit=None,
+  rows=None,
   shuffle_buffer=65_536,
 ):
   """Reads a prepared data set.
@@ -170,6 +174,8 @@ def load(
     seed: int, order of the training examples.
     start_step: int, number of batches that were already used in training.
     limit: int or None, use only the first so many examples of the split.
+    rows: (start, stop) or None, use only these examples of the split, without
+      reading the others.
     shuffle_buffer: int, number of (encoded) examples among which the next one
       is drawn in training.
 
@@ -187,7 +193,9 @@ def load(
   if start_step and not training:
     raise ValueError("start_step is for training; evaluation is one pass.")
   decode = _decoder(name, split, attributes)
-  examples, count, size = _examples(name, split, data_dir, limit)
+  if rows is not None and training:
+    raise ValueError("rows are for evaluation; training uses all.")
+  examples, count, size = _examples(name, split, data_dir, limit, rows)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
       f"The split {split} of {name} gives {count} examples (limit={limit}), "
@@ -259,6 +267,16 @@ def checksums(name, *, data_dir):
   return found
 
 
+def count(name, split, *, data_dir):
+  """Returns the number of examples of a split, without the bad ones.
+
+  Raises:
+    FileNotFoundError: The data set has not been prepared.
+    ValueError: There is no such data set, or no such split.
+  """
+  return _examples(name, split, data_dir, None)[1]
+
+
 def _prepared(name, data_dir):
   """Returns a source and its builder, whose data set is there."""
   source = _source(name)
@@ -273,7 +291,7 @@ def _prepared(name, data_dir):
   return source, builder
 
 
-def _examples(name, split, data_dir, limit):
+def _examples(name, split, data_dir, limit, rows=None):
   """Returns examples as they are stored, in order, their count, and the size.
 
   The size is that of the whole data set, in bytes. Bad examples are left out.
@@ -286,14 +304,19 @@ def _examples(name, split, data_dir, limit):
   bad = integrity.bad_rows(builder, split)
   if bad:
     count -= sum(map(len, bad.values()))
+  start, stop = rows or (0, count)
+  stop = min(stop, count)
+  if bad:
     examples = integrity.without(builder, split, bad)
+    examples = examples.skip(start).take(stop - start)
   else:
     examples = builder.as_dataset(
-      split=split,
+      split=split if rows is None else f"{split}[{start}:{stop}]",
       shuffle_files=False,
       decoders={"image": tfds.decode.SkipDecoding()},
       read_config=tfds.ReadConfig(try_autocache=False),
     )
+  count = stop - start
   if limit is not None:
     examples, count = examples.take(limit), min(limit, count)
   return examples, count, builder.info.dataset_size
@@ -357,6 +380,8 @@ def _known(name):
 
 
 def _source(name):
+  if name.startswith(tf_examples.PREFIX):
+    return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
   if name not in _SOURCES:
     raise ValueError(f"Unknown data set {name!r}{_nearest(name, _SOURCES)}")
   return _known(name)

@@ -180,7 +180,11 @@ class Learner:
     """Returns what is wrong with a move, see `ValueActor.compile`."""
     off, on = self._typical[0], self._typical[1]
     goal = self._objective.keeping(start, self._wish(off + value * (on - off)))
-    seen = self._objective.look(moved, goal, seeds, tf.constant(0))
+    seen = self._objective.look(
+      moved,
+      self._judges.realism_under(goal.shown),
+      self._objective.draw(seeds)[:, 0],
+    )
     return self._objective.loss(moved, start, goal, seen)
 
   def _wish(self, value):

@@ -122,7 +122,8 @@ def of_latents(
     latents: A split that it was not trained on, n rows.
     value: [n] in [0, 1].
   """
-  logits = model.predict(latents.mean, batch_size=_BATCH_SIZE, verbose=0)
+  means = latents.take(slice(None)).mean
+  logits = model.predict(means, batch_size=_BATCH_SIZE, verbose=0)
   return figures(special.expit(logits), value, np.ones(len(value)))
 
 

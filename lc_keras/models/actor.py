@@ -4,6 +4,7 @@ import keras
 import tensorflow as tf
 
 from lc_keras.models import architectures
+from lc_keras.models import conditioned
 
 
 class Actor(keras.layers.Layer):
@@ -55,8 +56,11 @@ class Actor(keras.layers.Layer):
     Returns:
       [batch, latent_size].
     """
-    condition = self.embedding(architectures.condition(values, mask))
-    features = tf.concat([latents, condition], axis=-1)
-    target, raw_gate = tf.split(self.trunk(features), 2, axis=-1)
+    entrance = conditioned.Entrance(
+      self.embedding, self.trunk, latents.shape[-1]
+    )
+    first = entrance.of_latents(latents) + entrance.of_request(values, mask)
+    outputs = conditioned.finished(self.trunk, first)
+    target, raw_gate = tf.split(outputs, 2, axis=-1)
     gate = tf.sigmoid(raw_gate)
     return (1.0 - gate) * latents + gate * target

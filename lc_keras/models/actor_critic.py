@@ -284,37 +284,29 @@ class ActorCritic(keras.Model):
     """Returns the critic's losses, one per row: three blocks and a penalty."""
     real = _sample_posterior(rows, seeds[0])
     own = rows["attributes"]
-    wrong = self._wrong(rows, seeds[1])
-    mask = self._mask(rows, seeds[6])
+    wrong, mask = self._wrong(rows, seeds[1], seeds[6])
     # A fake has the labels of the real row beside it; it starts from the
     # prior, or from a real row that has other labels.
-    start, wanted = self.begin(_prior(rows, seeds[2])), own
+    prior = _prior(rows, seeds[2])
+    start, wanted = self.begin(prior), own
     if self._real_weight:
       from_prior = _every_second(own)
       start = tf.where(from_prior, start, real)
       wanted = tf.where(from_prior, own, wrong)
     moved = self.trained_actor(start, wanted, mask)
+    # Some are the prior itself. No row is both, so that one draw does.
     raw = tf.random.stateless_uniform(tf.shape(own)[:1], seeds[3])
     raw = (raw < self._prior_fraction)[:, tf.newaxis]
-    raw_prior = tf.random.stateless_normal(tf.shape(real), seeds[4])
-    fake = tf.stop_gradient(tf.where(raw, raw_prior, moved))
-
-    count = tf.shape(own)[0]
-    logits = self.critic(
-      tf.concat([real, fake, real], axis=0),
-      tf.concat([own, wanted, wrong], axis=0),
-      tf.tile(mask, [3, 1]),
+    fake = tf.stop_gradient(tf.where(raw, prior, moved))
+    mix = tf.random.stateless_uniform([tf.shape(own)[0], 1], seeds[5])
+    real_logits, fake_logits, wrong_logits, slopes = self.critic.compare(
+      real, fake, mix, own, wanted, wrong, mask
     )
-    real_logits, fake_logits, wrong_logits = tf.split(logits, [count] * 3)
     # Another row's labels may happen to be the right ones, as far as they are
     # asked for: no negative then.
     differs = (wrong != own) & (mask > 0.0)
     is_wrong = tf.cast(tf.reduce_any(differs, axis=-1), tf.float32)
-    mix = tf.random.stateless_uniform([count, 1], seeds[5])
-    penalty = losses.gradient_penalty(
-      lambda latents: self.critic(latents, wanted, mask),
-      mix * real + (1.0 - mix) * fake,
-    )
+    penalty = losses.gradient_penalty(slopes)
     loss = (
       losses.critic_cross_entropy(real_logits, True)
       + losses.critic_cross_entropy(fake_logits, False)
@@ -327,15 +319,27 @@ class ActorCritic(keras.Model):
 
   def _actor_terms(self, network, rows, seeds):
     """Returns the actor's losses, one per row: a prior and a real request."""
-    prior, real = self._requests(rows, seeds)
-    terms = self._request_terms(network, prior, seeds[6])
-    if self._real_weight:
-      others = self._request_terms(network, real, seeds[7])
-      weight = self._real_weight / (1.0 + self._real_weight)
-      terms = {
-        name: (1.0 - weight) * terms[name] + weight * others[name]
-        for name in terms
-      }
+    requests_ = self._requests(rows, seeds)
+    if not self._real_weight:
+      requests_ = requests_[:1]
+    noise = [
+      tf.random.stateless_normal(tf.shape(request.start), seed)
+      for request, seed in zip(requests_, seeds[6:])
+    ]
+    # Of a row, both are looked at together: fewer and larger products.
+    together = _Request(
+      *(
+        None if part[0] is None else tf.concat(part, 0)
+        for part in zip(*requests_)
+      )
+    )
+    terms = self._request_terms(network, together, tf.concat(noise, 0))
+    if not self._real_weight:
+      return terms
+    weight = self._real_weight / (1.0 + self._real_weight)
+    for name, values in terms.items():
+      prior, real = tf.split(values, 2)
+      terms[name] = (1.0 - weight) * prior + weight * real
     return terms
 
   def _requests(self, rows, seeds):
@@ -353,25 +357,25 @@ class ActorCritic(keras.Model):
         for name in ("prior", "real")
       )
       return prior._replace(start=self.begin(prior.start)), real
-    own, mask = rows["attributes"], self._mask(rows, seeds[5])
+    own = rows["attributes"]
+    wrong, mask = self._wrong(rows, seeds[1], seeds[5])
     # Of a prior sample, what is open may become anything.
     prior = _Request(self.begin(_prior(rows, seeds[2])), own, mask, mask)
     # A quarter keeps its own labels: "nothing to do, stay".
     stay = _every_second(own) & _every_second(own, 2)
-    wanted = tf.where(stay, own, self._wrong(rows, seeds[1]))
+    wanted = tf.where(stay, own, wrong)
     # Of a real row, what is open has to stay.
     wanted = tf.where(mask > 0.0, wanted, own)
     start = _sample_posterior(rows, seeds[0])
     return prior, _Request(start, wanted, mask, tf.ones_like(mask))
 
-  def _request_terms(self, network, request, seed):
+  def _request_terms(self, network, request, noise):
     """Returns the losses of one request a row."""
     moved = network(request.start, request.wanted, request.mask)
     logits = self.critic(moved, request.wanted, request.mask)
     # What a teacher has made of a row is where it belongs.
     goal = request.start if request.goal is None else request.goal
     distance = losses.latent_distance(moved, goal, self._posterior_scale)
-    noise = tf.random.stateless_normal(tf.shape(moved), seed)
     noise *= self._attribute_noise * self._posterior_scale
     attribute_loss = losses.attribute_cross_entropy(
       self._read_attributes(moved + noise), request.wanted, request.read
@@ -391,24 +395,18 @@ class ActorCritic(keras.Model):
       "imitation_loss": imitation_loss,
     }
 
-  def _wrong(self, rows, seed):
-    """Returns labels that are not a row's own: one switched, or another row's.
+  def _wrong(self, rows, seed, mask_seed):
+    """Returns labels that are not a row's own, and what of them is asked for.
 
     One switched attribute is the hardest negative, and exactly what a request
     is; another row's labels (the published choice) differ in many.
     """
     own = rows["attributes"]
-    switched, _ = requests.switch(own, rows["focus"], self._excludes)
+    switched, about = requests.switch(own, rows["focus"], self._excludes)
     other = tf.random.stateless_uniform(tf.shape(own)[:1], seed)
     other = (other < 1.0 - self._switched_fraction)[:, tf.newaxis]
-    return tf.where(other, tf.roll(own, 1, axis=0), switched)
-
-  def _mask(self, rows, seed):
-    """Returns which attributes a request asks for, [batch, num_attributes]."""
-    _, about = requests.switch(
-      rows["attributes"], rows["focus"], self._excludes
-    )
-    return requests.open_some(about, self._masked_fraction, seed)
+    wrong = tf.where(other, tf.roll(own, 1, axis=0), switched)
+    return wrong, requests.open_some(about, self._masked_fraction, mask_seed)
 
   def _note(self, terms):
     for name, values in terms.items():

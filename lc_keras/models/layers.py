@@ -14,6 +14,25 @@ import tensorflow as tf
 _LARGE = 512 * 512
 
 
+def product(
+  rows: tf.Tensor, kernel: tf.Tensor, transpose: bool = False
+) -> tf.Tensor:
+  """Returns rows times a kernel, [n, units], quick where the kernel is large.
+
+  Args:
+    rows: [n, inputs].
+    kernel: [inputs, units], or, to be transposed, [units, inputs].
+    transpose: Whether it is to be.
+  """
+  kernel = tf.convert_to_tensor(kernel)
+  if math.prod(kernel.shape) < _LARGE:
+    return tf.matmul(rows, kernel, transpose_b=transpose)
+  # A batch of one product: what computes a single one takes twice as long where
+  # a factor is transposed, as in the gradient.
+  one = tf.expand_dims(rows, 0), tf.expand_dims(kernel, 0)
+  return tf.squeeze(tf.matmul(*one, transpose_b=transpose), 0)
+
+
 class Dense(keras.layers.Dense):
   """[batch, inputs] -> [batch, units], quick where the kernel is large."""
 
@@ -22,11 +41,7 @@ class Dense(keras.layers.Dense):
     is_large = math.prod(self.kernel.shape) >= _LARGE
     if len(inputs.shape) != 2 or not is_large or not self.use_bias:
       return super().call(inputs)
-    # A batch of one product: what computes a single one takes twice as long
-    # where a factor is transposed, as in the gradient.
-    kernel = tf.expand_dims(tf.convert_to_tensor(self.kernel), 0)
-    outputs = tf.squeeze(tf.matmul(tf.expand_dims(inputs, 0), kernel), 0)
-    outputs = tf.nn.bias_add(outputs, self.bias)
+    outputs = tf.nn.bias_add(product(inputs, self.kernel), self.bias)
     return outputs if self.activation is None else self.activation(outputs)
 
 

@@ -14,6 +14,8 @@ from lc_keras import latents as latents_lib
 # they can just be told apart: of edits of studio faces, 90% are read back at a
 # margin of 3; with a penalty of 1 / 20,000 it is a quarter.
 _PENALTY = 1 / 6
+# The regression holds its rows in memory; more add nothing to so few weights.
+_MOST_ROWS = 100_000
 
 
 class LinearDirections(keras.Model):
@@ -64,12 +66,15 @@ class LinearDirections(keras.Model):
     direction: its normal is zero, and it is moved by nothing.
 
     Args:
-      rows: The training split.
+      rows: The training split. Of more than 100,000 rows, so many are looked
+        at, evenly spaced.
     """
     model = cls(rows.mean.shape[1], rows.attributes.shape[1])
-    variances, axes = latents_lib.principal_axes(rows)
+    variances, axes = latents_lib.moments(rows).principal_axes()
     deviations = np.sqrt(variances)
-    points = rows.mean @ axes / deviations
+    if len(rows) > _MOST_ROWS:
+      rows = rows.take(np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(int))
+    points = np.asarray(rows.mean) @ axes / deviations
     # Seen as equally frequent: a score of zero is then half way between those
     # with and those without, however rare an attribute is.
     regression = linear_model.LogisticRegression(
@@ -77,7 +82,7 @@ class LinearDirections(keras.Model):
     )
     weights = np.zeros(model.normals.shape)
     biases = np.zeros(model.biases.shape)
-    for column, labels in enumerate(rows.attributes.T > 0.5):
+    for column, labels in enumerate(np.asarray(rows.attributes).T > 0.5):
       if labels.any() and not labels.all():
         regression.fit(points, labels)
         weights[column] = regression.coef_[0]

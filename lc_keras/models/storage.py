@@ -4,9 +4,12 @@ A model is rebuilt from its constructor's arguments, so nothing is pickled and
 loading runs no code but ours.
 """
 
+import io
 import json
+import math
 import os
 
+import h5py
 import keras
 
 from lc_keras import files
@@ -25,6 +28,8 @@ from lc_keras.models import value_model
 
 WEIGHTS = "best.weights.h5"
 DESCRIPTION = "model.json"
+# More than HDF5 needs for an array besides its numbers.
+_NODE_BYTES = 4096
 
 _CLASSES = {
   model.__name__: model
@@ -58,13 +63,71 @@ def save(model: keras.Model, folder: str) -> None:
   bare.set_weights(model.get_weights())
   weights_path = os.path.join(folder, WEIGHTS)
   with files.replacing(weights_path) as path:
-    bare.save_weights(path)
+    write_weights(bare, path)
   description = {
     "class": type(model).__name__,
     "arguments": model.arguments,
     "sha256": files.checksum(weights_path),
   }
   files.write_json(os.path.join(folder, DESCRIPTION), description)
+
+
+def write_weights(model: keras.Model, path: str) -> None:
+  """Writes what Keras's `save_weights` does; the same numbers, the same file.
+
+  Keras writes the names of layers, too, which nothing reads, and which count
+  the models that a process has made.
+
+  Args:
+    model: Optimisers that it has are written, too.
+    path: The file.
+
+  Raises:
+    OSError: It cannot be written.
+  """
+  # Keras insists on the ending of a name.
+  named = f"{path}.named.weights.h5"
+  made = io.BytesIO()
+  try:
+    # HDF5 crashes the process when a disk becomes full.
+    files.reserve(named, _most_bytes(model))
+    model.save_weights(named)
+    with h5py.File(named) as old, h5py.File(made, "w") as new:
+      _copy_without_names(old, new)
+  finally:
+    if os.path.exists(named):
+      os.remove(named)
+  with open(path, "wb") as file:
+    file.write(made.getbuffer())
+
+
+def _most_bytes(model):
+  """Returns a bound for the size of a model's weights file."""
+  optimizers = [
+    part
+    for part in vars(model).values()
+    if isinstance(part, keras.optimizers.Optimizer)
+  ]
+  sizes = [
+    8 * math.prod(variable.shape)
+    for owner in (model, *optimizers)
+    for variable in owner.variables
+  ]
+  return sum(sizes) + _NODE_BYTES * (len(sizes) + 10)
+
+
+def _copy_without_names(old, new):
+  def copy(name, node):
+    if isinstance(node, h5py.Dataset):
+      made = new.create_dataset(name, data=node[()])
+    else:
+      made = new.require_group(name)
+    for key, value in node.attrs.items():
+      if key != "name":
+        made.attrs[key] = value
+
+  old.visititems(copy)
+  new.attrs.update(old.attrs)
 
 
 def load(folder: str) -> keras.Model:

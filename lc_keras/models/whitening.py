@@ -36,9 +36,10 @@ class Whitening(keras.layers.Layer):
     Args:
       rows: The training split, of more rows than dimensions.
     """
-    variances, axes = latents_lib.principal_axes(rows)
-    signal = np.var(rows.mean @ axes, axis=0, ddof=1) / variances
-    self._center.assign(rows.mean.mean(axis=0, dtype=np.float64))
+    spread = latents_lib.moments(rows)
+    variances, axes = spread.principal_axes()
+    signal = np.sum(axes * (spread.covariance @ axes), axis=0) / variances
+    self._center.assign(spread.center)
     self._axes.assign(axes)
     self._deviations.assign(np.sqrt(variances))
     self.signal.assign(signal)

@@ -16,6 +16,8 @@ Begin = Callable[[constraint_lib.Constraint, tf.Tensor], tf.Tensor]
 # (2015) recommend and everybody, the paper included, uses them.
 _BETA_1 = 0.9
 _EPSILON = 1e-8
+# Steps whose noise is drawn together.
+_STEPS_PER_DRAW = 10
 
 
 class GradientSearch(sampler.Transformer):
@@ -179,11 +181,23 @@ class GradientSearch(sampler.Transformer):
         good &= goal.others.satisfied(probabilities, self._keep_tolerance)
       return good
 
-    def update(step, move, mean, square, searching, steps):
+    realism = self.judges.realism_under(goal.shown)
+
+    def draw(step):
+      number = step // _STEPS_PER_DRAW
+      return objective.draw(seeds, number, _STEPS_PER_DRAW)
+
+    def update(step, move, mean, square, searching, steps, noise):
+      if objective.attribute_noise:
+        noise = tf.cond(
+          step % _STEPS_PER_DRAW == 0, lambda: draw(step), lambda: noise
+        )
       with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(move)
         latents = start + self._in_latents(move)
-        seen = objective.look(latents, goal, seeds, step)
+        seen = objective.look(
+          latents, realism, noise[:, step % _STEPS_PER_DRAW]
+        )
         # The loss of a row depends on that row alone: so does its gradient.
         values = objective.loss(latents, start, goal, seen)
       gradient = tape.gradient(values, move)
@@ -200,11 +214,11 @@ class GradientSearch(sampler.Transformer):
       moved = move - self._learning_rate * direction
       move = tf.where(searching[:, tf.newaxis], moved, move)
       steps += tf.cast(searching, tf.int32)
-      return step, move, mean, square, searching, steps
+      return step, move, mean, square, searching, steps, noise
 
     nowhere = tf.zeros_like(start)
-    _, move, _, _, _, steps = tf.while_loop(
-      lambda step, move, mean, square, searching, steps: (
+    _, move, _, _, _, steps, _ = tf.while_loop(
+      lambda step, move, mean, square, searching, *others: (
         (step < self._max_steps) & tf.reduce_any(searching)
       ),
       update,
@@ -215,6 +229,7 @@ class GradientSearch(sampler.Transformer):
         nowhere,
         rows,
         tf.zeros_like(start[:, 0], tf.int32),
+        tf.zeros_like(draw(0)),
       ],
     )
     latents = start + self._in_latents(move)

@@ -1,6 +1,7 @@
 """What a move in latent space has to achieve, as one number per row."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -101,24 +102,44 @@ class Objective:
       self.judges.others(latents, constraint),
     )
 
+  def draw(
+    self, seeds: tf.Tensor, number: tf.Tensor | int = 0, steps: int = 1
+  ) -> tf.Tensor:
+    """Returns the noise of some steps, [batch, steps, copies, latent_size].
+
+    Args:
+      seeds: int64 [batch]; row i has noise of seeds[i] alone.
+      number: Scalar; other numbers, other noise.
+      steps: How many steps: drawing for many at a time is faster.
+    """
+    size = self.judges.posterior_scale.shape[0]
+    copies = _COPIES if self.attribute_noise else 0
+    shape = [-1, steps, copies, size]
+    if not copies:
+      return tf.zeros([tf.shape(seeds)[0], *shape[1:]])
+    drawn = priors.sample_rows(seeds, steps * copies * size, number)
+    scale = self.attribute_noise * self.judges.posterior_scale
+    return scale * tf.reshape(drawn, shape)
+
   def look(
-    self, latents: tf.Tensor, goal: Goal, seeds: tf.Tensor, step: tf.Tensor
+    self,
+    latents: tf.Tensor,
+    realism: Callable[[tf.Tensor], tf.Tensor],
+    noise: tf.Tensor,
   ) -> Seen:
     """Has the judges look.
 
     Args:
       latents: [batch, latent_size].
-      goal: What is wanted of them.
-      seeds: int64 [batch], of the noise.
-      step: Other steps, other noise.
+      realism: The critic's logits of what is wanted, see
+        `Judges.realism_under`.
+      noise: [batch, copies, latent_size], a step of what `draw` returned.
     """
-    return Seen(
-      self.judges.realism_logits(latents, goal.shown),
-      [
-        self.judges.attribute_critic(copy)
-        for copy in self._copies(latents, seeds, step)
-      ],
-    )
+    copies = [latents]
+    copies += [latents + part for part in tf.unstack(noise, axis=1)]
+    # One product for all of them.
+    read = self.judges.attribute_critic(tf.concat(copies, axis=0))
+    return Seen(realism(latents), tf.split(read, len(copies)))
 
   def loss(
     self, latents: tf.Tensor, start: tf.Tensor, goal: Goal, seen: Seen
@@ -144,13 +165,3 @@ class Objective:
       + self.distance_weight
       * losses.latent_distance(latents, start, self.judges.posterior_scale)
     )
-
-  def _copies(self, latents, seeds, step):
-    """Returns what D_attr reads: the latents, and noisy copies of them."""
-    if not self.attribute_noise:
-      return [latents]
-    scale = self.attribute_noise * self.judges.posterior_scale
-    size = self.judges.posterior_scale.shape[0]
-    noise = priors.sample_rows(seeds, _COPIES * size, step)
-    copies = tf.split(noise, _COPIES, -1)
-    return [latents, *(latents + scale * part for part in copies)]

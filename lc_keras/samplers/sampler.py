@@ -50,6 +50,17 @@ class Judges:
     """Returns the critic's logits under the constraint, [batch]."""
     return self.critic(latents, constraint.values, constraint.mask)
 
+  def realism_under(
+    self, constraint: constraint_lib.Constraint
+  ) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns `realism_logits` of one constraint, to be asked many times.
+
+    A critic with a method `under` (see `Critic`) looks at the constraint once.
+    """
+    if hasattr(self.critic, "under"):
+      return self.critic.under(constraint.values, constraint.mask)
+    return lambda latents: self.realism_logits(latents, constraint)
+
   def tolerance(
     self, constraint: constraint_lib.Constraint, least: float
   ) -> tf.Tensor | float:

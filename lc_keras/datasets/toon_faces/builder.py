@@ -90,6 +90,21 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
     ),
   ]
 
+  def __init__(self, *, examples=None, **options):
+    """Creates the builder.
+
+    Args:
+      examples: split -> iterator of what `render` yields of all its rows, for
+        faces that were rendered elsewhere; None renders them here.
+      **options: Of `tfds.core.GeneratorBasedBuilder`.
+    """
+    self._balanced = None
+    self.examples = examples or self._render_all
+    super().__init__(**options)
+
+  def _render_all(self, split):
+    return self.render(split, 0, self.builder_config.faces[split])
+
   @classmethod
   def get_metadata(cls):
     """No files of tags and citations beside the builder."""
@@ -121,34 +136,40 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
     del dl_manager  # Nothing to fetch.
     return {split: self._generate_examples(split) for split in SPLITS}
 
-  def _generate_examples(self, split):
-    """Yields (row, example)."""
-    row = 0
-    for faces, foci in self._draw(split):
+  def render(self, split, start, stop):
+    """Yields examples of rows [start, stop), their images as PNG in bytes."""
+    for first in range(start, stop, _CHUNK):
+      last = min(first + _CHUNK, stop)
+      faces, foci = self._draw(split, first, last)
       images = renderer.render(faces, self.builder_config.scene)
-      for image, labels, focus in zip(images, faces.labels, foci):
+      for row, image, labels, focus in zip(
+        range(first, last), images, faces.labels, foci
+      ):
         png = io.BytesIO()
         Image.fromarray(image).save(png, "PNG", compress_level=_PNG_LEVEL)
-        png.seek(0)
-        yield (
-          row,
-          {"id": row, "image": png, "attributes": labels, "focus": focus},
-        )
-        row += 1
+        yield {
+          "id": row,
+          "image": png.getvalue(),
+          "attributes": labels,
+          "focus": focus,
+        }
 
-  def _draw(self, split):
-    """Yields (Factors of n faces, int [n] what they were drawn for or -1)."""
-    count = self.builder_config.faces[split]
+  def _generate_examples(self, split):
+    """Yields (row, example)."""
+    for example in self.examples(split):
+      image = io.BytesIO(example["image"])
+      yield example["id"], {**example, "image": image}
+
+  def _draw(self, split, start, stop):
+    """Returns Factors of some rows, and what each was drawn for or -1."""
     seed = self.builder_config.seed + SPLITS.index(split)
-    if split == "balanced":
-      faces, foci = _draw_balanced(seed, count // len(factors.NAMES))
-      for start in range(0, count, _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        yield faces[rows], foci[rows]
-    else:
-      for start in range(0, count, _CHUNK):
-        stop = min(start + _CHUNK, count)
-        yield factors.sample(seed, start, stop), [-1] * (stop - start)
+    if split != "balanced":
+      return factors.sample(seed, start, stop), [-1] * (stop - start)
+    if self._balanced is None:  # All at once: it is one order of them all.
+      count = self.builder_config.faces[split]
+      self._balanced = _draw_balanced(seed, count // len(factors.NAMES))
+    faces, foci = self._balanced
+    return faces[start:stop], foci[start:stop]
 
 
 def _draw_balanced(seed, each):

@@ -1,0 +1,206 @@
+"""Work in latent space in PyTorch: what `latent_tasks` does, as usual there."""
+
+import argparse
+import os
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from benchmarks import tasks
+
+
+class _Conditioned(nn.Module):
+  """A trunk that takes z beside a linear embedding of a request."""
+
+  def __init__(self, arrays, name):
+    super().__init__()
+    self.embedding = _linear(arrays, name, 0)
+    self.trunk = _trunk(arrays, name, 2)
+
+  def forward(self, latents, values, mask):
+    told = self.embedding(torch.cat([values * mask, mask], 1))
+    return self.trunk(torch.cat([latents, told], 1))
+
+
+class _Cycle:
+  """The critic's updates, and one of the actor, as published."""
+
+  def __init__(self, arrays, compiled):
+    self._actor = _Conditioned(arrays, "actor")
+    self._critic = _Conditioned(arrays, "critic")
+    self._read = _trunk(arrays, "read", 0).requires_grad_(False)
+    self._rows = [
+      torch.from_numpy(arrays[name]) for name in ("mean", "scale", "attributes")
+    ]
+    self._average = [p.detach().clone() for p in self._actor.parameters()]
+    self._optimizers = [
+      torch.optim.Adam(
+        network.parameters(), 1e-4, (0.0, 0.9), eps=1e-7, fused=True
+      )
+      for network in (self._actor, self._critic)
+    ]
+    networks = nn.ModuleList([self._actor, self._critic])
+    self.parameters = sum(p.numel() for p in networks.parameters())
+    self.items = self._rows[0].shape[1] - 1
+    self.flops = 0.0
+    self._judge = self._compared
+    if compiled:
+      # The critic is differentiated twice, which torch.compile does not do.
+      self._actor = torch.compile(self._actor)
+
+  def loss(self):
+    """See `tasks.Task`."""
+    mean, _, attributes = (rows[:, 0] for rows in self._rows)
+    mask, wrong = torch.ones_like(attributes), attributes.roll(1, 0)
+    fake = self._moved(mean, wrong, mask).detach()
+    mix = torch.full([len(mean), 1], 0.5)
+    everyone = torch.ones(len(mean))
+    return self._judge(
+      mean, fake, mix, attributes, attributes, wrong, mask, everyone
+    ).detach()
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    for _ in range(steps):
+      for turn in range(self.items):
+        self._update_critic(*(rows[:, turn] for rows in self._rows))
+      self._update_actor(*(rows[:, -1] for rows in self._rows))
+
+  def _moved(self, latents, values, mask):
+    target, gate = self._actor(latents, values, mask).chunk(2, 1)
+    gate = torch.sigmoid(gate)
+    return (1.0 - gate) * latents + gate * target
+
+  def _compared(self, real, fake, mix, own, wanted, wrong, mask, is_wrong):
+    logits = self._critic(
+      torch.cat([real, fake, real]),
+      torch.cat([own, wanted, wrong]),
+      mask.repeat(3, 1),
+    )
+    right, made, mistaken = logits.squeeze(1).chunk(3)
+    between = (mix * real + (1.0 - mix) * fake).requires_grad_(True)
+    (slopes,) = torch.autograd.grad(
+      self._critic(between, wanted, mask).sum(), between, create_graph=True
+    )
+    norms = torch.sqrt(slopes.square().sum(1) + 1e-12)
+    values = functional.softplus(-right) + functional.softplus(made)
+    values = values + is_wrong * functional.softplus(mistaken)
+    return (values + 10.0 * (norms - 1.0).square()).mean()
+
+  def _update_critic(self, mean, scale, own):
+    real = mean + scale * torch.randn_like(mean)
+    wrong, mask = own.roll(1, 0), torch.ones_like(own)
+    every_second = (torch.arange(len(own)) % 2 == 0)[:, None]
+    prior = torch.randn_like(mean)
+    wanted = torch.where(every_second, own, wrong)
+    with torch.no_grad():
+      start = torch.where(every_second, prior, real)
+      raw = torch.rand(len(own), 1) < 0.1
+      fake = torch.where(raw, prior, self._moved(start, wanted, mask))
+    is_wrong = (wrong != own).any(1).float()
+    mix = torch.rand(len(own), 1)
+    loss = self._judge(real, fake, mix, own, wanted, wrong, mask, is_wrong)
+    self._step(1, loss, self._critic)
+
+  def _update_actor(self, mean, scale, own):
+    wanted = torch.cat([own, own.roll(1, 0)])
+    mask = torch.ones_like(wanted)
+    real = mean + scale * torch.randn_like(mean)
+    start = torch.cat([torch.randn_like(mean), real])
+    moved = self._moved(start, wanted, mask)
+    logits = self._critic(moved, wanted, mask).squeeze(1)
+    distance = (torch.log1p((moved - start).square()) / 0.25).mean(1)
+    with torch.no_grad():
+      # Reported, as ours is, and of no weight.
+      functional.binary_cross_entropy_with_logits(self._read(moved), wanted)
+    loss = (functional.softplus(-logits) + 0.1 * distance).mean()
+    self._step(0, loss, self._actor)
+    with torch.no_grad():
+      torch._foreach_lerp_(self._average, list(self._actor.parameters()), 0.001)
+
+  def _step(self, number, loss, network):
+    self._optimizers[number].zero_grad(set_to_none=True)
+    loss.backward(inputs=list(network.parameters()))
+    self._optimizers[number].step()
+
+
+class _Search:
+  """Adam in z, with the gradient of autograd."""
+
+  def __init__(self, arrays, compiled, steps):
+    self._critic = _Conditioned(arrays, "critic").requires_grad_(False)
+    self._read = _trunk(arrays, "read", 0).requires_grad_(False)
+    networks = nn.ModuleList([self._critic, self._read])
+    self.parameters = sum(p.numel() for p in networks.parameters())
+    self._start = torch.from_numpy(arrays["start"])
+    self._values = torch.from_numpy(arrays["values"])
+    self._steps = steps
+    self.items = len(self._start)
+    self.flops = 0.0
+    if compiled:
+      self._critic, self._read = map(torch.compile, (self._critic, self._read))
+
+  def loss(self):
+    """See `tasks.Task`."""
+    return (self._search() - self._start).abs().mean()
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    for _ in range(steps):
+      self._search()
+
+  def _search(self):
+    latents = self._start.clone().requires_grad_(True)
+    mask = torch.ones_like(self._values)
+    optimizer = torch.optim.Adam([latents], 1e-2, eps=1e-8)
+    for _ in range(self._steps):
+      read = functional.binary_cross_entropy_with_logits(
+        self._read(latents), self._values, reduction="none"
+      ).mean(1)
+      real = functional.softplus(
+        -self._critic(latents, self._values, mask).squeeze(1)
+      )
+      optimizer.zero_grad(set_to_none=True)
+      (read + 0.05 * real).sum().backward()
+      optimizer.step()
+    return latents.detach()
+
+
+def _linear(arrays, name, number):
+  kernel, bias = arrays[f"{name}{number}"], arrays[f"{name}{number + 1}"]
+  layer = nn.utils.skip_init(nn.Linear, *kernel.shape)
+  with torch.no_grad():
+    layer.weight.copy_(torch.from_numpy(kernel.T.copy()))
+    layer.bias.copy_(torch.from_numpy(bias))
+  return layer
+
+
+def _trunk(arrays, name, first):
+  layers = []
+  while f"{name}{first}" in arrays:
+    layers += [_linear(arrays, name, first), nn.ReLU()]
+    first += 2
+  return nn.Sequential(*layers[:-1])
+
+
+def _build(case, folder, compiled):
+  arrays = dict(np.load(os.path.join(folder, "arrays.npz")))
+  if case["work"] == "cycle":
+    return _Cycle(arrays, compiled)
+  return _Search(arrays, compiled, case["steps"])
+
+
+def main() -> None:
+  """Takes orders."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument("--compile", action="store_true")
+  compiled = parser.parse_args().compile
+  tasks.serve(
+    lambda case, folder: _build(case, folder, compiled), torch.from_numpy
+  )
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,76 @@
+"""What is measured of the input pipeline: reading, and training on it.
+
+Started by `input_pipeline`, which describes the cases.
+"""
+
+import itertools
+
+import keras
+import tensorflow as tf
+
+from benchmarks import tasks
+from lc_keras import adam
+from lc_keras.datasets import pipeline
+from lc_keras.models import vae
+
+
+class _Reading:
+  """Takes batches of training, and does nothing with them."""
+
+  parameters = 0
+  flops = 0.0
+
+  def __init__(self, case):
+    self.items = case["batch"]
+    self._batches = pipeline.load(
+      case["dataset"],
+      "train",
+      case["batch"],
+      data_dir=case["data_dir"],
+      training=True,
+    )
+    self._iterator = iter(self._batches)
+
+  def loss(self):
+    """See `tasks.Task`; the mean of a batch."""
+    return tf.reduce_mean(next(self._iterator)["image"])
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    for batch in itertools.islice(self._iterator, steps):
+      batch["image"].shape.assert_has_rank(4)
+
+
+class _Training(_Reading):
+  """Trains on these batches, or on the first of them again and again."""
+
+  def __init__(self, case, from_memory):
+    super().__init__(case)
+    if from_memory:
+      batch = next(self._iterator)
+      del self._iterator
+      self._iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    keras.utils.set_random_seed(0)
+    shape = pipeline.describe(case["dataset"]).image_shape
+    self._model = vae.VAE(shape, case["latent_size"], case["architecture"])
+    optimizer = adam.Adam(1e-4)
+    optimizer.build(self._model.trainable_variables)
+    self._model.compile(optimizer=optimizer, jit_compile=False)
+    self._model.make_train_function()
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    for _ in range(steps):
+      logs = self._model.train_function(self._iterator)
+    float(logs["loss"])
+
+
+def _build(case, folder):
+  del folder  # Nobody needs more than the case says.
+  if case["work"] == "read":
+    return _Reading(case)
+  return _Training(case, from_memory=case["work"] == "train from memory")
+
+
+if __name__ == "__main__":
+  tasks.serve(_build, tf.constant)

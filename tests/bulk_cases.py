@@ -1,0 +1,269 @@
+"""Tests of bulk work with Beam's own runner; `bulk_test` runs them."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import keras
+import numpy as np
+from absl import flags
+from absl.testing import absltest
+
+import lc_keras
+from bulk import encode
+from bulk import records
+from bulk import score
+from bulk import shards
+from bulk import toon_faces
+from lc_keras import files
+from lc_keras import latents
+from lc_keras.datasets import pipeline
+from lc_keras.datasets.toon_faces import builder
+from lc_keras.models import storage
+from lc_keras.models import vae
+from tests import tiny_run
+from trainers import latents as latents_job
+
+_DATASET = "toon_faces/tiny"
+_RULE = "lc_keras.rules.faces:blue_background"
+_RUNNERS = ("local", "DirectRunner")
+
+
+def _settings(job, *arguments):
+  values = flags.FlagValues()
+  job.define_flags(values)
+  values(["job", *arguments])
+  return values
+
+
+def _bytes(folder, ending=""):
+  """Returns the contents of the files of a folder, by name."""
+  return {
+    path.name: path.read_bytes()
+    for path in pathlib.Path(folder).iterdir()
+    if path.is_file() and path.name.endswith(ending)
+  }
+
+
+class BulkCases(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = pathlib.Path(tempfile.mkdtemp())
+    cls.addClassCleanup(shutil.rmtree, cls.folder)
+    cls.data = cls.folder / "data"
+    pipeline.prepare(_DATASET, str(cls.data))
+    spec = pipeline.describe(_DATASET)
+    keras.utils.set_random_seed(1)
+    storage.save(
+      vae.VAE(spec.image_shape, 4, "toon_faces"),
+      str(cls.folder / "run" / "vae"),
+    )
+    files.write_json(
+      str(cls.folder / "run" / "run.json"),
+      {
+        "dataset": _DATASET,
+        "image_shape": spec.image_shape,
+        "attributes": spec.attributes.names,
+        "exclusive": spec.attributes.exclusive,
+      },
+    )
+
+  def run_dir(self, name):
+    """Copies the run of an untrained VAE of toon faces; returns its folder."""
+    return pathlib.Path(
+      shutil.copytree(self.folder / "run", self.folder / name)
+    )
+
+  def encode(self, run_dir, *arguments, data=None):
+    encode.encode(
+      _settings(
+        encode,
+        f"--run_dir={run_dir}",
+        f"--data_dir={data or self.data}",
+        "--batch_size=16",
+        "--batches_per_shard=1",
+        "--runner=DirectRunner",
+        *arguments,
+      )
+    )
+
+  def score(self, run_dir, out, *arguments):
+    score.score(
+      _settings(
+        score,
+        f"--run_dir={run_dir}",
+        f"--out={out}",
+        "--rows=20",
+        "--rows_per_shard=8",
+        f"--rules={_RULE}",
+        "--images",
+        *arguments,
+      )
+    )
+
+  def test_faces_are_those_that_are_drawn_here(self):
+    elsewhere = self.folder / "elsewhere"
+    toon_faces.build(
+      _settings(
+        toon_faces,
+        "--config=tiny",
+        f"--data_dir={elsewhere}",
+        "--rows_per_shard=24",
+        "--runner=DirectRunner",
+      )
+    )
+    self.assertEqual(
+      pipeline.checksums(_DATASET, data_dir=str(elsewhere)),
+      pipeline.checksums(_DATASET, data_dir=str(self.data)),
+    )
+
+  def test_latents_are_those_that_are_encoded_here(self):
+    here, there = self.run_dir("here"), self.run_dir("there")
+    latents_job.encode(
+      _settings(
+        latents_job,
+        f"--run_dir={here}",
+        f"--data_dir={self.data}",
+        "--batch_size=16",
+      )
+    )
+    self.encode(there)
+    self.assertEqual(
+      _bytes(here / "latents/cache"), _bytes(there / "latents/cache")
+    )
+    found = latents.read(str(there / "latents/cache"), "train")
+    self.assertEqual(found.mean.shape, (64, 4))
+    # The job that encodes here takes it for its own.
+    latents_job.encode(
+      _settings(
+        latents_job,
+        f"--run_dir={there}",
+        f"--data_dir={self.data}",
+        "--batch_size=16",
+      )
+    )
+
+  def test_an_image_that_is_cut_short_is_counted_and_named(self):
+    data = self.folder / "damaged"
+    whole = builder.ToonFaces(config="tiny", data_dir=str(data))
+
+    def examples(split):
+      for example in whole.render(split, 0, whole.builder_config.faces[split]):
+        if (split, example["id"]) == ("train", 21):
+          example["image"] = example["image"][:300]
+        yield example
+
+    builder.ToonFaces(
+      config="tiny", data_dir=str(data), examples=examples
+    ).download_and_prepare()
+    run = self.run_dir("damaged_run")
+    with self.assertRaisesRegex(ValueError, "1 examples .*row 21"):
+      self.encode(run, data=data)
+    self.assertFalse((run / "latents/cache").exists())
+    self.encode(run, "--max_bad_examples=1", data=data)
+    found = latents.read(str(run / "latents/cache"), "train")
+    self.assertLen(found, 63)
+
+  def test_scores_are_those_that_are_made_here(self):
+    run = self.run_dir("scored")
+    made = {}
+    for runner in _RUNNERS:
+      out = self.folder / f"scores_{runner}"
+      self.score(run, out, "--seed=3", f"--runner={runner}")
+      made[runner] = _bytes(out)
+    self.assertEqual(made["local"], made["DirectRunner"])
+    rows = [
+      row
+      for name in sorted(made["local"])
+      if name.endswith(records.ENDING)
+      for row in records.read(str(out / name))
+    ]
+    self.assertEqual([int(row["row"][0]) for row in rows], list(range(20)))
+    self.assertEqual(rows[0]["latents"].shape, (4,))
+    self.assertStartsWith(rows[0]["image/encoded"], b"\x89PNG")
+
+    with self.subTest("a rerun makes what is missing or damaged, no more"):
+      names = sorted(n for n in made["local"] if n.endswith(records.ENDING))
+      before = {name: (out / name).stat().st_mtime_ns for name in names}
+      (out / names[0]).unlink()
+      (out / names[1]).write_bytes(b"damaged")
+      self.score(run, out, "--seed=3", "--runner=DirectRunner")
+      self.assertEqual(_bytes(out), made["local"])
+      self.assertEqual((out / names[2]).stat().st_mtime_ns, before[names[2]])
+
+    with self.subTest("other work is not mixed with it"):
+      with self.assertRaisesRegex(ValueError, "seed differ"):
+        self.score(run, out, "--seed=4")
+
+  def test_what_is_asked_for_is_what_control_makes(self):
+    run = self.folder / "asked"
+    tiny_run.write(str(run))
+    out = self.folder / "asked_samples"
+    score.score(
+      _settings(
+        score,
+        f"--run_dir={run}",
+        f"--out={out}",
+        "--want=Smiling or Male",
+        "--rows=5",
+        "--rows_per_shard=3",
+      )
+    )
+    found = [
+      row["latents"]
+      for path in sorted(out.glob(f"*{records.ENDING}"))
+      for row in records.read(str(path))
+    ]
+    made = lc_keras.load(str(run)).sample("Smiling or Male", 5)
+    np.testing.assert_allclose(np.stack(found), made.latents, atol=1e-6)
+
+
+class ShardsTest(absltest.TestCase):
+  def test_bad_rows_are_counted_and_named(self):
+    class Half:
+      ending = ".x"
+      identity = {}
+
+      def make(self, shard, path):
+        pathlib.Path(path).write_bytes(b"good rows")
+        bad = range(shard.start, shard.stop, 2)
+        rows = shard.stop - shard.start - len(bad)
+        return shards.Made(rows, dict.fromkeys(bad, "not a number"))
+
+    folder, work = self.create_tempdir().full_path, Half()
+    cut = shards.cut("train", 8, 4)
+    for shard in cut:
+      shards.make(folder, work, work, shard)
+    with self.assertRaisesRegex(ValueError, "4 rows are bad, 3 may.*train 6"):
+      shards.check(folder, work, cut, 3)
+    total = shards.check(folder, work, cut, 4)
+    self.assertEqual(total, {"rows": 4, "bad": 4})
+
+  def test_shards_hold_every_row_once(self):
+    cut = shards.cut("train", 10, 4)
+    self.assertEqual(
+      [(s.start, s.stop) for s in cut], [(0, 4), (4, 8), (8, 10)]
+    )
+    self.assertEqual(cut[1].name, "train-00001-of-00003")
+
+  def test_a_shard_that_failed_leaves_nothing(self):
+    class Failing:
+      ending = ".x"
+      identity = {}
+
+      def make(self, shard, path):
+        pathlib.Path(path).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    folder, work = self.create_tempdir().full_path, Failing()
+    (shard,) = shards.cut("train", 1, 1)
+    with self.assertRaises(KeyboardInterrupt):
+      shards.make(folder, work, work, shard)
+    self.assertEmpty(os.listdir(folder))
+    self.assertEqual(shards.missing(folder, work, [shard]), [shard])
+
+
+if __name__ == "__main__":
+  absltest.main()

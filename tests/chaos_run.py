@@ -1,0 +1,166 @@
+"""Kills trainers of all kinds for hours: `make chaos HOURS=8`.
+
+Every round takes one trainer, lets it be killed and told to stop at random
+until it has ended, and compares all that it leaves with what one leaves that
+nothing happens to. Tells of each round, with its seed; a round that fails keeps
+its folder, and `CHAOS_SEED=<seed> CHAOS_HOURS=0` does it again. Moments come
+again only as far as the machine is as fast: kills before the n-th change of a
+file do so exactly.
+"""
+
+import os
+import pathlib
+import random
+import shutil
+import signal
+import sys
+import time
+
+from tests import nursery
+
+_HOURS = float(os.environ.get("CHAOS_HOURS", "1"))
+_SEED = int(os.environ.get("CHAOS_SEED", time.time_ns() % 10**9))
+_FOLDER = pathlib.Path(os.environ.get("CHAOS_FOLDER", "runs/chaos")).resolve()
+_CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
+# Run, job, flagfile, stage. The jobs of a run in an order in which they can be.
+_JOBS = (
+  ("a", "vae", "vae", "vae"),
+  ("a", "latents", "latents", "latents"),
+  ("a", "classifier", "classifier", "classifier"),
+  ("a", "attributes", "attributes", "attributes"),
+  ("a", "realism", "realism", "realism"),
+  ("a", "flow", "flow", "flow"),
+  ("a", "linear", "linear", "linear"),
+  ("a", "actor", "actor", "actor_0.1"),
+  ("a", "actor", "actor_0", "actor_0"),
+  ("a", "conditional_vae", "conditional_vae", "conditional_vae"),
+  ("a", "conditional_gan", "conditional_gan", "conditional_gan"),
+  ("b", "gan", "gan", "gan"),
+)
+_SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+_CODES = {signal.SIGKILL: -9, signal.SIGTERM: 75, signal.SIGINT: 130}
+_MOST_FAULTS = 12
+
+
+class _Chaos:
+  """Trainers, and what they leave when nothing happens."""
+
+  def __init__(self):
+    shutil.rmtree(_FOLDER, ignore_errors=True)
+    _FOLDER.mkdir(parents=True)
+    self._nursery = nursery.Nursery(_FOLDER)
+    self.faults = 0
+    self._whole, self._seconds, self._changes = {}, {}, {}
+    for job in _JOBS:
+      run, *_, stage = job
+      folder = _FOLDER / "whole" / run
+      started = time.monotonic()
+      code, said = self._nursery.run(
+        *self._command(folder, job), below=str(folder / stage), tell=True
+      )
+      if code:
+        raise AssertionError(f"{job}: exit code {code}: {said}")
+      self._seconds[job] = time.monotonic() - started
+      self._changes[job] = said.count("change ")
+      self._whole[job] = nursery.end_of(folder / stage)
+      print(
+        f"{stage}: {self._seconds[job]:.1f} s, {self._changes[job]} changes of "
+        "files",
+        flush=True,
+      )
+
+  def close(self):
+    """Ends the processes."""
+    self._nursery.close()
+
+  def play(self, seed):
+    """Plays one round; returns what it did, and what is wrong with its end."""
+    chance = random.Random(seed)
+    job = chance.choice(_JOBS)
+    run, *_, stage = job
+    folder = _FOLDER / f"round_{seed}"
+    shutil.copytree(_FOLDER / "whole" / run, folder, symlinks=True)
+    shutil.rmtree(folder / stage)
+    did, code = [], None
+    while code != 0:
+      if len(did) == _MOST_FAULTS:
+        code, said = self._nursery.run(*self._command(folder, job))
+        expected = 0
+      elif chance.random() < 0.5:
+        change = chance.randint(1, self._changes[job])
+        did.append(f"change {change}")
+        expected = -9
+        code, said = self._nursery.run(
+          *self._command(folder, job),
+          below=str(folder / stage),
+          kill_at=change,
+        )
+      else:
+        number = chance.choice(_SIGNALS)
+        trainer = self._nursery.start(*self._command(folder, job))
+        moment = chance.uniform(0.0, 1.0) * self._seconds[job]
+        did.append(f"{number.name} after {moment:.1f} s")
+        time.sleep(moment)
+        os.kill(trainer.pid, number)
+        code, said = self._nursery.wait(trainer), trainer.said
+        expected = _CODES[number]
+      self.faults += code != 0
+      # A signal may come before there is who handles it.
+      if code not in (0, expected, -signal.SIGTERM, -signal.SIGINT):
+        return stage, did, f"exit code {code} and not {expected}: {said}"
+    wrong = _difference(self._whole[job], nursery.end_of(folder / stage))
+    if not wrong:
+      shutil.rmtree(folder)
+    return stage, did, wrong
+
+  def _command(self, folder, job):
+    _, name, flagfile, _ = job
+    return (
+      name,
+      f"--flagfile={_CONFIG / flagfile}.cfg",
+      f"--run_dir={folder}",
+      f"--data_dir={_FOLDER / 'data'}",
+    )
+
+
+def _difference(expected, found):
+  """Returns what two ends do not agree in; nothing if they do."""
+  return ", ".join(
+    name
+    for name in sorted(expected.keys() | found.keys())
+    if expected.get(name) != found.get(name)
+  )
+
+
+def main() -> None:
+  """Plays rounds until the time is over; exits with 1 if any has failed."""
+  started = time.monotonic()
+  chaos = _Chaos()
+  seed, rounds, failed = _SEED, 0, []
+  while True:
+    stage, did, wrong = chaos.play(seed)
+    rounds += 1
+    spent = time.monotonic() - started
+    left = max(3600.0 * _HOURS - spent, 0.0)
+    print(
+      f"round {rounds}, CHAOS_SEED={seed}, {stage}: {len(did)} attempts, "
+      f"{'WRONG: ' + wrong if wrong else 'as whole'}; {chaos.faults} faults, "
+      f"{len(failed) + bool(wrong)} rounds failed, {left / 60.0:.0f} min left",
+      flush=True,
+    )
+    if wrong:
+      failed.append(seed)
+      print(f"  {'; '.join(did)}\n  see {_FOLDER}/round_{seed}", flush=True)
+    if not left:
+      break
+    seed += 1
+  chaos.close()
+  print(
+    f"{rounds} rounds, {chaos.faults} faults in {spent / 3600.0:.2f} h; "
+    + (f"failed: {failed}" if failed else "all ended as if nothing had been")
+  )
+  sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+  main()

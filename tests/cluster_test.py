@@ -1,0 +1,254 @@
+"""Two workers train together, and stop together: what one process would get.
+
+Real trainers in processes of their own, over loopback and between two network
+namespaces. They end, to the last bit of every file, as one process with two
+replicas does, whatever has happened to them on the way.
+"""
+
+# bazel group: alone
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+from absl.testing import absltest
+
+from lc_keras import files
+from tests import nursery
+
+_CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
+_ACTOR = ("--teacher_weight=0", "--steps=80", "--steps_per_epoch=20")
+# Far more than is needed: a bound, not a measurement.
+_PATIENCE = 240.0
+
+
+class ClusterTest(absltest.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    cls.folder = pathlib.Path(absltest.get_default_test_tmpdir()) / "cluster"
+    shutil.rmtree(cls.folder, ignore_errors=True)
+    cls.folder.mkdir(parents=True)
+    cls.nursery = nursery.Nursery(cls.folder)
+    cls.addClassCleanup(cls.nursery.close)
+    base, cls.data = cls.folder / "base", cls.folder / "data"
+    cls._must(cls.nursery.run("untrained", str(base), str(cls.data)))
+    shutil.rmtree(base / "latents")
+    cls._must(cls._run("latents", "base"))
+    cls._copy("alone")
+    cls._must(cls._run("actor", "alone", "--replicas=2", *_ACTOR))
+
+  @classmethod
+  def _flags(cls, job, name):
+    return (
+      f"--flagfile={_CONFIG / job}.cfg",
+      f"--run_dir={cls.folder / name}",
+      f"--data_dir={cls.data}",
+    )
+
+  @classmethod
+  def _run(cls, job, name, *more, **hooks):
+    return cls.nursery.run(job, *cls._flags(job, name), *more, **hooks)
+
+  @staticmethod
+  def _must(ended):
+    code, said = ended
+    if code:
+      raise AssertionError(f"Exit code {code}: {said}")
+
+  @classmethod
+  def _copy(cls, name):
+    shutil.copytree(cls.folder / "base", cls.folder / name)
+
+  def _start(self, job, names, *more, hosts=None, networks=(None, None)):
+    """Starts two workers.
+
+    Args:
+      job: Of which trainer.
+      names: Of their run folders.
+      *more: Further flags.
+      hosts: Their addresses; by default on loopback.
+      networks: The namespaces that they are in.
+    """
+    hosts = hosts or [f"localhost:{port}" for port in _free_ports(2)]
+    return [
+      self.nursery.start(
+        job,
+        *self._flags(job, name),
+        "--multi_worker",
+        *more,
+        network=network,
+        environment={"TF_CONFIG": _tf_config(hosts, index)},
+      )
+      for index, (name, network) in enumerate(zip(names, networks))
+    ]
+
+  def _assert_end(self, workers, *codes):
+    for worker, code in zip(workers, codes, strict=True):
+      self.assertEqual(self.nursery.wait(worker), code, worker.said)
+
+  def _assert_lost(self, worker, other):
+    """Asserts that a worker has said whom it has lost, and what to do."""
+    self.assertRegex(
+      worker.said,
+      rf"Lost worker {other} \(.*\).*same command on all machines goes on "
+      "from the last checkpoint",
+    )
+    self.assertNotIn("Traceback", worker.said)
+
+  def _wait_for(self, path, *workers):
+    deadline = time.monotonic() + _PATIENCE
+    while not path.exists():
+      if time.monotonic() > deadline:
+        self.fail("\n".join(worker.said for worker in workers))
+      time.sleep(0.02)
+
+  def _assert_alike(self, one, two):
+    """Asserts that two stages ended alike, to the last bit."""
+    whole, other = (_end(self.folder / name) for name in (one, two))
+    self.assertEqual(whole, other)
+    self.assertGreater(len(whole), 5)
+
+  def test_a_vae_on_two_workers_is_that_of_two_replicas(self):
+    for name in ("vae_alone", "vae"):
+      self._copy(name)
+      shutil.rmtree(self.folder / name / "vae")
+    self._must(self._run("vae", "vae_alone", "--replicas=2"))
+    self._assert_end(self._start("vae", ["vae", "vae"]), 0, 0)
+    self._assert_alike("vae_alone/vae", "vae/vae")
+
+  def test_killed_then_told_to_stop_then_gone_on_with(self):
+    name, stage = "stopped", "actor_0.1"
+    self._copy(name)
+    workers = self._start("actor", [name, name], *_ACTOR)
+    self._wait_for(self.folder / name / stage / "checkpoint-20", *workers)
+    os.kill(workers[1].pid, signal.SIGKILL)
+    self._assert_end(workers, 75, -signal.SIGKILL)
+    self._assert_lost(workers[0], 1)
+    # Now the chief, which the others are led by.
+    workers = self._start("actor", [name, name], *_ACTOR)
+    self._wait_for(self.folder / name / stage / "checkpoint-40", *workers)
+    os.kill(workers[0].pid, signal.SIGKILL)
+    self._assert_end(workers, -signal.SIGKILL, 75)
+    self._assert_lost(workers[1], 0)
+    workers = self._start("actor", [name, name], *_ACTOR)
+    self._wait_for(self.folder / name / stage / "checkpoint-60", *workers)
+    os.kill(workers[1].pid, signal.SIGTERM)
+    self._assert_end(workers, 75, 75)
+    self._assert_end(self._start("actor", [name, name], *_ACTOR), 0, 0)
+    self._assert_alike(f"alone/{stage}", f"{name}/{stage}")
+
+  def test_between_two_networks_that_lose_each_other(self):
+    name, stage = "networks", "actor_0.1"
+    self._copy(name)
+    with _two_networks(self) as (networks, hosts, link):
+      options = {"hosts": hosts, "networks": networks}
+      workers = self._start("actor", [name, name], *_ACTOR, **options)
+      self._wait_for(self.folder / name / stage / "checkpoint-20", *workers)
+      # Nobody is told that a packet is lost: only silence says so.
+      _ip("-n", networks[0], "link", "set", link, "down")
+      self._assert_end(workers, 75, 75)
+      self._assert_lost(workers[0], 1)
+      self._assert_lost(workers[1], 0)
+      _ip("-n", networks[0], "link", "set", link, "up")
+      workers = self._start("actor", [name, name], *_ACTOR, **options)
+      self._assert_end(workers, 0, 0)
+    self._assert_alike(f"alone/{stage}", f"{name}/{stage}")
+
+  def test_refuses_what_cannot_go_well(self):
+    self._copy("mine")
+    self._copy("another")
+    for flags, names, message in (
+      (("--batch_size=9",), ["mine"] * 2, "--batch_size=9 is no multiple"),
+      (("--replicas=2",), ["mine"] * 2, "--replicas is for one machine"),
+      ((), ["mine", "another"], "not the folder that the chief writes to"),
+    ):
+      workers = self._start("actor", names, *_ACTOR, *flags)
+      self._assert_end(workers, 1, 1)
+      for worker in workers:
+        self.assertIn(message, worker.said)
+        self.assertNotIn("Traceback", worker.said)
+      shutil.rmtree(self.folder / "mine" / "actor_0.1", ignore_errors=True)
+    self.assertFalse((self.folder / "another" / "actor_0.1").exists())
+    two = _tf_config(["localhost:1", "localhost:2"], 0)
+    for flags, text, message in (
+      (["--multi_worker"], "", "needs the environment variable TF_CONFIG"),
+      (["--multi_worker"], "{", "TF_CONFIG is not JSON"),
+      ([], two, "TF_CONFIG names 2 workers. Give --multi_worker"),
+    ):
+      code, said = self._run(
+        "actor", "mine", *_ACTOR, *flags, environment={"TF_CONFIG": text}
+      )
+      self.assertEqual(code, 1, said)
+      self.assertIn(f"Error: {message}", said)
+
+
+@contextlib.contextmanager
+def _two_networks(test):
+  """Yields two namespaces, addresses in them, and the first one's link.
+
+  Where none can be made (that takes root), the test says so and is skipped;
+  the others still run, over loopback.
+  """
+  tag = f"{os.getpid() % 100000}"
+  networks = [f"lck-{side}-{tag}" for side in "ab"]
+  links = [f"lck{side}{tag}" for side in "ab"]
+  with contextlib.ExitStack() as stack:
+    try:
+      for network in networks:
+        _ip("netns", "add", network)
+        stack.callback(_ip, "netns", "del", network)
+      names = ("name", links[1], "netns", networks[1])
+      _ip(
+        *("-n", networks[0], "link", "add", links[0], "type", "veth", "peer"),
+        *names,
+      )
+      for number, (network, link) in enumerate(zip(networks, links), 1):
+        _ip("-n", network, "addr", "add", f"10.99.0.{number}/24", "dev", link)
+        for up in (link, "lo"):
+          _ip("-n", network, "link", "set", up, "up")
+    except (OSError, subprocess.CalledProcessError) as error:
+      why = getattr(error, "stderr", None) or error
+      reason = f"No network namespaces can be made here: {why}"
+      print(f"\nSKIPPED, NOT TESTED: {reason}", flush=True)
+      test.skipTest(reason)
+    yield networks, ["10.99.0.1:2222", "10.99.0.2:2222"], links[0]
+
+
+def _ip(*arguments):
+  subprocess.run(["ip", *arguments], check=True, capture_output=True, text=True)
+
+
+def _free_ports(count):
+  with contextlib.ExitStack() as stack:
+    servers = [
+      stack.enter_context(socket.create_server(("localhost", 0)))
+      for _ in range(count)
+    ]
+    return [server.getsockname()[1] for server in servers]
+
+
+def _tf_config(hosts, index):
+  task = {"type": "worker", "index": index}
+  return json.dumps({"cluster": {"worker": hosts}, "task": task})
+
+
+def _end(stage):
+  """Returns what a finished stage has come to, by file."""
+  done = json.loads((stage / "done.json").read_text())
+  sums = {
+    str(path.relative_to(stage)): files.checksum(str(path))
+    for path in stage.rglob("*")
+    if path.suffix in {".h5", ".csv", ".png"}
+  }
+  return sums | {"best": done["best"], "steps": done["steps"]}
+
+
+if __name__ == "__main__":
+  absltest.main()

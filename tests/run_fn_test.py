@@ -1,0 +1,146 @@
+"""Tests of TFX's contract: trained on tf.Examples, exported where it says."""
+
+import json
+import pathlib
+import types
+from unittest import mock
+
+import numpy as np
+from absl.testing import absltest
+
+from lc_keras import attributes
+from lc_keras.datasets import pipeline
+from lc_keras.datasets import tf_examples
+from serving import endpoints
+from serving import servables
+from trainers import run_fn
+from trainers import runs
+
+_NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Male", "Smiling")
+_SHAPE = (8, 16, 1)
+_build = endpoints.build
+
+
+def _few(models):
+  """Builds some of the signatures: all take a minute."""
+  built = _build(models)
+  return {name: built[name] for name in ("score", "describe")}
+
+
+class RunFnTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir().full_path)
+    random = np.random.default_rng(0)
+    self.images, self.labels = {}, {}
+    for split, rows in (("train", 12), ("eval", 7)):
+      images = random.integers(0, 256, [rows, *_SHAPE]) / 255.0
+      self.images[split] = images.astype(np.float32)
+      labels = random.integers(0, 2, [rows, len(_NAMES)])
+      self.labels[split] = labels.astype(np.float32)
+      tf_examples.write(
+        str(self.folder / "examples"),
+        split,
+        self.images[split],
+        self.labels[split],
+      )
+
+  def fn_args(self, **changes):
+    """Returns what TFX's Trainer hands over, as its FnArgs has it."""
+    given = {
+      "working_dir": None,
+      "train_files": [str(self.folder / "examples" / "Split-train" / "*")],
+      "eval_files": [str(self.folder / "examples" / "Split-eval" / "*")],
+      "train_steps": 2,
+      "eval_steps": 1,
+      "schema_path": None,
+      "schema_file": None,
+      "transform_graph_path": None,
+      "transform_output": None,
+      "data_accessor": None,
+      "serving_model_dir": str(self.folder / "Format-Serving"),
+      "eval_model_dir": None,
+      "model_run_dir": str(self.folder / "model_run"),
+      "base_model": None,
+      "hyperparameters": {"values": {"vae/beta": 0.25}},
+      "custom_config": {
+        "attributes": _NAMES,
+        "exclusive": [_NAMES[:3]],
+        "image_shape": _SHAPE,
+        "jobs": ["vae", "latents", "attributes"],
+        "flags": {
+          "vae": ["--architecture=mlp", "--latent_size=4", "--batch_size=4"],
+          "attributes": ["--width=8", "--depth=2", "--batch_size=4"],
+        },
+      },
+    }
+    return types.SimpleNamespace(**given | changes)
+
+  def test_leaves_a_model_that_a_server_loads(self):
+    with mock.patch.object(endpoints, "build", _few):
+      run_fn.run_fn(self.fn_args())
+    servable = servables.Servable(
+      "faces", 1, str(self.folder / "Format-Serving")
+    )
+    self.addCleanup(servable.close)
+    self.assertIn("score", servable.signatures)
+    stage = self.folder / "model_run" / "vae"
+    lines = (stage / "flags.cfg").read_text()
+    for line in ("--steps=2", "--beta=0.25", "--validation_limit=4"):
+      self.assertIn(line, lines)
+    done = json.loads((stage / "done.json").read_text())
+    self.assertEqual(done["steps"], 2)
+
+  def test_examples_are_read_as_they_were_written(self):
+    path = str(self.folder / "spec.json")
+    tf_examples.write_spec(
+      path,
+      {"train": [str(self.folder / "examples/Split-train/*")]},
+      _SHAPE,
+      attributes.Attributes(_NAMES),
+    )
+    name = tf_examples.PREFIX + path
+    (batch,) = pipeline.load(name, "train", 64, data_dir="unused")
+    np.testing.assert_allclose(batch["image"], self.images["train"], atol=1e-6)
+    np.testing.assert_array_equal(batch["attributes"], self.labels["train"])
+    (part,) = pipeline.load(name, "train", 64, data_dir="unused", rows=(3, 8))
+    np.testing.assert_array_equal(part["image"], batch["image"][3:8])
+    first = next(
+      iter(pipeline.load(name, "train", 4, data_dir="unused", training=True))
+    )
+    self.assertEqual(first["image"].shape, (4, *_SHAPE))
+
+  def test_says_which_example_is_wrong(self):
+    labels = self.labels["eval"].copy()
+    labels[2, 0] = np.nan
+    folder = str(self.folder / "wrong")
+    path = tf_examples.write(folder, "eval", self.images["eval"], labels)
+    with self.assertRaisesRegex(
+      ValueError, r"example 2 of validation .*\[0, 1"
+    ):
+      run_fn.run_fn(self.fn_args(eval_files=[path]))
+    with self.assertRaisesRegex(
+      ValueError, "has 5 attributes, and there are 4"
+    ):
+      tf_examples.write_spec(
+        str(self.folder / "spec.json"),
+        {"eval": [path]},
+        _SHAPE,
+        attributes.Attributes(_NAMES[:4]),
+      )
+
+  def test_says_what_is_missing_or_not_supported(self):
+    for changes, said in (
+      ({"base_model": "gs://there"}, "base_model .*not supported"),
+      ({"train_files": []}, "train_files is empty"),
+      ({"custom_config": None}, "lacks attributes, image_shape"),
+      ({"custom_config": {"atributes": []}}, "has atributes; known are"),
+    ):
+      with self.assertRaisesRegex(runs.UserError, said):
+        run_fn.run_fn(self.fn_args(**changes))
+    with self.assertRaisesRegex(FileNotFoundError, "nothing matches"):
+      run_fn.run_fn(self.fn_args(eval_files=[str(self.folder / "none*")]))
+
+
+if __name__ == "__main__":
+  absltest.main()

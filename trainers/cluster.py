@@ -1,0 +1,310 @@
+"""Several machines that train one model together, if TF_CONFIG says so.
+
+TensorFlow's MultiWorkerMirroredStrategy does the work: its collective
+operations add up gradients, its coordination service notices who has gone.
+Here is what goes around it: who waits for whom, who writes, and how all stop
+when one does. A process that is alone is its own chief, and waits for nobody.
+"""
+
+import contextlib
+import faulthandler
+import os
+import re
+import signal
+import sys
+import time
+import traceback
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+from absl import flags
+from etils import epy
+
+from trainers import rendezvous
+from trainers import tf_config
+
+with epy.lazy_imports():
+  import tensorflow as tf
+
+_Result = TypeVar("_Result")
+
+# Seconds after which a file that one machine has written is seen by all.
+_SHARING = 10.0
+# Seconds between two questions whether to stop.
+_ASKING = 1.0
+
+# Of this process, from `join` on: a process joins one cluster, once.
+_config = None
+_strategy = None
+
+
+def join(settings: flags.FlagValues) -> None:
+  """Waits for the other workers of TF_CONFIG if --multi_worker is given.
+
+  Args:
+    settings: The job's flags, before anything has started TensorFlow.
+
+  Raises:
+    ValueError: TF_CONFIG is missing or wrong, or a worker has not come.
+  """
+  global _config, _strategy
+  if "multi_worker" not in settings:
+    return  # A job that runs on one machine.
+  config = tf_config.read()
+  if settings.multi_worker and config is None:
+    raise ValueError(
+      "--multi_worker needs the environment variable TF_CONFIG, which says "
+      "which machines train together: see docs/several_machines.md."
+    )
+  if config is None or len(config.addresses) == 1:
+    return
+  if not settings.multi_worker:
+    raise ValueError(
+      f"TF_CONFIG names {len(config.addresses)} workers. Give --multi_worker "
+      "to train on all of them together, or unset TF_CONFIG to train alone."
+    )
+  _tell(f"{config.describe(config.index)}: waiting for the other workers")
+  rendezvous.meet(config)
+  # TensorFlow waits within C++ code that no signal interrupts. Everybody has
+  # just been there; should one have gone again, this ends the process.
+  faulthandler.dump_traceback_later(rendezvous.PATIENCE, exit=True)
+  _strategy = tf.distribute.MultiWorkerMirroredStrategy()
+  faulthandler.cancel_dump_traceback_later()
+  _config = config
+  # TensorFlow has put its own handler in place of Python's.
+  signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+  _tell(
+    f"{config.describe(config.index)}: all {len(config.addresses)} workers "
+    f"are here, with {_strategy.num_replicas_in_sync} replicas in all"
+  )
+
+
+def strategy() -> "tf.distribute.Strategy | None":
+  """Returns the cluster's strategy; None if this process is alone."""
+  return _strategy
+
+
+def is_chief() -> bool:
+  """Whether this process is the one that writes."""
+  return _config is None or _config.is_chief
+
+
+def chief_first(
+  do: Callable[[], _Result], folder: str | None = None
+) -> _Result:
+  """Does something on the chief, then on the other workers.
+
+  Args:
+    do: Returns after a while, or raises, on each worker by itself.
+    folder: What is there on the chief then, and must be there for the others.
+
+  Raises:
+    ValueError: Another worker has raised an error, which this tells; or the
+      folder is not one and the same.
+  """
+  if _config is None:
+    return do()
+  result = None
+  for turn in (True, False):
+    error = None
+    if is_chief() == turn:
+      try:
+        result = do()
+      except Exception as its:
+        error = its
+    _all_or_none(error)
+    if turn and folder is not None:
+      _check_shared(folder)
+  return result
+
+
+def check_same(what: str, value: Any) -> None:
+  """Checks that all workers have read the same from the run folder.
+
+  Raises:
+    ValueError: They have not.
+  """
+  if _config is None:
+    return
+  told = _exchange(str(value))
+  if len(set(told)) > 1:
+    known = zip(_config.names, told)
+    raise ValueError(
+      f"The workers differ in {what}: "
+      + ", ".join(f"{name} has {value}" for name, value in known)
+      + ". --run_dir must lie on a file system that all of them share."
+    )
+
+
+class Votes:
+  """Whether a worker has been told to stop, which all then do together."""
+
+  def __init__(self):
+    """Asks at once, then about once a second."""
+    self._calls = 0
+    self._every = 1
+    self._since = time.monotonic()
+
+  def any(self, told: bool, *, now: bool = False) -> bool:
+    """Returns whether to stop; every worker calls this equally often.
+
+    Args:
+      told: Whether this worker has been told to.
+      now: Whether to ask even if it has just been asked.
+    """
+    if _config is None:
+      return told
+    self._calls += 1
+    if self._calls < self._every and not now:
+      return False
+    # Nobody but the chief says how often, or they would ask at different times.
+    seconds = max(time.monotonic() - self._since, 1e-3)
+    every = max(1.0, self._calls * min(_ASKING / seconds, 10.0))
+    votes, every = _sum([float(told), every if is_chief() else 0.0])
+    self._calls, self._every = 0, int(every)
+    self._since = time.monotonic()
+    return bool(votes)
+
+
+def wait_for_chief() -> None:
+  """Returns when all workers are here: what the chief wrote is there."""
+  if _config is not None:
+    _barrier()
+
+
+def explain(error: BaseException) -> str | None:
+  """Returns who has gone, if that is what an error is about."""
+  if _config is None or not isinstance(error, tf.errors.OpError):
+    return None
+  kinds = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.CancelledError,
+    tf.errors.FailedPreconditionError,
+  )
+  text = str(error)
+  if not isinstance(error, kinds) and "Collective ops is aborted" not in text:
+    return None
+  lost = [_config.describe(index) for index in _lost(text)]
+  return (
+    f"Lost {' and '.join(lost) or 'another worker'}: it has been killed or "
+    "cannot be reached"
+  )
+
+
+@contextlib.contextmanager
+def leaving() -> Iterator[None]:
+  """Within, an exit with an error is one at once, if there is a cluster.
+
+  TensorFlow would wait, when it is taken down, for workers that have gone.
+  """
+  try:
+    yield
+  except BaseException as error:
+    if _config is None:
+      raise
+    code = error.code if isinstance(error, SystemExit) else 1
+    if not isinstance(error, SystemExit):
+      traceback.print_exc()
+    if isinstance(code, str):
+      _tell(code)
+      code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code or 0)
+
+
+def _lost(text):
+  """Returns which workers TensorFlow's message is about, or do not answer."""
+  named = {
+    _config.names.index(f"{kind} {task}")
+    for kind, task in re.findall(r"/job:(\w+)/(?:replica:0/)?task:(\d+)", text)
+    if f"{kind} {task}" in _config.names
+  }
+  if "CoordinationService/Heartbeat" in text:
+    named.add(0)
+  others = set(range(len(_config.addresses))) - {_config.index}
+  return sorted(named & others) or [
+    index
+    for index in sorted(others)
+    if not rendezvous.answers(_config.addresses[index])
+  ]
+
+
+def _check_shared(folder):
+  """Has all workers look for a file that the chief writes."""
+  (name, *_) = _exchange(f".shared-{uuid.uuid4().hex}")
+  path = os.path.join(folder, name)
+  error = None
+  if is_chief():
+    try:
+      with open(path, "x", encoding="utf-8"):
+        pass
+    except OSError as its:
+      error = its
+  _all_or_none(error)
+  if not _appears(path):
+    error = ValueError(
+      f"{folder!r} is not the folder that the chief writes to. --run_dir must "
+      "lie on a file system that all workers share."
+    )
+  try:
+    _all_or_none(error)
+  finally:
+    if is_chief():
+      os.remove(path)
+
+
+def _appears(path):
+  deadline = time.monotonic() + _SHARING
+  while not os.path.exists(path):
+    if time.monotonic() > deadline:
+      return False
+    time.sleep(0.1)
+    with contextlib.suppress(OSError):
+      os.listdir(os.path.dirname(path))  # NFS then asks the server again.
+  return True
+
+
+def _all_or_none(error):
+  """Raises an error on all workers if there is one on any."""
+  told = _exchange("" if error is None else str(error) or repr(error))
+  if error is not None:
+    raise error
+  for index, text in enumerate(told):
+    if text:
+      raise ValueError(f"{_config.describe(index)}: {text}")
+
+
+def _exchange(text):
+  """Returns the texts of all workers, in order."""
+  count, own = len(_config.addresses), text.encode()
+  lengths = np.zeros([count], np.float32)
+  lengths[_config.index] = len(own)
+  lengths = _sum(lengths).astype(int)
+  letters = np.zeros([count, max(lengths.max(), 1)], np.float32)
+  letters[_config.index, : len(own)] = list(own)
+  letters = _sum(letters).astype(np.uint8)
+  return [
+    row[:length].tobytes().decode() for row, length in zip(letters, lengths)
+  ]
+
+
+def _sum(values):
+  """Returns the sum of all workers' arrays."""
+  # As floats: NCCL, too, adds them up.
+  summed = _strategy.reduce(
+    tf.distribute.ReduceOp.SUM, tf.constant(values, tf.float32), axis=None
+  )
+  return summed.numpy()
+
+
+def _barrier():
+  _sum([0.0])
+
+
+def _tell(message):
+  print(message, file=sys.stderr, flush=True)

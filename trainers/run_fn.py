@@ -1,0 +1,147 @@
+"""TFX's contract for training: a module file with `run_fn(fn_args)`.
+
+    tfx.components.Trainer(module_file="trainers/run_fn.py", ...)
+
+Needs nothing of TFX: `fn_args` is any object with the attributes of its FnArgs.
+docs/tfx.md says what was tried with TFX itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from absl import flags
+from etils import epy
+
+from lc_keras import attributes as attributes_lib
+from lc_keras import files
+from trainers import runs
+
+with epy.lazy_imports():
+  from lc_keras.datasets import tf_examples
+  from serving import export
+
+_JOBS = ("vae", "latents", "classifier", "attributes", "flow", "actor")
+_FUNCTIONS = {"latents": "encode"}
+# Of fn_args, and of custom_config.
+_GIVEN = ("train_files", "eval_files", "model_run_dir", "serving_model_dir")
+_NEEDED = ("attributes", "image_shape")
+# What custom_config may hold.
+_KNOWN = (
+  "attributes",
+  "exclusive",
+  "continuous",
+  "image_shape",
+  "config_dir",
+  "jobs",
+  "flags",
+  "test_files",
+)
+
+
+def run_fn(fn_args: Any) -> None:
+  """Trains the models of a run on tf.Examples, and exports them.
+
+  Args:
+    fn_args: Has TFX's attributes:
+      train_files, eval_files: Patterns of TFRecord files, see `tf_examples`.
+      train_steps: Steps of every trainer; None leaves them to its flagfile.
+      eval_steps: Batches to validate on; None takes all.
+      model_run_dir: The run folder, gone on with if it was interrupted.
+      serving_model_dir: Where the SavedModel goes.
+      hyperparameters: None, or what keras_tuner's `get_config` gives; its
+        "values" are flags, named "vae/beta".
+      custom_config: "attributes", their names, and "image_shape" are needed;
+        "exclusive" and "continuous" say more of the attributes, "config_dir"
+        has flagfiles, "jobs" are run in this order, "flags" are those of a job
+        by its name, and "test_files" are held out from validation too.
+      transform_graph_path, base_model: Must be None.
+
+  Raises:
+    runs.UserError: Something is missing, unknown or not supported.
+  """
+  config = _config(fn_args)
+  names = attributes_lib.Attributes(
+    config["attributes"],
+    config.get("exclusive", ()),
+    config.get("continuous", ()),
+  )
+  os.makedirs(fn_args.model_run_dir, exist_ok=True)
+  spec = os.path.abspath(os.path.join(fn_args.model_run_dir, "examples.json"))
+  tf_examples.write_spec(
+    spec,
+    {
+      "train": fn_args.train_files,
+      "validation": fn_args.eval_files,
+      "test": config.get("test_files") or fn_args.eval_files,
+    },
+    config["image_shape"],
+    names,
+  )
+  for job in config.get("jobs", _JOBS):
+    module = importlib.import_module(f"{__package__}.{job}")
+    settings = flags.FlagValues()
+    module.define_flags(settings)
+    settings([job, *_arguments(job, config, spec, fn_args, settings)])
+    _validate_on(settings, fn_args.eval_steps)
+    getattr(module, _FUNCTIONS.get(job, "train"))(settings)
+  with files.replacing(fn_args.serving_model_dir) as aside:
+    made = export.export(
+      fn_args.model_run_dir, os.path.join(fn_args.model_run_dir, "export")
+    )
+    shutil.copytree(made, aside)
+
+
+def _config(fn_args) -> Mapping[str, Any]:
+  """Returns custom_config after checking what is asked for."""
+  config = fn_args.custom_config or {}
+  unknown = sorted(set(config) - set(_KNOWN))
+  if unknown:
+    raise runs.UserError(
+      f"custom_config has {', '.join(unknown)}; known are {', '.join(_KNOWN)}."
+    )
+  missing = [
+    name for name in ("attributes", "image_shape") if not config.get(name)
+  ]
+  if missing:
+    raise runs.UserError(f"custom_config lacks {', '.join(missing)}.")
+  for name in (
+    "train_files",
+    "eval_files",
+    "model_run_dir",
+    "serving_model_dir",
+  ):
+    if not getattr(fn_args, name, None):
+      raise runs.UserError(f"fn_args.{name} is empty: nothing can be trained.")
+  for name in ("transform_graph_path", "base_model"):
+    if getattr(fn_args, name, None):
+      raise runs.UserError(
+        f"fn_args.{name} is {getattr(fn_args, name)!r}, which is not "
+        "supported: models train on examples as they are, from the beginning."
+      )
+  return config
+
+
+def _arguments(job, config, spec, fn_args, settings):
+  """Returns the flags of a job; what comes later counts."""
+  if config.get("config_dir"):
+    yield f"--flagfile={os.path.join(config['config_dir'], job)}.cfg"
+  if fn_args.train_steps and "steps" in settings:
+    yield f"--steps={fn_args.train_steps}"
+  yield from config.get("flags", {}).get(job, ())
+  tuned = (getattr(fn_args, "hyperparameters", None) or {}).get("values", {})
+  for name, value in tuned.items():
+    of, _, flag = name.rpartition("/")
+    if of in ("", job) and flag in settings:
+      yield f"--{flag}={value}"
+  yield f"--run_dir={fn_args.model_run_dir}"
+  yield f"--dataset={tf_examples.PREFIX}{spec}"
+
+
+def _validate_on(settings, batches):
+  if batches and "validation_limit" in settings:
+    settings.validation_limit = batches * settings.batch_size
