@@ -1,6 +1,7 @@
 """Tests of the manifests in deploy/: that they fit the programs they start."""
 
 import importlib
+import json
 import pathlib
 import re
 
@@ -63,7 +64,7 @@ def _flags_of(container):
 
 class DeployTest(absltest.TestCase):
   def test_programs_take_the_flags_that_they_are_given(self):
-    self.assertLen(_pods(), 2)
+    self.assertLen(_pods(), 3)
     for name, pod in _pods():
       (container,) = pod["containers"]
       with self.subTest(name):
@@ -112,14 +113,44 @@ class DeployTest(absltest.TestCase):
       self.assertTrue((_ROOT / name).exists(), name)
 
   def test_jobs_go_on_when_a_trainer_says_so(self):
-    rules = _one("Job", "training")["spec"]["podFailurePolicy"]["rules"]
-    ignored = [
-      code
-      for rule in rules
-      if rule["action"] == "Ignore" and "onExitCodes" in rule
-      for code in rule["onExitCodes"]["values"]
-    ]
-    self.assertEqual(ignored, [preemption.RESUME_ME])
+    for folder in ("training", "workers"):
+      rules = _one("Job", folder)["spec"]["podFailurePolicy"]["rules"]
+      ignored = [
+        code
+        for rule in rules
+        if rule["action"] == "Ignore" and "onExitCodes" in rule
+        for code in rule["onExitCodes"]["values"]
+      ]
+      self.assertEqual(ignored, [preemption.RESUME_ME])
+
+  def test_workers_know_each_other(self):
+    job, service = _one("Job", "workers"), _one("Service", "workers")
+    spec, pod = job["spec"], job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    environment = {one["name"]: one for one in container["env"]}
+    # Only what stands before it is filled in.
+    self.assertEqual(list(environment), ["INDEX", "TF_CONFIG"])
+    text = environment["TF_CONFIG"]["value"]
+    host, port = (
+      service["metadata"]["name"],
+      service["spec"]["ports"][0]["port"],
+    )
+    self.assertEqual(pod["subdomain"], host)
+    self.assertEqual(
+      json.loads(text.replace("$(INDEX)", "1")),
+      {
+        "cluster": {
+          "worker": [
+            f"{job['metadata']['name']}-{index}.{host}:{port}"
+            for index in range(spec["completions"])
+          ]
+        },
+        "task": {"type": "worker", "index": 1},
+      },
+    )
+    self.assertEqual(spec["parallelism"], spec["completions"])
+    self.assertIs(service["spec"]["publishNotReadyAddresses"], True)
+    self._assert_selects(service["spec"]["selector"], job)
 
   def test_calls_in_flight_have_time_to_finish(self):
     pod = _one("Deployment", "serving")["spec"]["template"]["spec"]
