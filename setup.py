@@ -37,6 +37,7 @@ setuptools.setup(
     # tensorflow-datasets 4.9.10 imports it without asking for it.
     "importlib_resources>=6",
     "jinja2>=3.1",
+    "h5py>=3.11",
     "keras>=3.15,<3.16",
     "lark>=1.2",
     "matplotlib>=3.9",
