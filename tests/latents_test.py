@@ -305,7 +305,7 @@ class ShardsTest(tf.test.TestCase, parameterized.TestCase):
     (self.folder / names[0]).rename(self.folder.parent / "elsewhere.npy")
     path = self.folder / "manifest.json"
     path.write_text(path.read_text().replace(names[0], "../elsewhere.npy"))
-    with self.assertRaisesRegex(ValueError, "cache/elsewhere.npy is damaged"):
+    with self.assertRaisesRegex(ValueError, "cannot be the name of a file"):
       latents.read(str(self.folder), "train")
 
   def test_reads_caches_from_before_there_were_shards(self):
