@@ -178,7 +178,11 @@ class ClusterTest(absltest.TestCase):
     self.assertFalse((self.folder / "another" / "actor_0.1").exists())
     two = _tf_config(["localhost:1", "localhost:2"], 0)
     for flags, text, message in (
-      (["--multi_worker"], "", "needs the environment variable TF_CONFIG"),
+      (
+        ["--multi_worker"],
+        "",
+        "--multi_worker needs the environment variable TF_CONFIG",
+      ),
       (["--multi_worker"], "{", "TF_CONFIG is not JSON"),
       ([], two, "TF_CONFIG names 2 workers. Give --multi_worker"),
     ):
