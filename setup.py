@@ -34,6 +34,7 @@ setuptools.setup(
     "etils[epy]>=1.9",
     "grpcio>=1.70",
     "grpcio-health-checking>=1.70",
+    "h5py>=3.11",
     # tensorflow-datasets 4.9.10 imports it without asking for it.
     "importlib_resources>=6",
     "jinja2>=3.1",
