@@ -24,7 +24,12 @@ from lc_keras import files
 from tests import nursery
 
 _CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
-_ACTOR = ("--teacher_weight=0", "--steps=80", "--steps_per_epoch=20")
+_ACTOR = (
+  "--teacher_weight=0",
+  "--critic_steps=1",
+  "--steps=40",
+  "--steps_per_epoch=20",
+)
 # Of a small model, since it is begun again and again.
 _REALISM = ("--steps=200", "--steps_per_epoch=50")
 # Far more than is needed: a bound, not a measurement.
