@@ -22,11 +22,12 @@ from lc_keras.datasets import pipeline
 from lc_keras.datasets.toon_faces import builder
 from lc_keras.models import storage
 from lc_keras.models import vae
+from lc_keras.rules import faces
 from tests import tiny_run
 from trainers import latents as latents_job
 
 _DATASET = "toon_faces/tiny"
-_RULE = "lc_keras.rules.faces:blue_background"
+_RULE = f"{faces.__name__}:blue_background"
 _RUNNERS = ("local", "DirectRunner")
 
 
