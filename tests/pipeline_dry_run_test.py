@@ -32,7 +32,7 @@ _JOBS = (
   ("realism", "train", "realism", ["--replicas=2"], "realism"),
   ("flow", "train", "flow", [], "flow"),
   ("actor", "train", "actor_0", [], "actor_0"),
-  ("actor", "train", "actor", ["--replicas=2"], "actor_0.1"),
+  ("actor", "train", "actor", [], "actor_0.1"),
   ("conditional_vae", "train", "conditional_vae", [], "conditional_vae"),
   (
     "conditional_gan",
