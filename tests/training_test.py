@@ -267,13 +267,9 @@ class StopTest(_ResumeTest):
     self.assertEqual(stopped.exception.code, 75)
     return self.names("stopped")
 
-  @parameterized.named_parameters(
-    ("attribute_model_on_two_replicas", _attribute_model, "--replicas=2"),
-    ("actor_critic", _actor_critic, "--replicas=1"),
-  )
-  def test_a_run_told_to_stop_ends_as_if_it_had_not_been(self, make, replicas):
-    flags = (replicas, "--steps=12", "--steps_per_epoch=4")
-    whole = self.fit(*flags, name="whole", make=make)
+  def test_a_run_told_to_stop_ends_as_if_it_had_not_been(self):
+    flags = ("--replicas=2", "--steps=12", "--steps_per_epoch=4")
+    whole = self.fit(*flags, name="whole")
     for step, moment, at in (
       (2, "within an epoch", 1),
       (4, "after an epoch's steps", 1),
@@ -281,9 +277,17 @@ class StopTest(_ResumeTest):
       (8, "while validating", 4),
     ):
       with self.subTest(moment):
-        names = self._stop(*flags, make=make, at=at)
+        names = self._stop(*flags, at=at)
         self.assertIn(f"checkpoint-{step}-unfinished", names)
-    stopped = self.fit(*flags, name="stopped", make=make)
+    stopped = self.fit(*flags, name="stopped")
+    self._assert_alike(("whole", whole), ("stopped", stopped))
+
+  def test_two_that_are_trained_in_turns_stop_together(self):
+    flags = ("--steps_per_epoch=4",)
+    whole = self.fit(*flags, name="whole", make=_actor_critic)
+    names = self._stop(*flags, make=_actor_critic, at=1)
+    self.assertIn("checkpoint-2-unfinished", names)
+    stopped = self.fit(*flags, name="stopped", make=_actor_critic)
     self._assert_alike(("whole", whole), ("stopped", stopped))
 
 
