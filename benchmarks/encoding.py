@@ -23,7 +23,11 @@ def _run(argv):
   rows = []
   for name in _NAMES:
     case = {**cases.step(name), "work": "encoding", "batch": _BATCH}
-    rows.append(pairs.against_torch(name, case, "vae_tasks", "vae"))
+    rows.append(
+      pairs.against_torch(
+        name, case, "benchmarks.vae_tasks", "benchmarks.peers_torch.vae"
+      )
+    )
   targets = outcomes.ratio_targets(rows, {"torch eager": 1.25})
   outcomes.report("encoding", rows, targets, machine, folder=_OUT_DIR.value)
 

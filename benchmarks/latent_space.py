@@ -47,7 +47,12 @@ def _run(argv):
     case = CASES[name]
     unit = _UNITS[case["work"]]
     row = pairs.against_torch(
-      name, case, "latent_tasks", "latent", unit, rounds=_ROUNDS.value
+      name,
+      case,
+      "benchmarks.latent_tasks",
+      "benchmarks.peers_torch.latent",
+      unit,
+      rounds=_ROUNDS.value,
     )
     rows.append(row)
     if case["work"] == "search":

@@ -75,19 +75,18 @@ def against_torch(
   Args:
     name: What is compared.
     case: What each is to build.
-    ours: Our program, a module of `benchmarks`.
-    theirs: Theirs, a module of `benchmarks.peers_torch`; takes --compile.
+    ours: Our program, a module.
+    theirs: Theirs, which takes --compile.
     unit: Of `items` in a second.
     **options: For `compare`.
   """
-  peer = f"benchmarks.peers_torch.{theirs}"
   with contextlib.ExitStack() as stack:
     workers = {
       key: stack.enter_context(workers_lib.Worker(*command))
       for key, command in {
-        "ours": (workers_lib.OURS, f"benchmarks.{ours}"),
-        "torch eager": (workers_lib.TORCH, peer),
-        "torch.compile": (workers_lib.TORCH, peer, "--compile"),
+        "ours": (workers_lib.OURS, ours),
+        "torch eager": (workers_lib.TORCH, theirs),
+        "torch.compile": (workers_lib.TORCH, theirs, "--compile"),
       }.items()
     }
     return compare(name, case, workers, unit, **options)

@@ -23,7 +23,12 @@ def _run(argv):
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
   machine = figures.machine()
   rows = [
-    pairs.against_torch(name, cases.step(name), "vae_tasks", "vae")
+    pairs.against_torch(
+      name,
+      cases.step(name),
+      "benchmarks.vae_tasks",
+      "benchmarks.peers_torch.vae",
+    )
     for name in _ONLY.value
   ]
   targets = outcomes.ratio_targets(rows, _LEAST)

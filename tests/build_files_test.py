@@ -2,6 +2,7 @@
 
 # bazel data: //:sources
 
+import graphlib
 import pathlib
 import re
 
@@ -39,6 +40,11 @@ class RepositoryTest(absltest.TestCase):
         name = path.parent.name if path.stem == "__init__" else path.stem
         own = rf'"{name}",\n(?:    size = .*\n)?    srcs = \["{path.name}"\]'
         self.assertLen(re.findall(own, text), 1)
+
+  def test_bazel_finds_no_cycle(self):
+    files = self.workspace.files
+    graph = {path: one.modules | one.inits for path, one in files.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # Raises CycleError.
 
   def test_all_tests_run_each_test_file_once(self):
     text = (_ROOT / "tests" / "BUILD").read_text()
