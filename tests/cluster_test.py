@@ -10,7 +10,6 @@ replicas does, whatever has happened to them on the way.
 import contextlib
 import json
 import os
-import pathlib
 import shutil
 import signal
 import socket
@@ -21,9 +20,8 @@ import h5py
 from absl.testing import absltest
 
 from lc_keras import files
-from tests import nursery
+from tests import trainers_case
 
-_CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
 _ACTOR = (
   "--teacher_weight=0",
   "--critic_steps=1",
@@ -36,42 +34,11 @@ _REALISM = ("--steps=200", "--steps_per_epoch=50")
 _PATIENCE = 240.0
 
 
-class ClusterTest(absltest.TestCase):
+class ClusterTest(trainers_case.TrainersCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.folder = pathlib.Path(absltest.get_default_test_tmpdir()) / "cluster"
-    shutil.rmtree(cls.folder, ignore_errors=True)
-    cls.folder.mkdir(parents=True)
-    cls.nursery = nursery.Nursery(cls.folder)
-    cls.addClassCleanup(cls.nursery.close)
-    base, cls.data = cls.folder / "base", cls.folder / "data"
-    cls._must(cls.nursery.run("untrained", str(base), str(cls.data)))
-    shutil.rmtree(base / "latents")
-    cls._must(cls._run("latents", "base"))
-    cls._copy("alone")
-
-  @classmethod
-  def _flags(cls, job, name):
-    return (
-      f"--flagfile={_CONFIG / job}.cfg",
-      f"--run_dir={cls.folder / name}",
-      f"--data_dir={cls.data}",
-    )
-
-  @classmethod
-  def _run(cls, job, name, *more, **hooks):
-    return cls.nursery.run(job, *cls._flags(job, name), *more, **hooks)
-
-  @staticmethod
-  def _must(ended):
-    code, said = ended
-    if code:
-      raise AssertionError(f"Exit code {code}: {said}")
-
-  @classmethod
-  def _copy(cls, name):
-    shutil.copytree(cls.folder / "base", cls.folder / name)
+    cls.copy_base("alone")
 
   def _start(self, job, names, *more, hosts=None, networks=(None, None)):
     """Starts two workers.
@@ -87,7 +54,7 @@ class ClusterTest(absltest.TestCase):
     return [
       self.nursery.start(
         job,
-        *self._flags(job, name),
+        *self.flags(job, name),
         "--multi_worker",
         *more,
         network=network,
@@ -126,16 +93,16 @@ class ClusterTest(absltest.TestCase):
 
   def test_a_vae_on_two_workers_is_that_of_two_replicas(self):
     for name in ("vae_alone", "vae"):
-      self._copy(name)
+      self.copy_base(name)
       shutil.rmtree(self.folder / name / "vae")
-    self._must(self._run("vae", "vae_alone", "--replicas=2"))
+    self.must(self.run_job("vae", "vae_alone", "--replicas=2"))
     self._assert_end(self._start("vae", ["vae", "vae"]), 0, 0)
     self._assert_alike("vae_alone/vae", "vae/vae")
 
   def test_killed_then_told_to_stop_then_gone_on_with(self):
     name, stage = "stopped", "realism"
-    self._must(self._run("realism", "alone", "--replicas=2", *_REALISM))
-    self._copy(name)
+    self.must(self.run_job("realism", "alone", "--replicas=2", *_REALISM))
+    self.copy_base(name)
     workers = self._start("realism", [name, name], *_REALISM)
     self._wait_for(self.folder / name / stage / "checkpoint-50", *workers)
     os.kill(workers[1].pid, signal.SIGKILL)
@@ -156,8 +123,8 @@ class ClusterTest(absltest.TestCase):
 
   def test_between_two_networks_that_lose_each_other(self):
     name, stage = "networks", "actor_0.1"
-    self._must(self._run("actor", "alone", "--replicas=2", *_ACTOR))
-    self._copy(name)
+    self.must(self.run_job("actor", "alone", "--replicas=2", *_ACTOR))
+    self.copy_base(name)
     with _two_networks(self) as (networks, hosts, link):
       options = {"hosts": hosts, "networks": networks}
       workers = self._start("actor", [name, name], *_ACTOR, **options)
@@ -173,8 +140,8 @@ class ClusterTest(absltest.TestCase):
     self._assert_alike(f"alone/{stage}", f"{name}/{stage}")
 
   def test_refuses_what_cannot_go_well(self):
-    self._copy("mine")
-    self._copy("another")
+    self.copy_base("mine")
+    self.copy_base("another")
     for flags, names, message in (
       (("--batch_size=9",), ["mine"] * 2, "--batch_size=9 is no multiple"),
       (("--replicas=2",), ["mine"] * 2, "--replicas is for one machine"),
@@ -197,7 +164,7 @@ class ClusterTest(absltest.TestCase):
       (["--multi_worker"], "{", "TF_CONFIG is not JSON"),
       ([], two, "TF_CONFIG names 2 workers. Give --multi_worker"),
     ):
-      code, said = self._run(
+      code, said = self.run_job(
         "actor", "mine", *_ACTOR, *flags, environment={"TF_CONFIG": text}
       )
       self.assertEqual(code, 1, said)

@@ -9,77 +9,52 @@ chaos` does this for hours, with all trainers.
 
 import json
 import os
-import pathlib
 import random
 import shutil
 import signal
 import time
 
 from absl.testing import absltest
-from absl.testing import parameterized
 
 from lc_keras import files
 from tests import nursery
+from tests import trainers_case
 
 _SEED = int(os.environ.get("FAULTS_SEED", time.time_ns() % 10**6))
-_CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
 _JOB = "realism"
 # Changes of files that a whole run of it makes, at least.
 _CHANGES = 40
 
 
-class FaultsTest(parameterized.TestCase):
+class FaultsTest(trainers_case.TrainersCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
     print(f"FAULTS_SEED={_SEED}")
     cls.random = random.Random(_SEED)
-    cls.folder = pathlib.Path(absltest.get_default_test_tmpdir()) / "faults"
-    shutil.rmtree(cls.folder, ignore_errors=True)
-    cls.folder.mkdir(parents=True)
-    cls.nursery = nursery.Nursery(cls.folder)
-    cls.addClassCleanup(cls.nursery.close)
-    base, cls.data = cls.folder / "base", cls.folder / "data"
-    cls._must(cls.nursery.run("untrained", str(base), str(cls.data)))
-    shutil.rmtree(base / "latents")
-    cls._must(cls._run("base", "latents"))
     started = time.monotonic()
-    shutil.copytree(base, cls.folder / "whole")
-    cls._must(cls._run("whole"))
+    cls.copy_base("whole")
+    cls.must(cls._run("whole"))
     cls.seconds = time.monotonic() - started
     cls.whole = nursery.end_of(cls.folder / "whole" / _JOB)
 
   @classmethod
-  def _flags(cls, name, job):
-    return (
-      f"--flagfile={_CONFIG / job}.cfg",
-      f"--run_dir={cls.folder / name}",
-      f"--data_dir={cls.data}",
-    )
-
-  @classmethod
-  def _run(cls, name, job=_JOB, *more, **hooks):
-    return cls.nursery.run(job, *cls._flags(name, job), *more, **hooks)
+  def _run(cls, name, **hooks):
+    return cls.run_job(_JOB, name, **hooks)
 
   @classmethod
   def _start(cls, name):
-    return cls.nursery.start(_JOB, *cls._flags(name, _JOB))
-
-  @staticmethod
-  def _must(ended):
-    code, said = ended
-    if code:
-      raise AssertionError(f"Exit code {code}: {said}")
+    return cls.nursery.start(_JOB, *cls.flags(_JOB, name))
 
   def setUp(self):
     super().setUp()
     self.name = self.id().rpartition(".")[2]
     self.stage = self.folder / self.name / _JOB
-    shutil.copytree(self.folder / "base", self.folder / self.name)
+    self.copy_base(self.name)
 
   def _run_to_end(self):
     """Runs it to its end, which must be that of the whole run."""
-    self._must(self._run(self.name))
+    self.must(self._run(self.name))
     self.assertEqual(nursery.end_of(self.stage), self.whole)
     left = [path.name for path in self.stage.rglob(".tmp-*")]
     self.assertEmpty(left)
@@ -169,7 +144,7 @@ class FaultsTest(parameterized.TestCase):
       self._run(self.name), str(self.stage), f"process {first.pid}"
     )
     # Another stage of the run is free, and a killed process holds nothing.
-    self._must(self._run(self.name, "linear"))
+    self.must(self.run_job("linear", self.name))
     os.kill(first.pid, signal.SIGKILL)
     self.nursery.wait(first)
     self._run_to_end()
