@@ -1,11 +1,12 @@
 """What a benchmark writes down: ratios of neighbours, and of which machine."""
 
 import os
-import platform
 from collections.abc import Sequence
 
 import numpy as np
 import psutil
+
+from trainers import provenance
 
 
 def comparison(
@@ -70,19 +71,8 @@ def machine() -> dict:
   """Returns what it is, and how much of it others use; takes two seconds."""
   busy = psutil.cpu_percent(2.0) / 100.0 * (os.cpu_count() or 1)
   return {
-    "processor": _processor(),
+    "processor": provenance.processor(),
     "cores": os.cpu_count(),
     "cores_busy_before": round(busy, 2),
     "load_average": [round(value, 2) for value in os.getloadavg()],
   }
-
-
-def _processor():
-  try:
-    with open("/proc/cpuinfo", encoding="utf-8") as file:
-      for line in file:
-        if line.startswith("model name"):
-          return line.partition(":")[2].strip()
-  except OSError:
-    pass
-  return platform.processor()

@@ -47,12 +47,25 @@ def hardware() -> dict:
   ]
   memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
   return {
-    "processor": _processor(),
+    "processor": processor(),
     "cpus": os.cpu_count(),
     "memory_gib": round(memory / 2**30, 1),
     "gpus": ", ".join(gpus) or None,
     "system": platform.platform(),
   }
+
+
+def processor() -> str:
+  """Returns what the processor is called."""
+  try:
+    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+  except OSError:  # Not Linux.
+    return platform.processor() or platform.machine()
+  names = (line.partition(":") for line in lines)
+  return next(
+    (value.strip() for key, _, value in names if key.strip() == "model name"),
+    platform.machine(),
+  )
 
 
 def data(run: runs.Run) -> dict[str, str]:
@@ -84,15 +97,3 @@ def stages(run: runs.Run) -> dict[str, dict]:
         "commit": (run.done(name) or {}).get("commit"),
       }
   return found
-
-
-def _processor():
-  try:
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-  except OSError:  # Not Linux.
-    return platform.processor() or platform.machine()
-  names = (line.partition(":") for line in lines)
-  return next(
-    (value.strip() for key, _, value in names if key.strip() == "model name"),
-    platform.machine(),
-  )
