@@ -191,8 +191,8 @@ def _scale(image_shape):
   return max(1, round(_VISIBLE / min(image_shape[:2])))
 
 
-def define_flags(values: flags.FlagValues) -> None:
-  """Defines the flags; not on import, since other programs share names."""
+def define_server_flags(values: flags.FlagValues) -> None:
+  """Defines which model of which server is asked."""
   flags.DEFINE_string(
     "server",
     "localhost:8500",
@@ -205,6 +205,11 @@ def define_flags(values: flags.FlagValues) -> None:
     "What the server calls the model.",
     flag_values=values,
   )
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags; not on import, since other programs share names."""
+  define_server_flags(values)
   flags.DEFINE_string(
     "want",
     "",

@@ -60,8 +60,13 @@ print(json.dumps(found))
 
 def _programs():
   """Returns the modules that can be run with `python -m`, and have flags."""
-  jobs = [f"trainers.{name}" for name in _with_main("trainers")]
-  return jobs + [f"serving.{name}" for name in _with_main("serving")]
+  # Names in full, or Bazel would not bring the files.
+  return [
+    "serving.studio.__main__",
+    *(f"bulk.{name}" for name in _with_main("bulk")),
+    *(f"serving.{name}" for name in _with_main("serving")),
+    *(f"trainers.{name}" for name in _with_main("trainers")),
+  ]
 
 
 def _with_main(package):
@@ -89,7 +94,12 @@ class StartUpTest(absltest.TestCase):
     programs = _programs()
     # Some of each, so that an empty list does not pass.
     self.assertContainsSubset(
-      ["serving.client", "serving.server", "trainers.evaluate", "trainers.vae"],
+      [
+        "bulk.score",
+        "serving.server",
+        "serving.studio.__main__",
+        "trainers.vae",
+      ],
       programs,
     )
     self.assertEqual(

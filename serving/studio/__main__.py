@@ -8,29 +8,26 @@ serving.export has written.
 
 import sys
 
-import grpc
-import uvicorn
 from absl import app
 from absl import flags
+from etils import epy
 
-from serving.studio import application
-from serving.studio import faces
+from serving import client
+
+with epy.lazy_imports():
+  import grpc
+  import uvicorn
+
+  from serving.studio import application
+  from serving.studio import faces
 
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
-  flags.DEFINE_string(
-    "server",
-    "localhost:8500",
-    "host:port of the model server's gRPC.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    "model_name",
-    "default",
-    "What the server calls the model.",
-    flag_values=values,
-  )
+  client.define_server_flags(values)
+  for name in ("server", "model_name"):
+    # Or `--help` would not list them.
+    flags.declare_key_flag(name, flag_values=values)
   flags.DEFINE_string(
     "host",
     "localhost",
