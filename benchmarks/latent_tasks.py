@@ -14,6 +14,7 @@ from lc_keras.models import actor_critic
 from lc_keras.models import attribute_critic
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import sampler
+from trainers import loop
 
 _ATTRIBUTES = 10
 
@@ -48,7 +49,8 @@ class _Cycle:
       ),
       "focus": random.integers(0, _ATTRIBUTES, rows[:2]),
     }
-    self._data = tf.data.Dataset.from_tensors(self._batch).cache().repeat()
+    batches = tf.data.Dataset.from_tensors(self._batch).cache().repeat()
+    self._loop = loop.Loop(self._model, batches)
     networks = (self._model.trained_actor, self._model.critic)
     self.parameters = sum(network.count_params() for network in networks)
     self.items = turns - 1
@@ -79,7 +81,9 @@ class _Cycle:
 
   def run(self, steps):
     """See `tasks.Task`."""
-    self._model.fit(self._data, steps_per_epoch=steps, shuffle=False, verbose=0)
+    for _ in range(steps):
+      self._loop.train()
+    self._loop.figures()  # Waits for the last one.
 
 
 class _Search:

@@ -12,6 +12,7 @@ from benchmarks import tasks
 from lc_keras import adam
 from lc_keras.datasets import pipeline
 from lc_keras.models import vae
+from trainers import loop
 
 
 class _Reading:
@@ -46,23 +47,23 @@ class _Training(_Reading):
 
   def __init__(self, case, from_memory):
     super().__init__(case)
+    batches = self._batches
     if from_memory:
-      batch = next(self._iterator)
-      del self._iterator
-      self._iterator = iter(tf.data.Dataset.from_tensors(batch).repeat())
+      batches = tf.data.Dataset.from_tensors(next(self._iterator)).repeat()
+    del self._iterator  # It would read on.
     keras.utils.set_random_seed(0)
     shape = pipeline.describe(case["dataset"]).image_shape
-    self._model = vae.VAE(shape, case["latent_size"], case["architecture"])
+    model = vae.VAE(shape, case["latent_size"], case["architecture"])
     optimizer = adam.Adam(1e-4)
-    optimizer.build(self._model.trainable_variables)
-    self._model.compile(optimizer=optimizer, jit_compile=False)
-    self._model.make_train_function()
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer, jit_compile=False)
+    self._loop = loop.Loop(model, batches)
 
   def run(self, steps):
     """See `tasks.Task`."""
     for _ in range(steps):
-      logs = self._model.train_function(self._iterator)
-    float(logs["loss"])
+      self._loop.train()
+    self._loop.figures()  # Waits for the last one.
 
 
 def _build(case, folder):

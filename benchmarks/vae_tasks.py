@@ -16,11 +16,12 @@ from benchmarks import tasks
 from lc_keras import adam
 from lc_keras import latents
 from lc_keras.models import vae
+from trainers import loop
 from trainers import training
 
 
 class _Step:
-  """Steps of `VAE.fit`, as the trainer makes them."""
+  """Steps of a VAE, as the trainer makes them."""
 
   def __init__(self, case, folder):
     keras.utils.set_random_seed(0)
@@ -33,7 +34,8 @@ class _Step:
       self._model.compile(optimizer=optimizer, jit_compile=False)
     images = np.random.default_rng(0).random((batch, *shape), np.float32)
     self._images = images
-    self._batches = tf.data.Dataset.from_tensors({"image": images}).repeat()
+    batches = tf.data.Dataset.from_tensors({"image": images}).repeat()
+    self._loop = loop.Loop(self._model, batches)
     encoder = networks.describe(self._model.encoder)
     decoder = networks.describe(self._model.decoder)
     self.parameters = self._model.count_params()
@@ -65,9 +67,9 @@ class _Step:
 
   def run(self, steps):
     """See `tasks.Task`."""
-    self._model.fit(
-      self._batches, steps_per_epoch=steps, shuffle=False, verbose=0
-    )
+    for _ in range(steps):
+      self._loop.train()
+    self._loop.figures()  # Waits for the last one.
 
 
 class _Encoding(_Step):

@@ -70,6 +70,9 @@ class Worker:
     if not line:
       raise RuntimeError(f"{self} ended with {self._process.wait()}.")
     self._process.send_signal(signal.SIGSTOP)
+    # It runs on for a moment, which the next to be timed would share.
+    until = os.WSTOPPED | os.WEXITED | os.WNOWAIT
+    os.waitid(os.P_PID, self._process.pid, until)
     answer = json.loads(line)
     if "error" in answer:
       raise RuntimeError(f"{self} failed:\n{answer['error']}")

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from lc_keras import files
 from lc_keras import shards
+from lc_keras import streams
 
 _MANIFEST = "manifest.json"
 _FORMAT = 2
@@ -317,7 +318,8 @@ def batches(latents: Latents, batch_size: int) -> tf.data.Dataset:
     index = tf.range(start, tf.minimum(start + batch_size, num_rows))
     return {**_look_up(latents, index), "focus": index % num_attributes}
 
-  return tf.data.Dataset.range(0, num_rows, batch_size).map(cut).prefetch(2)
+  starts = tf.data.Dataset.range(0, num_rows, batch_size)
+  return starts.map(cut).prefetch(2).apply(streams.untuned)
 
 
 def training_batches(
@@ -394,7 +396,8 @@ def training_batches(
     }
 
   steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
-  return steps.map(draw, num_parallel_calls=1, deterministic=True).prefetch(4)
+  drawn = steps.map(draw, num_parallel_calls=1, deterministic=True)
+  return drawn.prefetch(4).apply(streams.untuned)
 
 
 def _look_up(latents, index):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from lc_keras import latents as latents_lib
 from lc_keras import priors
 from lc_keras import requests
+from lc_keras import streams
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.samplers import sampler
 
@@ -122,4 +123,5 @@ def beside(
     chosen = {name: tf.gather(value, index) for name, value in tensors.items()}
     return {**batch, "lessons": chosen}
 
-  return batches.enumerate(start_step).map(draw).prefetch(2)
+  numbered = batches.enumerate(start_step)
+  return numbered.map(draw).prefetch(2).apply(streams.untuned)

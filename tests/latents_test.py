@@ -261,6 +261,10 @@ class ShardsTest(tf.test.TestCase, parameterized.TestCase):
     with self.assertRaises(IndexError):
       read.mean[np.array([0, 23])]
 
+  def test_who_ends_a_pass_does_not_wait_for_its_tuning(self):
+    for make in (latents.batches, latents.training_batches):
+      self.assertFalse(make(self.rows, 4).options().autotune.enabled)
+
   def test_trains_on_the_same_batches_as_arrays(self):
     read = self._write({"train": self.rows})
     for options in ({}, {"balanced_fraction": 0.5, "turns": 2}):

@@ -43,6 +43,10 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
     stream = self._load(training=True, **options)
     return np.stack([batch["image"] for batch in stream.take(batches)])
 
+  def test_who_ends_it_does_not_wait_for_its_tuning(self):
+    for options in ({}, {"training": True}):
+      self.assertFalse(self._load(**options).options().autotune.enabled)
+
   def test_evaluation_is_one_pass_in_order_with_the_remainder(self):
     batches = list(self._load())
     self.assertEqual([len(batch["image"]) for batch in batches], [12] * 5 + [4])

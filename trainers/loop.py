@@ -12,6 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import streams
+
 
 class Loop:
   """Steps of a compiled model, under the strategy that it was made under.
@@ -153,7 +155,7 @@ def _share(batches, mine, replicas):
     shared = batches.map(lambda batch: share(batch, mine[0]))
   else:
     shared = batches.flat_map(shares)
-  return shared.prefetch(tf.data.AUTOTUNE)
+  return shared.prefetch(2).apply(streams.untuned)
 
 
 def _for_replicas(part, replicas):

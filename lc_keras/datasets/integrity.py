@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from lc_keras import files
+from lc_keras import streams
 
 _NAME = "checked.json"
 _FORMAT = 1
@@ -136,11 +137,13 @@ def _examine(source, builder, paths):
     for row in range(length)
   )
   looked = iter(
-    tf.data.TFRecordDataset(paths).map(
+    tf.data.TFRecordDataset(paths)
+    .map(
       lambda record: _look(source, _parse(builder, record)),
       num_parallel_calls=tf.data.AUTOTUNE,
       deterministic=True,
     )
+    .apply(streams.untuned)
   )
   bad = {}
   for path, row in tqdm.tqdm(

@@ -25,6 +25,7 @@ import tensorflow_datasets as tfds
 from lc_keras import attributes as attributes_lib
 from lc_keras import files
 from lc_keras import locks
+from lc_keras import streams
 from lc_keras.datasets import celeb_a
 from lc_keras.datasets import fashion_mnist
 from lc_keras.datasets import integrity
@@ -214,7 +215,7 @@ def load(
     deterministic=True,
   )
   batches = examples.batch(batch_size, drop_remainder=training)
-  return batches.prefetch(tf.data.AUTOTUNE)
+  return batches.prefetch(2).apply(streams.untuned)
 
 
 def labels(name, split, attribute, *, data_dir, limit=None):
@@ -243,7 +244,8 @@ def labels(name, split, attribute, *, data_dir, limit=None):
     num_parallel_calls=tf.data.AUTOTUNE,
     deterministic=True,
   )
-  return np.concatenate(list(values.batch(4096).as_numpy_iterator()))
+  batches = values.batch(4096).apply(streams.untuned)
+  return np.concatenate(list(batches.as_numpy_iterator()))
 
 
 def checksums(name, *, data_dir):

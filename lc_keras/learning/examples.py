@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import streams
+
 
 @dataclasses.dataclass(frozen=True)
 class Examples:
@@ -118,7 +120,8 @@ class Examples:
       return {key: tf.gather(array, rows) for key, array in arrays.items()}
 
     steps = tf.data.Dataset.counter()
-    return steps.map(draw, num_parallel_calls=1, deterministic=True).prefetch(4)
+    drawn = steps.map(draw, num_parallel_calls=1, deterministic=True)
+    return drawn.prefetch(4).apply(streams.untuned)
 
 
 def _picked(rows, uniform):
