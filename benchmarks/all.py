@@ -22,6 +22,7 @@ NAMES = (
   "vae_step",
   "encoding",
   "latent_space",
+  "sampling",
   "scaling",
   "input_pipeline",
   "pass_end",

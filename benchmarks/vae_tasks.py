@@ -3,6 +3,7 @@
 Started by `vae_step` and `encoding`; what it is told to build is in `cases`.
 """
 
+import itertools
 import json
 import os
 
@@ -79,13 +80,15 @@ class _Encoding(_Step):
     super().__init__(case, folder)
     layers = networks.describe(self._model.encoder)
     self.flops = self.items * sum(networks.forward_flops(layers))
-    self._batches = tf.data.Dataset.from_tensors(
+    batches = tf.data.Dataset.from_tensors(
       {"image": self._images, "attributes": np.zeros([len(self._images), 1])}
     ).repeat()
+    # One pass all along: beginning another one compiles.
+    self._pieces = latents.encode(self._model, batches)
 
   def run(self, steps):
     """See `tasks.Task`."""
-    list(latents.encode(self._model, self._batches.take(steps)))
+    list(itertools.islice(self._pieces, steps))
 
 
 def _build(case, folder):

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,12 +12,12 @@ from torch.nn import functional
 from benchmarks import tasks
 
 
-class _Conditioned(nn.Module):
+class Conditioned(nn.Module):
   """A trunk that takes z beside a linear embedding of a request."""
 
   def __init__(self, arrays, name):
     super().__init__()
-    self.embedding = _linear(arrays, name, 0)
+    self.embedding = linear(arrays, name, 0)
     self.trunk = _trunk(arrays, name, 2)
 
   def forward(self, latents, values, mask):
@@ -28,8 +29,8 @@ class _Cycle:
   """The critic's updates, and one of the actor, as published."""
 
   def __init__(self, arrays, compiled):
-    self._actor = _Conditioned(arrays, "actor")
-    self._critic = _Conditioned(arrays, "critic")
+    self._actor = Conditioned(arrays, "actor")
+    self._critic = Conditioned(arrays, "critic")
     self._read = _trunk(arrays, "read", 0).requires_grad_(False)
     self._rows = [
       torch.from_numpy(arrays[name]) for name in ("mean", "scale", "attributes")
@@ -54,7 +55,7 @@ class _Cycle:
     """See `tasks.Task`."""
     mean, _, attributes = (rows[:, 0] for rows in self._rows)
     mask, wrong = torch.ones_like(attributes), attributes.roll(1, 0)
-    fake = self._moved(mean, wrong, mask).detach()
+    fake = moved(self._actor, mean, wrong, mask).detach()
     mix = torch.full([len(mean), 1], 0.5)
     everyone = torch.ones(len(mean))
     return self._judge(
@@ -67,11 +68,6 @@ class _Cycle:
       for turn in range(self.items):
         self._update_critic(*(rows[:, turn] for rows in self._rows))
       self._update_actor(*(rows[:, -1] for rows in self._rows))
-
-  def _moved(self, latents, values, mask):
-    target, gate = self._actor(latents, values, mask).chunk(2, 1)
-    gate = torch.sigmoid(gate)
-    return (1.0 - gate) * latents + gate * target
 
   def _compared(self, real, fake, mix, own, wanted, wrong, mask, is_wrong):
     logits = self._critic(
@@ -98,7 +94,7 @@ class _Cycle:
     with torch.no_grad():
       start = torch.where(every_second, prior, real)
       raw = torch.rand(len(own), 1) < 0.1
-      fake = torch.where(raw, prior, self._moved(start, wanted, mask))
+      fake = torch.where(raw, prior, moved(self._actor, start, wanted, mask))
     is_wrong = (wrong != own).any(1).float()
     mix = torch.rand(len(own), 1)
     loss = self._judge(real, fake, mix, own, wanted, wrong, mask, is_wrong)
@@ -109,12 +105,12 @@ class _Cycle:
     mask = torch.ones_like(wanted)
     real = mean + scale * torch.randn_like(mean)
     start = torch.cat([torch.randn_like(mean), real])
-    moved = self._moved(start, wanted, mask)
-    logits = self._critic(moved, wanted, mask).squeeze(1)
-    distance = (torch.log1p((moved - start).square()) / 0.25).mean(1)
+    ends = moved(self._actor, start, wanted, mask)
+    logits = self._critic(ends, wanted, mask).squeeze(1)
+    distance = (torch.log1p((ends - start).square()) / 0.25).mean(1)
     with torch.no_grad():
       # Reported, as ours is, and of no weight.
-      functional.binary_cross_entropy_with_logits(self._read(moved), wanted)
+      functional.binary_cross_entropy_with_logits(self._read(ends), wanted)
     loss = (functional.softplus(-logits) + 0.1 * distance).mean()
     self._step(0, loss, self._actor)
     with torch.no_grad():
@@ -130,7 +126,7 @@ class _Search:
   """Adam in z, with the gradient of autograd."""
 
   def __init__(self, arrays, compiled, steps):
-    self._critic = _Conditioned(arrays, "critic").requires_grad_(False)
+    self._critic = Conditioned(arrays, "critic").requires_grad_(False)
     self._read = _trunk(arrays, "read", 0).requires_grad_(False)
     networks = nn.ModuleList([self._critic, self._read])
     self.parameters = sum(p.numel() for p in networks.parameters())
@@ -168,7 +164,20 @@ class _Search:
     return latents.detach()
 
 
-def _linear(arrays, name, number):
+def moved(
+  actor: nn.Module,
+  latents: torch.Tensor,
+  values: torch.Tensor,
+  mask: torch.Tensor,
+) -> torch.Tensor:
+  """Returns what an actor makes of latents, see `lc_keras.models.actor`."""
+  target, gate = actor(latents, values, mask).chunk(2, 1)
+  gate = torch.sigmoid(gate)
+  return (1.0 - gate) * latents + gate * target
+
+
+def linear(arrays: Mapping, name: str, number: int) -> nn.Linear:
+  """Returns a layer with the kernel "<name><number>" and the next as bias."""
   kernel, bias = arrays[f"{name}{number}"], arrays[f"{name}{number + 1}"]
   layer = nn.utils.skip_init(nn.Linear, *kernel.shape)
   with torch.no_grad():
@@ -180,7 +189,7 @@ def _linear(arrays, name, number):
 def _trunk(arrays, name, first):
   layers = []
   while f"{name}{first}" in arrays:
-    layers += [_linear(arrays, name, first), nn.ReLU()]
+    layers += [linear(arrays, name, first), nn.ReLU()]
     first += 2
   return nn.Sequential(*layers[:-1])
 
