@@ -24,7 +24,6 @@ from etils import epy
 from lc_keras import files
 
 with epy.lazy_imports():
-  import keras
   import tensorflow as tf
 
   from lc_keras import generator
@@ -44,6 +43,8 @@ with epy.lazy_imports():
   from serving import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
+# What a client asks for that names no signature.
+_DEFAULT = "serving_default"
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
 # Samplers that know the run's own attributes, by the stage that trains them.
 _TRAINED = {
@@ -150,22 +151,27 @@ def export(
   signatures = endpoints.build(models)
   os.makedirs(export_dir, exist_ok=True)
   with files.replacing(folder) as aside:
-    archive = keras.export.ExportArchive()
-    traced = {
-      name: (tf.function(function, signature, autograph=False), signature)
-      for name, (function, signature) in signatures.items()
-    }
-    for name, (function, _) in traced.items():
+    module, traced = tf.Module(), {}
+    for name, (function, signature) in signatures.items():
       print(f"Tracing {name}", flush=True)
-      archive.add_endpoint(name, function)
+      traced[name] = tf.function(
+        function, signature, autograph=False
+      ).get_concrete_function()
+      # Traced once and for all: a `tf.function` would be again when saved.
+      setattr(module, name, traced[name])
+    module.weights = list(
+      {id(v): v for call in traced.values() for v in call.variables}.values()
+    )
     print(f"Writing version {version}", flush=True)
-    archive.write_out(aside, verbose=False)
+    default = {_DEFAULT: next(iter(traced.values()))}
+    tf.saved_model.save(module, aside, signatures={**default, **traced})
     os.makedirs(os.path.join(aside, os.path.dirname(MANIFEST)))
     files.write_json(
       os.path.join(aside, MANIFEST),
       _manifest(run_dir, models, signatures, sample_actor, transform_actor),
     )
-    recorded.write(aside, traced)
+    specs = {name: signature for name, (_, signature) in signatures.items()}
+    recorded.write(aside, {name: (traced[name], specs[name]) for name in specs})
     print("Checking that a server can load and run it", flush=True)
     infra_validation.check(aside)
     # Somebody else may have written this version in the meantime.
