@@ -19,8 +19,8 @@ _QUICK = 500.0
 _TIMES = 3
 # In a few words, what the samplers of `serving.export` do; others have none.
 _IN_WORDS = {
-  "actor": "A network trained to make the change in one step. What it was not "
-  "trained for, a search adds.",
+  "actor": "The run’s own way: a network trained to do it in one step, and a "
+  "search for what it was not trained for.",
   "search": "Gradient steps on what the critics say, for each face anew.",
   "energy": "An energy of the critics, followed down in many small steps.",
   "flow": "To noise and back, with the wishes as a condition.",
