@@ -212,6 +212,10 @@ class _Requests:
       )
     return shape[1:]
 
+  def forget(self) -> None:
+    """Forgets which signatures there are."""
+    self._known_inputs = {}
+
   def _inputs(self) -> Steps:
     """Returns the shape of each input of each signature; -1 is any number."""
     if self._known_inputs:
@@ -526,6 +530,10 @@ class AsyncLatentClient(_Client):
   async def close(self) -> None:
     """Ends the connection."""
     await self._channel.close()
+
+  def forget(self) -> None:
+    """Has the signatures asked for again: another model may have come."""
+    self._requests.forget()
 
   async def connect(self, timeout: float | None = None) -> bool:
     """See `LatentClient.connect`."""

@@ -20,8 +20,8 @@ _FAR = 2.0  # From here on, an attribute is there.
 SECONDS = 30.0
 
 
-def write(folder: str) -> None:
-  """Writes it."""
+def write(folder: str, encodes: bool = True) -> None:
+  """Writes it; one that does not encode has no signature that takes images."""
   module = tf.Module()
   module.ticks = tf.Variable(0, dtype=tf.int64)
 
@@ -50,6 +50,10 @@ def write(folder: str) -> None:
   def sample(attributes, mask, seed):
     start = begin(seed)
     return drawn(start, moved(start, attributes, mask, 1.0), seed)
+
+  def best_of_n(attributes, mask, seed, realism_weight):
+    del realism_weight
+    return sample(attributes, mask, seed)
 
   def posterior(images):
     rows = tf.reduce_mean(images, axis=[2, 3])
@@ -133,6 +137,7 @@ def write(folder: str) -> None:
   )
   specs = {
     sample: [*wish, seed],
+    best_of_n: [*wish, seed, weight],
     transform: [images, *wish, seed, strength],
     search: [images, *wish, seed, weight],
     slow: [images, *wish, seed, weight],
@@ -142,11 +147,13 @@ def write(folder: str) -> None:
     describe: [row],
     ticks: [row],
   }
-  samplers = (search, slow)
+  verbs = {search: "transform_", slow: "transform_", best_of_n: "sample_"}
   module.functions = {
-    ("transform_" if function in samplers else "")
-    + function.__name__: tf.function(function, spec, autograph=False)
+    verbs.get(function, "") + function.__name__: tf.function(
+      function, spec, autograph=False
+    )
     for function, spec in specs.items()
+    if encodes or images not in spec
   }
   tf.saved_model.save(module, folder, module.functions)
 

@@ -41,16 +41,22 @@ class Studio:
   A process can have one: NiceGUI is one application.
 
   Attributes:
-    running: The server.
+    running: The server; None if there is none.
     address: Where the pages are.
   """
 
   def __init__(self):
-    """Starts both; they end with the process."""
+    """Starts both; the studio ends with the process.
+
+    The server must not: when a process ends, Python closes its pools of threads
+    first, and a server that is asked then never stops.
+    """
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder)
-    self._export = os.path.join(folder, "export")
-    painted_faces.write(os.path.join(self._export, "1"))
+    self._folder = folder
+    for encodes in (True, False):
+      export = os.path.join(folder, f"encodes_{encodes}", "1")
+      painted_faces.write(export, encodes)
     pictures = os.path.join(folder, "faces")
     os.makedirs(pictures)
     for name, light in (("a.png", 0.2), ("b.png", 0.8)):
@@ -58,8 +64,9 @@ class Studio:
         file.write(painted_faces.file(light))
     run_dir = os.path.join(folder, "run")
     write_run(run_dir)
+    self._port = 0
+    self.running = None
     self.serve()
-    atexit.register(lambda: self.running.stop())
     web = uvicorn.Server(
       uvicorn.Config(
         application.build(
@@ -83,11 +90,20 @@ class Studio:
     port = web.servers[0].sockets[0].getsockname()[1]
     self.address = f"http://localhost:{port}"
 
-  def serve(self, port=0):
-    """Starts a server."""
-    self.running = running_server.RunningServer(
-      model_name="default", model_base_path=self._export, port=port
-    )
+  def serve(self, encodes=True):
+    """Has a server, of a model that encodes or of one that does not."""
+    if not self.running:
+      self.running = running_server.RunningServer(
+        model_name="default",
+        model_base_path=os.path.join(self._folder, f"encodes_{encodes}"),
+        port=self._port,
+      )
+      self._port = self.running.server.port
+
+  def stop(self):
+    """Ends the server."""
+    self.running.stop()
+    self.running = None
 
 
 _studio = functools.cache(Studio)
@@ -103,6 +119,8 @@ class TestCase(absltest.TestCase):
   def setUpClass(cls):
     super().setUpClass()
     cls.studio = _studio()
+    cls.studio.serve()
+    cls.addClassCleanup(cls.studio.stop)
     cls.address = cls.studio.address
     # Not for the whole process: while Playwright is there, nobody else in this
     # thread can run an event loop.
@@ -160,18 +178,32 @@ class TestCase(absltest.TestCase):
     self.answered(page)
     return page
 
+  def restart(self, meanwhile=lambda: None, encodes=True):
+    """Has the server go until the page has noticed, and come back.
+
+    Args:
+      meanwhile: Called while it is away.
+      encodes: Whether it comes back with the model that encodes.
+    """
+    alert = self.page.get_by_role("alert").filter(has_text="No answer")
+    self.studio.stop()
+    alert.wait_for()
+    meanwhile()
+    self.studio.serve(encodes)
+    alert.wait_for(state="hidden")
+
   def answered(self, page=None):
     """Waits for an answer of the server."""
     page = page or self.page
     page.get_by_role("status").filter(has_text="Moved by").first.wait_for()
 
   def shown(self, caption="After", page=None):
-    """Returns what is painted: each attribute, and who it is."""
+    """Returns what is painted, once it is: each attribute, and who it is."""
     page = page or self.page
     figure = page.locator("figure", has=page.get_by_text(caption, exact=True))
-    source = figure.locator("img").first.get_attribute("src")
-    kind, _, data = source.partition(",")
-    self.assertEqual(kind, "data:image/png;base64")
+    # A page that has just been loaded has another kind until it is answered.
+    picture = figure.locator("img[src^='data:image/png;base64,']").first
+    data = picture.get_attribute("src").partition(",")[2]
     return painted_faces.read(base64.b64decode(data))
 
   def wait(self, condition, page=None):
@@ -181,7 +213,7 @@ class TestCase(absltest.TestCase):
       if found := condition():
         return found
       self.page.wait_for_timeout(20)
-    text = (page or self.page).inner_text("main")
+    text = (page or self.page).inner_text("body")
     self.fail(f"It does not come to that: {self.shown('After', page)}\n{text}")
 
   def wait_shown(self, condition, caption="After", page=None):

@@ -8,6 +8,17 @@ from tests import studio_browser
 
 
 class PagesTest(studio_browser.TestCase, parameterized.TestCase):
+  def _complete(self, path, page):
+    """Opens a page and waits until nothing more will come."""
+    page.goto(self.address + path)
+    if path == "/":
+      self.answered(page)
+    elif path == "/compare":
+      page.get_by_text("samplers, one after the other").wait_for()
+    else:
+      page.locator("canvas").first.wait_for()
+      page.frame_locator("iframe").get_by_role("heading").wait_for()
+
   @parameterized.product(
     path=("/", "/compare", "/run"),
     size=((360, 740), (1600, 1000)),
@@ -17,9 +28,7 @@ class PagesTest(studio_browser.TestCase, parameterized.TestCase):
     page = self.user(
       viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
     )
-    page.goto(self.address + path)
-    page.get_by_role("main").locator("section").first.wait_for()
-    page.wait_for_timeout(500)
+    self._complete(path, page)
     self.assertLessEqual(
       page.evaluate("document.documentElement.scrollWidth"), size[0]
     )
@@ -37,9 +46,7 @@ class PagesTest(studio_browser.TestCase, parameterized.TestCase):
   @parameterized.parameters("/", "/compare", "/run")
   def test_everything_has_a_name(self, path):
     page = self.page
-    page.goto(self.address + path)
-    page.get_by_role("main").locator("section").first.wait_for()
-    page.wait_for_timeout(1000)
+    self._complete(path, page)
     self.assertEqual(page.locator("html").get_attribute("lang"), "en-US")
     for role in ("button", "slider", "checkbox", "combobox", "link", "meter"):
       found = page.get_by_role(role)

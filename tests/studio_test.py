@@ -18,6 +18,7 @@ from PIL import Image
 
 from serving.studio import drawing
 from serving.studio import faces
+from serving.studio import play
 from serving.studio import state
 from tests import painted_faces
 from tests import studio_browser
@@ -200,20 +201,46 @@ class PlayTest(studio_browser.TestCase):
     self.assertNotIn("Beard", self.page.url)
 
   def test_a_server_that_goes_and_comes_back(self):
-    page = self.open("/?face=data:0")
-    port = self.studio.running.server.port
-    self.studio.running.stop()
-    alert = page.get_by_role("alert").filter(has_text="No answer")
-    alert.wait_for()
-    self.switch("Hat", "want")
-    self.studio.serve(port)
+    self.open("/?face=data:0")
+    self.restart(meanwhile=lambda: self.switch("Hat", "want"))
     self.wait_shown(lambda has, _: has[0] > 0.8)
-    alert.wait_for(state="hidden")
+
+  def test_a_model_that_cannot_encode(self):
+    page = self.open("/?want=Hat")
+    self.addCleanup(self.restart)
+    self.restart(encodes=False)
+    page.get_by_text("This model has no encoder").wait_for()
+    for name in ("Upload a picture", "Picture 1"):
+      page.get_by_role("button", name=name).wait_for(state="detached")
+    self.wait_shown(lambda has, who: has[0] > 0.8 > has[2] and who < 0.5)
+    before = self.shown("Before")
+    self.assertLess(before[0][0], 0.2)
+    # The same face with another wish; another seed is another face.
+    self.switch("Beard", "want")
+    self.wait_shown(lambda has, who: min(has[0], has[2]) > 0.8 and who < 0.5)
+    self.assertEqual(self.shown("Before"), before)
+    self.slide("Strength", "Home")
+    self.wait(lambda: self.shown() == before)
+    page.get_by_label("Seed").fill("3")
+    self.wait_shown(lambda _, who: who > 0.5)
+    # What a link has from elsewhere is refused in words.
+    page.goto(self.address + "/?face=data:0")
+    page.get_by_role("alert").filter(has_text="cannot encode").wait_for()
+    page.goto(self.address + "/compare?want=Hat")
+    for name in ("actor", "best_of_n"):
+      card = page.get_by_role("region", name=name, exact=True)
+      card.get_by_text("Evaluations").wait_for()
+    # Here nobody asks `slow`, whose first time is another test's, when the
+    # other model comes back.
+    page.goto(self.address + "/run")
 
   def test_a_search_ends_when_nobody_waits_for_it(self):
     page = self.open("/?face=data:0")
     page.goto(self.address + "/?face=data:0&sampler=slow&realism_weight=4")
-    page.get_by_role("progressbar", name="Progress").wait_for()
+    progress = page.get_by_role("progressbar", name="Progress")
+    # The first time, nothing tells how far it is.
+    self.wait(page.get_by_text("is known after the first time").is_visible)
+    self.assertIsNone(progress.get_attribute("aria-valuenow"))
 
     def ticks():
       return running_ticks(self.studio.running)
@@ -223,11 +250,29 @@ class PlayTest(studio_browser.TestCase):
     page.get_by_text("Stopped.").wait_for()
     # And not only here: the server has ended the loop.
     self.wait(lambda: studio_browser.still(ticks))
-    # Another wish is another call, which ends when its user goes.
-    self.slide("Realism weight", "ArrowRight")
+    # Once it is known how long it takes, it is said that it takes longer.
+    self.slide("Realism weight", "Home")
+    self.answered()
+    self.slide("Realism weight", "End")
+    self.wait(page.get_by_text("longer than the").is_visible)
+    self.assertIsNone(progress.get_attribute("aria-valuenow"))
+    # This call ends when its user goes.
     self.wait(lambda: not studio_browser.still(ticks, 0.05))
     page.goto(self.address + "/run")
     self.wait(lambda: studio_browser.still(ticks))
+
+
+class ProgressTest(absltest.TestCase):
+  def test_it_is_how_much_of_the_time_before_has_gone(self):
+    part, text = play.how_far("search", 1.0, 4.0)
+    self.assertEqual(part, 0.25)
+    self.assertIn("1.0 s of about 4.0 s", text)
+
+  def test_nothing_is_said_that_is_not_known(self):
+    for usual in (None, 0.0, 0.5, 1.0):
+      part, text = play.how_far("search", 1.0, usual)
+      self.assertIsNone(part)
+      self.assertStartsWith(text, "search: 1.0 s")
 
 
 def running_ticks(running):

@@ -4,6 +4,11 @@ A transformation is asked for once, at full strength. Between where it starts
 and where it ends lies a straight line of latent vectors, and what is on it is
 only decoded and judged: so that every sampler has a strength, and moving it
 costs a search nothing.
+
+All outputs of a signature are asked for. TensorFlow prepares a signature anew
+for each selection of its outputs, which takes seconds and hundreds of megabytes
+in the server; for all of them it has done so, since the requests that an export
+brings to warm up with ask for all.
 """
 
 import asyncio
@@ -18,8 +23,6 @@ from lc_keras import attributes as attributes_lib
 from lc_keras import losses
 from serving import latent_client
 from serving.studio import state as state_lib
-
-_MOVED = ("latents", "converged", "steps")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,19 +117,18 @@ class Asker:
 
   def __init__(self, client: latent_client.AsyncLatentClient):
     self._client = client
-    # Seconds that each sampler took when it was last asked.
-    self.usual: dict[str, float] = {}
+    # Seconds that a sampler took for so many wishes when it was last asked.
+    self.usual: dict[tuple[str, int], float] = {}
 
   async def facts(self) -> Facts:
-    """Returns what is known of the model."""
+    """Returns what is known of the model, asking anew."""
+    self._client.forget()
     with _understood():
       attributes = await self._client.attributes()
       samplers = await self._client.samplers("transform")
       encodes = bool(samplers)
       nothing = np.zeros([1, len(attributes)])
-      shown = await self._client.sample(
-        nothing, nothing, [0], ("images", "latents")
-      )
+      shown = _moved(await self._client.sample(nothing, nothing, [0]))
       if not encodes:
         samplers = await self._client.samplers("sample")
     shape = shown["images"].shape[1:]
@@ -145,9 +147,7 @@ class Asker:
     nothing = np.zeros([1, len(facts.attributes)])
     with _understood():
       if face is None:
-        drawn = await self._client.sample(
-          nothing, nothing, [seed], ("images", "latents")
-        )
+        drawn = _moved(await self._client.sample(nothing, nothing, [seed]))
         if not facts.encodes:
           latents = drawn["latents"][0]
           return Start(None, latents, np.ones_like(latents))
@@ -159,10 +159,10 @@ class Asker:
       posterior, unmoved = await _together(
         self._client.encode(face[np.newaxis]),
         self._client.transform(
-          face[np.newaxis], nothing, nothing, [seed], ("latents",), strength=0.0
+          face[np.newaxis], nothing, nothing, [seed], strength=0.0
         ),
       )
-    return Start(face, unmoved["latents"][0], posterior["scale"][0])
+    return Start(face, _moved(unmoved)["latents"][0], posterior["scale"][0])
 
   async def move(
     self,
@@ -196,19 +196,19 @@ class Asker:
     begun = time.monotonic()
     with _understood():
       if start.face is None:
-        made = await self._client.sample(values, mask, seeds, _MOVED, **dials)
+        made = await self._client.sample(values, mask, seeds, **dials)
       else:
         images = np.repeat(start.face[np.newaxis], len(wishes), axis=0)
         made = await self._client.transform(
-          images, values, mask, seeds, _MOVED, **dials
+          images, values, mask, seeds, **dials
         )
     seconds = time.monotonic() - begun
-    self.usual[state.sampler] = seconds
+    self.usual[state.sampler, len(wishes)] = seconds
     return Move(
       start,
       values,
       mask,
-      made["latents"],
+      _moved(made)["latents"],
       made["converged"],
       made["steps"],
       seconds * 1000.0,
@@ -236,7 +236,7 @@ class Asker:
   async def _seen(self, start, latents, values, mask):
     with _understood():
       decoded, judged = await _together(
-        self._client.decode(latents, ("image_bytes",)),
+        self._client.decode(latents),
         self._client.score(latents, values, mask),
       )
     distances = losses.latent_distance(
@@ -251,6 +251,16 @@ class Asker:
         distances.tolist(),
       )
     ]
+
+
+def _moved(answer):
+  """Returns an answer of a sampler, which has to say where it has got to."""
+  if "latents" not in answer:
+    raise latent_client.RequestError(
+      "The model was exported before `latents` was an output. Export it again "
+      "with python -m serving.export."
+    )
+  return answer
 
 
 async def _together(*coroutines):
@@ -272,14 +282,6 @@ class _understood:
     if not isinstance(error, latent_client.RequestError):
       return False
     text = str(error)
-    if (
-      error.code == grpc.StatusCode.INVALID_ARGUMENT
-      and "alias not found" in text
-    ):
-      text = (
-        "The model was exported before `latents` was an output. Export it "
-        f"again with python -m serving.export. ({text})"
-      )
-    elif error.code == grpc.StatusCode.FAILED_PRECONDITION:
+    if error.code == grpc.StatusCode.FAILED_PRECONDITION:
       text = f"This is no model that serving.export has written. ({text})"
     raise latent_client.RequestError(text, error.code) from error

@@ -104,7 +104,12 @@ def _chart(metric, series):
   ink = "#808890"  # Plain on both grounds.
   return {
     "aria": {"enabled": True, "label": {"description": metric}},
-    "title": {"text": metric, "textStyle": {"fontSize": 13, "color": ink}},
+    "title": {
+      "text": metric,
+      "left": 0,
+      "top": 0,
+      "textStyle": {"fontSize": 13, "color": ink},
+    },
     "legend": {"right": 0, "top": 0, "textStyle": {"color": ink}},
     "grid": {"left": 60, "right": 12, "top": 36, "bottom": 28},
     "tooltip": {"trigger": "axis"},

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 
+import numpy as np
 from nicegui import ui
 
 from serving import latent_client
@@ -16,6 +17,17 @@ from serving.studio.layout import Element
 # counts: the first may have had to wait.
 _QUICK = 500.0
 _TIMES = 3
+# In a few words, what the samplers of `serving.export` do; others have none.
+_IN_WORDS = {
+  "actor": "The run’s own way: a network trained to do it in one step, and a "
+  "search for what it was not trained for.",
+  "search": "Gradient steps on what the critics say, for each face anew.",
+  "energy": "An energy of the critics, followed down in many small steps.",
+  "flow": "To noise and back, with the wishes as a condition.",
+  "linear": "One straight direction for each attribute.",
+  "importance": "Many draws, and one taken by how well it fits.",
+  "best_of_n": "Many draws, and the best of them taken.",
+}
 
 
 class Compare:
@@ -35,8 +47,9 @@ class Compare:
           self._before = layout.Figure("Before", facts.image_shape)
         self._status = Element("div", "", "studio-status", role="status")
         self._error = Element("div", "", "studio-error", role="alert")
-        ui.button("Compare", on_click=self.ask).props("no-caps")
-        ui.button("Stop", on_click=self.stop).props("no-caps outline")
+        with Element("div", classes="studio-buttons"):
+          ui.button("Compare", on_click=self.ask).props("no-caps")
+          ui.button("Stop", on_click=self.stop).props("no-caps outline")
         self._made = Element("div", classes="studio-compared")
         self._made.style("margin-top: 1rem")
       with Element(
@@ -117,6 +130,7 @@ class Compare:
   def _card(self, sampler, move, view, milliseconds):
     with Element("section", aria_label=sampler):
       Element("h2", sampler)
+      Element("p", _IN_WORDS.get(sampler, ""), "studio-hint")
       layout.Figure("", self._facts.image_shape).show(
         view.png, f"The face as {sampler} changes it"
       )
@@ -127,13 +141,12 @@ class Compare:
         "As asked": "yes" if move.converged[0] else "no",
         "Evaluations": f"{move.steps[0]}",
       }
-      for column, name in enumerate(self._facts.attributes.names):
-        mark = ""
+      # What was asked for first.
+      for column in np.argsort(-move.mask[0], kind="stable"):
+        name = self._facts.attributes.names[column].replace("_", " ")
         if move.mask[0, column]:
-          mark = f" (asked: {move.values[0, column]:g})"
-        rows[name.replace("_", " ") + mark] = (
-          f"{view.probabilities[column]:.2f}"
-        )
+          name += f" (asked: {move.values[0, column]:g})"
+        rows[name] = f"{view.probabilities[column]:.2f}"
       with Element("dl", classes="studio-facts"):
         for name, value in rows.items():
           Element("dt", name)

@@ -81,7 +81,7 @@ class Controls:
     with Element(
       "div", classes="studio-faces", role="group", aria_label="Face"
     ):
-      self._face_button(state_lib.PRIOR, "Drawn from the prior")
+      self._face_button(state_lib.PRIOR, "Random, drawn from the prior")
       for number in range(len(self._faces) if self._facts.encodes else 0):
         face = f"{state_lib.DATA}:{number}"
         try:
@@ -110,10 +110,17 @@ class Controls:
       ui.button(
         "Upload a picture", on_click=lambda: upload.run_method("pickFiles")
       ).props("outline no-caps dense padding='2px 10px'")
+    else:
+      Element(
+        "p",
+        "This model has no encoder, so it cannot take a picture: faces are "
+        "drawn from its prior. Another seed is another face.",
+        "studio-hint",
+      )
     self._show_face()
 
   def _face_button(self, face, label, picture=None):
-    text = "" if picture else face.capitalize()
+    text = "" if picture else "Random"
     with Element("button", text, aria_label=label, type="button") as button:
       if picture:
         Element("img", src=picture, alt="")

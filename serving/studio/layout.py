@@ -213,12 +213,14 @@ def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
       text = watch.error
     elif not watch.facts:
       text = (
-        f"Waiting for the server at {studio.address} to say what model it has."
+        f"Waiting for the server at {studio.address} to say what model it has. "
+        "While it loads one, that can take minutes."
       )
     down.say(text)
+    down.set_visibility(bool(text))
+    calm = watch.up and not watch.error
     down.classes(
-      add="" if text else "studio-hidden",
-      remove="studio-hidden" if text else "",
+      add="studio-calm" if calm else "", remove="" if calm else "studio-calm"
     )
 
   look()

@@ -32,6 +32,7 @@ class Play:
     self._facts = facts
     self._running: asyncio.Task | None = None
     self._begun = 0.0
+    self._call = "", 0, 0.0  # Whom, for how many wishes, and since when.
     self._asked = False  # Whether there is more than what is running.
     self._starts, self._moves, self._grids = _Last(), _Last(), _Last()
     self.links = {}
@@ -57,7 +58,7 @@ class Play:
       self._difference = layout.Figure("What changed", shape)
     self._status = Element("div", "", "studio-status", role="status")
     self._error = Element("div", "", "studio-error", role="alert")
-    with Element("div", classes="studio-hidden") as self._busy:
+    with Element("div", classes="studio-busy studio-hidden") as self._busy:
       self._progress = ui.linear_progress(0.0, show_value=False, size="8px")
       self._progress.props('aria-label="Progress" instant-feedback')
       self._elapsed = Element("span", "", "studio-number")
@@ -67,10 +68,24 @@ class Play:
     shape = self._facts.image_shape
     with Element("section", classes="studio-card", aria_label="Trajectory"):
       Element("h2", "From start to result")
+      Element(
+        "p",
+        "By strength. How far the face has moved is in widths of its own "
+        "posterior: what it could as well have been encoded as is at about 1."
+        if self._facts.encodes
+        else "By strength, and how far the face has moved.",
+        "studio-hint",
+      )
       with Element("div", classes="studio-strip"):
         self._strip = [layout.Figure(" ", shape) for _ in range(_STEPS)]
     with Element("section", classes="studio-card", aria_label="Verdicts"):
       Element("h2", "What the critics read: before → after")
+      Element(
+        "p",
+        "Networks judge the latent vector: how realistic it is, and what it "
+        "shows. The bar is after, the mark before.",
+        "studio-hint",
+      )
       with Element("div", classes="studio-bars"):
         self._realism = layout.Bar("Realism")
         self._bars = [
@@ -137,17 +152,18 @@ class Play:
     if self._asked:
       self.ask()
       return
-    sampler = self._controls.state.sampler
-    usual = self._studio.asker.usual.get(sampler)
-    self._busy.classes(remove="studio-hidden")
-    text = f"{sampler}: {seconds:.1f} s"
-    if usual:
-      text += f" of about {usual:.1f} s"
-      self._progress.value = min(0.99, seconds / max(usual, 0.1))
-    self._progress.props(
-      remove="indeterminate" if usual else "",
-      add="" if usual else "indeterminate",
+    sampler, count, begun = self._call
+    part, text = how_far(
+      sampler,
+      time.monotonic() - begun,
+      self._studio.asker.usual.get((sampler, count)),
     )
+    self._busy.classes(remove="studio-hidden")
+    if part is None:
+      self._progress.props("indeterminate")
+    else:
+      self._progress.props(remove="indeterminate")
+      self._progress.value = part
     self._elapsed.say(text)
 
   async def _work(self):
@@ -157,8 +173,10 @@ class Play:
         self._asked = False
         self._begun = time.monotonic()
         await asyncio.sleep(_DEBOUNCE)
+        state = self._controls.state
+        self._call = state.sampler, 1, self._begun
         try:
-          await self._answer(self._controls.state)
+          await self._answer(state)
         except (latent_client.RequestError, ValueError) as error:
           self.fail(str(error))
           self._status.say("")
@@ -220,6 +238,7 @@ class Play:
       [(name, float(read <= 0.5))]
       for name, read in zip(names, before.probabilities)
     ]
+    self._call = state.sampler, len(wishes), time.monotonic()
     move = await self._grids.get(
       (*key[:3], *key[4:]),
       lambda: asker.move(self._facts, start, state, wishes),
@@ -234,6 +253,33 @@ class Play:
         f"{name} switched {'on' if on else 'off'}",
         f"{name} {'on' if on else 'off'} · read {read:.2f}",
       )
+
+
+def how_far(
+  sampler: str, seconds: float, usual: float | None
+) -> tuple[float | None, str]:
+  """Returns how far a call is, in [0, 1], and that in words.
+
+  Args:
+    sampler: Who was asked.
+    seconds: Ago.
+    usual: What the same took before; None if it was never asked.
+
+  Returns:
+    None in place of the number if nothing tells how far it is: the first time,
+    and when it takes longer than before.
+  """
+  if usual is None:
+    return None, (
+      f"{sampler}: {seconds:.1f} s. How long it takes is known after the first "
+      "time."
+    )
+  if seconds < usual:
+    return seconds / usual, f"{sampler}: {seconds:.1f} s of about {usual:.1f} s"
+  return (
+    None,
+    f"{sampler}: {seconds:.1f} s, longer than the {usual:.1f} s before",
+  )
 
 
 class _Last:

@@ -16,7 +16,8 @@ class Watch:
 
   Attributes:
     up: Whether it was there when last asked.
-    returns: How often it has come back, and another model may have come.
+    returns: How often it has come, at first or again; with it, another model
+      may have come.
     facts: What is known of the model; None before it was ever there.
     error: Why nothing is known; "" if there is no reason.
   """
@@ -35,10 +36,10 @@ class Watch:
     """Goes on until it is cancelled."""
     while True:
       there = await self._client.connect(_PATIENCE)
-      if there and not (self.up and self.facts):
+      if there and not (self.up and self.facts and not self.error):
         with contextlib.suppress(latent_client.RequestError):
           await self._learn()
-        self.returns += not self.up
+          self.returns += 1
       self.up = there
       await asyncio.sleep(_PAUSE)
 
