@@ -337,7 +337,10 @@ def _run(argv):
   # garbage would hold up all calls.
   gc.collect()
   gc.freeze()
-  stopped.wait()
+  # Again and again: only this thread runs what Python does about a signal, and
+  # one that the system hands to another thread does not wake it.
+  while not stopped.wait(1.0):
+    pass
   print("Stopping: calls in flight finish first.", flush=True)
   server.stop(options.shutdown_grace_seconds)
   sys.stdout.flush()

@@ -33,9 +33,10 @@ class _Servable:
 
   def run(self, feeds, fetches, interrupt=None):
     x = feeds["x"]
-    self.sizes.append(len(x))
     stopped = threading.Event()
     with interrupt.stopping_by(stopped.set):
+      # Not before: who has seen it may stop it.
+      self.sizes.append(len(x))
       while not self.gate.wait(0.01):
         if stopped.is_set():
           self.stopped.set()
@@ -122,18 +123,20 @@ class BatcherTest(parameterized.TestCase):
 
   def test_large_calls_are_split_if_asked_to(self):
     servable = _Servable()
-    batcher = self._batcher(
-      timeout=0.1, max_batch_size=8, max_execution_batch_size=3
-    )
+    batcher = self._batcher(max_batch_size=8, max_execution_batch_size=3)
     first = self._submit(batcher, servable, [[1.0]])
     self._wait_for_rows(batcher, 1)
     x = np.arange(8.0)[:, None]
-    y, z = self._submit(batcher, servable, x).result(running_server.PATIENCE)
+    large = self._submit(batcher, servable, x)
+    # What is left over comes together with others' rows.
+    self._wait_for_rows(batcher, 2)
+    last = self._submit(batcher, servable, [[9.0]])
+    y, z = large.result(running_server.PATIENCE)
     np.testing.assert_array_equal(y, 2 * x)
     np.testing.assert_array_equal(z, np.ones(8))
-    first.result(running_server.PATIENCE)
-    # What is left over comes together with others' rows, or alone.
-    self.assertEqual(servable.sizes, [1, 3, 3, 2])
+    for future in (first, last):
+      future.result(running_server.PATIENCE)
+    self.assertEqual(servable.sizes, [1, 3, 3, 3])
     with self.assertRaisesRegex(errors.ServingError, "Task size 9 is larger"):
       batcher.run(servable, {"x": np.ones([9, 1], np.float32)}, ["y", "z"])
 
@@ -304,7 +307,7 @@ class BatchingServerTest(running_server.TestCase, parameterized.TestCase):
 
   def test_deadlines_and_errors_are_those_of_one_call(self):
     flags = self._parameters(
-      "max_batch_size { value: 100 } batch_timeout_micros { value: 300000 }"
+      "max_batch_size { value: 100 } batch_timeout_micros { value: 1000000 }"
     )
     with self.serving(**flags) as running:
       rows = np.array([1, 2])

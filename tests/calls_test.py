@@ -51,7 +51,7 @@ class CallsTest(absltest.TestCase):
 
   def test_nobody_waits_for_ever(self):
     now = time.monotonic()
-    self.assertLessEqual(calls.end_of_waiting(0.0), now + 1.0)
+    self.assertLessEqual(calls.end_of_waiting(0.0), time.monotonic())
     self.assertGreaterEqual(
       calls.end_of_waiting(math.inf), now + calls.LONGEST_WAIT
     )

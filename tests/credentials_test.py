@@ -71,7 +71,7 @@ class CredentialsTest(running_server.TestCase, parameterized.TestCase):
       with grpc.insecure_channel(running.address) as channel:
         call = channel.unary_unary("/tensorflow.serving.ModelService/X")
         with self.assertRaises(grpc.RpcError) as caught:
-          call(b"", timeout=10)
+          call(b"", timeout=running_server.PATIENCE)
         self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
 
   def test_client_certificates_on_both_ports(self):
@@ -85,7 +85,7 @@ class CredentialsTest(running_server.TestCase, parameterized.TestCase):
     for client in (None, stranger):
       with self._tls(client, **verify) as (running, context):
         self.assert_refused(
-          grpc.StatusCode.UNAVAILABLE, "", running.predict, x=_X, timeout=10
+          grpc.StatusCode.UNAVAILABLE, "", running.predict, x=_X
         )
         with self.assertRaises((urllib.error.URLError, OSError)):
           running.http("/v1/models/demo", context=context)

@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 
+import psutil
 from absl.testing import absltest
 
 from lc_keras import files
@@ -137,9 +138,14 @@ class FaultsTest(trainers_case.TrainersCase):
       time.sleep(0.02)
 
   def test_the_second_of_two_is_refused(self):
-    first = self._start(self.name)
-    self._wait_for_lock(first)
-    os.kill(first.pid, signal.SIGSTOP)
+    first = self.nursery.start(
+      _JOB,
+      *self.flags(_JOB, self.name),
+      below=str(self.stage),
+      stop_at=20,
+    )
+    while psutil.Process(first.pid).status() != psutil.STATUS_STOPPED:
+      time.sleep(0.02)
     self._assert_refused(
       self._run(self.name), str(self.stage), f"process {first.pid}"
     )

@@ -41,7 +41,7 @@ _CODES = {
   grpc.StatusCode.UNIMPLEMENTED,
 }
 _STATUSES = {200, 400, 404, 405, 501}
-# `spin` and `wait` do what they are asked to, for ever.
+# `spin` and `hold` do what they are asked to, for ever.
 _SIGNATURES = ["", "add", "any_length", "echo", "picture", "total", "none", "é"]
 _INPUTS = ["x", "a", "b", "text", "row", "y", ""]
 

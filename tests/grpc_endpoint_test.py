@@ -224,6 +224,9 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
       os.rename(aside, os.path.join(base_path, "2"))
       running.wait_for("AVAILABLE", 2)
       running.wait_for("END", 1)
+      for _ in running_server.attempts():
+        if failures or (2, 2.0) in answers:
+          break
       os.rename(os.path.join(base_path, "2"), aside)
       running.wait_for("AVAILABLE", 1)
       running.wait_for("END", 2)

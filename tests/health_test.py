@@ -1,6 +1,7 @@
 """Tests of liveness and readiness, of the server and of each model."""
 
 import os
+import threading
 
 import grpc
 from absl.testing import absltest
@@ -33,8 +34,9 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
 
   def test_of_the_server_and_of_a_model(self):
     service = "tensorflow.serving.PredictionService"
-    for name in ("", "readiness", "liveness", "demo", service):
-      self.assertEqual(_check(self.running, name), _SERVING, name)
+    names = "", "readiness", "liveness", "demo", service
+    # It follows the models: a moment later.
+    _wait_for(self.running, **dict.fromkeys(names, _SERVING))
     self.assert_refused(
       grpc.StatusCode.NOT_FOUND, "", _check, self.running, "other"
     )
@@ -76,11 +78,20 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
 
   def test_says_that_the_server_is_stopping(self):
     running = self.start(**self.flags)
+    _wait_for(running, **{"": _SERVING})
     stub = health_pb2_grpc.HealthStub(running.channel)
-    statuses = stub.Watch(health_pb2.HealthCheckRequest())
+    statuses = stub.Watch(
+      health_pb2.HealthCheckRequest(), timeout=running_server.PATIENCE
+    )
     self.assertEqual(next(statuses).status, _SERVING)
-    running.server.stop(grace=0)
+    # With some grace, or the stream may end before it has told of it.
+    stopping = threading.Thread(
+      target=running.server.stop, args=[running_server.PATIENCE]
+    )
+    stopping.start()
     self.assertEqual(next(statuses).status, _NOT_SERVING)
+    statuses.cancel()
+    stopping.join()
     running.stop()
 
 

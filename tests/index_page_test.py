@@ -98,7 +98,9 @@ class IndexPageTest(absltest.TestCase):
     with open(path, "w") as file:
       file.write(f"model_config_list {{ {config} }}")
     cls.running = running_server.RunningServer(
-      model_config_file=path, allow_version_labels_for_unavailable_models=True
+      model_config_file=path,
+      allow_version_labels_for_unavailable_models=True,
+      max_num_load_retries=0,  # What is broken stays so, and is not LOADING.
     )
     cls.addClassCleanup(cls.running.stop)
     status, headers, body = cls.running.http("/")

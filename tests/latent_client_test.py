@@ -3,8 +3,10 @@
 # bazel group: exports
 
 import asyncio
+import random
 import threading
 from concurrent import futures
+from unittest import mock
 
 import grpc
 import numpy as np
@@ -44,9 +46,10 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
       name: tensors.to_array(proto) for name, proto in request.inputs.items()
     }
     first = next(iter(sorted(arrays)))
+    # Before anybody sees that it is here, and may cancel it.
+    context.add_callback(self.cancelled.set)
     self.rows.append(len(arrays[first]))
     if self.hangs:
-      context.add_callback(self.cancelled.set)
       self.cancelled.wait(60.0)
     response = predict_pb2.PredictResponse()
     outputs = {"doubled": 2 * arrays[first]}
@@ -136,10 +139,14 @@ class LatentClientTest(parameterized.TestCase):
 
   @_BOTH
   def test_trying_again_ends_with_the_time(self, ask):
-    self.service.failures = [grpc.StatusCode.UNAVAILABLE] * 1000
-    with self.assertRaisesRegex(latent_client.RequestError, "UNAVAILABLE"):
-      ask(self.address, lambda c: c.decode(np.ones([1, 2])), timeout=0.5)
-    self.assertNotEmpty(self.service.failures)
+    self.service.failures = [grpc.StatusCode.UNAVAILABLE] * 10
+    # The third pause would be longer than the time that is left.
+    with (
+      mock.patch.object(random, "uniform", side_effect=[1.0, 1.0, 1e6]),
+      self.assertRaisesRegex(latent_client.RequestError, "UNAVAILABLE"),
+    ):
+      ask(self.address, lambda c: c.decode(np.ones([1, 2])))
+    self.assertLen(self.service.failures, 7)
 
   @_BOTH
   def test_a_token_goes_with_every_call(self, ask):

@@ -141,6 +141,8 @@ class ManagerTest(pretended_models.TestCase):
     )
 
     allowing = self.start(config(stable=1), allow_unavailable_labels=True)
+    # It has settled with any of them.
+    self.wait_for_states(allowing, {2: "AVAILABLE", 1: "AVAILABLE"})
     self.assertEqual(self.answers(allowing, label="stable"), 1)
     allowing.reload(config(stable=1, next=3))
     self.refuses(

@@ -73,10 +73,11 @@ class Nursery:
       job: The trainer; or "untrained", which writes what `faces_run` does,
         with its arguments instead of flags.
       *flags: Its flags.
-      **hooks: `below` and `kill_at`: it kills itself before it changes
-        anything below a folder for the so-manieth time; `tell`: it says of each
-        such change; `file_size`: a limit on the bytes of any file;
-        `environment`: variables; `network`: the name of a network namespace.
+      **hooks: `below` and `kill_at` or `stop_at`: it kills itself, or stands
+        still (SIGSTOP), before it changes anything below a folder for the
+        so-manieth time; `tell`: it says of each such change; `file_size`: a
+        limit on the bytes of any file; `environment`: variables; `network`: the
+        name of a network namespace.
     """
     self._count += 1
     log = self._folder / f"{self._count:04d}-{job}.txt"
@@ -191,6 +192,7 @@ def _hook(
   *,
   below=None,
   kill_at=None,
+  stop_at=None,
   file_size=None,
   tell=None,
   environment=None,
@@ -221,6 +223,8 @@ def _hook(
       os.write(2, f"change {count}: {event} {arguments[0]}\n".encode())
     if count == kill_at:
       os.kill(os.getpid(), signal.SIGKILL)
+    if count == stop_at:
+      os.kill(os.getpid(), signal.SIGSTOP)
 
   sys.addaudithook(look)
 

@@ -52,15 +52,20 @@ class TestCase(parameterized.TestCase):
     self.gates = {}
 
   def add(self, *versions, name="demo", broken=False):
-    for version in versions:
-      folder = os.path.join(self.folder, name, str(version))
-      os.makedirs(folder, exist_ok=True)
-      path = os.path.join(folder, "broken")
+    """Puts versions there, or mends those that are there and broken."""
+    base_path = os.path.join(self.folder, name)
+    for version in map(str, versions):
+      folder = os.path.join(base_path, version)
+      if os.path.exists(folder):
+        os.remove(os.path.join(folder, "broken"))
+        continue
+      # At once: a manager that looks meanwhile would find one that is whole.
+      aside = os.path.join(base_path, f".tmp-{version}")
+      os.makedirs(aside)
       if broken:
-        with open(path, "w") as file:
+        with open(os.path.join(aside, "broken"), "w") as file:
           file.write("It is.")
-      elif os.path.exists(path):
-        os.remove(path)
+      os.rename(aside, folder)
 
   def remove(self, version, name="demo"):
     shutil.rmtree(os.path.join(self.folder, name, str(version)))

@@ -383,22 +383,30 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
       self.assertEqual(statuses, [200] * 12)
 
   def test_stopping_lets_what_waits_finish(self):
-    running = self.start(rest_api_num_threads=1)
+    running = self.start(rest_api_num_threads=1, rest_api_timeout_in_ms=0)
     statuses = []
 
-    def call(seconds):
-      body = {"signature_name": "wait", "instances": [seconds]}
+    def call():
+      body = {"signature_name": "spin", "instances": [1]}
       status, _ = running.json(_PREDICT, body)
       statuses.append(status)
 
-    threads = [threading.Thread(target=call, args=[1.0]) for _ in range(3)]
+    threads = [threading.Thread(target=call) for _ in range(3)]
     for thread in threads:
       thread.start()
     for _ in running_server.attempts():
       if running.server._rest_calls.running == 3:
         break
-    running.stop(running_server.PATIENCE)
-    for thread in threads:
+    stopping = threading.Thread(
+      target=running.stop, args=[running_server.PATIENCE]
+    )
+    stopping.start()
+    for _ in running_server.attempts():  # Until the server has heard of it.
+      if running.json("/health/ready")[0] == 503:
+        break
+    self.assertEmpty(statuses)
+    running_server.aside(running, "stop")
+    for thread in (*threads, stopping):
       thread.join()
     self.assertEqual(statuses, [200] * 3)
 

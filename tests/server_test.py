@@ -5,6 +5,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from unittest import mock
 
 import grpc
 import numpy as np
@@ -13,6 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving import warmup
 from tests import running_server
 from tests import serving_models
 
@@ -28,11 +31,6 @@ model_config_list {{
   }}
 }}
 """
-
-
-def _wait(seconds, **kwargs):
-  seconds = np.array([seconds], np.float32)
-  return serving_models.request("wait", seconds=seconds, **kwargs)
 
 
 class ServerTest(running_server.TestCase, absltest.TestCase):
@@ -97,14 +95,19 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
 
   def test_ports_are_open_while_models_load(self):
     base_path = self.create_tempdir().full_path
-    folder = os.path.join(base_path, "1")
-    serving_models.write(folder)
-    serving_models.write_warmup(folder, _wait(3.0))
-    with self.serving(
-      wait=False,
-      model_base_path=base_path,
-      enable_grpc_healthcheck_service=True,
-    ) as running:
+    serving_models.write(os.path.join(base_path, "1"))
+    warm = threading.Event()
+    self.addCleanup(warm.set)
+    with (
+      mock.patch.object(
+        warmup, "run", lambda *_: warm.wait(running_server.PATIENCE)
+      ),
+      self.serving(
+        wait=False,
+        model_base_path=base_path,
+        enable_grpc_healthcheck_service=True,
+      ) as running,
+    ):
       # Asked first, and answered when the model is there.
       early = running.predictions.Predict.future(
         serving_models.request(x=_X), timeout=running_server.PATIENCE
@@ -123,8 +126,10 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
         "Model demo is still being loaded",
         running.predict,
         x=_X,
-        timeout=0.5,
+        # Half of it for the model; what is left, for the answer.
+        timeout=10.0,
       )
+      warm.set()
       self.assertEqual(early.result().model_spec.version.value, 1)
 
   def test_a_broken_model_blocks_no_other(self):
@@ -185,7 +190,9 @@ class ProgramTest(running_server.TestCase, absltest.TestCase):
       "--model_name=demo",
       f"--model_base_path={self.base_path}",
       "--enable_grpc_healthcheck_service",
+      f"--shutdown_grace_seconds={running_server.PATIENCE}",
     ]
+    released = os.path.join(self.create_tempdir().full_path, "released")
     with self._program(*arguments) as child:
       for line in child.stdout:
         if line.startswith("Serving gRPC"):
@@ -200,30 +207,32 @@ class ProgramTest(running_server.TestCase, absltest.TestCase):
         self.assertSequenceEqual(
           response.outputs["y"].float_val, (2 * _X).ravel().tolist()
         )
-        slow = stub.Predict.future(_wait(4.0), timeout=running_server.PATIENCE)
-        # It is there before the signal is: one stream after the other.
-        stub.Predict(
-          serving_models.request(x=_X), timeout=running_server.PATIENCE
+        held = stub.Predict.future(
+          serving_models.request("hold", path=np.array([released])),
+          timeout=running_server.PATIENCE,
         )
-        child.send_signal(signal.SIGTERM)
-        # On a machine that is too slow the call is over before anybody looks.
         for _ in running_server.attempts():
-          try:
-            status = health.Check(health_pb2.HealthCheckRequest()).status
-          except grpc.RpcError:
-            # Only once it is answered. Answers of two streams may come in any
-            # order: this one may be on its way.
-            self.assertEqual(slow.code(), grpc.StatusCode.OK)
+          if os.path.exists(released + serving_models.BEGUN):
             break
+        child.send_signal(signal.SIGTERM)
+        for _ in running_server.attempts():
+          status = health.Check(health_pb2.HealthCheckRequest()).status
           if status == health_pb2.HealthCheckResponse.NOT_SERVING:
             break
-        with self.assertRaises(grpc.RpcError) as caught:
-          stub.Predict(
-            serving_models.request(x=_X), timeout=running_server.PATIENCE
-          )
-        self.assertEqual(caught.exception.code(), grpc.StatusCode.UNAVAILABLE)
+        # It says so first, and a moment later lets no more calls in.
+        for _ in running_server.attempts():
+          try:
+            stub.Predict(
+              serving_models.request(x=_X), timeout=running_server.PATIENCE
+            )
+          except grpc.RpcError as error:
+            self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
+            break
+        self.assertFalse(held.done())
+        with open(released, "w"):
+          pass
         self.assertEqual(
-          list(slow.result().outputs["seconds"].float_val), [4.0]
+          list(held.result().outputs["path"].string_val), [released.encode()]
         )
       self.assertEqual(child.wait(running_server.PATIENCE), 0)
 

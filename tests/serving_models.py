@@ -8,6 +8,9 @@ from tensorflow_serving.apis import input_pb2
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
+# What `hold` adds to the name of the file that it waits for.
+BEGUN = ".begun"
+
 
 def write(folder: str, factor: float = 2.0) -> None:
   """Writes a SavedModel that multiplies, adds, echoes, refuses and spins.
@@ -55,13 +58,20 @@ def write(folder: str, factor: float = 2.0) -> None:
     )
     return {"turns": row + turns[0]}
 
-  def wait(seconds):
-    """Takes a while."""
-    end = tf.timestamp() + tf.cast(tf.reduce_max(seconds), tf.float64)
-    turns = tf.while_loop(
-      lambda turns: tf.timestamp() < end, lambda turns: turns + 1, [0]
-    )
-    return {"seconds": seconds + 0.0 * tf.cast(turns, tf.float32)}
+  def hold(path):
+    """Writes a file, and runs until the one whose name it has is there.
+
+    Of another process, or a server that lets no more calls in, too.
+    """
+    begun = tf.io.write_file(path[0] + BEGUN, "")
+    with tf.control_dependencies([begun]):
+      turns = tf.while_loop(
+        lambda turns: tf.equal(tf.size(tf.io.matching_files(path[0])), 0),
+        lambda turns: turns + 1,
+        [0],
+      )
+    with tf.control_dependencies(turns):
+      return {"path": tf.identity(path)}
 
   def stop(row):
     with tf.control_dependencies([module.go.assign(False)]):
@@ -83,7 +93,7 @@ def write(folder: str, factor: float = 2.0) -> None:
     "picture": signature(picture, row=rows),
     "total": signature(total, x=([None, 2], tf.float32)),
     "spin": signature(spin, row=rows),
-    "wait": signature(wait, seconds=([None], tf.float32)),
+    "hold": signature(hold, path=([None], tf.string)),
     "stop": signature(stop, row=rows),
     "ticks": signature(ticks, row=rows),
   }

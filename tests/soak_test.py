@@ -110,6 +110,8 @@ class CrowdTest(parameterized.TestCase):
         f"--model_base_path={self.model.base_path}",
         f"--grpc_max_threads={_PLACES}",
         f"--rest_api_num_threads={_PLACES}",
+        # All of them wait for a place, behind each other.
+        "--rest_api_timeout_in_ms=0",
       ],
     )
     self.addCleanup(self.world.process.kill)
