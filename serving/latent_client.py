@@ -374,6 +374,12 @@ class _Client:
       self._channel
     )
 
+  def forget(self) -> None:
+    """Has the model asked again what it is: another may have come."""
+    self._requests.forget()
+    for name in ("attributes", "image_shape"):  # LatentClient keeps them.
+      vars(self).pop(name, None)
+
   def _connected(self, credentials):
     library = self._library
     if credentials is None:
@@ -530,10 +536,6 @@ class AsyncLatentClient(_Client):
   async def close(self) -> None:
     """Ends the connection."""
     await self._channel.close()
-
-  def forget(self) -> None:
-    """Has the signatures asked for again: another model may have come."""
-    self._requests.forget()
 
   async def connect(self, timeout: float | None = None) -> bool:
     """See `LatentClient.connect`."""

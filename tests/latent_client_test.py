@@ -32,6 +32,7 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
   """Doubles its first input; fails with what it is told to, one call each."""
 
   def __init__(self):
+    self.signatures = _SIGNATURES
     self.failures = []
     self.rows = []
     self.tokens = set()
@@ -63,7 +64,7 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
     if not request.metadata_field:
       context.abort(grpc.StatusCode.INVALID_ARGUMENT, "nothing asked")
     found = get_model_metadata_pb2.SignatureDefMap()
-    for name, inputs in _SIGNATURES.items():
+    for name, inputs in self.signatures.items():
       signature = meta_graph_pb2.SignatureDef()
       for key in inputs:
         signature.inputs[key].tensor_shape.dim.add(size=-1)
@@ -168,6 +169,17 @@ class LatentClientTest(parameterized.TestCase):
     samplers = ask(self.address, lambda c: c.samplers("sample"))
     self.assertEqual(samplers, ["actor", "search"])
     self.assertEmpty(ask(self.address, lambda c: c.samplers("transform")))
+
+  def test_another_model_is_noticed_by_who_forgets_the_one_before(self):
+    with serving.LatentClient(self.address) as client:
+      self.assertEmpty(client.samplers("transform"))
+      self.service.signatures = {
+        "transform": ("images",),
+        "encode": ("images",),
+      }
+      self.assertEmpty(client.samplers("transform"))
+      client.forget()
+      self.assertEqual(client.samplers("transform"), ["actor"])
 
   @_BOTH
   def test_no_server(self, ask):
