@@ -20,6 +20,8 @@ from matplotlib import figure
 from benchmarks import figures
 from benchmarks import outcomes
 from lc_keras import adam
+from lc_keras import latent_batches
+from lc_keras import latent_cache
 from lc_keras import latents
 from lc_keras.evaluation import charts
 from lc_keras.models import actor_critic
@@ -59,7 +61,7 @@ def _cycle_seconds(latent, attributes, batch, replicas):
       jit_compile=False,
     )
   rows = _latents(2 * batch, latent, attributes)
-  data = latents.training_batches(rows, batch, turns=2)
+  data = latent_batches.at_random(rows, batch, turns=2)
 
   steps = loop.Loop(model, data)
   steps.train()
@@ -87,13 +89,13 @@ def _cache(rows):
     path = os.path.join(folder, "cache")
     started = time.process_time()
     pieces = (piece for _ in range(rows // len(piece)))
-    latents.write(path, {"train": pieces}, {})
+    latent_cache.write(path, {"train": pieces}, {})
     written = time.process_time() - started
     before = _own_memory()
     started = time.process_time()
-    split = latents.read(path, "train")
+    split = latent_cache.read(path, "train")
     opened = time.process_time() - started
-    batches = latents.training_batches(split, 128, balanced_fraction=0.5)
+    batches = latent_batches.at_random(split, 128, balanced_fraction=0.5)
     started = time.process_time()
     for _ in batches.take(300):
       pass

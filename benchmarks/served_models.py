@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from lc_keras import files
 from lc_keras import generator
+from lc_keras import latent_cache
 from lc_keras import latents
 from lc_keras.datasets import pipeline
 from lc_keras.models import actor_critic
@@ -73,7 +74,7 @@ def write_run(run_dir: str) -> None:
     random.integers(0, 2, [_ROWS, count]).astype(np.float32),
   )
   os.makedirs(os.path.join(run_dir, "latents"))
-  latents.write(
+  latent_cache.write(
     os.path.join(run_dir, "latents", "cache"),
     {"train": cache},
     {"generator": generator.fingerprint(run_dir)},

@@ -25,6 +25,7 @@ with epy.lazy_imports():
   import tensorflow as tf
 
   from lc_keras import generator
+  from lc_keras import latent_cache
   from lc_keras import latents
   from lc_keras.datasets import pipeline
 
@@ -117,7 +118,7 @@ def encode(settings: flags.FlagValues) -> None:
   stage = runs.Stage(run, "latents", _of_the_job(settings))
   origin = latents_job.source(run)
   if stage.done:
-    latents.read_manifest(stage.path("cache"), origin)
+    latent_cache.read_manifest(stage.path("cache"), origin)
     return
   work = Encoding(
     os.path.abspath(run.folder),
@@ -146,7 +147,7 @@ def encode(settings: flags.FlagValues) -> None:
     split: _joined(shards_lib.path(folder, work, shard) for shard in shards)
     for split, shards in cut.items()
   }
-  latents.write(stage.path("cache"), splits, origin)
+  latent_cache.write(stage.path("cache"), splits, origin)
   stage.finish(rows={name: len(split) for name, split in splits.items()})
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import latent_batches
 from lc_keras import latents as latents_lib
 from lc_keras import priors
 from lc_keras import requests
@@ -39,7 +40,7 @@ def make(
     rows: Whose labels are asked for, and what is edited.
     count: How many of each, at least.
     open_fraction: Share of requests for samples that leave something open.
-    balanced_fraction: See `latents.training_batches`.
+    balanced_fraction: See `latent_batches.at_random`.
     seed: Of all draws.
     progress: Wraps the batches, to show how far it is.
 
@@ -80,7 +81,7 @@ def make(
     }
 
   function = tf.function(ask, autograph=False)
-  batches = latents_lib.training_batches(
+  batches = latent_batches.at_random(
     rows, batch_size, balanced_fraction=balanced_fraction, seed=seed
   )
   steps = math.ceil(count / batch_size)

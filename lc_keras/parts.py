@@ -14,6 +14,7 @@ import tensorflow as tf
 from lc_keras import attributes as attributes_lib
 from lc_keras import files
 from lc_keras import generator as generator_lib
+from lc_keras import latent_cache
 from lc_keras import latents as latents_lib
 from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
@@ -89,13 +90,15 @@ class Parts:
   def train(self) -> latents_lib.Latents:
     """The training split of the latent cache."""
     cache = os.path.join(self.folder, "latents", "cache")
-    return latents_lib.read(cache, "train", {"generator": self.fingerprint})
+    return latent_cache.read(cache, "train", {"generator": self.fingerprint})
 
   @functools.cached_property
   def posterior_scale(self) -> np.ndarray:
     """[latent_size], sigma_bar."""
     cache = os.path.join(self.folder, "latents", "cache")
-    manifest = latents_lib.read_manifest(cache, {"generator": self.fingerprint})
+    manifest = latent_cache.read_manifest(
+      cache, {"generator": self.fingerprint}
+    )
     return np.asarray(manifest["posterior_scale"], np.float32)
 
   @functools.cached_property

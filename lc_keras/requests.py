@@ -1,6 +1,6 @@
 """Requests to train on: one attribute of a row switched, others left open.
 
-Pure functions of what `latents.training_batches` yields. Throughout, `own` is
+Pure functions of what `latent_batches.at_random` yields. Throughout, `own` is
 [batch, num_attributes] in {0, 1}, a row's labels; `focus` is int64 [batch], the
 column that the request on it switches; and `excludes` is that of `Attributes`.
 """

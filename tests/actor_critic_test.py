@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras import attributes
+from lc_keras import latent_batches
 from lc_keras import latents
 from lc_keras import losses
 from lc_keras.models import actor_critic
@@ -40,7 +41,7 @@ def _rows(rows=32, scale=0.3, size=_LATENT):
 
 def _batch(batch_size=7, seed=0, **options):
   """Returns one batch of three turns."""
-  batches = latents.training_batches(
+  batches = latent_batches.at_random(
     _rows(**options), batch_size, turns=_TURNS, seed=seed
   )
   return next(iter(batches.take(1)))
@@ -101,7 +102,7 @@ def _lessons(moved, count=9):
 
 
 def _evaluate(model, rows=None, batch_size=7, lessons=None):
-  batches = latents.batches(rows or _rows(), batch_size)
+  batches = latent_batches.in_order(rows or _rows(), batch_size)
   if lessons is not None:
     batches = batches.map(lambda batch: {**batch, "lessons": lessons})
   return model.evaluate(batches, return_dict=True, verbose=0)
@@ -188,7 +189,10 @@ class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
     model = _model(*still)
     data = tf.data.Dataset.from_tensors(_batch())
     history = model.fit(
-      data, validation_data=latents.batches(_rows(), 7), epochs=3, verbose=0
+      data,
+      validation_data=latent_batches.in_order(_rows(), 7),
+      epochs=3,
+      verbose=0,
     ).history
     for name in ("critic_loss", "penalty", "actor_loss", "distance"):
       self.assertLen(set(history[name]), 3, name)
@@ -214,7 +218,7 @@ class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
     )
     before = _evaluate(model)["attribute_loss"]
     model.fit(
-      latents.training_batches(_rows(), 32, turns=2),
+      latent_batches.at_random(_rows(), 32, turns=2),
       steps_per_epoch=100,
       verbose=0,
     )

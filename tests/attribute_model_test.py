@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import latent_batches
 from lc_keras import latents
 from lc_keras.models import attribute_model
 from tests import testing
@@ -73,8 +74,8 @@ class AttributeModelTest(tf.test.TestCase):
   def test_takes_the_batches_of_a_cache(self):
     rows = latents.Latents(**_batch(9, scale=0.1))
     history = _model().fit(
-      latents.training_batches(rows, 3, balanced_fraction=0.5),
-      validation_data=latents.batches(rows, 4),
+      latent_batches.at_random(rows, 3, balanced_fraction=0.5),
+      validation_data=latent_batches.in_order(rows, 4),
       steps_per_epoch=2,
       verbose=0,
     )

@@ -17,7 +17,7 @@ from bulk import score
 from bulk import shards
 from bulk import toon_faces
 from lc_keras import files
-from lc_keras import latents
+from lc_keras import latent_cache
 from lc_keras.datasets import pipeline
 from lc_keras.datasets.toon_faces import builder
 from lc_keras.models import storage
@@ -134,7 +134,7 @@ class BulkCases(absltest.TestCase):
     self.assertEqual(
       _bytes(here / "latents/cache"), _bytes(there / "latents/cache")
     )
-    found = latents.read(str(there / "latents/cache"), "train")
+    found = latent_cache.read(str(there / "latents/cache"), "train")
     self.assertEqual(found.mean.shape, (64, 4))
     # The job that encodes here takes it for its own.
     latents_job.encode(
@@ -164,7 +164,7 @@ class BulkCases(absltest.TestCase):
       self.encode(run, data=data)
     self.assertFalse((run / "latents/cache").exists())
     self.encode(run, "--max_bad_examples=1", data=data)
-    found = latents.read(str(run / "latents/cache"), "train")
+    found = latent_cache.read(str(run / "latents/cache"), "train")
     self.assertLen(found, 63)
 
   def test_scores_are_those_that_are_made_here(self):

@@ -6,6 +6,7 @@ import keras
 
 from lc_keras import files
 from lc_keras import generator
+from lc_keras import latent_cache
 from lc_keras import latents
 from lc_keras.datasets import pipeline
 from lc_keras.models import attribute_model
@@ -42,7 +43,7 @@ def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
     },
   )
   os.makedirs(os.path.join(run_dir, "latents"))
-  latents.write(
+  latent_cache.write(
     os.path.join(run_dir, "latents", "cache"),
     {
       split: latents.encode(

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import latent_batches
 from lc_keras import latents
 from lc_keras.models import flow_matching
 from lc_keras.models import storage
@@ -31,7 +32,7 @@ def _rows(rows=1000):
 
 
 def _batch(rows=7):
-  return next(iter(latents.batches(_rows(), rows)))
+  return next(iter(latent_batches.in_order(_rows(), rows)))
 
 
 def _model(optimizer=None, width=16, **options):
@@ -61,7 +62,7 @@ class FlowMatchingTest(tf.test.TestCase):
 
   def test_a_fresh_flow_is_the_normal_distribution_of_its_data(self):
     model, rows = _model(), _rows()
-    losses = model.evaluate(latents.batches(rows, 1000), verbose=0)
+    losses = model.evaluate(latent_batches.in_order(rows, 1000), verbose=0)
     self.assertAllClose(losses, 1.0, atol=0.05)
     prior = np.random.default_rng(0).normal(size=[20_000, 4])
     nothing = tf.zeros([20_000, _ATTRIBUTES])
@@ -97,11 +98,11 @@ class FlowMatchingTest(tf.test.TestCase):
     points = model.whitening(_batch(3)["mean"])
     request = [tf.zeros([3]), *2 * [tf.ones([3, _ATTRIBUTES])]]
     before = model(points, *request)
-    judged = model.evaluate(latents.batches(_rows(), 100), verbose=0)
+    judged = model.evaluate(latent_batches.in_order(_rows(), 100), verbose=0)
     model.trained_velocity.set_weights(
       [weight + 1.0 for weight in model.trained_velocity.get_weights()]
     )
-    again = model.evaluate(latents.batches(_rows(), 100), verbose=0)
+    again = model.evaluate(latent_batches.in_order(_rows(), 100), verbose=0)
     self.assertEqual(again, judged)
     self.assertAllEqual(model(points, *request), before)
     model.velocity.set_weights(model.trained_velocity.get_weights())
@@ -109,7 +110,7 @@ class FlowMatchingTest(tf.test.TestCase):
 
   def test_training_draws_afresh_and_validation_does_not(self):
     model = _model(keras.optimizers.SGD(0.0))
-    data = latents.batches(_rows(7), 7)
+    data = latent_batches.in_order(_rows(7), 7)
     history = model.fit(data, validation_data=data, epochs=4, verbose=0).history
     self.assertLen(set(history["loss"]), 4)
     self.assertLen(set(history["val_loss"]), 1)
@@ -132,7 +133,7 @@ class FlowMatchingTest(tf.test.TestCase):
   def test_learns_what_a_normal_distribution_is_not(self):
     model = _model(keras.optimizers.Adam(1e-2), width=32, average_decay=0.95)
     model.fit(
-      latents.training_batches(_rows(), 256), steps_per_epoch=150, verbose=0
+      latent_batches.at_random(_rows(), 256), steps_per_epoch=150, verbose=0
     )
     prior = tf.random.stateless_normal([400, _LATENT], (0, 0))
     values = tf.tile([[1.0] + 4 * [0.0], 5 * [0.0]], [200, 1])

@@ -17,7 +17,7 @@ from PIL import Image
 
 from lc_keras import adapter
 from lc_keras import generator
-from lc_keras import latents
+from lc_keras import latent_cache
 from lc_keras.datasets import fashion_mnist
 from lc_keras.models import gan
 from lc_keras.models import pixel_classifier
@@ -87,7 +87,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
   def _read(self, split):
     run = runs.read_run(str(self.run_dir), str(self.data_dir))
     source = latents_job.source(run, labelled=False)
-    return latents.read(run.path("latents", "cache"), split, source)
+    return latent_cache.read(run.path("latents", "cache"), split, source)
 
   def _module(self, shape=(8, 16)):
     """Writes a module of theirs; returns its name."""
@@ -244,7 +244,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     with self.subTest("with one, classes exclude each other"):
       self._latents()
       run = runs.read_run(str(self.run_dir), str(self.data_dir))
-      train = latents.read(
+      train = latent_cache.read(
         run.path("latents", "cache"), "train", latents_job.source(run)
       )
       images = generator.load(run.folder).decode(train.mean).mean()

@@ -19,7 +19,7 @@ from absl.testing import parameterized
 
 import lc_keras
 from lc_keras import foreign
-from lc_keras import latents
+from lc_keras import latent_cache
 from lc_keras import parts
 from lc_keras.learning import learnt
 from lc_keras.models import storage
@@ -134,12 +134,12 @@ class AttackTest(parameterized.TestCase):
   def test_a_cache_with_a_pickle_in_it(self):
     mean = np.array([_Attack(self.marker)], object)
     with self.assertRaisesRegex(ValueError, "allow_pickle=False"):
-      latents.read(self._cache(mean), "train")
+      latent_cache.read(self._cache(mean), "train")
 
   def test_a_cache_whose_manifest_points_outside(self):
     folder = self._cache(np.ones([3, 4], np.float32), "../train.npz")
     with self.assertRaisesRegex(ValueError, "cannot be the name of a file"):
-      latents.read(folder, "../train")
+      latent_cache.read(folder, "../train")
 
   def test_a_keras_file_with_a_lambda(self):
     marker = str(self.marker)

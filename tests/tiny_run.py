@@ -8,6 +8,7 @@ import numpy as np
 from lc_keras import attributes
 from lc_keras import files
 from lc_keras import generator
+from lc_keras import latent_cache
 from lc_keras import latents
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
@@ -62,7 +63,7 @@ def write(folder: str) -> None:
   }.items():
     storage.save(model, os.path.join(folder, name))
   os.makedirs(os.path.join(folder, "latents"))
-  latents.write(
+  latent_cache.write(
     os.path.join(folder, "latents", "cache"),
     {"train": cache},
     {"generator": generator.fingerprint(folder)},

@@ -18,6 +18,7 @@ from absl.testing import parameterized
 from PIL import Image
 
 from lc_keras import attributes
+from lc_keras import latent_batches
 from lc_keras import latents
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
@@ -108,7 +109,7 @@ class _FitTest(tf.test.TestCase, parameterized.TestCase):
     turns = 3 if make is _actor_critic else 1
 
     def from_step(step):
-      return latents.training_batches(
+      return latent_batches.at_random(
         _rows(), settings.batch_size, turns=turns, start_step=step
       )
 
@@ -117,7 +118,7 @@ class _FitTest(tf.test.TestCase, parameterized.TestCase):
       model,
       settings,
       training=batches or from_step,
-      validation=latents.batches(_rows(9), 4),
+      validation=latent_batches.in_order(_rows(9), 4),
       monitor="val_attribute_loss" if turns > 1 else monitor,
       draw=draw,
     )
@@ -411,7 +412,7 @@ class FitTest(_FitTest):
         wrong = tf.where(number >= 20, 1.0 - labels, labels)
         return {**batch, "attributes": wrong}
 
-      batches = latents.training_batches(_rows(), 4, start_step=step)
+      batches = latent_batches.at_random(_rows(), 4, start_step=step)
       return batches.enumerate(step).map(mislead)
 
     last = self.fit(
@@ -430,7 +431,7 @@ class FitTest(_FitTest):
     self.assertNotAllClose(kept.get_weights()[0], last.get_weights()[0])
     kept.compile(keras.optimizers.SGD(), jit_compile=False)
     logs = kept.evaluate(
-      latents.batches(_rows(9), 4), return_dict=True, verbose=0
+      latent_batches.in_order(_rows(9), 4), return_dict=True, verbose=0
     )
     self.assertAllClose(logs["loss"], min(losses), rtol=1e-5)
 
@@ -455,7 +456,7 @@ class FitTest(_FitTest):
         values = tf.where(number >= 4, np.nan, batch[spoilt])
         return {**batch, spoilt: values}
 
-      batches = latents.training_batches(_rows(), 4, start_step=step)
+      batches = latent_batches.at_random(_rows(), 4, start_step=step)
       return batches.enumerate(step).map(spoil)
 
     with self.assertRaisesRegex(
@@ -500,11 +501,11 @@ class FitTest(_FitTest):
       with training.strategy(settings.replicas).scope():
         theirs = _attribute_model(settings)
       history = theirs.fit(
-        latents.training_batches(_rows(), settings.batch_size),
+        latent_batches.at_random(_rows(), settings.batch_size),
         steps_per_epoch=2,
         epochs=4,
         # Keras shares out a last batch that is smaller in another way.
-        validation_data=latents.batches(_rows(8), 4),
+        validation_data=latent_batches.in_order(_rows(8), 4),
         shuffle=False,
         verbose=0,
       ).history
@@ -517,7 +518,7 @@ class FitTest(_FitTest):
     settings = _settings("--replicas=2")
     with training.strategy(2).scope():
       model = _attribute_model(settings)
-    loop = loop_lib.Loop(model, latents.training_batches(_rows(), 4))
+    loop = loop_lib.Loop(model, latent_batches.at_random(_rows(), 4))
     loop.set_metrics(None)
     loop.train()
     figures, metrics = loop.figures(), loop.metrics()

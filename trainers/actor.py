@@ -25,7 +25,8 @@ with epy.lazy_imports():
 
   from lc_keras import adam
   from lc_keras import generator
-  from lc_keras import latents
+  from lc_keras import latent_batches
+  from lc_keras import latent_cache
   from lc_keras import lessons
   from lc_keras.evaluation import pictures
   from lc_keras.models import actor_critic
@@ -206,9 +207,9 @@ def train(settings: flags.FlagValues) -> None:
   if stage.done:
     return
   cache, source = run.path("latents", "cache"), latents_job.source(run)
-  rows = latents.read(cache, "train", source)
-  held_out = latents.read(cache, "validation", source)
-  scale = latents.read_manifest(cache)["posterior_scale"]
+  rows = latent_cache.read(cache, "train", source)
+  held_out = latent_cache.read(cache, "validation", source)
+  scale = latent_cache.read_manifest(cache)["posterior_scale"]
   posterior_scale = np.asarray(scale, np.float32)
   keras.utils.set_random_seed(settings.seed)
   # Before anything starts TensorFlow.
@@ -238,7 +239,7 @@ def train(settings: flags.FlagValues) -> None:
     )
 
   def batches(step):
-    return latents.training_batches(
+    return latent_batches.at_random(
       rows,
       settings.batch_size,
       turns=settings.critic_steps + 1,
@@ -247,7 +248,7 @@ def train(settings: flags.FlagValues) -> None:
       start_step=step,
     )
 
-  validation = latents.batches(held_out, settings.batch_size)
+  validation = latent_batches.in_order(held_out, settings.batch_size)
   monitor = "val_attribute_loss"
   if teacher:
     judges = sampler.Judges(

@@ -29,7 +29,7 @@ with epy.lazy_imports():
 
   from lc_keras import control
   from lc_keras import generator as generator_lib
-  from lc_keras import latents
+  from lc_keras import latent_cache
   from lc_keras import parts as parts_lib
   from lc_keras.datasets import pipeline
   from lc_keras.evaluation import pictures
@@ -189,7 +189,7 @@ def _from_labels(run, parts, settings, recipe, options):
   learnt = acquire.from_labels(
     parts, settings.name, labels, source, recipe, **options
   )
-  test = latents.read(run.path("latents", "cache"), "test")
+  test = latent_cache.read(run.path("latents", "cache"), "test")
   learnt.manifest["test"] = trust.of_latents(learnt.model, test, read("test"))
   return learnt
 

@@ -28,7 +28,7 @@ from trainers import runs
 
 with epy.lazy_imports():
   from lc_keras import generator
-  from lc_keras import latents
+  from lc_keras import latent_cache
   from lc_keras.datasets import pipeline
   from lc_keras.evaluation import charts
   from lc_keras.evaluation import galleries
@@ -155,7 +155,7 @@ class _Evaluation:
     self._run = run
     self._stage = stage
     self._settings = settings
-    train = latents.read(
+    train = latent_cache.read(
       run.path("latents", "cache"), "train", latents_job.source(run)
     )
     splits = pipeline.describe(run.dataset).splits

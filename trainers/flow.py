@@ -18,7 +18,8 @@ with epy.lazy_imports():
 
   from lc_keras import adam
   from lc_keras import generator
-  from lc_keras import latents
+  from lc_keras import latent_batches
+  from lc_keras import latent_cache
   from lc_keras.evaluation import pictures
   from lc_keras.models import flow_matching
   from lc_keras.samplers import flow
@@ -50,7 +51,7 @@ def train(settings: flags.FlagValues) -> None:
   if stage.done:
     return
   cache, source = run.path("latents", "cache"), latents_job.source(run)
-  rows = latents.read(cache, "train", source)
+  rows = latent_cache.read(cache, "train", source)
   keras.utils.set_random_seed(settings.seed)
   with training.strategy(settings.replicas).scope():
     model = flow_matching.FlowMatching(
@@ -67,15 +68,15 @@ def train(settings: flags.FlagValues) -> None:
     stage,
     model,
     settings,
-    training=lambda step: latents.training_batches(
+    training=lambda step: latent_batches.at_random(
       rows,
       settings.batch_size,
       balanced_fraction=settings.balanced_fraction,
       seed=settings.seed,
       start_step=step,
     ),
-    validation=latents.batches(
-      latents.read(cache, "validation", source), settings.batch_size
+    validation=latent_batches.in_order(
+      latent_cache.read(cache, "validation", source), settings.batch_size
     ),
     monitor="val_loss",
     draw=lambda: {"samples": _draw(decoder, model, run.attributes)},

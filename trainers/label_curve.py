@@ -25,7 +25,7 @@ from trainers import runs
 
 with epy.lazy_imports():
   from lc_keras import control
-  from lc_keras import latents
+  from lc_keras import latent_cache
   from lc_keras import parts as parts_lib
   from lc_keras.datasets import pipeline
   from lc_keras.evaluation import charts
@@ -221,7 +221,9 @@ class _Curve:
     )
     cache = self._run.path("latents", "cache")
     learnt.manifest["test"] = trust.of_latents(
-      learnt.model, latents.read(cache, "test"), self._labels(attribute, "test")
+      learnt.model,
+      latent_cache.read(cache, "test"),
+      self._labels(attribute, "test"),
     )
     learnt_lib.write(self._run.folder, learnt)
     return learnt

@@ -19,6 +19,7 @@ from trainers import runs
 
 with epy.lazy_imports():
   from lc_keras import generator
+  from lc_keras import latent_cache
   from lc_keras import latents
   from lc_keras.datasets import pipeline
   from lc_keras.models import storage
@@ -71,13 +72,13 @@ def encode(settings: flags.FlagValues) -> None:
   stage = runs.Stage(run, "latents", settings)
   origin = source(run, labelled=_is_labelled(run))
   if stage.done:
-    latents.read_manifest(stage.path("cache"), origin)
+    latent_cache.read_manifest(stage.path("cache"), origin)
     return
   model = generator.load(run.folder)
   make = _encode if _has_images(run) else _draw
   splits = {split: make(run, model, split, settings) for split in _ROWS}
-  latents.write(stage.path("cache"), splits, origin)
-  stage.finish(rows=latents.read_manifest(stage.path("cache"))["rows"])
+  latent_cache.write(stage.path("cache"), splits, origin)
+  stage.finish(rows=latent_cache.read_manifest(stage.path("cache"))["rows"])
 
 
 def source(run: runs.Run, labelled: bool = True) -> dict[str, str | None]:

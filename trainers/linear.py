@@ -11,7 +11,7 @@ from trainers import latents as latents_job
 from trainers import runs
 
 with epy.lazy_imports():
-  from lc_keras import latents
+  from lc_keras import latent_cache
   from lc_keras.models import linear_directions
   from lc_keras.models import storage
 
@@ -28,10 +28,10 @@ def train(settings: flags.FlagValues) -> None:
   if stage.done:
     return
   cache, source = run.path("latents", "cache"), latents_job.source(run)
-  rows = latents.read(cache, "train", source)
+  rows = latent_cache.read(cache, "train", source)
   model = linear_directions.LinearDirections.estimate(rows)
   storage.save(model, stage.folder)
-  held_out = latents.read(cache, "validation", source)
+  held_out = latent_cache.read(cache, "validation", source)
   held_out = held_out.take(slice(None))
   right = (model(held_out.mean).numpy() > 0.0) == (held_out.attributes > 0.5)
   stage.finish(

@@ -16,7 +16,7 @@ from trainers import runs
 with epy.lazy_imports():
   import tensorflow as tf
 
-  from lc_keras import latents
+  from lc_keras import latent_cache
   from lc_keras.datasets import pipeline
 
 _PACKAGES = (
@@ -71,7 +71,7 @@ def processor() -> str:
 def data(run: runs.Run) -> dict[str, str]:
   """Returns the SHA-256 of each split as prepared, and of the latents."""
   found = pipeline.checksums(run.dataset, data_dir=run.data_dir)
-  manifest = latents.read_manifest(run.path("latents", "cache"))
+  manifest = latent_cache.read_manifest(run.path("latents", "cache"))
   text = json.dumps(manifest, sort_keys=True)
   return found | {"latents": hashlib.sha256(text.encode()).hexdigest()}
 

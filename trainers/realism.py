@@ -15,7 +15,8 @@ with epy.lazy_imports():
   import keras
 
   from lc_keras import adam
-  from lc_keras import latents
+  from lc_keras import latent_batches
+  from lc_keras import latent_cache
   from lc_keras.models import realism_model
   from trainers import training
 
@@ -35,7 +36,7 @@ def train(settings: flags.FlagValues) -> None:
   if stage.done:
     return
   cache, source = run.path("latents", "cache"), latents_job.source(run)
-  rows = latents.read(cache, "train", source)
+  rows = latent_cache.read(cache, "train", source)
   keras.utils.set_random_seed(settings.seed)
   with training.strategy(settings.replicas).scope():
     model = realism_model.RealismModel(
@@ -48,14 +49,14 @@ def train(settings: flags.FlagValues) -> None:
     stage,
     model,
     settings,
-    training=lambda step: latents.training_batches(
+    training=lambda step: latent_batches.at_random(
       rows,
       settings.batch_size,
       seed=settings.seed,
       start_step=step,
     ),
-    validation=latents.batches(
-      latents.read(cache, "validation", source), settings.batch_size
+    validation=latent_batches.in_order(
+      latent_cache.read(cache, "validation", source), settings.batch_size
     ),
     monitor="val_loss",
     draw=dict,  # Nothing to see before something is decoded; curves suffice.
