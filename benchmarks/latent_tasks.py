@@ -11,6 +11,7 @@ from lc_keras import adam
 from lc_keras import attributes
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.models import actor_critic
+from lc_keras.models import actor_critic_recipe
 from lc_keras.models import attribute_critic
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import sampler
@@ -32,11 +33,13 @@ class _Cycle:
     self._model.compile(
       adam.Adam(1e-4, 0.0, 0.9),
       adam.Adam(1e-4, 0.0, 0.9),
-      posterior_scale=tf.fill([size], 0.5),
-      excludes=np.zeros([_ATTRIBUTES] * 2),
-      read_attributes=read,
-      masked_fraction=0.0,
-      switched_fraction=0.0,
+      actor_critic_recipe.Recipe(
+        posterior_scale=tf.fill([size], 0.5),
+        excludes=np.zeros([_ATTRIBUTES] * 2),
+        read_attributes=read,
+        masked_fraction=0.0,
+        switched_fraction=0.0,
+      ),
       jit_compile=False,
     )
     random = np.random.default_rng(0)

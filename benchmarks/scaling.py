@@ -25,6 +25,7 @@ from lc_keras import latent_cache
 from lc_keras import latents
 from lc_keras.evaluation import charts
 from lc_keras.models import actor_critic
+from lc_keras.models import actor_critic_recipe
 from lc_keras.models import attribute_critic
 from trainers import loop
 
@@ -55,9 +56,13 @@ def _cycle_seconds(latent, attributes, batch, replicas):
     model.compile(
       adam.Adam(1e-4, 0.0, 0.9),
       adam.Adam(1e-4, 0.0, 0.9),
-      posterior_scale=tf.fill([latent], 0.5),
-      excludes=np.zeros([attributes] * 2),
-      read_attributes=attribute_critic.AttributeCritic(latent, attributes, 512),
+      actor_critic_recipe.Recipe(
+        posterior_scale=tf.fill([latent], 0.5),
+        excludes=np.zeros([attributes] * 2),
+        read_attributes=attribute_critic.AttributeCritic(
+          latent, attributes, 512
+        ),
+      ),
       jit_compile=False,
     )
   rows = _latents(2 * batch, latent, attributes)

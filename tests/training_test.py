@@ -21,6 +21,7 @@ from lc_keras import attributes
 from lc_keras import latent_batches
 from lc_keras import latents
 from lc_keras.models import actor_critic
+from lc_keras.models import actor_critic_recipe
 from lc_keras.models import attribute_model
 from lc_keras.models import storage
 from tests import testing
@@ -68,10 +69,12 @@ def _actor_critic(settings):
   model = actor_critic.ActorCritic(_LATENT, len(_FACES), 8, 2)
   model.compile(
     *(keras.optimizers.Adam(training.schedule(settings)) for _ in range(2)),
-    posterior_scale=tf.fill([_LATENT], 0.5),
-    excludes=_FACES.excludes,
-    read_attributes=lambda z: tf.pad(z, [[0, 0], [0, 1]]),
-    attribute_weight=1.0,
+    actor_critic_recipe.Recipe(
+      posterior_scale=tf.fill([_LATENT], 0.5),
+      excludes=_FACES.excludes,
+      read_attributes=lambda z: tf.pad(z, [[0, 0], [0, 1]]),
+      attribute_weight=1.0,
+    ),
     jit_compile=False,
   )
   return model

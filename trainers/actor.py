@@ -30,6 +30,7 @@ with epy.lazy_imports():
   from lc_keras import lessons
   from lc_keras.evaluation import pictures
   from lc_keras.models import actor_critic
+  from lc_keras.models import actor_critic_recipe
   from lc_keras.models import storage
   from lc_keras.samplers import flow
   from lc_keras.samplers import sampler
@@ -220,20 +221,22 @@ def train(settings: flags.FlagValues) -> None:
     model.compile(
       adam.Adam(training.schedule(settings), settings.beta_1, settings.beta_2),
       adam.Adam(training.schedule(settings, settings.critic_steps), 0.0, 0.9),
-      posterior_scale=posterior_scale,
-      excludes=run.attributes.excludes,
-      read_attributes=attribute_critic,
-      teacher_weight=settings.teacher_weight,
-      realism_weight=settings.realism_weight,
-      distance_weight=settings.distance_weight,
-      attribute_weight=settings.attribute_weight,
-      attribute_noise=settings.attribute_noise,
-      real_weight=settings.real_weight,
-      penalty_weight=settings.penalty_weight,
-      prior_fraction=settings.prior_fraction,
-      wrong_weight=settings.wrong_weight,
-      switched_fraction=settings.switched_fraction,
-      masked_fraction=settings.masked_fraction,
+      actor_critic_recipe.Recipe(
+        posterior_scale=posterior_scale,
+        excludes=run.attributes.excludes,
+        read_attributes=attribute_critic,
+        teacher_weight=settings.teacher_weight,
+        realism_weight=settings.realism_weight,
+        distance_weight=settings.distance_weight,
+        attribute_weight=settings.attribute_weight,
+        attribute_noise=settings.attribute_noise,
+        real_weight=settings.real_weight,
+        penalty_weight=settings.penalty_weight,
+        prior_fraction=settings.prior_fraction,
+        wrong_weight=settings.wrong_weight,
+        switched_fraction=settings.switched_fraction,
+        masked_fraction=settings.masked_fraction,
+      ),
       average_decay=settings.average_decay,
       jit_compile=False,
     )
