@@ -229,6 +229,8 @@ class TestCase(absltest.TestCase):
   def slide(self, name, key, times=1, page=None):
     """Moves a slider by its keys."""
     slider = (page or self.page).get_by_role("slider", name=name)
+    # Another sampler may just have set it free: till then, keys are lost.
+    sync_api.expect(slider).to_be_enabled(timeout=_PATIENCE)
     slider.focus()
     for _ in range(times):
       slider.press(key)
