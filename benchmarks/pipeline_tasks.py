@@ -31,10 +31,11 @@ class _Reading:
       training=True,
     )
     self._iterator = iter(self._batches)
+    self._first = next(self._iterator)
 
   def loss(self):
-    """See `tasks.Task`; the mean of a batch."""
-    return tf.reduce_mean(next(self._iterator)["image"])
+    """See `tasks.Task`; the mean of the first batch."""
+    return tf.reduce_mean(self._first["image"])
 
   def run(self, steps):
     """See `tasks.Task`."""
@@ -49,8 +50,7 @@ class _Training(_Reading):
     super().__init__(case)
     batches = self._batches
     if from_memory:
-      batches = tf.data.Dataset.from_tensors(next(self._iterator)).repeat()
-    del self._iterator  # It would read on.
+      batches = tf.data.Dataset.from_tensors(self._first).repeat()
     keras.utils.set_random_seed(0)
     shape = pipeline.describe(case["dataset"]).image_shape
     model = vae.VAE(shape, case["latent_size"], case["architecture"])
