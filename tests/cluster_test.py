@@ -10,11 +10,11 @@ replicas does, whatever has happened to them on the way.
 import contextlib
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
-import time
 
 import h5py
 from absl.testing import absltest
@@ -30,8 +30,6 @@ _ACTOR = (
 )
 # Of a small model, since it is begun again and again.
 _REALISM = ("--steps=200", "--steps_per_epoch=50")
-# Far more than is needed: a bound, not a measurement.
-_PATIENCE = 240.0
 
 
 class ClusterTest(trainers_case.TrainersCase):
@@ -40,7 +38,9 @@ class ClusterTest(trainers_case.TrainersCase):
     super().setUpClass()
     cls.copy_base("alone")
 
-  def _start(self, job, names, *more, hosts=None, networks=(None, None)):
+  def _start(
+    self, job, names, *more, hosts=None, networks=(None, None), **of_chief
+  ):
     """Starts two workers.
 
     Args:
@@ -49,6 +49,7 @@ class ClusterTest(trainers_case.TrainersCase):
       *more: Further flags.
       hosts: Their addresses; by default on loopback.
       networks: The namespaces that they are in.
+      **of_chief: Hooks of the first's, see `Nursery.start`.
     """
     hosts = hosts or [f"localhost:{port}" for port in _free_ports(2)]
     return [
@@ -59,6 +60,7 @@ class ClusterTest(trainers_case.TrainersCase):
         *more,
         network=network,
         environment={"TF_CONFIG": _tf_config(hosts, index)},
+        **({} if index else of_chief),
       )
       for index, (name, network) in enumerate(zip(names, networks))
     ]
@@ -76,12 +78,11 @@ class ClusterTest(trainers_case.TrainersCase):
     )
     self.assertNotIn("Traceback", worker.said)
 
-  def _wait_for(self, path, *workers):
-    deadline = time.monotonic() + _PATIENCE
-    while not path.exists():
-      if time.monotonic() > deadline:
-        self.fail("\n".join(worker.said for worker in workers))
-      time.sleep(0.02)
+  def _start_until(self, path, *arguments, **options):
+    """Starts two workers; the chief stands still before it makes a path."""
+    workers = self._start(*arguments, below=str(path), stop_at=1, **options)
+    self.wait_until_still(workers[0])
+    return workers
 
   def _assert_alike(self, one, two):
     """Asserts that two stages ended alike, to the last bit."""
@@ -103,22 +104,27 @@ class ClusterTest(trainers_case.TrainersCase):
     name, stage = "stopped", "realism"
     self.must(self.run_job("realism", "alone", "--replicas=2", *_REALISM))
     self.copy_base(name)
-    workers = self._start("realism", [name, name], *_REALISM)
-    self._wait_for(self.folder / name / stage / "checkpoint-50", *workers)
+    path, both = self.folder / name / stage, [name, name]
+    workers = self._start_until(
+      path / "checkpoint-50", "realism", both, *_REALISM
+    )
     os.kill(workers[1].pid, signal.SIGKILL)
+    os.kill(workers[0].pid, signal.SIGCONT)
     self._assert_end(workers, 75, -signal.SIGKILL)
     self._assert_lost(workers[0], 1)
     # Now the chief, which the others are led by.
-    workers = self._start("realism", [name, name], *_REALISM)
-    self._wait_for(self.folder / name / stage / "checkpoint-100", *workers)
-    os.kill(workers[0].pid, signal.SIGKILL)
+    options = {"below": str(path / "checkpoint-150"), "kill_at": 1}
+    workers = self._start("realism", both, *_REALISM, **options)
     self._assert_end(workers, -signal.SIGKILL, 75)
     self._assert_lost(workers[1], 0)
-    workers = self._start("realism", [name, name], *_REALISM)
-    self._wait_for(self.folder / name / stage / "checkpoint-150", *workers)
+    self.assertTrue((path / "checkpoint-100").exists())
+    workers = self._start_until(
+      path / "checkpoint-150", "realism", both, *_REALISM
+    )
     os.kill(workers[1].pid, signal.SIGTERM)
+    os.kill(workers[0].pid, signal.SIGCONT)
     self._assert_end(workers, 75, 75)
-    self._assert_end(self._start("realism", [name, name], *_REALISM), 0, 0)
+    self._assert_end(self._start("realism", both, *_REALISM), 0, 0)
     self._assert_alike(f"alone/{stage}", f"{name}/{stage}")
 
   def test_between_two_networks_that_lose_each_other(self):
@@ -127,10 +133,14 @@ class ClusterTest(trainers_case.TrainersCase):
     self.copy_base(name)
     with _two_networks(self) as (networks, hosts, link):
       options = {"hosts": hosts, "networks": networks}
-      workers = self._start("actor", [name, name], *_ACTOR, **options)
-      self._wait_for(self.folder / name / stage / "checkpoint-20", *workers)
+      workers = self._start_until(
+        self.folder / name / stage / "checkpoint-20",
+        *("actor", [name, name], *_ACTOR),
+        **options,
+      )
       # Nobody is told that a packet is lost: only silence says so.
       _ip("-n", networks[0], "link", "set", link, "down")
+      os.kill(workers[0].pid, signal.SIGCONT)
       self._assert_end(workers, 75, 75)
       self._assert_lost(workers[0], 1)
       self._assert_lost(workers[1], 0)
@@ -208,12 +218,16 @@ def _ip(*arguments):
 
 
 def _free_ports(count):
+  """Returns ports that the system does not give to others meanwhile."""
   with contextlib.ExitStack() as stack:
-    servers = [
-      stack.enter_context(socket.create_server(("localhost", 0)))
-      for _ in range(count)
-    ]
-    return [server.getsockname()[1] for server in servers]
+    ports = []
+    while len(ports) < count:
+      # Its own begin at 32768.
+      port = random.randrange(20_000, 32_768)
+      with contextlib.suppress(OSError):
+        stack.enter_context(socket.create_server(("localhost", port)))
+        ports.append(port)
+    return ports
 
 
 def _tf_config(hosts, index):

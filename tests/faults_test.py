@@ -14,7 +14,6 @@ import shutil
 import signal
 import time
 
-import psutil
 from absl.testing import absltest
 
 from lc_keras import files
@@ -144,8 +143,7 @@ class FaultsTest(trainers_case.TrainersCase):
       below=str(self.stage),
       stop_at=20,
     )
-    while psutil.Process(first.pid).status() != psutil.STATUS_STOPPED:
-      time.sleep(0.02)
+    self.wait_until_still(first)
     self._assert_refused(
       self._run(self.name), str(self.stage), f"process {first.pid}"
     )

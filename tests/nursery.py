@@ -214,9 +214,11 @@ def _hook(
       and isinstance(arguments[2], int)
       and arguments[2] & _WRITING
     )
-    if not changes or not isinstance(arguments[0], str):
-      return
-    if not os.path.abspath(arguments[0]).startswith(below):
+    # Of what is renamed, both names.
+    paths = [part for part in arguments if isinstance(part, str)]
+    if not changes or not any(
+      os.path.abspath(path).startswith(below) for path in paths
+    ):
       return
     count += 1
     if tell:

@@ -2,11 +2,15 @@
 
 import pathlib
 import shutil
+import time
 
+import psutil
 from absl.testing import absltest
 
 from tests import nursery
 
+# Far more than is needed: a bound, not a measurement.
+PATIENCE = 240.0
 _CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
 
 
@@ -53,6 +57,14 @@ class TrainersCase(absltest.TestCase):
     code, said = ended
     if code:
       raise AssertionError(f"Exit code {code}: {said}")
+
+  def wait_until_still(self, trainer):
+    """Waits until a trainer stands still, as its hook `stop_at` says."""
+    deadline = time.monotonic() + PATIENCE
+    while psutil.Process(trainer.pid).status() != psutil.STATUS_STOPPED:
+      if time.monotonic() > deadline:
+        self.fail(trainer.said)
+      time.sleep(0.02)
 
   @classmethod
   def copy_base(cls, name):
