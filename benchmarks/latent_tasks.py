@@ -84,9 +84,7 @@ class _Cycle:
 
   def run(self, steps):
     """See `tasks.Task`."""
-    for _ in range(steps):
-      self._loop.train()
-    self._loop.figures()  # Waits for the last one.
+    tasks.train(self._loop, steps)
 
 
 class _Search:

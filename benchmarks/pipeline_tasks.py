@@ -61,9 +61,7 @@ class _Training(_Reading):
 
   def run(self, steps):
     """See `tasks.Task`."""
-    for _ in range(steps):
-      self._loop.train()
-    self._loop.figures()  # Waits for the last one.
+    tasks.train(self._loop, steps)
 
 
 def _build(case, folder):

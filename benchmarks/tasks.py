@@ -40,6 +40,13 @@ class Task(Protocol):
     """Makes steps, and returns when the last one is done."""
 
 
+def train(loop, steps: int) -> None:
+  """Makes steps of a `trainers.loop.Loop`, and waits for the last one."""
+  for _ in range(steps):
+    loop.train()
+  loop.figures()
+
+
 def serve(
   build: Callable[[dict, str], Task],
   matrix: Callable[[np.ndarray], object],

@@ -15,7 +15,6 @@ from lc_keras import latent_batches
 from lc_keras import latents as latents_lib
 from lc_keras import priors
 from lc_keras import requests
-from lc_keras import streams
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.samplers import sampler
 
@@ -124,5 +123,4 @@ def beside(
     chosen = {name: tf.gather(value, index) for name, value in tensors.items()}
     return {**batch, "lessons": chosen}
 
-  numbered = batches.enumerate(start_step)
-  return numbered.map(draw).prefetch(2).apply(streams.untuned)
+  return batches.enumerate(start_step).map(draw).prefetch(2)

@@ -6,7 +6,8 @@ import tensorflow as tf
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
   """Returns a dataset that TensorFlow does not tune while it runs.
 
-  For `tf.data.Dataset.apply`, at the end of a pipeline. TensorFlow's tuning
+  For `tf.data.Dataset.apply`, where a pipeline begins: what is built on it is
+  not tuned either. TensorFlow's tuning
   looks at a pipeline after 10 ms and again each time twice as late. Whoever
   ends the iterator waits for it, and in half of the passes its thread misses
   that it is to end and sleeps on (2.21): a pass then takes up to twice its

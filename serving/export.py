@@ -43,8 +43,6 @@ with epy.lazy_imports():
   from serving import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
-# What a client asks for that names no signature.
-_DEFAULT = "serving_default"
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
 # Samplers that know the run's own attributes, by the stage that trains them.
 _TRAINED = {
@@ -163,15 +161,19 @@ def export(
       {id(v): v for call in traced.values() for v in call.variables}.values()
     )
     print(f"Writing version {version}", flush=True)
-    default = {_DEFAULT: next(iter(traced.values()))}
-    tf.saved_model.save(module, aside, signatures={**default, **traced})
+    # For clients that name no signature.
+    default = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+    first = next(iter(traced.values()))
+    tf.saved_model.save(module, aside, signatures={default: first, **traced})
     os.makedirs(os.path.join(aside, os.path.dirname(MANIFEST)))
     files.write_json(
       os.path.join(aside, MANIFEST),
       _manifest(run_dir, models, signatures, sample_actor, transform_actor),
     )
-    specs = {name: signature for name, (_, signature) in signatures.items()}
-    recorded.write(aside, {name: (traced[name], specs[name]) for name in specs})
+    recorded.write(
+      aside,
+      {name: (traced[name], specs) for name, (_, specs) in signatures.items()},
+    )
     print("Checking that a server can load and run it", flush=True)
     infra_validation.check(aside)
     # Somebody else may have written this version in the meantime.

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import attributes
+from lc_keras import latent_batches
 from lc_keras import latents
 from lc_keras import lessons
 from lc_keras import priors
@@ -87,6 +88,12 @@ class LessonsTest(tf.test.TestCase):
     for name in first:
       self.assertAllEqual(first[name], second[name])
     self.assertNotAllClose(first["prior"], other["prior"])
+
+  def test_beside_batches_that_are_not_tuned_nothing_is(self):
+    made = lessons.make(_teacher(), _rows(), 50)
+    batches = latent_batches.at_random(_rows(), 4)
+    beside = lessons.beside(batches, made, 7)
+    self.assertFalse(beside.options().autotune.enabled)
 
   def test_batches_depend_on_their_number_alone(self):
     made = lessons.make(_teacher(), _rows(), 50)

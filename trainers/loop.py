@@ -12,8 +12,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import streams
-
 
 class Loop:
   """Steps of a compiled model, under the strategy that it was made under.
@@ -155,7 +153,7 @@ def _share(batches, mine, replicas):
     shared = batches.map(lambda batch: share(batch, mine[0]))
   else:
     shared = batches.flat_map(shares)
-  return shared.prefetch(2).apply(streams.untuned)
+  return shared.prefetch(2)
 
 
 def _for_replicas(part, replicas):

@@ -1,6 +1,5 @@
 """Work in latent space in PyTorch: what `latent_tasks` does, as usual there."""
 
-import argparse
 import os
 from collections.abc import Mapping
 
@@ -9,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import tasks
+from benchmarks.peers_torch import program
 
 
 class Conditioned(nn.Module):
@@ -201,15 +200,5 @@ def _build(case, folder, compiled):
   return _Search(arrays, compiled, case["steps"])
 
 
-def main() -> None:
-  """Takes orders."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--compile", action="store_true")
-  compiled = parser.parse_args().compile
-  tasks.serve(
-    lambda case, folder: _build(case, folder, compiled), torch.from_numpy
-  )
-
-
 if __name__ == "__main__":
-  main()
+  program.serve(__doc__, _build)

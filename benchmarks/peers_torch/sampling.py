@@ -1,6 +1,5 @@
 """Conditional sampling in PyTorch: what `sampling_tasks` does."""
 
-import argparse
 import json
 import math
 import os
@@ -10,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import tasks
 from benchmarks.peers_torch import latent
 from benchmarks.peers_torch import networks
+from benchmarks.peers_torch import program
 
 # As in `lc_keras.models.velocity` and `lc_keras.samplers.flow`.
 _WAVES = 8
@@ -122,15 +121,5 @@ class _Velocity(nn.Module):
     return self._exit(self._norm(features))
 
 
-def main() -> None:
-  """Takes orders."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--compile", action="store_true")
-  compiled = parser.parse_args().compile
-  tasks.serve(
-    lambda case, folder: _Sampling(case, folder, compiled), torch.from_numpy
-  )
-
-
 if __name__ == "__main__":
-  main()
+  program.serve(__doc__, _Sampling)

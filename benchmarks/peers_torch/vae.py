@@ -1,6 +1,5 @@
 """A VAE in PyTorch: the training step and the encoding pass of `vae_tasks`."""
 
-import argparse
 import json
 import math
 import os
@@ -10,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks import tasks
 from benchmarks.peers_torch import networks
+from benchmarks.peers_torch import program
 
 # As in `lc_keras.models.vae`.
 _SMALLEST_SCALE = 1e-5
@@ -90,17 +89,11 @@ class _Encoding(_Step):
         torch.cat(column).numpy()
 
 
-def main() -> None:
-  """Takes orders."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument("--compile", action="store_true")
-  compiled = parser.parse_args().compile
-  kinds = {"step": _Step, "encoding": _Encoding}
-  tasks.serve(
-    lambda case, folder: kinds[case["work"]](case, folder, compiled),
-    torch.from_numpy,
+def _build(case, folder, compiled):
+  return {"step": _Step, "encoding": _Encoding}[case["work"]](
+    case, folder, compiled
   )
 
 
 if __name__ == "__main__":
-  main()
+  program.serve(__doc__, _build)
