@@ -67,7 +67,7 @@ audit: ## Ask for known vulnerabilities of requirements.lock (needs a network)
 
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
-	@$(PYTHON) -m lc_keras.datasets.toon_faces.build_sprites
+	@$(PYTHON) -m lc_keras.data.toon_faces.build_sprites
 
 .PHONY: build-files
 build-files: venv ## Rewrite the BUILD files from the imports

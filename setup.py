@@ -58,7 +58,7 @@ setuptools.setup(
   entry_points={
     "console_scripts": [
       "lc-keras-export = serving.export:main",
-      "lc-keras-server = serving.server:main",
+      "lc-keras-server = serving.server.__main__:main",
       "lc-keras-client = serving.client:main",
       "lc-keras-studio = serving.studio.__main__:main",
     ],

@@ -11,8 +11,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
-from lc_keras.datasets import celeb_a
-from lc_keras.datasets import pipeline
+from lc_keras.data import celeb_a
+from lc_keras.data import pipeline
 
 _LANDMARKS = (
   "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x "

@@ -17,8 +17,8 @@ from absl import logging
 
 from benchmarks import figures
 from benchmarks import outcomes
-from lc_keras.datasets.toon_faces import builder
-from lc_keras.datasets.toon_faces import factors
+from lc_keras.data.toon_faces import builder
+from lc_keras.data.toon_faces import factors
 
 _CONFIGS = {
   config.name: config

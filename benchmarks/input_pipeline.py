@@ -19,7 +19,7 @@ from benchmarks import figures
 from benchmarks import outcomes
 from benchmarks import pairs
 from benchmarks import workers
-from lc_keras.datasets import pipeline
+from lc_keras.data import pipeline
 
 _CASES = {
   "toon_faces": {

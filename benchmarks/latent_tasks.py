@@ -7,11 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import tasks
-from lc_keras import adam
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.models import actor_critic
 from lc_keras.models import actor_critic_recipe
+from lc_keras.models import adam
 from lc_keras.models import attribute_critic
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import sampler

@@ -9,8 +9,8 @@ from PIL import Image
 
 from benchmarks import figures
 from lc_keras import files
+from lc_keras import plotting
 from lc_keras.evaluation import charts
-from lc_keras.evaluation import pictures
 
 FOLDER = "benchmarks/results"
 
@@ -55,7 +55,7 @@ def report(
   os.makedirs(folder, exist_ok=True)
   path = os.path.join(folder, name)
   files.write_json(f"{path}.json", results)
-  pictures.save(picture or bars(comparisons), f"{path}.png")
+  plotting.save(picture or bars(comparisons), f"{path}.png")
   print(f"Written: {path}.json, {path}.png")
 
 

@@ -1,7 +1,7 @@
 """What the end of a pass over data costs: python -m benchmarks.pass_end.
 
 TensorFlow's tuning of a pipeline keeps whoever ends it waiting (see
-`lc_keras.streams`): the same short passes with and without it.
+`lc_keras.data.streams`): the same short passes with and without it.
 """
 
 import time
@@ -12,7 +12,7 @@ from absl import flags
 
 from benchmarks import figures
 from benchmarks import outcomes
-from lc_keras import streams
+from lc_keras.data import streams
 
 _ROUNDS = 7
 # Of a round: which of them have to wait is chance.

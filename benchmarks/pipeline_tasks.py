@@ -9,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from benchmarks import tasks
-from lc_keras import adam
-from lc_keras.datasets import pipeline
+from lc_keras.data import pipeline
+from lc_keras.models import adam
 from lc_keras.models import vae
 from trainers import loop
 

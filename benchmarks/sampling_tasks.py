@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from benchmarks import networks
 from benchmarks import tasks
-from lc_keras import attributes
 from lc_keras import priors
+from lc_keras.constraints import attributes
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.models import actor
 from lc_keras.models import flow_matching

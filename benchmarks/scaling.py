@@ -19,13 +19,13 @@ from matplotlib import figure
 
 from benchmarks import figures
 from benchmarks import outcomes
-from lc_keras import adam
-from lc_keras import latent_batches
-from lc_keras import latent_cache
-from lc_keras import latents
+from lc_keras.data import latent_batches
+from lc_keras.data import latent_cache
+from lc_keras.data import latents
 from lc_keras.evaluation import charts
 from lc_keras.models import actor_critic
 from lc_keras.models import actor_critic_recipe
+from lc_keras.models import adam
 from lc_keras.models import attribute_critic
 from trainers import loop
 

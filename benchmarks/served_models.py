@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import files
-from lc_keras import generator
-from lc_keras import latent_cache
-from lc_keras import latents
-from lc_keras.datasets import pipeline
+from lc_keras.data import latent_cache
+from lc_keras.data import latents
+from lc_keras.data import pipeline
+from lc_keras.generators import generator
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import storage

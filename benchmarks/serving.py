@@ -21,7 +21,7 @@ from benchmarks import latency_chart
 from benchmarks import load
 from benchmarks import serving_measurements
 from lc_keras import files
-from lc_keras.evaluation import pictures
+from lc_keras import plotting
 
 _SAVED_MODEL = flags.DEFINE_string(
   "saved_model",
@@ -206,7 +206,7 @@ def _run(argv):
   os.makedirs(_OUT_DIR.value, exist_ok=True)
   path = os.path.join(_OUT_DIR.value, "serving")
   files.write_json(f"{path}.json", results)
-  pictures.save(_draw(measured), f"{path}.png")
+  plotting.save(_draw(measured), f"{path}.png")
   print(f"Written: {path}.json, {path}.png")
 
 

@@ -14,8 +14,8 @@ import tensorflow_probability as tfp
 
 from benchmarks import networks
 from benchmarks import tasks
-from lc_keras import adam
-from lc_keras import latents
+from lc_keras.data import latents
+from lc_keras.models import adam
 from lc_keras.models import vae
 from trainers import loop
 from trainers import training

@@ -24,10 +24,10 @@ from trainers import runs
 with epy.lazy_imports():
   import tensorflow as tf
 
-  from lc_keras import generator
-  from lc_keras import latent_cache
-  from lc_keras import latents
-  from lc_keras.datasets import pipeline
+  from lc_keras.data import latent_cache
+  from lc_keras.data import latents
+  from lc_keras.data import pipeline
+  from lc_keras.generators import generator
 
 _SPLITS = ("train", "validation", "test")
 

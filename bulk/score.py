@@ -1,7 +1,7 @@
 """Makes samples by the million, and says of each what it shows.
 
     python -m bulk.score --run_dir=runs/mine --rows=1000000 --out=samples \
-        --want="Smiling, not Male" --rules=lc_keras.rules.faces:blue_background
+        --want="Smiling, not Male" --rules=lc_keras.constraints.face_rules:blue_background
 
 Samples are draws of the prior, or what the run's sampler makes of a request.
 Each is decoded and read: by the run's pixel classifier, if it has one, and by
@@ -33,15 +33,15 @@ with epy.lazy_imports():
   from PIL import Image
 
   from bulk import records
+  from lc_keras import batched
   from lc_keras import control
-  from lc_keras import generator
   from lc_keras import parts as parts_lib
   from lc_keras import priors
-  from lc_keras.evaluation import batched
+  from lc_keras.constraints import rule as rule_lib
   from lc_keras.evaluation import judge as judge_lib
+  from lc_keras.generators import generator
   from lc_keras.learning import learnt as learnt_lib
   from lc_keras.models import storage
-  from lc_keras.rules import rule as rule_lib
 
 _CLASSIFIER = "classifier"
 _PRIOR = "prior"

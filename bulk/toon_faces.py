@@ -21,7 +21,7 @@ from trainers import runs
 
 with epy.lazy_imports():
   from bulk import records
-  from lc_keras.datasets.toon_faces import builder as builder_lib
+  from lc_keras.data.toon_faces import builder as builder_lib
 
 
 def define_flags(values: flags.FlagValues) -> None:

@@ -13,20 +13,20 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes as attributes_lib
-from lc_keras import generator as generator_lib
+from lc_keras import batched
 from lc_keras import parts as parts_lib
+from lc_keras import plotting
 from lc_keras import priors
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.constraints import expressions
 from lc_keras.constraints import language
-from lc_keras.evaluation import batched
-from lc_keras.evaluation import pictures
+from lc_keras.constraints import rule as rule_lib
+from lc_keras.generators import generator as generator_lib
 from lc_keras.learning import acquire
 from lc_keras.learning import labels as labels_lib
 from lc_keras.learning import learnt as learnt_lib
 from lc_keras.learning import recipe as recipe_lib
-from lc_keras.rules import rule as rule_lib
 from lc_keras.samplers import dialled
 from lc_keras.samplers import refined
 from lc_keras.samplers import sampler as sampler_lib
@@ -63,7 +63,7 @@ class Made:
     missing = -len(self.images) % columns
     padded = np.pad(self.images, [(0, missing)] + [(0, 0)] * 3)
     shape = (-1, columns, *self.images.shape[1:])
-    return pictures.grid(padded.reshape(shape), scale=_scale(self.images))
+    return plotting.grid(padded.reshape(shape), scale=_scale(self.images))
 
   def _repr_png_(self) -> bytes:
     file = io.BytesIO()
@@ -111,7 +111,7 @@ class ControlledGenerator:
     """All that can be asked for, constraints included."""
     return self._judges.attributes
 
-  def constraint(self, name: str) -> expressions.Wish:
+  def constraint(self, name: str) -> expressions.Expression:
     """Returns the wish for an attribute, to be joined by &, | and ~.
 
     Raises:
@@ -120,7 +120,7 @@ class ControlledGenerator:
     if name in self._refused:
       raise ValueError(self._refused[name])
     attributes = self.attributes
-    return expressions.Want(attributes.names[attributes.index(name)])
+    return expressions.Has(attributes.names[attributes.index(name)])
 
   def learn_rule(
     self,
@@ -130,7 +130,7 @@ class ControlledGenerator:
     threshold: float | None = None,
     target_range: tuple[float, float] | None = None,
     **options,
-  ) -> expressions.Wish:
+  ) -> expressions.Expression:
     """Learns a constraint from a rule and returns it; see `Rule`, `from_rule`.
 
     It is kept in the run folder; one of the same name is replaced.
@@ -149,7 +149,7 @@ class ControlledGenerator:
 
   def learn_labels(
     self, name: str, labels: labels_lib.Labels | str, **options
-  ) -> expressions.Wish:
+  ) -> expressions.Expression:
     """Learns a constraint from labels and returns it; see `from_labels`.
 
     It is kept in the run folder; one of the same name is replaced.
@@ -177,7 +177,7 @@ class ControlledGenerator:
 
   def sample(
     self,
-    wish: expressions.Wish | str,
+    wish: expressions.Expression | str,
     n: int = 1,
     seed: int = 0,
     sampler: str = "best",
@@ -211,7 +211,7 @@ class ControlledGenerator:
   def transform(
     self,
     images: np.ndarray,
-    wish: expressions.Wish | str,
+    wish: expressions.Expression | str,
     seed: int = 0,
     sampler: str = "best",
     strength: float = 1.0,
@@ -311,7 +311,7 @@ class ControlledGenerator:
       )
     if isinstance(wish, str):
       return language.parse(wish, self.attributes)
-    return expressions.Expression(wish, self.attributes)
+    return expressions.Request(wish, self.attributes)
 
   def _call(self, key, *arrays, seeds):
     """Runs a sampler, compiled when it is first needed."""

@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes as attributes_lib
 from lc_keras import files
-from lc_keras import generator as generator_lib
-from lc_keras import latent_cache
-from lc_keras import latents as latents_lib
 from lc_keras import priors
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.data import latent_cache
+from lc_keras.data import latents as latents_lib
+from lc_keras.generators import generator as generator_lib
 from lc_keras.models import storage
 from lc_keras.models import whitening
 from lc_keras.samplers import actor

@@ -14,15 +14,15 @@ import numpy as np
 from etils import epy
 
 with epy.lazy_imports():
-  from lc_keras import attributes as attributes_lib
   from lc_keras import parts as parts_lib
-  from lc_keras.datasets import pipeline
+  from lc_keras.constraints import attributes as attributes_lib
+  from lc_keras.data import pipeline
   from lc_keras.evaluation import fidelity
   from lc_keras.evaluation import judge as judge_lib
   from lc_keras.evaluation import scores
   from lc_keras.evaluation import transformations
-  from serving import predictor
-  from serving import servables
+  from serving.server import predictor
+  from serving.server import servables
 
 _BATCH_SIZE = 64
 

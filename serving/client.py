@@ -25,10 +25,10 @@ from PIL import Image
 from PIL import ImageOps
 
 with epy.lazy_imports():
-  from lc_keras import attributes as attributes_lib
+  from lc_keras import plotting
+  from lc_keras.constraints import attributes as attributes_lib
   from lc_keras.constraints import constraint as constraint_lib
   from lc_keras.constraints import language
-  from lc_keras.evaluation import pictures
   from serving import latent_client
 
 # Smallest side of an image in a picture, in screen pixels.
@@ -110,7 +110,7 @@ def draw_samples(
   columns = min(n, _COLUMNS)
   blanks = np.ones([-n % columns, *client.image_shape], np.float32)
   images = np.concatenate([outputs["images"], blanks])
-  return pictures.grid(
+  return plotting.grid(
     images.reshape(-1, columns, *client.image_shape),
     scale=_scale(client.image_shape),
   )
@@ -159,7 +159,7 @@ def draw_transformations(
     strength,
   )
   _report(client.attributes, constraint, outputs)
-  return pictures.before_after(
+  return plotting.before_after(
     images, outputs["images"], scale=_scale(client.image_shape)
   )
 
@@ -325,7 +325,7 @@ def _run(argv):
           args.sampler,
           args.strength,
         )
-    pictures.save(picture, args.out)
+    plotting.save(picture, args.out)
   except (latent_client.RequestError, ValueError, OSError) as error:
     sys.exit(f"Error: {error}")
   print(f"Wrote {args.out}")

@@ -17,9 +17,9 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
-from lc_keras import generator as generator_lib
 from lc_keras import priors
 from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.generators import generator as generator_lib
 from lc_keras.samplers import sampler as sampler_lib
 
 Tensors = dict[str, tf.Tensor]

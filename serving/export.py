@@ -26,8 +26,8 @@ from lc_keras import files
 with epy.lazy_imports():
   import tensorflow as tf
 
-  from lc_keras import generator
   from lc_keras import parts as parts_lib
+  from lc_keras.generators import generator
   from lc_keras.learning import learnt
   from lc_keras.models import storage
   from lc_keras.samplers import dialled
@@ -40,7 +40,7 @@ with epy.lazy_imports():
   from serving import endpoints
   from serving import infra_validation
   from serving import recorded
-  from serving import versions
+  from serving.server import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")

@@ -15,12 +15,12 @@ from absl import logging
 from etils import epy
 
 with epy.lazy_imports():
-  from serving import errors
-  from serving import interrupts
-  from serving import predictor
   from serving import recorded
-  from serving import servables
-  from serving import warmup
+  from serving.server import errors
+  from serving.server import interrupts
+  from serving.server import predictor
+  from serving.server import servables
+  from serving.server import warmup
 
 # A search goes many steps, and steps differ in the last bits.
 _TOLERANCE = 0.02

@@ -24,8 +24,8 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from lc_keras import attributes as attributes_lib
-from serving import tensors
+from lc_keras.constraints import attributes as attributes_lib
+from serving.server import tensors
 
 Arrays = dict[str, np.ndarray]
 

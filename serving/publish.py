@@ -24,10 +24,10 @@ from lc_keras import files
 from serving import blessing
 
 with epy.lazy_imports():
-  from serving import errors
   from serving import infra_validation
   from serving import shelf as shelf_lib
-  from serving import versions
+  from serving.server import errors
+  from serving.server import versions
 
 
 class Refused(ValueError):

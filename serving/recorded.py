@@ -13,8 +13,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving import tensors
-from serving import warmup
+from serving.server import tensors
+from serving.server import warmup
 
 ANSWERS = os.path.join("assets.extra", "recorded_answers.npz")
 _ROWS = 2

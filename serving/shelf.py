@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from lc_keras import files
-from serving import versions
+from serving.server import versions
 
 _UNDER_WAY = ".publishing"
 _KNOWN = ".published"

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import latent_batches
+from lc_keras.data import latent_batches
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_critic
 from lc_keras.models import flow_matching

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import adam
+from lc_keras.models import adam
 from tests import testing
 
 # Before anything starts TensorFlow.

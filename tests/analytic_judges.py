@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from lc_keras.constraints import constraint
 from lc_keras.samplers import sampler
 

@@ -20,7 +20,7 @@ from absl.testing import parameterized
 from lc_keras import priors
 from serving import endpoints
 from serving import export
-from serving import servables
+from serving.server import servables
 from tests import running_server
 from tests import tiny_run
 

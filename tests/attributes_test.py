@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 
 _NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Eyeglasses", "Smiling")
 _BLACK, _SMILING = 1, 4

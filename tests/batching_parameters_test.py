@@ -3,7 +3,7 @@
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import batching_parameters
+from serving.server import batching_parameters
 
 
 class ParametersTest(parameterized.TestCase):

@@ -8,10 +8,10 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import batching
-from serving import batching_parameters
-from serving import errors
-from serving import interrupts
+from serving.server import batching
+from serving.server import batching_parameters
+from serving.server import errors
+from serving.server import interrupts
 from tests import running_server
 from tests import serving_models
 

@@ -17,17 +17,17 @@ from bulk import score
 from bulk import shards
 from bulk import toon_faces
 from lc_keras import files
-from lc_keras import latent_cache
-from lc_keras.datasets import pipeline
-from lc_keras.datasets.toon_faces import builder
+from lc_keras.constraints import face_rules
+from lc_keras.data import latent_cache
+from lc_keras.data import pipeline
+from lc_keras.data.toon_faces import builder
 from lc_keras.models import storage
 from lc_keras.models import vae
-from lc_keras.rules import faces
 from tests import tiny_run
 from trainers import latents as latents_job
 
 _DATASET = "toon_faces/tiny"
-_RULE = f"{faces.__name__}:blue_background"
+_RULE = f"{face_rules.__name__}:blue_background"
 _RUNNERS = ("local", "DirectRunner")
 
 

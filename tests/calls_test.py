@@ -7,8 +7,8 @@ import time
 import grpc
 from absl.testing import absltest
 
-from serving import calls
-from serving import errors
+from serving.server import calls
+from serving.server import errors
 from tests import running_server
 
 

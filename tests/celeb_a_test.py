@@ -15,8 +15,8 @@ from absl.testing import parameterized
 from PIL import Image
 from tensorflow_datasets.core.download import checksums
 
-from lc_keras.datasets import celeb_a
-from lc_keras.datasets import pipeline
+from lc_keras.data import celeb_a
+from lc_keras.data import pipeline
 
 _PARTITION = (0, 0, 0, 1, 2)  # of the five images: train, validation, test
 _LANDMARKS = (

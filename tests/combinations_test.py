@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 from absl.testing import absltest
 
-from lc_keras import attributes as attributes_lib
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.evaluation import combinations
 
 _ATTRIBUTES = attributes_lib.Attributes(

@@ -4,7 +4,7 @@ import pathlib
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from trainers import contenders
 from trainers import runs
 

@@ -14,7 +14,7 @@ import trustme
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import credentials
+from serving.server import credentials
 from tests import running_server
 
 _X = np.ones([3, 2], np.float32)

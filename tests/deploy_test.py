@@ -9,8 +9,8 @@ import yaml
 from absl import flags
 from absl.testing import absltest
 
-from serving import metrics
-from serving import options
+from serving.server import metrics
+from serving.server import options
 from trainers import preemption
 
 # bazel data: //:.dockerignore //:Dockerfile //:LICENSE //:NOTICE
@@ -169,7 +169,7 @@ class DeployTest(absltest.TestCase):
     values, _ = _flags_of(container)
     ports = {one["name"]: one["containerPort"] for one in container["ports"]}
     self.assertEqual(ports, {"grpc": values.port, "http": values.rest_api_port})
-    rest = (_ROOT / "serving/rest.py").read_text()
+    rest = (_ROOT / "serving/server/rest.py").read_text()
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
       asked = container[probe]["httpGet"]
       self.assertIn(asked["port"], ports)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import latents as latents_lib
+from lc_keras.data import latents as latents_lib
 from lc_keras.models import distilled_actor
 from lc_keras.models import flow_matching
 from lc_keras.models import whitening

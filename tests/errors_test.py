@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import errors
+from serving.server import errors
 
 
 class ErrorsTest(parameterized.TestCase):

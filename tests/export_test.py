@@ -15,7 +15,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import files
-from lc_keras import generator
+from lc_keras.generators import generator
 from lc_keras.learning import learnt
 from lc_keras.models import storage
 from lc_keras.models import value_model
@@ -24,7 +24,7 @@ from lc_keras.samplers import sampler
 from serving import endpoints
 from serving import export
 from serving import infra_validation
-from serving import versions
+from serving.server import versions
 from tests import exported_run
 from tests import tiny_run
 

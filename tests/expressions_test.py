@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from lc_keras.constraints import expressions
 
 _FACES = attributes.Attributes(
@@ -15,20 +15,20 @@ _FACES = attributes.Attributes(
   [["Bald", "Black_Hair", "Blond_Hair"]],
   continuous=["Age"],
 )
-_BALD, _BLACK, _BLOND, _SMILING, _AGE = map(expressions.Want, _FACES.names)
+_BALD, _BLACK, _BLOND, _SMILING, _AGE = map(expressions.Has, _FACES.names)
 
 
 def _alternatives(wish):
   """Returns what a wish amounts to, in no particular order."""
   return {
     (tuple(values), tuple(weights))
-    for values, weights in expressions.Expression(wish, _FACES).alternatives
+    for values, weights in expressions.Request(wish, _FACES).alternatives
   }
 
 
 def _random_wish(generator, depth=3):
   """Returns a wish without exclusions, so that none contradicts by them."""
-  want = expressions.Want(generator.choice(("Bald", "Smiling", "Age")))
+  want = expressions.Has(generator.choice(("Bald", "Smiling", "Age")))
   if not depth:
     return want
   first, second = (_random_wish(generator, depth - 1) for _ in range(2))
@@ -38,7 +38,7 @@ def _random_wish(generator, depth=3):
 def _holds(wish, row):
   """Evaluates a wish by the definition of and, or and not."""
   match wish:
-    case expressions.Want(name, value):
+    case expressions.Has(name, value):
       return row[_FACES.index(name)] == value
     case expressions.And(parts):
       return all(_holds(part, row) for part in parts)
@@ -48,23 +48,23 @@ def _holds(wish, row):
 
 class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
   def test_a_want_rules_out_what_it_excludes(self):
-    (only,) = expressions.Expression(3 * _BLACK, _FACES).alternatives
+    (only,) = expressions.Request(3 * _BLACK, _FACES).alternatives
     self.assertAllEqual(only.values, [0, 1, 0, 0, 0])
     self.assertAllEqual(only.weights, [3, 3, 3, 0, 0])
     self.assertEqual(only.values.dtype, np.float32)
     self.assertEqual(only.weights.dtype, np.float32)
-    (only,) = expressions.Expression(~_BLACK, _FACES).alternatives
+    (only,) = expressions.Request(~_BLACK, _FACES).alternatives
     self.assertAllEqual(only.values, [0, 0, 0, 0, 0])
     self.assertAllEqual(only.weights, [0, 1, 0, 0, 0])
 
   def test_the_largest_weight_counts(self):
     wish = _SMILING & 2 * _SMILING & 0.5 * ~_BALD & 4 * _BLOND
-    (only,) = expressions.Expression(wish, _FACES).alternatives
+    (only,) = expressions.Request(wish, _FACES).alternatives
     self.assertAllEqual(only.weights, [4, 4, 4, 2, 0])
 
   def test_an_attribute_may_be_wanted_in_part(self):
-    wish = expressions.Want("age", 0.7) & ~_SMILING
-    (only,) = expressions.Expression(wish, _FACES).alternatives
+    wish = expressions.Has("age", 0.7) & ~_SMILING
+    (only,) = expressions.Request(wish, _FACES).alternatives
     self.assertAllClose(only.values, [0, 0, 0, 0, 0.7])
     self.assertAllEqual(only.weights, [0, 0, 0, 1, 1])
 
@@ -78,9 +78,9 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     ]
     if not true:
       with self.assertRaisesRegex(ValueError, "contradict"):
-        expressions.Expression(wish, _FACES)
+        expressions.Request(wish, _FACES)
       return
-    expression = expressions.Expression(wish, _FACES)
+    expression = expressions.Request(wish, _FACES)
     rows = list(itertools.product((0.0, 1.0), repeat=5))
     held = expression.satisfied(tf.constant(rows)).numpy()
     # Bald rules hair out: of the rows that contradict themselves some count.
@@ -116,7 +116,7 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(~(3 * wish), 3 * ~wish)
 
   def test_no_wish_leaves_everything_open(self):
-    nothing = expressions.Expression(expressions.And(), _FACES, 0.5)
+    nothing = expressions.Request(expressions.And(), _FACES, 0.5)
     constraint = nothing.rows(2)
     self.assertAllEqual(constraint.mask, np.zeros([2, 5]))
     self.assertEqual(constraint.realism_weight, 0.5)
@@ -126,33 +126,33 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     (_BALD & _BLOND, "Bald and Blond_Hair rule each other out"),
     (_SMILING & (_BLACK & ~_SMILING), "Smiling and not Smiling contradict"),
     (
-      expressions.Want("Age", 0.2) & expressions.Want("Age", 0.7),
+      expressions.Has("Age", 0.2) & expressions.Has("Age", 0.7),
       "Age = 0.2 and Age = 0.7 contradict",
     ),
     ((_BALD | _BLACK) & _BLOND, "rule each other out"),
     (expressions.Or(()), "of nothing"),
-    (_AGE & expressions.Want("Smilling"), "did you mean Smiling"),
-    (expressions.Want("Smiling", 0.7), "Smiling is on or off"),
+    (_AGE & expressions.Has("Smilling"), "did you mean Smiling"),
+    (expressions.Has("Smiling", 0.7), "Smiling is on or off"),
   )
   def test_refuses(self, wish, message):
     with self.assertRaisesRegex(ValueError, message):
-      expressions.Expression(wish, _FACES)
+      expressions.Request(wish, _FACES)
 
   @parameterized.parameters(0.0, -1.0, float("nan"), float("inf"))
   def test_refuses_weights(self, weight):
     with self.assertRaisesRegex(ValueError, "weight must be above 0"):
       weight * _SMILING
     with self.assertRaisesRegex(ValueError, "weight must be above 0"):
-      expressions.Expression(_SMILING, _FACES, weight)
+      expressions.Request(_SMILING, _FACES, weight)
 
   @parameterized.parameters(-0.1, 1.1, float("nan"))
   def test_refuses_values(self, value):
     with self.assertRaisesRegex(ValueError, r"must be in \[0, 1\]"):
-      expressions.Want("Age", value)
+      expressions.Has("Age", value)
 
   def test_a_part_has_no_opposite(self):
     with self.assertRaisesRegex(ValueError, "not Age = 0.7"):
-      ~(_SMILING & expressions.Want("Age", 0.7))
+      ~(_SMILING & expressions.Has("Age", 0.7))
 
   def test_contradictory_alternatives_are_dropped(self):
     wish = (_BALD | _SMILING) & _BLOND
@@ -160,19 +160,19 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_the_number_of_alternatives_is_bounded(self):
     many = attributes.Attributes([f"Attribute_{i}" for i in range(14)])
-    wants = [expressions.Want(name) for name in many.names]
+    wants = [expressions.Has(name) for name in many.names]
     pairs = [a | b for a, b in zip(wants[::2], wants[1::2])]
-    six = expressions.Expression(expressions.And(tuple(pairs[:6])), many)
+    six = expressions.Request(expressions.And(tuple(pairs[:6])), many)
     self.assertLen(six.alternatives, 64)
     with self.assertRaisesRegex(ValueError, "at most 64"):
-      expressions.Expression(expressions.And(tuple(pairs)), many)
+      expressions.Request(expressions.And(tuple(pairs)), many)
 
 
 class ConstraintsTest(tf.test.TestCase):
   """Of the constraints that an expression gives."""
 
   def test_rows_take_turns(self):
-    expression = expressions.Expression(_BALD | 2 * _SMILING, _FACES, 0.25)
+    expression = expressions.Request(_BALD | 2 * _SMILING, _FACES, 0.25)
     constraint = expression.rows(3)
     self.assertAllEqual(
       constraint.values, [[1, 0, 0, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]]
@@ -184,7 +184,7 @@ class ConstraintsTest(tf.test.TestCase):
     self.assertAllEqual(expression.rows(0).values.shape, [0, 5])
 
   def test_nearest_changes_least(self):
-    expression = expressions.Expression(_BALD | _SMILING, _FACES)
+    expression = expressions.Request(_BALD | _SMILING, _FACES)
     bald, smiling = expression.alternatives
     now = tf.constant(
       [
@@ -204,11 +204,11 @@ class ConstraintsTest(tf.test.TestCase):
   def test_nearest_heeds_weights(self):
     now = tf.zeros([1, 5])
     for wish, column in ((3 * _SMILING | _AGE, 4), (_SMILING | 3 * _AGE, 3)):
-      nearest = expressions.Expression(wish, _FACES).nearest(now)
+      nearest = expressions.Request(wish, _FACES).nearest(now)
       self.assertAllEqual(nearest.mask[0], np.eye(5)[column])
 
   def test_satisfied_by_any_alternative(self):
-    expression = expressions.Expression(_BALD | _SMILING, _FACES)
+    expression = expressions.Request(_BALD | _SMILING, _FACES)
     probabilities = tf.constant(
       [
         [0.9, 0.1, 0.1, 0.1, 0.5],

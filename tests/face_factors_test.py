@@ -8,7 +8,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras.datasets.toon_faces import factors
+from lc_keras.data.toon_faces import factors
 
 _COLUMN = {name: i for i, name in enumerate(factors.NAMES)}
 

@@ -10,8 +10,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl.testing import parameterized
 
-from lc_keras.datasets import fashion_mnist
-from lc_keras.datasets import pipeline
+from lc_keras.data import fashion_mnist
+from lc_keras.data import pipeline
 from tests import idx_files
 
 

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import latent_batches
-from lc_keras import latents
+from lc_keras.data import latent_batches
+from lc_keras.data import latents
 from lc_keras.models import flow_matching
 from lc_keras.models import storage
 from lc_keras.samplers import flow

@@ -12,10 +12,10 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from absl.testing import parameterized
 
-from lc_keras import adapter
 from lc_keras import files
-from lc_keras import generator
-from lc_keras import importing
+from lc_keras.generators import adapter
+from lc_keras.generators import generator
+from lc_keras.generators import importing
 from lc_keras.models import gan
 from lc_keras.models import storage
 from lc_keras.models import vae

@@ -11,7 +11,7 @@ from absl.testing import absltest
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from serving import model_configs
+from serving.server import model_configs
 from tests import running_server
 from tests import serving_models
 

@@ -15,10 +15,10 @@ from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
-from lc_keras import adapter
-from lc_keras import generator
-from lc_keras import latent_cache
-from lc_keras.datasets import fashion_mnist
+from lc_keras.data import fashion_mnist
+from lc_keras.data import latent_cache
+from lc_keras.generators import adapter
+from lc_keras.generators import generator
 from lc_keras.models import gan
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage

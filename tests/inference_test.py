@@ -14,9 +14,9 @@ from tensorflow_serving.apis import inference_pb2
 from tensorflow_serving.apis import input_pb2
 from tensorflow_serving.apis import regression_pb2
 
-from serving import errors
-from serving import inference
-from serving import servables
+from serving.server import errors
+from serving.server import inference
+from serving.server import servables
 from tests import serving_models
 
 _CLASSIFY = tf.saved_model.CLASSIFY_METHOD_NAME

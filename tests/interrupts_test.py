@@ -10,10 +10,10 @@ import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import errors
-from serving import interrupts
-from serving import predictor
-from serving import servables
+from serving.server import errors
+from serving.server import interrupts
+from serving.server import predictor
+from serving.server import servables
 from tests import running_server
 from tests import serving_models
 

@@ -9,9 +9,9 @@ from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import input_pb2
 from tensorflow_serving.apis import regression_pb2
 
-from serving import errors
-from serving import json_examples
-from serving import json_values
+from serving.server import errors
+from serving.server import json_examples
+from serving.server import json_values
 
 _FEATURES = """
 feature {{ key: "names" value {{ bytes_list {{ value: {} }} }} }}

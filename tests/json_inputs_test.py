@@ -9,8 +9,8 @@ from absl.testing import parameterized
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving import errors
-from serving import json_inputs
+from serving.server import errors
+from serving.server import json_inputs
 
 
 def _read(document, **types):

@@ -6,8 +6,8 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import errors
-from serving import json_outputs
+from serving.server import errors
+from serving.server import json_outputs
 
 _ROWS = np.array([[1, 2, 3], [4, 5, 6]])
 

@@ -5,8 +5,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.framework import types_pb2
 
-from serving import errors
-from serving import json_values
+from serving.server import errors
+from serving.server import json_values
 
 
 class JsonValuesTest(parameterized.TestCase):

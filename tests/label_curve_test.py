@@ -9,7 +9,7 @@ import tensorflow as tf
 from absl import flags
 from PIL import Image
 
-from lc_keras.datasets import pipeline
+from lc_keras.data import pipeline
 from lc_keras.learning import learnt
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage

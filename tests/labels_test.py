@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras import latents
+from lc_keras.data import latents
 from lc_keras.learning import labels
 
 _CACHE = latents.Latents(

@@ -5,7 +5,7 @@ import random
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from lc_keras.constraints import expressions
 from lc_keras.constraints import language
 
@@ -47,7 +47,7 @@ def _random_wish(generator, depth=3):
     name = generator.choice(_NAMES)
     parts = (0.25, 1 / 3, 1e-7) if name == "Age" else (0.0, 1.0)
     value, weight = generator.choice(parts), generator.choice((1.0, 0.1, 3e9))
-    return expressions.Want(name, value, weight)
+    return expressions.Has(name, value, weight)
   parts = tuple(_random_wish(generator, depth - 1) for _ in range(2))
   return generator.choice((expressions.And, expressions.Or))(parts)
 
@@ -122,7 +122,7 @@ class LanguageTest(parameterized.TestCase):
   def test_what_is_printed_reads_the_same(self, seed):
     wish = _random_wish(random.Random(seed))
     try:
-      expected = expressions.Expression(wish, _ALL)
+      expected = expressions.Request(wish, _ALL)
     except ValueError:
       with self.assertRaises(ValueError):
         language.parse(str(wish), _ALL)

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import latent_batches
+from lc_keras.data import latent_batches
 from tests import numbered_latents
 
 

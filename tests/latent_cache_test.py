@@ -12,10 +12,10 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras import files
-from lc_keras import latent_batches
-from lc_keras import latent_cache
-from lc_keras import latents
-from lc_keras import shards
+from lc_keras.data import latent_batches
+from lc_keras.data import latent_cache
+from lc_keras.data import latents
+from lc_keras.data import shards
 from tests import numbered_latents
 
 _TRAIN = "train-00000.npy"

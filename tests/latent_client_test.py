@@ -19,7 +19,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 import serving
 from serving import latent_client
-from serving import tensors
+from serving.server import tensors
 
 _SIGNATURES = {
   "sample": ("attributes", "mask", "seed"),

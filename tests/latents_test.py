@@ -6,9 +6,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from lc_keras import latent_batches
-from lc_keras import latent_cache
-from lc_keras import latents
+from lc_keras.data import latent_batches
+from lc_keras.data import latent_cache
+from lc_keras.data import latents
 from tests import numbered_latents
 
 tfd = tfp.distributions

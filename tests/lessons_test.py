@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes
-from lc_keras import latent_batches
-from lc_keras import latents
-from lc_keras import lessons
 from lc_keras import priors
+from lc_keras.constraints import attributes
+from lc_keras.data import latent_batches
+from lc_keras.data import latents
+from lc_keras.samplers import lessons
 from lc_keras.samplers import sampler
 
 _FACES = attributes.Attributes(

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import latents
+from lc_keras.data import latents
 from lc_keras.models import linear_directions
 
 _LATENT, _ATTRIBUTES = 4, 5

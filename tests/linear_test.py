@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.models import linear_directions
 from lc_keras.samplers import linear

@@ -10,9 +10,9 @@ import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import errors
-from serving import lite_servables
-from serving import servables
+from serving.server import errors
+from serving.server import lite_servables
+from serving.server import servables
 from tests import running_server
 from tests import serving_models
 

@@ -7,8 +7,8 @@ import grpc
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import errors
-from serving import interrupts
+from serving.server import errors
+from serving.server import interrupts
 from tests import pretended_models
 from tests import running_server
 

@@ -6,7 +6,7 @@ import grpc
 import numpy as np
 from absl.testing import absltest
 
-from serving import metrics
+from serving.server import metrics
 from tests import running_server
 
 _X = np.ones([3, 2], np.float32)

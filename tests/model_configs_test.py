@@ -7,8 +7,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from google.protobuf import text_format
 
-from serving import errors
-from serving import model_configs
+from serving.server import errors
+from serving.server import model_configs
 
 _GOOD = 'name: "a" base_path: "/a" model_platform: "tensorflow"'
 

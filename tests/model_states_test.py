@@ -6,9 +6,9 @@ from unittest import mock
 import grpc
 from absl.testing import absltest
 
-from serving import errors
-from serving import model_configs
-from serving import model_states
+from serving.server import errors
+from serving.server import model_configs
+from serving.server import model_states
 from tests import running_server
 
 _State = running_server.State

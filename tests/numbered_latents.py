@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lc_keras import latents
+from lc_keras.data import latents
 
 
 def make(rows=7, size=4, attributes=5, frequency=0.3, seed=0):

@@ -140,7 +140,7 @@ def _serve():
         importlib.import_module(module.name)
   importlib.import_module("tests.faces_run")
   # Fonts are looked up once.
-  sys.modules["lc_keras.evaluation.pictures"].curves(
+  sys.modules["lc_keras.plotting"].curves(
     [{"step": 1, "loss": 1.0, "val_loss": 1.0}], x="step"
   )
   for line in sys.stdin:

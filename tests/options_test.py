@@ -8,7 +8,7 @@ from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import options
+from serving.server import options
 
 
 def _parse(*arguments):

@@ -10,9 +10,9 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras.datasets import pipeline
-from lc_keras.datasets.toon_faces import factors
-from lc_keras.datasets.toon_faces import renderer
+from lc_keras.data import pipeline
+from lc_keras.data.toon_faces import factors
+from lc_keras.data.toon_faces import renderer
 
 _NAME = "toon_faces/tiny"
 _FACES = 64  # in its training split

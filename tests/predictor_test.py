@@ -10,8 +10,8 @@ from absl.testing import parameterized
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving import errors
-from serving import predictor
+from serving.server import errors
+from serving.server import predictor
 from tests import serving_models
 
 _A, _B = np.array([1.5], np.float32), np.array([2])

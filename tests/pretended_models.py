@@ -11,12 +11,12 @@ from absl.testing import parameterized
 from google.protobuf import text_format
 from tensorflow_serving.apis import model_pb2
 
-from serving import errors
-from serving import loading
-from serving import manager
-from serving import model_configs
-from serving import servables
-from serving import versions
+from serving.server import errors
+from serving.server import loading
+from serving.server import manager
+from serving.server import model_configs
+from serving.server import servables
+from serving.server import versions
 from tests import running_server
 
 _State = running_server.State

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from lc_keras.evaluation import galleries
 from lc_keras.evaluation import judge
 from lc_keras.evaluation import protocol

@@ -17,7 +17,7 @@ from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras.datasets import pipeline
+from lc_keras.data import pipeline
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from serving import blessing
@@ -27,7 +27,7 @@ from serving import infra_validation
 from serving import publish
 from serving import recorded
 from serving import shelf
-from serving import warmup
+from serving.server import warmup
 from tests import faces_run
 
 _FIGURES = {

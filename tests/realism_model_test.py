@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import latent_batches
-from lc_keras import latents
+from lc_keras.data import latent_batches
+from lc_keras.data import latents
 from lc_keras.models import realism_model
 from tests import testing
 

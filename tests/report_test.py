@@ -6,7 +6,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras.evaluation import pictures
+from lc_keras import plotting
 from lc_keras.evaluation import report
 from lc_keras.evaluation import scores
 
@@ -112,9 +112,9 @@ class ReportTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir())
-    picture = pictures.grid(np.zeros([2, 3, 8, 16, 1]))
+    picture = plotting.grid(np.zeros([2, 3, 8, 16, 1]))
     for name in ("reconstructions", "samples_actor_0.1"):
-      pictures.save(picture, self.folder / f"{name}.png")
+      plotting.save(picture, self.folder / f"{name}.png")
 
   def _text(self, results=None):
     """Writes the report; returns report.md."""

@@ -16,8 +16,8 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis import regression_pb2
 
-from serving import errors
-from serving import rest_service
+from serving.server import errors
+from serving.server import rest_service
 
 _SPEC = model_pb2.ModelSpec(name="demo", version_label="stable")
 State = get_model_status_pb2.ModelVersionStatus.State

@@ -8,11 +8,11 @@ from unittest import mock
 import numpy as np
 from absl.testing import absltest
 
-from lc_keras import attributes
-from lc_keras.datasets import pipeline
-from lc_keras.datasets import tf_examples
+from lc_keras.constraints import attributes
+from lc_keras.data import pipeline
+from lc_keras.data import tf_examples
 from serving import endpoints
-from serving import servables
+from serving.server import servables
 from trainers import run_fn
 from trainers import runs
 

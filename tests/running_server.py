@@ -17,9 +17,9 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from serving import options
-from serving import predictor
-from serving import server
+from serving.server import __main__ as server
+from serving.server import options
+from serving.server import predictor
 from tests import serving_models
 
 # No call of the tests takes a second; a machine may.

@@ -16,8 +16,8 @@ from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras import attributes
-from lc_keras.datasets import pipeline
+from lc_keras.constraints import attributes
+from lc_keras.data import pipeline
 from lc_keras.models import storage
 from trainers import attributes as attributes_job
 from trainers import data

@@ -18,9 +18,9 @@ from absl import flags
 from absl.testing import parameterized
 
 import lc_keras
-from lc_keras import foreign
-from lc_keras import latent_cache
 from lc_keras import parts
+from lc_keras.data import latent_cache
+from lc_keras.generators import foreign
 from lc_keras.learning import learnt
 from lc_keras.models import storage
 from lc_keras.models import value_model
@@ -38,8 +38,8 @@ _RUN_BYTES = {
 # docs/security.md), or one that stands in the code.
 _IMPORT_BY_NAME = {
   "lc_keras/__init__.py",
-  "lc_keras/foreign.py",
-  "lc_keras/rules/rule.py",
+  "lc_keras/generators/foreign.py",
+  "lc_keras/constraints/rule.py",
   "serving/__init__.py",
   "trainers/run_fn.py",
   "trainers/study.py",

@@ -11,9 +11,9 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.protobuf import saved_model_pb2
 
-from serving import errors
-from serving import predictor
-from serving import servables
+from serving.server import errors
+from serving.server import predictor
+from serving.server import servables
 from tests import serving_models
 
 _ROWS = np.array([5, 7, 9])

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from serving import warmup
+from serving.server import warmup
 from tests import running_server
 from tests import serving_models
 

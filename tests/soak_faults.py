@@ -8,7 +8,7 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
 
-from serving import model_configs
+from serving.server import model_configs
 from tests import running_server
 from tests import soak_clients
 from tests import soak_counts

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from serving import versions
+from serving.server import versions
 
 # Stand in the SavedModel for them.
 _FACTOR, _VERSION = 123456.0, 987654.0

@@ -17,7 +17,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import files
-from lc_keras.evaluation import pictures
+from lc_keras import plotting
 from tests import running_server
 from tests import server_process
 from tests import soak_clients
@@ -76,7 +76,7 @@ class SoakTest(absltest.TestCase):
   def _report(self, seed, run, trends):
     folder = _FOLDER or self.create_tempdir().full_path
     os.makedirs(folder, exist_ok=True)
-    pictures.save(
+    plotting.save(
       soak_report.picture(run.samples), os.path.join(folder, "memory.png")
     )
     text = "\n".join(

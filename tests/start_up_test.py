@@ -112,7 +112,11 @@ class StartUpTest(absltest.TestCase):
     )
 
   def test_environment_is_set_before_tensorflow_loads(self):
-    modules = "trainers.common_flags", "serving.options", "benchmarks.figures"
+    modules = (
+      "trainers.common_flags",
+      "serving.server.options",
+      "benchmarks.figures",
+    )
     found = _run(_SETS, ["lc_keras", *modules], _READ_BY_TENSORFLOW)
     for module, seen in found.items():
       with self.subTest(module):

@@ -3,7 +3,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from absl.testing import parameterized
 
-from lc_keras import attributes
+from lc_keras.constraints import attributes
 from lc_keras.evaluation import systems
 from lc_keras.samplers import sampler
 

@@ -8,7 +8,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.framework import types_pb2
 
-from serving import tensors
+from serving.server import tensors
 
 
 class TensorsTest(parameterized.TestCase):

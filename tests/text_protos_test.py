@@ -5,8 +5,8 @@ import os
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import model_configs
-from serving import text_protos
+from serving.server import model_configs
+from serving.server import text_protos
 
 
 class TextProtosTest(parameterized.TestCase):

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes
-from lc_keras import latent_batches
-from lc_keras import latents
+from lc_keras.constraints import attributes
+from lc_keras.data import latent_batches
+from lc_keras.data import latents
 from lc_keras.models import actor_critic
 from lc_keras.models import actor_critic_recipe
 

@@ -5,11 +5,11 @@ import os
 import keras
 import numpy as np
 
-from lc_keras import attributes
 from lc_keras import files
-from lc_keras import generator
-from lc_keras import latent_cache
-from lc_keras import latents
+from lc_keras.constraints import attributes
+from lc_keras.data import latent_cache
+from lc_keras.data import latents
+from lc_keras.generators import generator
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import flow_matching

@@ -7,11 +7,11 @@ import tensorflow_datasets as tfds
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras.datasets.toon_faces import builder
-from lc_keras.datasets.toon_faces import factors
-from lc_keras.datasets.toon_faces import looks
-from lc_keras.datasets.toon_faces import renderer
-from lc_keras.datasets.toon_faces import sprites
+from lc_keras.data.toon_faces import builder
+from lc_keras.data.toon_faces import factors
+from lc_keras.data.toon_faces import looks
+from lc_keras.data.toon_faces import renderer
+from lc_keras.data.toon_faces import sprites
 
 _HAIR = {"hair", "hair_back", "under_hat", "fringe"}
 _BEARD = {"beard", "sideburns", "goatee", "mustache"}

@@ -17,9 +17,9 @@ from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
-from lc_keras import attributes
-from lc_keras import latent_batches
-from lc_keras import latents
+from lc_keras.constraints import attributes
+from lc_keras.data import latent_batches
+from lc_keras.data import latents
 from lc_keras.models import actor_critic
 from lc_keras.models import actor_critic_recipe
 from lc_keras.models import attribute_model

@@ -2,7 +2,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras import attributes as attributes_module
+from lc_keras.constraints import attributes as attributes_module
 from lc_keras.evaluation import transformations
 
 # A world where the right answer is known: images of 8x16x1 whose first row

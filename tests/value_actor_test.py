@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import latents
+from lc_keras.data import latents
 from lc_keras.models import value_actor
 from tests import testing
 

@@ -6,7 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from google.protobuf import text_format
 
-from serving import versions
+from serving.server import versions
 
 
 def _policy(text):

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 
-from serving import predictor
-from serving import servables
-from serving import warmup
+from serving.server import predictor
+from serving.server import servables
+from serving.server import warmup
 from tests import running_server
 from tests import serving_models
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import latents
+from lc_keras.data import latents
 from lc_keras.models import whitening
 
 _LATENT = 4

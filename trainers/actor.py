@@ -23,16 +23,16 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
-  from lc_keras import adam
-  from lc_keras import generator
-  from lc_keras import latent_batches
-  from lc_keras import latent_cache
-  from lc_keras import lessons
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.data import latent_batches
+  from lc_keras.data import latent_cache
+  from lc_keras.generators import generator
   from lc_keras.models import actor_critic
   from lc_keras.models import actor_critic_recipe
+  from lc_keras.models import adam
   from lc_keras.models import storage
   from lc_keras.samplers import flow
+  from lc_keras.samplers import lessons
   from lc_keras.samplers import sampler
   from trainers import training
 
@@ -339,10 +339,10 @@ def _draw(decoder, model, attributes, held_out):
     switched = np.where(on, off, wanted)
     edits.append(decoder.decode(model.actor(real, switched, everything)).mean())
   return {
-    "samples": pictures.grid(
+    "samples": plotting.grid(
       np.stack(samples), row_labels=["prior", *attributes.names]
     ),
-    "edits": pictures.grid(
+    "edits": plotting.grid(
       np.stack(edits, axis=1),
       column_labels=["reconstruction", *attributes.names],
     ),

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from lc_keras import adam as adam_lib
-from lc_keras.datasets import pipeline
+from lc_keras.data import pipeline
+from lc_keras.models import adam as adam_lib
 from lc_keras.models import adversarial
 from trainers import keeper
 from trainers import runs

@@ -14,11 +14,11 @@ from trainers import runs
 with epy.lazy_imports():
   import keras
 
-  from lc_keras import adam
-  from lc_keras import generator
-  from lc_keras import latent_batches
-  from lc_keras import latent_cache
-  from lc_keras import latents
+  from lc_keras.data import latent_batches
+  from lc_keras.data import latent_cache
+  from lc_keras.data import latents
+  from lc_keras.generators import generator
+  from lc_keras.models import adam
   from lc_keras.models import attribute_model
   from lc_keras.models import storage
   from trainers import training

@@ -19,9 +19,9 @@ from trainers import runs
 with epy.lazy_imports():
   import keras
 
-  from lc_keras import adam
-  from lc_keras.datasets import pipeline
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.data import pipeline
+  from lc_keras.models import adam
   from lc_keras.models import pixel_classifier
   from trainers import training
 
@@ -95,7 +95,7 @@ def _worst(model, validation, names):
   columns = min(_COLUMNS, len(images))
   order = np.argsort(margins, axis=0)[:columns]
   wrong = np.take_along_axis(margins, order, axis=0).T < 0.0
-  return pictures.grid(images[order.T], row_labels=names, highlight=wrong)
+  return plotting.grid(images[order.T], row_labels=names, highlight=wrong)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
   from lc_keras.models import conditional_gan
   from trainers import adversarial
   from trainers import training
@@ -79,7 +79,7 @@ def _draw(model, own, attributes):
   prior = tf.random.stateless_normal([len(own), model.latent_size], (0, 0))
   wanted = [attributes.request(own, name, True)[0] for name in attributes.names]
   return {
-    "samples": pictures.conditional_samples(
+    "samples": plotting.conditional_samples(
       np.stack([model.generate(prior, labels) for labels in [own, *wanted]]),
       ["labels of an image", *attributes.names],
     )

@@ -15,9 +15,9 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
-  from lc_keras import adam
-  from lc_keras.datasets import pipeline
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.data import pipeline
+  from lc_keras.models import adam
   from lc_keras.models import conditional_vae
   from trainers import training
 
@@ -92,10 +92,10 @@ def _draw(model, shown, attributes):
     switched = np.where(own[:, [column]] > 0.5, off, on)
     edits.append(model.decode(encoded, switched).mean())
   return {
-    "samples": pictures.conditional_samples(
+    "samples": plotting.conditional_samples(
       np.stack(samples), ["labels of an image", *attributes.names]
     ),
-    "edits": pictures.transformations(
+    "edits": plotting.transformations(
       images.numpy(),
       model.decode(encoded, own).mean().numpy(),
       np.stack(edits, axis=1),

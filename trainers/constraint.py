@@ -1,7 +1,7 @@
 """Learns a new constraint for a run's generator, from a rule or from labels.
 
     python -m trainers.constraint --run_dir=runs/mine --name=Blue_Background \
-        --rule=lc_keras.rules.faces:blue_background
+        --rule=lc_keras.constraints.face_rules:blue_background
     python -m trainers.constraint --run_dir=runs/mine --name=Pale_Skin \
         --labels=dataset:Pale_Skin --label_limit=1000
     python -m trainers.constraint --run_dir=runs/mine --name=Mine \
@@ -28,16 +28,16 @@ with epy.lazy_imports():
   import keras
 
   from lc_keras import control
-  from lc_keras import generator as generator_lib
-  from lc_keras import latent_cache
   from lc_keras import parts as parts_lib
-  from lc_keras.datasets import pipeline
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.constraints import rule as rule_lib
+  from lc_keras.data import latent_cache
+  from lc_keras.data import pipeline
+  from lc_keras.generators import generator as generator_lib
   from lc_keras.learning import acquire
   from lc_keras.learning import labels as labels_lib
   from lc_keras.learning import learnt as learnt_lib
   from lc_keras.learning import trust
-  from lc_keras.rules import rule as rule_lib
   from trainers import training
 
 _DATASET = "dataset:"
@@ -262,12 +262,12 @@ def _draw(run, name, folder):
     rows["with it"] = generator.transform(images, wish).images
     rows["without it"] = generator.transform(images, ~wish).images
   shown = min(map(len, rows.values()))
-  picture = pictures.grid(
+  picture = plotting.grid(
     np.stack([images[:shown] for images in rows.values()]),
     row_labels=list(rows),
   )
   path = os.path.join(folder, _PICTURE)
-  pictures.save(picture, path)
+  plotting.save(picture, path)
   runs.say(f"{name}: look at {path}")
 
 

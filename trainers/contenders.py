@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import generator
 from lc_keras import parts as parts_lib
 from lc_keras.evaluation import systems
+from lc_keras.generators import generator
 from lc_keras.samplers import actor
 from lc_keras.samplers import energy
 from lc_keras.samplers import flow

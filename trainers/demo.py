@@ -22,8 +22,8 @@ from trainers import programs
 from trainers import runs
 
 with epy.lazy_imports():
-  from lc_keras.datasets import pipeline
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.data import pipeline
 
 _SHOWN = 4
 _STAGES = ("data", "vae", "latents", "classifier", "attributes", "flow")
@@ -129,7 +129,7 @@ class _Demo(programs.Programs):
     for number, image in enumerate(batch["image"].numpy()):
       paths.append(os.path.join(folder, f"held_out_{number}.png"))
       pixels = np.rint(image * 255.0).astype(np.uint8)
-      pictures.save(Image.fromarray(pixels), paths[-1])
+      plotting.save(Image.fromarray(pixels), paths[-1])
     return paths
 
   def conclude(self, made):

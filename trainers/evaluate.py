@@ -27,16 +27,16 @@ from trainers import provenance
 from trainers import runs
 
 with epy.lazy_imports():
-  from lc_keras import generator
-  from lc_keras import latent_cache
-  from lc_keras.datasets import pipeline
+  from lc_keras import plotting
+  from lc_keras.data import latent_cache
+  from lc_keras.data import pipeline
   from lc_keras.evaluation import charts
   from lc_keras.evaluation import galleries
   from lc_keras.evaluation import judge
-  from lc_keras.evaluation import pictures
   from lc_keras.evaluation import protocol
   from lc_keras.evaluation import report
   from lc_keras.evaluation import systems
+  from lc_keras.generators import generator
   from lc_keras.models import storage
   from trainers import contenders
 
@@ -228,7 +228,7 @@ class _Evaluation:
       shown = self._protocol.natural.first(_SHOWN)
       drawn["reconstructions"] = (
         "Held-out images and their reconstructions: the bound on all below.",
-        pictures.before_after(
+        plotting.before_after(
           shown.images, self._rebuilt(shown).images, scale=2
         ),
       )
@@ -356,7 +356,7 @@ class _Evaluation:
   def _save(self, figures):
     """Writes pictures; returns their captions by name."""
     for name, (_, picture) in figures.items():
-      pictures.save(picture, self._stage.path(f"{name}.png"))
+      plotting.save(picture, self._stage.path(f"{name}.png"))
     return {name: caption for name, (caption, _) in figures.items()}
 
   def _load(self, split):

@@ -16,11 +16,11 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
-  from lc_keras import adam
-  from lc_keras import generator
-  from lc_keras import latent_batches
-  from lc_keras import latent_cache
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.data import latent_batches
+  from lc_keras.data import latent_cache
+  from lc_keras.generators import generator
+  from lc_keras.models import adam
   from lc_keras.models import flow_matching
   from lc_keras.samplers import flow
   from trainers import training
@@ -94,7 +94,7 @@ def _draw(decoder, model, attributes):
   )
   latents = flow.transport(model, np.tile(prior, [size + 1, 1]), asked, asked)
   images = decoder.decode(latents).mean().numpy()
-  return pictures.grid(
+  return plotting.grid(
     images.reshape(size + 1, _SHOWN, *images.shape[1:]),
     row_labels=["unasked", *attributes.names],
   )

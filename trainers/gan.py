@@ -14,7 +14,7 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
   from lc_keras.models import gan
   from trainers import adversarial
   from trainers import training
@@ -66,7 +66,7 @@ def _draw(model):
   )
   images = model.decode(latents).mean().numpy()
   return {
-    "samples": pictures.grid(
+    "samples": plotting.grid(
       images.reshape(_ROWS, _COLUMNS, *model.image_shape)
     )
   }

@@ -29,10 +29,10 @@ from trainers import runs
 with epy.lazy_imports():
   import tensorflow as tf
 
-  from lc_keras import generator
-  from lc_keras import importing
-  from lc_keras.datasets import pipeline
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.data import pipeline
+  from lc_keras.generators import generator
+  from lc_keras.generators import importing
 
 _STAGE = "generator"
 # As in `adapter`, which takes seconds to load.
@@ -224,7 +224,7 @@ def _draw(run, stage, model):
   samples = model.decode(latents).mean().numpy()
   samples = samples.reshape(_ROWS, _COLUMNS, *model.image_shape)
   path = stage.path("pictures", "prior_samples.png")
-  pictures.save(pictures.grid(samples), path)
+  plotting.save(plotting.grid(samples), path)
   notes = [f"Samples of its prior: {path}"]
   if generator.can_encode(model) and run.dataset:
     batches = pipeline.load(run.dataset, "test", count, data_dir=run.data_dir)
@@ -233,8 +233,8 @@ def _draw(run, stage, model):
     rebuilt = model.decode(posterior.mean()).mean().numpy()
     path = stage.path("pictures", "reconstructions.png")
     shown = images[:_COLUMNS], rebuilt[:_COLUMNS]
-    pictures.save(
-      pictures.before_after(*shown, ["image", "reconstruction"]), path
+    plotting.save(
+      plotting.before_after(*shown, ["image", "reconstruction"]), path
     )
     error = np.square(rebuilt - images).mean()
     spread = np.std(posterior.mean(), axis=0).mean()

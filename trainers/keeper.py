@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from lc_keras import files
-from lc_keras.evaluation import pictures
+from lc_keras import plotting
 from trainers import checkpoints
 from trainers import cluster
 from trainers import runs
@@ -113,9 +113,9 @@ class Keeper:
     drawn = dict(self._draw())
     self._write_summaries(step, row, drawn)
     for name, picture in drawn.items():
-      pictures.save(picture, self._stage.path("pictures", f"{name}.png"))
-    pictures.save(
-      pictures.curves(self._rows, x="step"),
+      plotting.save(picture, self._stage.path("pictures", f"{name}.png"))
+    plotting.save(
+      plotting.curves(self._rows, x="step"),
       self._stage.path("pictures", "curves.png"),
     )
     value = row[self._monitor] if self._monitor else None

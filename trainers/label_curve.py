@@ -25,13 +25,13 @@ from trainers import runs
 
 with epy.lazy_imports():
   from lc_keras import control
-  from lc_keras import latent_cache
   from lc_keras import parts as parts_lib
-  from lc_keras.datasets import pipeline
+  from lc_keras import plotting
+  from lc_keras.data import latent_cache
+  from lc_keras.data import pipeline
   from lc_keras.evaluation import charts
   from lc_keras.evaluation import few_labels
   from lc_keras.evaluation import judge as judge_lib
-  from lc_keras.evaluation import pictures
   from lc_keras.learning import acquire
   from lc_keras.learning import labels as labels_lib
   from lc_keras.learning import learnt as learnt_lib
@@ -111,8 +111,8 @@ def run_job(settings: flags.FlagValues) -> None:
     },
   )
   stem, _ = os.path.splitext(settings.out)
-  pictures.save(charts.label_curve(points), f"{stem}.png")
-  grid = pictures.grid(np.stack(list(rows.values())), row_labels=list(rows))
+  plotting.save(charts.label_curve(points), f"{stem}.png")
+  grid = plotting.grid(np.stack(list(rows.values())), row_labels=list(rows))
   with files.replacing(f"{stem}_samples.jpg") as aside:
     grid.save(aside, quality=90)
   runs.say(f"Look at {stem}.png and {stem}_samples.jpg")

@@ -18,10 +18,10 @@ from trainers import common_flags
 from trainers import runs
 
 with epy.lazy_imports():
-  from lc_keras import generator
-  from lc_keras import latent_cache
-  from lc_keras import latents
-  from lc_keras.datasets import pipeline
+  from lc_keras.data import latent_cache
+  from lc_keras.data import latents
+  from lc_keras.data import pipeline
+  from lc_keras.generators import generator
   from lc_keras.models import storage
 
 # Rows of each split, where they are drawn.

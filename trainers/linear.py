@@ -11,7 +11,7 @@ from trainers import latents as latents_job
 from trainers import runs
 
 with epy.lazy_imports():
-  from lc_keras import latent_cache
+  from lc_keras.data import latent_cache
   from lc_keras.models import linear_directions
   from lc_keras.models import storage
 

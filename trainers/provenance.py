@@ -16,8 +16,8 @@ from trainers import runs
 with epy.lazy_imports():
   import tensorflow as tf
 
-  from lc_keras import latent_cache
-  from lc_keras.datasets import pipeline
+  from lc_keras.data import latent_cache
+  from lc_keras.data import pipeline
 
 _PACKAGES = (
   "tensorflow",

@@ -14,9 +14,9 @@ from trainers import runs
 with epy.lazy_imports():
   import keras
 
-  from lc_keras import adam
-  from lc_keras import latent_batches
-  from lc_keras import latent_cache
+  from lc_keras.data import latent_batches
+  from lc_keras.data import latent_cache
+  from lc_keras.models import adam
   from lc_keras.models import realism_model
   from trainers import training
 

@@ -17,12 +17,12 @@ from typing import Any
 from absl import flags
 from etils import epy
 
-from lc_keras import attributes as attributes_lib
 from lc_keras import files
+from lc_keras.constraints import attributes as attributes_lib
 from trainers import runs
 
 with epy.lazy_imports():
-  from lc_keras.datasets import tf_examples
+  from lc_keras.data import tf_examples
   from serving import export
 
 _JOBS = ("vae", "latents", "classifier", "attributes", "flow", "actor")

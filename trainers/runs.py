@@ -25,9 +25,9 @@ from trainers import preemption
 from trainers import troubles
 
 with epy.lazy_imports():
-  from lc_keras import attributes as attributes_lib
-  from lc_keras import generator
-  from lc_keras.datasets import pipeline
+  from lc_keras.constraints import attributes as attributes_lib
+  from lc_keras.data import pipeline
+  from lc_keras.generators import generator
 
 # Seconds per stage as the demo measured them, start-up included.
 SECONDS = "seconds.json"

@@ -15,9 +15,9 @@ with epy.lazy_imports():
   import keras
   import tensorflow as tf
 
-  from lc_keras import adam
-  from lc_keras.datasets import pipeline
-  from lc_keras.evaluation import pictures
+  from lc_keras import plotting
+  from lc_keras.data import pipeline
+  from lc_keras.models import adam
   from lc_keras.models import vae
   from trainers import training
 
@@ -66,7 +66,7 @@ def train(settings: flags.FlagValues) -> None:
     )
     return {
       "reconstructions": _pairs(shown.numpy(), model(shown).numpy()),
-      "prior_samples": pictures.grid(
+      "prior_samples": plotting.grid(
         _in_rows(model.decode(latents).mean().numpy())
       ),
     }
@@ -95,7 +95,7 @@ def _pairs(images, reconstructions):
   both = np.stack([_in_rows(images), _in_rows(reconstructions)], axis=1)
   both = both.reshape(-1, *both.shape[2:])
   labels = ["image", "reconstruction"] * (len(both) // 2)
-  return pictures.grid(both, row_labels=labels)
+  return plotting.grid(both, row_labels=labels)
 
 
 def _in_rows(images):

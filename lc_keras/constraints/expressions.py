@@ -1,7 +1,7 @@
 """Wishes about attributes, joined by and, or and not, and what they amount to.
 
-  wish = (Want("Smiling") | Want("Eyeglasses")) & ~Want("Male")
-  constraint = Expression(wish, attributes).rows(16)
+  wish = (Has("Smiling") | Has("Eyeglasses")) & ~Has("Male")
+  constraint = Request(wish, attributes).rows(16)
 
 `language` reads the same from text.
 """
@@ -15,14 +15,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes as attributes_lib
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
 
 # More are rather a mistake than a wish, and all of them are held in memory.
 MAX_ALTERNATIVES = 64
 
 
-class Wish(abc.ABC):
+class Expression(abc.ABC):
   """Something that can be wished for: `a & b`, `a | b`, `~a`, `2 * a`.
 
   There is no node for "not" and none for a weight: both go down to the single
@@ -30,14 +30,14 @@ class Wish(abc.ABC):
   form. `str` writes it in the language that `language.parse` reads.
   """
 
-  def __and__(self, other: "Wish") -> "Wish":
+  def __and__(self, other: "Expression") -> "Expression":
     return And((self, other))
 
-  def __or__(self, other: "Wish") -> "Wish":
+  def __or__(self, other: "Expression") -> "Expression":
     return Or((self, other))
 
   @abc.abstractmethod
-  def __invert__(self) -> "Wish":
+  def __invert__(self) -> "Expression":
     """The opposite, as important.
 
     Raises:
@@ -45,7 +45,7 @@ class Wish(abc.ABC):
     """
 
   @abc.abstractmethod
-  def __rmul__(self, weight: float) -> "Wish":
+  def __rmul__(self, weight: float) -> "Expression":
     """The same, `weight` times as important.
 
     Raises:
@@ -54,7 +54,7 @@ class Wish(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True)
-class Want(Wish):
+class Has(Expression):
   """One attribute and the value that it should have.
 
   Attributes:
@@ -92,10 +92,10 @@ class Want(Wish):
 
 
 @dataclasses.dataclass(frozen=True)
-class And(Wish):
+class And(Expression):
   """All of its parts; without parts, nothing in particular."""
 
-  parts: tuple[Wish, ...] = ()
+  parts: tuple[Expression, ...] = ()
 
   def __invert__(self):
     return Or(tuple(~part for part in self.parts))
@@ -108,10 +108,10 @@ class And(Wish):
 
 
 @dataclasses.dataclass(frozen=True)
-class Or(Wish):
+class Or(Expression):
   """At least one of its parts."""
 
-  parts: tuple[Wish, ...]
+  parts: tuple[Expression, ...]
 
   def __invert__(self):
     return And(tuple(~part for part in self.parts))
@@ -135,7 +135,7 @@ class Alternative(NamedTuple):
   weights: np.ndarray
 
 
-class Expression:
+class Request:
   """What a wish amounts to: alternatives, of which one must hold.
 
   The disjunctive normal form of the wish. An alternative asks for its wants
@@ -151,7 +151,7 @@ class Expression:
 
   def __init__(
     self,
-    wish: Wish,
+    wish: Expression,
     attributes: attributes_lib.Attributes,
     realism_weight: float = 1.0,
   ):
@@ -267,10 +267,10 @@ class _Expansion:
     # Why there is no conjunction, should there be none.
     self.contradiction = "Nothing satisfies an `or` of nothing."
 
-  def expand(self, wish: Wish) -> list[tuple[Want, ...]]:
+  def expand(self, wish: Expression) -> list[tuple[Has, ...]]:
     """Returns the conjunctions that do not contradict themselves."""
     match wish:
-      case Want():
+      case Has():
         return [(self._checked(wish),)]
       case Or(parts):
         return self._bounded(c for part in parts for c in self.expand(part))
@@ -323,7 +323,7 @@ class _Expansion:
       self.contradiction = text
     return clash
 
-  def _bounded(self, conjunctions: Iterable[tuple[Want, ...]]):
+  def _bounded(self, conjunctions: Iterable[tuple[Has, ...]]):
     """Returns them as a list without repetitions, or refuses their number."""
     distinct = list(dict.fromkeys(conjunctions))
     if len(distinct) > MAX_ALTERNATIVES:

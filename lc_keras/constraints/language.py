@@ -17,7 +17,7 @@ import re
 
 import lark
 
-from lc_keras import attributes as attributes_lib
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import expressions
 
 _LETTER = r"[\w.'\/-]"
@@ -54,7 +54,7 @@ OTHER.1: /{_LETTER}+(?:\s+(?!{_WORD}){_LETTER}+)*/i
 
 def parse(
   text: str, attributes: attributes_lib.Attributes
-) -> expressions.Expression:
+) -> expressions.Request:
   """Reads a request such as "Smiling, Eyeglasses, not Male".
 
   Args:
@@ -63,7 +63,7 @@ def parse(
 
   Raises:
     ValueError: The text cannot be read (the message shows where), or cannot be
-      meant, see `Expression`.
+      meant, see `Request`.
   """
   try:
     wish, realism_weight = _parser(attributes.names).parse(text)
@@ -72,7 +72,7 @@ def parse(
       f"This request cannot be read here:\n{_pointed(text, error)}\n"
       f'Write, for example, "{", not ".join(attributes.names[:2])}".'
     ) from error
-  return expressions.Expression(wish, attributes, realism_weight)
+  return expressions.Request(wish, attributes, realism_weight)
 
 
 @functools.lru_cache
@@ -108,7 +108,9 @@ class _Wishes(lark.Transformer):
   """Makes a wish of what the rules of the grammar have matched."""
 
   def request(self, items):
-    wishes = [item for item in items if isinstance(item, expressions.Wish)]
+    wishes = [
+      item for item in items if isinstance(item, expressions.Expression)
+    ]
     weights = [item for item in items if isinstance(item, float)]
     if len(weights) > 1:
       raise ValueError("realism stands more than once in the request.")
@@ -135,7 +137,7 @@ class _Wishes(lark.Transformer):
 
   def want(self, parts):
     name, *value = parts
-    return expressions.Want(str(name), *value)
+    return expressions.Has(str(name), *value)
 
   def WEIGHT(self, token):
     return float(token.removesuffix("*"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lc_keras.attributes import Attributes
+from lc_keras.constraints.attributes import Attributes
 from lc_keras.evaluation import judge as judge_lib
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import transformations

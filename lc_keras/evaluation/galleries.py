@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from lc_keras.evaluation import pictures
+from lc_keras import plotting
 from lc_keras.evaluation import protocol as protocol_lib
 from lc_keras.evaluation import systems
 
@@ -92,7 +92,7 @@ def side_by_side(
     images: [columns, height, width, channels] by title of a row.
     column_labels: One a column.
   """
-  return pictures.grid(
+  return plotting.grid(
     np.stack(list(images.values())), list(images), column_labels, scale=_SCALE
   )
 
@@ -117,7 +117,7 @@ def _samples(protocol, system):
   read = ((on == (values > 0.5)) | (masks == 0)).all(axis=1)
   shape = [len(conditions), _SHOWN]
   images = images.reshape([*shape, *images.shape[1:]])
-  picture = pictures.conditional_samples(
+  picture = plotting.conditional_samples(
     images, conditions, read.reshape(shape), scale=_SCALE
   )
   caption = (
@@ -147,7 +147,7 @@ def _edits(protocol, system):
   edited = edited.reshape([*shape, *edited.shape[1:]])
   seeds = protocol.image_seeds(split.images)
   rebuilt = system.reconstruct(split.images, seeds).images
-  picture = pictures.transformations(
+  picture = plotting.transformations(
     split.images,
     rebuilt,
     edited,
@@ -173,7 +173,7 @@ def _failed_samples(protocol, system, failures):
     )
     for failure in failures
   ]
-  picture = pictures.grid(
+  picture = plotting.grid(
     images[np.newaxis],
     scale=_SCALE,
     cell_labels=np.array([labels], object),
@@ -203,7 +203,7 @@ def _failed_edits(protocol, system, failures):
     result = "read" if failure["read"] else "not read"
     changed = [f"changed: {name}" for name in failure["changed"]]
     captions.append("\n".join([wish, result, *changed]))
-  picture = pictures.before_after(
+  picture = plotting.before_after(
     system.reconstruct(images, seeds).images,
     edited,
     ["recon-\nstruction", "edited"],

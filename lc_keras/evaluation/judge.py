@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.evaluation import batched
+from lc_keras import batched
 
 _BATCH_SIZE = 128
 

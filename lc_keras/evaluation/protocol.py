@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from lc_keras import attributes as attributes_lib
-from lc_keras.evaluation import batched
+from lc_keras import batched
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.evaluation import combinations
 from lc_keras.evaluation import diversity
 from lc_keras.evaluation import fidelity

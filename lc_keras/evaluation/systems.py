@@ -11,11 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import attributes as attributes_lib
-from lc_keras import generator as generator_lib
+from lc_keras import batched
 from lc_keras import priors
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
-from lc_keras.evaluation import batched
+from lc_keras.generators import generator as generator_lib
 from lc_keras.samplers import sampler as sampler_lib
 
 # Tensors to "images" [batch, height, width, channels] in [0, 1] and to what

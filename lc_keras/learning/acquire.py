@@ -8,10 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import generator as generator_lib
+from lc_keras import batched
 from lc_keras import parts as parts_lib
 from lc_keras import version
-from lc_keras.evaluation import batched
+from lc_keras.constraints import rule as rule_lib
+from lc_keras.generators import generator as generator_lib
 from lc_keras.learning import amortised
 from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
@@ -21,7 +22,6 @@ from lc_keras.learning import recipe as recipe_lib
 from lc_keras.learning import scoring
 from lc_keras.learning import trust
 from lc_keras.models import value_model
-from lc_keras.rules import rule as rule_lib
 from lc_keras.samplers import objective
 
 _DECODE_BATCH_SIZE = 256

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import adam
 from lc_keras import parts as parts_lib
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import intervals
@@ -17,6 +16,7 @@ from lc_keras.learning import fitting
 from lc_keras.learning import learnt as learnt_lib
 from lc_keras.learning import recipe as recipe_lib
 from lc_keras.learning import trust
+from lc_keras.models import adam
 from lc_keras.models import value_actor
 from lc_keras.samplers import objective as objective_lib
 

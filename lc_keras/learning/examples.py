@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import streams
+from lc_keras.data import streams
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import edits as edits_lib
 from lc_keras import losses
 from lc_keras.learning import examples as examples_lib
+from lc_keras.models import edits as edits_lib
 from lc_keras.models import value_model
 
 # Latents [n, latent_size] to what is true of what they decode to, [n].

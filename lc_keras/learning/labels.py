@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from lc_keras import latents as latents_lib
+from lc_keras.data import latents as latents_lib
 
 _ID, _VALUE, _WEIGHT = "id", "value", "weight"
 _LATENT = "z"

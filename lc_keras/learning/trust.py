@@ -5,7 +5,7 @@ import tensorflow as tf
 from scipy import special
 from sklearn import linear_model
 
-from lc_keras import latents as latents_lib
+from lc_keras.data import latents as latents_lib
 from lc_keras.evaluation import intervals
 from lc_keras.learning import examples as examples_lib
 from lc_keras.models import value_model

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 import tensorflow as tf
 
 from lc_keras import losses
-from lc_keras import requests
+from lc_keras.models import switching
 
 # Streams of random numbers within one update, see `priors.step_seed`.
 STREAMS = 8
@@ -245,11 +245,11 @@ class Recipe:
     is; another row's labels (the published choice) differ in many.
     """
     own = rows["attributes"]
-    switched, about = requests.switch(own, rows["focus"], self._excludes)
+    switched, about = switching.switch(own, rows["focus"], self._excludes)
     other = tf.random.stateless_uniform(tf.shape(own)[:1], seed)
     other = (other < 1.0 - self._switched_fraction)[:, tf.newaxis]
     wrong = tf.where(other, tf.roll(own, 1, axis=0), switched)
-    return wrong, requests.open_some(about, self._masked_fraction, mask_seed)
+    return wrong, switching.open_some(about, self._masked_fraction, mask_seed)
 
 
 def _prior(rows, seed):

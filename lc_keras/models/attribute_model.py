@@ -13,11 +13,11 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from lc_keras import edits as edits_lib
 from lc_keras import losses
 from lc_keras import priors
-from lc_keras import requests
 from lc_keras.models import attribute_critic
+from lc_keras.models import edits as edits_lib
+from lc_keras.models import switching
 
 
 class AttributeModel(keras.Model):
@@ -133,7 +133,7 @@ class AttributeModel(keras.Model):
     """Returns edits of every second row, with noise, and what they show."""
     rows = {name: value[::2] for name, value in batch.items()}
     latents = _sample(rows, seeds[0])
-    wanted, _ = requests.switch(
+    wanted, _ = switching.switch(
       rows["attributes"], rows["focus"], self._excludes
     )
     latents = edits_lib.lead(

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from sklearn import linear_model
 
-from lc_keras import latents as latents_lib
+from lc_keras.data import latents as latents_lib
 
 # Of the logistic regression, per row, on latents of variance 1. So strong that
 # a normal says where those with an attribute are on average, rather than where

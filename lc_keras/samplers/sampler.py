@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from lc_keras import attributes as attributes_lib
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
 
 # A row has converged where its critic believes in it at least so much, and

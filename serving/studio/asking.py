@@ -19,8 +19,8 @@ from collections.abc import Sequence
 import grpc
 import numpy as np
 
-from lc_keras import attributes as attributes_lib
 from lc_keras import losses
+from lc_keras.constraints import attributes as attributes_lib
 from serving import latent_client
 from serving.studio import state as state_lib
 

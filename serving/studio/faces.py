@@ -131,7 +131,7 @@ def find(
   if not run_dir:
     return Faces()
   # TensorFlow Datasets takes seconds to load, and only this needs it.
-  from lc_keras.datasets import pipeline
+  from lc_keras.data import pipeline
 
   try:
     with open(os.path.join(run_dir, "run.json"), encoding="utf-8") as file:

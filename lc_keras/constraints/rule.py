@@ -1,0 +1,594 @@
+"""A rule in use: where it is found, what is asked of it, and its targets.
+
+A rule is any Python function of decoded images that gives a number for each. It
+is somebody's own code, often a minute old, so whatever it returns is checked,
+and a refusal says what to change.
+"""
+
+import difflib
+import importlib
+import inspect
+import math
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable
+
+import numpy as np
+
+from lc_keras import files
+
+_EXAMPLE = "lc_keras.constraints.face_rules:blue_background"
+# What rounding may add to a value, and may change it by from call to call; the
+# latter as a share of the largest value.
+_ROUNDING = 1e-5
+
+
+def load(address: str) -> Callable:
+  """Imports a rule. Its file is code that is run: load only what you trust.
+
+  Modules are looked for where Python looks and in the current directory, which
+  stays on `sys.path`, at its end, for what the rule imports later. A module
+  that has been imported before is not read again, even if its file changed.
+
+  Args:
+    address: "module:function", for example
+      "lc_keras.constraints.face_rules:blue_background", or "my_rules:tall" for the
+      function `tall` of my_rules.py in the current directory.
+
+  Returns:
+    The function.
+
+  Raises:
+    ValueError: This is not of that form, or there is no such module or
+      function, or importing the module fails.
+    TypeError: What has this name is no function of one argument.
+  """
+  module_name, function_name = _split(address)
+  module = _import(module_name)
+  if not hasattr(module, function_name):
+    functions = [
+      name
+      for name, value in vars(module).items()
+      if inspect.isroutine(value) and not name.startswith("_")
+    ]
+    raise ValueError(
+      f"There is no {function_name!r} in {module_name}: "
+      f"{_near(function_name, functions)}"
+    )
+  function = getattr(module, function_name)
+  _check_function(function, address)
+  return function
+
+
+class Rule:
+  """A function of images, checked, whose values become targets in [0, 1].
+
+  What a value means is said by a threshold (1 from there up), by a range (1
+  inside), or by neither: then values are probabilities or degrees already.
+
+  Attributes:
+    name: "module:function".
+    threshold: A number or None.
+    target_range: (low, high) or None.
+  """
+
+  def __init__(
+    self,
+    rule: str | Callable,
+    threshold: float | None = None,
+    target_range: tuple[float, float] | None = None,
+    batch_size: int = 256,
+  ):
+    """Creates the rule.
+
+    Args:
+      rule: "module:function", see `load`; or the function itself. It takes
+        images, float32 [n, height, width, channels] in [0, 1], that it must
+        not write into, and returns [n] or [n, 1] numbers: an array, a list or
+        a tensor, of floats, whole numbers or bools.
+      threshold: Values from here up become 1, those below 0.
+      target_range: (low, high); values from low to high, both included, become
+        1, others 0.
+      batch_size: Images that the function gets at a time, at most.
+
+    Raises:
+      ValueError: The rule cannot be loaded, both a threshold and a range are
+        given, or one of the numbers cannot be meant.
+      TypeError: It is no function of one argument, or no number.
+    """
+    if isinstance(rule, str):
+      self.name, self._function = rule, load(rule)
+    else:
+      self.name, self._function = _address(rule), rule
+      _check_function(rule, self.name)
+    if threshold is not None and target_range is not None:
+      raise ValueError(
+        f"The rule {self.name} has a threshold, {threshold}, and a range, "
+        f"{target_range}: give one of the two."
+      )
+    self.threshold = self.target_range = None
+    if threshold is not None:
+      self.threshold = _finite(threshold, "threshold")
+    if target_range is not None:
+      self.target_range = _range(target_range)
+    if batch_size < 1:
+      raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    self._batch_size = batch_size
+    self._all_binary = True
+    self._source = _source(self._function, self.name.partition(":")[0])
+    # Now, not when it is asked for: the file may change while training runs.
+    self._checksum = (
+      files.checksum(self._source) if os.path.isfile(self._source) else None
+    )
+
+  def __str__(self) -> str:
+    if self.threshold is not None:
+      return f"{self.name} >= {self.threshold:g}"
+    if self.target_range is not None:
+      low, high = self.target_range
+      return f"{self.name} in [{low:g}, {high:g}]"
+    return self.name
+
+  @property
+  def identity(self) -> dict:
+    """What a manifest says of the rule.
+
+    "rule", its "module:function"; "threshold", a number or None; "range",
+    [low, high] or None; and "source_sha256", of the file that the function
+    stands in, as it was when this object was made; None for a function without
+    a file (built in, or typed in).
+    """
+    return {
+      "rule": self.name,
+      "threshold": self.threshold,
+      "range": self.target_range and list(self.target_range),
+      "source_sha256": self._checksum,
+    }
+
+  @property
+  def binary(self) -> bool:
+    """Whether all targets given out so far are 0 or 1."""
+    return self._all_binary
+
+  def __call__(self, images: np.ndarray) -> np.ndarray:
+    """Returns the targets of images, float32 [n] in [0, 1].
+
+    Args:
+      images: Floats [n, height, width, channels] in [0, 1], n at least 1.
+
+    Raises:
+      ValueError: As `values` and `targets`; so is TypeError.
+    """
+    return self.targets(self.values(images))
+
+  def values(self, images: np.ndarray) -> np.ndarray:
+    """Returns what the function itself says of images, finite float32 [n].
+
+    Args:
+      images: Floats [n, height, width, channels] in [0, 1], n at least 1.
+
+    Raises:
+      ValueError: The images are not such; or the function raised something,
+        wrote into its input, or gave another shape or numbers that are not
+        finite. The message says what, where, and what to do.
+      TypeError: The images or what the function gave are not such numbers.
+    """
+    images = np.asarray(images)
+    if images.dtype.kind != "f":
+      raise TypeError(
+        f"Rules look at images of floats in [0, 1], got {images.dtype}. "
+        "Divide whole numbers from 0 to 255 by 255."
+      )
+    if images.ndim != 4 or not images.size:
+      raise ValueError(
+        "Rules look at images [n, height, width, channels], n at least 1, got "
+        f"shape {list(images.shape)}."
+      )
+    return np.concatenate(
+      [
+        self._batch(images[start : start + self._batch_size], start)
+        for start in range(0, len(images), self._batch_size)
+      ]
+    )
+
+  def targets(self, values: np.ndarray) -> np.ndarray:
+    """Returns what values become, float32 [n] in [0, 1].
+
+    Args:
+      values: float32 [n], what `values` returned. A threshold or a range is
+        compared with them as float32, so that 0.7 reaches 0.7.
+
+    Raises:
+      ValueError: There is neither threshold nor range, and a value lies
+        outside of [0, 1] by more than rounding.
+    """
+    values = np.asarray(values, np.float32)
+    if self.threshold is not None:
+      return (values >= np.float32(self.threshold)).astype(np.float32)
+    if self.target_range is not None:
+      low, high = np.float32(self.target_range)
+      return ((values >= low) & (values <= high)).astype(np.float32)
+    outside = np.abs(values - 0.5) > 0.5 + _ROUNDING
+    if outside.any():
+      row = int(outside.argmax())
+      raise ValueError(
+        f"The rule {self.name} gives row {row} the value {values[row]:.7g}. "
+        "Without a threshold or a range, values are taken as probabilities "
+        f"and must lie in [0, 1]. {_spread(values)} Give a threshold (values "
+        "from there up become 1) or a target range (values inside become 1), "
+        f"for example the threshold {np.median(values):.4g}; or scale the "
+        "values to [0, 1] in the rule."
+      )
+    targets = np.clip(values, 0.0, 1.0)
+    self._all_binary &= bool(np.isin(targets, (0.0, 1.0)).all())
+    return targets
+
+  def check(self, images: np.ndarray, rare: bool = False) -> np.ndarray:
+    """Tries the rule on a few images before much is built on it.
+
+    Besides what every call checks: the same images twice give the same values,
+    a value does not depend on the other images of a batch, nor on how many
+    there are, and targets differ from image to image. The function sees each
+    image four times.
+
+    Args:
+      images: Floats [n, height, width, channels] in [0, 1], n at least 2;
+        256 are a good number.
+      rare: Leaves it to the caller to see that targets differ: to draw more
+        images, then to call `check_varies` with all values.
+
+    Returns:
+      float32 [n], the values that `targets` makes targets of.
+
+    Raises:
+      ValueError: One of these does not hold. The message says which, with an
+        example, and what to do.
+      TypeError: As `values`.
+    """
+    values = self.values(images)
+    if len(values) < 2:
+      raise ValueError(
+        f"The rule {self.name} is to be checked on one image: give at least 2, "
+        "better 256."
+      )
+    self.targets(values)
+    images = np.asarray(images)
+    self._check_same(values, self.values(images))
+    self._check_independent(values, images)
+    if not rare:
+      self.check_varies(values)
+    return values
+
+  def check_varies(self, values: np.ndarray) -> None:
+    """Checks that targets differ: what is always the same cannot be learnt.
+
+    Args:
+      values: float32 [n], what `values` returned.
+
+    Raises:
+      ValueError: All targets are the same. The message gives the quantiles of
+        the values where another threshold or range would help.
+    """
+    values = np.asarray(values, np.float32)
+    targets = self.targets(values)
+    if np.ptp(targets) > _ROUNDING:
+      return
+    message = (
+      f"The rule {self} gives {targets[0]:.6g} to each of {len(targets)} "
+      "images, and what is the same for every image cannot be learnt. "
+    )
+    if np.ptp(values) <= _ROUNDING * np.abs(values).max():
+      raise ValueError(
+        f"{message}The function itself gives {values[0]:.6g} every time, so "
+        "that no threshold and no range helps. Look whether it expects pixels "
+        "from 0 to 255 (they are in [0, 1]) or rounds, or try more images if "
+        "what it looks for is rare."
+      )
+    raise ValueError(
+      f"{message}{_spread(values)} Choose {self._better_choice(values)}, or "
+      "try more images if what it looks for is rare."
+    )
+
+  def _better_choice(self, values):
+    if self.threshold is not None:
+      return (
+        f"a threshold above {values.min():.6g} and not above {values.max():.6g}"
+      )
+    return "a target range that some of these values lie in and others do not"
+
+  def _batch(self, images, start):
+    """Returns the values of a batch that begins at row `start`."""
+    low, high = images.min(), images.max()
+    # Written so that NaN does not pass.
+    if not (low >= -_ROUNDING and high <= 1.0 + _ROUNDING):
+      raise ValueError(
+        f"Rules look at images in [0, 1], got values from {low:.6g} to "
+        f"{high:.6g}. Scale what the generator decodes, for example by "
+        "(x + 1) / 2 where it decodes to [-1, 1]."
+      )
+    # A copy: nobody else's array must become read-only.
+    batch = np.clip(images, 0.0, 1.0).astype(np.float32)
+    batch.flags.writeable = False
+    try:
+      output = self._function(batch)
+    except Exception as error:
+      raise ValueError(self._failure(error, batch)) from error
+    return self._checked(output, start, len(batch))
+
+  def _failure(self, error, batch):
+    """Returns what to say of an exception that the function raised."""
+    if "read-only" in str(error):
+      problem = (
+        "writes into the images that it is given. Let it work on a copy, "
+        "images = images.copy()"
+      )
+    else:
+      problem = (
+        f"fails on images of shape {list(batch.shape)}: "
+        f"{type(error).__name__}: {error}"
+      )
+    # The first frame is ours.
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = [frame for frame in frames if frame.filename == self._source]
+    return f"The rule {self.name} {problem}{_place(own or frames)}"
+
+  def _checked(self, output, start, count):
+    """Returns what the function gave as finite float32 [count], or raises."""
+    wanted = f"A rule returns one number per image: [n], here [{count}]."
+    if output is None:
+      raise TypeError(
+        f"The rule {self.name} returns nothing. {wanted} Does it end with "
+        "return?"
+      )
+    kind = type(output).__name__
+    try:
+      values = np.asarray(output)
+    except Exception as error:
+      raise TypeError(
+        f"The rule {self.name} returns a {kind} that cannot be read as "
+        f"numbers: {error} {wanted}"
+      ) from error
+    if values.dtype.kind not in "biuf":
+      example = values.ravel().tolist()[0] if values.size else None
+      raise TypeError(
+        f"The rule {self.name} returns a {kind} of {values.dtype}, for example "
+        f"{example!r}, and not of real numbers. {wanted}"
+      )
+    if values.shape not in ((count,), (count, 1)):
+      raise ValueError(
+        f"The rule {self.name} returns shape {list(values.shape)} for {count} "
+        f"image{'s' * (count > 1)}. {wanted} {_remedy(values.shape, count)}"
+      )
+    with np.errstate(over="ignore"):
+      values = values.reshape(count).astype(np.float32)
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+      row = int(wrong.argmax())
+      raise ValueError(
+        f"The rule {self.name} gives row {start + row} the value "
+        f"{values[row]}, and {wrong.sum()} of a batch of {count} are NaN or "
+        "infinite. A rule must give every image a finite number: guard it "
+        "against dividing by 0, the logarithm of 0 and means of nothing."
+      )
+    return values
+
+  def _check_same(self, values, again):
+    row = _differs(values, again)
+    if row is not None:
+      raise ValueError(
+        f"The rule {self.name} gives row {row} the value {values[row]:.7g}, "
+        f"then {again[row]:.7g} for the same images. A rule must depend on the "
+        "images alone: take out what is random, or seed it in the rule, and "
+        "what it remembers from call to call."
+      )
+
+  def _check_independent(self, values, images):
+    """Checks that values are the same in another order and in other batches."""
+    count = len(images)
+    shuffled = np.random.default_rng(0).permutation(count)
+    moved = np.empty_like(values)
+    moved[shuffled] = self.values(images[shuffled])
+    # Low and high values apart: what is measured against the mean, the median
+    # or the maximum of a batch changes most. And one image alone: the last
+    # batch of a data set may be as small.
+    ranked = np.argsort(values, kind="stable")
+    pieces = np.empty_like(values)
+    for rows in (ranked[:1], ranked[1 : count // 2], ranked[count // 2 :]):
+      if len(rows):
+        pieces[rows] = self.values(images[rows])
+    for other, how in (
+      (moved, "the same images come in another order"),
+      (pieces, "the same images come in smaller batches"),
+    ):
+      row = _differs(values, other)
+      if row is not None:
+        raise ValueError(
+          f"The rule {self.name} gives row {row} the value "
+          f"{values[row]:.7g}, but {other[row]:.7g} when {how}. The value of "
+          "an image must not depend on the others: no means, ranks or maxima "
+          "over the first axis."
+        )
+
+
+def _split(address):
+  """Returns module and function of "module:function", or raises ValueError."""
+  module, colon, function = address.partition(":")
+  names = [*module.split("."), function]
+  is_file = module.endswith(".py")
+  if colon and not is_file and all(name.isidentifier() for name in names):
+    return module, function
+  message = (
+    f"{address!r} does not say where a rule is. Write module:function, for "
+    f"example {_EXAMPLE}, or my_rules:tall for the function tall of "
+    "my_rules.py in the current directory"
+  )
+  if not colon and "." in address:
+    module, _, function = address.rpartition(".")
+    # my_rules.py names a file, not a function py.
+    if function != "py":
+      message += f". Did you mean {module}:{function}?"
+  elif is_file:
+    path = os.path.relpath(module.removesuffix(".py"))
+    # A file outside of the current directory has no name to import it by.
+    if not path.startswith(os.pardir):
+      message += f". Did you mean {path.replace(os.sep, '.')}:{function}?"
+  raise ValueError(message)
+
+
+def _import(name):
+  """Returns a module, or raises ValueError."""
+  folder = os.getcwd()
+  if folder not in sys.path:
+    # Last, so that no file here takes the place of an installed module.
+    sys.path.append(folder)
+  # The file may have been written a moment ago.
+  importlib.invalidate_caches()
+  try:
+    return importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    missing = error.name or ""
+    if name == missing or name.startswith(f"{missing}."):
+      parent, _, last = missing.rpartition(".")
+      paths = (
+        getattr(sys.modules.get(parent), "__path__", []) if parent else None
+      )
+      known = [module.name for module in pkgutil.iter_modules(paths)]
+      near = difflib.get_close_matches(last, known, n=3, cutoff=0.6)
+      hint = f" Did you mean {' or '.join(near)}?" if near else ""
+      raise ValueError(
+        f"There is no module {missing!r}, neither installed nor in "
+        f"{folder}.{hint}"
+      ) from error
+    raise ValueError(_import_failure(name, error)) from error
+  # SystemExit: a script that runs when it is imported.
+  except (Exception, SystemExit) as error:
+    raise ValueError(_import_failure(name, error)) from error
+
+
+def _import_failure(name, error):
+  frames = [
+    frame
+    for frame in traceback.extract_tb(error.__traceback__)[1:]
+    if not frame.filename.startswith("<frozen")
+    and frame.filename != importlib.__file__
+  ]
+  return (
+    f"Importing the module {name}, which runs its code, fails: "
+    f"{type(error).__name__}: {error}{_place(frames)}"
+  )
+
+
+def _place(frames):
+  """Returns the end of a message: where the last of these frames is."""
+  if not frames:
+    return "."
+  last = frames[-1]
+  return (
+    f"\n  {last.filename}, line {last.lineno}, in {last.name}:\n    {last.line}"
+  )
+
+
+def _near(name, known):
+  if not known:
+    return "it holds no functions."
+  near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+  if near:
+    return f"did you mean {' or '.join(near)}?"
+  return f"it holds {', '.join(sorted(known))}."
+
+
+def _check_function(function, name):
+  """Raises TypeError if it cannot be called with images."""
+  if inspect.isclass(function):
+    raise TypeError(
+      f"{name} is a class. A rule is a function of images: write one that "
+      "makes an object of it and calls that."
+    )
+  if not callable(function):
+    raise TypeError(
+      f"{name} is of type {type(function).__name__}. A rule is a function of "
+      "images."
+    )
+  try:
+    signature = inspect.signature(function)
+  except (TypeError, ValueError):
+    return  # Built-in functions do not always say what they take.
+  try:
+    signature.bind(None)
+  except TypeError as error:
+    raise TypeError(
+      f"{name} takes {signature}. A rule is called with one argument, the "
+      "images: give the others defaults, or write a function that does."
+    ) from error
+
+
+def _address(function):
+  """Returns "module:function" of a function that was given as such."""
+  kind = type(function)
+  module = getattr(function, "__module__", kind.__module__)
+  return f"{module}:{getattr(function, '__qualname__', kind.__qualname__)}"
+
+
+def _source(function, module):
+  """Returns the file that a function stands in; "" if that is not known."""
+  code = getattr(inspect.unwrap(function), "__code__", None)
+  if code is not None:
+    return code.co_filename
+  return getattr(sys.modules.get(module), "__file__", None) or ""
+
+
+def _finite(value, name):
+  try:
+    number = float(value)
+  except (TypeError, ValueError) as error:
+    raise TypeError(f"The {name} must be a number, got {value!r}.") from error
+  if not math.isfinite(number):
+    raise ValueError(f"The {name} must be a finite number, got {value!r}.")
+  return number
+
+
+def _range(target_range):
+  try:
+    low, high = target_range
+  except (TypeError, ValueError) as error:
+    raise TypeError(
+      f"The target range must be two numbers, (low, high), got "
+      f"{target_range!r}."
+    ) from error
+  low, high = (_finite(edge, "target range") for edge in (low, high))
+  if low > high:
+    raise ValueError(
+      f"The target range must be (low, high), got ({low:g}, {high:g}): did you "
+      f"mean ({high:g}, {low:g})?"
+    )
+  return low, high
+
+
+def _remedy(shape, count):
+  """Returns what to do about a wrong shape."""
+  if not shape and count == 1:
+    return "Keep the first axis of a single image, too: np.squeeze takes it."
+  if not shape:
+    return "Keep the first axis: mean(axis=(1, 2, 3)), not mean()."
+  if shape[0] == count:
+    return "Reduce the other axes, too: for example .mean(axis=(1, 2, 3))."
+  return "Reduce every axis but the first: for example mean(axis=(1, 2, 3))."
+
+
+def _spread(values):
+  """Returns a sentence about where values lie."""
+  low, some, middle, most, high = np.quantile(values, [0, 0.05, 0.5, 0.95, 1])
+  return (
+    f"The values of these images: {low:.4g} at the least, {some:.4g} (5%), "
+    f"{middle:.4g} (median), {most:.4g} (95%), {high:.4g} at the most."
+  )
+
+
+def _differs(values, other):
+  """Returns the row in which values differ most, None if by rounding only."""
+  difference = np.abs(values - other)
+  if difference.max() <= _ROUNDING * np.abs(values).max():
+    return None
+  return int(difference.argmax())

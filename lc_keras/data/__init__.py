@@ -1,0 +1,1 @@
+"""What goes in: data sets, the pipeline, and encoded data."""

@@ -1,0 +1,247 @@
+"""TFRecord files of tf.Example for the input pipeline, as ExampleGen has them.
+
+TFX's ExampleGen leaves a folder a split, `Split-train` and the like, of
+TFRecord files, packed by gzip. An example has `image/encoded`, a PNG or a JPEG,
+and `attributes`, a number in [0, 1] for each. What they are called is not in
+the files: a specification, a JSON file, makes a data set of them,
+
+  tf_examples.write_spec("faces.json", splits, image_shape, attributes)
+  pipeline.load("tf_examples:faces.json", "train", 64, data_dir="data")
+"""
+
+import dataclasses
+import glob
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from lc_keras import files
+from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.data import source
+
+PREFIX = "tf_examples:"
+IMAGE = "image/encoded"
+ATTRIBUTES = "attributes"
+_FORMAT = 1
+_GZIP = ".gz"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Split:
+  """What tfds knows of a split, as far as the pipeline asks."""
+
+  num_examples: int
+  filepaths: Sequence[str]
+
+
+def write_spec(
+  path: str,
+  splits: Mapping[str, Sequence[str]],
+  image_shape: Sequence[int],
+  attributes: attributes_lib.Attributes,
+) -> None:
+  """Reads every example once, and makes a data set of them.
+
+  Args:
+    path: The specification, a JSON file.
+    splits: Patterns of files, by the name of a split.
+    image_shape: (height, width, channels) of every image.
+    attributes: What `attributes` of an example are, in this order.
+
+  Raises:
+    FileNotFoundError: A split has no file.
+    ValueError: An example lacks something, or has other attributes.
+  """
+  found = {}
+  for split, patterns in splits.items():
+    paths = sorted({p for one in patterns for p in glob.glob(one)})
+    paths = [os.path.abspath(p) for p in paths if os.path.isfile(p)]
+    if not paths:
+      raise FileNotFoundError(
+        f"The split {split!r} has no files: nothing matches "
+        f"{', '.join(patterns)}."
+      )
+    count = 0
+    for count, record in enumerate(_records(paths).as_numpy_iterator(), 1):
+      _check(record, f"example {count - 1} of {split}", len(attributes))
+    found[split] = {"files": paths, "examples": count}
+  files.write_json(
+    path,
+    {
+      "format": _FORMAT,
+      "image_shape": list(image_shape),
+      "attributes": list(attributes.names),
+      "exclusive": [list(group) for group in attributes.exclusive],
+      "continuous": list(attributes.continuous),
+      "splits": found,
+    },
+  )
+
+
+def write(
+  folder: str, split: str, images: Iterable[np.ndarray], labels: np.ndarray
+) -> str:
+  """Writes a split as ExampleGen would; returns the file.
+
+  Args:
+    folder: Of all splits.
+    split: Its name, such as "train".
+    images: Of [height, width, channels] in [0, 1].
+    labels: [n, num_attributes] in [0, 1].
+  """
+  path = os.path.join(
+    folder, f"Split-{split}", f"data_tfrecord-00000-of-00001{_GZIP}"
+  )
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  with (
+    files.replacing(path) as aside,
+    tf.io.TFRecordWriter(aside, "GZIP") as writer,
+  ):
+    for image, row in zip(images, labels, strict=True):
+      example = tf.train.Example()
+      feature = example.features.feature
+      feature[IMAGE].bytes_list.value.append(_png(image))
+      feature[ATTRIBUTES].float_list.value.extend(row)
+      writer.write(example.SerializeToString(deterministic=True))
+  return path
+
+
+def load(path: str) -> source.Source:
+  """The source of a specification.
+
+  Raises:
+    FileNotFoundError: There is none.
+    ValueError: It is of another format.
+  """
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f"{path} is not there: tf_examples.write_spec writes such a file."
+    )
+  with open(path, encoding="utf-8") as file:
+    spec = json.load(file)
+  if spec.get("format") != _FORMAT:
+    raise ValueError(
+      f"{path} has format {spec.get('format')}; this version reads {_FORMAT}."
+    )
+  names, shape = tuple(spec["attributes"]), tuple(spec["image_shape"])
+
+  def decode(example):
+    image = tf.io.decode_image(
+      example["image"], channels=shape[-1], expand_animations=False
+    )
+    image = tf.cast(image, tf.float32) / 255.0
+    return {
+      "image": tf.ensure_shape(image, shape),
+      "attributes": example["attributes"],
+    }
+
+  return source.Source(
+    image_shape=shape,
+    stored_shape=shape,
+    all_attributes=names,
+    attributes=names,
+    exclusive=tuple(map(tuple, spec["exclusive"])),
+    splits=tuple(spec["splits"]),
+    builder=lambda data_dir: _Files(spec, os.path.dirname(path)),
+    prepare=lambda builder, data_dir: None,
+    decode=decode,
+    continuous=tuple(spec["continuous"]),
+  )
+
+
+class _Files:
+  """As much of a tfds builder as the pipeline needs; also its `info`."""
+
+  def __init__(self, spec, folder):
+    self.data_dir = folder
+    self.info = self
+    self.splits = self
+    self._spec = spec
+    self.dataset_size = sum(
+      os.path.getsize(path)
+      for split in spec["splits"].values()
+      for path in split["files"]
+    )
+
+  def is_prepared(self):
+    return True
+
+  def __getitem__(self, split):
+    name, start, stop = self._part(split)
+    return _Split(stop - start, self._spec["splits"][name]["files"])
+
+  def as_dataset(self, split, **options):
+    del options  # Of tfds; examples come in order, and undecoded, anyway.
+    name, start, stop = self._part(split)
+    records = _records(self._spec["splits"][name]["files"])
+    size = len(self._spec["attributes"])
+
+    def parse(record):
+      # Whole numbers or others: what ExampleGen has read decides.
+      parsed = tf.io.parse_single_example(
+        record, {IMAGE: tf.io.FixedLenFeature([], tf.string)}
+      )
+      labels = tf.numpy_function(_labels, [record], tf.float32)
+      return {
+        "image": parsed[IMAGE],
+        "attributes": tf.ensure_shape(labels, [size]),
+      }
+
+    return records.skip(start).take(stop - start).map(parse)
+
+  def _part(self, split):
+    name, start, stop = re.fullmatch(
+      r"(.+?)(?:\[(\d+):(\d+)\])?", split
+    ).groups()
+    count = self._spec["splits"][name]["examples"]
+    if start is None:
+      return name, 0, count
+    return name, min(int(start), count), min(int(stop), count)
+
+
+def _records(paths):
+  packed = {path.endswith(_GZIP) for path in paths}
+  if len(packed) > 1:
+    raise ValueError(
+      f"Some of {', '.join(paths)} are packed by gzip ({_GZIP}) and some are "
+      "not: a split is one or the other."
+    )
+  return tf.data.TFRecordDataset(paths, "GZIP" if packed.pop() else "")
+
+
+def _labels(record):
+  feature = tf.train.Example.FromString(record).features.feature[ATTRIBUTES]
+  kind = feature.WhichOneof("kind")
+  return np.array(getattr(feature, kind).value if kind else (), np.float32)
+
+
+def _check(record, which, size):
+  """Raises ValueError unless an example can be used."""
+  features = tf.train.Example.FromString(record).features.feature
+  if not features[IMAGE].bytes_list.value:
+    raise ValueError(f"The {which} has no {IMAGE}.")
+  if features[ATTRIBUTES].WhichOneof("kind") == "bytes_list":
+    raise ValueError(f"{ATTRIBUTES} of the {which} are no numbers.")
+  labels = _labels(record)
+  if len(labels) != size:
+    raise ValueError(
+      f"The {which} has {len(labels)} {ATTRIBUTES}, and there are {size} names."
+    )
+  if not all(math.isfinite(x) and 0.0 <= x <= 1.0 for x in labels):
+    raise ValueError(f"{ATTRIBUTES} of the {which} are not in [0, 1].")
+
+
+def _png(image):
+  pixels = np.rint(np.asarray(image) * 255.0).astype(np.uint8)
+  file = io.BytesIO()
+  Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
+    file, "PNG"
+  )
+  return file.getvalue()

@@ -1,1 +1,0 @@
-"""Data sets, and the one way in which their examples reach a model."""

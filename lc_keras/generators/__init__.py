@@ -1,0 +1,1 @@
+"""Generative models that are frozen, and every way to come by one."""

@@ -1,1 +1,0 @@
-"""Rules: functions of decoded images that say what is wanted, in NumPy only."""

@@ -1,0 +1,126 @@
+"""What a sampler makes of requests, kept so that an actor can imitate it.
+
+A sampler that takes many steps is asked once, and an actor learns to do the
+same in one: distillation, as of diffusion models into few steps (Luhman and
+Luhman, 2021, https://arxiv.org/abs/2101.02388).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import priors
+from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.data import latent_batches
+from lc_keras.data import latents as latents_lib
+from lc_keras.models import switching
+from lc_keras.samplers import sampler
+
+Lessons = dict[str, np.ndarray]
+_BATCH_SIZE = 500
+
+
+def make(
+  teacher: sampler.Transformer,
+  rows: latents_lib.Latents,
+  count: int,
+  *,
+  open_fraction: float = 0.5,
+  balanced_fraction: float = 0.0,
+  seed: int = 0,
+  progress: Callable[[Iterable], Iterable] = iter,
+) -> Lessons:
+  """Asks a sampler for samples, and for edits of encoded images.
+
+  Args:
+    teacher: Samples and transforms.
+    rows: Whose labels are asked for, and what is edited.
+    count: How many of each, at least.
+    open_fraction: Share of requests for samples that leave something open.
+    balanced_fraction: See `latent_batches.at_random`.
+    seed: Of all draws.
+    progress: Wraps the batches, to show how far it is.
+
+  Returns:
+    Float32 arrays of the same number of rows: "prior", "prior_values",
+    "prior_mask" and "prior_goal", what was drawn, what was asked for and what
+    came out; "real", "real_values", "real_mask" and "real_goal", the same for
+    encoded images, where one attribute is switched and all others kept. A
+    quarter of these ask for nothing new.
+  """
+  excludes = teacher.judges.attributes.excludes
+  batch_size = min(_BATCH_SIZE, len(rows))
+
+  def ask(step, batch):
+    own = batch["attributes"]
+    step_seeds = [tf.stack([tf.cast(step, tf.int32), n]) for n in range(2)]
+    seeds = step * batch_size + tf.range(batch_size, dtype=tf.int64)
+    seeds += seed * (1 << 32)
+    switched, about = switching.switch(own, batch["focus"], excludes)
+    mask = switching.open_some(about, open_fraction, step_seeds[0])
+    sampled = teacher.sample(constraint_lib.Constraint(own, mask), seeds)
+    noise = tf.random.stateless_normal(tf.shape(batch["mean"]), step_seeds[1])
+    real = batch["mean"] + batch["scale"] * noise
+    stays = (seeds % 4 == 0)[:, tf.newaxis]
+    wish = constraint_lib.Constraint(
+      switched, tf.where(stays, tf.zeros_like(about), about)
+    )
+    kept = teacher.judges.keep(real, wish)
+    return {
+      "prior": priors.sample_rows(seeds, teacher.latent_size),
+      "prior_values": own,
+      "prior_mask": mask,
+      "prior_goal": sampled.latents,
+      "real": real,
+      "real_values": kept.values,
+      "real_mask": kept.mask,
+      "real_goal": teacher.transform(real, wish, seeds).latents,
+    }
+
+  function = tf.function(ask, autograph=False)
+  batches = latent_batches.at_random(
+    rows, batch_size, balanced_fraction=balanced_fraction, seed=seed
+  )
+  steps = math.ceil(count / batch_size)
+  parts = []
+  for step, batch in zip(progress(range(steps)), batches):
+    made = function(tf.constant(step, tf.int64), batch)
+    parts.append({name: value.numpy() for name, value in made.items()})
+  return {
+    name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+  }
+
+
+def beside(
+  batches: tf.data.Dataset,
+  lessons: Mapping[str, np.ndarray],
+  batch_size: int,
+  *,
+  seed: int = 0,
+  start_step: int = 0,
+) -> tf.data.Dataset:
+  """Adds to each batch some lessons, under "lessons".
+
+  Batch i gets lessons that depend on the seed and i alone.
+
+  Args:
+    batches: Of mappings.
+    lessons: What `make` gave.
+    batch_size: Lessons of each kind for a batch.
+    seed: Seed of the draws.
+    start_step: The number of the first batch.
+  """
+  tensors = {name: tf.constant(value) for name, value in lessons.items()}
+  count = len(lessons["prior"])
+
+  def draw(step, batch):
+    uniform = tf.random.stateless_uniform(
+      [batch_size], tf.stack([tf.constant(seed, tf.int64), step])
+    )
+    index = tf.minimum(tf.cast(uniform * count, tf.int64), count - 1)
+    chosen = {name: tf.gather(value, index) for name, value in tensors.items()}
+    return {**batch, "lessons": chosen}
+
+  return batches.enumerate(start_step).map(draw).prefetch(2)

@@ -1,0 +1,1 @@
+"""An embedded TensorFlow Serving: `python -m serving.server`."""

@@ -1,0 +1,152 @@
+"""The outputs of a REST answer: numpy to JSON, as TensorFlow Serving writes it.
+
+In rows (`predictions`) or columns (`outputs`), as the request was.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import tensorflow as tf
+
+from serving.server import errors
+from serving.server import json_inputs
+from serving.server import tensors
+
+_KEYS = {json_inputs.ROWS: "predictions", json_inputs.COLUMNS: "outputs"}
+_BYTES_SUFFIX = "_bytes"
+_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+
+
+def write(form: str, outputs: Mapping[str, np.ndarray]) -> bytes:
+  """Writes the outputs of a signature.
+
+  Floats are the shortest text that reads back equal.
+
+  Args:
+    form: ROWS or COLUMNS of `json_inputs`.
+    outputs: Values by output; a single one is written without its name.
+
+  Raises:
+    ServingError: They cannot be written in that form, or as JSON at all.
+  """
+  if form == json_inputs.ROWS:
+    text = _rows(outputs)
+  else:
+    text = _object(
+      {
+        name: _nested(texts(name, value), np.shape(value))
+        for name, value in outputs.items()
+      }
+    )
+  return f'{{"{_KEYS[form]}": {text}}}\n'.encode()
+
+
+def _rows(outputs):
+  count = _count_rows(outputs)
+  split = {}
+  for name, value in outputs.items():
+    written, shape = texts(name, value), value.shape[1:]
+    size = math.prod(shape)
+    split[name] = [
+      _nested(written[size * row : size * (row + 1)], shape)
+      for row in range(count)
+    ]
+  rows = [
+    _object({name: one[row] for name, one in split.items()})
+    for row in range(count)
+  ]
+  return "[" + ",\n".join(rows) + "]"
+
+
+def _count_rows(outputs):
+  """Returns how many rows all outputs have.
+
+  Raises:
+    ServingError: They have no rows, or not the same number.
+  """
+  count = 0
+  for name, value in outputs.items():
+    if np.ndim(value) == 0:
+      raise errors.invalid_argument(
+        f"Tensor name: {name} has no shape information "
+      )
+    rows = len(value)
+    if rows < 1:
+      raise errors.invalid_argument(
+        f"Tensor name: {name} has invalid batch size: {rows}"
+      )
+    if count and rows != count:
+      raise errors.invalid_argument(
+        f"Tensor name: {name} has inconsistent batch size: {rows} expecting: "
+        f"{count}"
+      )
+    count = rows
+  return count
+
+
+def _object(texts):
+  if len(texts) == 1:
+    return next(iter(texts.values()))
+  members = [f"{json.dumps(name)}: {text}" for name, text in texts.items()]
+  return "{" + ",\n".join(members) + "}"
+
+
+def _nested(texts, shape):
+  """Returns values, each already a text, as lists in lists."""
+  for size in reversed(shape):
+    if size == 0:
+      # Nothing below it can be there; what is above is as often as it says.
+      texts = ["[]"] * math.prod(shape[: shape.index(0)])
+      return _nested(texts, shape[: shape.index(0)])
+    texts = [
+      "[" + ", ".join(texts[start : start + size]) + "]"
+      for start in range(0, len(texts), size)
+    ]
+  return texts[0]
+
+
+def texts(name: str, value: np.ndarray) -> list[str]:
+  """Returns the JSON of each value of an output, row after row.
+
+  Raises:
+    ServingError: They cannot be written as JSON.
+  """
+  if isinstance(value, bytes):  # A scalar.
+    value = np.array(value, object)
+  value = np.asarray(value)
+  dtype = tf.as_dtype(value.dtype)
+  flat = value.ravel()
+  if dtype == tf.string:
+    write_one = _base64 if name.endswith(_BYTES_SUFFIX) else _string
+    return [write_one(name, item) for item in flat.tolist()]
+  if dtype in (tf.float32, tf.float64):
+    # numpy writes the shortest text, "1.0" and "1e-05" as JSON has them.
+    texts = flat.astype("U32").tolist()
+    if not np.isfinite(flat).all():
+      texts = [_NOT_FINITE.get(text, text) for text in texts]
+    return texts
+  if dtype == tf.bool:
+    return ["true" if item else "false" for item in flat.tolist()]
+  if dtype.is_integer and not dtype.is_quantized:
+    return list(map(str, flat.tolist()))
+  raise errors.invalid_argument(
+    "Failed to write JSON value for tensor type: "
+    f"{tensors.type_name(dtype.as_datatype_enum)}"
+  )
+
+
+def _base64(name, item):
+  return f'{{"b64": "{base64.b64encode(item).decode()}"}}'
+
+
+def _string(name, item):
+  try:
+    return json.dumps(item.decode())
+  except UnicodeDecodeError as error:
+    raise errors.invalid_argument(
+      f"Failed to write JSON value: output {name} is not UTF-8. Bytes can be "
+      f"written if the output is named *{_BYTES_SUFFIX}, or over gRPC."
+    ) from error

@@ -1,0 +1,238 @@
+"""The threads that look for versions, load them, and unload them.
+
+One thread looks at the folders and decides; others load and unload. No version
+waits for another: one that cannot be loaded is tried again after ever longer
+pauses, and at once when its files change, while everything else goes on.
+"""
+
+import dataclasses
+import gc
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent import futures
+
+import grpc
+
+from serving.server import errors
+from serving.server import model_configs
+from serving.server import model_states
+from serving.server import servables
+from serving.server import versions as versions_lib
+
+State = model_states.State
+Loader = Callable[[str, int, str], servables.Servable]
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+  """How versions are looked for and loaded.
+
+  Attributes:
+    poll_wait: Seconds between two looks at the folders; 0 looks once, below 0
+      never.
+    max_retries: How often a version that cannot be loaded is tried again.
+    retry_interval: The longest pause before that, in seconds.
+    load_threads: Versions that load at once.
+    unload_threads: Versions that unload at once.
+    allow_unavailable_labels: Whether a new label may name a version that is
+      not there yet.
+  """
+
+  poll_wait: float = 1.0
+  max_retries: int = 5
+  retry_interval: float = 60.0
+  load_threads: int = 4
+  unload_threads: int = 1
+  allow_unavailable_labels: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class _Looked:
+  """What there is of a model: its versions, and files of those that failed."""
+
+  config: model_configs.ModelConfig
+  versions: Mapping[int, str] | None
+  files: Mapping[int, Mapping]
+
+
+class Loading:
+  """Keeps the versions loaded that should be.
+
+  Attributes:
+    started: Whether it is known of every model what becomes of its first load.
+  """
+
+  def __init__(
+    self,
+    models: dict[str, model_states.Model],
+    changed: threading.Condition,
+    load: Loader,
+    settings: Settings,
+    on_change: Callable[[], None],
+  ):
+    """Begins.
+
+    Args:
+      models: The models; belongs to whoever holds `changed`.
+      changed: Notified when anything has.
+      load: Loads a version, of a name, a number and a path, and raises
+        LoadError.
+      settings: How versions are looked for and loaded.
+      on_change: Called, from any thread, when a state has changed.
+    """
+    self._models = models
+    self._changed = changed
+    self._load = load
+    self._settings = settings
+    self._on_change = on_change
+    self._next_look = 0.0
+    self._closed = False
+    self.started = False
+    self._loaders = futures.ThreadPoolExecutor(
+      max(1, settings.load_threads), "load"
+    )
+    self._unloaders = futures.ThreadPoolExecutor(
+      max(1, settings.unload_threads), "unload"
+    )
+    self._thread = threading.Thread(
+      target=self._work, name="manager", daemon=True
+    )
+    self._thread.start()
+
+  def look_again(self) -> None:
+    """Looks for versions now; `changed` is held."""
+    self._next_look = 0.0
+    self._changed.notify_all()
+
+  def close(self) -> None:
+    """Unloads everything; runs that are going on stop."""
+    with self._changed:
+      self._closed = True
+      self._changed.notify_all()
+    self._thread.join()
+    self._loaders.shutdown(wait=False, cancel_futures=True)
+    self._unloaders.shutdown()
+    for model in self._models.values():
+      for version in model.versions.values():
+        if version.servable is not None:
+          version.servable.close()
+          version.servable, version.state = None, State.END
+
+  def _work(self):
+    """Looks and decides, until the server stops."""
+    while not self._closed:
+      try:
+        found = self._look()
+        with self._changed:
+          self._decide(found)
+          if not self._closed:
+            self._changed.wait(max(0.0, self._next_event() - time.monotonic()))
+      except Exception:  # Without this thread, nothing would change any more.
+        logging.exception("Looking for versions failed")
+        time.sleep(1.0)
+
+  def _decide(self, found):
+    """Begins what should happen next."""
+    for name, model in self._models.items():
+      looked = found.get(name)
+      if model.config is None:
+        model.aspire({})
+      elif looked is not None and looked.config is not model.config:
+        self._next_look = 0.0  # It has changed meanwhile.
+        continue
+      elif looked is not None and looked.versions is not None:
+        model.aspire(looked.versions, looked.files)
+      for number, version in list(model.to_load(self._settings.max_retries)):
+        version.state = State.LOADING
+        self._loaders.submit(self._load_version, name, number, version)
+      for _, version in list(model.to_unload()):
+        version.state = State.UNLOADING
+        self.unload_if_idle(version)
+      model.looked = model.looked or looked is not None
+      model.settle()
+    self.started = self.started or all(
+      model.settled for model in self._models.values()
+    )
+    self._changed.notify_all()
+
+  def _look(self):
+    """Returns what there is of each model, if it is time to look."""
+    with self._changed:
+      if time.monotonic() < self._next_look or self._settings.poll_wait < 0:
+        return {}
+      wait = self._settings.poll_wait or float("inf")
+      self._next_look = time.monotonic() + wait
+      configs = {
+        name: (model.config, model.failed())
+        for name, model in self._models.items()
+        if model.config is not None
+      }
+    # Outside of the lock: a file system may be slow.
+    return {
+      name: _Looked(
+        config,
+        versions_lib.find(config.base_path),
+        {
+          number: versions_lib.fingerprint(version.path)
+          for number, version in failed.items()
+        },
+      )
+      for name, (config, failed) in configs.items()
+    }
+
+  def _next_event(self):
+    retries = self._settings.max_retries
+    attempts = [m.next_attempt(retries) for m in self._models.values()]
+    next_look = self._next_look
+    if self._settings.poll_wait < 0:
+      next_look = float("inf")
+    # A wait cannot be infinite.
+    return min([next_look, time.monotonic() + 3600.0, *attempts])
+
+  def _load_version(self, name, number, version):
+    try:
+      if self._closed:
+        return
+      version.files = versions_lib.fingerprint(version.path)
+      servable = self._load(name, number, version.path)
+    except servables.LoadError as error:
+      servable = None
+      failure = errors.ServingError(error.code, str(error))
+    except Exception as error:  # The others go on, whatever it is.
+      servable = None
+      failure = errors.ServingError(
+        grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
+      )
+    with self._changed:
+      if self._closed and servable is not None:
+        servable.close()
+      elif servable is None:
+        version.fail(failure, self._settings.retry_interval)
+        print(f"Error: {failure.text}", file=sys.stderr, flush=True)
+      else:
+        version.succeed(servable)
+      self._changed.notify_all()
+    self._on_change()
+
+  def unload_if_idle(self, version):
+    """Unloads a version when its last call is answered; the lock is held."""
+    if version.state != State.UNLOADING or version.users or self._closed:
+      return
+    servable, version.servable = version.servable, None
+    if servable is not None:
+      self._unloaders.submit(self._unload, servable, version)
+
+  def _unload(self, servable, version):
+    servable.close()
+    # The graphs of TensorFlow hold each other.
+    del servable
+    gc.collect()
+    with self._changed:
+      version.state = State.END
+      if version.wanted:  # Again, since it began to unload.
+        self.look_again()
+      self._changed.notify_all()
+    self._on_change()

@@ -1,0 +1,256 @@
+"""The models of a server: which there are, and which version answers a call.
+
+`loading` keeps them loaded. A version is unloaded when another one that should
+be served is there, and the calls that it has are answered.
+"""
+
+import contextlib
+import dataclasses
+import threading
+from collections.abc import Callable, Iterator
+
+import grpc
+from tensorflow_serving.apis import model_pb2
+
+from serving.server import calls
+from serving.server import errors
+from serving.server import interrupts
+from serving.server import loading
+from serving.server import model_configs
+from serving.server import model_states
+from serving.server import servables
+
+
+class Manager:
+  """The models of a server."""
+
+  def __init__(
+    self,
+    config: model_configs.ModelServerConfig,
+    load: loading.Loader = servables.Servable,
+    settings: loading.Settings | None = None,
+    on_change: Callable[[], None] = lambda: None,
+  ):
+    """Begins to load, and returns at once.
+
+    Args:
+      config: The models.
+      load: Loads a version, of a name, a number and a path, and raises
+        LoadError.
+      settings: How versions are looked for and loaded.
+      on_change: Called, from any thread, when a state has changed.
+
+    Raises:
+      ServingError: The configuration cannot be meant.
+    """
+    self._settings = settings or loading.Settings()
+    self._changed = threading.Condition()
+    self._models: dict[str, model_states.Model] = {}
+    self._labels: dict[str, dict[str, int]] = {}
+    self._reloading = threading.Lock()
+    self._closed = False
+    self._on_change = on_change
+    self._loading = None
+    self._configure(config)
+    self._loading = loading.Loading(
+      self._models, self._changed, load, self._settings, on_change
+    )
+
+  @contextlib.contextmanager
+  def use(self, spec: model_pb2.ModelSpec) -> Iterator[servables.Servable]:
+    """Yields the version that is asked for; it stays loaded for the block.
+
+    Raises:
+      ServingError: There is none.
+    """
+    with self._changed:
+      version = self._find(spec)
+      version.users += 1
+    try:
+      yield version.servable
+    finally:
+      with self._changed:
+        version.users -= 1
+        self._loading.unload_if_idle(version)
+
+  def states(
+    self, spec: model_pb2.ModelSpec
+  ) -> dict[int, model_states.Version]:
+    """Returns what a request is about, newest first, as copies.
+
+    Raises:
+      ServingError: There is nothing.
+    """
+    with self._changed:
+      model = self._models.get(spec.name)
+      found = model.versions if model else {}
+      number = self._number(spec)
+      if number is not None:
+        if number not in found:
+          raise errors.not_found(
+            f"Could not find version {number} of model {spec.name}"
+          )
+        found = {number: found[number]}
+      if not found:
+        raise errors.not_found(
+          f"Could not find any versions of model {spec.name}"
+        )
+      return {
+        key: dataclasses.replace(found[key])
+        for key in sorted(found, reverse=True)
+      }
+
+  def available(self) -> dict[str, list[int]]:
+    """Returns the versions of each model that can be asked, newest first."""
+    with self._changed:
+      return {
+        name: sorted(model.available(), reverse=True)
+        for name, model in self._models.items()
+        if model.config is not None
+      }
+
+  def knows(self, name: str) -> bool:
+    """Returns whether there is, or was, a model of that name."""
+    return name in self._models
+
+  def labels(self) -> dict[str, dict[str, int]]:
+    """Returns by model the version of each label."""
+    with self._changed:
+      return {name: dict(labels) for name, labels in self._labels.items()}
+
+  def ready(self) -> bool:
+    """Returns whether every model can be asked."""
+    return all(self.available().values())
+
+  def wait_until_settled(self, timeout: float | None = None) -> bool:
+    """Waits until it is known of every model whether it can be loaded."""
+    with self._changed:
+      return self._changed.wait_for(lambda: self._loading.started, timeout)
+
+  def reload(
+    self,
+    config: model_configs.ModelServerConfig,
+    interrupt: interrupts.Interrupt | None = None,
+  ) -> None:
+    """Serves other models from now on; waits for those that are new.
+
+    Raises:
+      ServingError: The configuration cannot be meant, and nothing has changed;
+        or a new model cannot be loaded, and is tried again.
+    """
+    interrupt = interrupt or interrupts.Interrupt()
+    with self._turn(interrupt):
+      new = self._configure(config)
+      self._on_change()
+      with interrupt.stopping_by(self._wake), self._changed:
+        self._changed.wait_for(
+          lambda: (
+            self._closed
+            or interrupt.is_set
+            or all(self._models[name].settled for name in new)
+          )
+        )
+      interrupt.check()
+      with self._changed:
+        failures = [
+          f"{{name: {name}{self._models[name].why()}}}"
+          for name in sorted(new)
+          if not self._models[name].available()
+        ]
+    if failures:
+      raise errors.ServingError(
+        grpc.StatusCode.UNKNOWN,
+        f"{len(failures)} model(s) did not become available: "
+        f"{{{', '.join(failures)}}}",
+      )
+
+  def close(self) -> None:
+    """Unloads everything; runs that are going on stop."""
+    self._closed = True
+    self._loading.close()
+
+  @contextlib.contextmanager
+  def _turn(self, interrupt):
+    """Lets one reload after the other in: who comes later wins."""
+    while not self._reloading.acquire(timeout=calls.PAUSE):
+      interrupt.check()
+    try:
+      yield
+    finally:
+      self._reloading.release()
+
+  def _wake(self):
+    # Whoever interrupts must not wait for who is interrupted.
+    threading.Thread(target=self._notify, daemon=True).start()
+
+  def _notify(self):
+    with self._changed:
+      self._changed.notify_all()
+
+  def _configure(self, config):
+    """Takes over a configuration; returns the names of the models in it that
+    were not there before."""
+    model_configs.validate(config)
+    configs = {model.name: model for model in config.model_config_list.config}
+    with self._changed:
+      model_configs.validate_labels(
+        config,
+        self._labels,
+        {name: model.available() for name, model in self._models.items()},
+        self._settings.allow_unavailable_labels,
+      )
+      new = {
+        name
+        for name in configs
+        if getattr(self._models.get(name), "config", None) is None
+      }
+      for name in new:
+        model = self._models.setdefault(name, model_states.Model())
+        model.looked = model.settled = False
+      for name, model in self._models.items():
+        model.config = configs.get(name)
+      self._labels = {
+        name: dict(model.version_labels) for name, model in configs.items()
+      }
+      if self._loading is not None:
+        self._loading.look_again()
+    return new
+
+  def _find(self, spec):
+    if not spec.name:
+      raise errors.invalid_argument("ModelSpec has no name specified.")
+    model = self._models.get(spec.name)
+    if model is not None and model.config is None:
+      model = None  # Not served any more, also if it is not unloaded yet.
+    asked = number = self._number(spec)
+    if asked is None and model:
+      number = max(model.available(), default=None)
+    version = model.versions.get(number) if model else None
+    if version is not None and version.state == model_states.State.AVAILABLE:
+      return version
+    if not (model.settled if model else self._loading.started):
+      raise errors.StillLoadingError(
+        f"Model {spec.name} is still being loaded."
+        if model
+        else "The models of this server are still being loaded."
+      )
+    if version is not None and version.wanted and version.error is None:
+      raise errors.StillLoadingError(
+        f"Version {number} of model {spec.name} is still being loaded."
+      )
+    request = f"Latest({spec.name})"
+    if asked is not None:
+      request = f"Specific({spec.name}, {asked})"
+    raise errors.not_found(f"Servable not found for request: {request}")
+
+  def _number(self, spec):
+    if spec.HasField("version"):
+      return spec.version.value
+    if not spec.HasField("version_label"):
+      return None
+    labels = self._labels.get(spec.name, {})
+    if spec.version_label not in labels:
+      raise errors.invalid_argument(
+        f"Unrecognized servable version label: {spec.version_label}"
+      )
+    return labels[spec.version_label]
