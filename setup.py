@@ -42,6 +42,7 @@ setuptools.setup(
     "lark>=1.2",
     "matplotlib>=3.9",
     "numpy>=2",
+    "pandas>=2.2",
     "pillow>=11",
     "prometheus-client>=0.22",
     "protobuf>=6.31",
