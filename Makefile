@@ -69,10 +69,6 @@ audit: ## Ask for known vulnerabilities of requirements.lock (needs a network)
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
 	@$(PYTHON) -m lc_keras.data.toon_faces.build_sprites
 
-.PHONY: build-files
-build-files: venv ## Rewrite the BUILD files from the imports
-	@$(PYTHON) -m tools.build_files
-
 .PHONY: clean
 clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 	@if command -v bazel > /dev/null; then bazel clean --expunge; fi

@@ -1,7 +1,8 @@
 """Makes samples by the million, and says of each what it shows.
 
     python -m bulk.score --run_dir=runs/mine --rows=1000000 --out=samples \
-        --want="Smiling, not Male" --rules=lc_keras.constraints.face_rules:blue_background
+        --want="Smiling, not Male" \
+        --rules=lc_keras.constraints.face_rules:blue_background
 
 Samples are draws of the prior, or what the run's sampler makes of a request.
 Each is decoded and read: by the run's pixel classifier, if it has one, and by

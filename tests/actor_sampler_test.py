@@ -1,7 +1,5 @@
 """Tests of samplers.actor: one move, by as much as the dial says."""
 
-# bazel group: library
-
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized

@@ -4,8 +4,6 @@ An export of ours behind a server's sockets: the same rows in batchings of the
 client's and of the server's, both at random.
 """
 
-# bazel group: exports
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Tests of the client, against a real server over an exported model."""
 
-# bazel group: exports
-
 import contextlib
 import io
 import os

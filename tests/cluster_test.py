@@ -5,8 +5,6 @@ namespaces. They end, to the last bit of every file, as one process with two
 replicas does, whatever has happened to them on the way.
 """
 
-# bazel group: alone
-
 import contextlib
 import json
 import os

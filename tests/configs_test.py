@@ -5,8 +5,6 @@ that it begins with. A config that is named after no job is shared: another one
 must include it.
 """
 
-# bazel group: trainers
-
 import contextlib
 import importlib
 import pathlib

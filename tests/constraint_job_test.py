@@ -1,7 +1,5 @@
 """Tests of the job that learns a constraint: what it leaves and refuses."""
 
-# bazel group: trainers
-
 import contextlib
 import io
 import json

@@ -3,8 +3,6 @@
 Of `tensorflow_model_server_test.py`, with models like those that it serves.
 """
 
-# bazel group: serving
-
 import json
 import os
 import shutil

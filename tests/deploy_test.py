@@ -13,10 +13,6 @@ from serving.server import metrics
 from serving.server import options
 from trainers import preemption
 
-# bazel data: //:.dockerignore //:Dockerfile //:LICENSE //:NOTICE
-# bazel data: //:requirements.lock //:setup.py //configs //deploy:manifests
-# bazel data: //serving:sources
-
 _ROOT = pathlib.Path(__file__).parents[1]
 # What containers of a role may start, by the first argument.
 _PROGRAMS = ("serving.server", "trainers.vae")

@@ -1,7 +1,5 @@
 """Tests of the signatures, as Python functions."""
 
-# bazel group: exports
-
 import dataclasses
 import io
 import os

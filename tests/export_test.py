@@ -1,7 +1,5 @@
 """Tests of the export: what another program can load, and what is refused."""
 
-# bazel group: exports
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Tests of what a cartoon face is: rates, rules, edits, reproducibility."""
 
-# bazel group: library
-
 import itertools
 
 import numpy as np

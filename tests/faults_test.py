@@ -5,8 +5,6 @@ the last bit of every file. Seeds are printed; FAULTS_SEED replays one. `make
 chaos` does this for hours, with all trainers.
 """
 
-# bazel group: alone
-
 import json
 import os
 import random

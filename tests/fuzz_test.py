@@ -4,8 +4,6 @@
 with the same requests every time.
 """
 
-# bazel group: serving
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Tests of the Python clients, against a server that answers by heart."""
 
-# bazel group: exports
-
 import asyncio
 import random
 import threading

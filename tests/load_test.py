@@ -1,7 +1,5 @@
 """Tests that load is counted right; how fast anything is, they do not ask."""
 
-# bazel group: serving
-
 import collections
 import http.server
 import threading

@@ -1,8 +1,5 @@
 """Runs docs/control.ipynb from its first cell to its last, on a tiny run."""
 
-# bazel group: library
-# bazel data: //docs:notebooks
-
 import os
 import pathlib
 

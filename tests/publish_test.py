@@ -1,7 +1,5 @@
 """Tests of publishing: what is not as good, or cannot be served, is refused."""
 
-# bazel group: exports
-
 import contextlib
 import io
 import json

@@ -1,8 +1,5 @@
 """Tests of what files of others can do: nothing but be read, or refused."""
 
-# bazel data: //:sources
-# bazel group: trainers
-
 import ast
 import hashlib
 import json

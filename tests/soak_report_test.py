@@ -1,7 +1,5 @@
 """Tests of what the soak test goes by: that it would see what it looks for."""
 
-# bazel group: serving
-
 import types
 
 import numpy as np

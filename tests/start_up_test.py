@@ -60,21 +60,12 @@ print(json.dumps(found))
 
 def _programs():
   """Returns the modules that can be run with `python -m`, and have flags."""
-  # Names in full, or Bazel would not bring the files.
   return [
-    "serving.studio.__main__",
-    *(f"bulk.{name}" for name in _with_main("bulk")),
-    *(f"serving.{name}" for name in _with_main("serving")),
-    *(f"trainers.{name}" for name in _with_main("trainers")),
-  ]
-
-
-def _with_main(package):
-  return sorted(
-    path.stem
-    for path in (_ROOT / package).glob("*.py")
+    ".".join(path.relative_to(_ROOT).with_suffix("").parts)
+    for room in ("bulk", "serving", "trainers")
+    for path in sorted((_ROOT / room).rglob("*.py"))
     if '__name__ == "__main__"' in path.read_text()
-  )
+  ]
 
 
 def _run(code, *data):
@@ -96,7 +87,7 @@ class StartUpTest(absltest.TestCase):
     self.assertContainsSubset(
       [
         "bulk.score",
-        "serving.server",
+        "serving.server.__main__",
         "serving.studio.__main__",
         "trainers.vae",
       ],

@@ -3,8 +3,6 @@
 `make test-browser` runs what is in studio_full.py besides.
 """
 
-# bazel group: alone
-
 import io
 import urllib.parse
 

@@ -1,7 +1,5 @@
 """Tests of testing."""
 
-# bazel group: library
-
 import tensorflow as tf
 
 from tests import testing

@@ -106,10 +106,7 @@ install_beam() {
 }
 
 install_bazel() {
-  local missing=()
-  command -v bazel > /dev/null || missing+=(bazel-bootstrap)
-  [[ -d /usr/share/bazel/rules/java ]] || missing+=(bazel-rules-java)
-  [[ ${#missing[@]} == 0 ]] || apt_install "${missing[@]}"
+  command -v bazel > /dev/null || apt_install bazel-bootstrap
 }
 
 install_chromium() {
