@@ -14,8 +14,8 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 
-from serving import client
 from serving import latent_client
+from serving import pictures
 from tests import exported_run
 from tests import running_server
 from tests import tiny_run
@@ -148,11 +148,11 @@ class ClientTest(parameterized.TestCase):
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, [50, 31, 3], np.uint8)
     Image.fromarray(pixels).save(picture)
-    samples = client.draw_samples(self.client, "", 11, seed=0)
+    samples = pictures.draw_samples(self.client, "", 11, seed=0)
     # 8 x 16 pixels are shown 16 times larger, with 4 pixels around each cell.
     height, width = 8 * 16 + 8, 16 * 16 + 8
     self.assertEqual(samples.size, (8 * width, 2 * height))
-    pairs = client.draw_transformations(
+    pairs = pictures.draw_transformations(
       self.client, [picture, picture], "bald", seed=0
     )
     self.assertGreaterEqual(pairs.size[0], 2 * width)
@@ -160,7 +160,7 @@ class ClientTest(parameterized.TestCase):
 
   def test_samples_take_alternatives_in_turns(self):
     printed = self._printed(
-      client.draw_samples,
+      pictures.draw_samples,
       "(bald or black hair), 2 * male, smiling = 0.7",
       5,
       seed=0,
@@ -182,13 +182,13 @@ class ClientTest(parameterized.TestCase):
   def test_pictures_take_the_alternative_that_is_nearest(self):
     picture = os.path.join(self.create_tempdir().full_path, "grey.png")
     Image.new("L", (16, 8), 128).save(picture)
-    image = client.load_image(picture, tiny_run.IMAGE_SHAPE)[np.newaxis]
+    image = pictures.load(picture, tiny_run.IMAGE_SHAPE)[np.newaxis]
     nothing = np.zeros([1, _K])
     latents = self.client.encode(image)["mean"]
     read = self.client.score(latents, nothing, nothing)
     male = read["attribute_probabilities"][0, 3] > 0.5
     printed = self._printed(
-      client.draw_transformations, [picture], "male or not male", seed=0
+      pictures.draw_transformations, [picture], "male or not male", seed=0
     )
     wish = "Male" if male else "not Male"
     self.assertRegex(printed, f"(?m)^{wish}: .* of 1$")
@@ -207,7 +207,7 @@ class ClientTest(parameterized.TestCase):
   )
   def test_pictures_refuse(self, want, text):
     with self.assertRaisesRegex(ValueError, text):
-      client.draw_transformations(self.client, ["missing.png"], want, seed=0)
+      pictures.draw_transformations(self.client, ["missing.png"], want, seed=0)
 
   def test_program(self):
     out = os.path.join(self.create_tempdir().full_path, "out.png")
@@ -262,7 +262,7 @@ class LoadImageTest(parameterized.TestCase):
   def test_any_mode(self, mode):
     path = self._save(Image.new(mode, (40, 30)), "picture.tiff")
     for channels in (1, 3):
-      image = client.load_image(path, (8, 16, channels))
+      image = pictures.load(path, (8, 16, channels))
       self.assertEqual(image.shape, (8, 16, channels))
       self.assertEqual(image.dtype, np.float32)
       self.assertBetween(image.min(), 0.0, 1.0)
@@ -272,7 +272,7 @@ class LoadImageTest(parameterized.TestCase):
     pixels = np.zeros([20, 100], np.uint8)
     pixels[:, 40:60] = 255
     path = self._save(Image.fromarray(pixels))
-    image = client.load_image(path, (10, 10, 1))
+    image = pictures.load(path, (10, 10, 1))
     self.assertGreater(image.min(), 0.9)  # Its edge is smoothed.
 
   def test_turned_cameras(self):
@@ -281,14 +281,14 @@ class LoadImageTest(parameterized.TestCase):
     exif = Image.Exif()
     exif[0x0112] = 6  # ...of a camera that was turned: at the bottom.
     path = self._save(Image.fromarray(pixels), exif=exif)
-    image = client.load_image(path, (4, 4, 1))
+    image = pictures.load(path, (4, 4, 1))
     self.assertLess(image[0].max(), 0.2)
     self.assertGreater(image[-1].min(), 0.8)
 
   def test_transparent_is_white(self):
     path = self._save(Image.new("RGBA", (9, 9), (0, 0, 0, 0)))
     np.testing.assert_array_equal(
-      client.load_image(path, (4, 4, 3)), np.ones([4, 4, 3])
+      pictures.load(path, (4, 4, 3)), np.ones([4, 4, 3])
     )
 
   def test_refuses_what_is_no_picture(self):
@@ -296,7 +296,7 @@ class LoadImageTest(parameterized.TestCase):
     text = folder.create_file("notes.txt", "Not a picture.").full_path
     for path in (text, folder.full_path, os.path.join(folder, "missing.png")):
       with self.assertRaisesRegex(ValueError, "cannot be read as a picture"):
-        client.load_image(path, (4, 4, 3))
+        pictures.load(path, (4, 4, 3))
 
 
 if __name__ == "__main__":

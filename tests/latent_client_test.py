@@ -139,9 +139,9 @@ class LatentClientTest(parameterized.TestCase):
   @_BOTH
   def test_trying_again_ends_with_the_time(self, ask):
     self.service.failures = [grpc.StatusCode.UNAVAILABLE] * 10
-    # The third pause would be longer than the time that is left.
+    # The third pause of this call would be longer than the time that is left.
     with (
-      mock.patch.object(random, "uniform", side_effect=[1.0, 1.0, 1e6]),
+      mock.patch.object(random, "uniform", side_effect=[1.0, 1.0, 1.0, 1e6]),
       self.assertRaisesRegex(latent_client.RequestError, "UNAVAILABLE"),
     ):
       ask(self.address, lambda c: c.decode(np.ones([1, 2])))

@@ -15,7 +15,6 @@ from etils import epy
 from serving import client
 
 with epy.lazy_imports():
-  import grpc
   import uvicorn
 
   from serving.studio import application
@@ -25,7 +24,7 @@ with epy.lazy_imports():
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
   client.define_server_flags(values)
-  for name in ("server", "model_name"):
+  for name in ("server", "model_name", "token_file", "root_certificates"):
     # Or `--help` would not list them.
     flags.declare_key_flag(name, flag_values=values)
   flags.DEFINE_string(
@@ -69,32 +68,14 @@ def define_flags(values: flags.FlagValues) -> None:
     upper_bound=200,
     flag_values=values,
   )
-  flags.DEFINE_string(
-    "token_file",
-    None,
-    "File with the bearer token that the server wants, if it wants one.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    "root_certificates",
-    None,
-    "PEM file of the certificates that the server's is trusted by: speaks TLS.",
-    flag_values=values,
-  )
 
 
 def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
   args = flags.FLAGS
-  connection = {}
   try:
-    if args.token_file:
-      with open(args.token_file, encoding="utf-8") as file:
-        connection["token"] = file.read().strip()
-    if args.root_certificates:
-      with open(args.root_certificates, "rb") as file:
-        connection["credentials"] = grpc.ssl_channel_credentials(file.read())
+    connection = client.credentials(args)
     shown = faces.find(args.faces, args.run_dir, args.data_dir, args.num_faces)
   except (OSError, ValueError) as error:
     sys.exit(f"Error: {error}")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from serving import client
+from serving import pictures
 from serving.studio import state as state_lib
 
 # What is in a link, a server has to take: uvicorn does up to 64 KB.
@@ -53,7 +53,7 @@ class Faces:
         data = base64.urlsafe_b64decode(rest)
       except (binascii.Error, ValueError):
         data = b""
-      return client.load_image(io.BytesIO(data), shape, "The link's picture")
+      return pictures.load(io.BytesIO(data), shape, "The link's picture")
     if int(rest) >= len(self._pictures):
       raise ValueError(
         f"There is no face {rest}: this studio has {len(self._pictures)} "
@@ -61,7 +61,7 @@ class Faces:
       )
     found = self._pictures[int(rest)]
     if isinstance(found, str):
-      return client.load_image(found, shape)
+      return pictures.load(found, shape)
     if found.shape != tuple(shape):
       raise ValueError(
         f"The pictures of this studio are {found.shape}, and the model takes "
@@ -83,7 +83,7 @@ class Faces:
     Raises:
       ValueError: It is no picture, in a sentence.
     """
-    pixels = client.load_image(io.BytesIO(data), shape, name)
+    pixels = pictures.load(io.BytesIO(data), shape, name)
     image = Image.fromarray(
       np.rint(pixels.squeeze(-1) * 255).astype(np.uint8)
       if shape[-1] == 1

@@ -1,0 +1,188 @@
+"""The messages between a client and a model server: arrays in, arrays out."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import grpc
+import numpy as np
+from tensorflow_serving.apis import get_model_metadata_pb2
+from tensorflow_serving.apis import predict_pb2
+
+from lc_keras.constraints import attributes
+from serving.server import tensors
+
+# The sampler behind `sample` and `transform`; others have signatures of their
+# own, such as `sample_search`.
+ACTOR = "actor"
+
+
+class RequestError(Exception):
+  """A request that failed, in a sentence.
+
+  Attributes:
+    code: The status code, UNAVAILABLE if there is no server; None if the client
+      refused the request.
+  """
+
+  def __init__(self, text: str, code: grpc.StatusCode | None = None):
+    super().__init__(text)
+    self.code = code
+
+
+def signature_name(verb: str, sampler: str) -> str:
+  """Returns the name of the signature by which a sampler draws or moves."""
+  return verb if sampler == ACTOR else f"{verb}_{sampler}"
+
+
+def metadata_request(
+  model_name: str,
+) -> get_model_metadata_pb2.GetModelMetadataRequest:
+  """Returns the request for a model's signatures."""
+  request = get_model_metadata_pb2.GetModelMetadataRequest(
+    metadata_field=["signature_def"]
+  )
+  request.model_spec.name = model_name
+  return request
+
+
+class Signatures:
+  """The signatures of a model, and requests to them."""
+
+  def __init__(
+    self,
+    response: get_model_metadata_pb2.GetModelMetadataResponse,
+    model_name: str,
+    address: str,
+  ):
+    """Reads the answer to `metadata_request`; errors name model and address."""
+    found = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(found)
+    self._inputs = {
+      name: signature.inputs for name, signature in found.signature_def.items()
+    }
+    self._model_name = model_name
+    self._model = f"Model {model_name!r} at {address}"
+
+  def samplers(self, verb: str) -> list[str]:
+    """Returns the samplers that can do a verb, the actor first.
+
+    Args:
+      verb: "sample" or "transform".
+    """
+    others = sorted(n for n in self._inputs if n.startswith(f"{verb}_"))
+    actor = [ACTOR] if verb in self._inputs else []
+    return actor + [name.removeprefix(f"{verb}_") for name in others]
+
+  @property
+  def image_shape(self) -> tuple[int, int, int]:
+    """(height, width, channels) of the images that `encode` takes.
+
+    Raises:
+      RequestError: There is no such signature.
+    """
+    images = self._inputs.get("encode", {}).get("images")
+    if images is None or len(images.tensor_shape.dim) != 4:
+      raise RequestError(
+        f"{self._model} was not exported by serving.export: it has no "
+        "signature `encode` that takes images."
+      )
+    return tuple(dim.size for dim in images.tensor_shape.dim[1:])
+
+  def requests(
+    self,
+    name: str,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Sequence[str],
+    dials: Mapping[str, float],
+    batch_size: int,
+  ) -> list[predict_pb2.PredictRequest]:
+    """Returns requests to a signature, one for every `batch_size` rows.
+
+    Args:
+      name: The signature.
+      inputs: Arrays by name, of the same number of rows.
+      outputs: Names of the outputs to return; none means all.
+      dials: Numbers by name that every row shares. A signature may lack some: 1
+        is the same as none.
+      batch_size: Rows in a request.
+
+    Raises:
+      RequestError: No such sampler, or it takes no such dial.
+    """
+    verb, _, sampler = name.partition("_")
+    sampler = sampler or ACTOR
+    if verb in ("sample", "transform") and name not in self._inputs:
+      raise RequestError(
+        f"{self._model} cannot {verb} by {sampler!r}, only by "
+        f"{', '.join(self.samplers(verb)) or 'nothing'}."
+      )
+    count = max(map(len, inputs.values()))
+    inputs = dict(inputs)
+    for dial, value in dials.items():
+      if dial in self._inputs[name]:
+        inputs[dial] = np.full(count, value, np.float32)
+      elif value != 1.0:
+        raise RequestError(
+          f"{verb} by {sampler!r} takes no {dial}: leave it out, or choose "
+          "another sampler."
+        )
+    requests = []
+    for start in range(0, max(count, 1), batch_size):
+      request = predict_pb2.PredictRequest(output_filter=outputs)
+      request.model_spec.name = self._model_name
+      request.model_spec.signature_name = name
+      for key, value in inputs.items():
+        rows = value[start : start + batch_size]
+        request.inputs[key].CopyFrom(tensors.to_proto(rows, as_content=True))
+      requests.append(request)
+    return requests
+
+
+def joined(
+  responses: Iterable[predict_pb2.PredictResponse],
+) -> dict[str, np.ndarray]:
+  """Returns the outputs of responses by name, row after row."""
+  parts = [
+    {name: tensors.to_array(proto) for name, proto in response.outputs.items()}
+    for response in responses
+  ]
+  if len(parts) == 1:
+    return parts[0]
+  return {
+    name: np.concatenate([part[name] for part in parts]) for name in parts[0]
+  }
+
+
+def attributes_of(described: Mapping[str, np.ndarray]) -> attributes.Attributes:
+  """Returns the attributes that an answer of `describe` names."""
+  facts = {key: value[0] for key, value in described.items()}
+  names = [name.decode() for name in facts["attribute_names"]]
+  pairs = np.argwhere(np.triu(facts["attribute_excludes"]))
+  continuous = np.flatnonzero(facts["attribute_continuous"])
+  return attributes.Attributes(
+    names,
+    [(names[one], names[other]) for one, other in pairs],
+    [names[column] for column in continuous],
+  )
+
+
+def floats(values: np.ndarray) -> np.ndarray:
+  """Returns numbers as float32."""
+  return np.asarray(values, np.float32)
+
+
+def integers(values: np.ndarray) -> np.ndarray:
+  """Returns whole numbers as int64.
+
+  Raises:
+    ValueError: A number is not whole, or has more than 64 bits.
+  """
+  values = np.asarray(values)
+  try:
+    whole = values.astype(np.int64)
+  except OverflowError:
+    whole = None
+  if not np.array_equal(whole, values):
+    raise ValueError(
+      "Seeds and rows are whole numbers from -2**63 to 2**63 - 1."
+    )
+  return whole

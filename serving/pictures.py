@@ -1,0 +1,171 @@
+"""Pictures of the command-line client: read from files, drawn from answers."""
+
+from collections.abc import Mapping, Sequence
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+from PIL import ImageOps
+
+from lc_keras import plotting
+from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import language
+from serving import latent_client
+
+# Smallest side of an image in a picture, in screen pixels.
+_VISIBLE = 128
+_COLUMNS = 8
+_OUTPUTS = ("images", "attribute_probabilities", "converged")
+
+
+def load(
+  file: str | BinaryIO, image_shape: Sequence[int], name: str = ""
+) -> np.ndarray:
+  """Reads a picture of any size and format that Pillow reads.
+
+  Args:
+    file: The file, or its path.
+    image_shape: (height, width, channels) of the model. The largest part from
+      the middle that has these proportions is resized to it.
+    name: The name of the file in errors; by default the path.
+
+  Returns:
+    float32 [height, width, channels] in [0, 1].
+
+  Raises:
+    ValueError: The file is missing, or no picture.
+  """
+  height, width, channels = image_shape
+  try:
+    with Image.open(file) as image:
+      # Cameras store how they were held; transparent pixels become white.
+      image = ImageOps.exif_transpose(image).convert("RGBA")
+  except (OSError, ValueError, Image.DecompressionBombError) as error:
+    raise ValueError(
+      f"{name or file} cannot be read as a picture: {error}. Give a PNG, JPEG "
+      "or other picture."
+    ) from error
+  white = Image.new("RGBA", image.size, "white")
+  image = Image.alpha_composite(white, image)
+  image = image.convert("L" if channels == 1 else "RGB")
+  image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
+  pixels = np.asarray(image, np.float32) / 255.0
+  return pixels.reshape(height, width, channels)
+
+
+def draw_samples(
+  client: latent_client.LatentClient,
+  request: str,
+  n: int,
+  seed: int,
+  sampler: str = latent_client.ACTOR,
+) -> Image.Image:
+  """Returns a grid of images that match a request.
+
+  Args:
+    client: The client.
+    request: Such as "Smiling, not Male"; "" asks for nothing but realism.
+      Alternatives take turns.
+    n: Number of images.
+    seed: The first image's seed; the others follow.
+    sampler: See `LatentClient.sample`.
+
+  Raises:
+    RequestError: The server did not do it.
+    ValueError: The request cannot be read, or contradicts itself.
+  """
+  expression = language.parse(request.strip() or "realism", client.attributes)
+  constraint = expression.rows(n)
+  outputs = client.sample(
+    constraint.values,
+    constraint.weights,
+    seed + np.arange(n),
+    _OUTPUTS,
+    sampler,
+    expression.realism_weight,
+  )
+  _report(client.attributes, constraint, outputs)
+  columns = min(n, _COLUMNS)
+  blanks = np.ones([-n % columns, *client.image_shape], np.float32)
+  images = np.concatenate([outputs["images"], blanks])
+  return plotting.grid(
+    images.reshape(-1, columns, *client.image_shape),
+    scale=_scale(client.image_shape),
+  )
+
+
+def draw_transformations(
+  client: latent_client.LatentClient,
+  paths: Sequence[str],
+  request: str,
+  seed: int,
+  sampler: str = latent_client.ACTOR,
+  strength: float = 1.0,
+) -> Image.Image:
+  """Returns pictures above what a request makes of them.
+
+  Args:
+    client: The client.
+    paths: Picture files.
+    request: Such as "Smiling, not Male". Of alternatives, each picture takes
+      the nearest one.
+    seed: The first picture's seed; the others follow.
+    sampler: See `LatentClient.transform`.
+    strength: See `LatentClient.transform`.
+
+  Raises:
+    RequestError: The server did not do it.
+    ValueError: A picture cannot be read, or the request cannot, or it
+      contradicts itself.
+  """
+  expression = language.parse(request, client.attributes)
+  images = np.stack([load(path, client.image_shape) for path in paths])
+  constraint = expression.rows(len(images))
+  if len(expression.alternatives) > 1:
+    latents = client.encode(images)["mean"]
+    nothing = np.zeros([len(images), len(client.attributes)])
+    scores = client.score(latents, nothing, nothing)
+    constraint = expression.nearest(scores["attribute_probabilities"])
+  outputs = client.transform(
+    images,
+    constraint.values,
+    constraint.weights,
+    seed + np.arange(len(images)),
+    _OUTPUTS,
+    sampler,
+    expression.realism_weight,
+    strength,
+  )
+  _report(client.attributes, constraint, outputs)
+  return plotting.before_after(
+    images, outputs["images"], scale=_scale(client.image_shape)
+  )
+
+
+def _report(
+  attributes: attributes_lib.Attributes,
+  constraint: constraint_lib.Constraint,
+  outputs: Mapping[str, np.ndarray],
+):
+  """Prints for each target in how many images the attribute critic reads it."""
+  values, mask = constraint.values.numpy(), constraint.mask.numpy() > 0
+  for column, name in enumerate(attributes.names):
+    for value in np.unique(values[mask[:, column], column]):
+      rows = mask[:, column] & (values[:, column] == value)
+      read = outputs["attribute_probabilities"][rows, column]
+      if value in (0.0, 1.0):
+        target = name if value else f"not {name}"
+        found = f"it in {(abs(read - value) < 0.5).sum()} of {len(read)}"
+      else:
+        target = f"{name} = {value:g}"
+        found = f"{read.mean():.2g} on average"
+      print(f"{target}: the attribute critic reads {found}")
+  print(
+    "Realistic and as asked, by the model's own critics: "
+    f"{outputs['converged'].sum()} of {len(values)}"
+  )
+
+
+def _scale(image_shape):
+  return max(1, round(_VISIBLE / min(image_shape[:2])))
