@@ -1,4 +1,4 @@
-"""Installs lc_keras, its trainers, its server and their configs."""
+"""Installs lc_keras, its trainers and their configs, and its server."""
 
 import pathlib
 import re
@@ -18,14 +18,16 @@ setuptools.setup(
   description="Latent constraints for any frozen generative model",
   license="Apache-2.0",
   license_files=["LICENSE", "NOTICE"],
-  python_requires=">=3.11,<3.12",
-  packages=setuptools.find_packages(
-    include=["bulk*", "lc_keras*", "trainers*", "serving*"]
-  )
-  + ["configs"],
+  python_requires=">=3.11,<3.14",
+  packages=[
+    *setuptools.find_packages(include=["lc_keras*", "trainers*", "serving*"]),
+    "trainers.configs",
+  ],
+  # No top-level package `configs` on people's path.
+  package_dir={"trainers.configs": "configs"},
   package_data={
-    "": ["*.css", "*.html", "*.j2", "*.npz", "templates/*"],
-    "configs": ["*/*.cfg"],
+    "": ["*.css", "*.npz", "templates/*"],
+    "trainers.configs": ["*/*.cfg"],
   },
   # What CI runs with exactly stands in requirements.lock.
   install_requires=[
@@ -57,17 +59,12 @@ setuptools.setup(
     "tqdm>=4.66",
   ],
   entry_points={
-    "console_scripts": [
-      "lc-keras-export = serving.export:main",
-      "lc-keras-server = serving.server.__main__:main",
-      "lc-keras-client = serving.client:main",
-      "lc-keras-studio = serving.studio.__main__:main",
-    ],
+    "console_scripts": ["lc-keras = trainers.command_line:main"],
   },
   extras_require={
-    # For bulk/ on other runners than local. It wants an older protobuf than
-    # requirements.lock has, so that CI has it in a venv of its own, from
-    # requirements-beam.lock.
+    # For bulk/, which is run from a checkout, on other runners than local. It
+    # wants an older protobuf than requirements.lock has, so that CI has it in a
+    # venv of its own, from requirements-beam.lock.
     "beam": ["apache-beam>=2.77,<3"],
     "dev": [
       "hypothesis>=6",

@@ -1,6 +1,6 @@
 """Builds toon_faces, faces rendered shard by shard.
 
-    python -m bulk.toon_faces --config=studio --data_dir=data \
+    python -m bulk.toon_faces --builder_config=studio --data_dir=data \
         --runner=DirectRunner
 
 Leaves the very data set that `python -m trainers.data` prepares.
@@ -28,7 +28,7 @@ def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   running.define_flags(values)
   flags.DEFINE_enum(
-    "config",
+    "builder_config",
     "studio",
     ["studio", "wild", "tiny"],
     "Which faces.",
@@ -77,7 +77,9 @@ class _Renderer:
 def build(settings: flags.FlagValues) -> None:
   """Renders all faces, and prepares the data set from them."""
   data_dir = os.path.abspath(os.path.expanduser(settings.data_dir))
-  folder = os.path.join(data_dir, "shards", "toon_faces", settings.config)
+  folder = os.path.join(
+    data_dir, "shards", "toon_faces", settings.builder_config
+  )
 
   def examples(split):
     for shard in cut[split]:
@@ -90,15 +92,15 @@ def build(settings: flags.FlagValues) -> None:
         }
 
   builder = builder_lib.ToonFaces(
-    config=settings.config, data_dir=data_dir, examples=examples
+    config=settings.builder_config, data_dir=data_dir, examples=examples
   )
   if builder.is_prepared():
-    runs.say(f"toon_faces/{settings.config} is prepared in {data_dir}.")
+    runs.say(f"toon_faces/{settings.builder_config} is prepared in {data_dir}.")
     return
   work = Rendering(
-    settings.config,
+    settings.builder_config,
     {
-      "config": settings.config,
+      "config": settings.builder_config,
       "version": str(builder.version),
       "rows_per_shard": str(settings.rows_per_shard),
     },
@@ -111,7 +113,7 @@ def build(settings: flags.FlagValues) -> None:
     folder, work, [shard for split in cut.values() for shard in split], settings
   )
   builder.download_and_prepare()
-  runs.say(f"toon_faces/{settings.config} is prepared in {data_dir}.")
+  runs.say(f"toon_faces/{settings.builder_config} is prepared in {data_dir}.")
 
 
 def main() -> None:

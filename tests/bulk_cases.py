@@ -109,7 +109,7 @@ class BulkCases(absltest.TestCase):
     toon_faces.build(
       _settings(
         toon_faces,
-        "--config=tiny",
+        "--builder_config=tiny",
         f"--data_dir={elsewhere}",
         "--rows_per_shard=24",
         "--runner=DirectRunner",

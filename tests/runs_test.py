@@ -295,7 +295,7 @@ class MainTest(_InFolderTest):
     return code, said.getvalue()
 
   def _run_app(self, values):
-    return lambda run: run(values(sys.argv))
+    return lambda run, arguments: run(values(arguments))
 
   def test_runs_the_job_with_its_flags(self):
     seen = []

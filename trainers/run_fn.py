@@ -19,6 +19,7 @@ from etils import epy
 
 from lc_keras import files
 from lc_keras.constraints import attributes as attributes_lib
+from trainers import config_files
 from trainers import runs
 
 with epy.lazy_imports():
@@ -86,7 +87,8 @@ def run_fn(fn_args: Any) -> None:
     module = importlib.import_module(f"{__package__}.{job}")
     settings = flags.FlagValues()
     module.define_flags(settings)
-    settings([job, *_arguments(job, config, spec, fn_args, settings)])
+    arguments = _arguments(job, config, spec, fn_args, settings)
+    settings([job, *config_files.expand(arguments, job)])
     _validate_on(settings, fn_args.eval_steps)
     getattr(module, _FUNCTIONS.get(job, "train"))(settings)
   with files.replacing(fn_args.serving_model_dir) as aside:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import os
+import pathlib
 import platform
 import sys
 import time
@@ -21,6 +22,7 @@ from lc_keras import files
 from lc_keras import locks
 from trainers import cluster
 from trainers import code_version
+from trainers import config_files
 from trainers import preemption
 from trainers import troubles
 
@@ -389,7 +391,20 @@ def main(
     positional: Flag that an argument without a name gives.
   """
   define_flags(flags.FLAGS)
+  flags.DEFINE_string(
+    "config",
+    None,
+    "Name of configs, such as celeb_a: --config=NAME is the same as "
+    "--flagfile=configs/NAME/<job>.cfg, and --config=NAME/FILE as "
+    "--flagfile=configs/NAME/FILE.cfg.",
+    flag_values=flags.FLAGS,
+  )
   flags.declare_key_flag("flagfile")
+  try:
+    name = pathlib.Path(define_flags.__code__.co_filename).stem
+    arguments = [*config_files.expand(sys.argv[1:], name)]
+  except ValueError as error:
+    sys.exit(f"Error: {error}")
 
   def run(arguments):
     # tfds tells of every file that it opens.
@@ -402,7 +417,7 @@ def main(
     with cluster.leaving():
       _run(job, again)
 
-  app.run(run)
+  app.run(run, [sys.argv[0], *arguments])
 
 
 def _run(job, again):

@@ -1,0 +1,102 @@
+"""The command `lc-keras`: each program of the package as a subcommand.
+
+  lc-keras train vae --config=toon_faces --run_dir=runs/mine
+
+does what `python -m trainers.vae` does with the same flags.
+"""
+
+import ast
+import importlib.util
+import pathlib
+import runpy
+import sys
+
+# What a user types, the module that is run, and what it does.
+COMMANDS = {
+  "train data": ("trainers.data", "Prepare a data set"),
+  "train vae": ("trainers.vae", "Train a VAE"),
+  "train gan": ("trainers.gan", "Train a GAN, another model to be frozen"),
+  "train latents": ("trainers.latents", "Encode the data set"),
+  "train attributes": ("trainers.attributes", "Train the attribute critic"),
+  "train realism": ("trainers.realism", "Train the realism critic"),
+  "train flow": ("trainers.flow", "Train the flow between noise and latents"),
+  "train linear": ("trainers.linear", "Fit a direction for each attribute"),
+  "train actor": ("trainers.actor", "Train the actor and its critic"),
+  "train classifier": (
+    "trainers.classifier",
+    "Train the classifier that scores images",
+  ),
+  "train conditional_vae": ("trainers.conditional_vae", "Train a baseline"),
+  "train conditional_gan": ("trainers.conditional_gan", "Train a baseline"),
+  "import": ("trainers.import_generator", "Bring your own generator"),
+  "constraint": ("trainers.constraint", "Learn an attribute from labels"),
+  "evaluate": ("trainers.evaluate", "Measure a run and write the report"),
+  "demo": ("trainers.demo", "Do all of it, on toon faces"),
+  "study": ("trainers.study", "Train and evaluate over several seeds"),
+  "summarize": ("trainers.summarize", "Summarise the reports of several runs"),
+  "label_curve": ("trainers.label_curve", "Measure what labels are worth"),
+  "export": ("serving.export", "Write a run as a SavedModel"),
+  "publish": ("serving.publish", "Publish an export, if it is good enough"),
+  "check": ("serving.infra_validation", "Check that an export can be served"),
+  "serve": ("serving.server", "Serve exports over gRPC and REST"),
+  "sample": ("serving.client", "Ask a server for images"),
+  "transform": ("serving.client", "Ask a server to change images"),
+  "studio": ("serving.studio", "Open the page for a server"),
+}
+# These two are arguments of their program.
+_VERBS = ("sample", "transform")
+
+
+def main() -> None:
+  """Runs the program of a subcommand, or lists the subcommands."""
+  words = sys.argv[1:]
+  for count in (2, 1):
+    command = " ".join(words[:count])
+    if command in COMMANDS:
+      verb = [command] if command in _VERBS else []
+      _run(command, [*verb, *words[count:]])
+      return
+  if words and words[0] not in ("-h", "--help", "help", "train"):
+    sys.exit(f"Error: no such command: {words[0]}. See lc-keras --help.")
+  print(_help("train " if words[:1] == ["train"] else ""))
+  # `lc-keras train vea` names no job.
+  sys.exit(bool(words[1:]) and words[1] not in ("-h", "--help"))
+
+
+def _help(prefix):
+  width = max(map(len, COMMANDS))
+  lines = [
+    f"  {command:{width}}  {line}"
+    for command, (_, line) in COMMANDS.items()
+    if command.startswith(prefix)
+  ]
+  return "\n".join(
+    [
+      "usage: lc-keras COMMAND [--config=NAME] [flags]",
+      "",
+      *lines,
+      "",
+      "lc-keras COMMAND --help lists the flags of a command. NAME is a set of "
+      "configs,\nsuch as toon_faces, fashion_mnist or celeb_a.",
+    ]
+  )
+
+
+def _run(command, arguments):
+  module, _ = COMMANDS[command]
+  sys.argv = [f"lc-keras {command}", *arguments]
+  # absl prints it before the flags.
+  sys.modules["__main__"].__doc__ = _docstring(module)
+  runpy.run_module(module, run_name="__main__")
+
+
+def _docstring(module):
+  spec = importlib.util.find_spec(module)
+  path = pathlib.Path(spec.origin)
+  if spec.submodule_search_locations:
+    path = path.with_name("__main__.py")
+  return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+if __name__ == "__main__":
+  main()
