@@ -1,1 +1,12 @@
 """What goes in: data sets, the pipeline, and encoded data."""
+
+# Name of a data set -> the module whose `load()` returns its `source.Source`;
+# what follows a slash in the name is handed to `load`. The module is imported
+# when the data set is used. See docs/extending.md.
+DATASETS = {
+  "toon_faces/studio": "lc_keras.data.toon_faces.dataset",
+  "toon_faces/wild": "lc_keras.data.toon_faces.dataset",
+  "toon_faces/tiny": "lc_keras.data.toon_faces.dataset",
+  "celeb_a": "lc_keras.data.celeb_a",
+  "fashion_mnist": "lc_keras.data.fashion_mnist",
+}

@@ -54,7 +54,7 @@ _CROP = 128  # pixels, a square in the middle
 
 
 def load():
-  """The source."""
+  """Returns the source."""
   return source.Source(
     image_shape=IMAGE_SHAPE,
     stored_shape=(_HEIGHT, _WIDTH, 3),
@@ -63,8 +63,8 @@ def load():
     exclusive=EXCLUSIVE,
     splits=("train", "validation", "test"),
     builder=lambda data_dir: tfds.builder("celeb_a", data_dir=data_dir),
-    prepare=_prepare,
     decode=_decode,
+    prepare=_prepare,
   )
 
 

@@ -16,29 +16,20 @@ import dataclasses
 import difflib
 import functools
 import hashlib
+import importlib
 import os
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from lc_keras import data
 from lc_keras import files
 from lc_keras import locks
 from lc_keras.constraints import attributes as attributes_lib
-from lc_keras.data import celeb_a
-from lc_keras.data import fashion_mnist
 from lc_keras.data import integrity
 from lc_keras.data import streams
 from lc_keras.data import tf_examples
-from lc_keras.data.toon_faces import dataset as toon_faces
-
-_SOURCES = {
-  "toon_faces/studio": functools.partial(toon_faces.load, "studio"),
-  "toon_faces/wild": functools.partial(toon_faces.load, "wild"),
-  "toon_faces/tiny": functools.partial(toon_faces.load, "tiny"),
-  "celeb_a": celeb_a.load,
-  "fashion_mnist": fashion_mnist.load,
-}
 
 # The split in which each attribute is frequent among its own examples.
 BALANCED = "balanced"
@@ -384,17 +375,19 @@ def _decoder(name, split, attributes):
   return decode
 
 
-@functools.cache
-def _known(name):
-  return _SOURCES[name]()
-
-
 def _source(name):
   if name.startswith(tf_examples.PREFIX):
     return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
-  if name not in _SOURCES:
-    raise ValueError(f"Unknown data set {name!r}{_nearest(name, _SOURCES)}")
-  return _known(name)
+  if name not in data.DATASETS:
+    raise ValueError(
+      f"Unknown data set {name!r}{_nearest(name, data.DATASETS)}"
+    )
+  return _imported(name, data.DATASETS[name])
+
+
+@functools.cache
+def _imported(name, module):
+  return importlib.import_module(module).load(*name.split("/")[1:])
 
 
 def _nearest(wanted, known):

@@ -12,7 +12,7 @@ _NUM_PAPER_ATTRIBUTES = 10
 
 
 def load(config):
-  """The source of one configuration: studio, wild or tiny."""
+  """Returns the source of one configuration: studio, wild or tiny."""
   return source.Source(
     image_shape=builder.IMAGE_SHAPE,
     stored_shape=builder.IMAGE_SHAPE,
@@ -21,18 +21,12 @@ def load(config):
     exclusive=factors.EXCLUSIVE,
     splits=builder.SPLITS,
     builder=functools.partial(_builder, config),
-    prepare=_prepare,
     decode=_decode,
   )
 
 
 def _builder(config, data_dir):
   return builder.ToonFaces(config=config, data_dir=data_dir)
-
-
-def _prepare(faces, data_dir):
-  del data_dir  # Nothing to fetch.
-  faces.download_and_prepare()
 
 
 def _decode(example):
