@@ -71,14 +71,14 @@ class PagesTest(studio_browser.TestCase, parameterized.TestCase):
     for _ in range(60):
       page.keyboard.press("Tab")
       reached.append(page.evaluate(focused))
-      if reached[-1] == "Hat/want":
+      if reached[-1] == "Hat/with":
         page.keyboard.press("Enter")
       if reached[-1].endswith("Strength"):
         page.keyboard.press("End")
     for name in (
       "Face/Picture 2",
       "/Upload a picture",
-      "Hat/want",
+      "Hat/with",
       "/Strength",
     ):
       self.assertIn(name, reached)
@@ -97,11 +97,11 @@ class ErrorsTest(studio_browser.TestCase, parameterized.TestCase):
     )
     self._alert("me.txt cannot be read as a picture")
     # And it goes on.
-    self.switch("Hat", "want")
+    self.switch("Hat", "with")
     self.wait_shown(lambda has, _: has[0] > 0.8)
 
   @parameterized.parameters(
-    ("?strength=9", "This link cannot be meant: strength=9"),
+    ("?strength=9", "This link makes no sense: strength=9"),
     ("?face=data:99", "There is no face 99"),
     ("?face=upload:AAAA", "The link's picture cannot be read"),
     ("?want=Beauty", "no attribute 'Beauty'"),
@@ -143,7 +143,7 @@ class PlayTest(studio_browser.TestCase, parameterized.TestCase):
   def test_what_rules_out_takes_back(self):
     page = self.open("/?want=Hat&face=data:0")
     self.wait_shown(lambda has, _: has[0] > 0.8)
-    self.switch("Glasses", "want")
+    self.switch("Glasses", "with")
     self.wait_shown(lambda has, _: has[1] > 0.8 and has[0] < 0.4)
     self.assertNotIn("Hat", page.url)
 
@@ -165,7 +165,7 @@ class PlayTest(studio_browser.TestCase, parameterized.TestCase):
     page = self.open("/?face=data:0")
     same = page.get_by_alt_text("Where the two pictures differ, in colour")
     before = same.get_attribute("src")
-    self.switch("Hat", "want")
+    self.switch("Hat", "with")
     self.wait(lambda: same.get_attribute("src") != before)
 
 

@@ -30,8 +30,8 @@ _STATES = strategies.builds(
     strategies.integers(0, 2**31).map("data:{}".format),
     _NAMES.map("upload:{}".format),
   ),
-  wishes=strategies.dictionaries(_NAMES, strategies.floats(0.0, 1.0)).map(
-    lambda wishes: tuple(sorted(wishes.items()))
+  request=strategies.dictionaries(_NAMES, strategies.floats(0.0, 1.0)).map(
+    lambda request: tuple(sorted(request.items()))
   ),
   strength=strategies.floats(0.0, state.LARGEST_STRENGTH),
   realism_weight=strategies.floats(0.0, state.LARGEST_REALISM_WEIGHT),
@@ -69,11 +69,11 @@ class StateTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, sentence):
       state.from_query(query)
 
-  def test_a_wish_can_be_taken_back(self):
-    wished = state.State().wishing("B", 1.0).wishing("A", 0.0)
-    self.assertEqual(wished.wishes, (("A", 0.0), ("B", 1.0)))
-    self.assertEqual(wished.wish("B"), 1.0)
-    self.assertEqual(wished.wishing("B", None).wishes, (("A", 0.0),))
+  def test_a_target_can_be_taken_back(self):
+    both = state.State().with_target("B", 1.0).with_target("A", 0.0)
+    self.assertEqual(both.request, (("A", 0.0), ("B", 1.0)))
+    self.assertEqual(both.target("B"), 1.0)
+    self.assertEqual(both.with_target("B", None).request, (("A", 0.0),))
 
 
 class FacesTest(parameterized.TestCase):
@@ -136,9 +136,9 @@ class PlayTest(studio_browser.TestCase):
   def test_each_control_moves_the_picture(self):
     page = self.open("/?face=data:0")
     self.wait_shown(lambda _, who: who < 0.4)
-    self.switch("Hat", "want")
+    self.switch("Hat", "with")
     self.wait_shown(lambda has, who: has[0] > 0.8 and max(has[1:]) < 0.4)
-    self.switch("Beard", "want")
+    self.switch("Beard", "with")
     self.wait_shown(lambda has, who: min(has[0], has[2]) > 0.8)
     # A trajectory has a start, a middle and an end.
     strip = page.get_by_role("region", name="Trajectory").locator("img")
@@ -155,13 +155,13 @@ class PlayTest(studio_browser.TestCase):
     self.slide("Strength", "ArrowLeft", 20)
     self.wait_shown(lambda has, who: 0.8 < has[2] < 0.95)
 
-    self.switch("Hat", "don’t want")
+    self.switch("Hat", "without")
     self.wait_shown(lambda has, who: has[0] < 0.2)
-    self.switch("Beard", "don’t care")
+    self.switch("Beard", "any")
     self.wait_shown(lambda has, who: has[2] < 0.4)
 
-    # Learnt in part: a slider appears with the wish.
-    self.switch("Bright Mouth", "want")
+    # Learnt in part: a slider appears with the target.
+    self.switch("Bright Mouth", "with")
     self.wait_shown(lambda has, who: has[3] > 0.8)
     self.slide("How much Bright Mouth", "ArrowLeft", 10)
     self.wait_shown(lambda has, who: 0.4 < has[3] < 0.6)
@@ -173,8 +173,8 @@ class PlayTest(studio_browser.TestCase):
     page.get_by_label("Seed").fill("3")
     self.wait_shown(lambda _, who: who > 0.5)
 
-    self.switch("Bright Mouth", "don’t care")
-    self.switch("Hat", "want")
+    self.switch("Bright Mouth", "any")
+    self.switch("Hat", "with")
     self.wait_shown(lambda has, _: has[0] > 0.8)
     page.get_by_label("Sampler").click()
     page.get_by_role("option", name="search").click()
@@ -190,8 +190,8 @@ class PlayTest(studio_browser.TestCase):
     other = self.user()
     self.open("/?face=data:0")
     self.open("/?face=data:1", other)
-    self.switch("Hat", "want")
-    self.switch("Beard", "want", other)
+    self.switch("Hat", "with")
+    self.switch("Beard", "with", other)
     self.wait_shown(lambda has, who: has[0] > 0.8 > has[2] and who < 0.4)
     self.wait_shown(
       lambda has, who: has[2] > 0.85 > has[0] and who > 0.6, page=other
@@ -200,7 +200,7 @@ class PlayTest(studio_browser.TestCase):
 
   def test_a_server_that_goes_and_comes_back(self):
     self.open("/?face=data:0")
-    self.restart(meanwhile=lambda: self.switch("Hat", "want"))
+    self.restart(meanwhile=lambda: self.switch("Hat", "with"))
     self.wait_shown(lambda has, _: has[0] > 0.8)
 
   def test_a_model_that_cannot_encode(self):
@@ -213,8 +213,8 @@ class PlayTest(studio_browser.TestCase):
     self.wait_shown(lambda has, who: has[0] > 0.8 > has[2] and who < 0.5)
     before = self.shown("Before")
     self.assertLess(before[0][0], 0.2)
-    # The same face with another wish; another seed is another face.
-    self.switch("Beard", "want")
+    # The same face with another request; another seed is another face.
+    self.switch("Beard", "with")
     self.wait_shown(lambda has, who: min(has[0], has[2]) > 0.8 and who < 0.5)
     self.assertEqual(self.shown("Before"), before)
     self.slide("Strength", "Home")
@@ -262,13 +262,13 @@ class PlayTest(studio_browser.TestCase):
 
 class ProgressTest(absltest.TestCase):
   def test_it_is_how_much_of_the_time_before_has_gone(self):
-    part, text = play.how_far("search", 1.0, 4.0)
+    part, text = play.progress("search", 1.0, 4.0)
     self.assertEqual(part, 0.25)
     self.assertIn("1.0 s of about 4.0 s", text)
 
   def test_nothing_is_said_that_is_not_known(self):
     for usual in (None, 0.0, 0.5, 1.0):
-      part, text = play.how_far("search", 1.0, usual)
+      part, text = play.progress("search", 1.0, usual)
       self.assertIsNone(part)
       self.assertStartsWith(text, "search: 1.0 s")
 

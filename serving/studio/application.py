@@ -9,17 +9,16 @@ from nicegui import app as nicegui_app
 from nicegui import ui
 
 from serving import latent_client
-from serving.studio import asking
 from serving.studio import browse
 from serving.studio import compare
 from serving.studio import faces as faces_lib
 from serving.studio import layout
+from serving.studio import model as model_lib
 from serving.studio import play
 from serving.studio import run_folder
 from serving.studio import state as state_lib
-from serving.studio import watch as watch_lib
 
-# Whoever asks waits for a server that has gone, and the page says so.
+# A call waits for a server that has gone, and the page says so.
 _TIMEOUT = 600.0
 _TICK = 0.1
 
@@ -47,17 +46,16 @@ def build(
     client = latent_client.AsyncLatentClient(
       address, model_name, _TIMEOUT, **connection
     )
-    asker = asking.Asker(client)
-    watch = watch_lib.Watch(client, asker)
-    about["studio"] = layout.Studio(address, asker, watch, faces, run_dir)
-    watching = asyncio.create_task(watch.run())
+    model = model_lib.Model(client)
+    about["studio"] = layout.Studio(address, model, faces, run_dir)
+    watching = asyncio.create_task(model.watch())
     yield
     watching.cancel()
     await client.close()
 
   web = fastapi.FastAPI(lifespan=life, openapi_url=None)
-  for path, page in (("/", play.Play), ("/compare", compare.Compare)):
-    _add_page(path, page, about)
+  for page in (play.Play, compare.Compare):
+    _add_page(page, about)
   if run_dir:
     _add_run(run_dir, about)
   ui.run_with(
@@ -66,16 +64,16 @@ def build(
   return web
 
 
-def _add_page(path, page, about):
-  @ui.page(path)
+def _add_page(page, about):
+  @ui.page(page.path)
   async def show(request: fastapi.Request):
     studio, state = about["studio"], state_lib.State()
     error = ""
     try:
       state = state_lib.from_query(request.url.query)
     except ValueError as bad:
-      error = f"This link cannot be meant: {bad}"
-    with layout.frame(studio, path, state) as links:
+      error = f"This link makes no sense: {bad}"
+    with layout.frame(studio, page.path, state) as links:
       body = layout.Element("div")
     _Visit(studio, state, error, page, body, links)
 
@@ -83,38 +81,33 @@ def _add_page(path, page, about):
 class _Visit:
   """One user on one page, from before the server is there."""
 
-  def __init__(self, studio, state, error, page, body, links):
+  def __init__(self, studio, state, error, make, body, links):
     self._studio = studio
-    self._make = page
-    self._page = None
-    self._body = body
-    self._links = links
     self._state = state
     self._error = error
-    self._facts = None
+    self._make = make
+    self._body = body
+    self._links = links
+    self._page = self._facts = None
     self._returns = 0
     self._tick()
     ui.timer(_TICK, self._tick)
-    ui.context.client.on_delete(self._leave)
-
-  def _leave(self):
-    if self._page:
-      self._page.leave()
+    ui.context.client.on_delete(lambda: self._page and self._page.leave())
 
   def _tick(self):
-    watch = self._studio.watch
+    model = self._studio.model
     if self._page:
-      if watch.returns != self._returns:
-        self._returns = watch.returns
-        if watch.facts.like(self._facts):
+      if model.returns != self._returns:
+        self._returns = model.returns
+        if model.facts.same_as(self._facts):
           self._page.ask()
         else:
           ui.navigate.reload()
       self._page.tick()
-    elif watch.facts:
-      self._facts, self._returns = watch.facts, watch.returns
+    elif model.facts:
+      self._facts, self._returns = model.facts, model.returns
       with self._body:
-        self._page = self._make(self._studio, watch.facts, self._state)
+        self._page = self._make(self._studio, self._state)
       self._page.links.update(self._links)
       if self._error:
         self._page.fail(self._error)

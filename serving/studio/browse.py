@@ -7,6 +7,7 @@ import urllib.parse
 from nicegui import ui
 
 from serving.studio import run_folder
+from serving.studio.layout import Card
 from serving.studio.layout import Element
 from serving.studio.layout import Slider
 
@@ -22,37 +23,29 @@ class Browse:
 
     Args:
       run_dir: The run folder.
-      stage: What is shown first; None is the first that was trained.
+      stage: The stage to show first; None is the first that was trained.
     """
     self._run_dir = run_dir
-    with Element("section", classes="studio-card", aria_label="Stage"):
-      Element("h2", run_dir)
-      stages = run_folder.stages(run_dir)
-      if not stages:
-        Element("p", "This folder has no run: no stage of it has a log.csv.")
-        return
-      stage = stage if stage in stages else stages[0]
-      ui.select(
-        stages,
-        value=stage,
-        label="Stage",
-        on_change=lambda event: self._show(event.value),
-      ).props("outlined dense").style("max-width: 20rem")
-    self._stage = Element("div", classes="studio-more")
-    self._stage.style("margin-top: 1rem")
-    if os.path.exists(os.path.join(run_dir, run_folder.REPORT)):
-      with Element("section", classes="studio-card", aria_label="Report").style(
-        "margin-top: 1rem"
-      ):
-        Element("h2", "The evaluation’s report")
-        address = "/run/" + run_folder.REPORT
-        Element("a", "Open it alone", href=address, target="_blank")
-        Element(
-          "iframe",
-          classes="studio-report",
-          src=address,
-          title="The evaluation’s report",
-        )
+    with Element("div", classes="studio-more"):
+      with Card(run_dir, label="Stage"):
+        stages = run_folder.stages(run_dir)
+        if not stages:
+          Element("p", "This folder has no run: no stage of it has a log.csv.")
+          return
+        stage = stage if stage in stages else stages[0]
+        ui.select(
+          stages,
+          value=stage,
+          label="Stage",
+          on_change=lambda event: self._show(event.value),
+        ).props("outlined dense").style("max-width: 20rem")
+      self._stage = Element("div", classes="studio-more")
+      if os.path.exists(os.path.join(run_dir, run_folder.REPORT)):
+        title = "The evaluation’s report"
+        with Card(title, label="Report"):
+          address = "/run/" + run_folder.REPORT
+          Element("a", "Open it alone", href=address, target="_blank")
+          Element("iframe", classes="studio-report", src=address, title=title)
     self._show(stage)
 
   def _show(self, stage):
@@ -60,36 +53,33 @@ class Browse:
     ui.navigate.history.replace(f"/run?{query}")
     self._stage.clear()
     with self._stage:
-      with Element("section", classes="studio-card", aria_label="Curves"):
-        Element("h2", "Curves")
-        with Element("div", classes="studio-curves"):
-          for metric, series in run_folder.curves(self._run_dir, stage).items():
-            ui.echart(_chart(metric, series))
-      grids = _grids(self._run_dir, stage)
-      for name, by_step in grids.items():
+      with Card("Curves"), Element("div", classes="studio-curves"):
+        for metric, series in run_folder.curves(self._run_dir, stage).items():
+          ui.echart(_chart(metric, series))
+      for name, by_step in _grids(self._run_dir, stage).items():
         self._over_time(stage, name, list(by_step))
 
   def _over_time(self, stage, name, steps):
     title = name.replace("_", " ")
-    with Element(
-      "section", classes="studio-card studio-over-time", aria_label=title
+    with Card(
+      f"{title[:1].upper()}{title[1:]} over time",
+      label=title,
+      classes="studio-over-time",
     ):
-      Element("h2", title[:1].upper() + title[1:] + " over time")
       picture = Element("img", alt="")
       label = Element("p", "", "studio-status", role="status")
 
       def show(position):
-        step = steps[position]
-        query = urllib.parse.urlencode({"stage": stage, "name": name})
+        step = steps[int(position)]
+        query = {"stage": stage, "name": name, "step": step}
         picture.attribute(
-          src=f"/run/grid?{query}&step={step}", alt=f"{title} at step {step}"
+          src=f"/run/grid?{urllib.parse.urlencode(query)}",
+          alt=f"{title} at step {step}",
         )
         label.say(f"Step {step}")
 
       last = len(steps) - 1
-      Slider(
-        f"{title}: when", *(last, 0, last, 1), lambda value: show(int(value))
-      )
+      Slider(f"{title}: when", last, 0, last, 1, show)
       show(last)
 
 
@@ -102,14 +92,10 @@ def grid(run_dir: str, stage: str, name: str, step: int) -> bytes | None:
 
 def _chart(metric, series):
   ink = "#808890"  # Plain on both grounds.
+  title = {"fontSize": 13, "color": ink}
   return {
     "aria": {"enabled": True, "label": {"description": metric}},
-    "title": {
-      "text": metric,
-      "left": 0,
-      "top": 0,
-      "textStyle": {"fontSize": 13, "color": ink},
-    },
+    "title": {"text": metric, "left": 0, "top": 0, "textStyle": title},
     "legend": {"right": 0, "top": 0, "textStyle": {"color": ink}},
     "grid": {"left": 60, "right": 12, "top": 36, "bottom": 28},
     "tooltip": {"trigger": "axis"},
@@ -117,12 +103,12 @@ def _chart(metric, series):
     "yAxis": {"type": "value", "scale": True},
     "series": [
       {
-        "name": of,
+        "name": kind,
         "type": "line",
         "data": points,
         "showSymbol": len(points) == 1,
-        "color": _COLOURS[of],
+        "color": _COLOURS[kind],
       }
-      for of, points in series.items()
+      for kind, points in series.items()
     ],
   }

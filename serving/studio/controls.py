@@ -1,4 +1,4 @@
-"""The controls: a face, a switch per attribute, dials."""
+"""The controls of a page: a face, a switch per attribute, dials."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,33 +7,29 @@ from nicegui import events
 from nicegui import ui
 
 from serving import latent_client
-from serving.studio import asking
 from serving.studio import drawing
 from serving.studio import faces as faces_lib
+from serving.studio import model as model_lib
 from serving.studio import state as state_lib
 from serving.studio.layout import Element
 from serving.studio.layout import Slider
 
 _LARGEST_FILE = 32 * 2**20
-_WANT, _OPEN, _WITHOUT = "want", "any", "without"
-_SWITCH = {
-  _WITHOUT: "don’t want",
-  _OPEN: "don’t care",
-  _WANT: "want",
-}
+# Positions of a switch, and the target that each stands for.
+_TARGETS = {"without": 0.0, "any": None, "with": 1.0}
 
 
 class Controls:
   """Controls of one page of one user.
 
   Attributes:
-    state: What they say.
+    state: What the user has set.
   """
 
   def __init__(
     self,
     state: state_lib.State,
-    facts: asking.Facts,
+    facts: model_lib.Facts,
     faces: faces_lib.Faces,
     on_change: Callable[[], None],
     on_error: Callable[[str], None],
@@ -42,12 +38,12 @@ class Controls:
     """Draws them.
 
     Args:
-      state: What they say at first.
+      state: What is set at first.
       facts: What is known of the model.
-      faces: Those on offer.
+      faces: The faces on offer.
       on_change: Called after each change of the state.
-      on_error: Called with a sentence where there is no change.
-      all_samplers: Whether all of them are asked, and none is chosen.
+      on_error: Called with a sentence about a change that cannot be made.
+      all_samplers: Whether all samplers are asked, and none is chosen.
     """
     self.state = state
     self._facts = facts
@@ -60,14 +56,14 @@ class Controls:
     self._levels = {}
     Element("h2", "Face")
     self._draw_faces()
-    Element("h2", "Wishes")
+    Element("h2", "Request")
     for name in facts.attributes.names:
       self._draw_attribute(name)
     Element("h2", "How")
     self._draw_dials()
 
   def change(self, **fields) -> None:
-    """Changes the state, and says so."""
+    """Changes the state, and calls `on_change`."""
     self._become(dataclasses.replace(self.state, **fields))
 
   def _become(self, state):
@@ -160,7 +156,7 @@ class Controls:
       Element("div", label, "studio-name")
       with Element("div", role="group", aria_label=label):
         switch = ui.toggle(
-          _SWITCH,
+          list(_TARGETS),
           value=self._position(name),
           on_change=lambda event: self._switched(name, event.value),
         )
@@ -170,49 +166,41 @@ class Controls:
       if name in self._facts.attributes.continuous:
         level = Slider(
           f"How much {label}",
-          self.state.wish(name) or 0.0,
+          self.state.target(name) or 0.0,
           *(0.0, 1.0, 0.05),
           lambda value: self._levelled(name, value),
         )
-        level.set_visibility(self.state.wish(name) is not None)
+        level.set_visibility(self.state.target(name) is not None)
         self._levels[name] = level
 
   def _position(self, name):
-    value = self.state.wish(name)
-    if value is None:
-      return _OPEN
-    return _WANT if value > 0.0 else _WITHOUT
+    target = self.state.target(name)
+    return "any" if target is None else "with" if target > 0.0 else "without"
 
   def _switched(self, name, position):
     if position == self._position(name):
       return  # It follows a slider, or another switch.
-    value = {_WANT: 1.0, _OPEN: None, _WITHOUT: 0.0}[position]
-    state = self.state.wishing(name, value)
+    target = _TARGETS[position]
+    state = self.state.with_target(name, target)
     attributes = self._facts.attributes
-    if value:
-      for other in attributes.names:
-        excluded = attributes.excludes[
-          attributes.index(name), attributes.index(other)
-        ]
-        if excluded and state.wish(other):
-          state = state.wishing(other, None)
+    if target:
+      column = attributes.index(name)
+      for other, excluded in zip(attributes.names, attributes.excludes[column]):
+        if excluded and state.target(other):
+          state = state.with_target(other, None)
     self._become(state)
-    # Those that go together with it, and its slider.
+    # The switches of those that it excludes, and its slider.
     for other, switch in self._switches.items():
       switch.value = self._position(other)
-    self._show_level(name)
-
-  def _levelled(self, name, value):
-    if self.state.wish(name) is not None:
-      self._become(self.state.wishing(name, value))
-      self._switches[name].value = self._position(name)
-
-  def _show_level(self, name):
-    value = self.state.wish(name)
     if name in self._levels:
-      self._levels[name].set_visibility(value is not None)
-      if value is not None:
-        self._levels[name].move(value)
+      self._levels[name].set_visibility(target is not None)
+      if target is not None:
+        self._levels[name].move(target)
+
+  def _levelled(self, name, target):
+    if self.state.target(name) is not None:
+      self._become(self.state.with_target(name, target))
+      self._switches[name].value = self._position(name)
 
   def _draw_dials(self):
     state = self.state
@@ -222,7 +210,7 @@ class Controls:
     )
 
     def weighs(sampler):
-      # The actor's was chosen when it was trained.
+      # The actor's weight is that of its training.
       idle = sampler == latent_client.ACTOR and not self._all_samplers
       weight.attribute(disabled=idle)
 

@@ -1,4 +1,4 @@
-"""Pieces of pages: the frame around each, pictures, bars."""
+"""Pieces of pages: the frame around each, pictures, sliders, bars."""
 
 import contextlib
 import dataclasses
@@ -7,16 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from nicegui import ui
 
-from serving.studio import asking
 from serving.studio import drawing
 from serving.studio import faces as faces_lib
+from serving.studio import model as model_lib
 from serving.studio import state as state_lib
-from serving.studio import watch as watch_lib
 
 _CSS = pathlib.Path(__file__).with_name("studio.css")
 _PAGES = {"/": "Play", "/compare": "Compare samplers", "/run": "The run"}
 # A grey pixel, until there is a picture.
-NOTHING = (
+_NOTHING = (
   "data:image/gif;base64,R0lGODlhAQABAIAAAMLCwgAAACH5BAAAAAAALAAAAAABAAEAAAIC"
   "RAEAOw=="
 )
@@ -24,19 +23,17 @@ NOTHING = (
 
 @dataclasses.dataclass(frozen=True)
 class Studio:
-  """What all pages have.
+  """What all pages share.
 
   Attributes:
     address: Where the server is.
-    asker: Asks it.
-    watch: Knows whether it is there.
+    model: Asks it.
     faces: The faces on offer.
     run_dir: The run to browse; None if none was named.
   """
 
   address: str
-  asker: asking.Asker
-  watch: watch_lib.Watch
+  model: model_lib.Model
   faces: faces_lib.Faces
   run_dir: str | None
 
@@ -51,8 +48,7 @@ class Element(ui.element):
       tag: Its tag.
       text: Its text.
       classes: Of CSS, with spaces between them.
-      **attributes: Of HTML; `_` stands for a hyphen, and at the end for
-        nothing.
+      **attributes: Of HTML; `_` stands for a hyphen.
     """
     super().__init__(tag)
     if text:
@@ -63,7 +59,7 @@ class Element(ui.element):
   def attribute(self, **attributes) -> None:
     """Sets attributes of HTML; one that has the value already is left."""
     for key, value in attributes.items():
-      key = key.rstrip("_").replace("_", "-")
+      key = key.replace("_", "-")
       if self._props.get(key) != value:
         self._props[key] = value
         self.update()
@@ -75,11 +71,28 @@ class Element(ui.element):
       self.update()
 
 
+class Card(Element):
+  """A section with a heading, and perhaps a hint below it."""
+
+  def __init__(
+    self, heading: str, hint: str = "", label: str = "", classes: str = ""
+  ):
+    """Creates it; a screen reader reads the label, or else the heading."""
+    super().__init__(
+      "section", classes=f"studio-card {classes}", aria_label=label or heading
+    )
+    with self:
+      if heading:
+        Element("h2", heading)
+      if hint:
+        Element("p", hint, "studio-hint")
+
+
 class Slider(Element):
   """A number, moved by hand or by keys.
 
-  The browser's own: the focus of Quasar's is on an element inside the one that
-  says what it is, so that a screen reader does not.
+  The browser's own: Quasar's puts the focus on an element inside the one that
+  has the label, so that a screen reader does not read it.
 
   Attributes:
     value: Where it is.
@@ -94,7 +107,7 @@ class Slider(Element):
     step: float,
     on_change: Callable[[float], None],
   ):
-    """Creates it; `on_change` is called with where it has been moved to."""
+    """Creates it; `on_change` is called with each new value."""
     super().__init__(
       "input",
       classes="studio-slider",
@@ -118,13 +131,13 @@ class Slider(Element):
     )
 
   def move(self, value: float) -> None:
-    """Moves it, without calling anybody."""
+    """Moves it, without a call of `on_change`."""
     self._keep(value)
     self.client.run_javascript(f"getHtmlElement({self.id}).value = {value}")
 
   def _keep(self, value):
-    # The attribute (Vue's ^), not the property: that is set again whenever the
-    # page changes, to what was sent last, behind the hand that moves it.
+    # The attribute (Vue's ^), not the property: whenever the page changes, that
+    # is set again to the value sent last, under the hand that moves it.
     self.value = self._props["^value"] = value
 
 
@@ -134,7 +147,7 @@ class Figure:
   def __init__(self, caption: str = "", shape: Sequence[int] = (1, 1)):
     """Creates it; `shape` is (height, width)."""
     with Element("figure").style(f"--shape: {shape[1]} / {shape[0]}"):
-      self.image = Element("img", src=NOTHING, alt="")
+      self.image = Element("img", src=_NOTHING, alt="")
       self._caption = Element("figcaption", caption)
 
   def show(self, png: bytes, alt: str, caption: str | None = None) -> None:
@@ -145,7 +158,7 @@ class Figure:
 
 
 class Bar:
-  """A number in [0, 1] as a bar, and as a mark what it was before."""
+  """A number in [0, 1] as a bar, with a mark at the number before."""
 
   def __init__(self, name: str):
     """Creates three cells of a row."""
@@ -189,7 +202,7 @@ def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
     with Element("nav", aria_label="Pages"):
       for path, name in _PAGES.items():
         if path != "/run" or studio.run_dir:
-          links[path] = Element("a", name, href=link(path, state))
+          links[path] = Element("a", name, href=state.link(path))
           links[path].style("margin-right: 1rem")
           if path == here:
             links[path].attribute(aria_current="page")
@@ -202,26 +215,22 @@ def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
   down = Element("div", classes="studio-down", role="alert")
 
   def look():
-    watch = studio.watch
-    text = ""
-    if not watch.up:
+    model = studio.model
+    text = model.error
+    if not model.up:
       text = (
         f"No answer from the server at {studio.address}. Asking again until "
-        "it is back; what you ask meanwhile is done then."
+        "it is back; changes that you make meanwhile are shown then."
       )
-    elif watch.error:
-      text = watch.error
-    elif not watch.facts:
+    elif not text and not model.facts:
       text = (
         f"Waiting for the server at {studio.address} to say what model it has. "
         "While it loads one, that can take minutes."
       )
     down.say(text)
     down.set_visibility(bool(text))
-    calm = watch.up and not watch.error
-    down.classes(
-      add="studio-calm" if calm else "", remove="" if calm else "studio-calm"
-    )
+    calm = model.up and not model.error
+    down.classes(**{"add" if calm else "remove": "studio-calm"})
 
   look()
   ui.timer(0.5, look)
@@ -230,7 +239,6 @@ def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
   ui.skip_link(target=main)
 
 
-def link(path: str, state: state_lib.State) -> str:
-  """Returns a link to a page in a state."""
-  query = state.to_query()
-  return f"{path}?{query}" if query else path
+def spaced(name: str) -> str:
+  """Returns the name of an attribute as it is shown."""
+  return name.replace("_", " ")

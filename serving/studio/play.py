@@ -1,4 +1,4 @@
-"""The first page: one face, wishes, and what becomes of it at once."""
+"""The first page: a face, a request, and the result at once."""
 
 import asyncio
 import time
@@ -6,158 +6,102 @@ import time
 import numpy as np
 from nicegui import ui
 
-from serving import latent_client
-from serving.studio import asking
 from serving.studio import drawing
 from serving.studio import layout
-from serving.studio import state as state_lib
-from serving.studio.controls import Controls
+from serving.studio import page
 from serving.studio.layout import Element
 
-_STEPS = 7  # Pictures of a trajectory, both ends included.
-# A hand on a slider: what comes within so many seconds is one change.
+_STEPS = 7  # Pictures of a trajectory, with both ends.
+# A hand on a slider: changes within so many seconds are one.
 _DEBOUNCE = 0.03
-# A call that runs longer than this is not waited for when wishes change.
+# A call that runs longer than this is stopped when the request changes.
 _QUICK = 0.4
 
 
-class Play:
+class Play(page.Page):
   """The page of one user."""
 
-  def __init__(
-    self, studio: layout.Studio, facts: asking.Facts, state: state_lib.State
-  ):
-    """Draws it."""
-    self._studio = studio
-    self._facts = facts
-    self._running: asyncio.Task | None = None
-    self._begun = 0.0
-    self._call = "", 0, 0.0  # Whom, for how many wishes, and since when.
-    self._asked = False  # Whether there is more than what is running.
-    self._starts, self._moves, self._grids = _Last(), _Last(), _Last()
-    self.links = {}
-    with Element("div", classes="studio-play"):
-      with Element(
-        "section", classes="studio-card studio-stage", aria_label="Result"
-      ):
-        self._draw_stage()
-      with Element(
-        "section", classes="studio-card studio-controls", aria_label="Controls"
-      ):
-        self._controls = Controls(
-          state, facts, studio.faces, self.changed, self.fail
-        )
-      with Element("div", classes="studio-more"):
-        self._draw_more(state)
+  path = "/"
 
-  def _draw_stage(self):
-    shape = self._facts.image_shape
-    with Element("div", classes="studio-pictures"):
-      self._before = layout.Figure("Before", shape)
-      self._after = layout.Figure("After", shape)
-      self._difference = layout.Figure("What changed", shape)
-    self._status = Element("div", "", "studio-status", role="status")
-    self._error = Element("div", "", "studio-error", role="alert")
+  def _draw_result(self):
+    self._started = 0.0
+    self._call = "", 0, 0.0  # Its sampler, number of requests, and start.
+    self._changed = False  # Whether the controls say more than what runs.
+    self._answers = {}
+    with self._pictures:
+      self._after = self._figure("After")
+      self._difference = self._figure("What changed")
     with Element("div", classes="studio-busy studio-hidden") as self._busy:
       self._progress = ui.linear_progress(0.0, show_value=False, size="8px")
       self._progress.props('aria-label="Progress" instant-feedback')
       self._elapsed = Element("span", "", "studio-number")
       ui.button("Stop", on_click=self.stop).props("dense outline no-caps")
 
-  def _draw_more(self, state):
-    shape = self._facts.image_shape
-    with Element("section", classes="studio-card", aria_label="Trajectory"):
-      Element("h2", "From start to result")
-      Element(
-        "p",
+  def _draw_more(self):
+    names = [layout.spaced(name) for name in self._facts.attributes.names]
+    with Element("div", classes="studio-more"):
+      with layout.Card(
+        "From start to result",
         "By strength. How far the face has moved is in widths of its own "
-        "posterior: what it could as well have been encoded as is at about 1."
+        "posterior: other encodings of the same face are at about 1."
         if self._facts.encodes
         else "By strength, and how far the face has moved.",
-        "studio-hint",
-      )
-      with Element("div", classes="studio-strip"):
-        self._strip = [layout.Figure(" ", shape) for _ in range(_STEPS)]
-    with Element("section", classes="studio-card", aria_label="Verdicts"):
-      Element("h2", "What the critics read: before → after")
-      Element(
-        "p",
-        "Networks judge the latent vector: how realistic it is, and what it "
-        "shows. The bar is after, the mark before.",
-        "studio-hint",
-      )
-      with Element("div", classes="studio-bars"):
-        self._realism = layout.Bar("Realism")
-        self._bars = [
-          layout.Bar(name.replace("_", " "))
-          for name in self._facts.attributes.names
-        ]
-    with Element("section", classes="studio-card", aria_label="Grid"):
-      Element("h2", "Same person, every attribute")
-      everyone = ui.checkbox(
-        "Switch each attribute alone",
-        value=state.everyone,
-        on_change=lambda event: self._controls.change(everyone=event.value),
-      )
-      with Element("div", classes="studio-grid") as self._grid:
-        self._cells = [
-          layout.Figure(name.replace("_", " "), shape)
-          for name in self._facts.attributes.names
-        ]
-      self._grid.bind_visibility_from(everyone, "value")
+        label="Trajectory",
+      ):
+        with Element("div", classes="studio-strip"):
+          self._strip = [self._figure(" ") for _ in range(_STEPS)]
+      with layout.Card(
+        "What the critics read: before → after",
+        "Networks score the latent vector: how realistic it is, and which "
+        "attributes it has. The bar is after, the mark before.",
+      ):
+        with Element("div", classes="studio-bars"):
+          self._realism = layout.Bar("Realism")
+          self._bars = [layout.Bar(name) for name in names]
+      with layout.Card("Same person, every attribute"):
+        everyone = ui.checkbox(
+          "Switch each attribute alone",
+          value=self._controls.state.everyone,
+          on_change=lambda event: self._controls.change(everyone=event.value),
+        )
+        with Element("div", classes="studio-grid") as grid:
+          self._cells = [self._figure(name) for name in names]
+        grid.bind_visibility_from(everyone, "value")
 
   def changed(self) -> None:
     """Shows another state: in the link, and soon in the pictures."""
-    state = self._controls.state
-    for path, link in self.links.items():
-      link.attribute(href=layout.link(path, state))
-    ui.navigate.history.replace(layout.link("/", state))
+    super().changed()
     self.ask()
 
   def ask(self) -> None:
-    """Asks for what the controls say, once what is asked now is done.
+    """Asks for the state of the controls, after a quick call that still runs.
 
-    What takes long is stopped: nobody waits for it any more.
+    A slow one is stopped: nobody waits for it any more.
     """
-    self._asked = True
     if self._running and not self._running.done():
-      if time.monotonic() - self._begun < _QUICK:
+      if time.monotonic() - self._started < _QUICK:
+        self._changed = True
         return
-      self._running.cancel()
-    self._begun = time.monotonic()
-    self._running = asyncio.create_task(self._work())
-
-  def stop(self) -> None:
-    """Ends the call, at the server too."""
-    self.leave()
-    self._status.say("Stopped.")
-    self._busy.classes(add="studio-hidden")
+    self._started = time.monotonic()
+    super().ask()
 
   def leave(self) -> None:
-    """Ends the call: the user has gone."""
-    self._asked = False
-    if self._running:
-      self._running.cancel()
-
-  def fail(self, sentence: str) -> None:
-    """Says what went wrong."""
-    self._error.say(sentence)
+    """See base class."""
+    self._changed = False
+    super().leave()
 
   def tick(self) -> None:
-    """Shows how far a call is that takes long."""
-    running = self._running
-    seconds = time.monotonic() - self._begun
-    if not running or running.done() or seconds < _QUICK:
+    """Shows the progress of a slow call."""
+    now = time.monotonic()
+    running = self._running and not self._running.done()
+    if not running or now - self._started < _QUICK:
       return
-    if self._asked:
+    if self._changed:
       self.ask()
       return
-    sampler, count, begun = self._call
-    part, text = how_far(
-      sampler,
-      time.monotonic() - begun,
-      self._studio.asker.usual.get((sampler, count)),
-    )
+    sampler, count, started = self._call
+    usual = self._model.usual.get((sampler, count))
+    part, text = progress(sampler, now - started, usual)
     self._busy.classes(remove="studio-hidden")
     if part is None:
       self._progress.props("indeterminate")
@@ -167,47 +111,61 @@ class Play:
     self._elapsed.say(text)
 
   async def _work(self):
-    """Asks until nothing more is asked for."""
+    """Asks until the controls have not changed meanwhile."""
     try:
-      while self._asked:
-        self._asked = False
-        self._begun = time.monotonic()
+      while True:
+        self._changed = False
+        self._started = time.monotonic()
         await asyncio.sleep(_DEBOUNCE)
-        state = self._controls.state
-        self._call = state.sampler, 1, self._begun
-        try:
-          await self._answer(state)
-        except (latent_client.RequestError, ValueError) as error:
-          self.fail(str(error))
-          self._status.say("")
+        await super()._work()
+        if not self._changed:
+          break
     finally:
-      # Unless another has begun, which this was stopped for.
+      # Unless this was stopped for another, which has started.
       if self._running is asyncio.current_task():
         self._busy.classes(add="studio-hidden")
 
   async def _answer(self, state):
-    asker = self._studio.asker
-    face = self._studio.faces.picture(state.face, self._facts.image_shape)
     # A server that comes back may have another version of the model.
-    key = self._studio.watch.returns, state.face, state.seed
-    start = await self._starts.get(
-      key, lambda: asker.start(self._facts, face, state.seed)
+    key = self._model.returns, state.face, state.seed
+    self._call = state.sampler, 1, self._started
+    start = await self._once(
+      "start", key, self._model.start, self._picture(state), state.seed
     )
-    key = *key, state.wishes, state.sampler, state.realism_weight
-    move = await self._moves.get(
-      key, lambda: asker.move(self._facts, start, state, [state.wishes])
+    key = *key, state.sampler, state.realism_weight
+    move = await self._once(
+      "move",
+      (*key, state.request),
+      self._model.move,
+      *(start, state, [state.request]),
     )
     strengths = np.linspace(0.0, state.strength, _STEPS)
-    views = await asker.views(move, strengths)
-    self._show(views, strengths, move)
+    views = await self._model.views(move, strengths)
+    self._show(views, strengths, move, state)
     if state.everyone:
-      await self._show_everyone(key, start, state, views[0])
+      requests = [
+        [(name, float(read <= 0.5))]
+        for name, read in zip(
+          self._facts.attributes.names, views[0].probabilities
+        )
+      ]
+      self._call = state.sampler, len(requests), time.monotonic()
+      move = await self._once(
+        "everyone", key, self._model.move, *(start, state, requests)
+      )
+      self._show_everyone(await self._model.views(move, state.strength), move)
 
-  def _show(self, views, strengths, move):
+  async def _once(self, kind, key, ask, *args):
+    """Returns what `ask` answers, or has answered if the key is the same."""
+    if self._answers.get(kind, (None,))[0] != key:
+      self._answers[kind] = key, await ask(*args)
+    return self._answers[kind][1]
+
+  def _show(self, views, strengths, move, state):
     first, last = views[0], views[-1]
     self.fail("")
     self._before.show(first.png, "The face as the model draws it")
-    self._after.show(last.png, "The face with the wishes")
+    self._after.show(last.png, "The face after the change")
     self._difference.show(
       drawing.difference(first.png, last.png),
       "Where the two pictures differ, in colour",
@@ -219,78 +177,44 @@ class Play:
         f"{strength:.2f} · moved {view.distance:.2f}",
       )
     self._realism.show(first.realism, last.realism)
-    for bar, before, now in zip(
-      self._bars, first.probabilities, last.probabilities
-    ):
-      bar.show(float(before), float(now))
-    seconds = time.monotonic() - self._begun
+    for bar, *read in zip(self._bars, first.probabilities, last.probabilities):
+      bar.show(*map(float, read))
+    seconds = time.monotonic() - self._started
     verdict = "as asked" if move.converged[0] else "not all as asked"
     self._status.say(
-      f"{self._controls.state.sampler}, {1000 * seconds:.0f} ms. At strength "
-      f"1, the model’s own critics find it {verdict}. Moved by "
-      f"{last.distance:.2f}."
+      f"{state.sampler}, {1000 * seconds:.0f} ms. At strength 1, the model’s "
+      f"own critics find it {verdict}. Moved by {last.distance:.2f}."
     )
 
-  async def _show_everyone(self, key, start, state, before):
-    asker = self._studio.asker
+  def _show_everyone(self, views, move):
     names = self._facts.attributes.names
-    wishes = [
-      [(name, float(read <= 0.5))]
-      for name, read in zip(names, before.probabilities)
-    ]
-    self._call = state.sampler, len(wishes), time.monotonic()
-    move = await self._grids.get(
-      (*key[:3], *key[4:]),
-      lambda: asker.move(self._facts, start, state, wishes),
-    )
-    ends = await asker.ends(move, state.strength)
-    for column, (figure, view) in enumerate(zip(self._cells, ends)):
-      name = names[column].replace("_", " ")
-      on = move.values[column, column] > 0.5
-      read = float(view.probabilities[column])
+    for column, (figure, view) in enumerate(zip(self._cells, views)):
+      name = layout.spaced(names[column])
+      position = "on" if move.targets[column, column] > 0.5 else "off"
       figure.show(
         view.png,
-        f"{name} switched {'on' if on else 'off'}",
-        f"{name} {'on' if on else 'off'} · read {read:.2f}",
+        f"{name} switched {position}",
+        f"{name} {position} · read {view.probabilities[column]:.2f}",
       )
 
 
-def how_far(
+def progress(
   sampler: str, seconds: float, usual: float | None
 ) -> tuple[float | None, str]:
-  """Returns how far a call is, in [0, 1], and that in words.
+  """Returns the progress of a call in [0, 1], and in words.
 
   Args:
-    sampler: Who was asked.
-    seconds: Ago.
-    usual: What the same took before; None if it was never asked.
+    sampler: The sampler that was asked.
+    seconds: The time that the call has taken so far.
+    usual: The time that the same took before; None the first time.
 
   Returns:
-    None in place of the number if nothing tells how far it is: the first time,
-    and when it takes longer than before.
+    None in place of the number if it is not known: the first time, and when the
+    call takes longer than before.
   """
+  text = f"{sampler}: {seconds:.1f} s"
   if usual is None:
-    return None, (
-      f"{sampler}: {seconds:.1f} s. How long it takes is known after the first "
-      "time."
-    )
+    return None, f"{text}. How long it takes is known after the first time."
   if seconds < usual:
-    return seconds / usual, f"{sampler}: {seconds:.1f} s of about {usual:.1f} s"
-  return (
-    None,
-    f"{sampler}: {seconds:.1f} s, longer than the {usual:.1f} s before",
-  )
-
-
-class _Last:
-  """The last answer, for as long as the same is asked."""
-
-  def __init__(self):
-    self._key = self._value = None
-
-  async def get(self, key, ask):
-    """Returns the answer to a question, asking unless it is the last one."""
-    if self._value is None or key != self._key:
-      value = await ask()
-      self._key, self._value = key, value
-    return self._value
+    return seconds / usual, f"{text} of about {usual:.1f} s"
+  return None, f"{text}, longer than the {usual:.1f} s before"

@@ -1,9 +1,10 @@
-"""What a run folder has to show: curves, pictures, the evaluation's report."""
+"""The curves, pictures and report that a run folder has to show."""
 
-import csv
 import glob
-import math
 import os
+
+import numpy as np
+import pandas as pd
 
 REPORT = os.path.join("report", "index.html")
 _VALIDATION = "val_"
@@ -11,40 +12,36 @@ _VALIDATION = "val_"
 
 def stages(run_dir: str) -> list[str]:
   """Returns the stages that have curves or pictures, in order of training."""
-  found = {
-    os.path.dirname(path): os.path.getmtime(path)
-    for path in glob.glob(
-      os.path.join(glob.escape(run_dir), "**", "log.csv"), recursive=True
-    )
-  }
-  return [os.path.relpath(p, run_dir) for p in sorted(found, key=found.get)]
+  found = glob.glob(
+    os.path.join(glob.escape(run_dir), "**", "log.csv"), recursive=True
+  )
+  folders = sorted(map(os.path.dirname, found), key=os.path.getmtime)
+  return [os.path.relpath(folder, run_dir) for folder in folders]
 
 
 def curves(run_dir: str, stage: str) -> dict[str, dict[str, list]]:
-  """Returns what a stage's log.csv has.
+  """Returns the curves in a stage's log.csv.
 
   Returns:
-    By metric, "training" and "validation", lists of [step, value]. What is no
-    finite number is left out.
+    By metric, "training" and "validation", lists of [step, value]. Values that
+    are missing or no finite number are left out.
   """
-  path = os.path.join(run_dir, stage, "log.csv")
-  with open(path, encoding="utf-8", newline="") as file:
-    rows = list(csv.DictReader(file))
+  table = pd.read_csv(os.path.join(run_dir, stage, "log.csv"), index_col=0)
+  table = table.apply(pd.to_numeric, errors="coerce").replace(
+    [np.inf, -np.inf], np.nan
+  )
   metrics = {}
-  for row in rows:
-    # The first column counts steps, or epochs.
-    (_, at), *others = row.items()
-    for name, text in others:
-      point = _number(at), _number(text)
-      if None not in point:
-        of = "validation" if name.startswith(_VALIDATION) else "training"
-        series = metrics.setdefault(name.removeprefix(_VALIDATION), {})
-        series.setdefault(of, []).append(list(point))
+  for name, column in table.items():
+    kind = "validation" if name.startswith(_VALIDATION) else "training"
+    points = column.dropna()
+    if len(points):
+      series = metrics.setdefault(name.removeprefix(_VALIDATION), {})
+      series[kind] = [list(point) for point in points.items()]
   return metrics
 
 
 def grids_over_time(run_dir: str, stage: str) -> dict[str, dict[int, bytes]]:
-  """Returns the pictures that a stage's TensorBoard files hold.
+  """Returns the pictures in a stage's TensorBoard files.
 
   Returns:
     PNG files by name and step, both in order.
@@ -66,11 +63,3 @@ def grids_over_time(run_dir: str, stage: str) -> dict[str, dict[int, bytes]]:
         if len(values) >= 3 and values[2].startswith(b"\x89PNG"):
           found.setdefault(tag, {})[event.step] = values[2]
   return {tag: dict(sorted(found[tag].items())) for tag in sorted(found)}
-
-
-def _number(text):
-  try:
-    number = float(text)
-  except (TypeError, ValueError):
-    return None
-  return number if math.isfinite(number) else None

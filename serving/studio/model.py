@@ -1,0 +1,270 @@
+"""A served model, as the studio asks it.
+
+A transformation is asked for once, at full strength. Between its start and its
+end lies a straight line of latent vectors, which are only decoded and scored:
+so every sampler has a strength, and changing it repeats no search.
+
+All outputs of a signature are asked for. TensorFlow prepares a signature anew
+for each selection of its outputs, which takes seconds and hundreds of megabytes
+in the server; the requests that warm an export up ask for all of them.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Sequence
+
+import grpc
+import numpy as np
+
+from lc_keras import losses
+from lc_keras.constraints import attributes as attributes_lib
+from serving import latent_client
+from serving.studio import state as state_lib
+
+# Seconds between two looks whether the server is there, and how long a busy one
+# may take to say so.
+_PAUSE = 1.0
+_PATIENCE = 4.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """What is known of the model.
+
+  Attributes:
+    attributes: The K attributes.
+    samplers: The samplers that can make a change, the actor first.
+    image_shape: (height, width, channels).
+    encodes: Whether it takes pictures; if not, faces are drawn anew.
+  """
+
+  attributes: attributes_lib.Attributes
+  samplers: tuple[str, ...]
+  image_shape: tuple[int, int, int]
+  encodes: bool
+
+  def same_as(self, other: "Facts") -> bool:
+    """Returns whether the same controls fit another model."""
+    own, others = self.attributes, other.attributes
+    return (
+      (own.names, own.continuous) == (others.names, others.continuous)
+      and np.array_equal(own.excludes, others.excludes)
+      and dataclasses.replace(self, attributes=others) == other
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+  """Where changes of a face start.
+
+  Attributes:
+    face: [height, width, channels]; None for a model that takes no pictures.
+    latents: [latent].
+    scale: [latent], the width of its posterior; ones if there is none.
+  """
+
+  face: np.ndarray | None
+  latents: np.ndarray
+  scale: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Move:
+  """Where a sampler has moved a start for n requests.
+
+  Attributes:
+    start: The start of all.
+    targets: [n, K], what each attribute should be.
+    mask: [n, K], 1 where an attribute has a target.
+    ends: [n, latent].
+    converged: [n] booleans, by the model's own critics.
+    steps: [n], the sampler's evaluations of a network.
+    milliseconds: How long the call took, there and back.
+  """
+
+  start: Start
+  targets: np.ndarray
+  mask: np.ndarray
+  ends: np.ndarray
+  converged: np.ndarray
+  steps: np.ndarray
+  milliseconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+  """A latent vector: its picture and its scores.
+
+  Attributes:
+    png: The picture.
+    realism: In [0, 1].
+    probabilities: [K], what the attribute critic reads.
+    distance: How far it is from the start, `losses.latent_distance` in widths
+      of the face's own posterior.
+  """
+
+  png: bytes
+  realism: float
+  probabilities: np.ndarray
+  distance: float
+
+
+class Model:
+  """Asks the server; belongs to the event loop in which it was made.
+
+  `start`, `move` and `views` raise RequestError. Cancelled, they cancel their
+  calls.
+
+  Attributes:
+    up: Whether the server was there when last asked.
+    returns: How often it has come, at first or again: with it, another model
+      may have come.
+    facts: What is known of the model; None before the server was ever there.
+    error: Why nothing is known; "" if there is no reason.
+    usual: Seconds that a sampler took for so many requests, the last time.
+  """
+
+  def __init__(self, client: latent_client.AsyncLatentClient):
+    self.up = True
+    self.returns = 0
+    self.facts: Facts | None = None
+    self.error = ""
+    self.usual: dict[tuple[str, int], float] = {}
+    self._client = client
+
+  async def watch(self) -> None:
+    """Asks for the server again and again, until it is cancelled."""
+    while True:
+      there = await self._client.connect(_PATIENCE)
+      if there and not (self.up and self.facts and not self.error):
+        try:
+          self.facts, self.error = await self._learn(), ""
+          self.returns += 1
+        except latent_client.RequestError as error:
+          self.error = str(error)
+          if error.code == grpc.StatusCode.FAILED_PRECONDITION:
+            self.error = (
+              f"This is no model that serving.export has written. ({error})"
+            )
+      self.up = there
+      await asyncio.sleep(_PAUSE)
+
+  async def _learn(self) -> Facts:
+    self._client.forget()
+    attributes = await self._client.attributes()
+    nothing = np.zeros([1, len(attributes)])
+    sample = await self._client.sample(nothing, nothing, [0])
+    samplers = await self._client.samplers("transform")
+    encodes = bool(samplers)
+    if not encodes:
+      samplers = await self._client.samplers("sample")
+    shape = sample["images"].shape[1:]
+    return Facts(attributes, tuple(samplers), shape, encodes)
+
+  async def start(self, face: np.ndarray | None, seed: int) -> Start:
+    """Returns where changes start.
+
+    Args:
+      face: [height, width, channels] in [0, 1]; None has the model draw one.
+      seed: Of that draw, and of the draw of the posterior.
+    """
+    nothing = np.zeros([1, len(self.facts.attributes)])
+    if face is None:
+      sample = await self._client.sample(nothing, nothing, [seed])
+      if not self.facts.encodes:
+        latents = sample["latents"][0]
+        return Start(None, latents, np.ones_like(latents))
+      face = sample["images"][0]
+    if not self.facts.encodes:
+      raise latent_client.RequestError(
+        "This model cannot encode pictures: choose a face from the prior."
+      )
+    posterior, unmoved = await asyncio.gather(
+      self._client.encode(face[np.newaxis]),
+      self._client.transform(
+        face[np.newaxis], nothing, nothing, [seed], strength=0.0
+      ),
+    )
+    return Start(face, unmoved["latents"][0], posterior["scale"][0])
+
+  async def move(
+    self,
+    start: Start,
+    state: state_lib.State,
+    requests: Sequence[Sequence[tuple[str, float]]],
+  ) -> Move:
+    """Has the state's sampler move a start for each request by itself.
+
+    Args:
+      start: The start.
+      state: Names the sampler, its seed, and the weight of realism.
+      requests: n times attributes and targets, as `State.request`.
+    """
+    attributes = self.facts.attributes
+    shape = [2, len(requests), len(attributes)]
+    targets, mask = np.zeros(shape, np.float32)
+    for row, request in enumerate(requests):
+      for name, target in request:
+        if name not in attributes.names:
+          raise latent_client.RequestError(
+            f"The model has no attribute {name!r}, only "
+            f"{', '.join(attributes.names)}."
+          )
+        column = attributes.index(name)
+        targets[row, column], mask[row, column] = target, 1.0
+    dials = {"sampler": state.sampler}
+    if state.sampler != latent_client.ACTOR:
+      dials["realism_weight"] = state.realism_weight
+    seeds = np.full(len(requests), state.seed)
+    started = time.monotonic()
+    if start.face is None:
+      moved = await self._client.sample(targets, mask, seeds, **dials)
+    else:
+      images = np.repeat(start.face[np.newaxis], len(requests), axis=0)
+      moved = await self._client.transform(
+        images, targets, mask, seeds, **dials
+      )
+    seconds = time.monotonic() - started
+    self.usual[state.sampler, len(requests)] = seconds
+    return Move(
+      start,
+      targets,
+      mask,
+      moved["latents"],
+      moved["converged"],
+      moved["steps"],
+      1000.0 * seconds,
+    )
+
+  async def views(
+    self, move: Move, strengths: float | Sequence[float]
+  ) -> list[View]:
+    """Returns where a move leads to.
+
+    Args:
+      move: The move.
+      strengths: The part of it to make; several are for a move of one request.
+    """
+    strength = np.reshape(np.asarray(strengths, np.float32), [-1, 1])
+    start = move.start
+    latents = (1.0 - strength) * start.latents + strength * move.ends
+    targets, mask = (
+      np.broadcast_to(one, [len(latents), one.shape[1]])
+      for one in (move.targets, move.mask)
+    )
+    decoded, scores = await asyncio.gather(
+      self._client.decode(latents), self._client.score(latents, targets, mask)
+    )
+    distances = losses.latent_distance(
+      latents, start.latents[np.newaxis], start.scale
+    )
+    return [
+      View(*view)
+      for view in zip(
+        decoded["image_bytes"],
+        scores["realism"].tolist(),
+        scores["attribute_probabilities"],
+        distances.numpy().tolist(),
+      )
+    ]

@@ -1,0 +1,103 @@
+"""What the two pages about the model share: controls, and a call that runs."""
+
+import asyncio
+
+from nicegui import ui
+
+from serving import latent_client
+from serving.studio import controls
+from serving.studio import layout
+from serving.studio import state as state_lib
+from serving.studio.layout import Element
+
+
+class Page:
+  """A page of one user.
+
+  Attributes:
+    path: Where the page is.
+    all_samplers: Whether it asks all samplers, so that none is chosen.
+    links: The links to the other pages, which take the state along.
+  """
+
+  path = ""
+  all_samplers = False
+
+  def __init__(self, studio: layout.Studio, state: state_lib.State):
+    """Draws it."""
+    self.links: dict[str, Element] = {}
+    self._studio = studio
+    self._model = studio.model
+    self._facts = studio.model.facts
+    self._running: asyncio.Task | None = None
+    with Element("div", classes="studio-play"):
+      with layout.Card("", label="Result", classes="studio-stage"):
+        with Element("div", classes="studio-pictures") as self._pictures:
+          self._before = self._figure("Before")
+        self._status = Element("div", "", "studio-status", role="status")
+        self._error = Element("div", "", "studio-error", role="alert")
+        self._draw_result()
+      with layout.Card("", label="Controls", classes="studio-controls"):
+        self._controls = controls.Controls(
+          state,
+          self._facts,
+          studio.faces,
+          self.changed,
+          self.fail,
+          self.all_samplers,
+        )
+      self._draw_more()
+
+  def _draw_result(self):
+    """Draws what belongs below the pictures."""
+
+  def _draw_more(self):
+    """Draws further cards."""
+
+  def _figure(self, caption=""):
+    return layout.Figure(caption, self._facts.image_shape)
+
+  def changed(self) -> None:
+    """Puts the state into the links and into the browser's address."""
+    state = self._controls.state
+    for path, link in self.links.items():
+      link.attribute(href=state.link(path))
+    ui.navigate.history.replace(state.link(self.path))
+
+  def fail(self, sentence: str) -> None:
+    """Says what went wrong."""
+    self._error.say(sentence)
+
+  def ask(self) -> None:
+    """Asks the model for the state of the controls, and for nothing else."""
+    self.leave()
+    self._running = asyncio.create_task(self._work())
+
+  def leave(self) -> None:
+    """Ends the call, at the server too: the user has gone."""
+    if self._running:
+      self._running.cancel()
+
+  def stop(self) -> None:
+    """Ends the call because the user says so."""
+    if self._running and not self._running.done():
+      self.leave()
+      self._status.say("Stopped.")
+
+  def tick(self) -> None:
+    """Does what is due; called ten times a second."""
+
+  async def _work(self):
+    try:
+      await self._answer(self._controls.state)
+    except (latent_client.RequestError, ValueError) as error:
+      self.fail(str(error))
+      self._status.say("")
+
+  async def _answer(self, state):
+    """Asks for a state, and shows the answer."""
+    raise NotImplementedError
+
+  def _picture(self, state):
+    """Returns the pixels of a state's face; None if the model draws it."""
+    return self._studio.faces.picture(state.face, self._facts.image_shape)
