@@ -11,7 +11,9 @@ cycle), `publish` (what servers get), `latent_client` (Python), `client`
 import importlib
 
 # First of all: it sets what TensorFlow reads from the environment on loading.
-import lc_keras as lc_keras
+from lc_keras import tensorflow_banners
+
+tensorflow_banners.hold_back()
 
 
 def __getattr__(name):

@@ -2,4 +2,6 @@
 
 # First of all: it sets what TensorFlow reads when it loads, and a job may well
 # import TensorFlow before anything of ours.
-import lc_keras as lc_keras
+from lc_keras import tensorflow_banners
+
+tensorflow_banners.hold_back()
