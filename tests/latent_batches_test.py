@@ -1,12 +1,11 @@
-"""Tests of batches of latents: whoever goes on gets the same ones."""
-
-import itertools
+"""Tests of batches of latents: a resumed run gets the same ones."""
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras.data import latent_batches
+from lc_keras.data import latents
 from tests import numbered_latents
 
 
@@ -15,7 +14,7 @@ class InOrderTest(tf.test.TestCase):
     rows = numbered_latents.make(7)
     batches = list(latent_batches.in_order(rows, 3))
     self.assertEqual([len(batch["mean"]) for batch in batches], [3, 3, 1])
-    for name in ("mean", "scale", "attributes"):
+    for name in latents.COLUMNS:
       joined = np.concatenate([batch[name] for batch in batches])
       self.assertAllEqual(joined, getattr(rows, name))
     focus = np.concatenate([batch["focus"] for batch in batches])
@@ -32,43 +31,40 @@ class AtRandomTest(tf.test.TestCase, parameterized.TestCase):
     rows = numbered_latents.make(50)
     for batch in self._take(4, rows):
       index = batch["mean"][:, 0].astype(int)
-      for name in ("mean", "scale", "attributes"):
+      for name in latents.COLUMNS:
         self.assertAllEqual(batch[name], getattr(rows, name)[index])
       self.assertAllInRange(batch["focus"], 0, 4)
 
   def test_turns_are_the_second_dimension(self):
     rows = numbered_latents.make(50)
-    (batch,) = self._take(1, rows, turns=6)
-    self.assertEqual(
-      {name: value.shape for name, value in batch.items()},
-      {
-        "mean": (3, 6, 4),
-        "scale": (3, 6, 4),
-        "attributes": (3, 6, 5),
-        "focus": (3, 6),
-      },
-    )
-    index = batch["mean"][..., 0].astype(int)
+    dataset = latent_batches.at_random(rows, 3, turns=6)
+    (batch,) = dataset.take(1)
+    for name, size in (
+      ("mean", [4]),
+      ("scale", [4]),
+      ("attributes", [5]),
+      ("focus", []),
+    ):
+      self.assertEqual(batch[name].shape, [3, 6, *size])
+      self.assertEqual(dataset.element_spec[name].shape, [3, 6, *size])
+    index = batch["mean"].numpy()[..., 0].astype(int)
     self.assertAllEqual(batch["attributes"], rows.attributes[index])
     self.assertGreater(len(np.unique(index)), 10)
 
-  def test_shapes_are_known_before_it_runs(self):
-    dataset = latent_batches.at_random(numbered_latents.make(50), 3, turns=2)
-    self.assertEqual(dataset.element_spec["mean"].shape, [3, 2, 4])
-
-  def test_the_seed_decides(self):
-    first, again, other = (self._take(3, seed=seed) for seed in (1, 1, 2))
-    for one, two, three in zip(first, again, other):
-      self.assertAllEqual(one["mean"], two["mean"])
-      self.assertAllEqual(one["focus"], two["focus"])
-      self.assertNotAllClose(one["mean"], three["mean"])
-
   @parameterized.parameters({}, {"turns": 2, "balanced_fraction": 0.5})
-  def test_starting_later_is_skipping(self, **options):
-    whole = self._take(7, **options)
-    for late, skipped in zip(self._take(3, start_step=4, **options), whole[4:]):
-      for name in skipped:
-        self.assertAllEqual(late[name], skipped[name])
+  def test_seed_and_step_alone_decide(self, **options):
+    whole, again, other = (
+      self._take(7, seed=seed, **options) for seed in (1, 1, 2)
+    )
+    late = self._take(3, seed=1, start_step=4, **options)
+    for one, two in zip(whole + whole[4:], again + late, strict=True):
+      for name in one:
+        self.assertAllEqual(one[name], two[name])
+    means = {batch["mean"].tobytes() for batch in whole + other}
+    self.assertLen(means, 14)
+    # (seed 0, step 1) must not be (seed 1, step 0).
+    (shifted,) = self._take(1, start_step=1, **options)
+    self.assertNotAllClose(shifted["mean"], whole[0]["mean"])
 
   def test_evenly_is_evenly(self):
     rows = numbered_latents.make(20)
@@ -88,64 +84,29 @@ class AtRandomTest(tf.test.TestCase, parameterized.TestCase):
       self.assertAllClose(np.mean(focus == column), 0.2, atol=0.03)
       own = labels[focus == column, column]
       self.assertAllClose(own.mean(), 0.5, atol=0.06)
-    self.assertGreater(labels[:, 0].mean(), 0.1)
+    half = self._take(200, rows, 50, balanced_fraction=0.5)
+    between = np.mean([batch["attributes"][:, 0] for batch in half])
+    self.assertAllClose(between, (0.03 + labels[:, 0].mean()) / 2, atol=0.03)
+    self.assertGreater(labels[:, 0].mean(), between + 0.03)
 
-  def test_balancing_a_fraction_lies_between(self):
-    rows = numbered_latents.make(100)
-    rows.attributes[:, 0] = 0
-    rows.attributes[:3, 0] = 1
-    shares = [
-      np.mean(
-        [
-          batch["attributes"][:, 0]
-          for batch in self._take(100, rows, 50, balanced_fraction=fraction)
-        ]
-      )
-      for fraction in (0.0, 0.5, 1.0)
-    ]
-    self.assertAllClose(shares[0], 0.03, atol=0.02)
-    self.assertAllClose(shares[1], np.mean(shares[::2]), atol=0.03)
-    self.assertGreater(shares[2], shares[0] + 0.05)
-
-  def test_an_attribute_that_nobody_has_is_no_trap(self):
-    rows = numbered_latents.make(30)
-    rows.attributes[:, 2] = 0
-    rows.attributes[:, 3] = 1
-    batches = self._take(50, rows, 30, balanced_fraction=1.0)
+  def test_attributes_of_one_value_leave_every_row_in_reach(self):
+    rows = numbered_latents.make(5)
+    rows.attributes[:, 2:4] = [0, 1]
+    batches = self._take(60, rows, balanced_fraction=0.5)
     index = np.concatenate([batch["mean"][:, 0] for batch in batches])
-    self.assertAllInRange(index, 0, 29)
+    self.assertAllEqual(np.unique(index), range(5))
     focus = np.concatenate([batch["focus"] for batch in batches])
     self.assertAllEqual(np.unique(focus), range(5))
-
-  def test_every_batch_differs(self):
-    batches = [batch["mean"].tobytes() for batch in self._take(20)]
-    self.assertLen(set(batches), 20)
-
-  def test_noise_of_neighbouring_seeds_differs(self):
-    # (seed 0, step 1) must not be (seed 1, step 0).
-    one = self._take(1, seed=0, start_step=1)[0]["mean"]
-    self.assertNotAllClose(one, self._take(1, seed=1)[0]["mean"])
 
   def test_refuses_fewer_rows_than_a_batch(self):
     with self.assertRaisesRegex(ValueError, "batch of 8 rows.*got 7"):
       latent_batches.at_random(numbered_latents.make(7), 8)
     self.assertLen(self._take(1, numbered_latents.make(7), 7)[0]["mean"], 7)
 
-  def test_no_row_of_a_small_split_is_out_of_reach(self):
-    rows = numbered_latents.make(5)
-    drawn = itertools.chain.from_iterable(
-      batch["mean"][:, 0]
-      for batch in self._take(60, rows, balanced_fraction=0.5)
-    )
-    self.assertEqual({int(index) for index in drawn}, set(range(5)))
-
-
-class BothTest(tf.test.TestCase):
-  def test_who_ends_a_pass_does_not_wait_for_its_tuning(self):
+  def test_ending_a_pass_does_not_wait_for_tuning(self):
     for make in (latent_batches.in_order, latent_batches.at_random):
-      self.assertFalse(
-        make(numbered_latents.make(23), 4).options().autotune.enabled
-      )
+      dataset = make(numbered_latents.make(23), 4)
+      self.assertFalse(dataset.options().autotune.enabled)
 
 
 if __name__ == "__main__":

@@ -165,7 +165,7 @@ class _Arrays(_Divided):
       )
     order = tf.data.Dataset.from_tensor_slices(rows)
     if training:
-      order = pipeline.shuffled_without_end(
+      order = streams.shuffled_without_end(
         order, seed, len(rows), start_step * batch_size, len(rows)
       )
     return self._finished(
@@ -198,7 +198,7 @@ class _Stream(_Divided):
       examples = examples.filter(lambda row, _: self._is_in(split, row))
       examples = examples.map(lambda _, parts: parts)
     if training:
-      examples = pipeline.shuffled_without_end(examples, seed, _SHUFFLE_BUFFER)
+      examples = streams.shuffled_without_end(examples, seed, _SHUFFLE_BUFFER)
       # How many examples an epoch has is not known: they are read again.
       examples = examples.skip(start_step * batch_size)
     names = self.attributes.names

@@ -1,36 +1,39 @@
-"""Batches of latents: in order, or at random for as long as one trains."""
-
-import dataclasses
+"""Batches of latents: in order, once, or at random and without end."""
 
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.data import latents as latents_lib
+from lc_keras.data import latents
 from lc_keras.data import streams
 
-# Where single numbers cannot tell rows apart any more: uniform draws have 23
-# bits.
+# Uniform draws have 23 bits: of more rows than this, one draw alone would reach
+# too few.
 _MOST_COARSE_ROWS = 1 << 22
 
 
-def in_order(latents: latents_lib.Latents, batch_size: int) -> tf.data.Dataset:
+def in_order(rows: latents.Latents, batch_size: int) -> tf.data.Dataset:
   """Returns one pass over a split, in order, with the remainder.
 
-  Yields "mean", "scale", "attributes" and "focus", an attribute per row in
-  turn, see `at_random`.
+  Args:
+    rows: A split.
+    batch_size: Rows per batch.
+
+  Returns:
+    Batches of "mean", "scale", "attributes" and "focus", an attribute per row
+    in turn, see `at_random`.
   """
-  num_rows, num_attributes = len(latents), latents.attributes.shape[1]
+  num_rows, num_attributes = rows.attributes.shape
 
   def cut(start):
     index = tf.range(start, tf.minimum(start + batch_size, num_rows))
-    return {**_look_up(latents, index), "focus": index % num_attributes}
+    return {**_look_up(rows, index), "focus": index % num_attributes}
 
   starts = tf.data.Dataset.range(0, num_rows, batch_size)
   return starts.map(cut).prefetch(2).apply(streams.untuned)
 
 
 def at_random(
-  latents: latents_lib.Latents,
+  rows: latents.Latents,
   batch_size: int,
   *,
   turns: int = 1,
@@ -41,7 +44,7 @@ def at_random(
   """Returns endless random batches; batch i depends on the seed and i alone.
 
   Args:
-    latents: A split.
+    rows: A split.
     batch_size: Rows per batch and turn.
     turns: Sub-batches per batch; 1 leaves the dimension out.
     balanced_fraction: Share of rows drawn so that rare attributes are as
@@ -49,7 +52,8 @@ def at_random(
       a row that has it. The attribute is the row's "focus". The other rows
       are drawn evenly, with a random focus.
     seed: Seed of the draws.
-    start_step: Number of batches to leave out: what a resumed run has seen.
+    start_step: Number of batches to leave out: those that a resumed run has
+      used.
 
   Returns:
     Batches of "mean" and "scale" [batch, turns, latent_size], "attributes"
@@ -57,22 +61,28 @@ def at_random(
 
   Raises:
     ValueError: There are fewer rows than one batch, or no attributes.
+
+  >>> import numpy as np
+  >>> from lc_keras.data import latent_batches, latents
+  >>> rows = latents.Latents(np.ones([9, 4]), np.ones([9, 4]), np.eye(9, 2))
+  >>> batch = next(iter(latent_batches.at_random(rows, 3, turns=5)))
+  >>> [tuple(batch[name].shape) for name in ("mean", "attributes", "focus")]
+  [(3, 5, 4), (3, 5, 2), (3, 5)]
   """
-  if len(latents) < batch_size:
+  if len(rows) < batch_size:
     raise ValueError(
       f"A batch of {batch_size} rows needs at least as many latents; got "
-      f"{len(latents)}. Lower --batch_size or encode more images."
+      f"{len(rows)}. Use a smaller batch or encode more images."
     )
   rows_per_batch = batch_size * turns
-  num_attributes = latents.attributes.shape[1]
+  num_rows, num_attributes = rows.attributes.shape
   if not num_attributes:
     raise ValueError(
-      "These latents have no labels to train on: nothing is known of what they "
-      "show. Train a classifier for the run, delete its latents, and write "
-      "them again, with `python -m trainers.latents`."
+      "These latents have no labels to train on. Train a classifier for the "
+      "run, delete its latents, and write them again, with "
+      "`python -m trainers.latents`."
     )
-  num_rows = len(latents)
-  tables = _rows_by_value(latents) if balanced_fraction else None
+  tables = _rows_by_value(rows) if balanced_fraction else None
 
   def draw(step):
     uniform = tf.random.stateless_uniform(
@@ -93,13 +103,12 @@ def at_random(
       by_value = tf.gather(order, tf.maximum(place, 0))
       balanced = (uniform[2] < balanced_fraction) & (count > 0)
       index = tf.where(balanced, tf.cast(by_value, tf.int64), index)
-    rows = _look_up(latents, index)
-    rows["focus"] = choice // 2
+    batch = {**_look_up(rows, index), "focus": choice // 2}
     if turns == 1:
-      return rows
+      return batch
     return {
       name: tf.reshape(value, [batch_size, turns, *value.shape[1:]])
-      for name, value in rows.items()
+      for name, value in batch.items()
     }
 
   steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
@@ -107,38 +116,36 @@ def at_random(
   return drawn.prefetch(4).apply(streams.untuned)
 
 
-def _look_up(latents, index):
+def _look_up(rows, index):
   """Returns "mean", "scale" and "attributes" of some rows; runs in a graph."""
-  names = [field.name for field in dataclasses.fields(latents_lib.Latents)]
 
-  def copy(rows):
-    taken = latents.take(rows)
-    return [np.float32(getattr(taken, name)) for name in names]
+  def copy(index):
+    return [np.float32(column) for column in vars(rows.take(index)).values()]
 
-  # Nothing else reads files row by row without holding all of them.
+  # Nothing else reads mapped files row by row without holding all of them.
   values = tf.numpy_function(copy, [index], [tf.float32] * 3, stateful=False)
-  for name, value in zip(names, values):
-    value.set_shape([*index.shape, getattr(latents, name).shape[1]])
-  return dict(zip(names, values))
+  for value, column in zip(values, vars(rows).values()):
+    value.set_shape([*index.shape, column.shape[1]])
+  return dict(zip(latents.COLUMNS, values))
 
 
-def _rows_by_value(latents):
+def _rows_by_value(split):
   """Lists the rows that have an attribute off and on, list 2 * k + value.
 
   Returns:
-    All lists in a row, where in it each begins, and how long it is. That is
-    four bytes per row and attribute.
+    The lists one after the other, the place at which each starts, and the
+    length of each: four bytes per row and attribute.
   """
-  num_rows, num_attributes = latents.attributes.shape
+  num_rows, num_attributes = split.attributes.shape
   on = np.zeros(num_attributes, np.int64)
-  for piece in latents.pieces():
+  for piece in split.pieces():
     on += (piece.attributes > 0.5).sum(axis=0)
   counts = np.stack([num_rows - on, on], axis=1).ravel()
   starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
   small = num_rows <= np.iinfo(np.int32).max
   order = np.empty(counts.sum(), np.int32 if small else np.int64)
   places, first = starts.copy(), 0
-  for piece in latents.pieces():
+  for piece in split.pieces():
     for column, labels in enumerate(piece.attributes.T > 0.5):
       for value in (False, True):
         rows, place = np.flatnonzero(labels == value), 2 * column + value

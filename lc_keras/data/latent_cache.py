@@ -1,7 +1,17 @@
-"""The latents of a data set in files: pixels are looked at once.
+"""The latents of a data set in files, so that images are encoded once.
 
-A folder of shards and a manifest, which says what the latents come from and the
-checksum of each file.
+A cache is a folder of one NumPy file a split, of records with the fields
+"mean", "scale" and "attributes", and a manifest, which says what the latents
+come from and has the checksum of each file.
+
+>>> import tempfile
+>>> import numpy as np
+>>> from lc_keras.data import latent_cache, latents
+>>> rows = latents.Latents(np.ones([5, 4]), np.ones([5, 4]), np.ones([5, 3]))
+>>> folder = tempfile.mkdtemp() + "/cache"
+>>> latent_cache.write(folder, {"train": rows}, {"dataset": "discs"})
+>>> latent_cache.read(folder, "train").mean.shape
+(5, 4)
 """
 
 import json
@@ -12,12 +22,10 @@ import numpy as np
 
 from lc_keras import files
 from lc_keras.data import latents
-from lc_keras.data import shards
 
 _MANIFEST = "manifest.json"
-_FORMAT = 2
-# One .npz file per split, from before there were shards; still read.
-_WHOLE_FILES = 1
+_FORMAT = 3
+_AGAIN = "Delete the folder and run `python -m trainers.latents` again."
 
 
 def write(
@@ -25,30 +33,30 @@ def write(
   splits: Mapping[str, latents.Latents | Iterable[latents.Latents]],
   source: Mapping[str, str],
 ) -> None:
-  """Writes a cache; the manifest last, so that half a cache is none.
+  """Writes a cache, which replaces what is in the folder when it is complete.
 
   Args:
-    folder: Replaced as a whole, once all is written beside it.
-    splits: By name, each as a whole or in pieces, of which one shard at a time
-      is held in memory; "train" gives sigma_bar.
+    folder: Where to.
+    splits: By name, each as a whole or in pieces, of which one at a time is
+      held in memory; "train" gives sigma_bar.
     source: Where the latents come from; `read` compares it.
+
+  Raises:
+    ValueError: A split has no rows.
   """
   with files.replacing(folder) as aside:
     os.makedirs(aside)
-    tables, checksums, means = {}, {}, {}
+    means, checksums = {}, {}
     for split, rows in splits.items():
       pieces = rows.pieces() if isinstance(rows, latents.Latents) else rows
-      means[split] = _Means()
-      tables[split] = []
-      for name in shards.write(aside, split, map(means[split].seen, pieces)):
-        tables[split].append(name)
-        checksums[name] = files.checksum(os.path.join(aside, name))
+      path = os.path.join(aside, _file_name(split))
+      means[split] = _write_split(path, pieces)
+      checksums[split] = files.checksum(path)
     files.write_json(
       os.path.join(aside, _MANIFEST),
       {
         "format": _FORMAT,
         "source": dict(source),
-        "shards": tables,
         "checksums": checksums,
         "rows": {split: mean.rows for split, mean in means.items()},
         "posterior_scale": means["train"].of("scale"),
@@ -57,36 +65,16 @@ def write(
     )
 
 
-class _Means:
-  """The means of columns that pass by."""
-
-  def __init__(self):
-    self.rows = 0
-    self._sums = {"scale": 0.0, "attributes": 0.0}
-
-  def seen(self, piece):
-    """Counts a piece, and returns its columns."""
-    self.rows += len(piece)
-    for name in self._sums:
-      column = getattr(piece, name)
-      self._sums[name] += np.sum(column, axis=0, dtype=np.float64)
-    return vars(piece)
-
-  def of(self, name):
-    """Returns the mean of a column, a list."""
-    return (self._sums[name] / self.rows).tolist()
-
-
 def read_manifest(folder: str, source: Mapping[str, str] | None = None) -> dict:
-  """Returns a cache's manifest after checking that it is the right one.
+  """Returns a cache's manifest after checking where the latents come from.
 
   Args:
-    folder: What `write` wrote.
-    source: What the latents must come from; None accepts any.
+    folder: Written by `write`.
+    source: Where the latents must come from; None accepts any.
 
   Raises:
-    FileNotFoundError: There is no whole cache.
-    ValueError: The cache is of another format, or of another source.
+    FileNotFoundError: There is no complete cache.
+    ValueError: The cache has another format, or another source.
   """
   path = os.path.join(folder, _MANIFEST)
   if not os.path.exists(path):
@@ -96,61 +84,111 @@ def read_manifest(folder: str, source: Mapping[str, str] | None = None) -> dict:
     )
   with open(path, encoding="utf-8") as file:
     manifest = json.load(file)
-  if manifest["format"] not in (_WHOLE_FILES, _FORMAT):
+  if manifest["format"] != _FORMAT:
     raise ValueError(
       f"The latent cache in {folder!r} has format {manifest['format']}; this "
-      f"version reads {_WHOLE_FILES} and {_FORMAT}. Delete the folder and run "
-      "`python -m trainers.latents` again."
+      f"version reads {_FORMAT}. {_AGAIN}"
     )
-  known = manifest["source"]
-  if "vae" in known:
-    # Its name before there were other generators.
-    known["generator"] = known.pop("vae")
   for key, value in (source or {}).items():
-    found = known.get(key)
+    found = manifest["source"].get(key)
     if found != value:
       raise ValueError(
         f"The latent cache in {folder!r} is stale or foreign: its {key} is "
-        f"{found!r}, expected {value!r}. Delete the folder and run "
-        "`python -m trainers.latents` again."
+        f"{found!r}, expected {value!r}. {_AGAIN}"
       )
-  for name in manifest["checksums"]:
-    files.check_name(name, f"a file of the latent cache in {folder!r}")
   return manifest
 
 
 def read(
   folder: str, split: str, source: Mapping[str, str] | None = None
 ) -> latents.Latents:
-  """Opens one split of a cache, after comparing checksums.
+  """Opens one split of a cache, after comparing its checksum.
 
-  Its rows stay in their files. (Those of a cache that was written before there
-  were shards are read into memory.)
+  The file is mapped into memory: rows are read when they are used.
+
+  Args:
+    folder: Written by `write`.
+    split: Name of the split.
+    source: See `read_manifest`.
 
   Raises:
-    FileNotFoundError: There is no whole cache, or no such split.
+    FileNotFoundError: There is no complete cache, or no such split.
     ValueError: The cache is stale, foreign or damaged.
   """
-  manifest = read_manifest(folder, source)
-  if split not in manifest["rows"]:
+  checksums = read_manifest(folder, source)["checksums"]
+  if split not in checksums:
     raise FileNotFoundError(
       f"The latent cache in {folder!r} has no split {split!r}; it has "
-      f"{', '.join(sorted(manifest['rows']))}."
+      f"{', '.join(sorted(checksums))}."
     )
-  whole = manifest["format"] == _WHOLE_FILES
-  names = [f"{split}.npz"] if whole else manifest["shards"][split]
-  paths = [os.path.join(folder, os.path.basename(name)) for name in names]
-  for name, path in zip(names, paths):
-    known = manifest["checksums"][name]
-    if not os.path.exists(path) or files.checksum(path) != known:
-      raise ValueError(
-        f"{path} is damaged: it is missing, or its checksum is not the "
-        f"manifest's. Delete {folder!r} and run `python -m trainers.latents` "
-        "again."
-      )
-  if not whole:
-    return latents.Latents(**shards.read(paths))
-  with np.load(paths[0], allow_pickle=False) as arrays:
-    return latents.Latents(
-      arrays["mean"], arrays["scale"], arrays["attributes"]
+  path = os.path.join(folder, _file_name(split))
+  if not os.path.exists(path) or files.checksum(path) != checksums[split]:
+    raise ValueError(
+      f"{path} is damaged: it is missing, or its checksum is not the "
+      f"manifest's. {_AGAIN}"
     )
+  records = np.load(path, mmap_mode="r", allow_pickle=False)
+  return latents.Latents(
+    *(np.asarray(records[name]) for name in latents.COLUMNS)
+  )
+
+
+def _file_name(split):
+  # The manifest may come from others.
+  files.check_name(split, "a split of a latent cache")
+  return f"{split}.npy"
+
+
+class _Means:
+  """The means of the columns of some pieces.
+
+  Attributes:
+    rows: Number of rows so far.
+  """
+
+  def __init__(self):
+    self.rows = 0
+    self._sums = {"scale": 0.0, "attributes": 0.0}
+
+  def add(self, piece):
+    self.rows += len(piece)
+    for name in self._sums:
+      column = getattr(piece, name)
+      self._sums[name] += np.sum(column, axis=0, dtype=np.float64)
+
+  def of(self, name):
+    """Returns the mean of a column, a list."""
+    return (self._sums[name] / self.rows).tolist()
+
+
+def _write_split(path, pieces):
+  """Writes the rows of a split one after the other; returns their means."""
+  means, records = _Means(), None
+  with open(path, "wb") as file:
+    for piece in pieces:
+      records = _records(piece)
+      if not means.rows:
+        _write_header(file, records.dtype, 0)
+      records.tofile(file)
+      means.add(piece)
+    if not means.rows:
+      raise ValueError(f"No rows were given for {path}.")
+    file.seek(0)  # A header has the same length whatever the number of rows.
+    _write_header(file, records.dtype, means.rows)
+  return means
+
+
+def _write_header(file, dtype, rows):
+  description = np.lib.format.dtype_to_descr(dtype)
+  header = {"descr": description, "fortran_order": False, "shape": (rows,)}
+  np.lib.format.write_array_header_1_0(file, header)
+  file.flush()
+
+
+def _records(piece):
+  columns = {name: getattr(piece, name) for name in latents.COLUMNS}
+  fields = [(n, np.float32, column.shape[1:]) for n, column in columns.items()]
+  records = np.empty(len(piece), fields)
+  for name, column in columns.items():
+    records[name] = column
+  return records

@@ -1,10 +1,10 @@
 """Encoded images: the posterior of a data set, and how it is spread.
 
-Everything after the generative model trains on z = mean + scale * eps with
-fresh eps, so that mean, scale and attributes of every image are all that is
-needed (Engel et al. 2018, section 3). A generative model that cannot encode has
-no posterior: draws of its prior take their place. `latent_cache` keeps them,
-`latent_batches` brings them to who trains.
+Critics, flow and actor train on z = mean + scale * eps with fresh eps, so that
+they need only mean, scale and attributes of every image (Engel et al. 2018,
+section 3). For a generative model that cannot encode, draws of its prior take
+the place of the posterior. `latent_cache` keeps latents in files,
+`latent_batches` makes batches of them.
 """
 
 import dataclasses
@@ -14,41 +14,48 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.data import shards
+# Names of the columns.
+COLUMNS = ("mean", "scale", "attributes")
 
-# Rows looked at together where all have to be.
+# Rows that are held together in a pass over all.
 _PIECE = 8192
-
-Array = np.ndarray | shards.Column
 
 
 @dataclasses.dataclass(frozen=True)
 class Latents:
   """The posterior of one split, or draws of the prior.
 
-  Columns are arrays, or, of a cache, shards in files that are indexed like
-  arrays; `numpy.asarray` reads such a column as a whole.
+  Columns are arrays; those of a cache are mapped files, of which only the rows
+  that are used are read.
 
   Attributes:
     mean: float32 [n, latent_size].
     scale: float32 [n, latent_size], standard deviations.
-    attributes: float32 [n, num_attributes] in {0, 1}; [n, 0] if nobody knows.
+    attributes: float32 [n, num_attributes] in {0, 1}; [n, 0] if they are
+      unknown.
+
+  >>> import numpy as np
+  >>> from lc_keras.data import latents
+  >>> rows = latents.Latents(np.eye(3), np.ones([3, 3]), np.zeros([3, 2]))
+  >>> rows.take(slice(1, 3)).mean
+  array([[0., 1., 0.],
+         [0., 0., 1.]])
   """
 
-  mean: Array
-  scale: Array
-  attributes: Array
+  mean: np.ndarray
+  scale: np.ndarray
+  attributes: np.ndarray
 
   def __len__(self) -> int:
     return len(self.mean)
 
   def take(self, rows: np.ndarray | slice) -> Self:
-    """Returns some rows, as arrays."""
-    columns = vars(self).items()
-    return Latents(**{name: value[rows] for name, value in columns})
+    """Returns some rows, in memory."""
+    columns = vars(self).values()
+    return Latents(*(np.ascontiguousarray(value[rows]) for value in columns))
 
   def pieces(self) -> Iterator[Self]:
-    """Yields all rows in order, as many at a time as can be held."""
+    """Yields all rows in order, some thousands at a time, in memory."""
     for start in range(0, len(self), _PIECE):
       yield self.take(slice(start, start + _PIECE))
 
@@ -68,9 +75,9 @@ class Moments:
   noise: np.ndarray
 
   def principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
-    """Returns along which axes draws of the posterior vary, and how much.
+    """Returns the axes along which draws of the posterior vary, and how much.
 
-    Unlike `covariance`, this counts the posterior's own noise.
+    Unlike `covariance`, this includes the posterior's own noise.
 
     Returns:
       Variances, float64 [latent_size] in rising order, and the axes, float64
@@ -80,9 +87,9 @@ class Moments:
 
 
 def join(pieces: Iterable[Latents]) -> Latents:
-  """Returns all rows of some pieces, as arrays."""
-  columns = [dataclasses.astuple(piece) for piece in pieces]
-  return Latents(*map(np.concatenate, zip(*columns)))
+  """Returns all rows of some pieces, in memory."""
+  columns = zip(*(vars(piece).values() for piece in pieces))
+  return Latents(*map(np.concatenate, columns))
 
 
 def encode(
@@ -116,14 +123,14 @@ def draw(
 
   Args:
     generator: A model with `decode(latents)` and `latent_size`.
-    rows: How many.
-    scale: Standard deviation of each row in each dimension. Such a model has no
-      posterior; what is meant is how far one can move without it being seen.
-    seed: Of the draws.
-    read: Images to labels [batch, num_attributes] in {0, 1}; None gives no
-      attributes, and then nothing is decoded.
+    rows: Number of draws.
+    scale: Standard deviation that every row gets in every dimension, for lack
+      of a posterior: how far a latent can move without a visible change.
+    seed: Seed of the draws.
+    read: Images -> labels [batch, num_attributes] in {0, 1}; None gives no
+      attributes, and decodes nothing.
     batch_size: Images decoded at once.
-    progress: Wraps the batches, to show how far it is.
+    progress: Wraps the batches, to show progress.
   """
   mean = tf.random.stateless_normal([rows, generator.latent_size], seed)
   attributes = np.zeros([rows, 0], np.float32)
@@ -154,10 +161,10 @@ def moments(latents: Latents) -> Moments:
 
 
 def covariance(latents: Latents) -> np.ndarray:
-  """Returns how the means vary together, float32 [latent_size, latent_size].
+  """Returns the covariance of the means, float32 [latent_size, latent_size].
 
   Few directions hold nearly all of the variance; in the others encoded images
-  do not differ, and nothing trained on them knows what a move there means.
+  do not differ, and models trained on them know nothing of a move there.
   """
   return moments(latents).covariance.astype(np.float32)
 

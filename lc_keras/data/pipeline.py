@@ -196,7 +196,7 @@ def load(
   if training:
     if size <= _CACHE_BYTES:
       examples = examples.cache()
-    examples = shuffled_without_end(
+    examples = streams.shuffled_without_end(
       examples, seed, shuffle_buffer, start_step * batch_size, count
     )
   # Decoding comes last: what is shuffled, cached or skipped is small.
@@ -207,32 +207,6 @@ def load(
   )
   batches = examples.batch(batch_size, drop_remainder=training)
   return batches.prefetch(2).apply(streams.untuned)
-
-
-def shuffled_without_end(examples, seed, shuffle_buffer, start=0, count=1):
-  """Repeats examples without end, each epoch shuffled by a seed of its own.
-
-  Args:
-    examples: tf.data.Dataset, one epoch.
-    seed: int, of the whole order.
-    shuffle_buffer: int, number of examples among which the next one is drawn.
-    start: int, number of examples to leave out; no epoch before that in which
-      they end is read.
-    count: int, number of examples in an epoch; needed if `start` is not 0.
-
-  Returns:
-    tf.data.Dataset.
-  """
-  first, used = divmod(start, count)
-
-  def epoch(number):
-    # Within this function only: else the order would depend on the global
-    # seed. Odd, because shuffle takes no tensor as seed when this one is 0.
-    tf.random.set_seed(2 * seed + 1)
-    order = examples.shuffle(shuffle_buffer, seed=number)
-    return order.skip(tf.where(number == first, tf.cast(used, tf.int64), 0))
-
-  return tf.data.Dataset.counter(first).flat_map(epoch)
 
 
 def labels(name, split, attribute, *, data_dir, limit=None):

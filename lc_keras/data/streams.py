@@ -6,16 +6,50 @@ import tensorflow as tf
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
   """Returns a dataset that TensorFlow does not tune while it runs.
 
-  For `tf.data.Dataset.apply`, where a pipeline begins: what is built on it is
-  not tuned either. TensorFlow's tuning
-  looks at a pipeline after 10 ms and again each time twice as late. Whoever
-  ends the iterator waits for it, and in half of the passes its thread misses
-  that it is to end and sleeps on (2.21): a pass then takes up to twice its
-  time, at most a minute more (benchmarks/pass_end.py).
+  For `tf.data.Dataset.apply`, at the end of a pipeline: datasets built on it
+  are not tuned either. TensorFlow's tuning looks at a pipeline after 10 ms and
+  again each time twice as late. Ending the iterator waits for it, and in half
+  of the passes its thread misses the signal to end and sleeps on (2.21): a pass
+  then takes up to twice its time, at most a minute more
+  (benchmarks/pass_end.py).
 
-  What AUTOTUNE stands for is then fixed: as many calls at once as there are
-  cores, 16 at most.
+  AUTOTUNE then stands for as many calls at once as there are cores, 16 at most.
   """
   options = tf.data.Options()
   options.autotune.enabled = False
   return dataset.with_options(options)
+
+
+def shuffled_without_end(
+  examples: tf.data.Dataset,
+  seed: int,
+  shuffle_buffer: int,
+  start: int = 0,
+  count: int = 1,
+) -> tf.data.Dataset:
+  """Repeats examples without end, each epoch shuffled by a seed of its own.
+
+  Args:
+    examples: One epoch.
+    seed: Seed of the whole order.
+    shuffle_buffer: Number of examples among which the next one is drawn.
+    start: Number of examples to leave out. Epochs before the one in which they
+      end are not read.
+    count: Number of examples in an epoch; needed if `start` is not 0.
+
+  >>> import tensorflow as tf
+  >>> from lc_keras.data import streams
+  >>> numbers = streams.shuffled_without_end(tf.data.Dataset.range(5), 0, 5)
+  >>> sorted(int(number) for number in numbers.take(5))
+  [0, 1, 2, 3, 4]
+  """
+  first, used = divmod(start, count)
+
+  def epoch(number):
+    # Within this function only: else the order would depend on the global
+    # seed. Odd, because shuffle takes no tensor as seed when this one is 0.
+    tf.random.set_seed(2 * seed + 1)
+    order = examples.shuffle(shuffle_buffer, seed=number)
+    return order.skip(tf.where(number == first, tf.cast(used, tf.int64), 0))
+
+  return tf.data.Dataset.counter(first).flat_map(epoch)
