@@ -8,6 +8,8 @@ https://arxiv.org/abs/1711.05772) with their misprints corrected, as the
 comments say.
 """
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
 
 
@@ -128,3 +130,29 @@ def latent_distance(
   return tf.reduce_mean(
     tf.math.log1p(squares) / tf.square(posterior_scale), axis=-1
   )
+
+
+def noisy_readings(
+  critic: Callable[[tf.Tensor], tf.Tensor],
+  latents: tf.Tensor,
+  noise: Sequence[tf.Tensor],
+  *,
+  with_clean: bool,
+) -> list[tf.Tensor]:
+  """Has an attribute critic read noisy copies of latents.
+
+  A request that holds in all of them holds with some margin.
+
+  Args:
+    critic: Latents to logits [batch, num_attributes].
+    latents: [batch, latent_size].
+    noise: Of each copy, [batch, latent_size].
+    with_clean: Whether the latents themselves are read first.
+
+  Returns:
+    Logits [batch, num_attributes], of each copy.
+  """
+  copies = [latents] if with_clean else []
+  copies += [latents + part for part in noise]
+  # One product for all of them.
+  return tf.split(critic(tf.concat(copies, axis=0)), len(copies))

@@ -1,181 +1,390 @@
-"""What a run folder holds, loaded when it is needed and put together.
+"""A frozen generator and everything that was learned for it.
 
-Reads only; which trainer wrote a part does not matter here.
+`Parts` are held in memory, or read from a folder: a run of the trainers, or
+what `LatentConstraints.save` wrote, which is the same. A folder has
+
+  run.json                      data set, image shape, attributes
+  vae/, gan/ or generator/      the generator, see `generators.generator.load`
+  latents/cache/                encoded data, see `data.latent_cache`
+  attributes/, flow/, ...       a model each, see `models.storage`
+  constraints/<name>/           constraints learned afterwards, see `learning`
 """
 
 import functools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import (
+  Callable,
+  Iterator,
+  Mapping,
+  MutableMapping,
+  Sequence,
+)
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from lc_keras import files
 from lc_keras import priors
-from lc_keras.constraints import attributes as attributes_lib
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import attributes as attribute_names
+from lc_keras.constraints import constraint as constraints
 from lc_keras.data import latent_cache
-from lc_keras.data import latents as latents_lib
-from lc_keras.generators import generator as generator_lib
+from lc_keras.data import latents as latent_rows
+from lc_keras.generators import generator as generators
+from lc_keras.learning import learnt as learned_constraints
 from lc_keras.models import storage
 from lc_keras.models import whitening
-from lc_keras.samplers import actor
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
-from lc_keras.samplers import open_requests
 from lc_keras.samplers import refined
 from lc_keras.samplers import sampler
+from lc_keras.samplers import table
 from lc_keras.samplers import unconditional
 
+ABOUT = "run.json"
 ACTOR = "actor_0.1"
 
 
 class Parts:
-  """A run's models, each loaded once.
+  """A generator and all that was learned for it.
 
   Attributes:
-    folder: The run folder.
-    about: run.json: data set, image shape, attributes.
-    load: Returns the model of a stage.
+    generator: The frozen generator.
+    labels: The attributes that the training latents are labelled with.
+    models: By name: "attributes", "flow", "actor_0.1", "realism", "linear" ...
+    latents: Encoded data by split: "train", "validation", perhaps "test".
+    learned: Constraints that were learned afterwards, by name; the last columns
+      of `attributes`, in this order.
+    fingerprint: Says which generator it is, see `generators.fingerprint`.
   """
 
-  def __init__(self, run_dir: str):
-    """Opens a run folder.
-
-    Raises:
-      FileNotFoundError: It is none.
-    """
-    path = os.path.join(run_dir, "run.json")
-    if not os.path.exists(path):
-      raise FileNotFoundError(
-        f"{run_dir!r} is no run folder: it has no run.json. Give the --run_dir "
-        "that the trainers were given."
-      )
-    with open(path, encoding="utf-8") as file:
-      self.about = json.load(file)
-    self.folder = run_dir
-    self.load = functools.cache(self._load)
-
-  def _load(self, stage):
-    files.check_name(stage, "a stage")
-    return storage.load(os.path.join(self.folder, stage))
-
-  def has(self, stage: str) -> bool:
-    """Returns whether a stage has left a model."""
-    return os.path.exists(os.path.join(self.folder, stage, storage.WEIGHTS))
-
-  @functools.cached_property
-  def generator(self) -> generator_lib.Generator:
-    """The generative model."""
-    return generator_lib.load(self.folder)
-
-  @functools.cached_property
-  def fingerprint(self) -> str:
-    """Which generative model it is."""
-    return generator_lib.fingerprint(self.folder)
+  def __init__(
+    self,
+    generator: generators.Generator,
+    labels: attribute_names.Attributes,
+    *,
+    models: MutableMapping[str, keras.Model] | None = None,
+    latents: MutableMapping[str, latent_rows.Latents] | None = None,
+    learned: dict[str, learned_constraints.Learnt] | None = None,
+    fingerprint: str = "",
+  ):
+    self._generator = generator
+    self.labels = labels
+    self.models = {} if models is None else models
+    self.latents = {} if latents is None else latents
+    self.learned = {} if learned is None else learned
+    self._fingerprint = fingerprint
 
   @property
-  def attributes(self) -> attributes_lib.Attributes:
-    """What the run's own attribute critic knows; nothing, if it has none."""
-    if not self.has("attributes"):
-      return attributes_lib.Attributes(())
-    return attributes_lib.Attributes(
-      self.about["attributes"],
-      self.about["exclusive"],
-      self.about.get("continuous", ()),
-    )
+  def generator(self) -> generators.Generator:
+    """The frozen generator."""
+    return self._generator
 
-  @functools.cached_property
-  def train(self) -> latents_lib.Latents:
-    """The training split of the latent cache."""
-    cache = os.path.join(self.folder, "latents", "cache")
-    return latent_cache.read(cache, "train", {"generator": self.fingerprint})
+  @property
+  def fingerprint(self) -> str:
+    """Says which generator it is."""
+    return self._fingerprint
+
+  @property
+  def own_attributes(self) -> attribute_names.Attributes:
+    """The attributes that the attribute critic knows; none, without one."""
+    if "attributes" in self.models:
+      return self.labels
+    return attribute_names.Attributes(())
+
+  @property
+  def attributes(self) -> attribute_names.Attributes:
+    """All attributes that can be asked for, learned constraints included."""
+    return self.own_attributes.extended(
+      list(self.learned),
+      [name for name, one in self.learned.items() if one.continuous],
+    )
 
   @functools.cached_property
   def posterior_scale(self) -> np.ndarray:
     """[latent_size], sigma_bar."""
-    cache = os.path.join(self.folder, "latents", "cache")
-    manifest = latent_cache.read_manifest(
-      cache, {"generator": self.fingerprint}
-    )
-    return np.asarray(manifest["posterior_scale"], np.float32)
+    return latent_rows.mean_scale(self.latents["train"]).astype(np.float32)
 
   @functools.cached_property
+  def moments(self) -> latent_rows.Moments:
+    """Mean and covariance of the training latents."""
+    return latent_rows.moments(self.latents["train"])
+
+  @property
   def covariance(self) -> np.ndarray:
-    """[latent_size, latent_size], of the encoder's means."""
-    return latents_lib.covariance(self.train)
+    """float32 [latent_size, latent_size], of the encoder's means."""
+    return self.moments.covariance.astype(np.float32)
 
   @functools.cached_property
-  def begin(self) -> Callable[[tf.Tensor], tf.Tensor]:
+  def starts(self) -> Callable[[tf.Tensor], tf.Tensor]:
     """Gives draws of the prior the mean and the covariance of q(z)."""
-    if not generator_lib.can_encode(self.generator):
-      return tf.identity  # They have: it is the prior that it was made for.
-    moments = whitening.Whitening(self.generator.latent_size)
-    moments.adapt(self.train)
-    return lambda prior: moments.undo(moments.noise(prior))
+    if not generators.can_encode(self.generator):
+      return tf.identity  # The generator was made for its prior.
+    matched = whitening.Whitening(self.generator.latent_size)
+    matched.adapt(self.latents["train"])
+    return lambda prior: matched.undo(matched.noise(prior))
 
-  def judges(self, critic: str = ACTOR) -> sampler.Judges:
-    """Returns who judges.
+  def own_judges(self, critic: str = ACTOR) -> sampler.Judges:
+    """Returns the critics of the attributes without learned constraints.
 
     Args:
-      critic: Stage whose critic says what is realistic; if there is none,
-        that of the stage `realism` does, and without that the prior.
+      critic: The model whose critic judges realism. Without it, the model
+        "realism" does; without that, the prior.
     """
-    attributes = self.attributes
+    attributes = self.own_attributes
+    read = _no_attributes
+    if len(attributes):
+      read = self.models["attributes"].critic
     return sampler.Judges(
       attributes,
-      self._critic(critic),
-      self.load("attributes").critic if len(attributes) else _no_attributes,
+      self._realism_critic(critic),
+      read,
       tf.constant(self.posterior_scale),
     )
 
-  def _critic(self, stage):
-    if self.has(stage):
-      return self.load(stage).critic
-    unconditional_critic = priors.realism_logits
-    if self.has("realism"):
-      unconditional_critic = self.load("realism")
-    return lambda latents, values, mask: unconditional_critic(latents)
+  def judges(self, critic: str = ACTOR) -> sampler.Judges:
+    """Returns the critics of all attributes, see `own_judges`."""
+    return learned_constraints.extend(
+      self.own_judges(critic), tuple(self.learned.values())
+    )
 
-  def first(
-    self, judges: sampler.Judges, stage: str = ACTOR
-  ) -> sampler.Transformer:
-    """Returns an actor; if there is none, the flow, or the model as it is.
+  def _realism_critic(self, model):
+    if model in self.models:
+      return self.models[model].critic
+    realism = self.models.get("realism", priors.realism_logits)
+    return lambda latents, values, mask: realism(latents)
+
+  def available(self) -> list[str]:
+    """Returns the names of the samplers whose models are there."""
+    return [
+      name
+      for name, entry in table.SAMPLERS.items()
+      if all(model in self.models for model in entry.needs)
+    ]
+
+  def sampler(
+    self, name: str = "best", actor: str = ACTOR, critic: str | None = None
+  ) -> sampler.Sampler:
+    """Returns a sampler that knows all attributes.
 
     Args:
-      judges: Of the run's own attributes.
-      stage: Of the actor.
+      name: In `SAMPLERS`; or "best": the actor, or the flow, or the generator
+        as it is, and a search for all attributes that these do not know.
+      actor: The model that "actor" and "best" take.
+      critic: The model whose critic judges realism; by default the actor.
+
+    Raises:
+      ValueError: There is no such sampler, or its models are missing.
     """
-    teacher = self.teacher(judges)
-    if not self.has(stage):
-      return teacher
-    model = self.load(stage)
-    return open_requests.OpenRequests(
-      actor.ActorSampler(judges, model.actor, begin=model.begin), teacher
+    own, judges = (
+      make(critic or actor) for make in (self.own_judges, self.judges)
+    )
+    if name == "best":
+      if actor not in self.models:
+        return self._refined(self.teacher(own), judges)
+      name = "actor"
+    entry = self._entry(name, actor)
+    if entry.is_trained:
+      return self._refined(entry.build(self, own), judges)
+    return entry.build(self, judges)
+
+  def _entry(self, name, actor):
+    if name not in table.SAMPLERS:
+      raise ValueError(
+        f"Unknown sampler {name!r}; known: best, {', '.join(table.SAMPLERS)}."
+      )
+    entry = table.SAMPLERS[name]
+    if name == "actor":
+      entry = table.actor_entry(actor)
+    missing = [model for model in entry.needs if model not in self.models]
+    if missing:
+      raise ValueError(
+        f"The sampler {name!r} needs the model {' and '.join(missing)}, which "
+        f"has not been trained; ready: best, {', '.join(self.available())}."
+      )
+    return entry
+
+  def _refined(self, base, judges):
+    if base.knows == len(judges.attributes):
+      return base
+    return refined.Refined(
+      base,
+      self.search(judges),
+      learned_constraints.advance(tuple(self.learned.values())),
     )
 
   def teacher(self, judges: sampler.Judges) -> sampler.Transformer:
-    """Returns the flow, or the generative model as it is."""
-    if self.has("flow"):
-      return flow.FlowSampler(judges, self.load("flow"))
-    return unconditional.Unconditional(judges, self.begin)
-
-  def search(
-    self, judges: sampler.Judges, first: sampler.Sampler
-  ) -> gradient_search.GradientSearch:
-    """Returns the search, its samples begun by another sampler.
+    """Returns the flow, or the generator as it is.
 
     Args:
-      judges: Of all that can be asked for.
-      first: Knows the first columns of it.
+      judges: `own_judges`.
     """
+    if "flow" in self.models:
+      return flow.FlowSampler(judges, self.models["flow"])
+    return unconditional.Unconditional(judges, self.starts)
 
-    def begin(constraint: constraint_lib.Constraint, seeds: tf.Tensor):
-      return first.sample(refined.known_to(first, constraint), seeds).latents
+  def search(self, judges: sampler.Judges) -> gradient_search.GradientSearch:
+    """Returns the search; its samples start from those of the teacher."""
+    teacher = self.teacher(self.own_judges())
+    known = len(self.own_attributes)
 
-    return gradient_search.GradientSearch.robust(judges, self.covariance, begin)
+    def starts(constraint: constraints.Constraint, seeds: tf.Tensor):
+      return teacher.sample(constraint.narrowed(known), seeds).latents
+
+    return gradient_search.GradientSearch.robust(
+      judges, self.covariance, starts
+    )
 
 
 def _no_attributes(latents):
   return tf.zeros([tf.shape(latents)[0], 0])
+
+
+def read_about(folder: str) -> dict:
+  """Returns what a folder is about: "dataset", "image_shape", "attributes" ...
+
+  Raises:
+    FileNotFoundError: It is no such folder.
+  """
+  path = os.path.join(folder, ABOUT)
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f"{folder!r} is no run folder: it has no {ABOUT}. Give the --run_dir that "
+      "the trainers were given, or a folder that was saved."
+    )
+  with open(path, encoding="utf-8") as file:
+    return json.load(file)
+
+
+def attributes_of(about: Mapping) -> attribute_names.Attributes:
+  """Returns the attributes of a folder's data set, see `read_about`."""
+  return attribute_names.Attributes(
+    about["attributes"], about["exclusive"], about["continuous"]
+  )
+
+
+def read(
+  folder: str, constraints: Sequence[str] | None = None
+) -> "FolderParts":
+  """Reads the parts of a folder, each when it is first used.
+
+  Args:
+    folder: A run folder, or one that was saved.
+    constraints: Names of the learned constraints to know; None is all of them.
+
+  Raises:
+    FileNotFoundError: It is no such folder, or has no such constraint.
+  """
+  return FolderParts(folder, constraints)
+
+
+class FolderParts(Parts):
+  """Parts whose generator, models and latents lie in a folder.
+
+  Attributes:
+    folder: The folder.
+    about: What it is about, see `read_about`.
+    refused: Why some learned constraints cannot be used, by name: they were
+      learned for another generator, or are damaged.
+  """
+
+  def __init__(self, folder: str, constraints: Sequence[str] | None = None):
+    self.about = read_about(folder)
+    self.folder = folder
+    self.refused = {}
+    super().__init__(
+      None,
+      attributes_of(self.about),
+      models=_Models(folder),
+      latents=_Splits(self),
+    )
+    names = learned_constraints.names(folder)
+    for name in names if constraints is None else constraints:
+      try:
+        self.learned[name] = learned_constraints.read(
+          folder, name, self.fingerprint
+        )
+      except ValueError as error:
+        self.refused[name] = str(error)
+
+  @functools.cached_property
+  def generator(self) -> generators.Generator:
+    """See base class."""
+    return generators.load(self.folder)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """See base class."""
+    return generators.fingerprint(self.folder)
+
+  @functools.cached_property
+  def posterior_scale(self) -> np.ndarray:
+    """See base class; the cache knows it."""
+    manifest = latent_cache.read_manifest(*self.cache)
+    return np.asarray(manifest["posterior_scale"], np.float32)
+
+  @property
+  def cache(self) -> tuple[str, dict[str, str]]:
+    """The folder of the latent cache, and the source that it must have."""
+    folder = os.path.join(self.folder, "latents", "cache")
+    return folder, {"generator": self.fingerprint}
+
+
+class _Models(MutableMapping):
+  """The models of a folder, each loaded when it is first used."""
+
+  def __init__(self, folder):
+    self._folder = folder
+    self._loaded = {}
+
+  def __getitem__(self, name: str) -> keras.Model:
+    if name not in self._loaded:
+      if name not in self:
+        raise KeyError(name)
+      self._loaded[name] = storage.load(os.path.join(self._folder, name))
+    return self._loaded[name]
+
+  def __setitem__(self, name: str, model: keras.Model):
+    self._loaded[name] = model
+
+  def __delitem__(self, name: str):
+    del self._loaded[name]
+
+  def __contains__(self, name) -> bool:
+    files.check_name(name, "a model")
+    path = os.path.join(self._folder, name, storage.WEIGHTS)
+    return name in self._loaded or os.path.exists(path)
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(sorted({*filter(self.__contains__, os.listdir(self._folder))}))
+
+  def __len__(self) -> int:
+    return len(list(iter(self)))
+
+
+class _Splits(MutableMapping):
+  """The splits of a folder's latent cache, each opened when first used."""
+
+  def __init__(self, parts):
+    self._parts = parts
+    self._opened = {}
+
+  def __getitem__(self, split: str) -> latent_rows.Latents:
+    if split not in self._opened:
+      folder, source = self._parts.cache
+      self._opened[split] = latent_cache.read(folder, split, source)
+    return self._opened[split]
+
+  def __setitem__(self, split: str, rows: latent_rows.Latents):
+    self._opened[split] = rows
+
+  def __delitem__(self, split: str):
+    del self._opened[split]
+
+  def __iter__(self) -> Iterator[str]:
+    folder, source = self._parts.cache
+    return iter(latent_cache.read_manifest(folder, source)["rows"])
+
+  def __len__(self) -> int:
+    return len(list(iter(self)))

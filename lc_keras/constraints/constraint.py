@@ -1,4 +1,4 @@
-"""What each row of a batch must satisfy: targets, weights, and realism."""
+"""Targets and weights for every row of a batch, and the weight of realism."""
 
 import dataclasses
 
@@ -28,11 +28,17 @@ class Constraint:
 
   @property
   def mask(self) -> tf.Tensor:
-    """[batch, num_attributes] in {0, 1}: 1 for what is asked for."""
+    """[batch, num_attributes] in {0, 1}: 1 for attributes that count."""
     return tf.cast(self.weights > 0.0, tf.float32)
 
+  def narrowed(self, count: int) -> "Constraint":
+    """Returns the constraint on the first `count` attributes alone."""
+    return dataclasses.replace(
+      self, values=self.values[:, :count], weights=self.weights[:, :count]
+    )
+
   def energy(self, logits: tf.Tensor) -> tf.Tensor:
-    """Returns the cross-entropy of what is asked for, averaged by weight.
+    """Returns the cross-entropy of the targets, averaged by weight.
 
     Args:
       logits: [batch, num_attributes], an attribute critic's.

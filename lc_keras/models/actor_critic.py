@@ -1,37 +1,84 @@
-"""Trains a critic and an actor in the latent space of a frozen model.
+"""Trains a critic and an actor in the latent space of a frozen generator.
 
-Engel et al. 2018, sections 3 and 4. `actor_critic_recipe` has what the two are
-asked and what it costs them, and what differs there from what was published;
-here are the networks and the steps, with three changes more:
+Engel et al. 2018, sections 3 and 4. `actor_requests` makes the rows that the
+two are trained on; here are the networks, the losses and the steps, with these
+changes:
 
-- prior samples begin with the mean and the covariance of q(z)
+- prior samples start with the mean and the covariance of q(z)
   (`whitening.adapt`): that needs no network, and is most of the way;
-- the actor can begin as the flow that teaches it (`imitate`);
-- what is used after training is a moving average of the actor's weights
+- a frozen attribute critic tells the actor directly which attributes its
+  latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
+- the actor can start as the flow that teaches it (`imitate`);
+- after training, a moving average of the actor's weights is used
   (`average_decay`): single steps differ more than their average.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from lc_keras import losses
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.data import latent_batches
 from lc_keras.models import actor
-from lc_keras.models import actor_critic_recipe
+from lc_keras.models import actor_requests
+from lc_keras.models import adam
 from lc_keras.models import critic
 from lc_keras.models import distilled_actor
 from lc_keras.models import flow_matching
 from lc_keras.models import moving_average
 from lc_keras.models import whitening
 
+# Streams of random numbers within one update, see `priors.step_seed`.
+_STREAMS = 8
+
+
+class Move(NamedTuple):
+  """A request, the actor's answer, and the critics' view of it.
+
+  Attributes:
+    request: The request.
+    moved: [batch, latent_size], the actor's answer.
+    realism: [batch], the critic's logits.
+    attributes: [batch, num_attributes], the attribute critic's logits of a
+      noisy copy.
+    posterior_scale: [latent_size], sigma_bar.
+  """
+
+  request: actor_requests.Request
+  moved: tf.Tensor
+  realism: tf.Tensor
+  attributes: tf.Tensor
+  posterior_scale: tf.Tensor
+
+
+# The terms of the actor's loss, [batch] each. A new one is a function here and
+# its weight, `<name>_weight`, a field of `recipes.Actor`.
+TERMS: dict[str, Callable[[Move], tf.Tensor]] = {
+  "realism": lambda move: losses.critic_cross_entropy(move.realism, True),
+  # A row whose lesson is known is to go there, and not to stay.
+  "distance": lambda move: losses.latent_distance(
+    move.moved, move.request.taught, move.posterior_scale
+  ),
+  "attribute": lambda move: losses.attribute_cross_entropy(
+    move.attributes, move.request.values, move.request.read
+  ),
+  "imitation": lambda move: tf.reduce_mean(
+    tf.square(move.moved - move.request.taught), axis=-1
+  ),
+}
+
 
 class ActorCritic(keras.Model):
   """An actor G(z, y) and a critic D(z, y), trained in turns.
 
   Attributes:
-    actor: The moving average of the trained actor; what is used afterwards.
-    trained_actor: What the optimiser updates.
+    actor: The moving average of the trained actor, used after training.
+    trained_actor: The actor that the optimiser updates.
     critic: D(z, y).
   """
 
@@ -52,7 +99,7 @@ class ActorCritic(keras.Model):
       width: Units of every hidden layer, see `Critic` and `Actor`.
       depth: Number of hidden layers.
       flow_sizes: Width and depth of the flow that a `DistilledActor` is to
-        begin as, see `imitate`; None for the published actor.
+        start as, see `imitate`; None for the published actor.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
@@ -79,38 +126,30 @@ class ActorCritic(keras.Model):
     self.trained_actor = new_actor("trained_actor")
     self.critic = critic.Critic(*sizes, width, depth, name="critic")
     self.actor.set_weights(self.trained_actor.get_weights())
-    names = (
-      "critic_loss",
-      "penalty",
-      "actor_loss",
-      "realism",
-      "distance",
-      "attribute_loss",
-      "imitation_loss",
-    )
+    names = ("critic_loss", "penalty", "actor_loss", *TERMS)
     self._means = {name: keras.metrics.Mean(name) for name in names}
     self.built = True
 
   @property
   def metrics(self):
-    """What a step returns; `realism` is D(G(z, y), y) in [0, 1]."""
+    """The means that a step returns: both losses, the penalty, all `TERMS`."""
     return list(self._means.values())
 
   def imitate(self, flow: flow_matching.FlowMatching) -> None:
-    """Begins as a flow: takes over its whitening and its weights.
+    """Takes over the whitening and the weights of a flow.
 
     Args:
       flow: Of the sizes that the model was created with.
     """
     self.whitening.set_weights(flow.whitening.get_weights())
     for network in (self.actor, self.trained_actor):
-      network.begin_as(flow)
+      network.start_as(flow)
 
-  def begin(self, prior: tf.Tensor) -> tf.Tensor:
-    """Returns what the actor is given for prior samples, [batch, latent_size].
+  def starts(self, prior: tf.Tensor) -> tf.Tensor:
+    """Returns the actor's latents for prior samples, [batch, latent_size].
 
-    Themselves, unless the whitening has been adapted; then draws of the normal
-    distribution with mean and covariance of q(z).
+    The samples themselves, unless the whitening has been adapted; then draws of
+    the normal distribution with mean and covariance of q(z).
     """
     return self.whitening.undo(self.whitening.noise(prior))
 
@@ -118,8 +157,11 @@ class ActorCritic(keras.Model):
     self,
     actor_optimizer: keras.optimizers.Optimizer,
     critic_optimizer: keras.optimizers.Optimizer,
-    recipe: actor_critic_recipe.Recipe,
-    average_decay: float = 0.999,
+    recipe: recipes.Actor,
+    *,
+    read_attributes: Callable[[tf.Tensor], tf.Tensor],
+    posterior_scale: tf.Tensor,
+    excludes: tf.Tensor,
     **kwargs,
   ):
     """Sets the losses, and builds both optimisers before `fit` needs them.
@@ -127,8 +169,12 @@ class ActorCritic(keras.Model):
     Args:
       actor_optimizer: For the actor.
       critic_optimizer: For the critic.
-      recipe: What they are asked, and what it costs them.
-      average_decay: Of the moving average of the actor's weights, per update.
+      recipe: The settings.
+      read_attributes: Latents to attribute logits [batch, num_attributes]: a
+        frozen `AttributeCritic`. It is neither trained nor saved with the
+        others.
+      posterior_scale: [latent_size], sigma_bar.
+      excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(optimizer=actor_optimizer, loss=None, **kwargs)
@@ -136,7 +182,10 @@ class ActorCritic(keras.Model):
     actor_optimizer.build(self.trained_actor.trainable_variables)
     critic_optimizer.build(self.critic.trainable_variables)
     self._recipe = recipe
-    self._average_decay = average_decay
+    # Behind a function, or Keras would take it for a part of this model.
+    self._read_attributes = lambda latents: read_attributes(latents)
+    self._posterior_scale = tf.constant(posterior_scale, tf.float32)
+    self._excludes = tf.constant(excludes, tf.float32)
 
   def call(self, latents, values, mask):
     """Returns G(z, y), [batch, latent_size]."""
@@ -152,7 +201,7 @@ class ActorCritic(keras.Model):
       batch: "mean" and "scale" [batch, turns, latent_size], "attributes"
         [batch, turns, num_attributes] and "focus" [batch, turns], the
         attribute that a request on this row switches. The last turn is the
-        actor's. Perhaps "lessons" for it, see `lessons.make`.
+        actor's. With imitation "lessons" for it, see `lessons.make`.
     """
     batch = dict(batch)
     lessons = batch.pop("lessons", None)
@@ -174,22 +223,21 @@ class ActorCritic(keras.Model):
       batch: As for `train_step`, without turns: "mean" is [batch,
         latent_size].
     """
-    seeds = [(0, stream) for stream in range(actor_critic_recipe.STREAMS)]
-    self._note(self._recipe.critic_terms(self, batch, seeds))
-    self._note(self._recipe.actor_terms(self, self.actor, batch, seeds))
+    seeds = [(0, stream) for stream in range(_STREAMS)]
+    self._note(self._critic_terms(batch, seeds))
+    self._note(self._actor_terms(self.actor, batch, seeds))
     return {name: mean.result() for name, mean in self._means.items()}
 
   def _seeds(self, turn):
-    first = turn * actor_critic_recipe.STREAMS
+    first = turn * _STREAMS
     step = self.optimizer.iterations
     return [
-      priors.step_seed(step, first + stream)
-      for stream in range(actor_critic_recipe.STREAMS)
+      priors.step_seed(step, first + stream) for stream in range(_STREAMS)
     ]
 
   def _update_critic(self, rows, seeds):
     with tf.GradientTape() as tape:
-      terms = self._recipe.critic_terms(self, rows, seeds)
+      terms = self._critic_terms(rows, seeds)
       loss = tf.nn.compute_average_loss(terms["critic_loss"])
     variables = self.critic.trainable_variables
     self.critic_optimizer.apply(tape.gradient(loss, variables), variables)
@@ -197,7 +245,7 @@ class ActorCritic(keras.Model):
 
   def _update_actor(self, rows, seeds):
     with tf.GradientTape() as tape:
-      terms = self._recipe.actor_terms(self, self.trained_actor, rows, seeds)
+      terms = self._actor_terms(self.trained_actor, rows, seeds)
       loss = tf.nn.compute_average_loss(terms["actor_loss"])
     variables = self.trained_actor.trainable_variables
     self.optimizer.apply(tape.gradient(loss, variables), variables)
@@ -205,10 +253,151 @@ class ActorCritic(keras.Model):
       self.actor,
       self.trained_actor,
       self.optimizer.iterations,
-      self._average_decay,
+      self._recipe.average_decay,
     )
     self._note(terms)
+
+  def _critic_terms(self, rows, seeds):
+    """Returns the critic's losses, [batch]: three blocks and a penalty."""
+    recipe = self._recipe
+    told = actor_requests.comparison(
+      rows, recipe, self._excludes, self.starts, seeds
+    )
+    moved = self.trained_actor(told.start, told.asked, told.mask)
+    # Some fakes are the prior itself.
+    raw = tf.random.stateless_uniform(tf.shape(told.own)[:1], seeds[3])
+    raw = (raw < recipe.prior_fraction)[:, tf.newaxis]
+    fake = tf.stop_gradient(tf.where(raw, told.prior, moved))
+    mix = tf.random.stateless_uniform([tf.shape(told.own)[0], 1], seeds[5])
+    real_logits, fake_logits, wrong_logits, slopes = self.critic.compare(
+      told.real, fake, mix, told.own, told.asked, told.wrong, told.mask
+    )
+    # Another row's labels may happen to be the right ones, as far as they are
+    # asked for: no negative then.
+    differs = (told.wrong != told.own) & (told.mask > 0.0)
+    is_wrong = tf.cast(tf.reduce_any(differs, axis=-1), tf.float32)
+    penalty = losses.gradient_penalty(slopes)
+    loss = (
+      losses.critic_cross_entropy(real_logits, True)
+      + losses.critic_cross_entropy(fake_logits, False)
+      + recipe.wrong_weight
+      * is_wrong
+      * losses.critic_cross_entropy(wrong_logits, False)
+      + recipe.penalty_weight * penalty
+    )
+    return {"critic_loss": loss, "penalty": penalty}
+
+  def _actor_terms(self, network, rows, seeds):
+    """Returns the actor's losses, [batch]: of a prior and of a real request.
+
+    Args:
+      network: The trained actor, or the average one.
+      rows: A batch without turns.
+      seeds: Of the draws.
+    """
+    requests = actor_requests.requests(
+      rows, self._recipe, self._excludes, self.starts, seeds
+    )
+    noise = tf.concat(
+      [
+        tf.random.stateless_normal(tf.shape(request.start), seed)
+        for request, seed in zip(requests, seeds[6:])
+      ],
+      axis=0,
+    )
+    # Both requests of a row go through the networks together: fewer and larger
+    # products.
+    together = actor_requests.Request(
+      *(tf.concat(parts, axis=0) for parts in zip(*requests))
+    )
+    terms = self._terms(network, together, noise)
+    if len(requests) == 1:
+      return terms
+    weight = self._recipe.real_weight / (1.0 + self._recipe.real_weight)
+    for name, values in terms.items():
+      prior, real = tf.split(values, 2)
+      terms[name] = (1.0 - weight) * prior + weight * real
+    return terms
+
+  def _terms(self, network, request, noise):
+    moved = network(request.start, request.values, request.mask)
+    realism = self.critic(moved, request.values, request.mask)
+    noise *= self._recipe.attribute_noise * self._posterior_scale
+    (attributes,) = losses.noisy_readings(
+      self._read_attributes, moved, [noise], with_clean=False
+    )
+    move = Move(request, moved, realism, attributes, self._posterior_scale)
+    terms = {name: term(move) for name, term in TERMS.items()}
+    loss = sum(
+      getattr(self._recipe, f"{name}_weight") * values
+      for name, values in terms.items()
+    )
+    return {"actor_loss": loss, **terms}
 
   def _note(self, terms):
     for name, values in terms.items():
       self._means[name].update_state(values)
+
+
+def training(
+  recipe: recipes.Actor,
+  parts,
+  *,
+  lessons: Mapping[str, Mapping[str, tf.Tensor]] | None = None,
+) -> trainings.Training:
+  """Returns the training of an actor and its critic on the latents of parts.
+
+  Args:
+    recipe: The settings.
+    parts: `parts.Parts` with the model "attributes"; with imitation, "flow".
+    lessons: By split, "train" and "validation", see `lessons.make`; needed with
+      imitation.
+  """
+  rows, held_out = parts.latents["train"], parts.latents["validation"]
+  sizes = (rows.mean.shape[1], len(parts.labels), recipe.width, recipe.depth)
+  keras.utils.set_random_seed(recipe.seed)
+  if recipe.imitation_weight:
+    flow = parts.models["flow"]
+    known = flow.arguments
+    model = ActorCritic(*sizes, flow_sizes=(known["width"], known["depth"]))
+    model.imitate(flow)
+  else:
+    model = ActorCritic(*sizes)
+    if recipe.match_moments:
+      model.whitening.adapt(rows)
+  model.compile(
+    adam.Adam(trainings.learning_rate(recipe), recipe.beta_1, recipe.beta_2),
+    adam.Adam(trainings.learning_rate(recipe, recipe.critic_steps), 0.0, 0.9),
+    recipe,
+    read_attributes=parts.models["attributes"].critic,
+    posterior_scale=parts.posterior_scale,
+    excludes=parts.labels.excludes,
+    jit_compile=False,
+  )
+
+  def batches(step):
+    drawn = latent_batches.at_random(
+      rows,
+      recipe.batch_size,
+      turns=recipe.critic_steps + 1,
+      balanced_fraction=recipe.balanced_fraction,
+      seed=recipe.seed,
+      start_step=step,
+    )
+    if not recipe.imitation_weight:
+      return drawn
+    return latent_batches.beside(
+      drawn,
+      lessons["train"],
+      recipe.batch_size,
+      seed=recipe.seed,
+      start_step=step,
+    )
+
+  validation = latent_batches.in_order(held_out, recipe.batch_size)
+  if not recipe.imitation_weight:
+    return trainings.Training(model, batches, validation, "val_attribute")
+  validation = latent_batches.beside(
+    validation, lessons["validation"], recipe.batch_size
+  )
+  return trainings.Training(model, batches, validation, "val_imitation")

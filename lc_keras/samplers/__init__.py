@@ -1,1 +1,1 @@
-"""How what is asked for is reached, one sampler a file. Import what you use."""
+"""The samplers, one a file, and the table of all of them."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 # Latents, values and mask (see `Actor.call`) to latents.
@@ -12,51 +12,38 @@ Actor = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class ActorSampler(sampler.Transformer):
-  """z' = (1 - strength) * z + strength * G(z, y).
-
-  Engel et al. 2018, section 3, with a dial: 1 is the actor itself, 0 changes
-  nothing, between and beyond them the same move is made by less or more.
-  """
+  """z' = G(z, y), Engel et al. 2018, section 3."""
 
   def __init__(
     self,
     judges: sampler.Judges,
     actor: Actor,
-    strength: tf.Tensor | float = 1.0,
-    begin: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    starts: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
   ):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
+      judges: The critics that judge its results.
       actor: G(z, y), such as an `Actor`.
-      strength: A number, or a tensor [batch].
-      begin: Makes of prior samples what the actor is given, such as
-        `ActorCritic.begin`.
+      starts: Prior samples to the latents that the actor is given, such as
+        `ActorCritic.starts`.
     """
     super().__init__(judges)
     self._actor = actor
-    self._strength = strength
-    self._begin = begin
+    self._starts = starts
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
-    return self._move(self._begin(self._prior(seeds)), constraint)
+    return self._move(self._starts(self._prior(seeds)), constraint)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. `converged` covers what is kept, too."""
-    return self._move(latents, self.judges.keep(latents, constraint))
+    """See base class. `converged` covers the attributes that are kept, too."""
+    return self._move(latents, edit.shown)
 
   def _move(self, start, constraint):
-    # A column, or a number: either multiplies rows.
-    strength = tf.reshape(self._strength, [-1, 1])
     moved = self._actor(start, constraint.values, constraint.mask)
-    latents = (1.0 - strength) * start + strength * moved
-    return self._result(latents, constraint, steps=1, start=start)
+    return self._result(moved, constraint, steps=1, start=start)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 
@@ -20,7 +20,7 @@ class CandidateSampler(sampler.Sampler):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
+      judges: The critics.
       candidates: Draws per row, at least 1.
 
     Raises:
@@ -33,12 +33,12 @@ class CandidateSampler(sampler.Sampler):
 
   @abc.abstractmethod
   def _scores(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
     """Returns what maps a draw and its scalar number to scores [batch]."""
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
     score = self._scores(constraint, seeds)

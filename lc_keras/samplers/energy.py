@@ -1,11 +1,11 @@
-"""Energy-based sampling: a classifier's energy, followed down or sampled."""
+"""Energy-based sampling: a gradient flow or a Markov chain on an energy."""
 
 import dataclasses
 import math
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 # The diffusion's beta(t), linear in t from 0 to 1 (Song et al. 2021; LACE).
@@ -39,9 +39,9 @@ class EnergySampler(sampler.Transformer):
 
       z <- z - step_size / 2 * grad U(z) + sqrt(step_size * temperature) * eps
 
-  Transformations start at what is given, and E gains
+  Edits start at the given latents, and E gains
 
-      keep_weight * the cross-entropies of what was not asked for
+      keep_weight * the cross-entropies of all other attributes
       + distance_weight * ||z' - z||^2
 
   (the authors' sequential editing, with cross-entropy for their squared
@@ -62,16 +62,16 @@ class EnergySampler(sampler.Transformer):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
+      judges: The critics.
       method: "ode" or "langevin".
       num_steps: Of the solver, or of the chain; 100 in the paper's chains.
       step_size: Of "langevin".
       temperature: Of "langevin". 1 samples exp(-U) as the step size goes to
         zero; the paper's scripts use 0.005, which all but descends, and which
-        a transformation needs if it is to keep anything.
-      keep_weight: Of each attribute that a transformation is to keep.
-      distance_weight: Of the squared distance that a transformation moves;
-        0.04 in the paper's scripts.
+        an edit needs if it is to keep anything.
+      keep_weight: Of each attribute that an edit keeps.
+      distance_weight: Of the squared distance that an edit moves; 0.04 in the
+        paper's scripts.
 
     Raises:
       ValueError: The method is unknown.
@@ -89,7 +89,7 @@ class EnergySampler(sampler.Transformer):
     self._distance_weight = distance_weight
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
     start = self._prior(seeds)
@@ -99,35 +99,30 @@ class EnergySampler(sampler.Transformer):
 
     return self._run(energy, start, seeds, constraint)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. `converged` covers what is kept, too."""
+    """See base class. `converged` covers the attributes that are kept, too."""
     start = latents
-    kept = self.judges.keep(start, constraint)
-    others = self.judges.others(start, constraint)
-    wanted = dataclasses.replace(
-      others,
-      weights=constraint.weights + self._keep_weight * others.weights,
+    targets = dataclasses.replace(
+      edit.others,
+      weights=edit.asked.weights + self._keep_weight * edit.others.weights,
     )
 
     def energy(latents):
       squares = tf.reduce_sum(tf.square(latents - start), axis=-1)
       pull = self._distance_weight * squares
-      return self._energy(latents, wanted, kept) + pull
+      return self._energy(latents, targets, edit.shown) + pull
 
-    return self._run(energy, start, seeds, kept)
+    return self._run(energy, start, seeds, edit.shown)
 
-  def _energy(self, latents, wanted, shown):
+  def _energy(self, latents, targets, shown):
     return self.judges.attribute_energy(
-      latents, wanted
+      latents, targets
     ) + self.judges.realism_energy(latents, shown)
 
   def _run(self, energy, start, seeds, constraint):
-    """Follows the energy from the start; has the constraint judge the end."""
+    """Follows the energy from the start; judges the end by the constraint."""
 
     def descent(latents):
       with tf.GradientTape(watch_accessed_variables=False) as tape:

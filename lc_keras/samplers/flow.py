@@ -1,10 +1,10 @@
-"""A learnt flow from noise to latents, followed either way."""
+"""A learned flow from noise to latents, followed in either direction."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.models import flow_matching
 from lc_keras.samplers import sampler
 
@@ -19,7 +19,7 @@ _GUIDANCE = 1.75
 # An edit starts from an image that has all else already, and needs less. Studio
 # faces, 64 rows a direction: with 1.25, 97.4% of edits are read and 6.1% change
 # something else; with 1.5, 98.9% and 7.5%; with 1.75, 99.0% and 9.0%.
-_EDIT_GUIDANCE = 1.5
+EDIT_GUIDANCE = 1.5
 
 
 class FlowSampler(sampler.Transformer):
@@ -27,12 +27,10 @@ class FlowSampler(sampler.Transformer):
 
   `sample` is `transport`, from the prior.
 
-  `transform` follows v(own), the attributes as they are, back to the noise and
-  then v(own) + guidance * (v(new) - v(own)) forth: what the attributes do not
-  say is in the noise, and stays. A row whose attributes are to stay as they are
-  is left alone. `strength` is how far it goes back: 1 to the noise itself; less
-  changes less (after Meng et al., "SDEdit", https://arxiv.org/abs/2108.01073,
-  who add noise where this goes back to it).
+  `edit` follows v(own), the attributes as they are read, back to the noise and
+  then v(own) + guidance * (v(new) - v(own)) forth: all that the attributes do
+  not say is in the noise, and stays. A row whose attributes stay as they are is
+  left alone.
 
   Of a constraint, the mask counts; weights and realism do not.
   """
@@ -44,29 +42,26 @@ class FlowSampler(sampler.Transformer):
     *,
     steps: int = _STEPS,
     guidance: tf.Tensor | float = _GUIDANCE,
-    edit_guidance: tf.Tensor | float = _EDIT_GUIDANCE,
-    strength: tf.Tensor | float = 1.0,
+    edit_guidance: tf.Tensor | float = EDIT_GUIDANCE,
   ):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
+      judges: The critics.
       flow: A trained flow.
       steps: Of the integration, each way; two evaluations each.
       guidance: Of `sample`. 1 is the learnt distribution; more obeys better,
         and varies less. A scalar.
-      edit_guidance: Of `transform`. More obeys better, and keeps less.
-      strength: In (0, 1], see above. A scalar; `sample` has no use for it.
+      edit_guidance: Of `edit`. More obeys better, and keeps less.
     """
     super().__init__(judges)
     self._flow = flow
     self._steps = steps
     self._guidance = guidance
     self._edit_guidance = edit_guidance
-    self._strength = strength
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class. Rows are moved from the prior, and `distance` says so."""
     prior = self._prior(seeds)
@@ -80,35 +75,25 @@ class FlowSampler(sampler.Transformer):
     )
     return self._result(latents, constraint, 2 * self._steps, prior)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. No chance in it: the seeds do not matter."""
-    del seeds
-    nothing = constraint_lib.Constraint(
-      constraint.values, tf.zeros_like(constraint.weights)
-    )
-    own = self.judges.keep(latents, nothing)
-    wanted = self.judges.keep(latents, constraint)
-    back = conditioned(self._flow, own.values, own.mask)
+    """See base class. Deterministic: the seeds do not matter."""
+    back = conditioned(self._flow, edit.read, tf.ones_like(edit.read))
     forth = guided(
       back,
-      conditioned(self._flow, wanted.values, wanted.mask),
+      conditioned(self._flow, edit.shown.values, edit.shown.mask),
       self._edit_guidance,
     )
     end = flow_matching.LATENT_ANGLE
-    start = (1.0 - self._strength) * end
     points = self._flow.whitening(latents)
-    points = integrate(back, points, end, start, self._steps)
-    points = integrate(forth, points, start, end, self._steps)
+    points = integrate(back, points, end, 0.0, self._steps)
+    points = integrate(forth, points, 0.0, end, self._steps)
     moved = self._flow.whitening.undo(points)
-    changed = tf.reduce_any(own.values != wanted.values, axis=-1)
+    changed = tf.reduce_any(edit.read != edit.shown.values, axis=-1)
     return self._result(
       tf.where(changed[:, tf.newaxis], moved, latents),
-      wanted,
+      edit.shown,
       tf.where(changed, 4 * self._steps, 0),
       latents,
     )
@@ -123,7 +108,7 @@ def transport(
   steps: int = _STEPS,
   guidance: tf.Tensor | float = _GUIDANCE,
 ) -> tf.Tensor:
-  """Returns the latents that prior samples become under a request.
+  """Carries prior samples to latents that match a request.
 
   Follows v(open) + guidance * (v(asked) - v(open)), see Ho and Salimans,
   "Classifier-Free Diffusion Guidance" (https://arxiv.org/abs/2207.12598).
@@ -131,7 +116,7 @@ def transport(
   Args:
     flow: A trained flow.
     prior: [batch, latent_size], draws of p(z).
-    values: [batch, num_attributes] in [0, 1], what is wanted.
+    values: [batch, num_attributes] in [0, 1], the targets.
     mask: [batch, num_attributes] in {0, 1}, 0 where anything will do.
     steps: Of the integration; two evaluations each.
     guidance: See `FlowSampler`.
@@ -162,13 +147,13 @@ def conditioned(
 
 
 def guided(
-  reference: Field, wanted: Field, guidance: tf.Tensor | float
+  reference: Field, asked: Field, guidance: tf.Tensor | float
 ) -> Field:
-  """Returns reference + guidance * (wanted - reference)."""
+  """Returns reference + guidance * (asked - reference)."""
 
   def field(points, angle):
     velocity = reference(points, angle)
-    return velocity + guidance * (wanted(points, angle) - velocity)
+    return velocity + guidance * (asked(points, angle) - velocity)
 
   return field
 
@@ -184,7 +169,7 @@ def integrate(
 
   Args:
     field: Velocities per unit of angle.
-    points: [batch, n], where to begin.
+    points: [batch, n], the start.
     start: The angle there, a scalar.
     end: The angle to stop at, a scalar; may be the smaller one.
     steps: Steps of equal size, of two evaluations each.

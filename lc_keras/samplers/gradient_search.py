@@ -1,16 +1,17 @@
-"""The actor as an optimiser: every row searches its own way by gradients."""
+"""The actor as an optimiser: a gradient search, row by row."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
-from lc_keras.samplers import objective as objective_lib
+from lc_keras.constraints import constraint as constraints
+from lc_keras.samplers import objective as objectives
 from lc_keras.samplers import sampler
 
 # A constraint and seeds to latent vectors [batch, latent_size].
-Begin = Callable[[constraint_lib.Constraint, tf.Tensor], tf.Tensor]
+Starts = Callable[[constraints.Constraint, tf.Tensor], tf.Tensor]
 
 # Adam's momentum and its guard against division by zero, as Kingma and Ba
 # (2015) recommend and everybody, the paper included, uses them.
@@ -24,23 +25,23 @@ class GradientSearch(sampler.Transformer):
   """Minimises a constraint's `Objective` in z by Adam, row by row.
 
   A row stops where D(z', y) exceeds 0.3 and each asked attribute reads within
-  `tolerance` of its target, which is what `converged` says of it; one that is
-  there already comes back to the bit, after 0 steps. Adam starts afresh in
-  every call. (The authors' notebook carries its moments from one edit to the
-  next, and takes step 0 for "did not converge", so that it moves what needs no
-  move.)
+  `tolerance` of its target: it has converged. A row that is there already comes
+  back to the bit, after 0 steps. Adam starts afresh in every call. (The
+  authors' notebook carries its moments from one edit to the next, and takes
+  step 0 for "did not converge", so that it moves rows that need no move.)
 
   The defaults are as published. They find latents that D_attr reads as asked
   and that decode to something else: most dimensions of q(z) hold next to
   nothing, D_attr has never seen a move there, and Adam moves in each of them
   alike. `covariance` makes the search move where encoded images differ from
-  each other, noise in the objective keeps it from what only D_attr sees.
+  each other, noise in the objective keeps it from changes that D_attr alone
+  sees.
   """
 
   def __init__(
     self,
     judges: sampler.Judges,
-    objective: objective_lib.Objective | None = None,
+    objective: objectives.Objective | None = None,
     *,
     covariance: tf.Tensor | None = None,
     tolerance: float = 1e-2,
@@ -48,140 +49,135 @@ class GradientSearch(sampler.Transformer):
     learning_rate: float = 1e-2,
     beta_2: float = 0.999,
     max_steps: int = 300,
-    begin: Begin | None = None,
+    starts: Starts | None = None,
   ):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
-      objective: What is minimised, of the same judges; None is the published
-        one.
+      judges: The critics.
+      objective: The loss, of the same judges; None is the published one.
       covariance: [latent_size, latent_size], of the encoder's means, see
         `latents.covariance`. The search is then in the coordinates in which it
         is the identity, and Adam has one step size for the whole row.
       tolerance: How far from its target a probability may be, at least; see
         `Judges.doubt`.
-      keep_tolerance: How far a probability that is to be kept may be from what
-        it was for a row to stop. The published search does not look, and a row
-        that goes on for this alone has converged.
+      keep_tolerance: How far the probability of an attribute that is kept may
+        be from its value at the start for a row to stop. The published search
+        does not look, and a row that goes on for this alone has converged.
       learning_rate: Of Adam: about how far a step goes in each dimension, of
         `covariance` if it is given.
       beta_2: How long Adam remembers how steep it was. The published value
         slows a row down where D_attr saturates, next to its target.
       max_steps: A row that is not there by then has not converged.
-      begin: Makes what samples begin with, such as what another sampler makes
-        of the same constraint: it is realistic, and nearly as asked. None, as
-        published, begins with draws of the prior.
+      starts: Where samples start, such as another sampler's samples of the
+        same constraint: these are realistic, and nearly as asked. None, as
+        published, starts from draws of the prior.
     """
     super().__init__(judges)
-    self._objective = objective or objective_lib.Objective(judges)
+    self._objective = objective or objectives.Objective(judges)
     self._root = None if covariance is None else _square_root(covariance)
     self._tolerance = tolerance
     self._keep_tolerance = keep_tolerance
     self._learning_rate = learning_rate
     self._beta_2 = beta_2
     self._max_steps = max_steps
-    self._begin = begin
+    self._starts = starts
 
   @classmethod
   def robust(
     cls,
     judges: sampler.Judges,
     covariance: tf.Tensor,
-    begin: Begin | None = None,
+    starts: Starts | None = None,
   ) -> "GradientSearch":
-    """Returns the search to use: its edits are seen in the image, too.
+    """Returns the search whose edits are seen in the image, too.
 
     Args:
-      judges: Who says whether a constraint holds.
+      judges: The critics.
       covariance: See above.
-      begin: See above.
+      starts: See above.
     """
     return cls(
       judges,
-      objective_lib.Objective.robust(judges),
+      objectives.Objective.robust(judges),
       covariance=covariance,
       keep_tolerance=0.3,
       learning_rate=2e-2,
       beta_2=0.9,
-      begin=begin,
+      starts=starts,
     )
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class. `converged` is the published criterion.
 
     `distance` and `steps` are those of the search alone.
     """
-    begin = self._begin or (lambda constraint, seeds: self._prior(seeds))
-    return self.improve(begin(constraint, seeds), constraint, seeds)
+    starts = self._starts or (lambda constraint, seeds: self._prior(seeds))
+    return self.improve(starts(constraint, seeds), constraint, seeds)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class. `converged` is the published criterion."""
-    return self.improve(latents, constraint, seeds, kept=latents)
+    return self.search(latents, edit, seeds)
 
   def improve(
     self,
     start: tf.Tensor,
-    constraint: constraint_lib.Constraint,
+    constraint: constraints.Constraint,
     seeds: tf.Tensor,
-    *,
-    kept: tf.Tensor | None = None,
     rows: tf.Tensor | None = None,
   ) -> sampler.Result:
-    """Searches from where somebody else has got to.
-
-    Args:
-      start: [batch, latent_size], where to begin.
-      constraint: Of `batch` rows, what is to be met.
-      seeds: int64 [batch], any numbers.
-      kept: [batch, latent_size], what everything that the constraint leaves
-        open is to read like; None lets it come as it comes.
-      rows: bool [batch], False for those to leave as they are; None is all.
-    """
-    if kept is None:
-      nothing = tf.zeros_like(constraint.weights)
-      others = constraint_lib.Constraint(constraint.values, nothing)
-      # A critic knows little of requests that leave all open. It is told what
-      # the start reads as, where that means something.
-      shown = constraint
-      if self._begin is not None:
-        shown = self.judges.keep(start, constraint)
-      goal = objective_lib.Goal(constraint, shown, others)
-    else:
-      goal = self._objective.keeping(kept, constraint)
-    if rows is None:
-      rows = tf.ones_like(start[:, 0], tf.bool)
-    return self._search(start, goal, seeds, rows)
-
-  def _search(self, start, goal, seeds, rows):
-    """Minimises the loss.
+    """Searches from a sample on, and keeps nothing of it.
 
     Args:
       start: [batch, latent_size].
-      goal: What is to hold in the end.
-      seeds: int64 [batch].
-      rows: bool [batch], which to move.
+      constraint: Of `batch` rows.
+      seeds: int64 [batch], any numbers.
+      rows: See `search`.
     """
+    others = dataclasses.replace(
+      constraint, weights=tf.zeros_like(constraint.weights)
+    )
+    edit = sampler.Edit(constraint, constraint, others, constraint.values)
+    if self._starts is not None:
+      # A critic knows little of requests that leave all open. It is shown what
+      # the start reads as, where that means something.
+      edit = edit._replace(shown=self.judges.edit(start, constraint).shown)
+    return self.search(start, edit, seeds, rows)
 
+  def search(
+    self,
+    start: tf.Tensor,
+    edit: sampler.Edit,
+    seeds: tf.Tensor,
+    rows: tf.Tensor | None = None,
+  ) -> sampler.Result:
+    """Minimises the loss of an edit.
+
+    Args:
+      start: [batch, latent_size], where the search starts; the edit may be that
+        of other latents.
+      edit: The request.
+      seeds: int64 [batch], any numbers.
+      rows: bool [batch], False for rows to leave as they are; None moves all.
+    """
+    if rows is None:
+      rows = tf.ones_like(start[:, 0], tf.bool)
     objective = self._objective
-    tolerance = self.judges.tolerance(goal.asked, self._tolerance)
+    tolerance = self.judges.tolerance(edit.asked, self._tolerance)
 
     def satisfied(seen):
       good = tf.sigmoid(seen.realism) > sampler.REALISM_THRESHOLD
       for logits in seen.readings:
         probabilities = tf.sigmoid(logits)
-        good &= goal.asked.satisfied(probabilities, tolerance)
-        good &= goal.others.satisfied(probabilities, self._keep_tolerance)
+        good &= edit.asked.satisfied(probabilities, tolerance)
+        good &= edit.others.satisfied(probabilities, self._keep_tolerance)
       return good
 
-    realism = self.judges.realism_under(goal.shown)
+    realism = self.judges.realism_under(edit.shown)
 
     def draw(step):
       number = step // _STEPS_PER_DRAW
@@ -199,7 +195,7 @@ class GradientSearch(sampler.Transformer):
           latents, realism, noise[:, step % _STEPS_PER_DRAW]
         )
         # The loss of a row depends on that row alone: so does its gradient.
-        values = objective.loss(latents, start, goal, seen)
+        values = objective.loss(latents, start, edit, seen)
       gradient = tape.gradient(values, move)
       searching &= ~satisfied(seen)
       step += 1
@@ -233,9 +229,9 @@ class GradientSearch(sampler.Transformer):
       ],
     )
     latents = start + self._in_latents(move)
-    result = self._result(latents, goal.shown, steps, start)
-    # As published, whatever margins the search has gone on for.
-    met = goal.asked.satisfied(result.attribute_probabilities, tolerance)
+    result = self._result(latents, edit.shown, steps, start)
+    # As published, whatever the search has kept beside it.
+    met = edit.asked.satisfied(result.attribute_probabilities, tolerance)
     return result._replace(
       converged=met & (result.realism > sampler.REALISM_THRESHOLD)
     )
@@ -244,11 +240,12 @@ class GradientSearch(sampler.Transformer):
     return move if self._root is None else tf.matmul(move, self._root)
 
   def _squares(self, gradient):
-    """Returns what Adam divides by the root of."""
+    """Returns the squares of whose average Adam takes the root."""
     squares = tf.square(gradient)
     if self._root is None:
       return squares
-    # Per dimension, those that hold nothing would move like the others.
+    # One step size a row: per dimension, those that hold nothing would move
+    # like the others.
     row = tf.reduce_mean(squares, axis=-1, keepdims=True)
     return tf.broadcast_to(row, tf.shape(squares))
 

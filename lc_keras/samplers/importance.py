@@ -35,7 +35,7 @@ class ImportanceResampling(candidates_lib.CandidateSampler):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
+      judges: The critics.
       density_critic: latents to log r(z), [batch], such as a `RealismModel`.
       candidates: Draws per row, at least 1.
 

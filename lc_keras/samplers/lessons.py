@@ -1,7 +1,7 @@
-"""What a sampler makes of requests, kept so that an actor can imitate it.
+"""Lessons: a sampler's answers to requests, for an actor to imitate.
 
-A sampler that takes many steps is asked once, and an actor learns to do the
-same in one: distillation, as of diffusion models into few steps (Luhman and
+A sampler that takes many steps answers once, and an actor learns to do the same
+in one: distillation, as of diffusion models into few steps (Luhman and
 Luhman, 2021, https://arxiv.org/abs/2101.02388).
 """
 
@@ -12,9 +12,9 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import priors
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.data import latent_batches
-from lc_keras.data import latents as latents_lib
+from lc_keras.data import latents as latent_rows
 from lc_keras.models import switching
 from lc_keras.samplers import sampler
 
@@ -24,7 +24,7 @@ _BATCH_SIZE = 500
 
 def make(
   teacher: sampler.Transformer,
-  rows: latents_lib.Latents,
+  rows: latent_rows.Latents,
   count: int,
   *,
   open_fraction: float = 0.5,
@@ -36,7 +36,7 @@ def make(
 
   Args:
     teacher: Samples and transforms.
-    rows: Whose labels are asked for, and what is edited.
+    rows: Encoded images: their labels become requests, and they are edited.
     count: How many of each, at least.
     open_fraction: Share of requests for samples that leave something open.
     balanced_fraction: See `latent_batches.at_random`.
@@ -44,11 +44,11 @@ def make(
     progress: Wraps the batches, to show how far it is.
 
   Returns:
-    Float32 arrays of the same number of rows: "prior", "prior_values",
-    "prior_mask" and "prior_goal", what was drawn, what was asked for and what
-    came out; "real", "real_values", "real_mask" and "real_goal", the same for
-    encoded images, where one attribute is switched and all others kept. A
-    quarter of these ask for nothing new.
+    Float32 arrays of the same number of rows: "prior" (draws of the prior),
+    "prior_values" and "prior_mask" (the requests), "prior_moved" (the teacher's
+    samples); and "real", "real_values", "real_mask" and "real_moved", the same
+    for encoded images, where one attribute is switched and all others kept. A
+    quarter of these ask for no change.
   """
   excludes = teacher.judges.attributes.excludes
   batch_size = min(_BATCH_SIZE, len(rows))
@@ -60,23 +60,23 @@ def make(
     seeds += seed * (1 << 32)
     switched, about = switching.switch(own, batch["focus"], excludes)
     mask = switching.open_some(about, open_fraction, step_seeds[0])
-    sampled = teacher.sample(constraint_lib.Constraint(own, mask), seeds)
+    sampled = teacher.sample(constraints.Constraint(own, mask), seeds)
     noise = tf.random.stateless_normal(tf.shape(batch["mean"]), step_seeds[1])
     real = batch["mean"] + batch["scale"] * noise
     stays = (seeds % 4 == 0)[:, tf.newaxis]
-    wish = constraint_lib.Constraint(
+    request = constraints.Constraint(
       switched, tf.where(stays, tf.zeros_like(about), about)
     )
-    kept = teacher.judges.keep(real, wish)
+    edit = teacher.judges.edit(real, request)
     return {
       "prior": priors.sample_rows(seeds, teacher.latent_size),
       "prior_values": own,
       "prior_mask": mask,
-      "prior_goal": sampled.latents,
+      "prior_moved": sampled.latents,
       "real": real,
-      "real_values": kept.values,
-      "real_mask": kept.mask,
-      "real_goal": teacher.transform(real, wish, seeds).latents,
+      "real_values": edit.shown.values,
+      "real_mask": edit.shown.mask,
+      "real_moved": teacher.edit(real, edit, seeds).latents,
     }
 
   function = tf.function(ask, autograph=False)
@@ -101,7 +101,7 @@ def beside(
   seed: int = 0,
   start_step: int = 0,
 ) -> tf.data.Dataset:
-  """Adds to each batch some lessons, under "lessons".
+  """Adds some lessons to each batch, under "lessons".
 
   Batch i gets lessons that depend on the seed and i alone.
 

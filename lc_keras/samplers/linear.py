@@ -2,9 +2,12 @@
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.models import linear_directions
 from lc_keras.samplers import sampler
+
+# How far beyond even odds a score is moved, in nats.
+MARGIN = 3.0
 
 
 class LinearDirection(sampler.Transformer):
@@ -13,8 +16,8 @@ class LinearDirection(sampler.Transformer):
   Conditional manipulation by subspace projection (Shen et al. 2020, section
   2.2), for any number of attributes at once. Among all moves d with
 
-      n_k . d = (+-margin) - score_k    for what is asked for and not there yet
-      n_k . d = 0                       for what is, and for what is kept
+      n_k . d = (+-margin) - score_k    where it is asked for and not there yet
+      n_k . d = 0                       where it is there, or kept
 
   the most probable is taken, the least one in units of what latents vary by
   (see `LinearDirections.moves`): by a pseudo-inverse, so that attributes whose
@@ -27,12 +30,12 @@ class LinearDirection(sampler.Transformer):
     self,
     judges: sampler.Judges,
     directions: linear_directions.LinearDirections,
-    margin: tf.Tensor | float = 3.0,
+    margin: tf.Tensor | float = MARGIN,
   ):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
+      judges: The critics.
       directions: Scores and their normals.
       margin: How far beyond even odds a score is to be: a dial, in nats, a
         number or a tensor [batch].
@@ -42,26 +45,21 @@ class LinearDirection(sampler.Transformer):
     self._margin = margin
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. What is left open moves along with what is asked for."""
+    """See base class. Open attributes move along with those asked for."""
     values, asked = self._asked(constraint)
     return self._move(self._prior(seeds), constraint, values, asked, asked)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
-    """See base class. No chance in it: the seeds do not matter."""
-    del seeds
-    values, asked = self._asked(constraint)
-    shown = self.judges.keep(latents, constraint)
-    return self._move(latents, shown, values, asked, tf.ones_like(asked))
+    """See base class. Deterministic: the seeds do not matter."""
+    values, asked = self._asked(edit.asked)
+    return self._move(latents, edit.shown, values, asked, tf.ones_like(asked))
 
   def _asked(self, constraint):
-    """Returns values and mask, with what the request rules out asked off."""
+    """Returns values and mask; attributes that are ruled out are asked off."""
     values = self.judges.attributes.complete(
       tf.ones_like(constraint.values), constraint.values, constraint.mask
     )
@@ -69,21 +67,21 @@ class LinearDirection(sampler.Transformer):
     return values, constraint.mask + ruled_out
 
   def _move(self, start, shown, values, asked, held):
-    """Moves what is not there yet.
+    """Moves the scores that are not on their side yet.
 
     Args:
       start: [batch, latent_size].
-      shown: The constraint that the judges are told of.
-      values: [batch, num_attributes], on which side a score is to be.
+      shown: The constraint that the critic is shown.
+      values: [batch, num_attributes], the side where a score should be.
       asked: [batch, num_attributes] in {0, 1}, which of them count.
-      held: [batch, num_attributes] in {0, 1}, whose scores are fixed: what is
-        asked for, and what is to be kept.
+      held: [batch, num_attributes] in {0, 1}, whose scores are fixed: those of
+        attributes that are asked for or kept.
     """
     sides = tf.where(values > 0.5, 1.0, -1.0)
     margins = tf.reshape(self._margin, [-1, 1])
     missing = margins - sides * self._directions(start)
     missing = sides * asked * tf.maximum(missing, 0.0)
-    # d = M^T (N M^T)^+ missing, M the moves, without what is free.
+    # d = M^T (N M^T)^+ missing, M the moves, without those of free scores.
     products = tf.matmul(
       self._directions.normals, self._directions.moves, transpose_b=True
     )

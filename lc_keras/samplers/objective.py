@@ -1,4 +1,4 @@
-"""What a move in latent space has to achieve, as one number per row."""
+"""The loss that a search minimises: terms of a move, and their weights."""
 
 import dataclasses
 from collections.abc import Callable
@@ -8,36 +8,21 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras import priors
-from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.samplers import sampler
 
 # Noisy copies of a latent vector that are read at each step.
 _COPIES = 3
-# Noise of the objective to use, in units of sigma_bar.
+# Noise of the robust objective, in units of sigma_bar.
 ROBUST_NOISE = 3.0
 
 
-class Goal(NamedTuple):
-  """What is to hold of each row in the end.
-
-  Attributes:
-    asked: What is to be met.
-    shown: What the critic is told to expect.
-    others: What is to be kept.
-  """
-
-  asked: constraint_lib.Constraint
-  shown: constraint_lib.Constraint
-  others: constraint_lib.Constraint
-
-
 class Seen(NamedTuple):
-  """What the judges make of latents.
+  """The judges' view of latents.
 
   Attributes:
     realism: [batch], the critic's logits.
-    readings: Logits [batch, num_attributes] of D_attr, of the latents and of
-      each noisy copy.
+    readings: Logits [batch, num_attributes] of the attribute critic, of the
+      latents and of each noisy copy.
   """
 
   realism: tf.Tensor
@@ -46,24 +31,24 @@ class Seen(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-  """The loss that a search minimises, and an actor may be trained on.
+  """The loss that a search minimises, and a learned actor is trained on.
 
   Engel et al. 2018, section 5. The loss of a row is
 
-      attribute_weight * cross-entropy(D_attr(z'), y), of what is asked for
-      + keep_weight * the same of everything else, y as read at the start
+      attribute_weight * cross-entropy(D_attr(z'), y) of what is asked for
+      + keep_weight * the same of all else, with y as read at the start
       + realism_weight * -log D(z', y)
       + distance_weight * L_dist(z', z)
 
   Attributes:
-    judges: Who says whether a constraint holds.
-    attribute_weight: Of what is asked for, in nats per attribute.
-    keep_weight: Of what a transformation is to keep, in nats per attribute.
+    judges: The critics.
+    attribute_weight: Of the attributes asked for, in nats per attribute.
+    keep_weight: Of the attributes that an edit keeps, in nats per attribute.
     realism_weight: Of -log D; times that of the constraint.
     distance_weight: Of `losses.latent_distance` to the start.
     attribute_noise: Noise on the latents that D_attr reads, in units of
-      sigma_bar: what is asked for must hold with some margin, in each of three
-      noisy copies.
+      sigma_bar: the targets must hold with some margin, in each of three noisy
+      copies.
   """
 
   judges: sampler.Judges
@@ -75,9 +60,9 @@ class Objective:
 
   @classmethod
   def robust(cls, judges: sampler.Judges) -> "Objective":
-    """Returns the one to use: what meets it is seen in the image, too.
+    """Returns the objective whose results are seen in the image, too.
 
-    docs/architecture.md has the figures of these weights and of others.
+    docs/method.md has the figures of these weights and of others.
     """
     return cls(
       judges,
@@ -85,21 +70,6 @@ class Objective:
       keep_weight=3.0,
       realism_weight=0.3,
       attribute_noise=ROBUST_NOISE,
-    )
-
-  def keeping(
-    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
-  ) -> Goal:
-    """Returns a goal: as asked, and all that is left open as it is.
-
-    Args:
-      latents: [batch, latent_size], what is to be kept.
-      constraint: What is to be changed.
-    """
-    return Goal(
-      constraint,
-      self.judges.keep(latents, constraint),
-      self.judges.others(latents, constraint),
     )
 
   def draw(
@@ -127,40 +97,45 @@ class Objective:
     realism: Callable[[tf.Tensor], tf.Tensor],
     noise: tf.Tensor,
   ) -> Seen:
-    """Has the judges look.
+    """Has the judges look at latents.
 
     Args:
       latents: [batch, latent_size].
-      realism: The critic's logits of what is wanted, see
-        `Judges.realism_under`.
-      noise: [batch, copies, latent_size], a step of what `draw` returned.
+      realism: The critic under a constraint, see `Judges.realism_under`.
+      noise: [batch, copies, latent_size], a step of `draw`'s.
     """
-    copies = [latents]
-    copies += [latents + part for part in tf.unstack(noise, axis=1)]
-    # One product for all of them.
-    read = self.judges.attribute_critic(tf.concat(copies, axis=0))
-    return Seen(realism(latents), tf.split(read, len(copies)))
+    readings = losses.noisy_readings(
+      self.judges.attribute_critic,
+      latents,
+      tf.unstack(noise, axis=1),
+      with_clean=True,
+    )
+    return Seen(realism(latents), readings)
 
   def loss(
-    self, latents: tf.Tensor, start: tf.Tensor, goal: Goal, seen: Seen
+    self,
+    latents: tf.Tensor,
+    start: tf.Tensor,
+    edit: sampler.Edit,
+    seen: Seen,
   ) -> tf.Tensor:
     """Returns the loss [batch]; that of a row depends on the row alone.
 
     Args:
-      latents: [batch, latent_size], what `seen` is about.
-      start: [batch, latent_size], where they were.
-      goal: What is wanted of them.
-      seen: What the judges make of them.
+      latents: [batch, latent_size], z'.
+      start: [batch, latent_size], z.
+      edit: The request.
+      seen: The judges' view of `latents`.
     """
     attributes = [
-      self.attribute_weight * goal.asked.energy(logits)
-      + self.keep_weight * goal.others.energy(logits)
+      self.attribute_weight * edit.asked.energy(logits)
+      + self.keep_weight * edit.others.energy(logits)
       for logits in seen.readings
     ]
     return (
       tf.add_n(attributes) / len(attributes)
       + self.realism_weight
-      * goal.asked.realism_weight
+      * edit.asked.realism_weight
       * losses.critic_cross_entropy(seen.realism, True)
       + self.distance_weight
       * losses.latent_distance(latents, start, self.judges.posterior_scale)

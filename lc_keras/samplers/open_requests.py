@@ -1,41 +1,42 @@
-"""Has requests that leave everything open answered by who knows them."""
+"""Answers requests that leave all attributes open by a sampler of their own."""
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 
 class OpenRequests(sampler.Transformer):
-  """A sampler, but for samples of which nothing is asked.
+  """An actor; but samples without a request come from another sampler.
 
-  An actor has learnt from requests that ask for something. A flow, which is
+  An actor is trained on requests that ask for something. A flow, which is
   trained without labels half of the time, or a generative model as it is, knows
-  what images are like that nothing is asked of.
+  the distribution of all images.
   """
 
-  def __init__(self, first: sampler.Transformer, of_open: sampler.Sampler):
+  def __init__(self, actor: sampler.Transformer, of_open: sampler.Sampler):
     """Creates the sampler.
 
     Args:
-      first: Answers all that asks for something, and transforms.
-      of_open: Makes samples of which nothing is asked; with the same judges.
+      actor: Answers every request that asks for something, and edits.
+      of_open: Samples the rows whose request leaves all open; with the same
+        judges.
     """
-    super().__init__(first.judges)
-    self._first = first
+    super().__init__(actor.judges)
+    self._actor = actor
     self._of_open = of_open
 
   @property
   def knows(self) -> int:
     """See base class."""
-    return self._first.knows
+    return self._actor.knows
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
     is_open = tf.reduce_all(constraint.weights <= 0.0, axis=-1)
-    made = self._first.sample(constraint, seeds)
+    made = self._actor.sample(constraint, seeds)
 
     def with_open():
       others = self._of_open.sample(constraint, seeds)
@@ -48,14 +49,11 @@ class OpenRequests(sampler.Transformer):
         )
       )
 
-    # It may take many steps, and is seldom asked.
+    # It may take many steps, and is seldom needed.
     return tf.cond(tf.reduce_any(is_open), with_open, lambda: made)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
-    return self._first.transform(latents, constraint, seeds)
+    return self._actor.edit(latents, edit, seeds)

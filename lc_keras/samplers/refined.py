@@ -1,101 +1,95 @@
 """A sampler that knows some attributes, and a search for the others."""
 
-import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from lc_keras import losses
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import sampler
 
 # Latents and a constraint to latents that are nearer to it.
-Begin = Callable[[tf.Tensor, constraint_lib.Constraint], tf.Tensor]
+Advance = Callable[[tf.Tensor, constraints.Constraint], tf.Tensor]
 
 
 class Refined(sampler.Transformer):
-  """Has one sampler make what it knows of, and a search add the rest.
+  """Has a search add the attributes that a sampler does not know.
 
-  Constraints that were learnt after a sampler are columns behind those that it
-  knows; a generative model as it is knows none. A row that asks for what the
-  sampler knows is what it makes of it. Other rows begin with that, or with what
-  the constraints' own actors make of it, and are searched until everything
-  holds that was asked for.
+  Constraints that were learned after a sampler was trained are columns behind
+  those that it knows; a generative model as it is knows none. A row that asks
+  only for attributes that the sampler knows is the sampler's. Other rows start
+  from its result, or from where the constraints' own actors move that, and are
+  searched until all targets are met.
   """
 
   def __init__(
     self,
-    first: sampler.Sampler,
+    base: sampler.Sampler,
     search: gradient_search.GradientSearch,
-    begin: Begin = lambda latents, constraint: latents,
+    advance: Advance = lambda latents, constraint: latents,
   ):
     """Creates the sampler.
 
     Args:
-      first: Knows the first columns; a `Transformer`, if `transform` is to be
+      base: Knows the first columns; a `Transformer`, if `transform` is to be
         called.
-      search: Knows all columns; its judges are those of the results.
-      begin: Moves rows to where the search had better begin. It leaves alone
-        those that ask for nothing new.
+      search: Knows all columns; its judges judge the results.
+      advance: Moves rows towards the targets before the search. It leaves rows
+        alone that ask for no learned constraint.
     """
     super().__init__(search.judges)
-    self._first = first
+    self._base = base
     self._search = search
-    self._begin = begin
+    self._advance = advance
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class. Where several move a row, their distances are added."""
-    known, beyond = self._split(constraint)
-    made = self._first.sample(known, seeds)
-    start, steps = self._begun(made, constraint)
-    searched = self._search.improve(start, constraint, seeds, rows=beyond)
+    beyond = self._beyond(constraint)
+    known = constraint.narrowed(len(self._base.judges.attributes))
+    made = self._base.sample(known, seeds)
+    start, steps = self._advanced(made, constraint)
+    searched = self._search.improve(start, constraint, seeds, beyond)
     result = self._chosen(beyond, searched, steps, constraint)
     moved = losses.latent_distance(
       searched.latents, made.latents, self.judges.posterior_scale
     )
     return result._replace(distance=made.distance + moved)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
-    known, beyond = self._split(constraint)
-    made = self._first.transform(latents, known, seeds)
-    # Asked for nothing, a sampler may still move a row by a little.
-    idle = beyond & tf.reduce_all(known.weights <= 0.0, axis=-1)
+    beyond = self._beyond(edit.asked)
+    known = edit.narrowed(len(self._base.judges.attributes))
+    made = self._base.edit(latents, known, seeds)
+    # Without a request, a sampler may still move a row by a little.
+    idle = beyond & tf.reduce_all(known.asked.weights <= 0.0, axis=-1)
     made = made._replace(
       latents=tf.where(idle[:, tf.newaxis], latents, made.latents),
       steps=tf.where(idle, 0, made.steps),
     )
-    start, steps = self._begun(made, constraint)
-    searched = self._search.improve(
-      start, constraint, seeds, kept=latents, rows=beyond
-    )
-    shown = self.judges.keep(latents, constraint)
-    return self._chosen(beyond, searched, steps, shown, latents)
+    start, steps = self._advanced(made, edit.asked)
+    searched = self._search.search(start, edit, seeds, beyond)
+    return self._chosen(beyond, searched, steps, edit.shown, latents)
 
-  def _split(self, constraint):
-    """Returns what the first sampler is asked, and which rows ask for more."""
-    unknown = constraint.weights[:, self._first.knows :]
-    beyond = tf.reduce_any(unknown > 0.0, axis=-1)
-    return known_to(self._first, constraint), beyond
+  def _beyond(self, constraint):
+    """Returns which rows ask for attributes that the base does not know."""
+    unknown = constraint.weights[:, self._base.knows :]
+    return tf.reduce_any(unknown > 0.0, axis=-1)
 
-  def _begun(self, made, constraint):
-    """Returns where the search begins, and the steps that were taken."""
-    start = self._begin(made.latents, constraint)
+  def _advanced(self, made, constraint):
+    """Returns where the search starts, and the steps that were taken."""
+    start = self._advance(made.latents, constraint)
     moved = tf.reduce_any(start != made.latents, axis=-1)
     return start, made.steps + tf.cast(moved, tf.int32)
 
   def _chosen(self, beyond, searched, steps_before, shown, start=None):
-    """Returns the search's latents, with the verdicts of all judges.
+    """Returns the search's latents, as all judges see them.
 
-    Rows that were not searched are there too: where the search began.
+    Rows that were not searched are there, too: where the search would start.
     """
     steps = steps_before + searched.steps
     result = self._result(searched.latents, shown, steps, start)
@@ -103,15 +97,3 @@ class Refined(sampler.Transformer):
       realism=tf.where(beyond, searched.realism, result.realism),
       converged=tf.where(beyond, searched.converged, result.converged),
     )
-
-
-def known_to(
-  first: sampler.Sampler, constraint: constraint_lib.Constraint
-) -> constraint_lib.Constraint:
-  """Returns the columns of a constraint that a sampler judges."""
-  count = len(first.judges.attributes)
-  return dataclasses.replace(
-    constraint,
-    values=constraint.values[:, :count],
-    weights=constraint.weights[:, :count],
-  )

@@ -1,7 +1,7 @@
-"""What every sampler is, and what it returns.
+"""The interface of samplers, and the judges of their results.
 
-A sampler moves latent vectors to where a constraint holds. All of it is made
-of TensorFlow operations without Python side effects: it runs eagerly, inside
+A sampler moves latent vectors to where a constraint holds. It consists of
+TensorFlow operations without Python side effects: it runs eagerly, inside
 `tf.function`, and in an exported signature. No row depends on the rows beside
 it, and every random draw comes from the row's own seed.
 """
@@ -15,43 +15,70 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras import priors
-from lc_keras.constraints import attributes as attributes_lib
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import attributes as attribute_names
+from lc_keras.constraints import constraint as constraints
 
 # A row has converged where its critic believes in it at least so much, and
 # its targets are met (Engel et al. 2018, section 5).
 REALISM_THRESHOLD = 0.3
 
 
+class Edit(NamedTuple):
+  """A request to change latent vectors, with all that it leaves as it is.
+
+  Attributes:
+    asked: The attributes that are to change; the others have weight 0.
+    shown: The constraint that the critic is shown: `asked`, and all others as
+      they are read at the start, as 0 or 1, less those that the request rules
+      out. Open are only attributes that may take the place of one that is to
+      go, see `Attributes.freed`.
+    others: The attributes that are to stay, with the probabilities that are
+      read at the start as targets: where nothing has moved, the energy of this
+      constraint is at its minimum and pulls nowhere.
+    read: [batch, num_attributes] in {0, 1}, the attribute critic's reading of
+      the start.
+  """
+
+  asked: constraints.Constraint
+  shown: constraints.Constraint
+  others: constraints.Constraint
+  read: tf.Tensor
+
+  def narrowed(self, count: int) -> "Edit":
+    """Returns the edit of the first `count` attributes alone."""
+    *parts, read = self
+    return Edit(*(part.narrowed(count) for part in parts), read[:, :count])
+
+
 @dataclasses.dataclass(frozen=True)
 class Judges:
-  """Who says, in latent space, whether a constraint holds.
+  """The critics that say, in latent space, whether a constraint holds.
 
   Attributes:
     attributes: The attributes, in the order of the columns.
     critic: (latents, values, mask) to logits [batch]: realistic, and as asked?
     attribute_critic: latents to logits [batch, num_attributes].
     posterior_scale: float32 [latent_size], sigma_bar.
-    doubt: float32 [2, num_attributes], how far from 0 (first row) and from 1
-      the attribute critic reads, under the noise of a search, real images that
-      are off and on: who asks for more gets what no image is like. None is no
-      doubt.
+    margin: float32 [2, num_attributes], how far from 0 (first row) and from 1
+      the attribute critic reads real images that are off and on, under the
+      noise of a search. A search that demands more leaves the set of images.
+      None demands all.
   """
 
-  attributes: attributes_lib.Attributes
+  attributes: attribute_names.Attributes
   critic: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
   attribute_critic: Callable[[tf.Tensor], tf.Tensor]
   posterior_scale: tf.Tensor
-  doubt: tf.Tensor | None = None
+  margin: tf.Tensor | None = None
 
   def realism_logits(
-    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+    self, latents: tf.Tensor, constraint: constraints.Constraint
   ) -> tf.Tensor:
     """Returns the critic's logits under the constraint, [batch]."""
     return self.critic(latents, constraint.values, constraint.mask)
 
   def realism_under(
-    self, constraint: constraint_lib.Constraint
+    self, constraint: constraints.Constraint
   ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns `realism_logits` of one constraint, to be asked many times.
 
@@ -62,20 +89,21 @@ class Judges:
     return lambda latents: self.realism_logits(latents, constraint)
 
   def tolerance(
-    self, constraint: constraint_lib.Constraint, least: float
+    self, constraint: constraints.Constraint, least: float
   ) -> tf.Tensor | float:
     """Returns how far from its target a probability may be.
 
     Args:
-      constraint: What is asked for.
-      least: Where there is no doubt, and for values between off and on.
+      constraint: The targets.
+      least: The tolerance where there is no margin, and for values between off
+        and on.
 
     Returns:
       A number, or [batch, num_attributes].
     """
-    if self.doubt is None:
+    if self.margin is None:
       return least
-    off, on = self.doubt[0], self.doubt[1]
+    off, on = self.margin[0], self.margin[1]
     values = constraint.values
     return tf.where(
       values >= 1.0,
@@ -84,89 +112,62 @@ class Judges:
     )
 
   def attribute_energy(
-    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+    self, latents: tf.Tensor, constraint: constraints.Constraint
   ) -> tf.Tensor:
     """Returns -log p(c|z), as the attribute critic sees it.
 
     Args:
       latents: [batch, latent_size].
-      constraint: c, what is asked for.
+      constraint: c.
 
     Returns:
-      [batch], in nats: the cross-entropies of what is asked for, each times
-      its weight, summed.
+      [batch], in nats: the cross-entropies of the targets, each times its
+      weight, summed.
     """
     logits = self.attribute_critic(latents)
     return constraint.energy(logits) * tf.reduce_sum(constraint.weights, -1)
 
   def realism_energy(
-    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
+    self, latents: tf.Tensor, constraint: constraints.Constraint
   ) -> tf.Tensor:
     """Returns -log D(z) under the constraint times its weight, [batch]."""
     logits = self.realism_logits(latents, constraint)
     return constraint.realism_weight * losses.critic_cross_entropy(logits, True)
 
-  def others(
-    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
-  ) -> constraint_lib.Constraint:
-    """Returns the wish that everything left open reads as it does now.
-
-    The targets are probabilities, not classes: where nothing has moved, the
-    energy of this constraint is at its minimum and pulls nowhere.
+  def edit(
+    self, latents: tf.Tensor, constraint: constraints.Constraint
+  ) -> Edit:
+    """Returns the request to change latents and to keep all that is open.
 
     Args:
-      latents: [batch, latent_size], what is to be kept.
-      constraint: What is to be changed.
-
-    Returns:
-      A constraint of weight 1 on what was open, less what the request rules
-      out, and of weight 0 on what was asked for and on what may take the place
-      of what is asked to go, see `Attributes.freed`.
+      latents: [batch, latent_size], the start.
+      constraint: The attributes that are to change.
     """
-    own = tf.sigmoid(self.attribute_critic(latents))
+    logits = self.attribute_critic(latents)
+    read, probabilities = tf.cast(logits > 0.0, tf.float32), tf.sigmoid(logits)
     values, mask = constraint.values, constraint.mask
-    return dataclasses.replace(
+    freed = self.attributes.freed(read, values, mask)
+    shown = dataclasses.replace(
       constraint,
-      values=self.attributes.complete(own, values, mask),
-      weights=1.0 - tf.maximum(mask, self.attributes.freed(own, values, mask)),
+      values=self.attributes.complete(read, values, mask),
+      weights=tf.where(mask > 0.0, constraint.weights, 1.0 - freed),
     )
-
-  def keep(
-    self, latents: tf.Tensor, constraint: constraint_lib.Constraint
-  ) -> constraint_lib.Constraint:
-    """Returns the constraint with everything open held as it is.
-
-    Args:
-      latents: [batch, latent_size], what is to be kept.
-      constraint: What is to be changed.
-
-    Returns:
-      All attributes asked for: those that were open with what is read in the
-      latents, less what the request rules out, and a weight of 1. Open is left
-      only what may take the place of what is asked to go, see
-      `Attributes.freed`.
-    """
-    own = tf.cast(self.attribute_critic(latents) > 0.0, tf.float32)
-    values, mask = constraint.values, constraint.mask
-    return dataclasses.replace(
+    others = dataclasses.replace(
       constraint,
-      values=self.attributes.complete(own, values, mask),
-      weights=tf.where(
-        mask > 0.0,
-        constraint.weights,
-        1.0 - self.attributes.freed(own, values, mask),
-      ),
+      values=self.attributes.complete(probabilities, values, mask),
+      weights=1.0 - tf.maximum(mask, freed),
     )
+    return Edit(constraint, shown, others, read)
 
 
 class Result(NamedTuple):
-  """What a sampler made, one entry a row.
+  """Latent vectors that a sampler made, with the judges' verdicts.
 
   Attributes:
     latents: [batch, latent_size].
     realism: [batch] in [0, 1], the critic's belief in the row.
-    attribute_probabilities: [batch, num_attributes] in [0, 1], what the
-      attribute critic reads.
+    attribute_probabilities: [batch, num_attributes] in [0, 1], the attribute
+      critic's reading.
     distance: [batch], how far the row was moved, see
       `losses.latent_distance`; 0 for samplers that start from nothing.
     converged: bool [batch], realistic and all targets met.
@@ -200,12 +201,13 @@ class Sampler(abc.ABC):
 
   @abc.abstractmethod
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> Result:
     """Makes a latent vector for each row, from nothing but its seed.
 
     Args:
-      constraint: Of `batch` rows. What it leaves open comes as it comes.
+      constraint: Of `batch` rows. Attributes that it leaves open may come out
+        either way.
       seeds: int64 [batch], any numbers.
     """
 
@@ -217,17 +219,18 @@ class Sampler(abc.ABC):
   def _result(
     self,
     latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
+    constraint: constraints.Constraint,
     steps: tf.Tensor | int,
     start: tf.Tensor | None = None,
   ) -> Result:
-    """Has the judges look at what was made.
+    """Has the judges look at latents.
 
     Args:
-      latents: [batch, latent_size], what was made.
-      constraint: What was asked for.
+      latents: [batch, latent_size].
+      constraint: Shown to the critic.
       steps: [batch] or a scalar.
-      start: What the latents were moved from, if anything.
+      start: [batch, latent_size], where the latents were moved from, if they
+        were.
     """
     judges = self.judges
     realism = tf.sigmoid(judges.realism_logits(latents, constraint))
@@ -249,17 +252,27 @@ class Sampler(abc.ABC):
 class Transformer(Sampler):
   """A sampler that can also start from given latent vectors."""
 
-  @abc.abstractmethod
   def transform(
     self,
     latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
+    constraint: constraints.Constraint,
     seeds: tf.Tensor,
   ) -> Result:
-    """Changes what is asked for in given latent vectors, and nothing else.
+    """Changes the attributes that are asked for, and keeps all others.
 
     Args:
       latents: [batch, latent_size], such as draws of q(z|x).
-      constraint: Of `batch` rows. What it leaves open is kept.
+      constraint: Of `batch` rows. The attributes that it leaves open are kept.
+      seeds: int64 [batch], any numbers.
+    """
+    return self.edit(latents, self.judges.edit(latents, constraint), seeds)
+
+  @abc.abstractmethod
+  def edit(self, latents: tf.Tensor, edit: Edit, seeds: tf.Tensor) -> Result:
+    """Changes latents as `transform` does, given the judges' reading of them.
+
+    Args:
+      latents: [batch, latent_size], the start.
+      edit: `Judges.edit` of these latents.
       seeds: int64 [batch], any numbers.
     """

@@ -1,30 +1,30 @@
-"""The generative model as it is: what a search begins with if nothing else."""
+"""The generative model as it is: a start for a search."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 
 class Unconditional(sampler.Transformer):
-  """Samples as they come, and leaves what it is given as it is."""
+  """Samples without regard to the request, and changes nothing."""
 
   def __init__(
     self,
     judges: sampler.Judges,
-    begin: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    starts: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
   ):
     """Creates the sampler.
 
     Args:
-      judges: Who says whether a constraint holds.
-      begin: Makes of prior samples what is returned, such as draws with the
-        moments of q(z).
+      judges: The critics.
+      starts: Prior samples to the latents that are returned, such as draws
+        with the moments of q(z).
     """
     super().__init__(judges)
-    self._begin = begin
+    self._starts = starts
 
   @property
   def knows(self) -> int:
@@ -32,16 +32,13 @@ class Unconditional(sampler.Transformer):
     return 0
 
   def sample(
-    self, constraint: constraint_lib.Constraint, seeds: tf.Tensor
+    self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
-    return self._result(self._begin(self._prior(seeds)), constraint, steps=1)
+    return self._result(self._starts(self._prior(seeds)), constraint, steps=1)
 
-  def transform(
-    self,
-    latents: tf.Tensor,
-    constraint: constraint_lib.Constraint,
-    seeds: tf.Tensor,
+  def edit(
+    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
   ) -> sampler.Result:
     """See base class."""
-    return self._result(latents, constraint, steps=0, start=latents)
+    return self._result(latents, edit.asked, steps=0, start=latents)

@@ -1,0 +1,168 @@
+"""The requests that an actor and its critic are trained on, made of latents.
+
+Engel et al. 2018, section 4, with changes, each a setting of `recipes.Actor`
+whose other value is the published recipe:
+
+- the actor also learns requests on REAL latents ("this face, but smiling"),
+  not only repairs of prior samples (`real_weight`);
+- a request may leave attributes open (`masked_fraction`): nobody has to fill in
+  ten values to ask for one;
+- a flow can be the actor's teacher (`imitation_weight`, `lessons`): samples of
+  a flow vary as much as real images, and a critic alone leaves few different
+  faces.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from lc_keras import recipes
+from lc_keras.models import switching
+
+# Prior samples to the latents that the actor is given.
+Starts = Callable[[tf.Tensor], tf.Tensor]
+Rows = Mapping[str, tf.Tensor]
+
+
+class Request(NamedTuple):
+  """One request a row.
+
+  Attributes:
+    start: [batch, latent_size], the latents to move.
+    values: [batch, num_attributes] in {0, 1}, the targets.
+    mask: [batch, num_attributes] in {0, 1}, which of them the actor is told.
+    read: The same, which of them the attribute critic checks.
+    taught: [batch, latent_size], the teacher's answer; `start` without one.
+  """
+
+  start: tf.Tensor
+  values: tf.Tensor
+  mask: tf.Tensor
+  read: tf.Tensor
+  taught: tf.Tensor
+
+
+class Comparison(NamedTuple):
+  """Rows that the critic learns to tell apart, see `Critic.compare`.
+
+  Attributes:
+    real: [batch, latent_size], draws of q(z|x).
+    start: [batch, latent_size], the latents that the actor makes fakes of.
+    prior: [batch, latent_size], draws of p(z).
+    own: [batch, num_attributes], the labels of real.
+    asked: Those of the fakes.
+    wrong: Wrong ones of real.
+    mask: [batch, num_attributes] in {0, 1}, which labels the critic is told.
+  """
+
+  real: tf.Tensor
+  start: tf.Tensor
+  prior: tf.Tensor
+  own: tf.Tensor
+  asked: tf.Tensor
+  wrong: tf.Tensor
+  mask: tf.Tensor
+
+
+def comparison(
+  rows: Rows, recipe: recipes.Actor, excludes: tf.Tensor, starts: Starts, seeds
+) -> Comparison:
+  """Makes the rows of an update of the critic.
+
+  Args:
+    rows: "mean", "scale" [batch, latent_size], "attributes" [batch,
+      num_attributes] and "focus" [batch], see `latent_batches.at_random`.
+    recipe: The settings.
+    excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
+    starts: Prior samples to the latents that the actor is given.
+    seeds: Of the draws, at least seven.
+  """
+  real = _sample_posterior(rows, seeds[0])
+  own = rows["attributes"]
+  wrong, mask = _wrong(rows, recipe, excludes, seeds[1], seeds[6])
+  # A fake has the labels of the real row beside it; it starts from the prior,
+  # or from a real row that has other labels.
+  prior = _prior(rows, seeds[2])
+  start, asked = starts(prior), own
+  if recipe.real_weight:
+    from_prior = _every_second(own)
+    start = tf.where(from_prior, start, real)
+    asked = tf.where(from_prior, own, wrong)
+  return Comparison(real, start, prior, own, asked, wrong, mask)
+
+
+def requests(
+  rows: Rows, recipe: recipes.Actor, excludes: tf.Tensor, starts: Starts, seeds
+) -> list[Request]:
+  """Makes the actor's requests: on prior samples and, mostly, on real rows.
+
+  Args:
+    rows: As of `comparison`; with imitation, "lessons" besides.
+    recipe: As of `comparison`.
+    excludes: As of `comparison`.
+    starts: As of `comparison`.
+    seeds: As of `comparison`.
+  """
+  make = _taught if recipe.imitation_weight else _published
+  made = make(rows, recipe, excludes, starts, seeds)
+  return list(made) if recipe.real_weight else [made[0]]
+
+
+def _taught(rows, recipe, excludes, starts, seeds):
+  lessons = rows["lessons"]
+  prior, real = (
+    Request(
+      lessons[name],
+      lessons[f"{name}_values"],
+      lessons[f"{name}_mask"],
+      lessons[f"{name}_mask"],
+      lessons[f"{name}_moved"],
+    )
+    for name in ("prior", "real")
+  )
+  return prior._replace(start=starts(prior.start)), real
+
+
+def _published(rows, recipe, excludes, starts, seeds):
+  own = rows["attributes"]
+  wrong, mask = _wrong(rows, recipe, excludes, seeds[1], seeds[5])
+  # Open attributes of a prior sample may come out either way.
+  start = starts(_prior(rows, seeds[2]))
+  prior = Request(start, own, mask, mask, start)
+  # A quarter keeps its own labels: "nothing to do, stay".
+  stay = _every_second(own) & _every_second(own, 2)
+  asked = tf.where(stay, own, wrong)
+  # Open attributes of a real row have to stay.
+  asked = tf.where(mask > 0.0, asked, own)
+  start = _sample_posterior(rows, seeds[0])
+  return prior, Request(start, asked, mask, tf.ones_like(mask), start)
+
+
+def _wrong(rows, recipe, excludes, seed, mask_seed):
+  """Returns labels that are not a row's own, and a mask of those asked for.
+
+  One switched attribute is the hardest negative, and exactly what a request
+  is; another row's labels (the published choice) differ in many.
+  """
+  own = rows["attributes"]
+  switched, about = switching.switch(own, rows["focus"], excludes)
+  other = tf.random.stateless_uniform(tf.shape(own)[:1], seed)
+  other = (other < 1.0 - recipe.switched_fraction)[:, tf.newaxis]
+  wrong = tf.where(other, tf.roll(own, 1, axis=0), switched)
+  return wrong, switching.open_some(about, recipe.masked_fraction, mask_seed)
+
+
+def _prior(rows, seed):
+  return tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
+
+
+def _sample_posterior(rows, seed):
+  noise = tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
+  return rows["mean"] + rows["scale"] * noise
+
+
+def _every_second(rows, stride=1):
+  """Returns a [batch, 1] mask: True for every second run of `stride` rows."""
+  positions = tf.range(tf.shape(rows)[0])
+  return (positions // stride % 2 == 0)[:, tf.newaxis]

@@ -1,0 +1,391 @@
+"""How each model is trained: its settings, as dataclasses.
+
+A setting stands once, here: the trainers' flags, the docstrings below and what
+a run records of a training are derived from the fields. Nothing in this module
+needs TensorFlow.
+
+>>> from lc_keras import recipes
+>>> recipes.Flow(steps=100, width=64).epochs
+10
+"""
+
+import dataclasses
+import math
+import textwrap
+
+
+def setting(default, text: str, *, low=None, high=None, choices=None):
+  """Returns a field of a recipe.
+
+  Args:
+    default: Its default value.
+    text: What it means, a sentence with its unit.
+    low: Least value that it may have.
+    high: Largest value.
+    choices: All values that it may have.
+  """
+  return dataclasses.field(
+    default=default,
+    metadata={"text": text, "low": low, "high": high, "choices": choices},
+  )
+
+
+def recipe(**defaults):
+  """Makes a recipe of a class whose fields are made by `setting`.
+
+  Args:
+    **defaults: Defaults of inherited fields that differ from their own.
+  """
+
+  def decorate(cls):
+    for name, value in defaults.items():
+      (inherited,) = (
+        field for field in dataclasses.fields(cls) if field.name == name
+      )
+      cls.__annotations__ = {name: inherited.type} | cls.__annotations__
+      setattr(cls, name, setting(value, **inherited.metadata))
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    lines = [made.__doc__, "", "  Attributes:"]
+    for field in dataclasses.fields(made):
+      text = f"{field.name}: {field.metadata['text']}"
+      lines += textwrap.wrap(
+        text, 80, initial_indent=" " * 4, subsequent_indent=" " * 6
+      )
+    made.__doc__ = "\n".join([*lines, "  "])
+    return made
+
+  return decorate
+
+
+class _Checked:
+  """Checks the values of a recipe when it is made."""
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      value, known = getattr(self, field.name), field.metadata
+      low, high, choices = known["low"], known["high"], known["choices"]
+      if value is None and field.default is None:
+        continue
+      if choices and value not in choices:
+        raise ValueError(
+          f"{field.name} must be one of {', '.join(choices)}; got {value!r}."
+        )
+      if (low is not None and not value >= low) or (
+        high is not None and not value <= high
+      ):
+        bounds = (
+          f"from {low:g} up" if high is None else f"in [{low:g}, {high:g}]"
+        )
+        raise ValueError(f"{field.name} must be {bounds}; got {value!r}.")
+
+
+@recipe()
+class Training(_Checked):
+  """How any model is trained."""
+
+  steps: int = setting(10_000, "Number of training steps in all.", low=1)
+  steps_per_epoch: int = setting(
+    0,
+    "Steps between two validations, each with a checkpoint; 0 makes ten of "
+    "them.",
+    low=0,
+  )
+  batch_size: int = setting(
+    128, "Rows per step, over all replicas; a multiple of their number.", low=1
+  )
+  learning_rate: float = setting(1e-4, "Highest learning rate of Adam.", low=0)
+  final_learning_rate: float | None = setting(
+    None,
+    "Learning rate at the last step; the same as the highest if not given.",
+    low=0,
+  )
+  schedule: str = setting(
+    "cosine",
+    "How the learning rate goes to its final value: along a cosine, or evenly "
+    "in its logarithm.",
+    choices=("cosine", "log"),
+  )
+  warmup_steps: int = setting(
+    0, "Steps over which the learning rate rises from zero.", low=0
+  )
+  seed: int = setting(
+    0,
+    "Seed of the initial weights, the order of the data and all noise.",
+    low=0,
+  )
+
+  @property
+  def epoch(self) -> int:
+    """Steps of an epoch."""
+    return min(self.steps_per_epoch or math.ceil(self.steps / 10), self.steps)
+
+  @property
+  def epochs(self) -> int:
+    """Number of epochs; the last one is as long as the others."""
+    return math.ceil(self.steps / self.epoch)
+
+
+@recipe(batch_size=256, learning_rate=3e-4)
+class OnImages(Training):
+  """How any model is trained on images."""
+
+  architecture: str = setting(
+    "celeb_a",
+    "Networks that look at pixels: celeb_a (published), mlp (published, any "
+    "image size) or toon_faces (fast on a CPU).",
+  )
+  validation_limit: int | None = setting(
+    None, "Images to validate on; all of the split if not given.", low=1
+  )
+
+
+_AVERAGE_DECAY = "Decay, per update, of the moving average of the {} weights."
+
+
+@recipe(steps=200_000)
+class VAE(OnImages):
+  """How a variational autoencoder is trained, conditional or not."""
+
+  latent_size: int = setting(1024, "Size of z.", low=1)
+  observation_scale: float = setting(
+    0.1,
+    "sigma_x, the standard deviation of a pixel given z, in units of the pixel "
+    "range [0, 1]: 0.1 is sharp, 1 is blurry.",
+    low=1e-3,
+  )
+  beta: float = setting(
+    1.0, "Weight of the rate; 1 is the evidence lower bound.", low=0
+  )
+
+
+@recipe(steps=200_000, batch_size=64)
+class GAN(OnImages):
+  """How a generative adversarial network is trained."""
+
+  latent_size: int = setting(256, "Size of z.", low=1)
+  penalty_weight: float = setting(
+    1.0, "Weight of the discriminator's zero-centred gradient penalty.", low=0
+  )
+  average_decay: float = setting(
+    0.999, _AVERAGE_DECAY.format("generator's"), low=0, high=1
+  )
+
+
+@recipe()
+class ConditionalGAN(GAN):
+  """How a conditional generative adversarial network is trained."""
+
+  mismatch_weight: float = setting(
+    1.0,
+    "Weight of real images with another image's labels among what the "
+    "discriminator must tell from real ones; 0 leaves them out.",
+    low=0,
+  )
+
+
+@recipe(steps=40_000)
+class Classifier(OnImages):
+  """How the pixel classifier is trained."""
+
+
+@recipe()
+class Realism(Training):
+  """How the critic that tells encoded images from the prior is trained."""
+
+  width: int = setting(
+    2048, "Units of every hidden layer of a latent-space network.", low=1
+  )
+  depth: int = setting(
+    4, "Number of hidden layers of a latent-space network.", low=1
+  )
+
+
+@recipe()
+class Labelled(Realism):
+  """How any model is trained on latents and their labels."""
+
+  balanced_fraction: float = setting(
+    0.0,
+    "Share of rows drawn so that rare attributes are as frequent as common "
+    "ones; 0 is the published recipe.",
+    low=0,
+    high=1,
+  )
+
+
+@recipe()
+class Attributes(Labelled):
+  """How the attribute critic is trained."""
+
+  noise_scale: float = setting(
+    1.0,
+    "Noise on the latents, as a multiple of the posterior's scale; 1 is the "
+    "published recipe, more makes a critic that an actor cannot mislead.",
+    low=0,
+  )
+  edit_weight: float = setting(
+    0.0,
+    "Weight of edits that the critic has led itself, labelled with what it "
+    "reads once they are decoded and encoded again, or what a classifier reads "
+    "if the generator cannot encode; 0 is the published recipe.",
+    low=0,
+  )
+
+
+@recipe(steps=20_000, batch_size=256, learning_rate=1e-3)
+class Flow(Labelled):
+  """How the conditional flow is trained."""
+
+  average_decay: float = setting(
+    0.999, _AVERAGE_DECAY.format("velocity's"), low=0, high=1
+  )
+
+
+@recipe(steps=20_000)
+class Actor(Labelled):
+  """How an actor and its critic are trained.
+
+  The weight of a term of the actor's loss is named after the term, see
+  `actor_critic.TERMS`.
+  """
+
+  distance_weight: float = setting(
+    0.1,
+    "lambda_dist, weight of the distance moved: 0 samples freely, 0.1 keeps "
+    "identity.",
+    low=0,
+  )
+  realism_weight: float = setting(
+    1.0, "Weight of the critic's judgement in the actor's loss.", low=0
+  )
+  attribute_weight: float = setting(
+    0.0,
+    "Weight of what the attribute critic reads in the actor's latents; 0 is "
+    "the published recipe.",
+    low=0,
+  )
+  imitation_weight: float = setting(
+    0.0,
+    "Weight of the squared distance, per dimension, to what the flow makes of "
+    "the same request; 0 is the published recipe, and needs no flow.",
+    low=0,
+  )
+  lessons: int = setting(
+    40_000,
+    "With imitation: how many samples, and how many edits, the flow makes to "
+    "be imitated.",
+    low=1,
+  )
+  attribute_noise: float = setting(
+    0.0,
+    "Noise on the latents that the attribute critic reads, in units of "
+    "sigma_bar: a request must then hold with some margin.",
+    low=0,
+  )
+  match_moments: bool = setting(
+    True,
+    "Whether prior samples are given mean and covariance of the encoded images "
+    "before the actor moves them, as they always are with imitation; the "
+    "published recipe does not.",
+  )
+  real_weight: float = setting(
+    1.0,
+    "Weight of requests on encoded images against requests on prior samples; "
+    "0 trains a sampler only.",
+    low=0,
+  )
+  penalty_weight: float = setting(
+    10.0, "Weight of the critic's gradient penalty.", low=0
+  )
+  # Unrolled, and each has its own streams of noise: hence the bound.
+  critic_steps: int = setting(
+    10,
+    "Updates of the critic to one of the actor; a step is one such round.",
+    low=1,
+    high=100,
+  )
+  prior_fraction: float = setting(
+    0.1,
+    "Share of the critic's fakes that are raw prior samples.",
+    low=0,
+    high=1,
+  )
+  wrong_weight: float = setting(
+    1.0,
+    "Weight of real rows with wrong labels in the critic's loss; 0 leaves them "
+    "out.",
+    low=0,
+  )
+  switched_fraction: float = setting(
+    0.75,
+    "Share of wrong labels that are a row's own with one attribute switched; "
+    "the others are another row's, as published.",
+    low=0,
+    high=1,
+  )
+  masked_fraction: float = setting(
+    0.5,
+    "Share of requests in training that leave some attributes open; 0 always "
+    "asks for all, as published.",
+    low=0,
+    high=1,
+  )
+  beta_1: float = setting(
+    0.0,
+    "Momentum of the actor's Adam; the critic's is 0, as both are published.",
+    low=0,
+    high=1,
+  )
+  beta_2: float = setting(
+    0.9,
+    "How long the actor's Adam remembers slopes; the critic's is 0.9.",
+    low=0,
+    high=1,
+  )
+  average_decay: float = setting(
+    0.999, _AVERAGE_DECAY.format("actor's"), low=0, high=1
+  )
+
+
+# Rounds of the training of a learned constraint's actor; after each but the
+# last, the critic is shown the actor's edits.
+ACTOR_ROUNDS = 3
+
+
+@recipe()
+class Constraint(_Checked):
+  """How a constraint is learned from a rule or from labels."""
+
+  width: int = setting(256, "Units of the critic's hidden layers.", low=1)
+  depth: int = setting(2, "Number of the critic's hidden layers.", low=1)
+  folds: int = setting(
+    5, "Members of the critic; each leaves out the rows of one fold.", low=2
+  )
+  steps: int = setting(400, "Training steps of each round.", low=1)
+  rounds: int = setting(
+    3,
+    "Rounds; after each but the last, the critic learns from its own edits.",
+    low=1,
+  )
+  noise_scale: float = setting(
+    2.0,
+    "Noise on the latents, as a multiple of the posterior's scale.",
+    low=0,
+  )
+  count: int = setting(4096, "Draws that a rule scores at least.", low=1)
+  limit: int = setting(
+    20_000, "Draws that a rule scores at most, looking for what is rare.", low=1
+  )
+  actor_steps: int = setting(
+    0,
+    "Training steps of an actor, which does in one step what a search does in "
+    "many; 1,000 are enough, and 0 trains none.",
+    low=0,
+  )
+  seed: int = setting(0, "Seed of everything.", low=0)
+
+  @property
+  def all_steps(self) -> int:
+    """Steps of the critic: between the rounds of an actor it has more."""
+    more = ACTOR_ROUNDS - 1 if self.actor_steps else 0
+    return self.steps * (self.rounds + more)

@@ -1,0 +1,126 @@
+"""A training: a compiled model, and the batches that it is trained on.
+
+The functions `training(recipe, ...)` of the modules in `models` make them. The
+trainers run one with checkpoints, `fit` runs it in memory, and the model comes
+out the same.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from lc_keras import recipes
+
+
+class Training(NamedTuple):
+  """What a training consists of.
+
+  Attributes:
+    model: Built and compiled, with every optimiser built.
+    batches: The number of steps made so far to the batches that follow, without
+      end. They depend on the recipe's seed and on that number alone.
+    validation: Batches to validate on.
+    monitor: The quantity that says which epoch is best: the lower the better.
+      None keeps the last: the losses of adversaries do not say.
+  """
+
+  model: keras.Model
+  batches: Callable[[int], tf.data.Dataset]
+  validation: tf.data.Dataset
+  monitor: str | None = "val_loss"
+
+
+def fit(
+  training: Training,
+  recipe: recipes.Training,
+  *,
+  callbacks: Sequence[keras.callbacks.Callback] = (),
+  verbose: str | int = "auto",
+) -> keras.callbacks.History:
+  """Trains a model in memory, and leaves it with the weights of its best epoch.
+
+  Args:
+    training: The model and its batches.
+    recipe: Says how long.
+    callbacks: As of `keras.Model.fit`.
+    verbose: As of `keras.Model.fit`.
+  """
+  best = []
+  if training.monitor:
+    best.append(
+      keras.callbacks.EarlyStopping(
+        training.monitor,
+        mode="min",
+        patience=recipe.epochs,
+        restore_best_weights=True,
+      )
+    )
+  return training.model.fit(
+    training.batches(0),
+    epochs=recipe.epochs,
+    steps_per_epoch=recipe.epoch,
+    validation_data=training.validation,
+    callbacks=[*best, *callbacks],
+    shuffle=False,
+    verbose=verbose,
+  )
+
+
+def learning_rate(
+  recipe: recipes.Training, updates_per_step: int = 1
+) -> keras.optimizers.schedules.LearningRateSchedule:
+  """Returns the learning rate as a function of an optimiser's updates.
+
+  Args:
+    recipe: Counts steps.
+    updates_per_step: Updates that this optimiser makes in a step.
+
+  Raises:
+    ValueError: The rate is to fall evenly in its logarithm, and to zero.
+  """
+  highest, final = recipe.learning_rate, recipe.final_learning_rate
+  final = highest if final is None else final
+  warmup = recipe.warmup_steps * updates_per_step
+  length = max(recipe.steps * updates_per_step - warmup, 1)
+  share = final / highest if highest else 1.0
+  if recipe.schedule == "cosine":
+    decay = keras.optimizers.schedules.CosineDecay(highest, length, share)
+  elif share > 0.0:
+    decay = keras.optimizers.schedules.ExponentialDecay(highest, length, share)
+  else:
+    raise ValueError(
+      "A learning rate falls evenly in its logarithm only to a final rate above "
+      "zero: give --final_learning_rate, or --schedule=cosine."
+    )
+  return WarmUp(decay, warmup) if warmup else decay
+
+
+class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
+  """Raises the rate from zero, evenly, before another schedule begins."""
+
+  def __init__(
+    self, after: keras.optimizers.schedules.LearningRateSchedule, steps: int
+  ):
+    """Creates the schedule.
+
+    Args:
+      after: The schedule that begins after the warm-up.
+      steps: Updates that the warm-up takes.
+    """
+    self._after = after
+    self._steps = steps
+
+  def __call__(self, step):
+    """Returns the learning rate of an update, a scalar."""
+    step = tf.cast(step, tf.float32)
+    rate = self._after(tf.maximum(step - self._steps, 0.0))
+    return rate * tf.minimum((step + 1.0) / self._steps, 1.0)
+
+  def get_config(self):
+    """See base class."""
+    return {
+      "after": keras.saving.serialize_keras_object(self._after),
+      "steps": self._steps,
+    }
