@@ -17,6 +17,7 @@ from lc_keras import batched
 from lc_keras import parts as parts_lib
 from lc_keras import plotting
 from lc_keras import priors
+from lc_keras import recipes
 from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.constraints import expressions
@@ -26,10 +27,8 @@ from lc_keras.generators import generator as generator_lib
 from lc_keras.learning import acquire
 from lc_keras.learning import labels as labels_lib
 from lc_keras.learning import learnt as learnt_lib
-from lc_keras.learning import recipe as recipe_lib
-from lc_keras.samplers import dialled
-from lc_keras.samplers import refined
 from lc_keras.samplers import sampler as sampler_lib
+from lc_keras.samplers import scaled
 
 _BATCH_SIZE = 64
 _COLUMNS = 8
@@ -92,18 +91,9 @@ class ControlledGenerator:
         or no such constraint.
       ValueError: Something in it is damaged.
     """
-    self.parts = parts_lib.Parts(run_dir)
-    self._learnt = {}
-    self._refused = {}
-    if constraints is None:
-      constraints = learnt_lib.names(run_dir)
-    for name in constraints:
-      try:
-        self._learnt[name] = learnt_lib.read(
-          run_dir, name, self.parts.fingerprint
-        )
-      except ValueError as error:
-        self._refused[name] = str(error)
+    self.parts = parts_lib.read(run_dir, constraints)
+    self._learnt = self.parts.learned
+    self._refused = self.parts.refused
     self._build()
 
   @property
@@ -141,10 +131,10 @@ class ControlledGenerator:
         where there is one, "module:function".
       threshold: Values from here up are what is wanted.
       target_range: Values in here are what is wanted.
-      **options: Of `recipe_lib.Recipe`, such as `seed`.
+      **options: Of `recipes.Constraint`, such as `seed`.
     """
     checked = rule_lib.Rule(rule, threshold, target_range)
-    recipe = recipe_lib.Recipe(**options)
+    recipe = recipes.Constraint(**options)
     return self._add(acquire.from_rule(self.parts, name, checked, recipe))
 
   def learn_labels(
@@ -157,12 +147,12 @@ class ControlledGenerator:
     Args:
       name: What to call it.
       labels: Labels, or a CSV file of them, see `labels.read`.
-      **options: Of `recipe_lib.Recipe`, such as `seed`.
+      **options: Of `recipes.Constraint`, such as `seed`.
     """
     source = {"file": labels if isinstance(labels, str) else None}
     if isinstance(labels, str):
       labels = labels_lib.read(labels)
-    recipe = recipe_lib.Recipe(**options)
+    recipe = recipes.Constraint(**options)
     return self._add(
       acquire.from_labels(self.parts, name, labels, source, recipe)
     )
@@ -281,15 +271,9 @@ class ControlledGenerator:
   def _build(self):
     """Puts judges and samplers together, anew for every constraint."""
     parts, generator = self.parts, self.parts.generator
-    own = parts.judges()
-    self._judges = learnt_lib.extend(own, tuple(self._learnt.values()))
-    first, teacher = parts.first(own), parts.teacher(own)
-    search = parts.search(self._judges, teacher)
-    begin = learnt_lib.begin(tuple(self._learnt.values()))
+    self._judges = parts.judges()
     self._samplers: dict[str, sampler_lib.Transformer] = {
-      "best": refined.Refined(first, search, begin),
-      "flow": refined.Refined(teacher, search, begin),
-      "search": search,
+      name: parts.build_sampler(name) for name in ("best", *parts.available())
     }
     self._compiled = {}
     self._decode = batched.Batched(
@@ -346,7 +330,7 @@ class ControlledGenerator:
 
     def transform(values, weights, strength, start, seeds):
       constraint = constraint_lib.Constraint(values, weights, realism_weight)
-      moves = dialled.Dialled(sampler, strength)
+      moves = scaled.Scaled(sampler, strength)
       return moves.transform(start, constraint, seeds)._asdict()
 
     return {"sample": sample, "transform": transform}[how]

@@ -163,7 +163,7 @@ class Parts:
       if all(model in self.models for model in entry.needs)
     ]
 
-  def sampler(
+  def build_sampler(
     self, name: str = "best", actor: str = ACTOR, critic: str | None = None
   ) -> sampler.Sampler:
     """Returns a sampler that knows all attributes.
@@ -250,8 +250,8 @@ def read_about(folder: str) -> dict:
   path = os.path.join(folder, ABOUT)
   if not os.path.exists(path):
     raise FileNotFoundError(
-      f"{folder!r} is no run folder: it has no {ABOUT}. Give the --run_dir that "
-      "the trainers were given, or a folder that was saved."
+      f"{folder!r} is no run folder: it has no {ABOUT}. Give the --run_dir "
+      "that the trainers were given, or a folder that was saved."
     )
   with open(path, encoding="utf-8") as file:
     return json.load(file)
@@ -265,18 +265,22 @@ def attributes_of(about: Mapping) -> attribute_names.Attributes:
 
 
 def read(
-  folder: str, constraints: Sequence[str] | None = None
+  folder: str,
+  constraints: Sequence[str] | None = None,
+  source: Mapping[str, str] | None = None,
 ) -> "FolderParts":
   """Reads the parts of a folder, each when it is first used.
 
   Args:
     folder: A run folder, or one that was saved.
     constraints: Names of the learned constraints to know; None is all of them.
+    source: What the latents must come from, besides the generator, see
+      `latent_cache.read`.
 
   Raises:
     FileNotFoundError: It is no such folder, or has no such constraint.
   """
-  return FolderParts(folder, constraints)
+  return FolderParts(folder, constraints, source)
 
 
 class FolderParts(Parts):
@@ -289,7 +293,13 @@ class FolderParts(Parts):
       learned for another generator, or are damaged.
   """
 
-  def __init__(self, folder: str, constraints: Sequence[str] | None = None):
+  def __init__(
+    self,
+    folder: str,
+    constraints: Sequence[str] | None = None,
+    source: Mapping[str, str] | None = None,
+  ):
+    self._source = dict(source or {})
     self.about = read_about(folder)
     self.folder = folder
     self.refused = {}
@@ -328,7 +338,7 @@ class FolderParts(Parts):
   def cache(self) -> tuple[str, dict[str, str]]:
     """The folder of the latent cache, and the source that it must have."""
     folder = os.path.join(self.folder, "latents", "cache")
-    return folder, {"generator": self.fingerprint}
+    return folder, {"generator": self.fingerprint, **self._source}
 
 
 class _Models(MutableMapping):

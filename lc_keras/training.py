@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from lc_keras import recipes
+from lc_keras.data import latent_batches
 
 
 class Training(NamedTuple):
@@ -30,6 +31,59 @@ class Training(NamedTuple):
   batches: Callable[[int], tf.data.Dataset]
   validation: tf.data.Dataset
   monitor: str | None = "val_loss"
+
+
+def on_latents(model: keras.Model, recipe: recipes.Realism, parts) -> Training:
+  """Returns the training of a model on latents, one batch a step.
+
+  Args:
+    model: See `Training`.
+    recipe: The settings.
+    parts: `parts.Parts`, of which the latents are needed.
+  """
+  return Training(
+    model,
+    lambda step: latent_batches.at_random(
+      parts.latents["train"],
+      recipe.batch_size,
+      balanced_fraction=getattr(recipe, "balanced_fraction", 0.0),
+      seed=recipe.seed,
+      start_step=step,
+    ),
+    latent_batches.in_order(parts.latents["validation"], recipe.batch_size),
+  )
+
+
+def on_images(
+  model: keras.Model,
+  recipe: recipes.OnImages,
+  data,
+  monitor: str | None = "val_loss",
+) -> Training:
+  """Returns the training of a model on images.
+
+  Args:
+    model: See `Training`.
+    recipe: The settings.
+    data: `arrays.Source`.
+    monitor: See `Training`.
+  """
+  validation = data.batches("validation", recipe.batch_size)
+  if recipe.validation_limit is not None:
+    validation = validation.unbatch().take(recipe.validation_limit)
+    validation = validation.batch(recipe.batch_size)
+  return Training(
+    model,
+    lambda step: data.batches(
+      "train",
+      recipe.batch_size,
+      training=True,
+      seed=recipe.seed,
+      start_step=step,
+    ),
+    validation,
+    monitor,
+  )
 
 
 def fit(
@@ -91,8 +145,8 @@ def learning_rate(
     decay = keras.optimizers.schedules.ExponentialDecay(highest, length, share)
   else:
     raise ValueError(
-      "A learning rate falls evenly in its logarithm only to a final rate above "
-      "zero: give --final_learning_rate, or --schedule=cosine."
+      "The schedule log needs a final learning rate above zero: give it, or "
+      "take the schedule cosine."
     )
   return WarmUp(decay, warmup) if warmup else decay
 

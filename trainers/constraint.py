@@ -20,6 +20,7 @@ from absl import flags
 from etils import epy
 
 from lc_keras import files
+from lc_keras import recipes
 from trainers import common_flags
 from trainers import recipe_flags
 from trainers import runs
@@ -86,7 +87,7 @@ def define_flags(values: flags.FlagValues) -> None:
     lower_bound=1,
     flag_values=values,
   )
-  recipe_flags.define(values)
+  recipe_flags.define(values, recipes.Constraint)
   flags.DEFINE_bool(
     "replace",
     False,
@@ -96,13 +97,13 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_bool(
     "list", False, "List the run's constraints instead.", flag_values=values
   )
-  common_flags.define_repeatability_flags(values)
+  common_flags.define_replicas_flag(values)
 
 
 def run_job(settings: flags.FlagValues) -> None:
   """Learns a constraint, or lists those that there are."""
   run = runs.open_run(settings, needs_data=False)
-  parts = parts_lib.Parts(run.folder)
+  parts = parts_lib.read(run.folder)
   if settings.list:
     _list(parts)
     return
@@ -117,7 +118,7 @@ def run_job(settings: flags.FlagValues) -> None:
   os.makedirs(run.path(learnt_lib.FOLDER), exist_ok=True)
   runs.lock(run.path(learnt_lib.FOLDER, f".lock-{name}"))
   files.sweep(run.path(learnt_lib.FOLDER), name)
-  recipe = recipe_flags.recipe(settings)
+  recipe = recipe_flags.read(settings, recipes.Constraint)
   options = {
     "strategy": training.strategy(settings.replicas),
     "callbacks": [_progress(recipe)],

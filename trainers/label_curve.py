@@ -19,6 +19,7 @@ from absl import flags
 from etils import epy
 
 from lc_keras import files
+from lc_keras import recipes
 from trainers import common_flags
 from trainers import recipe_flags
 from trainers import runs
@@ -71,8 +72,8 @@ def define_flags(values: flags.FlagValues) -> None:
     lower_bound=1,
     flag_values=values,
   )
-  recipe_flags.define(values)
-  common_flags.define_repeatability_flags(values)
+  recipe_flags.define(values, recipes.Constraint)
+  common_flags.define_replicas_flag(values)
   flags.DEFINE_string(
     "out",
     None,
@@ -128,7 +129,7 @@ class _Curve:
   def __init__(self, run, settings):
     self._run = run
     self._settings = settings
-    self._parts = parts_lib.Parts(run.folder)
+    self._parts = parts_lib.read(run.folder)
     flagfile = run.path(settings.judge, "flags.cfg")
     if not os.path.exists(flagfile):
       raise runs.UserError(
@@ -216,7 +217,7 @@ class _Curve:
       name,
       labels_lib.Labels(value, np.ones_like(value), ids=np.arange(len(value))),
       {"dataset": self._run.dataset, "attribute": attribute},
-      recipe_flags.recipe(self._settings),
+      recipe_flags.read(self._settings, recipes.Constraint),
       strategy=training.strategy(self._settings.replicas),
     )
     cache = self._run.path("latents", "cache")

@@ -1,56 +1,56 @@
-"""Flags of how a constraint is learnt, for the jobs that learn some."""
+"""Flags that are derived from the fields of a recipe."""
 
 import dataclasses
+import types
+import typing
 
 from absl import flags
-
-from lc_keras.learning import recipe as recipe_lib
 
 # Flags defined here are listed under the job that asks for them.
 flags.disclaim_key_flags()
 
 
-def define(values: flags.FlagValues) -> None:
-  """Defines how a constraint is learnt, all but the seed."""
-  default = recipe_lib.Recipe()
-  for name, text in (
-    ("width", "Units of the critic's hidden layers."),
-    ("depth", "Number of the critic's hidden layers."),
-    ("folds", "Members of the critic; each leaves out the rows of one fold."),
-    ("steps", "Training steps of each round."),
-    ("rounds", "Rounds; between two, the critic's own edits are looked at."),
-    ("count", "Draws that a rule scores at least."),
-    ("limit", "Draws that a rule scores at most, looking for what is rare."),
-  ):
-    flags.DEFINE_integer(
-      name,
-      getattr(default, name),
-      text,
-      lower_bound=2 if name == "folds" else 1,
+def define(values: flags.FlagValues, recipe: type) -> None:
+  """Defines a flag for every field of a recipe.
+
+  Args:
+    values: Where the flags are defined.
+    recipe: A dataclass of `lc_keras.recipes`.
+  """
+  for field in dataclasses.fields(recipe):
+    known, kind = field.metadata, _kind(field.type)
+    define_one = {
+      bool: flags.DEFINE_bool,
+      float: flags.DEFINE_float,
+      int: flags.DEFINE_integer,
+      str: flags.DEFINE_enum if known["choices"] else flags.DEFINE_string,
+    }[kind]
+    options = {}
+    if kind in (int, float):
+      options = {"lower_bound": known["low"], "upper_bound": known["high"]}
+    elif known["choices"]:
+      options = {"enum_values": known["choices"]}
+    define_one(
+      field.name,
+      field.default,
+      help=known["text"],
       flag_values=values,
+      **options,
     )
-  flags.DEFINE_float(
-    "noise_scale",
-    default.noise_scale,
-    "Noise on the latents, as a multiple of the posterior's scale.",
-    lower_bound=0.0,
-    flag_values=values,
-  )
-  flags.DEFINE_integer(
-    "actor_steps",
-    default.actor_steps,
-    "Training steps of an actor, which does in one step what a search does in "
-    "many; 1000 are enough, and 0 trains none.",
-    lower_bound=0,
-    flag_values=values,
-  )
 
 
-def recipe(settings: flags.FlagValues) -> recipe_lib.Recipe:
-  """Returns what the recipe's flags say."""
-  return recipe_lib.Recipe(
+def read(settings: flags.FlagValues, recipe: type):
+  """Returns the recipe that the flags of a job give."""
+  return recipe(
     **{
       field.name: getattr(settings, field.name)
-      for field in dataclasses.fields(recipe_lib.Recipe)
+      for field in dataclasses.fields(recipe)
     }
   )
+
+
+def _kind(annotation):
+  """Returns the type of a field's values, None aside."""
+  if isinstance(annotation, types.UnionType):
+    return typing.get_args(annotation)[0]
+  return annotation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -27,7 +28,9 @@ from trainers import preemption
 from trainers import troubles
 
 with epy.lazy_imports():
+  from lc_keras import parts as parts_lib
   from lc_keras.constraints import attributes as attributes_lib
+  from lc_keras.data import arrays
   from lc_keras.data import pipeline
   from lc_keras.generators import generator
 
@@ -71,6 +74,7 @@ class Run:
     data_dir: Where prepared data sets are kept.
     image_shape: (height, width, channels).
     attributes: Names and exclusions; no names without a data set.
+    settings: The flags of the job, if a job has opened it.
   """
 
   folder: str
@@ -78,6 +82,28 @@ class Run:
   data_dir: str
   image_shape: tuple[int, ...]
   attributes: attributes_lib.Attributes
+  settings: flags.FlagValues | None = None
+
+  @functools.cached_property
+  def parts(self) -> parts_lib.FolderParts:
+    """The models and labelled latents of the run, each loaded once."""
+    return self.read_parts()
+
+  def read_parts(self) -> parts_lib.FolderParts:
+    """Returns the models and labelled latents of the run, loaded anew."""
+    from trainers import latents
+
+    return parts_lib.read(self.folder, source=latents.source(self))
+
+  def images(self, attributes: Sequence[str] | None = None) -> arrays.Source:
+    """Returns the images and labels of the run's data set.
+
+    Args:
+      attributes: Names; the run's if not given.
+    """
+    return arrays.source(
+      self.dataset, attributes=attributes, data_dir=self.data_dir
+    )
 
   def path(self, *parts: str) -> str:
     """Returns a path below the run folder."""
@@ -111,9 +137,10 @@ def open_run(
     ValueError, FileNotFoundError: The data set is damaged, or files of it are
       missing.
   """
-  return cluster.chief_first(
+  run = cluster.chief_first(
     lambda: _open_run(settings, needs_data, image_shape), settings.run_dir
   )
+  return dataclasses.replace(run, settings=settings)
 
 
 def _open_run(settings, needs_data, image_shape):

@@ -3,13 +3,12 @@
 import contextlib
 import math
 import sys
-from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 import tqdm
-from absl import flags
 
+from lc_keras import recipes
+from lc_keras import training as trainings
 from trainers import cluster
 from trainers import keeper as keeper_lib
 from trainers import loop as loop_lib
@@ -49,36 +48,15 @@ def strategy(replicas: int) -> tf.distribute.Strategy:
   return _over(_cpus(max(replicas, 1)))
 
 
-def schedule(settings: flags.FlagValues, updates_per_step: int = 1):
-  """Returns the learning rate as a function of an optimiser's updates.
-
-  Args:
-    settings: The job's flags; they count steps.
-    updates_per_step: Updates that this optimiser makes in a step.
-  """
-  final = settings.final_learning_rate
-  if final is None:
-    final = settings.learning_rate
-  return _Schedule(
-    settings.learning_rate,
-    final,
-    settings.steps * updates_per_step,
-    settings.warmup_steps * updates_per_step,
-    settings.schedule,
-  )
-
-
 def fit(
   stage: runs.Stage,
-  model: keras.Model,
-  settings: flags.FlagValues,
+  begun: trainings.Training,
+  recipe: recipes.Training,
   *,
-  training: Callable[[int], tf.data.Dataset],
-  validation: tf.data.Dataset,
-  monitor: str | None,
+  keep_checkpoints: int,
   draw: keeper_lib.Draw,
 ) -> None:
-  """Trains a compiled model until --steps, from its last checkpoint if any.
+  """Trains a model to its last step, from its last checkpoint if there is one.
 
   Leaves in the stage's folder: log.csv, tensorboard/, pictures/, the last
   checkpoints, and the best model by validation (or the last one, if nothing
@@ -87,12 +65,9 @@ def fit(
 
   Args:
     stage: Where to.
-    model: Built and compiled, with every optimiser built.
-    settings: The job's flags.
-    training: Maps the number of steps already made to the batches that follow.
-    validation: Batches.
-    monitor: The quantity that says which epoch is best: the lower the better.
-      None keeps the last: the losses of adversaries do not say.
+    begun: The model and its batches.
+    recipe: Says how long.
+    keep_checkpoints: Number of last checkpoints to keep.
     draw: Draws the model as it is.
 
   Raises:
@@ -102,31 +77,31 @@ def fit(
     preemption.Terminated: It was told to stop.
     KeyboardInterrupt: So it was, by Ctrl-C.
   """
-  replicas = model.distribute_strategy.num_replicas_in_sync
-  if settings.batch_size % replicas:
+  replicas = begun.model.distribute_strategy.num_replicas_in_sync
+  if recipe.batch_size % replicas:
     raise runs.UserError(
-      f"--batch_size={settings.batch_size} is no multiple of the "
+      f"--batch_size={recipe.batch_size} is no multiple of the "
       f"{replicas} replicas, which get the same number of rows."
     )
-  per_epoch = settings.steps_per_epoch or math.ceil(settings.steps / 10)
-  per_epoch = min(per_epoch, settings.steps)
-  steps = math.ceil(settings.steps / per_epoch) * per_epoch
+  steps = recipe.epoch * recipe.epochs
   keeper = keeper_lib.Keeper(
     stage,
-    model,
-    keep=settings.keep_checkpoints,
-    monitor=monitor,
+    begun.model,
+    keep=keep_checkpoints,
+    monitor=begun.monitor,
     draw=draw,
   )
   if keeper.restore():
     runs.say(f"{stage.name}: going on from step {keeper.step}")
   if keeper.step < steps or keeper.metrics is not None:
-    loop = loop_lib.Loop(model, training(keeper.step))
+    loop = loop_lib.Loop(begun.model, begun.batches(keeper.step))
     with (
       preemption.postponed() as told,
       contextlib.closing(_progress(stage.name, steps, keeper.step)) as bar,
     ):
-      _make_epochs(loop, keeper, validation, per_epoch, steps, told, bar)
+      _make_epochs(
+        loop, keeper, begun.validation, recipe.epoch, steps, told, bar
+      )
   keeper.finish()
 
 
@@ -178,43 +153,6 @@ def _progress(name, steps, start):
     dynamic_ncols=sys.stderr.isatty(),
     disable=not cluster.is_chief(),
   )
-
-
-class _Schedule(keras.optimizers.schedules.LearningRateSchedule):
-  """Linear warm-up, then a cosine or log-spaced way to the final rate."""
-
-  def __init__(self, highest, final, steps, warmup_steps, shape):
-    if shape == "log" and not final > 0:
-      raise runs.UserError(
-        "--schedule=log needs a --final_learning_rate above zero."
-      )
-    self._highest = highest
-    self._final = final
-    self._steps = steps
-    self._warmup_steps = warmup_steps
-    self._shape = shape
-
-  def __call__(self, step):
-    """Returns the learning rate of a step, a scalar."""
-    step = tf.cast(step, tf.float32)
-    length = max(self._steps - self._warmup_steps, 1)
-    done = tf.clip_by_value((step - self._warmup_steps) / length, 0.0, 1.0)
-    if self._shape == "log":
-      rate = self._highest * (self._final / self._highest) ** done
-    else:
-      cosine = 0.5 * (1.0 + tf.cos(math.pi * done))
-      rate = self._final + (self._highest - self._final) * cosine
-    return rate * tf.minimum((step + 1.0) / max(self._warmup_steps, 1), 1.0)
-
-  def get_config(self):
-    """See base class."""
-    return {
-      "highest": self._highest,
-      "final": self._final,
-      "steps": self._steps,
-      "warmup_steps": self._warmup_steps,
-      "shape": self._shape,
-    }
 
 
 def _over(names: list[str]) -> tf.distribute.Strategy:

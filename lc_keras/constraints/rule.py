@@ -34,8 +34,8 @@ def load(address: str) -> Callable:
 
   Args:
     address: "module:function", for example
-      "lc_keras.constraints.face_rules:blue_background", or "my_rules:tall" for the
-      function `tall` of my_rules.py in the current directory.
+      "lc_keras.constraints.face_rules:blue_background", or "my_rules:tall" for
+      the function `tall` of my_rules.py in the current directory.
 
   Returns:
     The function.

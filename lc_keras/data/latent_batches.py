@@ -1,5 +1,7 @@
 """Batches of latents: in order, once, or at random and without end."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
@@ -114,6 +116,39 @@ def at_random(
   steps = tf.data.Dataset.range(start_step, np.iinfo(np.int64).max)
   drawn = steps.map(draw, num_parallel_calls=1, deterministic=True)
   return drawn.prefetch(4).apply(streams.untuned)
+
+
+def beside(
+  batches: tf.data.Dataset,
+  lessons: Mapping[str, np.ndarray],
+  batch_size: int,
+  *,
+  seed: int = 0,
+  start_step: int = 0,
+) -> tf.data.Dataset:
+  """Adds some lessons to each batch, under "lessons".
+
+  Batch i gets lessons that depend on the seed and i alone.
+
+  Args:
+    batches: Of mappings.
+    lessons: See `lessons.make`.
+    batch_size: Lessons of each kind for a batch.
+    seed: Seed of the draws.
+    start_step: The number of the first batch.
+  """
+  tensors = {name: tf.constant(value) for name, value in lessons.items()}
+  count = len(lessons["prior"])
+
+  def draw(step, batch):
+    uniform = tf.random.stateless_uniform(
+      [batch_size], tf.stack([tf.constant(seed, tf.int64), step])
+    )
+    index = tf.minimum(tf.cast(uniform * count, tf.int64), count - 1)
+    chosen = {name: tf.gather(value, index) for name, value in tensors.items()}
+    return {**batch, "lessons": chosen}
+
+  return batches.enumerate(start_step).map(draw).prefetch(2)
 
 
 def _look_up(rows, index):

@@ -160,6 +160,14 @@ def moments(latents: Latents) -> Moments:
   return Moments(center, products / (count - 1), noise / count)
 
 
+def mean_scale(latents: Latents) -> np.ndarray:
+  """Returns sigma_bar, the mean of the scales, float64 [latent_size]."""
+  return np.sum(
+    [piece.scale.sum(axis=0, dtype=np.float64) for piece in latents.pieces()],
+    axis=0,
+  ) / len(latents)
+
+
 def covariance(latents: Latents) -> np.ndarray:
   """Returns the covariance of the means, float32 [latent_size, latent_size].
 

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import batched
-from lc_keras import parts as parts_lib
+from lc_keras import recipes
 from lc_keras import version
 from lc_keras.constraints import rule as rule_lib
 from lc_keras.generators import generator as generator_lib
@@ -18,7 +18,6 @@ from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as labels_lib
 from lc_keras.learning import learnt as learnt_lib
-from lc_keras.learning import recipe as recipe_lib
 from lc_keras.learning import scoring
 from lc_keras.learning import trust
 from lc_keras.models import value_model
@@ -26,14 +25,14 @@ from lc_keras.samplers import objective
 
 _DECODE_BATCH_SIZE = 256
 _CHECKED = 256
-_RECIPE = recipe_lib.Recipe()
+_RECIPE = recipes.Constraint()
 
 
 def from_rule(
-  parts: parts_lib.Parts,
+  parts,
   name: str,
   rule: rule_lib.Rule,
-  recipe: recipe_lib.Recipe = _RECIPE,
+  recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
   say: Callable[[str], None] = lambda message: None,
@@ -46,7 +45,7 @@ def from_rule(
   there that samplers go.
 
   Args:
-    parts: The run.
+    parts: `parts.Parts`.
     name: What the constraint is called in wishes.
     rule: Scores images.
     recipe: How.
@@ -107,11 +106,11 @@ def from_rule(
 
 
 def from_labels(
-  parts: parts_lib.Parts,
+  parts,
   name: str,
   labels: labels_lib.Labels,
   source: dict,
-  recipe: recipe_lib.Recipe = _RECIPE,
+  recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
   callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -119,7 +118,7 @@ def from_labels(
   """Learns from the labels of some images, or of some latent vectors.
 
   Args:
-    parts: The run.
+    parts: `parts.Parts`.
     name: What the constraint is called in wishes.
     labels: Of rows of the training split of the cache, if not of latents.
     source: Where the labels come from, for the manifest.
@@ -132,7 +131,7 @@ def from_labels(
   """
   started = time.monotonic()
   _check_name(parts, name)
-  mean, scale = labels.rows(parts.train, parts.posterior_scale)
+  mean, scale = labels.rows(parts.latents["train"], parts.posterior_scale)
   examples = examples_lib.Examples.of(
     mean,
     scale,
@@ -202,7 +201,7 @@ def _learn(
       strategy=strategy,
       callbacks=callbacks,
     )
-    edits += [learner.edit] * (recipe_lib.ACTOR_ROUNDS - 1)
+    edits += [learner.edit] * (recipes.ACTOR_ROUNDS - 1)
   if oracle is None:
     # Nothing can say what an edit shows: there are none to learn from.
     edits = []
@@ -223,7 +222,7 @@ def _learn(
     "recipe": dataclasses.asdict(recipe),
     "figures": figures,
     "trustworthy": trust.trustworthy(figures),
-    "doubt": trust.doubt(model, examples, objective.ROBUST_NOISE),
+    "margin": trust.margin(model, examples, objective.ROBUST_NOISE),
     "lc_keras": version.__version__,
   }
   if learner:
@@ -252,10 +251,10 @@ def _drawer(parts):
     random = np.random.default_rng(seed)
     latents = random.normal(size=[count, parts.generator.latent_size])
     if encodes:
-      rows = random.integers(len(parts.train), size=count // 2)
+      rows = random.integers(len(parts.latents["train"]), size=count // 2)
       half = slice(0, count // 2)
-      latents[half] *= parts.train.scale[rows]
-      latents[half] += parts.train.mean[rows]
+      latents[half] *= parts.latents["train"].scale[rows]
+      latents[half] += parts.latents["train"].mean[rows]
     return latents.astype(np.float32)
 
   return draw
@@ -270,4 +269,4 @@ def _again(parts, latents):
 def _check_name(parts, name):
   learnt_lib.check_name(name)
   # Raises if the run's own attributes have it.
-  parts.attributes.extended([name])
+  parts.own_attributes.extended([name])

@@ -8,13 +8,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras import parts as parts_lib
+from lc_keras import recipes
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import intervals
 from lc_keras.learning import examples as examples_lib
 from lc_keras.learning import fitting
 from lc_keras.learning import learnt as learnt_lib
-from lc_keras.learning import recipe as recipe_lib
 from lc_keras.learning import trust
 from lc_keras.models import adam
 from lc_keras.models import value_actor
@@ -45,7 +44,7 @@ class Learner:
 
   def __init__(
     self,
-    parts: parts_lib.Parts,
+    parts,
     learnt: learnt_lib.Learnt,
     steps: int,
     *,
@@ -56,7 +55,7 @@ class Learner:
     """Creates the actor.
 
     Args:
-      parts: The run.
+      parts: `parts.Parts`.
       learnt: The constraint; its critic may be trained meanwhile.
       steps: Of all rounds together.
       seed: Of everything.
@@ -67,13 +66,13 @@ class Learner:
     self._learnt = learnt
     self._seed = seed
     self._callbacks = list(callbacks)
-    rounds = recipe_lib.ACTOR_ROUNDS
+    rounds = recipes.ACTOR_ROUNDS
     self._ends = [steps * (n + 1) // rounds for n in range(rounds)]
     self._done = 0
     self._seconds = 0.0
-    # What images read that are off and on, see `Judges.doubt`.
+    # What images read that are off and on, see `Judges.margin`.
     self._typical = tf.Variable([0.0, 1.0], trainable=False)
-    self._judges = learnt_lib.extend(parts.judges(), [learnt])
+    self._judges = learnt_lib.extend(parts.own_judges(), [learnt])
     self._objective = dataclasses.replace(
       objective_lib.Objective.robust(self._judges),
       realism_weight=_REALISM_WEIGHT,
@@ -82,7 +81,7 @@ class Learner:
     keras.utils.set_random_seed(seed)
     with (strategy or tf.distribute.get_strategy()).scope():
       self.actor = value_actor.ValueActor(len(parts.posterior_scale))
-      self.actor.whitening.adapt(parts.train)
+      self.actor.whitening.adapt(parts.latents["train"])
       self.actor.compile(
         adam.Adam(
           keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
@@ -130,7 +129,7 @@ class Learner:
     """
     judges, critic = self._judges, self._learnt.model
     random = np.random.default_rng((self._seed, 1))
-    train = self._parts.train
+    train = self._parts.latents["train"]
     rows = random.permutation(len(train))[:_TRIED]
     noise = random.normal(size=train.mean[rows].shape)
     start = tf.constant(
@@ -138,7 +137,7 @@ class Learner:
     )
     wanted = 1.0 - np.round(tf.sigmoid(critic(start)).numpy())
     moved = self.actor(start, tf.constant(wanted))
-    kept = judges.keep(start, self._wish(tf.constant(wanted)))
+    kept = judges.edit(start, self._wish(tf.constant(wanted))).shown
     shares = {
       "read": np.round(tf.sigmoid(critic(moved)).numpy()) == wanted,
       "read_and_others_kept": kept.satisfied(
@@ -159,7 +158,7 @@ class Learner:
   def _train(self, examples):
     """Trains for a round."""
     started = time.monotonic()
-    off, on = trust.doubt(
+    off, on = trust.margin(
       self._learnt.model, examples, objective_lib.ROBUST_NOISE
     )
     self._typical.assign([off, 1.0 - on])
@@ -179,13 +178,13 @@ class Learner:
   def _loss(self, start, moved, value, seeds):
     """Returns what is wrong with a move, see `ValueActor.compile`."""
     off, on = self._typical[0], self._typical[1]
-    goal = self._objective.keeping(start, self._wish(off + value * (on - off)))
+    edit = self._judges.edit(start, self._wish(off + value * (on - off)))
     seen = self._objective.look(
       moved,
-      self._judges.realism_under(goal.shown),
+      self._judges.realism_under(edit.shown),
       self._objective.draw(seeds)[:, 0],
     )
-    return self._objective.loss(moved, start, goal, seen)
+    return self._objective.loss(moved, start, edit, seen)
 
   def _wish(self, value):
     """Returns the wish for values [batch] of the constraint alone."""
@@ -198,7 +197,7 @@ class Learner:
 
   def _encoded(self):
     """Returns rows of the training split, with what the critic reads."""
-    train = self._parts.train
+    train = self._parts.latents["train"]
     rows = np.random.default_rng(self._seed).permutation(len(train))[:_ROWS]
     mean = train.mean[rows]
     logits = self._learnt.model.predict(mean, batch_size=4096, verbose=0)

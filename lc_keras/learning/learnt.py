@@ -40,7 +40,7 @@ class Learnt:
     model: Its critic.
     manifest: JSON values: "generator" (fingerprint), "continuous" (whether it
       can be had to any degree), "source" (what it was learnt from), "figures"
-      (see `trust`), "trustworthy", perhaps "doubt" (off and on,
+      (see `trust`), "trustworthy", perhaps "margin" (off and on,
       see `Judges`), and whatever else is known.
     actor: Makes in one step what a search makes in many; None if there is none.
   """
@@ -188,17 +188,19 @@ def extend(judges: sampler.Judges, learnt: Sequence[Learnt]) -> sampler.Judges:
       latents, values[:, :count], mask[:, :count]
     ),
     attribute_critic=attribute_critic,
-    doubt=tf.concat(
+    margin=tf.concat(
       [
-        tf.zeros([2, count]) if judges.doubt is None else judges.doubt,
-        tf.transpose([one.manifest.get("doubt", [0.0, 0.0]) for one in learnt]),
+        tf.zeros([2, count]) if judges.margin is None else judges.margin,
+        tf.transpose(
+          [one.manifest.get("margin", [0.0, 0.0]) for one in learnt]
+        ),
       ],
       axis=-1,
     ),
   )
 
 
-def begin(learnt: Sequence[Learnt]) -> refined.Begin:
+def advance(learnt: Sequence[Learnt]) -> refined.Advance:
   """Returns what the actors of some constraints do for a search.
 
   Args:

@@ -13,7 +13,7 @@ from lc_keras.models import value_model
 # Below it, a critic's word is hardly worth following.
 BAR = 0.85
 # On its own side of 0.5 a search has to get.
-_MOST_DOUBT = 0.45
+_LARGEST_MARGIN = 0.45
 _RESAMPLES = 500
 _BINS = 10
 _BATCH_SIZE = 4096
@@ -47,14 +47,14 @@ def calibrate(
   return figures(probabilities, examples.value, examples.weight)
 
 
-def doubt(
+def margin(
   model: value_model.ValueModel, examples: examples_lib.Examples, noise: float
 ) -> list[float]:
   """Returns how far from 0 and 1 a model reads rows that are off, and on.
 
-  Three in four of either kind are read with no more doubt. With few labels, or
-  of what is hard to see, a model is never sure; who searches until it is leaves
-  all that images are like.
+  Three in four of either kind are read no further away. With few labels, or
+  where an attribute is hard to see, a model is never sure; a search that goes
+  on until it is leaves the set of images.
 
   Args:
     model: Calibrated.
@@ -70,7 +70,7 @@ def doubt(
   )
   away = np.abs(read - examples.on)
   return [
-    min(float(np.quantile(away[kind], 0.75)), _MOST_DOUBT)
+    min(float(np.quantile(away[kind], 0.75)), _LARGEST_MARGIN)
     for kind in (~examples.on, examples.on)
   ]
 

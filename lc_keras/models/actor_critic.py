@@ -355,9 +355,11 @@ def training(
   """
   rows, held_out = parts.latents["train"], parts.latents["validation"]
   sizes = (rows.mean.shape[1], len(parts.labels), recipe.width, recipe.depth)
+  # Loaded before the seed is set: initial weights depend on the seed alone.
+  attribute_critic = parts.models["attributes"].critic
+  flow = parts.models["flow"] if recipe.imitation_weight else None
   keras.utils.set_random_seed(recipe.seed)
-  if recipe.imitation_weight:
-    flow = parts.models["flow"]
+  if flow is not None:
     known = flow.arguments
     model = ActorCritic(*sizes, flow_sizes=(known["width"], known["depth"]))
     model.imitate(flow)
@@ -369,7 +371,7 @@ def training(
     adam.Adam(trainings.learning_rate(recipe), recipe.beta_1, recipe.beta_2),
     adam.Adam(trainings.learning_rate(recipe, recipe.critic_steps), 0.0, 0.9),
     recipe,
-    read_attributes=parts.models["attributes"].critic,
+    read_attributes=attribute_critic,
     posterior_scale=parts.posterior_scale,
     excludes=parts.labels.excludes,
     jit_compile=False,

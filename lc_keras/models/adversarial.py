@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.models import adam
 from lc_keras.models import architectures
 from lc_keras.models import discriminator
 from lc_keras.models import moving_average
@@ -191,3 +194,14 @@ def generate(
     attributes: [batch, num_attributes] in [0, 1], what is asked for.
   """
   return tf.sigmoid(generator(tf.concat([latents, attributes], axis=-1)))
+
+
+def optimizers(
+  recipe: recipes.GAN,
+) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
+  """Returns the optimisers of the generator and of the discriminator."""
+  # No momentum: what the opponent did some steps ago is no guide.
+  return tuple(
+    adam.Adam(trainings.learning_rate(recipe), beta_1=0.0, beta_2=0.99)
+    for _ in range(2)
+  )

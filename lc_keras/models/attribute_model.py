@@ -15,6 +15,11 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.data import latents as latent_rows
+from lc_keras.generators import generator as generators
+from lc_keras.models import adam
 from lc_keras.models import attribute_critic
 from lc_keras.models import edits as edits_lib
 from lc_keras.models import switching
@@ -157,6 +162,46 @@ class AttributeModel(keras.Model):
     self._loss_metric.update_state(values)
     self._accuracy_metric.update_state((logits > 0.0) == (attributes > 0.5))
     return {metric.name: metric.result() for metric in self.metrics}
+
+
+def training(recipe: recipes.Attributes, parts) -> trainings.Training:
+  """Returns the training of an attribute critic on the latents of parts.
+
+  Args:
+    recipe: The settings.
+    parts: `parts.Parts`, of which latents and their labels are needed; with
+      edits, the generator and, if that cannot encode, the model "classifier".
+  """
+  rows = parts.latents["train"]
+  keras.utils.set_random_seed(recipe.seed)
+  model = AttributeModel(
+    rows.mean.shape[1],
+    len(parts.labels),
+    recipe.width,
+    recipe.depth,
+    recipe.noise_scale,
+  )
+  model.compile(
+    adam.Adam(trainings.learning_rate(recipe)),
+    **(_reader(parts) if recipe.edit_weight else {}),
+    covariance=latent_rows.covariance(rows),
+    excludes=parts.labels.excludes,
+    edit_weight=recipe.edit_weight,
+    jit_compile=False,
+  )
+  return trainings.on_latents(model, recipe, parts)
+
+
+def _reader(parts):
+  """Returns how edits are read: by the model itself, or by a classifier."""
+  generator = parts.generator
+  if generators.can_encode(generator):
+    return {
+      "reread": lambda z: generator.encode(generator.decode(z).mean()).mean()
+    }
+  # It is there: it has labelled the latents.
+  classifier = parts.models["classifier"]
+  return {"read": lambda z: classifier(generator.decode(z).mean())}
 
 
 def _sample(batch, seed, noise_scale=1.0):

@@ -9,6 +9,8 @@ import keras
 import tensorflow as tf
 
 from lc_keras import losses
+from lc_keras import recipes
+from lc_keras import training as trainings
 from lc_keras.models import adversarial
 
 
@@ -97,3 +99,27 @@ class ConditionalGAN(adversarial.AdversarialModel):
       * is_wrong
       * losses.critic_cross_entropy(wrong_logits, False)
     )
+
+
+def training(recipe: recipes.ConditionalGAN, data) -> trainings.Training:
+  """Returns the training of a conditional GAN on images and labels.
+
+  Args:
+    recipe: The settings.
+    data: `arrays.Source`.
+  """
+  keras.utils.set_random_seed(recipe.seed)
+  model = ConditionalGAN(
+    data.image_shape,
+    recipe.latent_size,
+    len(data.attributes),
+    recipe.architecture,
+  )
+  model.compile(
+    *adversarial.optimizers(recipe),
+    penalty_weight=recipe.penalty_weight,
+    mismatch_weight=recipe.mismatch_weight,
+    average_decay=recipe.average_decay,
+    jit_compile=False,
+  )
+  return trainings.on_images(model, recipe, data, monitor=None)

@@ -10,6 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.models import adam
 from lc_keras.models import architectures
 from lc_keras.models import vae
 
@@ -152,3 +155,25 @@ class ConditionalVAE(keras.Model):
     for name, mean in self._means.items():
       mean.update_state(terms[name])
     return {name: mean.result() for name, mean in self._means.items()}
+
+
+def training(recipe: recipes.VAE, data) -> trainings.Training:
+  """Returns the training of a conditional VAE on images and labels.
+
+  Args:
+    recipe: The settings.
+    data: `arrays.Source`.
+  """
+  keras.utils.set_random_seed(recipe.seed)
+  model = ConditionalVAE(
+    data.image_shape,
+    recipe.latent_size,
+    len(data.attributes),
+    recipe.architecture,
+    recipe.observation_scale,
+    recipe.beta,
+  )
+  optimizer = adam.Adam(trainings.learning_rate(recipe))
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return trainings.on_images(model, recipe, data)

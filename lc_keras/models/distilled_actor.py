@@ -53,8 +53,8 @@ class DistilledActor(keras.layers.Layer):
     )
     self.built = True
 
-  def begin_as(self, flow: flow_matching.FlowMatching) -> None:
-    """Takes over a flow's weights, but for its whitening."""
+  def start_as(self, flow: flow_matching.FlowMatching) -> None:
+    """Takes over the weights of a flow, but for its whitening."""
     self.network.set_weights(flow.velocity.get_weights())
 
   def call(self, latents, values, mask):

@@ -24,6 +24,9 @@ import keras
 import tensorflow as tf
 
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.models import adam
 from lc_keras.models import moving_average
 from lc_keras.models import velocity
 from lc_keras.models import whitening
@@ -140,6 +143,27 @@ class FlowMatching(keras.Model):
   def _update_metrics(self, values):
     self._loss_metric.update_state(values)
     return {metric.name: metric.result() for metric in self.metrics}
+
+
+def training(recipe: recipes.Flow, parts) -> trainings.Training:
+  """Returns the training of a flow on the latents of parts.
+
+  Args:
+    recipe: The settings.
+    parts: `parts.Parts`, of which latents and their labels are needed.
+  """
+  rows = parts.latents["train"]
+  keras.utils.set_random_seed(recipe.seed)
+  model = FlowMatching(
+    rows.mean.shape[1], len(parts.labels), recipe.width, recipe.depth
+  )
+  model.whitening.adapt(rows)
+  model.compile(
+    adam.Adam(trainings.learning_rate(recipe)),
+    average_decay=recipe.average_decay,
+    jit_compile=False,
+  )
+  return trainings.on_latents(model, recipe, parts)
 
 
 def _random_mask(attributes, seed):

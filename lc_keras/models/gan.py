@@ -6,10 +6,13 @@ only a prior and a decoder.
 
 from collections.abc import Sequence
 
+import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
 from lc_keras.models import adversarial
 
 tfd = tfp.distributions
@@ -76,3 +79,21 @@ class GAN(adversarial.AdversarialModel):
 def _no_labels(rows):
   """Returns [batch, 0], what rows without attributes have for them."""
   return tf.zeros([tf.shape(rows)[0], 0])
+
+
+def training(recipe: recipes.GAN, data) -> trainings.Training:
+  """Returns the training of a GAN on images.
+
+  Args:
+    recipe: The settings.
+    data: `arrays.Source`.
+  """
+  keras.utils.set_random_seed(recipe.seed)
+  model = GAN(data.image_shape, recipe.latent_size, recipe.architecture)
+  model.compile(
+    *adversarial.optimizers(recipe),
+    penalty_weight=recipe.penalty_weight,
+    average_decay=recipe.average_decay,
+    jit_compile=False,
+  )
+  return trainings.on_images(model, recipe, data, monitor=None)

@@ -6,6 +6,9 @@ import keras
 import tensorflow as tf
 
 from lc_keras import losses
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.models import adam
 from lc_keras.models import architectures
 
 
@@ -79,3 +82,20 @@ class PixelClassifier(keras.Model):
     self._loss_metric.update_state(values)
     self._accuracy_metric.update_state((logits > 0.0) == (attributes > 0.5))
     return {metric.name: metric.result() for metric in self.metrics}
+
+
+def training(recipe: recipes.Classifier, data) -> trainings.Training:
+  """Returns the training of a classifier on images and labels.
+
+  Args:
+    recipe: The settings.
+    data: `arrays.Source`, whose attributes the classifier reads.
+  """
+  keras.utils.set_random_seed(recipe.seed)
+  model = PixelClassifier(
+    data.image_shape, len(data.attributes), recipe.architecture
+  )
+  optimizer = adam.Adam(trainings.learning_rate(recipe))
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return trainings.on_images(model, recipe, data)

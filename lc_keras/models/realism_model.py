@@ -7,6 +7,9 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.models import adam
 from lc_keras.models import architectures
 
 
@@ -79,3 +82,19 @@ class RealismModel(keras.Model):
     self._loss_metric.update_state(values)
     self._accuracy_metric.update_state(right)
     return {metric.name: metric.result() for metric in self.metrics}
+
+
+def training(recipe: recipes.Realism, parts) -> trainings.Training:
+  """Returns the training of a density critic on the latents of parts.
+
+  Args:
+    recipe: The settings.
+    parts: `parts.Parts`, of which latents are needed.
+  """
+  rows = parts.latents["train"]
+  keras.utils.set_random_seed(recipe.seed)
+  model = RealismModel(rows.mean.shape[1], recipe.width, recipe.depth)
+  optimizer = adam.Adam(trainings.learning_rate(recipe))
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return trainings.on_latents(model, recipe, parts)

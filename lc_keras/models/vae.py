@@ -9,6 +9,9 @@ import tensorflow_probability as tfp
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras import recipes
+from lc_keras import training as trainings
+from lc_keras.models import adam
 from lc_keras.models import architectures
 
 tfd = tfp.distributions
@@ -200,3 +203,24 @@ class VAE(keras.Model):
     for metric in self.metrics:
       metric.update_state(terms[metric.name])
     return {metric.name: metric.result() for metric in self.metrics}
+
+
+def training(recipe: recipes.VAE, data) -> trainings.Training:
+  """Returns the training of a VAE on images.
+
+  Args:
+    recipe: The settings.
+    data: `arrays.Source`.
+  """
+  keras.utils.set_random_seed(recipe.seed)
+  model = VAE(
+    data.image_shape,
+    recipe.latent_size,
+    recipe.architecture,
+    recipe.observation_scale,
+    recipe.beta,
+  )
+  optimizer = adam.Adam(trainings.learning_rate(recipe))
+  optimizer.build(model.trainable_variables)
+  model.compile(optimizer=optimizer, jit_compile=False)
+  return trainings.on_images(model, recipe, data)

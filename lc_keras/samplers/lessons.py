@@ -6,20 +6,61 @@ Luhman, 2021, https://arxiv.org/abs/2101.02388).
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from lc_keras import priors
+from lc_keras import recipes
 from lc_keras.constraints import constraint as constraints
 from lc_keras.data import latent_batches
 from lc_keras.data import latents as latent_rows
 from lc_keras.models import switching
+from lc_keras.samplers import flow
 from lc_keras.samplers import sampler
 
 Lessons = dict[str, np.ndarray]
 _BATCH_SIZE = 500
+# Half of the sampler's own: more lessons are worth more than better ones.
+_TEACHER_STEPS = 4
+_VALIDATION_LESSONS = 1000
+
+
+def of_flow(
+  parts,
+  recipe: recipes.Actor,
+  progress: Callable[[Iterable], Iterable] = iter,
+) -> dict[str, Lessons]:
+  """Returns the lessons that the flow of parts gives an actor.
+
+  Args:
+    parts: `parts.Parts` with the models "flow" and "attributes".
+    recipe: Says how many lessons, and which.
+    progress: Wraps the batches, to show the progress.
+
+  Returns:
+    Lessons for the splits "train" and "validation".
+  """
+  teacher = flow.FlowSampler(
+    parts.own_judges(), parts.models["flow"], steps=_TEACHER_STEPS
+  )
+  counts = {
+    "train": recipe.lessons,
+    "validation": min(recipe.lessons, _VALIDATION_LESSONS),
+  }
+  return {
+    split: make(
+      teacher,
+      parts.latents[split],
+      count,
+      open_fraction=recipe.masked_fraction,
+      balanced_fraction=recipe.balanced_fraction,
+      seed=recipe.seed,
+      progress=progress,
+    )
+    for split, count in counts.items()
+  }
 
 
 def make(
@@ -91,36 +132,3 @@ def make(
   return {
     name: np.concatenate([part[name] for part in parts]) for name in parts[0]
   }
-
-
-def beside(
-  batches: tf.data.Dataset,
-  lessons: Mapping[str, np.ndarray],
-  batch_size: int,
-  *,
-  seed: int = 0,
-  start_step: int = 0,
-) -> tf.data.Dataset:
-  """Adds some lessons to each batch, under "lessons".
-
-  Batch i gets lessons that depend on the seed and i alone.
-
-  Args:
-    batches: Of mappings.
-    lessons: What `make` gave.
-    batch_size: Lessons of each kind for a batch.
-    seed: Seed of the draws.
-    start_step: The number of the first batch.
-  """
-  tensors = {name: tf.constant(value) for name, value in lessons.items()}
-  count = len(lessons["prior"])
-
-  def draw(step, batch):
-    uniform = tf.random.stateless_uniform(
-      [batch_size], tf.stack([tf.constant(seed, tf.int64), step])
-    )
-    index = tf.minimum(tf.cast(uniform * count, tf.int64), count - 1)
-    chosen = {name: tf.gather(value, index) for name, value in tensors.items()}
-    return {**batch, "lessons": chosen}
-
-  return batches.enumerate(start_step).map(draw).prefetch(2)
