@@ -153,7 +153,7 @@ class _Scorer:
     else:
       self._source = _Asked(work.run_dir, work.want, work.sampler)
     self._judge = None
-    if parts_lib.Parts(work.run_dir).has(_CLASSIFIER):
+    if _CLASSIFIER in parts_lib.read(work.run_dir).models:
       self._judge = judge_lib.Judge(
         storage.load(os.path.join(work.run_dir, _CLASSIFIER))
       )

@@ -365,3 +365,37 @@ def _number(value):
   except (TypeError, ValueError):
     return None
   return number if math.isfinite(number) else None
+
+
+def in_rows(images: np.ndarray, columns: int) -> Image.Image:
+  """Draws images row by row; leaves out those that do not fill a row.
+
+  Args:
+    images: [images, height, width, channels].
+    columns: Most images in a row.
+  """
+  return grid(_split_into_rows(images, columns))
+
+
+def pairs(
+  images: np.ndarray, reconstructions: np.ndarray, columns: int
+) -> Image.Image:
+  """Draws each row of images above the row of their reconstructions.
+
+  Args:
+    images: [images, height, width, channels].
+    reconstructions: The same shape.
+    columns: Most images in a row.
+  """
+  both = np.stack(
+    [_split_into_rows(part, columns) for part in (images, reconstructions)],
+    axis=1,
+  )
+  both = both.reshape(-1, *both.shape[2:])
+  return grid(both, ["image", "reconstruction"] * (len(both) // 2))
+
+
+def _split_into_rows(images, columns):
+  columns = min(columns, len(images))
+  rows = len(images) // columns
+  return images[: rows * columns].reshape(rows, columns, *images.shape[1:])

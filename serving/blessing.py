@@ -63,15 +63,15 @@ class Bench:
       FileNotFoundError: The run has no classifier, or its data is not there.
       ValueError: The run is about no data set.
     """
-    parts = parts_lib.Parts(run_dir)
+    parts = parts_lib.read(run_dir)
     dataset = parts.about["dataset"]
     if not dataset:
       raise ValueError(
         f"{run_dir!r} is about no data set, so that nothing can be measured. "
         "Publish without --evaluate."
       )
-    self.attributes = parts.attributes
-    self._judge = judge_lib.Judge(parts.load("classifier"))
+    self.attributes = parts.labels
+    self._judge = judge_lib.Judge(parts.models["classifier"])
     self._edits = edits
     self._seed = seed
 

@@ -30,13 +30,8 @@ with epy.lazy_imports():
   from lc_keras.generators import generator
   from lc_keras.learning import learnt
   from lc_keras.models import storage
-  from lc_keras.samplers import dialled
-  from lc_keras.samplers import energy
-  from lc_keras.samplers import flow
-  from lc_keras.samplers import importance
-  from lc_keras.samplers import linear
-  from lc_keras.samplers import refined
-  from lc_keras.samplers import rejection
+  from lc_keras.samplers import scaled
+  from lc_keras.samplers import table
   from serving import endpoints
   from serving import infra_validation
   from serving import recorded
@@ -44,12 +39,6 @@ with epy.lazy_imports():
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
-# Samplers that know the run's own attributes, by the stage that trains them.
-_TRAINED = {
-  "flow": lambda judges, model: flow.FlowSampler(judges, model),
-  "linear": lambda judges, model: linear.LinearDirection(judges, model),
-}
-
 
 def load_models(
   run_dir: str,
@@ -73,52 +62,34 @@ def load_models(
       of another generator; or the generative model is a function of Python,
       which no server can run.
   """
-  parts = parts_lib.Parts(run_dir)
+  parts = parts_lib.read(run_dir)
   if not getattr(parts.generator, "exportable", True):
     raise ValueError(
       f"The generative model of {run_dir!r} is a Python function that works on "
       "arrays: a model server runs no Python. Import a SavedModel of it."
     )
-  new = learnt.read_all(run_dir, parts.fingerprint)
-  if not (new or len(parts.attributes)):
+  for reason in parts.refused.values():
+    raise ValueError(reason)
+  if not len(parts.attributes):
     raise FileNotFoundError(
       f"Nothing can be asked of {run_dir!r}: it has no attribute critic and no "
       "constraints. Train one with `python -m trainers.attributes`, or learn "
       "one with `python -m trainers.constraint`."
     )
   for stage in filter(None, (sample_actor, transform_actor)):
-    parts.load(stage)  # What was named has to be there.
-  sample_actor = sample_actor or parts_lib.ACTOR
+    if stage not in parts.models:
+      raise FileNotFoundError(f"{run_dir!r} has no trained stage {stage!r}.")
   transform_actor = transform_actor or parts_lib.ACTOR
-
-  own = parts.judges(transform_actor)
-  judges = learnt.extend(own, new)
-  search = parts.search(judges, parts.teacher(own))
-
-  def knowing_all(first):
-    if first.knows == len(judges.attributes):
-      return first
-    return refined.Refined(first, search, learnt.begin(new))
-
-  others = {
-    "search": search,
-    "energy": energy.EnergySampler(judges),
-    "best_of_n": rejection.BestOfN(judges),
-  }
-  if parts.has("realism"):
-    others["importance"] = importance.ImportanceResampling(
-      judges, parts.load("realism")
-    )
-  for stage, build in _TRAINED.items():
-    if parts.has(stage):
-      others[stage] = knowing_all(build(own, parts.load(stage)))
+  moves = parts.build_sampler(actor=transform_actor)
   return endpoints.Models(
     generator=parts.generator,
-    sampler=knowing_all(parts.first(parts.judges(sample_actor), sample_actor)),
-    transformer=functools.partial(
-      dialled.Dialled, knowing_all(parts.first(own, transform_actor))
-    ),
-    others=others,
+    sampler=parts.build_sampler(actor=sample_actor or parts_lib.ACTOR),
+    transformer=functools.partial(scaled.Scaled, moves),
+    others={
+      name: parts.build_sampler(name, critic=transform_actor)
+      for name in parts.available()
+      if table.SAMPLERS[name].is_exported
+    },
   )
 
 
@@ -195,11 +166,11 @@ def _free_version(export_dir, version):
 
 def _manifest(run_dir, models, signatures, sample_actor, transform_actor):
   """Returns what one should know about an export, as JSON."""
-  parts = parts_lib.Parts(run_dir)
+  parts = parts_lib.read(run_dir)
   libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
   sample_actor = sample_actor or parts_lib.ACTOR
   transform_actor = transform_actor or parts_lib.ACTOR
-  stages = ["attributes", "realism", *_TRAINED, sample_actor, transform_actor]
+  stages = ["attributes", "realism", "flow", "linear", sample_actor, transform_actor]
   return {
     "run": os.path.abspath(run_dir),
     "dataset": parts.about["dataset"],
@@ -208,13 +179,13 @@ def _manifest(run_dir, models, signatures, sample_actor, transform_actor):
     "continuous": models.attributes.continuous,
     "image_shape": models.generator.image_shape,
     "latent_size": models.generator.latent_size,
-    "sample_actor": sample_actor if parts.has(sample_actor) else None,
-    "transform_actor": transform_actor if parts.has(transform_actor) else None,
+    "sample_actor": sample_actor if sample_actor in parts.models else None,
+    "transform_actor": transform_actor if transform_actor in parts.models else None,
     "weights_sha256": {
       generator.find(run_dir): parts.fingerprint,
       **{
         stage: files.checksum(os.path.join(run_dir, stage, storage.WEIGHTS))
-        for stage in filter(parts.has, dict.fromkeys(stages))
+        for stage in filter(parts.models.__contains__, dict.fromkeys(stages))
       },
     },
     "constraints": {

@@ -12,7 +12,8 @@ import tensorflow as tf
 from lc_keras import parts as parts_lib
 from lc_keras.evaluation import systems
 from lc_keras.generators import generator
-from lc_keras.samplers import actor
+from lc_keras.samplers import scaled
+from lc_keras.samplers import table
 from lc_keras.samplers import energy
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
@@ -49,7 +50,8 @@ class Dial:
   ):
     """Creates a sampler's dial, at its default."""
     self.name = name
-    self.default = inspect.signature(of).parameters[name].default
+    default = inspect.signature(of).parameters[name].default
+    self.default = 1.0 if default is inspect.Parameter.empty else default
     self.settings = settings
     self.variable = tf.Variable(self.default, trainable=False)
 
@@ -121,7 +123,7 @@ def _weight(actor_name):
 
 def _actor(parts, name):
   variant = name.removeprefix("actor_").replace("_", " ")
-  strength = Dial(actor.ActorSampler, "strength", _STRENGTHS)
+  strength = Dial(scaled.Scaled, "strength", _STRENGTHS)
   return Contender(
     name,
     f"Actor, {variant}"
@@ -129,10 +131,9 @@ def _actor(parts, name):
     else f"Actor, lambda {variant}",
     (*parts.latent_stages, name),
     lambda: parts.latent(
-      actor.ActorSampler,
-      parts.load(name).actor,
-      strength.variable,
-      parts.load(name).begin,
+      lambda judges: table.actor_entry(name).build(
+        parts.whole, judges, strength=strength.variable
+      )
     ),
     strength,
   )
@@ -245,11 +246,11 @@ class _Parts:
   @functools.cached_property
   def whole(self) -> parts_lib.Parts:
     """All that the run has trained."""
-    return parts_lib.Parts(self._run.folder)
+    return parts_lib.read(self._run.folder)
 
   def load(self, stage: str):
     """Returns the model of a stage."""
-    return self.whole.load(stage)
+    return self.whole.models[stage]
 
   @functools.cached_property
   def stage(self) -> str:
@@ -265,7 +266,7 @@ class _Parts:
   @property
   def train_labels(self) -> np.ndarray:
     """[n, num_attributes], of the training split."""
-    return self.whole.train.attributes
+    return self.whole.latents["train"].attributes
 
   @property
   def judge(self) -> str:
@@ -275,7 +276,7 @@ class _Parts:
   @functools.cached_property
   def judges(self) -> sampler.Judges:
     """Who judges every sampler."""
-    return self.whole.judges(self.judge)
+    return self.whole.own_judges(self.judge)
 
   def latent(
     self, of: Callable[..., sampler.Sampler], *arguments, **options
@@ -287,4 +288,4 @@ class _Parts:
 
   def search(self, judges: sampler.Judges) -> gradient_search.GradientSearch:
     """Returns the search to use; its samples begin as the flow's."""
-    return self.whole.search(judges, self.whole.teacher(judges))
+    return self.whole.search(judges)
