@@ -40,6 +40,7 @@ with epy.lazy_imports():
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
 
+
 def load_models(
   run_dir: str,
   sample_actor: str | None = None,
@@ -170,7 +171,14 @@ def _manifest(run_dir, models, signatures, sample_actor, transform_actor):
   libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
   sample_actor = sample_actor or parts_lib.ACTOR
   transform_actor = transform_actor or parts_lib.ACTOR
-  stages = ["attributes", "realism", "flow", "linear", sample_actor, transform_actor]
+  stages = [
+    "attributes",
+    "realism",
+    "flow",
+    "linear",
+    sample_actor,
+    transform_actor,
+  ]
   return {
     "run": os.path.abspath(run_dir),
     "dataset": parts.about["dataset"],
@@ -180,7 +188,9 @@ def _manifest(run_dir, models, signatures, sample_actor, transform_actor):
     "image_shape": models.generator.image_shape,
     "latent_size": models.generator.latent_size,
     "sample_actor": sample_actor if sample_actor in parts.models else None,
-    "transform_actor": transform_actor if transform_actor in parts.models else None,
+    "transform_actor": transform_actor
+    if transform_actor in parts.models
+    else None,
     "weights_sha256": {
       generator.find(run_dir): parts.fingerprint,
       **{

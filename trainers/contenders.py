@@ -12,8 +12,6 @@ import tensorflow as tf
 from lc_keras import parts as parts_lib
 from lc_keras.evaluation import systems
 from lc_keras.generators import generator
-from lc_keras.samplers import scaled
-from lc_keras.samplers import table
 from lc_keras.samplers import energy
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
@@ -21,6 +19,8 @@ from lc_keras.samplers import importance
 from lc_keras.samplers import linear
 from lc_keras.samplers import rejection
 from lc_keras.samplers import sampler
+from lc_keras.samplers import scaled
+from lc_keras.samplers import table
 from trainers import runs
 
 # Its critic says what is realistic, for every sampler alike.
