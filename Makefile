@@ -67,7 +67,7 @@ audit: ## Ask for known vulnerabilities of requirements.lock (needs a network)
 
 .PHONY: sprites
 sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
-	@$(PYTHON) -m lc_keras.data.toon_faces.build_sprites
+	@$(PYTHON) -m tools.build_sprites
 
 .PHONY: clean
 clean: ## Remove .venv*, caches and build output; keep runs/ and data/

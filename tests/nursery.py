@@ -136,8 +136,7 @@ def _serve():
     for module in pkgutil.walk_packages(
       package.__path__, f"{package.__name__}."
     ):
-      if not module.name.endswith("build_sprites"):
-        importlib.import_module(module.name)
+      importlib.import_module(module.name)
   importlib.import_module("tests.faces_run")
   # Fonts are looked up once.
   sys.modules["lc_keras.plotting"].curves(

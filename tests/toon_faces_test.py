@@ -13,9 +13,10 @@ from lc_keras.data.toon_faces import looks
 from lc_keras.data.toon_faces import renderer
 from lc_keras.data.toon_faces import sprites
 
-_HAIR = {"hair", "hair_back", "under_hat", "fringe"}
-_BEARD = {"beard", "sideburns", "goatee", "mustache"}
-_HAIR_COLOURS = {"hairColor", "beard", "eyebrow"}
+_HAIR = "hair hair_back under_hat fringe"
+_BEARD = "beard sideburns goatee mustache"
+_HAIR_COLOURS = "hairColor beard eyebrow"
+_WIDE = "head shadow ear cheeks double_chin crows_feet glasses hat"
 
 # For each attribute: the drawings and colours that may differ, and the pixels
 # (first row, last row, first column, last column) that may.
@@ -23,66 +24,37 @@ _EVERYWHERE = (0, 63, 0, 63)
 _MOUTH = (46, 61, 20, 43)
 _JAW = (28, 63, 6, 57)
 _MAY_CHANGE = {
-  "Bald": (_HAIR, set(), _EVERYWHERE),
-  "Black_Hair": (set(), _HAIR_COLOURS, _EVERYWHERE),
-  "Blond_Hair": (set(), _HAIR_COLOURS, _EVERYWHERE),
-  "Brown_Hair": (set(), _HAIR_COLOURS, _EVERYWHERE),
-  "Gray_Hair": (set(), _HAIR_COLOURS, _EVERYWHERE),
-  "Eyeglasses": ({"glasses"}, set(), (26, 42, 7, 56)),
-  "Male": (
-    {"head", "shadow", "body", "jersey", "eye", "eyebrow", *_HAIR},
-    {"lip"},
-    _EVERYWHERE,
-  ),
-  "No_Beard": (_BEARD | {"shadow"}, set(), _JAW),
-  "Smiling": ({"mouth"}, set(), _MOUTH),
-  "Wearing_Hat": (_HAIR | {"hat"}, set(), _EVERYWHERE),
-  "Young": (
-    {"forehead", "smile_lines", "crows_feet"},
-    set(),
-    (20, 57, 8, 55),
-  ),
-  "Mustache": (_BEARD, set(), _JAW),
-  "Goatee": (_BEARD, set(), _JAW),
-  "Sideburns": (_BEARD, set(), _JAW),
-  "5_o_Clock_Shadow": ({"shadow"}, set(), (36, 62, 7, 56)),
-  "Bangs": ({"fringe"}, set(), (11, 30, 9, 54)),
-  "Receding_Hairline": (_HAIR, set(), _EVERYWHERE),
-  "Straight_Hair": (_HAIR, set(), _EVERYWHERE),
-  "Wavy_Hair": (_HAIR, set(), _EVERYWHERE),
-  "Mouth_Slightly_Open": ({"mouth"}, set(), _MOUTH),
-  "Wearing_Lipstick": (set(), {"lip"}, _MOUTH),
-  "Bushy_Eyebrows": ({"eyebrow"}, set(), (24, 33, 14, 49)),
-  "Narrow_Eyes": ({"eye"}, set(), (28, 40, 14, 49)),
-  "Bags_Under_Eyes": ({"bags"}, set(), (37, 42, 16, 47)),
-  "Big_Nose": ({"nose"}, set(), (34, 52, 24, 39)),
-  "Chubby": (
-    {
-      "head",
-      "shadow",
-      "ear",
-      "cheeks",
-      "double_chin",
-      "crows_feet",
-      "glasses",
-      "hat",
-      *_HAIR,
-      *_BEARD,
-    },
-    set(),
-    _EVERYWHERE,
-  ),
-  "Pale_Skin": (set(), {"skinColor", "lip"}, (4, 63, 5, 58)),
-  "Rosy_Cheeks": ({"cheeks"}, set(), (40, 49, 11, 52)),
+  "Bald": (_HAIR, "", _EVERYWHERE),
+  "Black_Hair": ("", _HAIR_COLOURS, _EVERYWHERE),
+  "Blond_Hair": ("", _HAIR_COLOURS, _EVERYWHERE),
+  "Brown_Hair": ("", _HAIR_COLOURS, _EVERYWHERE),
+  "Gray_Hair": ("", _HAIR_COLOURS, _EVERYWHERE),
+  "Eyeglasses": ("glasses", "", (26, 42, 7, 56)),
+  "Male": (f"head shadow body jersey eye eyebrow {_HAIR}", "lip", _EVERYWHERE),
+  "No_Beard": (f"{_BEARD} shadow", "", _JAW),
+  "Smiling": ("mouth", "", _MOUTH),
+  "Wearing_Hat": (f"{_HAIR} hat", "", _EVERYWHERE),
+  "Young": ("forehead smile_lines crows_feet", "", (20, 57, 8, 55)),
+  "Mustache": (_BEARD, "", _JAW),
+  "Goatee": (_BEARD, "", _JAW),
+  "Sideburns": (_BEARD, "", _JAW),
+  "5_o_Clock_Shadow": ("shadow", "", (36, 62, 7, 56)),
+  "Bangs": ("fringe", "", (11, 30, 9, 54)),
+  "Receding_Hairline": (_HAIR, "", _EVERYWHERE),
+  "Straight_Hair": (_HAIR, "", _EVERYWHERE),
+  "Wavy_Hair": (_HAIR, "", _EVERYWHERE),
+  "Mouth_Slightly_Open": ("mouth", "", _MOUTH),
+  "Wearing_Lipstick": ("", "lip", _MOUTH),
+  "Bushy_Eyebrows": ("eyebrow", "", (24, 33, 14, 49)),
+  "Narrow_Eyes": ("eye", "", (28, 40, 14, 49)),
+  "Bags_Under_Eyes": ("bags", "", (37, 42, 16, 47)),
+  "Big_Nose": ("nose", "", (34, 52, 24, 39)),
+  "Chubby": (f"{_WIDE} {_HAIR} {_BEARD}", "", _EVERYWHERE),
+  "Pale_Skin": ("", "skinColor lip", (4, 63, 5, 58)),
+  "Rosy_Cheeks": ("cheeks", "", (40, 49, 11, 52)),
 }
 # These leave the middle of the face alone.
-_AROUND_THE_FACE = (
-  "Bald",
-  "Wearing_Hat",
-  "Receding_Hairline",
-  "Straight_Hair",
-  "Wavy_Hair",
-)
+_AROUND_THE_FACE = "Bald Wearing_Hat Receding_Hairline Straight_Hair Wavy_Hair"
 _MIDDLE = (slice(33, 46), slice(24, 40))
 
 
@@ -97,9 +69,6 @@ def _switched(name, count):
 
 
 class VisibilityTest(parameterized.TestCase):
-  def test_every_attribute_is_covered(self):
-    self.assertSameElements(_MAY_CHANGE, factors.NAMES)
-
   @parameterized.parameters(*factors.NAMES)
   def test_an_edit_changes_its_own_drawings_only(self, name):
     off, on = (looks.look(f, looks.WILD) for f in _switched(name, 300))
@@ -112,8 +81,8 @@ class VisibilityTest(parameterized.TestCase):
       c for c in off.colours if (off.colours[c] != on.colours[c]).any()
     }
     may_layers, may_colours, _ = _MAY_CHANGE[name]
-    self.assertLessEqual(layers, may_layers)
-    self.assertLessEqual(colours, may_colours)
+    self.assertLessEqual(layers, set(may_layers.split()))
+    self.assertLessEqual(colours, set(may_colours.split()))
     self.assertTrue(layers or colours)
     for draw in off.pose:
       np.testing.assert_array_equal(off.pose[draw], on.pose[draw])
@@ -130,17 +99,12 @@ class VisibilityTest(parameterized.TestCase):
     outside = change.copy()
     outside[:, top : bottom + 1, left : right + 1] = 0
     self.assertEqual(outside.max(), 0)
-    if name in _AROUND_THE_FACE:
+    if name in _AROUND_THE_FACE.split():
       self.assertEqual(change[:, *_MIDDLE].max(), 0)
-
-  @parameterized.parameters(*factors.NAMES[:10])
-  def test_the_ten_are_plain_to_see_on_every_face(self, name):
-    off, on = (
-      renderer.render(f, looks.STUDIO).astype(int) for f in _switched(name, 300)
-    )
-    plain = (np.abs(off - on).max(-1) > 30).sum((1, 2))
-    self.assertGreaterEqual(plain.min(), 25)
-    self.assertGreaterEqual(np.median(plain), 90)
+    if name in factors.NAMES[:10]:
+      plain = (change > 30).sum((1, 2))
+      self.assertGreaterEqual(plain.min(), 25)
+      self.assertGreaterEqual(np.median(plain), 90)
 
   def test_hair_colours_are_apart(self):
     faces = factors.sample(31, 0, 4000)
@@ -164,17 +128,13 @@ class RenderTest(parameterized.TestCase):
       renderer.render(faces[37:40], scene), images[37:40]
     )
 
-  def test_studio_backgrounds_are_plain(self):
-    images = renderer.render(factors.sample(8, 0, 300), looks.STUDIO)
-    corners = np.unique(images[:, 0, 0], axis=0)
+  def test_backgrounds_are_plain_in_the_studio_and_vary_in_the_wild(self):
+    faces = factors.sample(8, 0, 300)
+    images = renderer.render(faces, looks.STUDIO)
     np.testing.assert_array_equal(images[:, 0, 0], images[:, 0, 63])
-    self.assertLen(corners, 4)
-
-  def test_wild_scenes_vary(self):
-    faces = factors.sample(8, 0, 50)
+    self.assertLen(np.unique(images[:, 0, 0], axis=0), 4)
     wild = renderer.render(faces, looks.WILD)
-    self.assertGreater(len(np.unique(wild[:, 0, 0], axis=0)), 45)
-    self.assertFalse((wild == renderer.render(faces, looks.STUDIO)).all())
+    self.assertGreater(len(np.unique(wild[:, 0, 0], axis=0)), 270)
 
   def test_an_unposed_face_is_the_studio_face(self):
     looked = looks.look(factors.sample(8, 0, 5), looks.STUDIO)
@@ -186,10 +146,6 @@ class RenderTest(parameterized.TestCase):
     # The middle lies between pixels: half a grey level of rounding remains.
     posed = renderer._pose(canvas, still).astype(int)
     self.assertLessEqual(np.abs(posed - renderer._crop(canvas)).max(), 1)
-
-  def test_unknown_scene_is_refused(self):
-    with self.assertRaisesRegex(ValueError, "studio"):
-      renderer.render(factors.sample(0, 0, 1), "beach")
 
 
 class SpritesTest(absltest.TestCase):
@@ -258,16 +214,10 @@ class BuilderTest(absltest.TestCase):
       self.assertLen(shown, 2)
       self.assertEqual(shown.sum(), 1)
 
-  def test_the_full_sizes(self):
-    for config in builder.ToonFaces.BUILDER_CONFIGS:
-      self.assertSameElements(config.faces, builder.SPLITS)
-      self.assertEqual(config.faces["balanced"] % (2 * len(factors.NAMES)), 0)
-    seeds = [
-      config.seed + i
-      for config in builder.ToonFaces.BUILDER_CONFIGS
-      for i in range(len(builder.SPLITS))
-    ]
-    self.assertLen(set(seeds), len(seeds))
+  def test_no_two_splits_share_a_seed(self):
+    configs = builder.ToonFaces.BUILDER_CONFIGS
+    seeds = {c.seed + i for c in configs for i in range(len(builder.SPLITS))}
+    self.assertLen(seeds, len(configs) * len(builder.SPLITS))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""toon_faces as a TensorFlow data set: made on the spot, without a network."""
+"""toon_faces as a TensorFlow data set: drawn on this machine, offline."""
 
 import dataclasses
 import io
@@ -33,7 +33,7 @@ _PNG_LEVEL = 3  # the fastest, and within 3% of the smallest
 
 @dataclasses.dataclass(kw_only=True)
 class Config(tfds.core.BuilderConfig):
-  """What one data set of cartoon faces holds.
+  """One data set of cartoon faces.
 
   Attributes:
     scene: looks.STUDIO or looks.WILD.
@@ -46,47 +46,36 @@ class Config(tfds.core.BuilderConfig):
   faces: dict[str, int]
 
 
+def _faces(train, validation, test, of_each_attribute):
+  balanced = of_each_attribute * len(factors.NAMES)
+  return dict(zip(SPLITS, (train, validation, test, balanced)))
+
+
 class ToonFaces(tfds.core.GeneratorBasedBuilder):
   """Cartoon faces, 64 x 64 pixels, with the names of CelebA's attributes."""
 
   VERSION = tfds.core.Version("1.0.0")
-  RELEASE_NOTES = {"1.0.0": "First release."}
   BUILDER_CONFIGS = [
     Config(
       name="studio",
       description="Frontal faces in flat light on one of four plain colours.",
       scene=looks.STUDIO,
       seed=0,
-      faces={
-        "train": 20_000,
-        "validation": 2_000,
-        "test": 4_000,
-        "balanced": 200 * len(factors.NAMES),
-      },
+      faces=_faces(20_000, 2_000, 4_000, 200),
     ),
     Config(
       name="wild",
       description="Turned, tilted and lit faces on backgrounds of any colour.",
       scene=looks.WILD,
       seed=10,
-      faces={
-        "train": 60_000,
-        "validation": 2_000,
-        "test": 4_000,
-        "balanced": 200 * len(factors.NAMES),
-      },
+      faces=_faces(60_000, 2_000, 4_000, 200),
     ),
     Config(
       name="tiny",
       description="A handful of studio faces, for tests.",
       scene=looks.STUDIO,
       seed=20,
-      faces={
-        "train": 64,
-        "validation": 32,
-        "test": 32,
-        "balanced": 2 * len(factors.NAMES),
-      },
+      faces=_faces(64, 32, 32, 2),
     ),
   ]
 
@@ -94,8 +83,8 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
     """Creates the builder.
 
     Args:
-      examples: split -> iterator of what `render` yields of all its rows, for
-        faces that were rendered elsewhere; None renders them here.
+      examples: split -> iterator of all its examples, as `render` yields them,
+        for faces that were rendered elsewhere; None renders them here.
       **options: Of `tfds.core.GeneratorBasedBuilder`.
     """
     self._balanced = None
@@ -107,7 +96,7 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
 
   @classmethod
   def get_metadata(cls):
-    """No files of tags and citations beside the builder."""
+    # tfds would look for files of tags and citations beside this one.
     return tfds.core.dataset_metadata.DatasetMetadata(
       description=_DESCRIPTION, citation=None, tags=[]
     )
@@ -161,7 +150,7 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
       yield example["id"], {**example, "image": image}
 
   def _draw(self, split, start, stop):
-    """Returns Factors of some rows, and what each was drawn for or -1."""
+    """Returns Factors of some rows, and the attribute each is for, or -1."""
     seed = self.builder_config.seed + SPLITS.index(split)
     if split != "balanced":
       return factors.sample(seed, start, stop), [-1] * (stop - start)
@@ -173,7 +162,7 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
 
 
 def _draw_balanced(seed, each):
-  """`each` faces for each attribute, in turn: any first part is balanced too.
+  """Draws faces for each attribute in turn: any first part is balanced, too.
 
   Returns:
     Factors of n faces, and int [n], the attribute they were drawn for.

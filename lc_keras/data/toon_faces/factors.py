@@ -1,4 +1,4 @@
-"""What a cartoon face is, before any pixel: traits, labels and random draws.
+"""Cartoon faces before any pixel: traits, labels and random draws.
 
 A face has 28 yes/no traits with the names and the frequencies of CelebA's
 attributes, and a fixed set of random draws (which nose, which shade, how far
@@ -6,7 +6,8 @@ the head is turned, ...). Every trait picks from its own draws, and all draws
 are made for every face: editing one trait leaves the rest of the face alone.
 
 Some traits cannot be seen while another one is on: a bald head has no hair
-colour. `Factors.labels` is what shows; `Factors.traits` is what the face has.
+colour. `Factors.traits` are those of the face, `Factors.labels` those that can
+be seen.
 
 Faces are drawn in blocks of `BLOCK`; face i of a seed depends only on the seed
 and on i, never on how many faces are asked for or in which pieces.
@@ -18,81 +19,8 @@ import numpy as np
 
 BLOCK = 1024
 
-# The ten attributes of the paper come first.
-NAMES = (
-  "Bald",
-  "Black_Hair",
-  "Blond_Hair",
-  "Brown_Hair",
-  "Eyeglasses",
-  "Male",
-  "No_Beard",
-  "Smiling",
-  "Wearing_Hat",
-  "Young",
-  "Gray_Hair",
-  "Mustache",
-  "Goatee",
-  "Sideburns",
-  "5_o_Clock_Shadow",
-  "Bangs",
-  "Receding_Hairline",
-  "Straight_Hair",
-  "Wavy_Hair",
-  "Mouth_Slightly_Open",
-  "Wearing_Lipstick",
-  "Bushy_Eyebrows",
-  "Narrow_Eyes",
-  "Bags_Under_Eyes",
-  "Big_Nose",
-  "Chubby",
-  "Pale_Skin",
-  "Rosy_Cheeks",
-)
-_INDEX = {name: i for i, name in enumerate(NAMES)}
-
-HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
-
-# Any two names of a group rule each other out.
-EXCLUSIVE = (
-  ("Bald", *HAIR_COLOURS),
-  ("Bald", "Wearing_Hat", "Receding_Hairline", "Bangs"),
-  ("Bald", "Wearing_Hat", "Receding_Hairline", "Straight_Hair", "Wavy_Hair"),
-  ("No_Beard", "Mustache"),
-  ("No_Beard", "Goatee"),
-  ("No_Beard", "Sideburns"),
-  ("5_o_Clock_Shadow", "Mustache"),
-  ("5_o_Clock_Shadow", "Goatee"),
-  ("5_o_Clock_Shadow", "Sideburns"),
-)
-
-# (trait, value, what cannot be seen while the trait has that value), in the
-# order in which they apply.
-_HIDES = (
-  (
-    "Bald",
-    True,
-    (
-      *HAIR_COLOURS,
-      "Wearing_Hat",
-      "Receding_Hairline",
-      "Bangs",
-      "Straight_Hair",
-      "Wavy_Hair",
-    ),
-  ),
-  (
-    "Wearing_Hat",
-    True,
-    ("Receding_Hairline", "Bangs", "Straight_Hair", "Wavy_Hair"),
-  ),
-  ("Receding_Hairline", True, ("Bangs", "Straight_Hair", "Wavy_Hair")),
-  ("No_Beard", True, ("Mustache", "Goatee", "Sideburns")),
-  ("No_Beard", False, ("5_o_Clock_Shadow",)),
-)
-_ONE_OF = (HAIR_COLOURS, ("Straight_Hair", "Wavy_Hair"))
-
-# How often each attribute is on in CelebA's 202,599 images.
+# How often each attribute is on in CelebA's 202,599 images. The paper's ten
+# attributes come first.
 MARGINALS = {
   "Bald": 0.0224,
   "Black_Hair": 0.2393,
@@ -123,9 +51,38 @@ MARGINALS = {
   "Pale_Skin": 0.0429,
   "Rosy_Cheeks": 0.0657,
 }
+NAMES = tuple(MARGINALS)
+_INDEX = {name: i for i, name in enumerate(NAMES)}
+
+HAIR_COLOURS = ("Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+
+# Any two names of a group rule each other out.
+EXCLUSIVE = (
+  ("Bald", *HAIR_COLOURS),
+  ("Bald", "Wearing_Hat", "Receding_Hairline", "Bangs"),
+  ("Bald", "Wearing_Hat", "Receding_Hairline", "Straight_Hair", "Wavy_Hair"),
+  ("No_Beard", "Mustache"),
+  ("No_Beard", "Goatee"),
+  ("No_Beard", "Sideburns"),
+  ("5_o_Clock_Shadow", "Mustache"),
+  ("5_o_Clock_Shadow", "Goatee"),
+  ("5_o_Clock_Shadow", "Sideburns"),
+)
+
+# (trait, value, traits that cannot be seen while it has that value), in the
+# order in which they apply.
+_STYLES = ("Bangs", "Straight_Hair", "Wavy_Hair")
+_HIDES = (
+  ("Bald", True, (*HAIR_COLOURS, "Wearing_Hat", "Receding_Hairline", *_STYLES)),
+  ("Wearing_Hat", True, ("Receding_Hairline", *_STYLES)),
+  ("Receding_Hairline", True, _STYLES),
+  ("No_Beard", True, ("Mustache", "Goatee", "Sideburns")),
+  ("No_Beard", False, ("5_o_Clock_Shadow",)),
+)
+_ONE_OF = (HAIR_COLOURS, ("Straight_Hair", "Wavy_Hair"))
 
 # Sex sways four traits, weakly enough that every combination occurs, so that
-# each attribute can be asked for alone. (P(on | man), overall rate): the rate
+# each attribute can be requested alone. (P(on | man), overall rate): the rate
 # among women follows from the two.
 _AMONG_MEN = {
   "Bald": 0.040,
@@ -136,93 +93,26 @@ _AMONG_MEN = {
 
 # Kinds of beard as (Mustache, Goatee, Sideburns) and how often each occurs. All
 # three together are a full beard; none of them is a beard along the jaw.
-_BEARDS = np.array(
-  [
-    [1, 1, 1],
-    [1, 1, 0],
-    [0, 1, 0],
-    [0, 1, 1],
-    [1, 0, 0],
-    [0, 0, 1],
-    [0, 0, 0],
-  ],
-  bool,
-)
+_KINDS = "111 110 010 011 100 001 000"
+_BEARDS = np.array([list(kind) for kind in _KINDS.split()]) == "1"
 _BEARD_RATES = np.array([0.15, 0.06, 0.14, 0.03, 0.04, 0.16, 0.42])
 
 # Random draws besides those of the traits: uniform in [0, 1), and standard
 # normal.
-UNIFORM = (
-  "head",
-  "ear",
-  "ear_size",
-  "build",
-  "body",
-  "jersey",
-  "hair",
-  "hair_flip",
-  "fringe",
-  "other_hair",
-  "dyed_hue",
-  "dyed_strength",
-  "receding",
-  "hat",
-  "hat_colour",
-  "hat_band",
-  "glasses",
-  "frame_colour",
-  "beard",
-  "mustache",
-  "goatee",
-  "sideburns",
-  "shadow",
-  "eye",
-  "eye_angle",
-  "eyebrow",
-  "eyebrow_angle",
-  "nose",
-  "nose_flip",
-  "nose_size",
-  "mouth",
-  "forehead",
-  "smile_lines",
-  "crows_feet",
-  "freckles",
-  "skin",
-  "skin_mix",
-  "team_0",
-  "team_1",
-  "team_2",
-  "background",
-  "background_field",
-  "background_red",
-  "background_green",
-  "background_blue",
-  "background_colourfulness",
+UNIFORM = tuple(
+  "head ear ear_size build body jersey hair hair_flip fringe other_hair"
+  " dyed_hue dyed_strength receding hat hat_colour hat_band glasses"
+  " frame_colour beard mustache goatee sideburns shadow eye eye_angle"
+  " eyebrow eyebrow_angle nose nose_flip nose_size mouth forehead"
+  " smile_lines crows_feet freckles skin skin_mix team_0 team_1 team_2"
+  " background background_field background_red background_green"
+  " background_blue background_colourfulness".split()
 )
-NORMAL = (
-  "hair_light",
-  "hair_red",
-  "hair_green",
-  "hair_blue",
-  "skin_red",
-  "skin_green",
-  "skin_blue",
-  "lip_red",
-  "lip_green",
-  "lip_blue",
-  "background_spread_red",
-  "background_spread_green",
-  "background_spread_blue",
-  "turn",
-  "scale",
-  "shift_x",
-  "shift_y",
-  "yaw",
-  "pitch",
-  "light_x",
-  "light_y",
-  "light_gain",
+NORMAL = tuple(
+  "hair_light hair_red hair_green hair_blue skin_red skin_green skin_blue"
+  " lip_red lip_green lip_blue background_spread_red"
+  " background_spread_green background_spread_blue turn scale shift_x"
+  " shift_y yaw pitch light_x light_y light_gain".split()
 )
 _COLUMN = {name: i for i, name in enumerate(UNIFORM + NORMAL)}
 
@@ -243,33 +133,31 @@ class Factors:
     return len(self.traits)
 
   def __getitem__(self, rows):
-    """Some of the faces: a slice, indices or a mask."""
+    """Returns some of the faces, by a slice, indices or a mask."""
     return Factors(self.traits[rows], self.draws[rows])
 
   def draw(self, name):
-    """[n] float32, the random draw of this name."""
+    """Returns the random draw of this name, float32 [n]."""
     return self.draws[:, _COLUMN[name]]
 
   @property
   def labels(self):
-    """[n, 28] uint8, the traits that can be seen."""
+    """The traits that can be seen, uint8 [n, 28]."""
     return _visible(self.traits).astype(np.uint8)
 
   def trait(self, name):
-    """[n] bool, whether the face has the trait, seen or not."""
+    """Says which faces have a trait, seen or not: bool [n]."""
     return self.traits[:, _INDEX[name]]
 
   def shows(self, name):
-    """[n] bool, whether the attribute can be seen."""
+    """Says on which faces an attribute can be seen: bool [n]."""
     return _visible(self.traits)[:, _INDEX[name]]
 
 
 def concatenate(faces):
-  """The faces of several Factors, one after the other."""
-  return Factors(
-    np.concatenate([some.traits for some in faces]),
-    np.concatenate([some.draws for some in faces]),
-  )
+  """Returns the faces of several Factors, one after the other."""
+  columns = zip(*((some.traits, some.draws) for some in faces))
+  return Factors(*map(np.concatenate, columns))
 
 
 def sample(seed, start, stop, focus=None):
@@ -322,16 +210,16 @@ def sample_balanced(seed, name, count):
 
 
 def with_attribute(factors, name, on):
-  """The same faces with one attribute switched.
+  """Returns the same faces with one attribute switched.
 
-  What the attribute rules out is switched off with it (a bald head loses its
-  hair colour); what only shows because something was taken away is what the
-  face had all along (under a hat taken off there may be bangs).
+  Attributes that it excludes are switched off with it (a bald head loses its
+  hair colour). Traits that it hid show again (under a hat taken off there may
+  be bangs).
 
   Args:
     factors: Factors of n faces.
     name: one of `NAMES`.
-    on: bool, what the attribute is to be in all of them.
+    on: bool, the value that the attribute gets in all of them.
 
   Returns:
     Factors of n faces, with the same draws.
@@ -381,7 +269,7 @@ def _block(seed, focus, block):
 
 
 def _draw_traits(generator):
-  """[BLOCK, 28] bool: traits whose visible rates are those of CelebA."""
+  """Returns bool [BLOCK, 28]: traits whose visible rates are CelebA's."""
   rate = MARGINALS
   uniform = dict(zip(NAMES, generator.random((len(NAMES), BLOCK))))
   on = {name: uniform[name] < rate[name] for name in NAMES}
@@ -395,7 +283,7 @@ def _draw_traits(generator):
     among_women = (rate[name] - men * among_men) / women
     on[name] = uniform[name] < np.where(male, among_men, among_women)
 
-  # Rates of what can be hidden are those among the faces that do not hide it.
+  # Rates of traits that can be hidden are those among faces that show them.
   haired = 1 - rate["Bald"]
   on["Wearing_Hat"] = uniform["Wearing_Hat"] < rate["Wearing_Hat"] / haired
   hatless = haired - rate["Wearing_Hat"]
@@ -414,7 +302,7 @@ def _draw_traits(generator):
 
 
 def _draw_one(uniform, names, share):
-  """At most one of the names, each with its rate within a share of faces."""
+  """Draws at most one of the names, each at its rate in a share of faces."""
   edges = np.cumsum([MARGINALS[name] / share for name in names])
   chosen = np.searchsorted(edges, uniform[names[0]], side="right")
   return {name: chosen == i for i, name in enumerate(names)}

@@ -1,7 +1,7 @@
-"""Which drawing stands for what: the tables that tie parts to attributes.
+"""The drawings that show each attribute.
 
-Names are those of facesjs's parts, or of our own drawings in `drawings`
-(marked with a leading "our-"). Each list holds only drawings that show their
+Names are those of facesjs's parts, or, with a leading "our-", those of
+tools/sprite_drawings.py. Each list holds only drawings that show their
 attribute clearly at 64 x 64 pixels: faint and ambiguous ones are left out.
 """
 
@@ -11,7 +11,7 @@ BUILDS = (0.88, 0.92, 0.96, 1.10)
 CHUBBY = len(BUILDS) - 1
 
 # Heads, eyes, brows and hair of the two sexes have no drawing in common: Male
-# must show whatever else is asked for.
+# must show beside any other attribute.
 HEADS = {
   "woman": ("female1", "female2", "female3", "head2"),
   "man": ("head4", "head5", "head7", "head12", "head17", "head18"),

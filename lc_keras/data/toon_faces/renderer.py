@@ -8,7 +8,7 @@ from lc_keras.data.toon_faces import looks
 from lc_keras.data.toon_faces import sprites
 
 _SIZE, _CANVAS = sprites.SIZE, sprites.CANVAS
-_CHUNK = 24  # faces at a time: what the processor's cache holds
+_CHUNK = 24  # faces at a time: as many as fit into the processor's cache
 
 
 def render(faces, scene):
@@ -40,7 +40,11 @@ def _fields():
 
 
 def _compose(looked):
-  """uint16 [n, 3, CANVAS * CANVAS] in [0, 255]: sprites over the background."""
+  """Stacks sprites on the background.
+
+  Returns:
+    uint16 [n, 3, CANVAS * CANVAS] in [0, 255].
+  """
   colours = {
     name: np.rint(colour).astype(np.uint16)
     for name, colour in looked.colours.items()
@@ -78,7 +82,7 @@ def _compose(looked):
 
 
 def _crop(canvas):
-  """The middle of the canvas: a frontal face in flat light."""
+  """Cuts out the middle of the canvas: a frontal face in flat light."""
   edge = (_CANVAS - _SIZE) // 2
   canvas = canvas.reshape(-1, 3, _CANVAS, _CANVAS)
   middle = canvas[:, :, edge : edge + _SIZE, edge : edge + _SIZE]
@@ -94,7 +98,7 @@ _BULGE = np.exp(-((_X / 17) ** 2 + ((_Y - 3) / 21) ** 2))
 
 
 def _pose(canvas, pose):
-  """Turns, scales, shifts and lights: uint8 [n, 64, 64, 3].
+  """Turns, scales, shifts and lights faces; returns uint8 [n, 64, 64, 3].
 
   Samples bilinearly in 8-bit fixed point; red and blue share a 32-bit word.
   """

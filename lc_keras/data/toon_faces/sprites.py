@@ -1,9 +1,9 @@
 """The sprites: small drawings of parts of a face that are stacked into one.
 
-A sprite is a stack of planes on a canvas a little larger than a face: what it
-lets through (1 - alpha), what it adds in red, green and blue whatever the
-colours, and one mask for each of the `COLOURS` it is drawn in. All are in fixed
-point, 256 for one, so that a face takes a few integer multiplications.
+A sprite is a stack of planes on a canvas a little larger than a face:
+transparency (1 - alpha), its own red, green and blue, and one mask for each of
+the `COLOURS` it is drawn in. All are in fixed point, 256 for one, so that a
+face takes a few integer multiplications.
 """
 
 import functools
@@ -26,8 +26,8 @@ class Layer:
 
   Attributes:
     first_row: int, the canvas row where the planes start.
-    channels: tuple of ints; 0: let through, 1 to 3: red, green, blue, from 4:
-      the colours in the order of `COLOURS`.
+    channels: tuple of ints; 0: transparency, 1 to 3: red, green, blue, from 4:
+      the masks in the order of `COLOURS`.
     planes: uint16 [sprites, channels, rows * CANVAS], 256 for one.
   """
 
@@ -38,13 +38,13 @@ class Layer:
     self.planes = planes
 
   def index(self, *key):
-    """The index of a sprite; -1 for the empty name."""
+    """Returns the index of a sprite; -1 for the empty name."""
     return -1 if key[0] == "" else self._indices[key]
 
 
 @functools.cache
 def load(path=PATH):
-  """Reads {layer name: Layer}."""
+  """Returns {layer name: Layer}, read from a file."""
   with np.load(path, allow_pickle=False) as stored:
     layers = json.loads(bytes(stored["layers"]))
     return {

@@ -1,10 +1,10 @@
 """Builds the sprites of toon_faces from the drawings of facesjs 5.0.3.
 
-  python -m lc_keras.data.toon_faces.build_sprites
+  python -m tools.build_sprites
 
 fetches facesjs (npm, Apache-2.0), reads its SVG parts with node, draws them and
-our own with resvg_py, and writes `sprites.npz` beside this file. Needed only to
-change the art: the sprites are part of the package.
+our own with resvg_py, and writes lc_keras/data/toon_faces/sprites.npz. Needed
+only to change the art: the sprites are part of the package.
 """
 
 import collections
@@ -26,9 +26,9 @@ from absl import flags
 from absl import logging
 from PIL import Image
 
-from lc_keras.data.toon_faces import drawings
 from lc_keras.data.toon_faces import parts
 from lc_keras.data.toon_faces import sprites
+from tools import sprite_drawings
 
 FACESJS = "facesjs@5.0.3"
 
@@ -87,7 +87,7 @@ def draw_layers(svg):
   """Draws every part that `parts` names.
 
   Args:
-    svg: {kind: {name: svg}}, facesjs's drawings.
+    svg: {kind: {name: svg}}, facesjs's sprite_drawings.
 
   Returns:
     {layer: {(name, variant...): float32 [channels, CANVAS, CANVAS]}}.
@@ -126,28 +126,30 @@ def _parts_by_build(svg, width):
       yield "hair_back", (back,), _widen(hair, width)
   for name in parts.RECEDING:
     for flipped in (0, 1):
-      hair = _widen(_flip(drawings.HAIR[name], flipped), width)
+      hair = _widen(_flip(sprite_drawings.HAIR[name], flipped), width)
       yield "hair", (name, flipped), hair
   for name in parts.UNDER_HAT.values():
-    yield "under_hat", (name,), _widen(drawings.HAIR[name], width)
+    yield "under_hat", (name,), _widen(sprite_drawings.HAIR[name], width)
   for name in parts.FRINGES:
-    yield "fringe", (name,), _widen(drawings.FRINGES[name], width)
+    yield "fringe", (name,), _widen(sprite_drawings.FRINGES[name], width)
   for name in parts.HATS:
-    hat = pick("accessories", drawings.HATS, name)
+    hat = pick("accessories", sprite_drawings.HATS, name)
     yield "hat", (name,), _widen(hat, width)
   for name in parts.GLASSES:
-    glasses = pick("glasses", drawings.GLASSES, name)
+    glasses = pick("glasses", sprite_drawings.GLASSES, name)
     yield "glasses", (name,), _widen(glasses, width)
   for name in parts.FULL_BEARDS + parts.JAW_BEARDS:
-    beard = _thicken(pick("facialHair", drawings.BEARDS, name), 1.3)
+    beard = _thicken(pick("facialHair", sprite_drawings.BEARDS, name), 1.3)
     yield "beard", (name,), _widen(beard, width)
   for name in parts.SIDEBURNS:
-    sideburns = _thicken(pick("facialHair", drawings.SIDEBURNS, name), 1.3)
+    sideburns = _thicken(
+      pick("facialHair", sprite_drawings.SIDEBURNS, name), 1.3
+    )
     yield "sideburns", (name,), _widen(sideburns, width)
   for name in parts.CROWS_FEET:
-    yield "crows_feet", (name,), _widen(drawings.CROWS_FEET[name], width)
+    yield "crows_feet", (name,), _widen(sprite_drawings.CROWS_FEET[name], width)
   for name in (parts.BLUSH, parts.FRECKLES):
-    yield "cheeks", (name,), _widen(drawings.LINES[name], width)
+    yield "cheeks", (name,), _widen(sprite_drawings.LINES[name], width)
 
 
 def _other_parts(svg):
@@ -180,22 +182,26 @@ def _other_parts(svg):
         nose = _place("nose", drawing, scale, flipped=flipped)
         yield "nose", (name, flipped, size), nose
   for name in itertools.chain(*parts.MOUTHS.values()):
-    if name in drawings.MOUTHS:
-      mouth = _move(drawings.MOUTHS[name], *_PLACES["mouth"][0])
+    if name in sprite_drawings.MOUTHS:
+      mouth = _move(sprite_drawings.MOUTHS[name], *_PLACES["mouth"][0])
     else:
       mouth = _place("mouth", _with_lips(svg["mouth"][name]), 1.5)
     yield "mouth", (name,), mouth
   for name in parts.GOATEES:
-    yield "goatee", (name,), drawings.GOATEES[name]
+    yield "goatee", (name,), sprite_drawings.GOATEES[name]
   for name in parts.MUSTACHES:
-    yield "mustache", (name,), drawings.MUSTACHES[name]
+    yield "mustache", (name,), sprite_drawings.MUSTACHES[name]
   for name in parts.FOREHEAD_LINES:
     yield "forehead", (name,), _thicken(svg["miscLine"][name], 3.6)
   for name in parts.SMILE_LINES:
     lines = _thicken(svg["smileLine"][name], 2.8)
     yield "smile_lines", (name,), _place("smileLine", lines, 1.8)
-  yield "bags", (parts.BAGS,), drawings.LINES[parts.BAGS]
-  yield "double_chin", (parts.DOUBLE_CHIN,), drawings.LINES[parts.DOUBLE_CHIN]
+  yield "bags", (parts.BAGS,), sprite_drawings.LINES[parts.BAGS]
+  yield (
+    "double_chin",
+    (parts.DOUBLE_CHIN,),
+    sprite_drawings.LINES[parts.DOUBLE_CHIN],
+  )
 
 
 def _with_index(names, values):
@@ -300,7 +306,7 @@ def _shaved(head):
   outline = re.search(r' d="([^"]*)"', head)[1]
   return (
     f'<clipPath id="head"><path d="{outline}"/></clipPath>'
-    f'<g clip-path="url(#head)">{drawings.STUBBLE}</g>'
+    f'<g clip-path="url(#head)">{sprite_drawings.STUBBLE}</g>'
   )
 
 
