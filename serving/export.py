@@ -33,8 +33,7 @@ with epy.lazy_imports():
   from lc_keras.samplers import scaled
   from lc_keras.samplers import table
   from serving import endpoints
-  from serving import infra_validation
-  from serving import recorded
+  from serving import validation
   from serving.server import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
@@ -142,12 +141,12 @@ def export(
       os.path.join(aside, MANIFEST),
       _manifest(run_dir, models, signatures, sample_actor, transform_actor),
     )
-    recorded.write(
+    validation.record(
       aside,
       {name: (traced[name], specs) for name, (_, specs) in signatures.items()},
     )
     print("Checking that a server can load and run it", flush=True)
-    infra_validation.check(aside)
+    validation.check(aside)
     # Somebody else may have written this version in the meantime.
     _free_version(export_dir, version)
   return folder

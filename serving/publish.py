@@ -3,31 +3,42 @@
   python -m serving.publish --run_dir=runs/demo --model_base_path=served/demo
   python -m serving.publish --model_base_path=served/demo --roll_back
 
-A fresh process loads it and compares its answers with Python's; then it is
-judged beside the model in service, and published if it is not worse by more
-than the margins. Killed at any instant, or with a full disk, it leaves the
+A fresh process loads it and compares its answers with those of Python; then it
+is measured beside the model in service, and published if it is not worse by
+more than the margins. Killed at any instant, or with a full disk, it leaves the
 versions that there were.
 """
 
-from __future__ import annotations
-
+import dataclasses
+import functools
 import os
 import shutil
 import sys
+from collections.abc import Callable, Mapping
 
 from absl import app
 from absl import flags
 from absl import logging
-from etils import epy
 
 from lc_keras import files
-from serving import blessing
+from serving import versions_folder
 
-with epy.lazy_imports():
-  from serving import infra_validation
-  from serving import shelf as shelf_lib
-  from serving.server import errors
-  from serving.server import versions
+
+@dataclasses.dataclass(frozen=True)
+class Margins:
+  """By how much a model may be worse than the one in service.
+
+  Attributes:
+    f1: Weighted and macro F1 of samples, each, in [0, 1].
+    fid: Their FID, as a share of that of the other one.
+    read: The share of edits that are read as asked.
+    others_changed: The share of edits that change another attribute.
+  """
+
+  f1: float = 0.01
+  fid: float = 0.1
+  read: float = 0.02
+  others_changed: float = 0.02
 
 
 class Refused(ValueError):
@@ -36,25 +47,27 @@ class Refused(ValueError):
 
 def publish(
   source: str,
-  shelf: shelf_lib.Shelf,
-  bench: blessing.Bench | None = None,
-  margins: blessing.Margins | None = None,
+  folder: versions_folder.VersionsFolder,
+  measure: Callable[[str], Mapping[str, float]] | None = None,
+  margins: Margins = Margins(),
   evaluation_dir: str | None = None,
 ) -> int:
   """Publishes a SavedModel, or notes why not; returns its version.
 
   Args:
     source: Folder of the SavedModel.
-    shelf: Where it goes.
-    bench: What it is judged by, beside the model in service; None publishes
-      whatever a server can serve.
-    margins: By how much it may be worse; None takes the defaults.
-    evaluation_dir: Where else what is noted of it goes, for a pipeline.
+    folder: The folder that servers watch.
+    measure: Returns the figures of a SavedModel in a folder, such as
+      `HeldOut.measure`; None publishes any model that a server can serve.
+    margins: By how much it may be worse.
+    evaluation_dir: Folder for a copy of the note on it, for a pipeline.
 
   Raises:
     Refused: It cannot be served, or is worse than the model in service.
   """
-  known = {"source": os.path.abspath(source)}
+  from serving import validation  # It loads TensorFlow.
+
+  facts = {"source": os.path.abspath(source)}
 
   def copy(note):
     if evaluation_dir:
@@ -62,124 +75,133 @@ def publish(
         shutil.copytree(note, aside)
 
   def refuse(reason):
-    note = shelf.refuse(known | {"reason": reason})
+    note = folder.refuse(facts | {"reason": reason})
     copy(note)
     raise Refused(f"{reason} Nothing was published; {note} says so.")
 
   _say("Loading and running it in a fresh process")
   try:
-    infra_validation.check_apart(source)
-  except infra_validation.ValidationError as error:
+    validation.check_apart(source)
+  except validation.ValidationError as error:
     refuse(str(error))
-  known["infra_blessed"] = True
-  if bench is not None:
+  facts["infra_blessed"] = True
+  if measure is not None:
     _say("Measuring it")
-    known["figures"] = bench.measure(source)
-    if found := shelf.versions():
+    facts["figures"] = measure(source)
+    if found := folder.versions():
       _say(f"Measuring version {found[-1]}, which is in service")
-      known["in_service"] = {
-        "version": found[-1],
-        "figures": bench.measure(shelf.path(found[-1])),
-      }
-      if worse := blessing.objections(
-        known["figures"],
-        known["in_service"]["figures"],
-        margins or blessing.Margins(),
-      ):
-        refuse(" ".join(worse))
-    known["blessed"] = True
-  version = shelf.put(source, known)
-  copy(shelf.note(version))
+      in_service = measure(folder.path(found[-1]))
+      facts["in_service"] = {"version": found[-1], "figures": in_service}
+      if reasons := objections(facts["figures"], in_service, margins):
+        refuse(" ".join(reasons))
+    facts["blessed"] = True
+  version = folder.add(source, facts)
+  copy(folder.note(version))
   return version
+
+
+def objections(
+  candidate: Mapping[str, float],
+  in_service: Mapping[str, float],
+  margins: Margins,
+) -> list[str]:
+  """Returns where a model is worse than the one in service, a sentence each.
+
+  Args:
+    candidate: Its figures, see `measurement.HeldOut.measure`.
+    in_service: Those of the other one, on the same images.
+    margins: The differences that do not count.
+  """
+  bounds = {
+    "weighted_f1": in_service["weighted_f1"] - margins.f1,
+    "macro_f1": in_service["macro_f1"] - margins.f1,
+    "fid": in_service["fid"] * (1.0 + margins.fid),
+  }
+  if "read" in in_service:
+    bounds["read"] = in_service["read"] - margins.read
+    bounds["others_changed"] = (
+      in_service["others_changed"] + margins.others_changed
+    )
+  found = []
+  for name, bound in bounds.items():
+    value = candidate.get(name)
+    sign = -1.0 if name in ("fid", "others_changed") else 1.0
+    # NaN is not good either.
+    if value is None or not sign * value >= sign * bound:
+      told = "missing" if value is None else f"{value:.4g}"
+      found.append(
+        f"{name} is {told}; the model in service has {in_service[name]:.4g}, "
+        f"and {bound:.4g} is the limit."
+      )
+  return found
 
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
-  flags.DEFINE_string(
-    "model_base_path",
-    None,
-    "Folder that servers watch.",
-    flag_values=values,
-    required=True,
+  string, integer, number, switch = (
+    functools.partial(define, flag_values=values)
+    for define in (
+      flags.DEFINE_string,
+      flags.DEFINE_integer,
+      flags.DEFINE_float,
+      flags.DEFINE_bool,
+    )
   )
-  flags.DEFINE_string(
+  string("model_base_path", None, "Folder that servers watch.", required=True)
+  string(
     "run_dir",
     None,
-    "Folder of the run whose newest export is published, and whose classifier "
-    "judges it.",
-    flag_values=values,
+    "Folder of the run whose newest export is published, and whose held-out "
+    "images and classifier measure it.",
   )
-  flags.DEFINE_string(
-    "saved_model",
-    None,
-    "Folder of the SavedModel to publish instead.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    "data_dir",
-    "data",
-    "Folder in which prepared data sets are kept.",
-    flag_values=values,
-  )
-  flags.DEFINE_bool(
+  string("saved_model", None, "Folder of the SavedModel to publish instead.")
+  string("data_dir", "data", "Folder in which prepared data sets are kept.")
+  switch(
     "evaluate",
     True,
     "Whether it has to be as good as the model in service.",
-    flag_values=values,
   )
-  flags.DEFINE_integer(
-    "rows",
-    500,
-    "Samples, and held-out images, that it is judged by.",
-    lower_bound=4,
-    flag_values=values,
+  integer(
+    "rows", 500, "Held-out images, and samples, to measure.", lower_bound=4
   )
-  flags.DEFINE_integer(
+  integer(
     "edits",
     16,
-    "Images that each attribute is switched in, for each direction.",
+    "Images in which each attribute is switched, for each direction.",
     lower_bound=1,
-    flag_values=values,
   )
-  default = blessing.Margins()
   for name, text in (
     ("f1", "Weighted or macro F1 of samples, in [0, 1],"),
     ("fid", "The FID of samples, as a share of the other one's,"),
     ("read", "The share of edits that are read as asked"),
     ("others_changed", "The share of edits that change another attribute"),
   ):
-    flags.DEFINE_float(
+    number(
       f"margin_{name}",
-      getattr(default, name),
+      getattr(Margins, name),
       f"{text} may be worse by this than of the model in service.",
       lower_bound=0.0,
-      flag_values=values,
     )
-  flags.DEFINE_integer(
+  integer(
     "keep",
     None,
-    "Versions to keep, the newest; older ones are thrown away. By default all.",
+    "Versions to keep, the newest; older ones are removed. By default all.",
     lower_bound=1,
-    flag_values=values,
   )
-  flags.DEFINE_string(
+  string(
     "evaluation_dir",
     None,
-    "Folder that is given a copy of the verdict, as TFX's Evaluator and "
-    "InfraValidator leave theirs: model_blessing/BLESSED or NOT_BLESSED, "
-    "infra_blessing/, results.json.",
-    flag_values=values,
+    "Folder for a copy of the verdict, as TFX's Evaluator and InfraValidator "
+    "leave theirs: model_blessing/BLESSED or NOT_BLESSED, infra_blessing/, "
+    "results.json.",
   )
-  flags.DEFINE_bool(
+  switch(
     "roll_back",
     False,
-    "Instead, take the newest version away, so that servers go back to the one "
+    "Instead, withdraw the newest version, so that servers go back to the one "
     "before.",
-    flag_values=values,
   )
-  flags.DEFINE_bool(
-    "list", False, "Instead, list the versions.", flag_values=values
-  )
+  switch("list", False, "Instead, list the versions.")
 
 
 def run_job(args: flags.FlagValues) -> None:
@@ -189,46 +211,51 @@ def run_job(args: flags.FlagValues) -> None:
     ValueError: It cannot be done, and why.
     FileNotFoundError: A part of the run is missing.
   """
-  shelf = shelf_lib.Shelf(args.model_base_path)
+  folder = versions_folder.VersionsFolder(args.model_base_path)
   if args.list:
-    print("\n".join(map(str, shelf.versions())) or "There are no versions.")
+    print("\n".join(map(str, folder.versions())) or "There are no versions.")
     return
   if args.roll_back:
-    gone, newest = shelf.withdraw()
+    gone, newest = folder.withdraw()
     _say(f"Version {gone} is withdrawn; {newest} is the newest now.")
     return
   source = args.saved_model or _newest_export(args.run_dir)
-  bench = None
+  measure = None
   if args.evaluate:
     if not args.run_dir:
       raise ValueError(
-        "--run_dir says what a model is judged by: give it, or --noevaluate."
+        "--run_dir says which images measure a model: give it, or --noevaluate."
       )
-    bench = blessing.Bench(args.run_dir, args.data_dir, args.rows, args.edits)
-  margins = blessing.Margins(
+    from serving import measurement
+
+    measure = measurement.HeldOut(
+      args.run_dir, args.data_dir, args.rows, args.edits
+    ).measure
+  margins = Margins(
     args.margin_f1,
     args.margin_fid,
     args.margin_read,
     args.margin_others_changed,
   )
-  version = publish(source, shelf, bench, margins, args.evaluation_dir)
-  _say(f"Published {source} as {os.path.join(shelf.base_path, str(version))}")
+  version = publish(source, folder, measure, margins, args.evaluation_dir)
+  _say(f"Published {source} as {os.path.join(folder.base_path, str(version))}")
   if args.keep:
-    for gone in shelf.prune(args.keep):
-      _say(f"Threw version {gone} away.")
+    for gone in folder.prune(args.keep):
+      _say(f"Removed version {gone}.")
 
 
 def _newest_export(run_dir):
   if not run_dir:
     raise ValueError("Say what to publish, with --run_dir or --saved_model.")
   export_dir = os.path.join(run_dir, "export")
-  found = versions.find(export_dir)
+  exports = versions_folder.VersionsFolder(export_dir)
+  found = exports.versions()
   if not found:
     raise ValueError(
       f"{export_dir!r} has no versions: write one first, with `python -m "
       f"serving.export --run_dir={run_dir}`."
     )
-  return found[max(found)]
+  return exports.path(found[-1])
 
 
 def _say(message):
@@ -241,7 +268,7 @@ def _run(argv):
   logging.set_verbosity(logging.ERROR)
   try:
     run_job(flags.FLAGS)
-  except (OSError, ValueError, errors.ServingError) as error:
+  except (OSError, ValueError) as error:
     sys.exit(f"Error: {error}")
 
 

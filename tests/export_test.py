@@ -21,7 +21,7 @@ from lc_keras.samplers import flow
 from lc_keras.samplers import sampler
 from serving import endpoints
 from serving import export
-from serving import infra_validation
+from serving import validation
 from serving.server import versions
 from tests import exported_run
 from tests import tiny_run
@@ -178,9 +178,7 @@ class ExportTest(parameterized.TestCase):
     export_dir = self.create_tempdir().full_path
     with (
       mock.patch.object(endpoints, "build", _decode_only),
-      mock.patch.object(
-        infra_validation, "check", side_effect=ValueError("bad")
-      ),
+      mock.patch.object(validation, "check", side_effect=ValueError("bad")),
       self.assertRaisesRegex(ValueError, "bad"),
     ):
       export.export(self.run_dir, export_dir)
@@ -193,7 +191,7 @@ class ExportTest(parameterized.TestCase):
     for name in os.listdir(variables):
       os.truncate(os.path.join(variables, name), 10)
     with self.assertRaisesRegex(ValueError, "cannot be loaded"):
-      infra_validation.check(folder)
+      validation.check(folder)
 
   def _run_without(self, *stages):
     run_dir = os.path.join(self.create_tempdir().full_path, "run")

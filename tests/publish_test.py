@@ -18,13 +18,11 @@ from absl.testing import parameterized
 from lc_keras.data import pipeline
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
-from serving import blessing
 from serving import endpoints
 from serving import export
-from serving import infra_validation
 from serving import publish
-from serving import recorded
-from serving import shelf
+from serving import validation
+from serving import versions_folder
 from serving.server import warmup
 from tests import faces_run
 
@@ -46,10 +44,10 @@ def _few(models):
 
 class ObjectionsTest(parameterized.TestCase):
   def test_as_good_or_better_is_good(self):
-    margins = blessing.Margins(0.0, 0.0, 0.0, 0.0)
-    self.assertEmpty(blessing.objections(_FIGURES, _FIGURES, margins))
+    margins = publish.Margins(0.0, 0.0, 0.0, 0.0)
+    self.assertEmpty(publish.objections(_FIGURES, _FIGURES, margins))
     better = _FIGURES | {"fid": 1.0, "read": 1.0, "others_changed": 0.0}
-    self.assertEmpty(blessing.objections(better, _FIGURES, margins))
+    self.assertEmpty(publish.objections(better, _FIGURES, margins))
 
   @parameterized.parameters(
     ("weighted_f1", 0.895, 0.88),
@@ -59,22 +57,22 @@ class ObjectionsTest(parameterized.TestCase):
     ("others_changed", 0.06, 0.08),
   )
   def test_each_figure_has_its_margin(self, name, within, beyond):
-    margins = blessing.Margins()
+    margins = publish.Margins()
     self.assertEmpty(
-      blessing.objections(_FIGURES | {name: within}, _FIGURES, margins)
+      publish.objections(_FIGURES | {name: within}, _FIGURES, margins)
     )
     for bad in (beyond, float("nan")):
-      (objection,) = blessing.objections(
+      (objection,) = publish.objections(
         _FIGURES | {name: bad}, _FIGURES, margins
       )
       self.assertStartsWith(objection, f"{name} is ")
 
   def test_what_cannot_edit_any_more_is_worse(self):
     unable = {key: _FIGURES[key] for key in ("weighted_f1", "macro_f1", "fid")}
-    found = blessing.objections(unable, _FIGURES, blessing.Margins())
+    found = publish.objections(unable, _FIGURES, publish.Margins())
     self.assertLen(found, 2)
     self.assertIn("read is missing", found[0])
-    self.assertEmpty(blessing.objections(_FIGURES, unable, blessing.Margins()))
+    self.assertEmpty(publish.objections(_FIGURES, unable, publish.Margins()))
 
 
 class PublishTest(parameterized.TestCase):
@@ -100,7 +98,7 @@ class PublishTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.base = os.path.join(self.create_tempdir().full_path, "base")
-    self.shelf = shelf.Shelf(self.base)
+    self.versions = versions_folder.VersionsFolder(self.base)
 
   def _run(self, *arguments):
     """Does what the program does; returns what it says."""
@@ -121,7 +119,7 @@ class PublishTest(parameterized.TestCase):
     """Returns a copy whose answers are not what Python answered."""
     folder = os.path.join(self.create_tempdir().full_path, "model")
     shutil.copytree(self.exported, folder)
-    path = os.path.join(folder, recorded.ANSWERS)
+    path = os.path.join(folder, validation.ANSWERS)
     answers = dict(np.load(path))
     answers["sample/images"] = 1.0 - answers["sample/images"]
     np.savez(path, **answers)
@@ -136,7 +134,7 @@ class PublishTest(parameterized.TestCase):
     )
     verdict = f"{self.base}-verdict"
     self._run(*arguments, f"--evaluation_dir={verdict}")
-    (first,) = self.shelf.versions()
+    (first,) = self.versions.versions()
     self.assertEqual(os.listdir(f"{verdict}/model_blessing"), ["BLESSED"])
     self.assertEqual(os.listdir(f"{verdict}/infra_blessing"), ["INFRA_BLESSED"])
     known = self._known(first)
@@ -144,31 +142,33 @@ class PublishTest(parameterized.TestCase):
     self.assertEqual(known["figures"].keys(), _FIGURES.keys())
     # The same again is as good.
     told = self._run(*arguments, "--keep=1")
-    self.assertIn(f"Threw version {first} away", told)
-    (second,) = self.shelf.versions()
+    self.assertIn(f"Removed version {first}", told)
+    (second,) = self.versions.versions()
     known = self._known(second)
     self.assertEqual(known["in_service"]["version"], first)
     self.assertEqual(known["in_service"]["figures"], known["figures"])
-    self.shelf.put(self.exported, known)
+    self.versions.add(self.exported, known)
     self.assertIn(f"{second} is the newest now", self._run("--roll_back"))
     self.assertIn(str(second), self._run("--list"))
 
   def test_what_is_worse_is_refused_and_why(self):
-    self.shelf.put(self.exported, {"blessed": True, "infra_blessed": True})
-    (first,) = self.shelf.versions()
-    bench = mock.Mock()
-    bench.measure.side_effect = [_FIGURES | {"fid": 500.0}, _FIGURES]
+    self.versions.add(self.exported, {"blessed": True, "infra_blessed": True})
+    (first,) = self.versions.versions()
+    measure = mock.Mock(side_effect=[_FIGURES | {"fid": 500.0}, _FIGURES])
     with (
-      mock.patch.object(infra_validation, "check_apart"),
+      mock.patch.object(validation, "check_apart"),
       self.assertRaisesRegex(publish.Refused, "fid is 500; .* 100, and 110 is"),
     ):
       publish.publish(
-        self.exported, self.shelf, bench, evaluation_dir=f"{self.base}-verdict"
+        self.exported,
+        self.versions,
+        measure,
+        evaluation_dir=f"{self.base}-verdict",
       )
     self.assertEqual(
       os.listdir(f"{self.base}-verdict/model_blessing"), ["NOT_BLESSED"]
     )
-    self.assertEqual(self.shelf.versions(), [first])
+    self.assertEqual(self.versions.versions(), [first])
     (note,) = [
       name
       for name in os.listdir(os.path.join(self.base, ".published"))
@@ -182,34 +182,32 @@ class PublishTest(parameterized.TestCase):
 
   def test_what_does_not_do_what_python_did_is_refused(self):
     with self.assertRaisesRegex(
-      publish.Refused, "A fresh process .*: sample/images is not what Python"
+      publish.Refused, "A fresh process .*: sample/images is not the answer"
     ):
       self._run(f"--saved_model={self._damaged()}", "--noevaluate")
-    self.assertEqual(self.shelf.versions(), [])
+    self.assertEqual(self.versions.versions(), [])
 
   def test_validation_compares_everything_that_was_recorded(self):
-    self.assertGreater(infra_validation.check(self.exported), 10)
+    self.assertGreater(validation.check(self.exported), 10)
     # One that is not ours brings nothing to compare.
     folder = os.path.join(self.create_tempdir().full_path, "model")
     shutil.copytree(self.exported, folder)
-    os.remove(os.path.join(folder, recorded.ANSWERS))
-    self.assertEqual(infra_validation.check(folder), 0)
+    os.remove(os.path.join(folder, validation.ANSWERS))
+    self.assertEqual(validation.check(folder), 0)
     with tf.io.TFRecordWriter(os.path.join(folder, warmup.REQUESTS)) as writer:
       writer.write(b"no request")
     with self.assertRaisesRegex(
-      infra_validation.ValidationError, "warm-up request 1"
+      validation.ValidationError, "warm-up request 1"
     ):
-      infra_validation.check(folder)
+      validation.check(folder)
     shutil.rmtree(os.path.join(folder, "variables"))
-    with self.assertRaisesRegex(
-      infra_validation.ValidationError, "cannot be loaded"
-    ):
-      infra_validation.check(folder)
+    with self.assertRaisesRegex(validation.ValidationError, "cannot be loaded"):
+      validation.check(folder)
 
   @parameterized.parameters(
     ((), "what to publish"),
     (("--run_dir={run}/none",), "has no versions: write one first"),
-    (("--saved_model=x",), "--run_dir says what"),
+    (("--saved_model=x",), "--run_dir says which"),
     (("--roll_back",), "none to go back to"),
   )
   def test_what_is_missing_is_named(self, arguments, message):

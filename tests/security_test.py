@@ -21,7 +21,7 @@ from lc_keras.generators import foreign
 from lc_keras.learning import learnt
 from lc_keras.models import storage
 from lc_keras.models import value_model
-from serving import shelf
+from serving import versions_folder
 from trainers import classifier
 from trainers import runs
 
@@ -214,8 +214,8 @@ class AttackTest(parameterized.TestCase):
     (source / "saved_model.pb").touch()
     # What points to within is no matter.
     (source / "same.pb").symlink_to("saved_model.pb")
-    there = shelf.Shelf(str(self.folder / "served"))
-    there.put(str(source), {})
+    there = versions_folder.VersionsFolder(str(self.folder / "served"))
+    there.add(str(source), {})
     if kind == "folder":
       secret.mkdir()
       (secret / "key").write_text("secret")
@@ -223,7 +223,7 @@ class AttackTest(parameterized.TestCase):
       secret.write_text("secret")
     (source / "assets").symlink_to("../secret")
     with self.assertRaisesRegex(ValueError, "is a link to"):
-      there.put(str(source), {})
+      there.add(str(source), {})
     self.assertLen(there.versions(), 1)
     self.assertEmpty(list(pathlib.Path(there.base_path).rglob("*key*")))
 

@@ -37,7 +37,7 @@ COMMANDS = {
   "label_curve": ("trainers.label_curve", "Measure what labels are worth"),
   "export": ("serving.export", "Write a run as a SavedModel"),
   "publish": ("serving.publish", "Publish an export, if it is good enough"),
-  "check": ("serving.infra_validation", "Check that an export can be served"),
+  "check": ("serving.check", "Check that an export can be served"),
   "serve": ("serving.server", "Serve exports over gRPC and REST"),
   "sample": ("serving.client", "Ask a server for images"),
   "transform": ("serving.client", "Ask a server to change images"),

@@ -1,51 +1,27 @@
-"""Is a model as good as the one in service? Both are asked, and judged alike.
+"""Measures an export on held-out images, through its served signatures.
 
-What is measured is what the evaluation of a run measures, through the served
-signatures: samples under the labels of held-out images, and edits of these
-images, as a pixel classifier reads them.
+As the evaluation of a run: samples under the labels of held-out images, and
+edits of these images, as a pixel classifier reads them.
 """
 
-from __future__ import annotations
-
-import dataclasses
-from collections.abc import Mapping
-
 import numpy as np
-from etils import epy
 
-with epy.lazy_imports():
-  from lc_keras import parts as parts_lib
-  from lc_keras.constraints import attributes as attributes_lib
-  from lc_keras.data import pipeline
-  from lc_keras.evaluation import fidelity
-  from lc_keras.evaluation import judge as judge_lib
-  from lc_keras.evaluation import scores
-  from lc_keras.evaluation import transformations
-  from serving.server import predictor
-  from serving.server import servables
+from lc_keras import parts as parts_lib
+from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.data import pipeline
+from lc_keras.evaluation import fidelity
+from lc_keras.evaluation import judge as judge_lib
+from lc_keras.evaluation import scores
+from lc_keras.evaluation import transformations
+from serving.server import errors
+from serving.server import predictor
+from serving.server import servables
 
 _BATCH_SIZE = 64
 
 
-@dataclasses.dataclass(frozen=True)
-class Margins:
-  """By how much a model may be worse than the one in service.
-
-  Attributes:
-    f1: Weighted and macro F1 of samples, each, in [0, 1].
-    fid: Their FID, as a share of that of the other one.
-    read: The share of edits that are read as asked.
-    others_changed: The share of edits that change another attribute.
-  """
-
-  f1: float = 0.01
-  fid: float = 0.1
-  read: float = 0.02
-  others_changed: float = 0.02
-
-
-class Bench:
-  """Held-out images of a run, and its classifier: what models are judged by."""
+class HeldOut:
+  """Held-out images of a run, and the classifier that reads images of them."""
 
   def __init__(
     self, run_dir: str, data_dir: str, rows: int, edits: int, seed: int = 0
@@ -56,19 +32,19 @@ class Bench:
       run_dir: The run folder.
       data_dir: Where its data set is prepared.
       rows: Held-out images, and samples.
-      edits: Images that each attribute is switched in, for each direction.
+      edits: Images in which each attribute is switched, for each direction.
       seed: Of every draw.
 
     Raises:
       FileNotFoundError: The run has no classifier, or its data is not there.
-      ValueError: The run is about no data set.
+      ValueError: The run has no data set.
     """
     parts = parts_lib.read(run_dir)
     dataset = parts.about["dataset"]
     if not dataset:
       raise ValueError(
-        f"{run_dir!r} is about no data set, so that nothing can be measured. "
-        "Publish without --evaluate."
+        f"{run_dir!r} has no data set, so that nothing can be measured. "
+        "Publish with --noevaluate."
       )
     self.attributes = parts.labels
     self._judge = judge_lib.Judge(parts.models["classifier"])
@@ -98,11 +74,13 @@ class Bench:
 
     Returns:
       "weighted_f1", "macro_f1" and "fid" of samples, and, of a model that can
-      change images, "read" and "others_changed", the averages over all edits.
+      change images, the averages over all edits: "read", the share that the
+      classifier reads as asked, and "others_changed", the share of other
+      attributes that changed.
 
     Raises:
-      ValueError: It cannot be loaded, or knows not all of the attributes.
-      ServingError: It does not answer.
+      ValueError: It cannot be loaded, lacks one of the attributes, or does not
+        answer.
     """
     model = _Model(folder, self.attributes)
     try:
@@ -155,46 +133,8 @@ class Bench:
     }
 
 
-def objections(
-  candidate: Mapping[str, float],
-  in_service: Mapping[str, float],
-  margins: Margins,
-) -> list[str]:
-  """Returns in what a model is worse than the one in service, a sentence each.
-
-  Args:
-    candidate: Its figures, see `Bench.measure`.
-    in_service: Those of the other one, by the same bench.
-    margins: What does not count.
-  """
-  bounds = {
-    "weighted_f1": in_service["weighted_f1"] - margins.f1,
-    "macro_f1": in_service["macro_f1"] - margins.f1,
-    "fid": in_service["fid"] * (1.0 + margins.fid),
-  }
-  if "read" in in_service:
-    bounds["read"] = in_service["read"] - margins.read
-    bounds["others_changed"] = (
-      in_service["others_changed"] + margins.others_changed
-    )
-  found = []
-  for name, bound in bounds.items():
-    value = candidate.get(name)
-    high_is_good = name not in ("fid", "others_changed")
-    # Written so that what is missing or no number is not good.
-    if value is None or not (
-      value >= bound if high_is_good else value <= bound
-    ):
-      told = "missing" if value is None else f"{value:.4g}"
-      found.append(
-        f"{name} is {told}; the model in service has {in_service[name]:.4g}, "
-        f"and {bound:.4g} is the limit."
-      )
-  return found
-
-
 class _Model:
-  """A SavedModel, asked for a run's attributes in the run's order."""
+  """A SavedModel that takes a run's attributes in the run's order."""
 
   def __init__(self, folder: str, attributes: attributes_lib.Attributes):
     self._servable = servables.Servable("candidate", 0, folder)
@@ -205,7 +145,7 @@ class _Model:
       self.close()
       raise ValueError(
         f"The model in {folder!r} does not know {', '.join(missing)}, which "
-        "the run that it is judged by has."
+        "the run with the held-out images has."
       )
     self._columns = [names.index(name) for name in attributes.names]
     self._width = len(names)
@@ -221,7 +161,7 @@ class _Model:
     )
 
   def transform(self, images, values, mask, seed, strength):
-    """Returns changed images; row i of a call has the seed's draw i."""
+    """Returns changed images; row i has draw i of the seed."""
     count = len(images)
     return self._in_batches(
       "transform",
@@ -236,7 +176,7 @@ class _Model:
     self._servable.close()
 
   def _wide(self, values):
-    """Puts a run's columns where the model has them, and leaves others open."""
+    """Puts a run's columns where the model has them, and 0 into the others."""
     wide = np.zeros([len(values), self._width], np.float32)
     wide[:, self._columns] = values
     return wide
@@ -254,6 +194,9 @@ class _Model:
     )
 
   def _ask(self, signature, **inputs):
-    return predictor.predict(
-      self._servable, self._servable.signature(signature), inputs
-    )
+    try:
+      return predictor.predict(
+        self._servable, self._servable.signature(signature), inputs
+      )
+    except errors.ServingError as error:
+      raise ValueError(f"{self._servable.path}: {error}") from error

@@ -1,4 +1,4 @@
-"""Tests of shelf: versions that are whole or not there, whoever dies."""
+"""Tests of versions_folder: versions are whole or absent, whoever dies."""
 
 import errno
 import os
@@ -13,17 +13,17 @@ from unittest import mock
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from serving import shelf
+from serving import versions_folder
 
 _BLESSED = {"blessed": True, "infra_blessed": True}
 _FILES = 40
 # Puts models there until it is killed.
 _PUBLISHER = """
 import sys
-from serving import shelf
-there = shelf.Shelf(sys.argv[1])
+from serving import versions_folder
+there = versions_folder.VersionsFolder(sys.argv[1])
 while True:
-  there.put(sys.argv[2], {"blessed": True, "infra_blessed": True})
+  there.add(sys.argv[2], {"blessed": True, "infra_blessed": True})
   print("put", flush=True)
 """
 
@@ -32,7 +32,7 @@ class _Killed(BaseException):
   """A process that ends here."""
 
 
-class ShelfTest(parameterized.TestCase):
+class VersionsFolderTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     folder = pathlib.Path(self.create_tempdir().full_path)
@@ -41,26 +41,26 @@ class ShelfTest(parameterized.TestCase):
     for number in range(_FILES):
       (self.source / "variables" / str(number)).write_text(str(number))
     self.base = folder / "base"
-    self.shelf = shelf.Shelf(str(self.base))
+    self.folder = versions_folder.VersionsFolder(str(self.base))
 
   def _put(self, **known):
-    return self.shelf.put(str(self.source), _BLESSED | known)
+    return self.folder.add(str(self.source), _BLESSED | known)
 
   def _assert_all_whole(self):
-    for version in self.shelf.versions():
+    for version in self.folder.versions():
       found = os.listdir(self.base / str(version) / "variables")
       self.assertLen(found, _FILES)
       marks = self.base / ".published" / str(version)
       self.assertTrue((marks / "model_blessing" / "BLESSED").exists())
       self.assertTrue((marks / "infra_blessing" / "INFRA_BLESSED").exists())
     visible = [p for p in os.listdir(self.base) if not p.startswith(".")]
-    self.assertCountEqual(visible, map(str, self.shelf.versions()))
+    self.assertCountEqual(visible, map(str, self.folder.versions()))
 
   def test_versions_are_unix_times_and_never_the_same(self):
-    self.assertEqual(self.shelf.versions(), [])
+    self.assertEqual(self.folder.versions(), [])
     before = int(time.time())
     numbers = [self._put() for _ in range(3)]
-    self.assertEqual(self.shelf.versions(), numbers)
+    self.assertEqual(self.folder.versions(), numbers)
     self.assertLen(set(numbers), 3)
     self.assertBetween(numbers[0], before, time.time())
     self._assert_all_whole()
@@ -69,48 +69,48 @@ class ShelfTest(parameterized.TestCase):
     later = int(time.time()) + 10**6
     (self.base / f"0{later}").mkdir(parents=True)
     self.assertEqual(self._put(), later + 1)
-    self.assertEqual(self.shelf.path(later), str(self.base / f"0{later}"))
+    self.assertEqual(self.folder.path(later), str(self.base / f"0{later}"))
 
   def test_rolls_back_and_says_when_it_cannot(self):
     first, second = self._put(), self._put()
-    self.assertEqual(self.shelf.withdraw(), (second, first))
-    self.assertEqual(self.shelf.versions(), [first])
+    self.assertEqual(self.folder.withdraw(), (second, first))
+    self.assertEqual(self.folder.versions(), [first])
     kept = self.base / ".withdrawn" / str(second) / "variables"
     self.assertLen(os.listdir(kept), _FILES)
     with self.assertRaisesRegex(ValueError, "1 versions: there is none to go"):
-      self.shelf.withdraw()
+      self.folder.withdraw()
     with self.assertRaisesRegex(ValueError, f"no version {second}"):
-      self.shelf.path(second)
+      self.folder.path(second)
 
   def test_prunes_by_number_and_not_by_name(self):
     for name in ("9", "10", "008", "100"):
       (self.base / name).mkdir(parents=True)
-    self.assertEqual(self.shelf.prune(2), [8, 9])
-    self.assertEqual(self.shelf.versions(), [10, 100])
-    self.assertEqual(self.shelf.prune(5), [])
+    self.assertEqual(self.folder.prune(2), [8, 9])
+    self.assertEqual(self.folder.versions(), [10, 100])
+    self.assertEqual(self.folder.prune(5), [])
     with self.assertRaisesRegex(ValueError, "has to stay"):
-      self.shelf.prune(0)
-    self.assertEqual(self.shelf.versions(), [10, 100])
+      self.folder.prune(0)
+    self.assertEqual(self.folder.versions(), [10, 100])
 
   def test_what_is_refused_is_noted_and_not_served(self):
-    note = pathlib.Path(self.shelf.refuse({"reason": "worse"}))
+    note = pathlib.Path(self.folder.refuse({"reason": "worse"}))
     self.assertIn("worse", (note / "results.json").read_text())
     self.assertTrue((note / "model_blessing" / "NOT_BLESSED").exists())
     self.assertTrue((note / "infra_blessing" / "INFRA_NOT_BLESSED").exists())
-    self.assertEqual(self.shelf.versions(), [])
+    self.assertEqual(self.folder.versions(), [])
 
   @parameterized.parameters(
     "shutil.copytree",
-    "serving.shelf.files.sync_tree",
-    "serving.shelf.files.write_json",
-    "serving.shelf.os.rename",
-    "serving.shelf.files.sync",
+    "serving.versions_folder.files.sync_tree",
+    "serving.versions_folder.files.write_json",
+    "serving.versions_folder.os.rename",
+    "serving.versions_folder.files.sync",
   )
   def test_who_is_killed_leaves_what_there_was(self, where):
     first = self._put()
     with mock.patch(where, side_effect=_Killed), self.assertRaises(_Killed):
       self._put()
-    self.assertIn(first, self.shelf.versions())
+    self.assertIn(first, self.folder.versions())
     self._assert_all_whole()
     # The next one is not in its way, and leaves nothing of it.
     self._put()
@@ -130,7 +130,7 @@ class ShelfTest(parameterized.TestCase):
       self.assertRaisesRegex(OSError, "No space left"),
     ):
       self._put()
-    self.assertEqual(self.shelf.versions(), [first])
+    self.assertEqual(self.folder.versions(), [first])
     self._assert_all_whole()
 
   def test_nobody_is_lost_of_several_at_once(self):
@@ -144,7 +144,7 @@ class ShelfTest(parameterized.TestCase):
     for thread in threads:
       thread.join()
     self.assertLen(set(found), 8)
-    self.assertEqual(self.shelf.versions(), sorted(found))
+    self.assertEqual(self.folder.versions(), sorted(found))
     self._assert_all_whole()
 
   def test_killed_at_any_instant(self):
@@ -158,7 +158,7 @@ class ShelfTest(parameterized.TestCase):
       process.send_signal(signal.SIGKILL)
       process.communicate()
       self._assert_all_whole()
-    self.assertGreaterEqual(len(self.shelf.versions()), 6)
+    self.assertGreaterEqual(len(self.folder.versions()), 6)
     self._put()
     self._assert_all_whole()
 

@@ -1,15 +1,14 @@
-"""The folder that servers watch: versions put there, withdrawn, thrown away.
+"""The folder that servers watch: versions are added, withdrawn and pruned.
 
 A version appears and goes by a rename, so that a server sees it whole or not at
-all, whenever a publisher is killed. Publishers wait for each other. What is
-under way, and what is known of each version, is in folders whose names begin
-with a dot, which servers pass over:
+all, even if a publisher is killed. Publishers wait for each other. Folders
+whose names start with a dot are not seen by servers:
 
-  .publishing/          under way; what a killed publisher left is thrown away
-  .published/<version>/ model_blessing/BLESSED, infra_blessing/INFRA_BLESSED (as
-                        TFX's Evaluator and InfraValidator mark what they have
-                        blessed) and results.json
-  .withdrawn/<version>/ what was rolled back
+  .publishing/          copies in progress; those of dead publishers are removed
+  .published/<version>/ the note on a version: model_blessing/BLESSED and
+                        infra_blessing/INFRA_BLESSED (as TFX's Evaluator and
+                        InfraValidator mark models), and results.json
+  .withdrawn/<version>/ versions that were rolled back
 """
 
 import contextlib
@@ -22,13 +21,13 @@ from collections.abc import Iterator, Mapping
 from lc_keras import files
 from serving.server import versions
 
-_UNDER_WAY = ".publishing"
-_KNOWN = ".published"
+_IN_PROGRESS = ".publishing"
+_NOTES = ".published"
 _WITHDRAWN = ".withdrawn"
 _LOCK = "lock"
 
 
-class Shelf:
+class VersionsFolder:
   """The versions of one model.
 
   Attributes:
@@ -36,7 +35,7 @@ class Shelf:
   """
 
   def __init__(self, base_path: str):
-    """Opens a folder, which is made when something is put there."""
+    """Opens a folder; the first version creates it."""
     self.base_path = base_path
 
   def versions(self) -> list[int]:
@@ -54,14 +53,14 @@ class Shelf:
       raise ValueError(f"{self.base_path!r} has no version {version}.")
     return found[version]
 
-  def put(self, source: str, known: Mapping) -> int:
+  def add(self, source: str, facts: Mapping) -> int:
     """Copies a SavedModel there as the newest version; returns its number.
 
-    Versions are unix times, as TFX's Pusher has them, but for two in a second.
+    Versions are unix times, as of TFX's Pusher, and differ within a second.
 
     Args:
       source: Folder of the SavedModel.
-      known: JSON values about it; "blessed" and "infra_blessed" say so.
+      facts: JSON values for its note, "blessed" and "infra_blessed" among them.
 
     Raises:
       ValueError: It has links that lead out of it.
@@ -69,30 +68,30 @@ class Shelf:
     _check_links(source)
     with self._alone():
       version = max([int(time.time()), *(n + 1 for n in self.versions())])
-      aside = self._under_way(str(version))
+      aside = self._aside(str(version))
       shutil.copytree(source, aside)
       files.sync_tree(aside)
-      self._note(str(version), known)
+      self._write_note(str(version), facts)
       self._move(aside, os.path.join(self.base_path, str(version)))
     return version
 
   def note(self, version: int) -> str:
-    """Returns the folder with what is known of a version."""
-    return os.path.join(self.base_path, _KNOWN, str(version))
+    """Returns the folder of the note on a version."""
+    return os.path.join(self.base_path, _NOTES, str(version))
 
-  def refuse(self, known: Mapping) -> str:
-    """Notes that something was not blessed; returns the folder of the note."""
+  def refuse(self, facts: Mapping) -> str:
+    """Writes a note on a model that is not added; returns its folder."""
     with self._alone():
-      return self._note(f"refused-{time.time_ns()}", known)
+      return self._write_note(f"refused-{time.time_ns()}", facts)
 
   def withdraw(self) -> tuple[int, int]:
-    """Takes the newest version away, so that servers go back to the one before.
+    """Moves the newest version away, so that servers load the one before.
 
     Returns:
-      The version that is gone, and the one that is the newest now.
+      The version that is gone, and the newest one now.
 
     Raises:
-      ValueError: There is none to go back to.
+      ValueError: There is no version before it.
     """
     with self._alone():
       found = self.versions()
@@ -102,70 +101,70 @@ class Shelf:
           "back to."
         )
       newest = found[-1]
-      folder = os.path.join(self.base_path, _WITHDRAWN)
-      os.makedirs(folder, exist_ok=True)
-      to = os.path.join(folder, str(newest))
-      with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(to)
-      self._move(self.path(newest), to)
+      self._replace(self.path(newest), _WITHDRAWN, str(newest))
     return newest, found[-2]
 
   def prune(self, keep: int) -> list[int]:
-    """Throws all but the newest versions away; returns which.
+    """Removes all but the newest versions, and returns those removed.
 
     Args:
       keep: How many stay, at least 1.
 
     Raises:
-      ValueError: Nothing would stay.
+      ValueError: None would stay.
     """
     if keep < 1:
       raise ValueError(f"At least one version has to stay, got keep={keep}.")
     with self._alone():
       gone = self.versions()[:-keep]
       for version in gone:
-        aside = self._under_way(f"pruned-{version}")
+        aside = self._aside(f"pruned-{version}")
         self._move(self.path(version), aside)
         shutil.rmtree(aside)
     return gone
 
   @contextlib.contextmanager
   def _alone(self) -> Iterator[None]:
-    """Waits for other publishers, and throws away what dead ones have left."""
-    folder = os.path.join(self.base_path, _UNDER_WAY)
+    """Waits for other publishers, and removes the copies of dead ones."""
+    folder = os.path.join(self.base_path, _IN_PROGRESS)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, _LOCK), "w") as lock:
-      # Let go of when the process dies, however it does.
+      # The system releases it when the process dies.
       fcntl.flock(lock, fcntl.LOCK_EX)
       for name in os.listdir(folder):
         if name != _LOCK:
           shutil.rmtree(os.path.join(folder, name))
       yield
 
-  def _under_way(self, name):
-    return os.path.join(self.base_path, _UNDER_WAY, name)
+  def _aside(self, name):
+    return os.path.join(self.base_path, _IN_PROGRESS, name)
 
-  def _note(self, name, known):
-    """Writes what is known of a version; returns the folder."""
-    aside = self._under_way(f"known-{name}")
-    marks = {
-      "model_blessing": "BLESSED" if known.get("blessed") else "NOT_BLESSED",
-      "infra_blessing": (
-        "INFRA_BLESSED" if known.get("infra_blessed") else "INFRA_NOT_BLESSED"
-      ),
-    }
-    for folder, mark in marks.items():
+  def _write_note(self, name, facts):
+    """Writes the note on a model, and returns its folder."""
+    aside = self._aside(f"note-{name}")
+    blessed = "BLESSED" if facts.get("blessed") else "NOT_BLESSED"
+    servable = "INFRA_BLESSED"
+    if not facts.get("infra_blessed"):
+      servable = "INFRA_NOT_BLESSED"
+    for folder, mark in (
+      ("model_blessing", blessed),
+      ("infra_blessing", servable),
+    ):
       os.makedirs(os.path.join(aside, folder))
       with open(os.path.join(aside, folder, mark), "w"):
         pass
-    files.write_json(os.path.join(aside, "results.json"), dict(known))
+    files.write_json(os.path.join(aside, "results.json"), dict(facts))
     files.sync_tree(aside)
-    folder = os.path.join(self.base_path, _KNOWN)
+    return self._replace(aside, _NOTES, name)
+
+  def _replace(self, path, folder, name):
+    """Moves a folder, over one that may be there; returns the new path."""
+    folder = os.path.join(self.base_path, folder)
     os.makedirs(folder, exist_ok=True)
     to = os.path.join(folder, name)
     with contextlib.suppress(FileNotFoundError):
-      shutil.rmtree(to)  # Of one that was killed before its version was there.
-    self._move(aside, to)
+      shutil.rmtree(to)  # Of a publisher that was killed in between.
+    self._move(path, to)
     return to
 
   def _move(self, path, to):
@@ -174,7 +173,7 @@ class Shelf:
 
 
 def _check_links(source):
-  """Raises ValueError if a link leads out: what is there would be published."""
+  """Raises ValueError if a link leads out: a copy would publish its target."""
   inside = os.path.realpath(source)
   for parent, folders, names in os.walk(source):
     for name in (*folders, *names):

@@ -1,0 +1,31 @@
+"""Says whether a server could serve an export.
+
+python -m serving.check runs/demo/export/1
+"""
+
+import sys
+
+from absl import app
+from absl import logging
+
+
+def _run(argv):
+  if len(argv) != 2:
+    raise app.UsageError("Give the folder of one SavedModel.")
+  from serving import validation  # It loads TensorFlow.
+
+  logging.set_verbosity(logging.ERROR)
+  try:
+    count = validation.check(argv[1])
+  except validation.ValidationError as error:
+    sys.exit(f"Error: {error}")
+  print(f"{argv[1]}: {count} answers are as they should be.")
+
+
+def main() -> None:
+  """Runs the program."""
+  app.run(_run)
+
+
+if __name__ == "__main__":
+  main()

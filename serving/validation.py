@@ -1,0 +1,178 @@
+"""Whether a server could serve an export: loads it, asks it, compares.
+
+An export brings requests along, where TensorFlow Serving looks for those that
+it warms a version up with, and beside them the answers of Python. Validation
+runs the requests as a server does, and compares.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import prediction_log_pb2
+
+from serving.server import errors
+from serving.server import interrupts
+from serving.server import predictor
+from serving.server import servables
+from serving.server import tensors
+from serving.server import warmup
+
+ANSWERS = os.path.join("assets.extra", "recorded_answers.npz")
+_ROWS = 2
+# A search takes many steps, and steps differ in the last bits.
+_TOLERANCE = 0.02
+_PATIENCE = 600.0
+
+
+class ValidationError(ValueError):
+  """A SavedModel that should not be served."""
+
+
+def record(
+  folder: str,
+  endpoints: Mapping[str, tuple[Callable, Sequence[tf.TensorSpec]]],
+) -> None:
+  """Writes a request to each endpoint, and its answer, beside a SavedModel.
+
+  Args:
+    folder: Of the SavedModel.
+    endpoints: By name of the signature, the function and its inputs.
+  """
+  os.makedirs(os.path.join(folder, os.path.dirname(ANSWERS)), exist_ok=True)
+  answers = {}
+  with tf.io.TFRecordWriter(os.path.join(folder, warmup.REQUESTS)) as writer:
+    for name, (function, specs) in endpoints.items():
+      inputs = {spec.name: _input(spec) for spec in specs}
+      for key, value in function(**inputs).items():
+        if value.dtype != tf.string:  # numpy would have to pickle strings.
+          answers[f"{name}/{key}"] = value.numpy()
+      log = prediction_log_pb2.PredictionLog()
+      request = log.predict_log.request
+      request.model_spec.signature_name = name
+      for key, value in inputs.items():
+        request.inputs[key].CopyFrom(tensors.to_proto(value.numpy()))
+      writer.write(log.SerializeToString())
+  np.savez(os.path.join(folder, ANSWERS), **answers)
+
+
+def check(folder: str) -> int:
+  """Loads a SavedModel and compares its answers with the recorded ones.
+
+  Args:
+    folder: Of the SavedModel. One that is not ours brings no answers, and
+      perhaps no requests; requests without answers only have to succeed.
+
+  Returns:
+    The number of answers that were compared.
+
+  Raises:
+    ValidationError: It cannot be loaded, a request fails, or an answer differs
+      from that of Python.
+  """
+  compared = 0
+  try:
+    servable = servables.Servable("candidate", 0, folder)
+    try:
+      warmup.run(servable)
+      for request, answers in _recorded(folder):
+        # As the warm-up: TensorFlow prepares runs that can be stopped apart,
+        # which takes seconds.
+        _, outputs = predictor.answer(servable, request, interrupts.Interrupt())
+        for name, answer in answers.items():
+          signature = request.model_spec.signature_name
+          _compare(f"{signature}/{name}", outputs.get(name), answer)
+          compared += 1
+    finally:
+      servable.close()
+  except (servables.LoadError, errors.ServingError) as error:
+    raise ValidationError(str(error)) from error
+  return compared
+
+
+def check_apart(folder: str) -> None:
+  """Does the same in a fresh process, which may die of it.
+
+  Raises:
+    ValidationError: As `check`; or the process died, or took too long.
+  """
+  try:
+    finished = subprocess.run(
+      [sys.executable, "-m", "serving.check", folder],
+      capture_output=True,
+      text=True,
+      timeout=_PATIENCE,
+    )
+  except subprocess.TimeoutExpired as error:
+    raise ValidationError(
+      f"{folder} was not loaded and run within {_PATIENCE:.0f} s."
+    ) from error
+  if finished.returncode:
+    lines = finished.stderr.strip().splitlines() or ["it said nothing"]
+    raise ValidationError(
+      f"A fresh process could not load and run {folder}: "
+      f"{lines[-1].removeprefix('Error: ')}"
+    )
+
+
+def _input(spec):
+  """Returns an input that every model takes: two rows, of one attribute."""
+  random = np.random.default_rng(0)
+  shape = [_ROWS, *spec.shape[1:]]
+  if spec.name == "images":
+    value = random.uniform(size=shape)
+  elif spec.name == "latents":
+    value = random.normal(size=shape)
+  elif spec.name in ("attributes", "mask"):
+    value = np.zeros(shape)
+    value[: 1 if spec.name == "attributes" else _ROWS, 0] = 1.0
+  elif spec.name in ("seed", "row"):
+    value = np.arange(_ROWS)
+  else:  # Weights and strengths, which are usually 1.
+    value = np.ones(shape)
+  return tf.constant(value, spec.dtype)
+
+
+def _recorded(
+  folder: str,
+) -> Iterator[tuple[predict_pb2.PredictRequest, dict[str, np.ndarray]]]:
+  """Yields the requests of an export, with their answers by output."""
+  path = os.path.join(folder, ANSWERS)
+  if not os.path.exists(path):
+    return
+  with np.load(path, allow_pickle=False) as archive:
+    answers = dict(archive)
+  records = tf.data.TFRecordDataset(os.path.join(folder, warmup.REQUESTS))
+  for record in records.as_numpy_iterator():
+    log = prediction_log_pb2.PredictionLog.FromString(record)
+    request = log.predict_log.request
+    prefix = f"{request.model_spec.signature_name}/"
+    yield (
+      request,
+      {
+        key.removeprefix(prefix): value
+        for key, value in answers.items()
+        if key.startswith(prefix)
+      },
+    )
+
+
+def _compare(name, output, answer):
+  if output is None or output.shape != answer.shape:
+    raise ValidationError(
+      f"{name} should have shape {answer.shape}, and has "
+      f"{None if output is None else output.shape}."
+    )
+  if not np.issubdtype(answer.dtype, np.floating):
+    return  # Counts of steps, and comparisons with a threshold.
+  away = np.abs(output - answer) > _TOLERANCE * (1.0 + np.abs(answer))
+  away |= np.isnan(output) != np.isnan(answer)
+  if away.any():
+    raise ValidationError(
+      f"{name} is not the answer of Python: {away.sum()} of {away.size} "
+      f"numbers are further away than {_TOLERANCE}."
+    )
