@@ -12,7 +12,7 @@ from matplotlib import figure
 
 from benchmarks import figures
 from benchmarks import outcomes
-from lc_keras.evaluation import charts
+from lc_keras import plotting
 
 _MOST = 15 * 60.0
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/demo", "Run of `make demo`.")
@@ -31,7 +31,7 @@ def _draw(seconds):
     xlabel="seconds, start of the program included",
     title=f"make demo: {sum(seconds.values()):.0f} seconds",
   )
-  return charts.drawn(chart)
+  return plotting.drawn(chart)
 
 
 def _run(argv):

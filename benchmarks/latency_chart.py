@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib import figure
 from PIL import Image
 
-from lc_keras.evaluation import charts
+from lc_keras import plotting
 
 _LINES = ("-", "--", ":")
 _TICKS = (0.0, 50.0, 90.0, 99.0, 99.9)
@@ -25,7 +25,7 @@ def draw(
   axes = chart.subplots(1, len(panels), squeeze=False)[0]
   for axis, (title, latencies) in zip(axes, panels.items()):
     styles = dict(
-      zip(dict.fromkeys(key[0] for key in latencies), charts.styles())
+      zip(dict.fromkeys(key[0] for key in latencies), plotting.styles())
     )
     lines = dict(zip(dict.fromkeys(key[1] for key in latencies), _LINES))
     for (what, how), values in latencies.items():
@@ -54,7 +54,7 @@ def draw(
     axis.tick_params(axis="y", which="minor", labelsize=6)
     axis.grid(alpha=0.3, which="both")
     axis.legend(fontsize=8)
-  return charts.drawn(chart)
+  return plotting.drawn(chart)
 
 
 def _places(percents):

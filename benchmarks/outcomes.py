@@ -10,7 +10,6 @@ from PIL import Image
 from benchmarks import figures
 from lc_keras import files
 from lc_keras import plotting
-from lc_keras.evaluation import charts
 
 FOLDER = "benchmarks/results"
 
@@ -124,7 +123,7 @@ def bars(comparisons: Sequence[Mapping]) -> Image.Image:
   axis = chart.subplots()
   keys = list(dict.fromkeys(key for row in comparisons for key in row["rates"]))
   width = 0.8 / max(len(row["rates"]) for row in comparisons)
-  colours = {key: style["color"] for key, style in zip(keys, charts.styles())}
+  colours = {key: style["color"] for key, style in zip(keys, plotting.styles())}
   peers = list(
     dict.fromkeys(row["peer_name"] for row in comparisons if row["peer"])
   )
@@ -164,4 +163,4 @@ def bars(comparisons: Sequence[Mapping]) -> Image.Image:
     ylabel=units,
   )
   axis.legend(fontsize=8)
-  return charts.drawn(chart)
+  return plotting.drawn(chart)

@@ -19,10 +19,10 @@ from matplotlib import figure
 
 from benchmarks import figures
 from benchmarks import outcomes
+from lc_keras import plotting
 from lc_keras.data import latent_batches
 from lc_keras.data import latent_cache
 from lc_keras.data import latents
-from lc_keras.evaluation import charts
 from lc_keras.models import actor_critic
 from lc_keras.models import actor_critic_recipe
 from lc_keras.models import adam
@@ -141,7 +141,7 @@ def _draw(sweeps, caches):
   axes[5].set(xlabel="images", ylabel="MiB", ylim=(0, None))
   for axis in axes[4:]:
     axis.legend(fontsize=8)
-  return charts.drawn(chart)
+  return plotting.drawn(chart)
 
 
 def _run(argv):

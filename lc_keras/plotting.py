@@ -1,12 +1,18 @@
-"""Pictures of results: labelled grids of images, and training curves.
+"""Pictures of results: labelled grids of images, and charts.
 
-Arrays in, `PIL.Image` out; only `save` touches the disk. TensorFlow is not
-needed here, and matplotlib is imported by `curves` alone.
+Arrays in, `PIL.Image` out; only `save` touches the disk, and nothing here needs
+TensorFlow.
+
+Grids are pasted by Pillow, pixel by pixel. Matplotlib's ImageGrid takes fifty
+times as long for a report's grid of 231 images, and does not keep an image
+pixel a whole number of screen pixels wide.
 """
 
+import itertools
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -15,12 +21,24 @@ from PIL import ImageFont
 
 from lc_keras import files
 
-_BACKGROUND = (255, 255, 255)
+# The Okabe-Ito palette: told apart by the colour-blind too.
+_COLOURS = (
+  "#0072B2",
+  "#D55E00",
+  "#009E73",
+  "#CC79A7",
+  "#E69F00",
+  "#56B4E9",
+  "#000000",
+)
+_MARKS = "osD^vPX"
+_LINES = ("-", "--", ":", "-.")
+_BACKGROUND = 255
 _INK = (32, 32, 32)
-# Vermillion of the Okabe-Ito palette: told apart by the colour-blind too.
-_HIGHLIGHT = (213, 94, 0)
+_HIGHLIGHT = (213, 94, 0)  # The palette's vermillion.
 _GAP = 4  # Pixels around every cell; a highlight's frame is drawn into it.
 _FRAME = 3
+_SPACING = 4  # Pixels between two lines of a label.
 
 
 def grid(
@@ -32,6 +50,9 @@ def grid(
   cell_labels: np.ndarray | None = None,
 ) -> Image.Image:
   """Lays images out in rows and columns with labels around them.
+
+  >>> grid(np.zeros([2, 3, 8, 16, 1])).size
+  (72, 32)
 
   Args:
     images: [rows, columns, height, width, channels], 1 or 3 channels; floats in
@@ -49,130 +70,63 @@ def grid(
     An RGB `PIL.Image`.
 
   Raises:
-    ValueError: for other shapes, ranges, or numbers of labels.
+    ValueError: Shapes, ranges, or numbers of labels are wrong.
   """
-  cells = _to_uint8(images)
-  rows, columns, height, width = cells.shape[:4]
   if scale != int(scale) or scale < 1:
     raise ValueError(f"scale must be a whole number from 1 up, got {scale}.")
-  scale = int(scale)
-  cells = cells.repeat(scale, axis=2).repeat(scale, axis=3)
-  height, width = height * scale, width * scale
+  cells = _pixels(images).repeat(int(scale), 2).repeat(int(scale), 3)
+  rows, columns, height, width = cells.shape[:4]
+  left = _fitting("row_labels", row_labels, [rows], "")
+  above = _fitting("column_labels", column_labels, [columns], "")
+  under = _fitting("cell_labels", cell_labels, [rows, columns], "")
+  framed = _fitting("highlight", highlight, [rows, columns], False)
 
   font = ImageFont.load_default(size=max(12, min(18, width // 8)))
-  above = _labels(column_labels, (columns,), "column_labels")
-  left = _labels(row_labels, (rows,), "row_labels")
-  under = _labels(cell_labels, (rows, columns), "cell_labels")
-  framed = np.zeros([rows, columns], bool) if highlight is None else highlight
-  framed = np.asarray(framed, bool)
-  if framed.shape != (rows, columns):
-    raise ValueError(
-      f"highlight must have shape {(rows, columns)}, one boolean a cell, got "
-      f"{framed.shape}."
-    )
   above = [_wrapped(label, width, font) for label in above]
+  left_width, left_height = _room(left, font)
+  above_width, above_height = _room(above, font)
+  under_width, under_height = _room(under.flat, font)
+  margin_x = left_width + 2 * _GAP if left_width else 0
+  margin_y = above_height + 2 * _GAP if above_height else 0
+  pitch_x = max(width, above_width, under_width) + 2 * _GAP
+  pitch_y = max(height + under_height, left_height) + 2 * _GAP
 
-  texts = [*above, *under.flat]
-  pitch_x = max([width, *(_text_size(text, font)[0] for text in texts)])
-  pitch_x += 2 * _GAP
-  left_sizes = [_text_size(label, font) for label in left]
-  margin_x = max((size[0] for size in left_sizes), default=0)
-  margin_x += 2 * _GAP if margin_x else 0
-  margin_y = max((_text_size(label, font)[1] for label in above), default=0)
-  margin_y += 2 * _GAP if margin_y else 0
-  under_height = max((_text_size(t, font)[1] for t in under.flat), default=0)
-  pitch_y = height + under_height + 2 * _GAP
-  pitch_y = max([pitch_y, *(size[1] + 2 * _GAP for size in left_sizes)])
-
-  picture = Image.new(
-    "RGB",
-    (margin_x + columns * pitch_x, margin_y + rows * pitch_y),
-    _BACKGROUND,
+  sheet = np.full([rows, pitch_y, columns, pitch_x, 3], _BACKGROUND, np.uint8)
+  inset = (pitch_x - width) // 2
+  for row, column in np.argwhere(framed):
+    sheet[
+      row,
+      _GAP - _FRAME : _GAP + height + _FRAME,
+      column,
+      inset - _FRAME : inset + width + _FRAME,
+    ] = _HIGHLIGHT
+  sheet[:, _GAP : _GAP + height, :, inset : inset + width] = cells.swapaxes(
+    1, 2
   )
+  sheet = sheet.reshape(rows * pitch_y, columns * pitch_x, 3)
+  picture = Image.fromarray(
+    np.pad(
+      sheet,
+      [(margin_y, 0), (margin_x, 0), (0, 0)],
+      constant_values=_BACKGROUND,
+    )
+  )
+
   draw = ImageDraw.Draw(picture)
-  for column, label in enumerate(above):
+
+  def write(x, y, text, anchor, align="center"):
+    draw.multiline_text((x, y), text, _INK, font, anchor, _SPACING, align)
+
+  for row, label in enumerate(left):
+    middle = margin_y + row * pitch_y + _GAP + height // 2
+    write(margin_x - _GAP, middle, label, "rm", "right")
+  for column in range(columns):
     middle = margin_x + column * pitch_x + pitch_x // 2
-    _write(draw, (middle, margin_y - _GAP), label, font, "md")
-  for row in range(rows):
-    top = margin_y + row * pitch_y + _GAP
-    if len(left):
-      middle = (margin_x - _GAP, top + height // 2)
-      _write(draw, middle, left[row], font, "rm")
-    for column in range(columns):
-      start = margin_x + column * pitch_x + (pitch_x - width) // 2
-      picture.paste(Image.fromarray(cells[row, column]), (start, top))
-      if framed[row, column]:
-        edge = (start - _FRAME, top - _FRAME)
-        corner = (start + width + _FRAME - 1, top + height + _FRAME - 1)
-        draw.rectangle([edge, corner], outline=_HIGHLIGHT, width=_FRAME)
-      if under.size:
-        middle = (start + width // 2, top + height + _GAP - 1)
-        _write(draw, middle, under[row, column], font, "ma")
+    write(middle, margin_y - _GAP, above[column], "md")
+    for row in range(rows):
+      bottom = margin_y + row * pitch_y + 2 * _GAP + height
+      write(middle, bottom, under[row, column], "ma")
   return picture
-
-
-def save(image: Image.Image, path: str | os.PathLike) -> None:
-  """Writes a `PIL.Image` to `path` as PNG: the whole file, or none."""
-  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-  with files.replacing(os.fspath(path)) as aside:
-    image.save(aside, format="PNG")
-
-
-def curves(rows: Iterable[Mapping], x: str = "epoch") -> Image.Image:
-  """Draws training curves: one panel a metric, its validation beside it.
-
-  Args:
-    rows: Mappings of column name to number or text, as `csv.DictReader` reads
-      them from a run's log.csv; empty and non-numeric values are left out.
-    x: The column along the horizontal axis.
-
-  Returns:
-    An RGB `PIL.Image`.
-
-  Raises:
-    ValueError: if there are no rows or no column `x`.
-  """
-  # Imported here: it takes a second, and only this function needs it. Agg is
-  # asked for by class, so no display is looked for and pyplot stays untouched.
-  from matplotlib import figure
-  from matplotlib.backends import backend_agg
-
-  rows = list(rows)
-  if not rows or x not in rows[0]:
-    found = ", ".join(map(str, rows[0])) if rows else "no rows at all"
-    raise ValueError(f"The log needs rows with a column {x!r}, found {found}.")
-  series = {}
-  for row in rows:
-    for name, value in row.items():
-      point = _number(row[x]), _number(value)
-      if name != x and None not in point:
-        series.setdefault(name, []).append(point)
-  panels = sorted({name.removeprefix("val_") for name in series})
-  if not panels:
-    raise ValueError(f"The log holds no numbers beside its column {x!r}.")
-
-  columns = min(3, len(panels))
-  lines = math.ceil(len(panels) / columns)
-  chart = figure.Figure(
-    figsize=(4.2 * columns, 3 * lines), dpi=100, layout="constrained"
-  )
-  canvas = backend_agg.FigureCanvasAgg(chart)
-  axes = chart.subplots(lines, columns, squeeze=False).flat
-  for axis, name in zip(axes, panels):
-    for key, label, colour in (
-      (name, "training", "#0072B2"),
-      (f"val_{name}", "validation", "#D55E00"),
-    ):
-      if key in series:
-        mark = "o" if len(series[key]) == 1 else None
-        axis.plot(*zip(*series[key]), label=label, color=colour, marker=mark)
-    axis.set(title=name, xlabel=x)
-    axis.grid(alpha=0.3)
-    axis.legend()
-  for axis in list(chart.axes)[len(panels) :]:
-    axis.remove()
-  canvas.draw()
-  return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
 def conditional_samples(
@@ -217,23 +171,14 @@ def transformations(
       value; where not, the image is framed.
     scale: As for `grid`.
   """
-  originals, reconstructions, switched = map(
-    _to_uint8, (originals, reconstructions, switched), (4, 4, 5)
-  )
-  on = np.asarray(on, bool)
-  shape = switched.shape[:2]
-  if on.shape != shape or len(names) != shape[1]:
-    raise ValueError(
-      f"switched shows {shape[0]} images and {shape[1]} attributes: that needs "
-      f"as many names and on of shape {shape}, got {len(names)} and {on.shape}."
-    )
-  _check_same(originals=originals, reconstructions=reconstructions)
-  _check_same(originals=originals, switched=switched[:, 0])
   images = np.concatenate(
-    [originals[:, None], reconstructions[:, None], switched], axis=1
+    [
+      np.stack([_pixels(originals), _pixels(reconstructions)], axis=1),
+      _pixels(switched),
+    ],
+    axis=1,
   )
-  words = np.where(on, "on", "off")
-  blank = np.full([len(images), 2], "")
+  words = np.where(np.asarray(on, bool), "on", "off")
   highlight = np.zeros(images.shape[:2], bool)
   if read is not None:
     highlight[:, 2:] = ~np.asarray(read, bool)
@@ -242,14 +187,14 @@ def transformations(
     column_labels=["original", "recon-\nstruction", *names],
     scale=scale,
     highlight=highlight,
-    cell_labels=np.concatenate([blank, words], axis=1),
+    cell_labels=np.pad(words, [(0, 0), (2, 0)], constant_values=""),
   )
 
 
 def before_after(
   before: np.ndarray,
   after: np.ndarray,
-  row_labels: Sequence[str] | None = None,
+  row_labels: Sequence[str] = ("before", "after"),
   captions: Sequence[str] | None = None,
   scale: int = 1,
 ) -> Image.Image:
@@ -258,113 +203,12 @@ def before_after(
   Args:
     before: [images, height, width, channels].
     after: The same shape.
-    row_labels: None, or the names of the two rows.
+    row_labels: The names of the two rows.
     captions: None, or a string for each pair, written above it.
     scale: As for `grid`.
   """
-  before, after = _to_uint8(before, 4), _to_uint8(after, 4)
-  _check_same(before=before, after=after)
-  labels = ["before", "after"] if row_labels is None else row_labels
-  return grid(np.stack([before, after]), labels, captions, scale)
-
-
-def _to_uint8(images, rank=5):
-  """Checks images of any leading dimensions; returns uint8 RGB."""
-  images = np.asarray(images)
-  layout = ["rows", "columns"][: rank - 3] + ["height", "width", "channels"]
-  if rank == 4:
-    layout[0] = "images"
-  if images.ndim != rank or images.shape[-1] not in (1, 3) or not images.size:
-    raise ValueError(
-      f"Images must have shape [{', '.join(layout)}] with 1 or 3 channels and "
-      f"at least one image, got {list(images.shape)}."
-    )
-  if images.dtype != np.uint8:
-    if not np.issubdtype(images.dtype, np.floating):
-      raise ValueError(
-        f"Images must be floats in [0, 1] or uint8, got {images.dtype}."
-      )
-    # A thousandth of tolerance: rounding in float16 or a resize is no mistake.
-    low, high = images.min(), images.max()
-    if not (low >= -1e-3 and high <= 1 + 1e-3):
-      raise ValueError(
-        f"Images of floats must lie in [0, 1], got values from {low} to {high};"
-        " divide pixels of 0 to 255 by 255, or pass them as uint8."
-      )
-    images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
-  if images.shape[-1] == 1:
-    images = images.repeat(3, axis=-1)
-  return images
-
-
-def _check_same(**arrays):
-  """Raises ValueError unless the two named arrays have one shape."""
-  (first, one), (second, other) = arrays.items()
-  if one.shape != other.shape:
-    raise ValueError(
-      f"{first} and {second} must have the same shape of images, got "
-      f"{list(one.shape)} and {list(other.shape)}."
-    )
-
-
-def _labels(labels, shape, name):
-  """Checks labels against the grid; returns an array of str, empty if none."""
-  if labels is None:
-    return np.empty([0] * len(shape), object)
-  labels = np.asarray(labels, object)
-  if labels.shape != shape:
-    raise ValueError(
-      f"{name} must have shape {shape} to fit the images, got {labels.shape}."
-    )
-  return np.vectorize(str, otypes=[object])(labels)
-
-
-def _wrapped(text, width, font):
-  """Breaks text after spaces and underscores to fit `width` where it can."""
-  lines = []
-  for paragraph in text.split("\n"):
-    line = ""
-    for word in paragraph.replace("_", "_ ").split(" "):
-      # A space that was there comes back; one put after "_" does not.
-      joined = line + ("" if not line or line.endswith("_") else " ") + word
-      if line and font.getlength(joined) > width:
-        lines.append(line)
-        line = word
-      else:
-        line = joined
-    lines.append(line)
-  return "\n".join(lines)
-
-
-def _text_size(text, font):
-  """Returns width and height of a label, in pixels."""
-  if not text:
-    return 0, 0
-  lines = text.split("\n")
-  ascent, descent = font.getmetrics()
-  width = max(font.getlength(line) for line in lines)
-  return math.ceil(width), len(lines) * (ascent + descent)
-
-
-def _write(draw, position, text, font, anchor):
-  """Writes a label line by line, so that its height is what was measured."""
-  lines = text.split("\n")
-  height = sum(font.getmetrics())
-  x, y = position
-  y -= {"a": 0, "m": len(lines) * height // 2, "d": len(lines) * height}[
-    anchor[1]
-  ]
-  for index, line in enumerate(lines):
-    draw.text((x, y + index * height), line, _INK, font, f"{anchor[0]}a")
-
-
-def _number(value):
-  """Returns a finite float, or None."""
-  try:
-    number = float(value)
-  except (TypeError, ValueError):
-    return None
-  return number if math.isfinite(number) else None
+  pairs = np.stack([_pixels(before), _pixels(after)])
+  return grid(pairs, row_labels, captions, scale)
 
 
 def in_rows(images: np.ndarray, columns: int) -> Image.Image:
@@ -393,6 +237,162 @@ def pairs(
   )
   both = both.reshape(-1, *both.shape[2:])
   return grid(both, ["image", "reconstruction"] * (len(both) // 2))
+
+
+def save(image: Image.Image, path: str | os.PathLike) -> None:
+  """Writes a `PIL.Image` to `path` as PNG: the whole file, or none."""
+  os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+  with files.replacing(os.fspath(path)) as aside:
+    image.save(aside, format="PNG")
+
+
+def panels(count: int = 1, size: tuple[float, float] = (13.0, 4.5)):
+  """Begins a chart: a matplotlib figure, and its axes in a row.
+
+  Args:
+    count: Number of axes.
+    size: In inches of 100 pixels.
+
+  Returns:
+    The figure, and an array of its axes.
+  """
+  # Imported here: it takes a second, and only charts need it.
+  from matplotlib import figure
+
+  chart = figure.Figure(figsize=size, dpi=100, layout="constrained")
+  axes = chart.subplots(1, count, squeeze=False)[0]
+  for axis in axes:
+    axis.grid(alpha=0.3)
+  return chart, axes
+
+
+def drawn(chart) -> Image.Image:
+  """Returns a matplotlib figure as a picture."""
+  # Agg is asked for by class: no display is looked for.
+  from matplotlib.backends import backend_agg
+
+  canvas = backend_agg.FigureCanvasAgg(chart)
+  canvas.draw()
+  return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
+def styles() -> Iterator[dict]:
+  """Yields line styles without end, no two of the first 28 alike."""
+  for line, (colour, mark) in itertools.cycle(
+    itertools.product(_LINES, zip(_COLOURS, _MARKS))
+  ):
+    yield {"color": colour, "marker": mark, "linestyle": line, "markersize": 4}
+
+
+def curves(rows: Iterable[Mapping], x: str = "epoch") -> Image.Image:
+  """Draws training curves: one panel a metric, its validation beside it.
+
+  Args:
+    rows: Mappings of column name to number or text, as `csv.DictReader` reads
+      them from a run's log.csv; empty and non-numeric values are left out.
+    x: The column along the horizontal axis.
+
+  Raises:
+    ValueError: There are no rows, no column `x`, or no numbers beside it.
+  """
+  rows = list(rows)
+  if not rows or x not in rows[0]:
+    found = ", ".join(map(str, rows[0])) if rows else "no rows at all"
+    raise ValueError(f"The log needs rows with a column {x!r}, found {found}.")
+  series = {}
+  for row in rows:
+    for name, value in row.items():
+      point = _number(row[x]), _number(value)
+      if name != x and np.isfinite(point).all():
+        series.setdefault(name, []).append(point)
+  names = sorted({name.removeprefix("val_") for name in series})
+  if not names:
+    raise ValueError(f"The log holds no numbers beside its column {x!r}.")
+  columns = min(3, len(names))
+  lines = math.ceil(len(names) / columns)
+  chart, (axis,) = panels(size=(4.2 * columns, 3.0 * lines))
+  axis.remove()
+  for place, name in enumerate(names, start=1):
+    axis = chart.add_subplot(lines, columns, place, title=name, xlabel=x)
+    for key, label, colour in (
+      (name, "training", _COLOURS[0]),
+      (f"val_{name}", "validation", _COLOURS[1]),
+    ):
+      if key in series:
+        mark = "o" if len(series[key]) == 1 else None
+        axis.plot(*zip(*series[key]), label=label, color=colour, marker=mark)
+    axis.grid(alpha=0.3)
+    axis.legend()
+  return drawn(chart)
+
+
+def _pixels(images):
+  """Checks images [..., height, width, channels]; returns uint8 RGB."""
+  images = np.asarray(images)
+  if images.ndim < 4 or images.shape[-1] not in (1, 3) or not images.size:
+    raise ValueError(
+      "Images must have shape [(rows, columns or) images, height, width, "
+      "channels] with 1 or 3 channels and at least one image, got "
+      f"{list(images.shape)}."
+    )
+  if images.dtype != np.uint8:
+    if not np.issubdtype(images.dtype, np.floating):
+      raise ValueError(
+        f"Images must be floats in [0, 1] or uint8, got {images.dtype}."
+      )
+    # A thousandth of tolerance: rounding in float16 or a resize is no mistake.
+    low, high = images.min(), images.max()
+    if not (low >= -1e-3 and high <= 1 + 1e-3):
+      raise ValueError(
+        f"Images of floats must lie in [0, 1], got values from {low} to {high};"
+        " divide pixels of 0 to 255 by 255, or pass them as uint8."
+      )
+    images = np.round(np.clip(images, 0, 1) * 255).astype(np.uint8)
+  return np.broadcast_to(images, (*images.shape[:-1], 3))
+
+
+def _fitting(name, values, shape, default):
+  """Returns an array of this shape, filled with a default if there is none."""
+  dtype = object if default == "" else bool
+  if values is None:
+    return np.full(shape, default, dtype)
+  values = np.asarray(values, dtype)
+  if list(values.shape) != shape:
+    raise ValueError(
+      f"{name} must have shape {shape} to fit the images, got "
+      f"{list(values.shape)}."
+    )
+  return values
+
+
+def _wrapped(text, width, font):
+  """Breaks text after spaces and underscores to fit `width` where it can."""
+  lines = []
+  for paragraph in text.split("\n"):
+    line = ""
+    for word in re.findall(r"[^ _]*[ _]?", paragraph):
+      if line and font.getlength((line + word).rstrip()) > width:
+        lines.append(line.rstrip())
+        line = ""
+      line += word
+    lines.append(line)
+  return "\n".join(lines)
+
+
+def _room(texts, font):
+  """Returns the width and height, in pixels, that the largest text takes."""
+  lines = [text.split("\n") for text in texts if text]
+  width = max((font.getlength(line) for line in sum(lines, [])), default=0)
+  height = max(map(len, lines), default=0) * sum(font.getmetrics())
+  return math.ceil(width), height
+
+
+def _number(value):
+  """Returns a float; NaN for text that is none."""
+  try:
+    return float(value)
+  except (TypeError, ValueError):
+    return math.nan
 
 
 def _split_into_rows(images, columns):

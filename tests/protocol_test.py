@@ -1,11 +1,12 @@
 import dataclasses
+import types
 
 import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras.constraints import attributes
-from lc_keras.evaluation import galleries
+from lc_keras.evaluation import figures
 from lc_keras.evaluation import judge
 from lc_keras.evaluation import protocol
 from lc_keras.evaluation import systems
@@ -107,8 +108,18 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertGreater(result["cost"]["milliseconds"], 0.0)
     # All people are grey: less diverse than real ones, and far from them.
     self.assertLess(result["diversity"]["ratio"], 1.0)
-    floor = _protocol().images(_split(0))
-    self.assertGreater(result["fidelity"]["fid"], floor["fidelity"]["fid"])
+    references = _protocol().references(_obedient())
+    real = references["real"]
+    self.assertGreater(result["fidelity"]["fid"], real["fidelity"]["fid"])
+    # The majority is read from nothing; what is rebuilt here is the image.
+    self.assertLess(references["majority"]["natural"]["accuracy"], 1.0)
+    self.assertEqual(
+      references["reconstruction"] | {"title": "Real images"}, real
+    )
+    only_samples = systems.System(lambda *request: {"images": request[0]})
+    self.assertEqual(
+      list(_protocol().references(only_samples)), ["majority", "real"]
+    )
 
   def test_samples_that_ignore_the_request(self):
     lazy = _protocol().samples(_obedient(strength=0.0))
@@ -195,11 +206,17 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertGreater(states[-1]["others_changed"], 0.0)
     self.assertLess(states[-1]["read"], 1.0)
 
-  def test_curve_follows_the_dial(self):
-    dial = tf.Variable(1.0)
-    points = _protocol().curve(_obedient(dial), dial.assign, (0.0, 1.0))
-    self.assertEqual([point["read"] for point in points], [0.0, 1.0])
-    self.assertEqual([point["setting"] for point in points], [0.0, 1.0])
+  def test_curve_follows_the_dial_and_sets_it_back(self):
+    dial = types.SimpleNamespace(
+      name="strength", default=1.0, settings=(1, 0.0), variable=tf.Variable(1.0)
+    )
+    curve = _protocol().measure(_obedient(dial.variable), dial=dial)["curve"]
+    self.assertEqual((curve["dial"], curve["default"]), ("strength", 1.0))
+    self.assertEqual([point["read"] for point in curve["points"]], [1.0, 0.0])
+    self.assertEqual(
+      [point["setting"] for point in curve["points"]], [1.0, 0.0]
+    )
+    self.assertEqual(dial.variable.numpy(), 1.0)
 
   def test_switch(self):
     own = np.array([[0, 1, 0, 0, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 0]], "f")
@@ -211,40 +228,45 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
       mask, [[1, 1, 1, 0, 0], [0, 0, 1, 0, 0], [0, 0, 0, 1, 0]]
     )
 
-  def test_gallery(self):
-    ours, system = _protocol(), _obedient(strength=0.0)
-    samples, edits = ours.samples(system), ours.edits(system)
-    gallery = galleries.draw(
-      ours, system, samples["failures"], edits["failures"]
-    )
-    self.assertEqual(
-      list(gallery.figures),
-      ["samples", "failed_samples", "edits", "failed_edits"],
-    )
-    for caption, picture in gallery.figures.values():
-      self.assertNotEmpty(caption)
-      self.assertGreater(np.ptp(np.asarray(picture)), 0)
-    obedient = galleries.draw(ours, _obedient())
-    self.assertEqual(list(obedient.figures), ["samples", "edits"])
+  def test_figures(self):
+    ours, lazy = _protocol(), _obedient(strength=0.0)
+    measured = {
+      "lazy": {"title": "Lazy", **ours.measure(lazy)},
+      "obedient": {"title": "Obedient", **ours.measure(_obedient())},
+    }
+    kinds = ["samples", "failed_samples", "edits", "failed_edits"]
+    drawn, shown = figures.of_system(ours, lazy, measured["lazy"])
+    self.assertEqual(list(drawn), kinds)
+    drawn, exhibits = figures.of_system(ours, _obedient(), measured["obedient"])
+    self.assertEqual(list(drawn), kinds[::2])
     # One sample for each attribute alone, and the same of one image.
-    made = obedient.images["samples"][:, 0, :5, 0]
+    made = exhibits["samples"][:, 0, :5, 0]
     self.assertAllEqual(made > 0.5, np.eye(6, 5, -1, dtype=bool))
-    edited = obedient.images["edits"][:, 0, :5, 0]
+    edited = exhibits["edits"][:, 0, :5, 0]
     before = ours.natural.labels[0]
     self.assertAllEqual(edited[0], before)
     self.assertAllEqual(np.diag(edited[1:]), 1.0 - before)
-    both = galleries.side_by_side(
-      {"one": made[:, :, None, None], "two": edited[:, :, None, None]},
-      ["first", *_ATTRIBUTES.names],
+    measured["obedient"]["curve"] = {
+      "dial": "strength",
+      "points": [
+        {"setting": 1.0, "read": 1.0, "others_changed": 0.0}
+        | {"feature_ratio": None}
+      ],
+    }
+    drawn = figures.of_all(
+      ours, _obedient(), measured, {"lazy": shown, "obedient": exhibits}
     )
-    self.assertGreater(both.width, 6)
-
-  def test_gallery_shows_failures_of_every_edit(self):
-    ours, system = _protocol(), _obedient(strength=0.0)
-    failures = ours.edits(system)["failures"]
-    worst = galleries.worst(failures, 6)
-    edits = [(failure["attribute"], failure["on"]) for failure in worst]
-    self.assertLen(set(edits), 6)
+    self.assertEqual(
+      list(drawn),
+      ["reconstructions", "samples", "edits", "dials", "sequences"],
+    )
+    for caption, picture in drawn.values():
+      self.assertNotEmpty(caption)
+      self.assertGreater(np.ptp(np.asarray(picture)), 0)
+    # The worst of every edit come first.
+    failures = measured["lazy"]["transformations"]["failures"]
+    worst = figures.worst(failures, 6)
+    self.assertLen({(one["attribute"], one["on"]) for one in worst}, 6)
 
 
 if __name__ == "__main__":

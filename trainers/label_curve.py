@@ -30,8 +30,8 @@ with epy.lazy_imports():
   from lc_keras import plotting
   from lc_keras.data import latent_cache
   from lc_keras.data import pipeline
-  from lc_keras.evaluation import charts
   from lc_keras.evaluation import few_labels
+  from lc_keras.evaluation import figures
   from lc_keras.evaluation import judge as judge_lib
   from lc_keras.learning import acquire
   from lc_keras.learning import labels as labels_lib
@@ -112,7 +112,7 @@ def run_job(settings: flags.FlagValues) -> None:
     },
   )
   stem, _ = os.path.splitext(settings.out)
-  plotting.save(charts.label_curve(points), f"{stem}.png")
+  plotting.save(figures.label_curve(points), f"{stem}.png")
   grid = plotting.grid(np.stack(list(rows.values())), row_labels=list(rows))
   with files.replacing(f"{stem}_samples.jpg") as aside:
     grid.save(aside, quality=90)

@@ -8,16 +8,8 @@ import pathlib
 import platform
 import shlex
 
-from etils import epy
-
 from lc_keras import version
 from trainers import runs
-
-with epy.lazy_imports():
-  import tensorflow as tf
-
-  from lc_keras.data import latent_cache
-  from lc_keras.data import pipeline
 
 _PACKAGES = (
   "tensorflow",
@@ -41,6 +33,8 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict:
   """Returns what the machine computes with."""
+  import tensorflow as tf  # Benchmarks ask for the processor without it.
+
   gpus = [
     tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
     for gpu in tf.config.list_physical_devices("GPU")
@@ -70,10 +64,29 @@ def processor() -> str:
 
 def data(run: runs.Run) -> dict[str, str]:
   """Returns the SHA-256 of each split as prepared, and of the latents."""
+  from lc_keras.data import latent_cache
+  from lc_keras.data import pipeline
+
   found = pipeline.checksums(run.dataset, data_dir=run.data_dir)
   manifest = latent_cache.read_manifest(run.path("latents", "cache"))
   text = json.dumps(manifest, sort_keys=True)
   return found | {"latents": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def weights(run: runs.Run, stages) -> dict[str, str]:
+  """Returns the SHA-256 of the weights of those stages that have some."""
+  from lc_keras import files
+  from lc_keras.generators import generator
+  from lc_keras.models import storage
+
+  found = {}
+  for stage in stages:
+    path = run.path(stage, storage.WEIGHTS)
+    if stage in generator.STAGES:
+      found[stage] = generator.fingerprint(run.folder)
+    elif os.path.exists(path):
+      found[stage] = files.checksum(path)
+  return found
 
 
 def stages(run: runs.Run) -> dict[str, dict]:

@@ -5,7 +5,7 @@ import numpy as np
 
 def unseen(
   train_labels: np.ndarray, attributes, count: int, seed: int = 0
-) -> np.ndarray:
+) -> np.ndarray | None:
   """Draws labels whose combination does not occur in the training labels.
 
   A combination is one request away from one that does occur, so that it is
@@ -19,10 +19,7 @@ def unseen(
     seed: Of the draw.
 
   Returns:
-    float32 [count, num_attributes] in {0, 1}.
-
-  Raises:
-    ValueError: There is no such combination.
+    float32 [count, num_attributes] in {0, 1}; None if training has seen all.
   """
   seen = np.unique(np.asarray(train_labels, np.float32), axis=0)
   reached = np.concatenate(
@@ -43,10 +40,6 @@ def unseen(
   known = set(map(tuple, seen))
   new = np.array([tuple(row) not in known for row in candidates], bool)
   if not new.any():
-    raise ValueError(
-      f"Training has seen all {len(candidates)} combinations of "
-      f"{', '.join(attributes.names)} that are one request away from those it "
-      "has; choose more attributes."
-    )
+    return None
   order = np.random.default_rng(seed).permutation(np.flatnonzero(new))
   return candidates[np.resize(order, count)]

@@ -6,17 +6,18 @@ not measure: realism, diversity, identity, drift, steps and time.
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 
 from lc_keras import batched
-from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.constraints import attributes as attributes_module
 from lc_keras.evaluation import combinations
 from lc_keras.evaluation import diversity
 from lc_keras.evaluation import fidelity
 from lc_keras.evaluation import intervals
-from lc_keras.evaluation import judge as judge_lib
+from lc_keras.evaluation import judge as judge_module
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import systems
 from lc_keras.evaluation import transformations
@@ -45,16 +46,6 @@ class Split:
   def __len__(self) -> int:
     return len(self.labels)
 
-  def first(self, count: int | None) -> "Split":
-    """Returns the first rows; all for None."""
-    focus = None if self.focus is None else self.focus[:count]
-    images = None if self.images is None else self.images[:count]
-    return Split(images, self.labels[:count], focus)
-
-  def with_images(self, images: np.ndarray) -> "Split":
-    """Returns other images under the same labels."""
-    return dataclasses.replace(self, images=images)
-
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
@@ -80,8 +71,8 @@ class Protocol:
 
   def __init__(
     self,
-    attributes: attributes_lib.Attributes,
-    judge: judge_lib.Judge,
+    attributes: attributes_module.Attributes,
+    judge: judge_module.Judge,
     train_labels: np.ndarray,
     natural: Split,
     balanced: Split | None = None,
@@ -110,7 +101,8 @@ class Protocol:
     self.judge = judge
     self.natural = natural
     self.balanced = balanced
-    self.unseen = _unseen(train_labels, attributes, sizes.unseen, seed)
+    labels = combinations.unseen(train_labels, attributes, sizes.unseen, seed)
+    self.unseen = None if labels is None else Split(None, labels)
     self.threshold = threshold
     self._train_labels = train_labels
     self._sizes = sizes
@@ -118,35 +110,71 @@ class Protocol:
     self._real_features = judge.features(natural.images)
     self._reference_features = judge.features(references)
 
-  def majority(self) -> dict:
-    """Returns the row of the answer that is right most often."""
-    return {
-      "natural": scores.majority_scores(
-        self._train_labels, self.natural.labels, self.attributes.names
-      )
-    }
-
-  def images(self, natural: Split, balanced: Split | None = None) -> dict:
-    """Returns the row of images that nothing was asked of.
+  def references(self, unchanged: systems.System) -> dict[str, dict]:
+    """Returns the figures that those of systems are compared with.
 
     Args:
-      natural: As the protocol's, or what became of its images.
-      balanced: The same.
+      unchanged: The generative model without constraints, see `systems.prior`.
+
+    Returns:
+      "majority", the answer that is right most often; "real", the held-out
+      images; and "reconstruction", what an encoder and a decoder make of them;
+      each as `measure` returns it, and with a "title".
     """
-    result = {
-      "natural": self._scores(natural),
-      "fidelity": self._fidelity(natural.images),
+    images = [split and split.images for split in (self.natural, self.balanced)]
+    majority = scores.majority_scores(
+      self._train_labels, self.natural.labels, self.attributes.names
+    )
+    references = {
+      "majority": {"title": "Majority class", "natural": majority},
+      "real": {"title": "Real images", **self._shown(*images)},
     }
-    if balanced is not None:
-      result["balanced"] = self._scores(balanced)
+    if unchanged.reconstructs:
+      rebuilt = (
+        None if split is None else self.reconstructed(unchanged, split)
+        for split in images
+      )
+      references["reconstruction"] = {
+        "title": "Reconstructions",
+        **self._shown(*rebuilt),
+      }
+    return references
+
+  def measure(
+    self, system: systems.System, limit: int | None = None, dial=None
+  ) -> dict:
+    """Returns all figures of a system.
+
+    Args:
+      system: Samples, transforms, or both.
+      limit: Most rows of each split to sample; all if not given.
+      dial: None, or what turns the system's changes up and down, see `curve`.
+
+    Returns:
+      What `samples` returns, if it samples; and, if it transforms,
+      "transformations", "sequence" and "curve", see the methods.
+    """
+    result = {}
+    if system.samples:
+      result |= self.samples(system, limit)
+    if system.transforms:
+      result["transformations"] = self.edits(system)
+      result["sequence"] = self.sequence(system)
+      if dial is not None:
+        result["curve"] = self.curve(system, dial)
     return result
 
   def samples(self, system: systems.System, limit: int | None = None) -> dict:
-    """Returns what the samples of a system are worth.
+    """Returns the figures of a system's samples.
 
     Args:
       system: Makes samples.
       limit: Most rows of each split to make; all if not given.
+
+    Returns:
+      "natural", "balanced" and "unseen", see `scores`; "failures", the worst
+      rows of the natural split; "fidelity"; "diversity"; and "cost", the
+      milliseconds of a row and, of a sampler, its steps.
     """
     result = {}
     for stream, name, split in (
@@ -156,47 +184,43 @@ class Protocol:
     ):
       if split is None:
         continue
-      split = split.first(limit)
-      made = self._sample(system, split.labels, stream)
-      split = split.with_images(made.images)
-      result[name] = self._scores(split)
+      labels = split.labels[:limit]
+      seeds = self._seeds(stream, len(labels))
+      made = system.sample(labels, np.ones_like(labels), seeds)
+      result[name] = self._scores(made.images, split)
       if name == "natural":
-        result["failures"] = self._failures(split)
+        result["failures"] = self._failures(made.images, labels)
         result["fidelity"] = self._fidelity(made.images)
         result["cost"] = _cost(made)
-        result["diversity"] = self._diversity(split)
+        result["diversity"] = self._diversity(made.images, labels)
     return result
 
   def edits(
     self, system: systems.System, rows: int | None = None, **options
   ) -> dict:
-    """Returns what becomes of held-out images, one attribute switched each.
+    """Returns the figures of edits, one attribute of an image switched each.
 
     Args:
       system: Transforms.
       rows: Images for each attribute and direction; the protocol's if not
         given.
-      **options: For `transformations.table`, which this returns, with what
-        the edits cost beside it.
+      **options: For `transformations.table`, whose result this returns, with
+        the "milliseconds" of an edit.
     """
     costs = []
 
     def transform(images, values, mask):
       made = system.transform(images, values, mask, self.image_seeds(images))
-      measures = dict(made.measures)
-      costs.append(measures.pop(batched.MILLISECONDS))
-      return transformations.Transformed(made.images, measures)
+      costs.append(made.measures.pop(batched.MILLISECONDS))
+      return made
 
     table = transformations.table(
       self.natural.images,
       self.natural.labels,
       self.attributes,
-      lambda images: (
-        system.reconstruct(images, self.image_seeds(images)).images
-      ),
+      self.judge,
+      lambda images: self.reconstructed(system, images),
       transform,
-      self.judge.probabilities,
-      self.judge.features,
       rows=rows or self._sizes.edits,
       threshold=self.threshold,
       seed=self._seed,
@@ -204,34 +228,34 @@ class Protocol:
     )
     return table | {"milliseconds": _mean(np.concatenate(costs))}
 
-  def curve(
-    self,
-    system: systems.System,
-    turn: Callable[[float], object],
-    settings: Sequence[float],
-  ) -> list[dict]:
-    """Returns what a dial does: how much is obeyed, and how much is lost.
+  def curve(self, system: systems.System, dial) -> dict:
+    """Returns how much is obeyed, and how much is lost, along a dial.
 
     Args:
       system: Transforms.
-      turn: Sets the system's dial.
-      settings: Where to.
+      dial: Has a `name`; a `default`; `settings`, numbers; and a `variable`
+        that the system reads, which stands at the default afterwards.
+
+    Returns:
+      "dial", its name; "default"; and "points", for each "setting" the shares
+      of edits "read" and "others_changed", and the "feature_ratio".
     """
     points = []
-    for setting in settings:
-      turn(setting)
+    for setting in dial.settings:
+      dial.variable.assign(setting)
       table = self.edits(
         system, self._sizes.curve_edits, failures=0, resamples=0
       )
       points.append(
         {
-          "setting": setting,
+          "setting": float(setting),
           "read": table["mean_read"],
           "others_changed": table["mean_others_changed"],
           "feature_ratio": table["mean_feature_ratio"],
         }
       )
-    return points
+    dial.variable.assign(dial.default)
+    return {"dial": dial.name, "default": dial.default, "points": points}
 
   def sequence(self, system: systems.System) -> list[dict]:
     """Edits images again and again, then takes the edits back one by one.
@@ -248,25 +272,24 @@ class Protocol:
       asked is read. In the last state no edit is in force.
     """
     images = self.natural.images[: self._sizes.sequences]
-    images = system.reconstruct(images, self.image_seeds(images)).images
-    first, features = self._read(images), self.judge.features(images)
+    images = self.reconstructed(system, images)
+    first, features = self.read(images), self.judge.features(images)
     states = [self._state(first, features, images, np.zeros_like(first), 0, 0)]
     order = np.random.default_rng(self._seed).permutation(len(self.attributes))
     order = order[: self._sizes.sequence_edits]
-    wishes = [
+    forth = [
       self.switch(first, np.full(len(first), column)) for column in order
     ]
-    forth = [(values, mask) for values, mask in wishes]
-    back = [(first, mask) for _, mask in reversed(wishes)]
+    back = [(first, mask) for _, mask in reversed(forth)]
     for done, (values, mask) in enumerate(forth + back, start=1):
       images = system.transform(
         images, values, mask, self.image_seeds(images)
       ).images
-      taken_back = max(done - len(wishes), 0)
+      taken_back = max(done - len(forth), 0)
       edits = done - 2 * taken_back
-      touched = sum((mask for _, mask in wishes[:edits]), np.zeros_like(first))
+      touched = sum((mask for _, mask in forth[:edits]), np.zeros_like(first))
       state = self._state(first, features, images, touched, edits, taken_back)
-      obeyed = (self._read(images) == values) | (mask == 0)
+      obeyed = (self.read(images) == values) | (mask == 0)
       states.append(state | {"read": float(obeyed.all(axis=1).mean())})
     return states
 
@@ -279,11 +302,10 @@ class Protocol:
       own: [n, num_attributes] in {0, 1}, what the rows have.
       columns: [n], the attribute that is switched in each.
     """
-    values, mask = (
-      np.empty_like(own, np.float32),
-      np.empty_like(own, np.float32),
-    )
-    for column, on in _directions(self.attributes):
+    values, mask = np.empty([2, *own.shape], np.float32)
+    for column, on in itertools.product(
+      range(len(self.attributes)), (True, False)
+    ):
       rows = (columns == column) & ((own[:, column] < 0.5) == on)
       name = self.attributes.names[column]
       values[rows], mask[rows] = self.attributes.request(own[rows], name, on)
@@ -296,6 +318,17 @@ class Protocol:
     rows = np.asarray(rows)
     asked = labels[rows]
     return system.sample(asked, np.ones_like(asked), seeds[rows]).images
+
+  def reconstructed(
+    self, system: systems.System, images: np.ndarray
+  ) -> np.ndarray:
+    """Returns the images as a system shows them without any change."""
+    return system.reconstruct(images, self.image_seeds(images)).images
+
+  def read(self, images: np.ndarray) -> np.ndarray:
+    """Returns which attributes the judge reads, float32 in {0, 1}."""
+    read = self.judge.probabilities(images) > self.threshold
+    return read.astype(np.float32)
 
   def image_seeds(self, images: np.ndarray) -> np.ndarray:
     """Returns a seed an image, made of its pixels.
@@ -310,27 +343,29 @@ class Protocol:
     ]
     return np.frombuffer(b"".join(digests), np.int64)
 
-  def _sample(self, system, labels, stream):
-    seeds = self._seeds(stream, len(labels))
-    return system.sample(labels, np.ones_like(labels), seeds)
-
   def _seeds(self, stream, count):
     generator = np.random.default_rng([self._seed, stream])
     return generator.integers(np.iinfo(np.int64).max, size=count)
 
-  def _scores(self, split):
-    probabilities = self.judge.probabilities(split.images)
-    names = self.attributes.names
-    if split.focus is None:
-      return scores.attribute_scores(
-        probabilities, split.labels, names, self.threshold, seed=self._seed
-      )
-    return scores.balanced_scores(
-      probabilities,
-      split.labels,
-      split.focus,
-      names,
+  def _shown(self, natural, balanced):
+    """Returns the figures of images that show the labels of the splits."""
+    result = {
+      "natural": self._scores(natural, self.natural),
+      "fidelity": self._fidelity(natural),
+    }
+    if balanced is not None:
+      result["balanced"] = self._scores(balanced, self.balanced)
+    return result
+
+  def _scores(self, images, split):
+    """Scores images that should show the labels of the first rows."""
+    count = len(images)
+    return scores.attribute_scores(
+      self.judge.probabilities(images),
+      split.labels[:count],
+      self.attributes.names,
       self.threshold,
+      None if split.focus is None else split.focus[:count],
       seed=self._seed,
     )
 
@@ -340,7 +375,7 @@ class Protocol:
       self._reference_features, features, seed=self._seed
     )
 
-  def _diversity(self, split):
+  def _diversity(self, images, labels):
     """Compares samples with real images of the same labels, if there are any.
 
     Two rows of a label are needed, which a short split need not have.
@@ -348,7 +383,7 @@ class Protocol:
     made, real = (
       diversity.by_labels(features, labels)
       for features, labels in (
-        (self.judge.features(split.images), split.labels),
+        (self.judge.features(images), labels),
         (self._real_features, self.natural.labels),
       )
     )
@@ -356,9 +391,9 @@ class Protocol:
       return None
     return diversity.diversity(made, real, seed=self._seed)
 
-  def _failures(self, split):
+  def _failures(self, images, labels):
     """Lists the rows in which most attributes read otherwise than asked."""
-    excess = self._read(split.images) - split.labels
+    excess = self.read(images) - labels
     wrong = np.abs(excess).sum(axis=1)
     worst = np.argsort(-wrong, kind="stable")[:_LISTED]
     names = np.array(self.attributes.names)
@@ -372,12 +407,8 @@ class Protocol:
       if wrong[row]
     ]
 
-  def _read(self, images):
-    read = self.judge.probabilities(images) > self.threshold
-    return read.astype(np.float32)
-
   def _state(self, first, features, images, touched, edits, taken_back):
-    changed = (self._read(images) != first) & (touched == 0)
+    changed = (self.read(images) != first) & (touched == 0)
     others = changed.any(axis=1)
     distances = np.linalg.norm(self.judge.features(images) - features, axis=1)
     return {
@@ -387,19 +418,6 @@ class Protocol:
       "interval": intervals.share(others),
       "feature_distance": float(distances.mean(dtype=np.float64)),
     }
-
-
-def _unseen(train_labels, attributes, count, seed):
-  """Returns labels that training never saw; None if it saw all."""
-  try:
-    labels = combinations.unseen(train_labels, attributes, count, seed)
-  except ValueError:
-    return None
-  return Split(None, labels)
-
-
-def _directions(attributes):
-  return [(k, on) for k in range(len(attributes)) for on in (True, False)]
 
 
 def _cost(made):

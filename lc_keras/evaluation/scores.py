@@ -18,47 +18,70 @@ def attribute_scores(
   labels: np.ndarray,
   names: Sequence[str],
   threshold: float = 0.5,
+  focus: np.ndarray | None = None,
   resamples: int = intervals.RESAMPLES,
   seed: int = 0,
 ) -> dict:
   """Scores what a classifier reads against what it should have read.
+
+  >>> read = [[0.9, 0.2], [0.7, 0.6]]
+  >>> scores = attribute_scores(read, np.eye(2), ["Male", "Young"])
+  >>> scores["attributes"]["Male"]["precision"], scores["accuracy"]
+  (0.5, 0.75)
 
   Args:
     probabilities: [n, num_attributes] in [0, 1], the classifier's.
     labels: [n, num_attributes] in {0, 1}.
     names: The attributes, in the order of the columns.
     threshold: A probability above it reads as "on".
+    focus: None; or [n] whole numbers, of a split whose rows were each drawn for
+      one attribute, so that it is on in half of its rows however rare it is:
+      the column that a row was drawn for, and is scored in. Rows of any other
+      number are left out.
     resamples: Of the bootstrap; 0 leaves the intervals out.
     seed: Of the resamples.
 
   Returns:
-    "accuracy" over all n * num_attributes cells; "weighted_precision",
-    "weighted_recall" and "weighted_f1", averages over attributes by their
-    number of positive rows; "macro_precision", "macro_recall" and "macro_f1",
-    plain averages; "intervals", which maps these seven to their 95% bootstrap
-    intervals [low, high], rows resampled; "count", n; and "attributes", which
-    maps each name to its "accuracy", "precision", "recall", "f1", "support"
-    (positive rows) and "positive_rate" (the share of rows that read as "on").
-    Where a ratio has an empty denominator (nothing read as "on", or no
-    positive row) it is 0.
+    "accuracy" over all cells; "weighted_precision", "weighted_recall" and
+    "weighted_f1", averages over attributes by their number of positive rows;
+    "macro_precision", "macro_recall" and "macro_f1", plain averages;
+    "intervals", which maps these seven to their 95% bootstrap intervals [low,
+    high], rows resampled; "count", n, or the rows with a focus; and
+    "attributes", which maps each name to its "accuracy", "precision", "recall",
+    "f1", "support" (positive rows) and "positive_rate" (the share of rows that
+    read as "on"); to None, and in no average, if it is no row's focus. Where a
+    ratio has an empty denominator (nothing read as "on", or no positive row) it
+    is 0.
 
   Raises:
-    ValueError: Shapes, ranges or the number of names are wrong, or n is 0.
+    ValueError: Shapes, ranges or the number of names are wrong, n is 0, or no
+      row has a focus among the columns.
   """
   probabilities, labels = _checked(probabilities, labels, names)
+  read, wanted = probabilities > threshold, labels > 0.5
+  scored, weights = np.ones(labels.shape, bool), None
+  if focus is not None:
+    focus = np.asarray(focus)
+    if focus.shape != labels.shape[:1]:
+      raise ValueError(
+        f"focus must have one column number for each of the {len(labels)} "
+        f"rows, got shape {list(focus.shape)}."
+      )
+    scored = focus[:, np.newaxis] == np.arange(len(names))
+    weights = scored.sum(axis=0)
+    if not scored.any():
+      raise ValueError(
+        f"No row has a focus from 0 to {len(names) - 1}, so there is nothing "
+        f"to score; found {sorted(set(focus.tolist()))[:10]}."
+      )
   attributes = {
-    name: _attribute(probabilities[:, k] > threshold, labels[:, k] > 0.5)
-    for k, name in enumerate(names)
+    name: _attribute(read[rows, k], wanted[rows, k]) if rows.any() else None
+    for k, (name, rows) in enumerate(zip(names, scored.T))
   }
-  result = _averages(attributes, len(labels))
+  count = len(labels) if weights is None else int(weights.sum())
+  result = _averages(attributes, count, weights)
   if resamples:
-    result["intervals"] = _intervals(
-      probabilities > threshold,
-      labels > 0.5,
-      np.ones(labels.shape, bool),
-      resamples,
-      seed,
-    )
+    result["intervals"] = _intervals(read, wanted, scored, resamples, seed)
   return result
 
 
@@ -75,8 +98,8 @@ def majority_scores(
     train_labels: [m, num_attributes] in {0, 1}: their majority is the answer.
     labels: [n, num_attributes] in {0, 1}, scored against.
     names: The attributes, in the order of the columns.
-    resamples: As for `attribute_scores`; so is the seed.
-    seed: Of the resamples.
+    resamples: As for `attribute_scores`.
+    seed: As for `attribute_scores`.
 
   Returns:
     As `attribute_scores`.
@@ -97,67 +120,6 @@ def majority_scores(
   )
 
 
-def balanced_scores(
-  probabilities: np.ndarray,
-  labels: np.ndarray,
-  focus: np.ndarray,
-  names: Sequence[str],
-  threshold: float = 0.5,
-  resamples: int = intervals.RESAMPLES,
-  seed: int = 0,
-) -> dict:
-  """Scores a split whose rows were each drawn for one attribute.
-
-  In such a split attribute k is on in half of the rows with focus k, however
-  rare it is, and only there is it scored.
-
-  Args:
-    probabilities: [n, num_attributes] in [0, 1], the classifier's.
-    labels: [n, num_attributes] in {0, 1}.
-    focus: [n] whole numbers: the column that each row was drawn for; rows of
-      any other number (an attribute that is not scored) are left out.
-    names: The attributes, in the order of the columns.
-    threshold: A probability above it reads as "on".
-    resamples: Of the bootstrap; 0 leaves the intervals out.
-    seed: Of the resamples.
-
-  Returns:
-    As `attribute_scores`, over the cells [i, focus[i]]. An attribute that no
-    row was drawn for is None, and in no average.
-
-  Raises:
-    ValueError: As `attribute_scores`; or no row has a focus among the columns.
-  """
-  probabilities, labels = _checked(probabilities, labels, names)
-  focus = np.asarray(focus)
-  if focus.shape != labels.shape[:1]:
-    raise ValueError(
-      f"focus must have one column number for each of the {len(labels)} rows, "
-      f"got shape {list(focus.shape)}."
-    )
-  attributes = {}
-  for k, name in enumerate(names):
-    rows = focus == k
-    read, wanted = probabilities[rows, k] > threshold, labels[rows, k] > 0.5
-    attributes[name] = _attribute(read, wanted) if rows.any() else None
-  if not any(attributes.values()):
-    raise ValueError(
-      f"No row has a focus from 0 to {len(names) - 1}, so there is nothing to "
-      f"score; found {sorted(set(focus.tolist()))[:10]}."
-    )
-  weights = [np.sum(focus == k) for k in range(len(names))]
-  result = _averages(attributes, int(np.sum(weights)), weights)
-  if resamples:
-    result["intervals"] = _intervals(
-      probabilities > threshold,
-      labels > 0.5,
-      focus[:, None] == np.arange(len(names)),
-      resamples,
-      seed,
-    )
-  return result
-
-
 def _attribute(read, wanted):
   """Scores one attribute: booleans read and wanted, [n] each."""
   # labels=[True] rather than average="binary": also right where all rows agree.
@@ -174,10 +136,10 @@ def _attribute(read, wanted):
   }
 
 
-def _averages(attributes, count, weights=None):
+def _averages(attributes, count, weights):
   """Averages scores of attributes; `weights` are their numbers of cells."""
   scored = [scores for scores in attributes.values() if scores]
-  weights = [weight for weight in weights if weight] if weights else None
+  weights = None if weights is None else weights[weights > 0]
   accuracies = [scores["accuracy"] for scores in scored]
   result = {
     "count": count,

@@ -13,13 +13,13 @@ import tensorflow as tf
 
 from lc_keras import batched
 from lc_keras import priors
-from lc_keras.constraints import attributes as attributes_lib
-from lc_keras.constraints import constraint as constraint_lib
-from lc_keras.generators import generator as generator_lib
-from lc_keras.samplers import sampler as sampler_lib
+from lc_keras.constraints import attributes as attributes_module
+from lc_keras.constraints import constraint as constraint_module
+from lc_keras.generators import generator as generator_module
+from lc_keras.samplers import sampler as sampler_module
 
-# Tensors to "images" [batch, height, width, channels] in [0, 1] and to what
-# else is known of each row, [batch].
+# Tensors to "images" [batch, height, width, channels] in [0, 1] and to measures
+# of each row, [batch].
 Function = Callable[..., Mapping[str, tf.Tensor]]
 
 _BATCH_SIZE = 64
@@ -41,9 +41,11 @@ class Made(NamedTuple):
 
 
 class System:
-  """Something that makes images with wanted attributes.
+  """Makes images with requested attributes; no row depends on other rows.
 
-  Rows are made batch by batch, and no row depends on those beside it.
+  Its methods take arrays: images [n, height, width, channels] in [0, 1]; the
+  values of a request, [n, num_attributes] in [0, 1]; its mask, of the same
+  shape in {0, 1}, 0 for what is left open, or kept; and seeds [n], integers.
 
   Attributes:
     samples: Whether `sample` is there.
@@ -73,61 +75,30 @@ class System:
       raise ValueError(
         "A transformation is compared with the reconstruction: give both."
       )
-    self.samples = sample is not None
-    self.reconstructs = reconstruct is not None
-    self.transforms = transform is not None
-    if self.samples:
-      self._sample = batched.Batched(sample, batch_size)
-    if self.reconstructs:
-      self._reconstruct = batched.Batched(reconstruct, batch_size)
-    if self.transforms:
-      self._transform = batched.Batched(transform, batch_size)
-
-  def sample(
-    self, values: np.ndarray, mask: np.ndarray, seeds: np.ndarray
-  ) -> Made:
-    """Makes images from nothing but a request and a seed a row.
-
-    Args:
-      values: [n, num_attributes] in [0, 1], what is wanted.
-      mask: [n, num_attributes] in {0, 1}, 0 where anything will do.
-      seeds: [n], any whole numbers.
-    """
-    return _made(self._sample(_floats(values), _floats(mask), _seeds(seeds)))
-
-  def reconstruct(self, images: np.ndarray, seeds: np.ndarray) -> Made:
-    """Makes what a transformation is compared with: no change.
-
-    Args:
-      images: [n, height, width, channels] in [0, 1].
-      seeds: [n]; with the seed of a transformation, what that starts from.
-    """
-    return _made(self._reconstruct(_floats(images), _seeds(seeds)))
-
-  def transform(
-    self,
-    images: np.ndarray,
-    values: np.ndarray,
-    mask: np.ndarray,
-    seeds: np.ndarray,
-  ) -> Made:
-    """Changes what is asked for in given images, and nothing else.
-
-    Args:
-      images: [n, height, width, channels] in [0, 1].
-      values: [n, num_attributes] in [0, 1], what is wanted.
-      mask: [n, num_attributes] in {0, 1}, 0 for what is to be kept.
-      seeds: [n], any whole numbers.
-    """
-    return _made(
-      self._transform(
-        _floats(images), _floats(values), _floats(mask), _seeds(seeds)
-      )
+    functions = sample, reconstruct, transform
+    self.samples, self.reconstructs, self.transforms = (
+      function is not None for function in functions
+    )
+    self._sample, self._reconstruct, self._transform = (
+      function and batched.Batched(function, batch_size)
+      for function in functions
     )
 
+  def sample(self, values, mask, seeds) -> Made:
+    """Makes images from nothing but a request and a seed a row."""
+    return _made(self._sample, values, mask, seeds)
 
-def prior(generator: generator_lib.Generator) -> System:
-  """Returns the generative model as it is: it knows nothing of a request.
+  def reconstruct(self, images, seeds) -> Made:
+    """Returns what a transformation of the same seeds starts from."""
+    return _made(self._reconstruct, images, seeds)
+
+  def transform(self, images, values, mask, seeds) -> Made:
+    """Changes what is requested in images, and nothing else."""
+    return _made(self._transform, images, values, mask, seeds)
+
+
+def prior(generator: generator_module.Generator) -> System:
+  """Returns the generative model as it is, which ignores requests.
 
   It reconstructs if the model can encode.
   """
@@ -141,7 +112,7 @@ def prior(generator: generator_lib.Generator) -> System:
 
 
 def latent(
-  generator: generator_lib.Generator, sampler: sampler_lib.Sampler
+  generator: generator_module.Generator, sampler: sampler_module.Sampler
 ) -> System:
   """Returns a sampler between the encoder and the decoder of a model.
 
@@ -158,23 +129,23 @@ def latent(
     return {"images": generator.decode(result.latents).mean(), **measures}
 
   def sample(values, mask, seeds):
-    constraint = constraint_lib.Constraint(values, mask)
+    constraint = constraint_module.Constraint(values, mask)
     return decoded(sampler.sample(constraint, seeds))
 
   def transform(images, values, mask, seeds):
-    constraint = constraint_lib.Constraint(values, mask)
+    constraint = constraint_module.Constraint(values, mask)
     latents = _draw(generator.encode(images), seeds)
     return decoded(sampler.transform(latents, constraint, seeds))
 
   reconstruct = _reconstruct(generator)
-  if reconstruct and isinstance(sampler, sampler_lib.Transformer):
+  if reconstruct and isinstance(sampler, sampler_module.Transformer):
     return System(sample, reconstruct, transform)
   return System(sample)
 
 
 def conditional_vae(
   model,
-  attributes: attributes_lib.Attributes,
+  attributes: attributes_module.Attributes,
   labels: np.ndarray,
   read: Callable[[tf.Tensor], tf.Tensor],
 ) -> System:
@@ -199,12 +170,11 @@ def conditional_vae(
     return {"images": model.decode(latents, wanted).mean()}
 
   def reconstruct(images, seeds):
-    own = _on(read(images))
-    latents = _draw(model.encode(images, own), seeds)
-    return {"images": model.decode(latents, own).mean()}
+    nothing = tf.zeros([1, len(attributes)])
+    return transform(images, nothing, nothing, seeds)
 
   def transform(images, values, mask, seeds):
-    own = _on(read(images))
+    own = tf.cast(read(images) > 0.0, tf.float32)
     latents = _draw(model.encode(images, own), seeds)
     wanted = attributes.complete(own, values, mask)
     return {"images": model.decode(latents, wanted).mean()}
@@ -213,7 +183,7 @@ def conditional_vae(
 
 
 def conditional_gan(
-  model, attributes: attributes_lib.Attributes, labels: np.ndarray
+  model, attributes: attributes_module.Attributes, labels: np.ndarray
 ) -> System:
   """Returns a generator that was trained with the attributes as an input.
 
@@ -236,7 +206,7 @@ def conditional_gan(
 
 def _reconstruct(generator):
   """Returns what encodes and decodes; None if the model cannot encode."""
-  if not generator_lib.can_encode(generator):
+  if not generator_module.can_encode(generator):
     return None
 
   def reconstruct(images, seeds):
@@ -257,23 +227,16 @@ def _filler(attributes, labels):
   return fill
 
 
-def _made(arrays):
-  return Made(arrays.pop("images"), arrays)
+def _made(function, *arrays):
+  *floats, seeds = arrays
+  made = function(
+    *(np.asarray(array, np.float32) for array in floats),
+    np.asarray(seeds, np.int64),
+  )
+  return Made(made.pop("images"), made)
 
 
 def _draw(posterior, seeds):
   """Draws from q(z|x), row i from seeds[i] alone."""
   mean = posterior.mean()
   return mean + posterior.stddev() * priors.sample_rows(seeds, mean.shape[-1])
-
-
-def _on(logits):
-  return tf.cast(logits > 0.0, tf.float32)
-
-
-def _floats(values):
-  return np.asarray(values, np.float32)
-
-
-def _seeds(values):
-  return np.asarray(values, np.int64)

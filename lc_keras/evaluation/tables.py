@@ -1,153 +1,217 @@
-"""The tables of a report: results in, titles, headers and rows of text out.
+"""The tables of a report: results in, data frames of text out.
 
 Only differences and sums are computed here, so that numbers and page cannot
-disagree.
+disagree. What a table is about is written in templates/index.html.jinja.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+
+import pandas as pd
 
 _MISSING = "–"
+
+
+def _score(value):
+  """Returns three decimals; fewer of large numbers, which have more before."""
+  decimals = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
+  return f"{value:,.{decimals}f}"
+
+
+def _switch(edit):
+  return f"{edit['attribute']} {'on' if edit['on'] else 'off'}"
+
+
+_share = "{:.1%}".format
+_count = "{:,}".format
+_duration = "{:,.1f}".format
+# By the head of a column, how its figures are written, and their keys.
+_OVERVIEW = {
+  "Weighted F1": (_score, "natural", "weighted_f1"),
+  "Macro F1": (_score, "natural", "macro_f1"),
+  "Unseen: weighted F1": (_score, "unseen", "weighted_f1"),
+  "FID": (_score, "fidelity", "fid"),
+  "Diversity": (_score, "diversity", "ratio"),
+  "Edits read": (_share, "transformations", "mean_read"),
+  "Others changed": (_share, "transformations", "mean_others_changed"),
+  "Sample, ms": (_duration, "cost", "milliseconds"),
+  "Edit, ms": (_duration, "transformations", "milliseconds"),
+  "One more attribute, s": (_duration, "training", "new_attribute_seconds"),
+}
 _SCORES = {
-  "accuracy": "Accuracy",
-  "weighted_precision": "Weighted precision",
-  "weighted_recall": "Weighted recall",
-  "weighted_f1": "Weighted F1",
-  "macro_precision": "Macro precision",
-  "macro_recall": "Macro recall",
-  "macro_f1": "Macro F1",
+  "Rows": (_count, "count"),
+  "Accuracy": (_score, "accuracy"),
+  "Weighted precision": (_score, "weighted_precision"),
+  "Weighted recall": (_score, "weighted_recall"),
+  "Weighted F1": (_score, "weighted_f1"),
+  "Macro precision": (_score, "macro_precision"),
+  "Macro recall": (_score, "macro_recall"),
+  "Macro F1": (_score, "macro_f1"),
 }
-_GAP_SCORES = ("accuracy", "weighted_f1", "macro_f1")
-_SPLITS = {
-  "natural": (
-    "Attributes read from samples",
-    "The pixel classifier's reading against the labels of the held-out split."
-    " Majority class answers every row alike; real images bound what the"
-    " classifier can read, reconstructions what the generative model can"
-    " show; prior samples know nothing of the labels.",
-  ),
-  "balanced": (
-    "The balanced split",
-    "Each attribute scored on rows of which half have it, so that rare ones"
-    " count.",
-  ),
-  "unseen": (
-    "Combinations never seen in training",
-    "Each is one switched attribute away from one that was seen.",
-  ),
+_GAPS = {
+  "Accuracy": "accuracy",
+  "Weighted F1": "weighted_f1",
+  "Macro F1": "macro_f1",
 }
-_FIDELITY = {
-  "fid": "FID",
-  "kid": "KID",
-  "precision": "Precision",
-  "recall": "Recall",
+_REALISM = {
+  "Rows": (_count, "fidelity", "made_count"),
+  "FID": (_score, "fidelity", "fid"),
+  "KID": (_score, "fidelity", "kid"),
+  "Precision": (_score, "fidelity", "precision"),
+  "Recall": (_score, "fidelity", "recall"),
+  "Diversity": (_score, "diversity", "distance"),
+  "Ratio": (_score, "diversity", "ratio"),
+}
+_EDITS = {
+  "Asked value read": (_share, "mean_read"),
+  "Whole request read": (_share, "mean_request_read"),
+  "Others changed": (_share, "mean_others_changed"),
+  "Others, strictly": (_share, "mean_others_changed_strict"),
+  "Converged": (_share, "mean_converged"),
+  "Feature distance, ratio": (_score, "mean_feature_ratio"),
+  "Latent distance": (_score, "mean_distance"),
+  "Steps": (_score, "mean_steps"),
+  "Least read": (_switch, "min_read_direction"),
+  "Read there": (_share, "min_read"),
+}
+_DIAL = {
+  "Asked value read": (_share, "read"),
+  "Others changed": (_share, "others_changed"),
+  "Feature distance, ratio": (_score, "feature_ratio"),
+}
+_COSTS = {
+  "Steps, sample": (_duration, "cost", "steps"),
+  "Sample, ms": (_duration, "cost", "milliseconds"),
+  "Steps, edit": (_duration, "transformations", "mean_steps"),
+  "Edit, ms": (_duration, "transformations", "milliseconds"),
+  "Training, s": (_duration, "training", "seconds"),
+  "One more attribute, s": (_duration, "training", "new_attribute_seconds"),
+  "Stages": (", ".join, "training", "stages"),
+}
+_DIRECTIONS = {
+  "Rows": (_count, "n"),
+  "Before": (_share, "already_read"),
+  "Asked value read": (_share, "read"),
+  "Whole request read": (_share, "request_read"),
+  "Others changed": (_share, "others_changed"),
+  "Others, strictly": (_share, "others_changed_strict"),
+  "Feature distance": (_score, "feature_distance"),
+  "Ratio": (_score, "feature_ratio"),
 }
 
 
-def basis(provenance: Mapping) -> str:
-  """Returns in one line what the numbers hold for; the table has it all."""
-  return " · ".join(
-    f"{name}: {value}"
-    for name, value in provenance.items()
-    if isinstance(value, int | float | str) and len(str(value)) <= 40
-  )
+def comparisons(results: Mapping) -> dict[str, pd.DataFrame]:
+  """Returns the tables in which systems stand side by side, by name."""
+  systems = {one["title"]: one for one in results["systems"].values()}
 
+  def parts(name):
+    return {title: one[name] for title, one in systems.items() if name in one}
 
-def comparisons(results: Mapping) -> list[dict]:
-  """Returns the tables in which systems stand side by side."""
-  systems = results["systems"]
-  tables = [_overview(systems)]
-  for split, (title, note) in _SPLITS.items():
-    tables.append(_samples(systems, split, title, note))
-  tables.append(_gaps(systems))
-  tables.append(_realism(systems))
-  tables.append(_identity(systems))
-  for measure, title in (
-    ("read", "Asked value read, by edit"),
-    ("others_changed", "Others changed, by edit"),
-    ("converged", "Converged, by edit"),
-  ):
-    tables.append(_by_edit(systems, measure, title))
-  tables.append(_drift(systems))
-  tables += _dials(systems)
-  tables.append(_costs(systems))
-  for score, title in (
-    ("f1", "F1 by attribute"),
-    ("precision", "Precision by attribute"),
-    ("recall", "Recall by attribute"),
-  ):
-    tables.append(_by_attribute(systems, score, title))
-  return [table for table in tables if table["rows"]]
+  def having(name):
+    return {title: one for title, one in systems.items() if name in one}
 
-
-def details(system: Mapping) -> list[dict]:
-  """Returns the tables of one system."""
-  if "transformations" not in system:
-    return []
-  return [_directions(system["transformations"]), _changes(system)]
-
-
-def records(results: Mapping) -> list[dict]:
-  """Returns what it took, and what the numbers come from."""
-  return [
-    _seconds(results["seconds"]),
-    {
-      "title": "Where the numbers come from",
-      "note": "",
-      "header": ["", ""],
-      "rows": list(_flat(results["provenance"])),
-    },
-  ]
-
-
-def _overview(systems):
-  columns = {
-    "Weighted F1": (_score, "natural", "weighted_f1"),
-    "Macro F1": (_score, "natural", "macro_f1"),
-    "Unseen: weighted F1": (_score, "unseen", "weighted_f1"),
-    "FID": (_score, "fidelity", "fid"),
-    "Diversity": (_score, "diversity", "ratio"),
-    "Edits read": (_share, "transformations", "mean_read"),
-    "Others changed": (_share, "transformations", "mean_others_changed"),
-    "Sample, ms": (_duration, "cost", "milliseconds"),
-    "Edit, ms": (_duration, "transformations", "milliseconds"),
-    "One more attribute, s": (_duration, "training", "new_attribute_seconds"),
+  edited = {
+    title: {_switch(edit): edit for edit in table["directions"]}
+    for title, table in parts("transformations").items()
+  }
+  scored = {
+    title: scores["attributes"] for title, scores in parts("natural").items()
   }
   return {
-    "title": "At a glance",
-    "note": "Every system answers the same requests on the same held-out"
-    " images. Below is all of it, with 95% confidence intervals.",
-    "header": ["", *columns],
-    "rows": [
-      [
-        system["title"],
-        *(text(_get(system, *keys)) for text, *keys in columns.values()),
-      ]
-      for system in systems.values()
-    ],
+    "overview": _table(systems, _OVERVIEW, intervals=False),
+    "natural": _table(parts("natural"), _SCORES),
+    "balanced": _table(parts("balanced"), _SCORES),
+    "unseen": _table(parts("unseen"), _SCORES),
+    "gaps": _gaps(results["systems"]),
+    "realism": _table(having("fidelity"), _REALISM),
+    "edits": _table(parts("transformations"), _EDITS),
+    "edits_read": _across(edited, _share, "read", "n", "Switch"),
+    "edits_changed": _across(edited, _share, "others_changed", "n", "Switch"),
+    "edits_converged": _across(edited, _share, "converged", "n", "Switch"),
+    "sequences": _sequences(parts("sequence")),
+    "costs": _table(having("training"), _COSTS),
+    "f1": _across(scored, _score, "f1", "support", "Attribute"),
+    "precision": _across(scored, _score, "precision", "support", "Attribute"),
+    "recall": _across(scored, _score, "recall", "support", "Attribute"),
   }
 
 
-def _samples(systems, split, title, note):
-  return {
-    "title": title,
-    "note": note,
-    "header": ["", "Rows", *_SCORES.values()],
-    "rows": [
-      [
-        system["title"],
-        _count(_get(system, split, "count")),
-        *(_sure(system[split], score, _score) for score in _SCORES),
-      ]
-      for system in systems.values()
-      if split in system
-    ],
+def dial(curve: Mapping) -> pd.DataFrame:
+  """Returns what the settings of a system's dial do, see `Protocol.curve`."""
+  points = {f"{point['setting']:g}": point for point in curve["points"]}
+  return _table(points, _DIAL, curve["dial"].capitalize())
+
+
+def directions(edits: Mapping) -> pd.DataFrame:
+  """Returns the figures of every edit, see `transformations.table`."""
+  rows = {_switch(edit): edit for edit in edits["directions"]}
+  return _table(rows, _DIRECTIONS, "Switch")
+
+
+def changes(edits: Mapping) -> pd.DataFrame:
+  """Returns the share of rows in which an attribute changed, for every edit."""
+  rows = {_switch(edit): edit["changes"] for edit in edits["directions"]}
+  names = [edit["attribute"] for edit in edits["directions"]]
+  return _table(rows, {name: (_share, name) for name in names}, "Switch")
+
+
+def seconds(stages: Mapping[str, float]) -> pd.DataFrame:
+  """Returns the seconds of the stages of a run, and their sum."""
+  total = sum(value for value in stages.values() if value is not None)
+  rows = {
+    name: {"": value} for name, value in {**stages, "Total": total}.items()
   }
+  return _table(rows, {"Seconds": (_duration, "")}, "Stage")
+
+
+def provenance(facts: Mapping) -> pd.DataFrame:
+  """Returns where the numbers come from, one fact a row."""
+  return _frame({name: {"": text} for name, text in _flat(facts)})
+
+
+def _table(rows, columns, head="", intervals=True):
+  """Writes figures, each with its interval if it has one.
+
+  Args:
+    rows: Figures, mappings that may nest, by the heads of the rows.
+    columns: By their heads, how figures are written, and their keys.
+    head: Stands above the heads of the rows.
+    intervals: Whether intervals are written.
+  """
+  cells = {}
+  for title, row in rows.items():
+    cells[title] = {}
+    for column, (text, *keys) in columns.items():
+      cell = _text(text, _get(row, *keys))
+      interval = _get(row, *keys[:-1], "intervals", keys[-1])
+      if intervals and interval is not None:
+        cell += " [{}, {}]".format(*(_text(text, bound) for bound in interval))
+      cells[title][column] = cell
+  return _frame(cells, head)
+
+
+def _across(systems, text, name, count, head):
+  """Writes one figure, a row for each edit or attribute, a column a system.
+
+  Args:
+    systems: By title, all figures of each row by its head.
+    text: How figures are written.
+    name: Of the figure; systems without it are left out.
+    count: Name of the number of rows that a figure is of.
+    head: Stands above the heads of the rows.
+  """
+  cells = {}
+  for title, rows in systems.items():
+    if any(name in row for row in rows.values() if row):
+      for row, figures in rows.items():
+        cells.setdefault(row, {"Rows": _text(_count, _get(figures, count))})
+        cells[row][title] = _text(text, _get(figures, name))
+  return _frame(cells, head)
 
 
 def _gaps(systems):
   """Returns what each step loses, in points of a hundredth."""
-  rows = []
+  cells = {}
   for name, system in systems.items():
     other = systems.get(
       "real" if name == "reconstruction" else "reconstruction"
@@ -155,365 +219,50 @@ def _gaps(systems):
     count = _get(system, "natural", "count")
     # Other rows have other labels: no gap between systems.
     same = count is not None and count == _get(other, "natural", "count")
-    if name in ("majority", "real") or not same:
-      continue
-    rows.append(
-      [
-        f"{system['title']} − {_lower(other['title'])}",
-        *(
-          _points(system["natural"][score], other["natural"][score])
-          for score in _GAP_SCORES
-        ),
-      ]
-    )
-  return {
-    "title": "Gaps",
-    "note": "Differences in points, a hundredth of accuracy or F1, between"
-    " systems that answered the same number of rows.",
-    "header": ["", *(_SCORES[score] for score in _GAP_SCORES)],
-    "rows": rows,
-  }
+    if name not in ("majority", "real") and same:
+      lower = other["title"][:1].lower() + other["title"][1:]
+      points = {}
+      for head, score in _GAPS.items():
+        ours, bound = system["natural"][score], other["natural"][score]
+        known = None not in (ours, bound)
+        points[head] = f"{100 * (ours - bound):+.1f}" if known else _MISSING
+      cells[f"{system['title']} − {lower}"] = points
+  return _frame(cells)
 
 
-def _realism(systems):
-  return {
-    "title": "Realism and diversity",
-    "note": "In the feature space of the pixel classifier, against real images"
-    " of another held-out split; the row of real images is the floor. FID falls"
-    " with more rows: compare it among rows of one number. Diversity: the mean"
-    " feature distance between two samples with the same labels, and that over"
-    " the distance between two real images with them.",
-    "header": ["", "Rows", *_FIDELITY.values(), "Diversity", "Ratio"],
-    "rows": [
-      [
-        system["title"],
-        _count(_get(system, "fidelity", "made_count")),
-        *(_sure(system["fidelity"], name, _score) for name in _FIDELITY),
-        _sure(system.get("diversity"), "distance", _score),
-        _sure(system.get("diversity"), "ratio", _score),
-      ]
-      for system in systems.values()
-      if "fidelity" in system
-    ],
-  }
+def _sequences(systems):
+  cells = {}
+  for title, states in systems.items():
+    cells[title] = {}
+    for state in states[1:]:
+      head = f"{state['edits']} in force, {state['taken_back']} taken back"
+      share, distance = state["others_changed"], state["feature_distance"]
+      cells[title][head] = f"{_share(share)} / {_score(distance)}"
+  return _frame(cells)
 
 
-def _identity(systems):
-  shares = {
-    "mean_read": "Asked value read",
-    "mean_request_read": "Whole request read",
-    "mean_others_changed": "Others changed",
-    "mean_others_changed_strict": "Others, strictly",
-    "mean_converged": "Converged",
-  }
-  distances = {
-    "mean_feature_ratio": "Feature distance, ratio",
-    "mean_distance": "Latent distance",
-    "mean_steps": "Steps",
-  }
-  rows = []
-  for system in systems.values():
-    if "transformations" not in system:
-      continue
-    table = system["transformations"]
-    worst = table["min_read_direction"]
-    rows.append(
-      [
-        system["title"],
-        *(_sure(table, name, _share) for name in shares),
-        *(_sure(table, name, _score) for name in distances),
-        f"{worst['attribute']} {_switch(worst['on'])},"
-        f" {_share(table['min_read'])}",
-      ]
-    )
-  return {
-    "title": "Edits",
-    "note": "Held-out images with one attribute switched, read by the pixel"
-    " classifier and compared with the reconstruction, averaged over attributes"
-    " and directions. Others: any attribute that the request is not about"
-    " (strictly: any but the switched one). Ratio: feature distance over that"
-    " between two different images. Latent distance: L_dist of the paper.",
-    "header": ["", *shares.values(), *distances.values(), "Least read"],
-    "rows": rows,
-  }
-
-
-def _by_edit(systems, measure, title):
-  """Returns a share for each attribute and direction, a column a system."""
-  shown = [
-    system
-    for system in systems.values()
-    if measure in _get(system, "transformations", "directions", 0, default={})
-  ]
-  directions = shown[0]["transformations"]["directions"] if shown else []
-  return {
-    "title": title,
-    "note": "Share of held-out images.",
-    "header": ["Switch", "Rows", *(system["title"] for system in shown)],
-    "rows": [
-      [
-        _switched(row),
-        _count(row["n"]),
-        *(
-          _share(system["transformations"]["directions"][place][measure])
-          for system in shown
-        ),
-      ]
-      for place, row in enumerate(directions)
-    ],
-  }
-
-
-def _drift(systems):
-  shown = [system for system in systems.values() if "sequence" in system]
-  states = shown[0]["sequence"][1:] if shown else []
-  return {
-    "title": "Edits one after another",
-    "note": "Each edit is made of the image that the last one left; then all"
-    " are taken back in turn. Share of images in which an attribute that is"
-    " not under an edit reads otherwise than at first / feature distance to the"
-    " first state.",
-    "header": [
-      "",
-      *(f"{s['edits']} in force, {s['taken_back']} taken back" for s in states),
-    ],
-    "rows": [
-      [
-        system["title"],
-        *(
-          f"{_share(state['others_changed'])} /"
-          f" {_score(state['feature_distance'])}"
-          for state in system["sequence"][1:]
-        ),
-      ]
-      for system in shown
-    ],
-  }
-
-
-def _dials(systems):
-  """Returns one table for each system that has a dial."""
-  return [
-    {
-      "title": f"Dial: {system['title']}",
-      "note": "A smaller number of held-out images per attribute and direction"
-      " than elsewhere.",
-      "header": [
-        system["curve"]["dial"].capitalize(),
-        "Asked value read",
-        "Others changed",
-        "Feature distance, ratio",
-      ],
-      "rows": [
-        [
-          f"{point['setting']:g}",
-          _share(point["read"]),
-          _share(point["others_changed"]),
-          _score(point["feature_ratio"]),
-        ]
-        for point in system["curve"]["points"]
-      ],
-    }
-    for system in systems.values()
-    if "curve" in system
-  ]
-
-
-def _costs(systems):
-  return {
-    "title": "What it costs",
-    "note": "Milliseconds an image, on this machine, decoder included, once"
-    " compiled. Training: all stages that a system is made of, each as long as"
-    " it took. One more attribute: those of them that look at labels.",
-    "header": [
-      "",
-      "Steps, sample",
-      "Sample, ms",
-      "Steps, edit",
-      "Edit, ms",
-      "Training, s",
-      "One more attribute, s",
-      "Stages",
-    ],
-    "rows": [
-      [
-        system["title"],
-        _duration(_get(system, "cost", "steps")),
-        _duration(_get(system, "cost", "milliseconds")),
-        _duration(_get(system, "transformations", "mean_steps")),
-        _duration(_get(system, "transformations", "milliseconds")),
-        _duration(system["training"]["seconds"]),
-        _duration(system["training"]["new_attribute_seconds"]),
-        ", ".join(system["training"]["stages"]),
-      ]
-      for system in systems.values()
-      if "training" in system
-    ],
-  }
-
-
-def _by_attribute(systems, score, title):
-  shown = [system for system in systems.values() if "natural" in system]
-  first = shown[0]["natural"]["attributes"] if shown else {}
-  return {
-    "title": title,
-    "note": "Positives: held-out rows that have the attribute.",
-    "header": [
-      "Attribute",
-      "Positives",
-      *(system["title"] for system in shown),
-    ],
-    "rows": [
-      [
-        name,
-        _count(_get(first, name, "support")),
-        *(
-          _score(_get(system, "natural", "attributes", name, score))
-          for system in shown
-        ),
-      ]
-      for name in first
-    ],
-  }
-
-
-def _directions(table):
-  """Returns one row for each attribute, on and off, and their average."""
-  shares = (
-    "already_read",
-    "read",
-    "request_read",
-    "others_changed",
-    "others_changed_strict",
-  )
-  rows = [
-    [
-      _switched(row),
-      _count(row["n"]),
-      *(_sure(row, share, _share) for share in shares),
-      _sure(row, "feature_distance", _score),
-      _sure(row, "feature_ratio", _score),
-    ]
-    for row in table["directions"]
-  ]
-  note = (
-    "Before: the share that reads so without any request. Whole request: the"
-    " attribute and all that it rules out. Ratio: feature distance over that"
-    f" between two different images, {_score(table['feature_scale'])}."
-  )
-  empty = [_switched(row) for row in table["directions"] if not row["n"]]
-  if empty:
-    note += f" Not measured, for want of held-out rows: {', '.join(empty)}."
-  return {
-    "title": "Every edit",
-    "note": note,
-    "header": [
-      "Switch",
-      "Rows",
-      "Before",
-      "Asked value read",
-      "Whole request read",
-      "Others changed",
-      "Others, strictly",
-      "Feature distance",
-      "Ratio",
-    ],
-    "rows": rows,
-  }
-
-
-def _changes(system):
-  """Returns the share of rows in which each attribute changed."""
-  directions = system["transformations"]["directions"]
-  columns = list(dict.fromkeys(row["attribute"] for row in directions))
-  return {
-    "title": "What changed",
-    "note": "Share of rows in which the attribute of the column reads otherwise"
-    " than in the reconstruction, for each switch.",
-    "header": ["Switch", *columns],
-    "rows": [
-      [
-        _switched(row),
-        *(_share(_get(row, "changes", column)) for column in columns),
-      ]
-      for row in directions
-    ],
-  }
-
-
-def _seconds(seconds):
-  rows = [[stage, _duration(value)] for stage, value in seconds.items()]
-  total = sum(value for value in seconds.values() if value is not None)
-  return {
-    "title": "Time",
-    "note": "Wall-clock time of each stage.",
-    "header": ["Stage", "Seconds"],
-    "rows": [*rows, ["Total", _duration(total)]],
-  }
+def _frame(cells, head=""):
+  """Returns text by row and column; `head` stands above the rows' heads."""
+  frame = pd.DataFrame.from_dict(cells, orient="index", dtype=object)
+  return frame.fillna(_MISSING).rename_axis(columns=head)
 
 
 def _flat(mapping, prefix=""):
-  """Yields [dotted name, text] for a mapping that may nest."""
+  """Yields (dotted name, text) for a mapping that may nest."""
   for key, value in mapping.items():
     if isinstance(value, dict):
       yield from _flat(value, f"{prefix}{key}.")
     else:
       text = value if isinstance(value, str) else json.dumps(value)
-      yield [f"{prefix}{key}", text]
+      yield f"{prefix}{key}", text
 
 
-def _sure(row, name, text: Callable):
-  """Returns a value with its interval, if it has one."""
-  shown, interval = text(_get(row, name)), _get(row, "intervals", name)
-  if interval is None:
-    return shown
-  low, high = (text(bound) for bound in interval)
-  return f"{shown} [{low}, {high}]"
-
-
-def _get(value, *keys, default=None):
-  """Follows keys; `default` where one is missing or None on the way."""
+def _get(value, *keys):
+  """Follows keys; None where one is missing on the way."""
   for key in keys:
-    try:
-      value = value[key]
-    except (KeyError, IndexError, TypeError):
-      return default
+    value = value.get(key) if isinstance(value, Mapping) else None
   return value
 
 
-def _switched(row):
-  return f"{row['attribute']} {_switch(row['on'])}"
-
-
-def _switch(on):
-  return "on" if on else "off"
-
-
-def _lower(title):
-  return title[:1].lower() + title[1:]
-
-
-def _score(value):
-  """Returns three decimals; fewer of large numbers, which have more before."""
-  if value is None:
-    return _MISSING
-  decimals = 3 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
-  return f"{value:,.{decimals}f}"
-
-
-def _share(value):
-  return _MISSING if value is None else f"{100 * value:.1f} %"
-
-
-def _points(value, other):
-  if value is None or other is None:
-    return _MISSING
-  return f"{100 * (value - other):+.1f}"
-
-
-def _count(value):
-  return _MISSING if value is None else f"{value:,}"
-
-
-def _duration(value):
-  return _MISSING if value is None else f"{value:,.1f}"
+def _text(text, value):
+  return _MISSING if value is None else text(value)

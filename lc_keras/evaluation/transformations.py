@@ -7,44 +7,24 @@ far the image moved. The models are given as functions of numpy arrays.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from lc_keras.evaluation import intervals
 
-
-class Transformed(NamedTuple):
-  """Transformed images, and what the sampler itself says about each.
-
-  Attributes:
-    images: [n, height, width, channels].
-    measures: Names to [n] numbers or booleans, such as "distance" (weighted
-      and in latent space, as in the paper), "converged" and "steps"; the same
-      names in every call, and none that `table` uses.
-  """
-
-  images: np.ndarray
-  measures: Mapping[str, np.ndarray] = {}
-
-
-# Images [n, height, width, channels] to [n, ...]: images, probabilities or
-# features.
-ImageFunction = Callable[[np.ndarray], np.ndarray]
-# Images, targets [n, K] and mask of what is asked for [n, K], to images.
-Transform = Callable[
-  [np.ndarray, np.ndarray, np.ndarray], np.ndarray | Transformed
-]
+# Images [n, height, width, channels], and measures of each by name, numbers or
+# booleans [n], such as "distance", "converged" and "steps". The names are the
+# same in every call, and none that `table` uses.
+Made = tuple[np.ndarray, Mapping[str, np.ndarray]]
 
 
 def table(
   images: np.ndarray,
   labels: np.ndarray,
   attributes,
-  reconstruct: ImageFunction,
-  transform: Transform,
-  classify: ImageFunction,
-  features: ImageFunction,
+  judge,
+  reconstruct: Callable[[np.ndarray], np.ndarray],
+  transform: Callable[[np.ndarray, np.ndarray, np.ndarray], Made | np.ndarray],
   rows: int = 256,
   batch_size: int = 128,
   threshold: float = 0.5,
@@ -65,11 +45,11 @@ def table(
     labels: [n, K] in {0, 1}: which rows an attribute can be switched on or off
       in.
     attributes: An `attributes.Attributes` of K names.
+    judge: Reads images; its `probabilities` and `features` map images to
+      [batch, K] and [batch, d], as those of `judge.Judge` do.
     reconstruct: Images to images, without any request.
     transform: Images, targets [batch, K] and mask [batch, K] (float32, 1 for
-      what is asked for) to images, or to `Transformed`.
-    classify: Images to probabilities [batch, K].
-    features: Images to [batch, d].
+      what is asked for) to images, or to images and measures of each.
     rows: At most so many rows for each direction, drawn at random.
     batch_size: Rows handed to the functions at a time.
     threshold: A probability above it reads as "on".
@@ -91,7 +71,7 @@ def table(
         averaged over rows;
       "feature_distance": Mean L2 distance of features to the reconstruction's;
       "feature_ratio": That, divided by "feature_scale";
-      The mean of each of `Transformed.measures`, under its name;
+      The mean of each measure of `transform`, under its name;
       "intervals": The 95% interval [low, high] of each of the above, Wilson's
         for shares of rows and the bootstrap's for other means;
       "changes": Share of rows in which each attribute reads otherwise.
@@ -112,10 +92,13 @@ def table(
   Raises:
     ValueError: Shapes disagree, or a function returns another shape.
   """
-  images, labels = _checked(images, labels, attributes)
-  if rows < 1 or batch_size < 1:
+  images, labels = np.asarray(images), np.asarray(labels)
+  shape = (len(images), len(attributes.names))
+  if images.ndim != 4 or not len(images) or labels.shape != shape:
     raise ValueError(
-      f"rows and batch_size must be positive, got {rows} and {batch_size}."
+      "images must have shape [n, height, width, channels], n at least 1, and "
+      f"labels [n, {shape[1]}], got {list(images.shape)} and "
+      f"{list(labels.shape)}."
     )
   chosen = {}
   for k, on in _directions(attributes, switched):
@@ -126,15 +109,15 @@ def table(
     chosen[k, on] = np.sort(picked)
   used = np.unique(np.concatenate([*chosen.values()]))
 
-  def read(batch):
-    probabilities = np.asarray(classify(batch))
-    _check_shape("classify", probabilities, (len(batch), len(attributes.names)))
-    values = np.asarray(features(batch), np.float32)
-    _check_shape("features", values, (len(batch), values.shape[-1]))
-    return {"readings": probabilities > threshold, "features": values}
+  def read(made, part):
+    _check_shape("images", made, (len(part), *images.shape[1:]))
+    return {
+      "readings": judge.probabilities(made) > threshold,
+      "features": np.asarray(judge.features(made), np.float32),
+    }
 
   def rebuilt(part):
-    return read(_images("reconstruct", reconstruct(images[part]), images, part))
+    return read(reconstruct(images[part]), part)
 
   before = _batched(rebuilt, used, batch_size)
   scale = _feature_scale(before["features"], seed)
@@ -150,9 +133,11 @@ def table(
 
     def edited(batch, part=part, targets=targets, mask=mask):
       inside = part[batch]
-      result = transform(images[inside], targets[batch], mask[batch])
-      made, measures = _transformed(result, images, inside)
-      return {**measures, **read(made)}
+      made = transform(images[inside], targets[batch], mask[batch])
+      made, measures = made if isinstance(made, tuple) else (made, {})
+      for name, values in measures.items():
+        _check_shape(name, values, (len(inside),))
+      return {**measures, **read(made, inside)}
 
     own = np.searchsorted(used, part)
     reference = {key: array[own] for key, array in before.items()}
@@ -289,41 +274,9 @@ def _batched(function, rows, batch_size):
   return {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
 
 
-def _checked(images, labels, attributes):
-  """Returns images and labels as arrays, or raises ValueError."""
-  images, labels = np.asarray(images), np.asarray(labels)
-  shape = (len(images), len(attributes.names))
-  if images.ndim != 4 or not len(images) or labels.shape != shape:
-    raise ValueError(
-      "images must have shape [n, height, width, channels], n at least 1, and "
-      f"labels [n, {shape[1]}], got {list(images.shape)} and "
-      f"{list(labels.shape)}."
-    )
-  return images, labels
-
-
-def _images(name, result, images, part):
-  """Checks that a function kept the images' shape; returns an array."""
-  result = np.asarray(result)
-  _check_shape(name, result, (len(part), *images.shape[1:]))
-  return result
-
-
-def _transformed(result, images, part):
-  """Checks what a transformation returned; returns `Transformed` arrays."""
-  if not isinstance(result, Transformed):
-    result = Transformed(result)
-  measures = {key: np.asarray(array) for key, array in result.measures.items()}
-  for key, array in measures.items():
-    _check_shape(f"transform's measure {key!r}", array, (len(part),))
-  return Transformed(
-    _images("transform", result.images, images, part), measures
-  )
-
-
 def _check_shape(name, array, shape):
   if array.shape != shape:
     raise ValueError(
-      f"{name} should have returned shape {list(shape)}, got "
+      f"A function should have returned {name} of shape {list(shape)}, got "
       f"{list(array.shape)}."
     )

@@ -1,0 +1,186 @@
+"""The work of `trainers.evaluate`: systems of a run, measured one by one."""
+
+import json
+import os
+
+import numpy as np
+import tqdm
+from absl import flags
+
+from lc_keras import files
+from lc_keras import plotting
+from lc_keras.data import latent_cache
+from lc_keras.data import pipeline
+from lc_keras.evaluation import figures
+from lc_keras.evaluation import judge
+from lc_keras.evaluation import protocol as protocol_module
+from lc_keras.evaluation import report
+from lc_keras.evaluation import systems
+from lc_keras.generators import generator
+from lc_keras.models import storage
+from trainers import code_version
+from trainers import contenders
+from trainers import latents
+from trainers import provenance
+from trainers import runs
+
+_BATCH_SIZE = 256
+_FOLDER = "systems"
+
+
+def measure(
+  run: runs.Run, stage: runs.Stage, settings: flags.FlagValues
+) -> dict[str, dict]:
+  """Measures systems and writes the report; returns the figures by name.
+
+  Raises:
+    runs.UserError: --systems names one that the run does not have.
+  """
+  found = _chosen({c.name: c for c in contenders.find(run)}, settings.systems)
+  protocol = _protocol(run, settings)
+  unchanged = systems.prior(generator.load(run.folder))
+  measured, exhibits = protocol.references(unchanged), {}
+  os.makedirs(stage.path(_FOLDER), exist_ok=True)
+  bar = tqdm.tqdm(found.items(), desc="evaluate", unit=" systems")
+  for name, contender in bar:
+    bar.set_postfix_str(name)
+    limit = settings.slow_limit if contender.slow else None
+    measured[name] = _measured(run, stage, protocol, name, contender, limit)
+    with np.load(stage.path(_FOLDER, f"{name}.npz")) as arrays:
+      exhibits[name] = dict(arrays)
+  drawn = figures.of_all(protocol, unchanged, measured, exhibits)
+  report.write(
+    stage.folder,
+    {
+      "systems": measured,
+      "figures": _save(stage, drawn),
+      "provenance": _provenance(run, settings, protocol, measured),
+      "seconds": {
+        **runs.stage_seconds(run.folder),
+        "evaluate": stage.seconds,  # Up to here; writing takes no time.
+      },
+    },
+  )
+  return measured
+
+
+def _chosen(found, names):
+  """Returns the systems of these names; all if none is given."""
+  unknown = [name for name in names or () if name not in found]
+  if unknown:
+    raise runs.UserError(
+      f"--systems names {unknown[0]!r}, which this run does not have; it has "
+      f"{', '.join(found)}."
+    )
+  return {name: found[name] for name in names or found}
+
+
+def _protocol(run, settings):
+  def load(split):
+    batches = list(
+      pipeline.load(
+        run.dataset,
+        split,
+        _BATCH_SIZE,
+        data_dir=run.data_dir,
+        limit=settings.limit,
+      ).as_numpy_iterator()
+    )
+    columns = {
+      name: np.concatenate([batch[name] for batch in batches])
+      for name in batches[0]
+    }
+    return protocol_module.Split(
+      columns["image"], columns["attributes"], columns.get("focus")
+    )
+
+  cache = run.path("latents", "cache")
+  train = latent_cache.read(cache, "train", latents.source(run))
+  has_balanced = pipeline.BALANCED in pipeline.describe(run.dataset).splits
+  return protocol_module.Protocol(
+    run.attributes,
+    judge.Judge(storage.load(run.path("classifier"))),
+    np.asarray(train.attributes),
+    load(settings.split),
+    load(pipeline.BALANCED) if has_balanced else None,
+    # Held out as well; judges no choice that is made here.
+    references=load("validation").images,
+    sizes=protocol_module.Sizes(
+      edits=settings.transformation_rows,
+      curve_edits=settings.curve_rows,
+      sequences=settings.sequence_rows,
+    ),
+    seed=settings.seed,
+  )
+
+
+def _measured(run, stage, protocol, name, contender, limit):
+  """Returns the figures of a system, measured unless that has been done."""
+  path = stage.path(_FOLDER, f"{name}.json")
+  weights = provenance.weights(run, contender.stages)
+  if os.path.exists(path):
+    with open(path, encoding="utf-8") as file:
+      known = json.load(file)
+    if known["weights"] == weights:
+      return known
+  system = contender.build()
+  measured = protocol.measure(system, limit, contender.dial)
+  drawn, exhibits = figures.of_system(protocol, system, measured)
+  np.savez(stage.path(_FOLDER, f"{name}.npz"), **exhibits)
+  drawn = {f"{kind}_{name}": figure for kind, figure in drawn.items()}
+  seconds = {one: run.done(one)["seconds"] for one in contender.stages}
+  measured = report.plain(
+    {
+      "title": contender.title,
+      "weights": weights,
+      "training": {
+        "stages": seconds,
+        "seconds": sum(seconds.values()),
+        "new_attribute_seconds": sum(
+          seconds[one] for one in contender.labelled_stages()
+        ),
+      },
+      **measured,
+      "figures": _save(stage, drawn),
+    }
+  )
+  # Last: with it, the system has been measured.
+  files.write_json(path, measured)
+  return measured
+
+
+def _save(stage, drawn):
+  """Writes pictures; returns their captions by name."""
+  for name, (_, picture) in drawn.items():
+    plotting.save(picture, stage.path(f"{name}.png"))
+  return {name: caption for name, (caption, _) in drawn.items()}
+
+
+def _provenance(run, settings, protocol, measured):
+  """Returns what the numbers come from."""
+  weights = provenance.weights(run, [generator.find(run.folder), "classifier"])
+  for one in measured.values():
+    weights |= one.get("weights", {})
+  origin = "the data set's"
+  if "classifier" in latents.source(run):
+    origin = (
+      "as the classifier reads them that also scores: scores say how well "
+      "systems do what it sees, not how right that is"
+    )
+  return {
+    "run": run.folder,
+    "dataset": run.dataset,
+    "split": settings.split,
+    "images": len(protocol.natural),
+    "images of slow samplers": settings.slow_limit,
+    "edits per attribute and direction": settings.transformation_rows,
+    "threshold": protocol.threshold,
+    "labels of the latents": origin,
+    "seed": settings.seed,
+    "weights": weights,
+    "versions": provenance.versions(),
+    "commit": code_version.commit(),
+    "hardware": provenance.hardware(),
+    "data": provenance.data(run),
+    "stages": provenance.stages(run),
+  }
