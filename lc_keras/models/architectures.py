@@ -200,7 +200,7 @@ def _mlp_classifier(image_shape: Shape) -> Layers:
 
 # --- toon_faces: 64x64x3 cartoons. A 4x4 space-to-depth stem costs nothing and
 # leaves 16x16 positions; the decoder's dense layers pay off because the faces
-# are roughly aligned (figures in docs/architecture.md).
+# are roughly aligned (figures in docs/results/ablations.md).
 
 
 def _toon_faces_encoder(image_shape: Shape, outputs: int) -> Layers:
