@@ -33,8 +33,8 @@ with epy.lazy_imports():
   from lc_keras.samplers import scaled
   from lc_keras.samplers import table
   from serving import endpoints
+  from serving import server
   from serving import validation
-  from serving.server import versions
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
@@ -153,7 +153,7 @@ def export(
 
 
 def _free_version(export_dir, version):
-  taken = versions.find(export_dir) or {}
+  taken = server.find_versions(export_dir) or {}
   if version is None:
     return max(taken, default=0) + 1
   if version in taken:

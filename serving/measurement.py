@@ -13,9 +13,7 @@ from lc_keras.evaluation import fidelity
 from lc_keras.evaluation import judge as judge_lib
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import transformations
-from serving.server import errors
-from serving.server import predictor
-from serving.server import servables
+from serving import server
 
 _BATCH_SIZE = 64
 
@@ -136,7 +134,7 @@ class _Model:
   """A SavedModel that takes a run's attributes in the run's order."""
 
   def __init__(self, folder: str, attributes: attributes_lib.Attributes):
-    self._servable = servables.Servable("candidate", 0, folder)
+    self._servable = server.load(folder, "candidate")
     described = self._ask("describe", row=np.zeros([1], np.int64))
     names = [n.decode() for n in described["attribute_names"][0]]
     missing = [name for name in attributes.names if name not in names]
@@ -194,8 +192,6 @@ class _Model:
 
   def _ask(self, signature, **inputs):
     try:
-      return predictor.predict(
-        self._servable, self._servable.signature(signature), inputs
-      )
-    except errors.ServingError as error:
+      return self._servable.predict(signature, inputs)
+    except server.ServingError as error:
       raise ValueError(f"{self._servable.path}: {error}") from error

@@ -8,7 +8,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from lc_keras.constraints import attributes
-from serving.server import tensors
+from serving import tensors
 
 # The sampler behind `sample` and `transform`; others have signatures of their
 # own, such as `sample_search`.

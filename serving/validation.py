@@ -15,12 +15,8 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from serving.server import errors
-from serving.server import interrupts
-from serving.server import predictor
-from serving.server import servables
-from serving.server import tensors
-from serving.server import warmup
+from serving import server
+from serving import tensors
 
 ANSWERS = os.path.join("assets.extra", "recorded_answers.npz")
 _ROWS = 2
@@ -45,7 +41,8 @@ def record(
   """
   os.makedirs(os.path.join(folder, os.path.dirname(ANSWERS)), exist_ok=True)
   answers = {}
-  with tf.io.TFRecordWriter(os.path.join(folder, warmup.REQUESTS)) as writer:
+  path = os.path.join(folder, server.WARMUP_REQUESTS)
+  with tf.io.TFRecordWriter(path) as writer:
     for name, (function, specs) in endpoints.items():
       inputs = {spec.name: _input(spec) for spec in specs}
       for key, value in function(**inputs).items():
@@ -76,20 +73,18 @@ def check(folder: str) -> int:
   """
   compared = 0
   try:
-    servable = servables.Servable("candidate", 0, folder)
+    servable = server.load(folder, "candidate")
     try:
-      warmup.run(servable)
+      servable.warm_up()
       for request, answers in _recorded(folder):
-        # As the warm-up: TensorFlow prepares runs that can be stopped apart,
-        # which takes seconds.
-        _, outputs = predictor.answer(servable, request, interrupts.Interrupt())
+        outputs = servable.answer(request)
         for name, answer in answers.items():
           signature = request.model_spec.signature_name
           _compare(f"{signature}/{name}", outputs.get(name), answer)
           compared += 1
     finally:
       servable.close()
-  except (servables.LoadError, errors.ServingError) as error:
+  except (server.LoadError, server.ServingError) as error:
     raise ValidationError(str(error)) from error
   return compared
 
@@ -146,7 +141,9 @@ def _recorded(
     return
   with np.load(path, allow_pickle=False) as archive:
     answers = dict(archive)
-  records = tf.data.TFRecordDataset(os.path.join(folder, warmup.REQUESTS))
+  records = tf.data.TFRecordDataset(
+    os.path.join(folder, server.WARMUP_REQUESTS)
+  )
   for record in records.as_numpy_iterator():
     log = prediction_log_pb2.PredictionLog.FromString(record)
     request = log.predict_log.request

@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 from lc_keras import files
-from serving.server import versions
+from serving import server
 
 _IN_PROGRESS = ".publishing"
 _NOTES = ".published"
@@ -40,7 +40,7 @@ class VersionsFolder:
 
   def versions(self) -> list[int]:
     """Returns the versions that servers find, oldest first."""
-    return sorted(versions.find(self.base_path) or ())
+    return sorted(server.find_versions(self.base_path) or ())
 
   def path(self, version: int) -> str:
     """Returns the folder of a version, however its number is written.
@@ -48,7 +48,7 @@ class VersionsFolder:
     Raises:
       ValueError: There is no such version.
     """
-    found = versions.find(self.base_path) or {}
+    found = server.find_versions(self.base_path) or {}
     if version not in found:
       raise ValueError(f"{self.base_path!r} has no version {version}.")
     return found[version]

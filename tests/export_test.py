@@ -21,8 +21,8 @@ from lc_keras.samplers import flow
 from lc_keras.samplers import sampler
 from serving import endpoints
 from serving import export
+from serving import server
 from serving import validation
-from serving.server import versions
 from tests import exported_run
 from tests import tiny_run
 
@@ -170,7 +170,7 @@ class ExportTest(parameterized.TestCase):
     with mock.patch.object(endpoints, "build", _decode_only):
       again = export.export(self.run_dir, export_dir)
     self.assertEqual(os.path.basename(again), "10")
-    self.assertCountEqual(versions.find(export_dir), [9, 10])
+    self.assertCountEqual(server.find_versions(export_dir), [9, 10])
     with self.assertRaisesRegex(ValueError, "Version 9 exists .* write 11"):
       export.export(self.run_dir, export_dir, version=9)
 

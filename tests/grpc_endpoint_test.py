@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 from absl.testing import absltest
 from tensorflow_serving.apis import model_management_pb2
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from serving.server import model_configs
 from tests import running_server
@@ -93,39 +93,29 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
     ):
       self.start(port=self.running.server.port)
 
-  def test_a_unix_socket(self):
+  def test_a_unix_socket_and_channel_arguments(self):
     # Not in the test's own folder: such a path may have 107 characters.
     folder = tempfile.mkdtemp()
     self.addCleanup(shutil.rmtree, folder)
     path = os.path.join(folder, "socket")
-    with self.serving(grpc_socket_path=path) as running:
+    with self.serving(
+      grpc_socket_path=path,
+      grpc_channel_arguments="grpc.max_receive_message_length=1000",
+    ) as running:
       with grpc.insecure_channel(f"unix:{path}") as channel:
-        call = channel.unary_unary(
-          "/tensorflow.serving.PredictionService/Predict",
-          predict_pb2.PredictRequest.SerializeToString,
-          predict_pb2.PredictResponse.FromString,
-        )
-        for ask in (call, running.predictions.Predict):
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        for ask in (stub.Predict, running.predictions.Predict):
           response = ask(
             serving_models.request(x=_X), timeout=running_server.PATIENCE
           )
           self.assertEqual(response.model_spec.version.value, 10)
-    self.assertFalse(os.path.exists(path))
-
-  def test_channel_arguments(self):
-    # As TensorFlow Serving's own test; the second limits what can be sent.
-    arguments = "grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb"
-    with self.serving(grpc_channel_arguments=arguments) as running:
-      running.predict(x=_X)
-    arguments = "grpc.max_receive_message_length=1000"
-    with self.serving(grpc_channel_arguments=arguments) as running:
-      running.predict(x=_X)
       self.assert_refused(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "",
         running.predict,
         x=np.ones([1000, 2], np.float32),
       )
+    self.assertFalse(os.path.exists(path))
 
   def test_outputs_as_content(self):
     with self.serving(enable_serialization_as_tensor_content=True) as running:
@@ -146,50 +136,40 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
     )
 
   def test_reloading_the_configuration(self):
-    def request(**paths):
+    def reload(*names):
       made = model_management_pb2.ReloadConfigRequest()
-      for name, path in paths.items():
-        config = model_configs.single(name, path)
+      for name in names:
+        one = model_configs.single(name, self.base_path)
         made.config.model_config_list.config.extend(
-          config.model_config_list.config
+          one.model_config_list.config
         )
-      return made
+      return running.models.HandleReloadConfigRequest(
+        made, timeout=running_server.PATIENCE
+      )
 
     with self.serving() as running:
-      call = running.models.HandleReloadConfigRequest
-      response = call(
-        request(demo=self.base_path, other=self.base_path),
-        timeout=running_server.PATIENCE,
-      )
-      self.assertEqual(response.status.error_code, 0)
+      self.assertEqual(reload("demo", "other").status.error_code, 0)
       for name in ("demo", "other"):
         self.assertEqual(running.predict(name=name, x=_X).model_spec.name, name)
-      call(request(other=self.base_path), timeout=running_server.PATIENCE)
+      reload("other")
       self.assert_refused(
         grpc.StatusCode.NOT_FOUND,
         "Servable not found for request: Latest(demo)",
-        running.predict,
-        x=_X,
+        *(running.predict, "", "demo"),
       )
-      twice = request(demo=self.base_path)
-      twice.config.model_config_list.config.add().CopyFrom(
-        twice.config.model_config_list.config[0]
+      invalid = grpc.StatusCode.INVALID_ARGUMENT
+      self.assert_refused(
+        invalid,
+        "ServerModelConfig type not supported by HandleReloadConfigRequest. "
+        "Only ModelConfigList is currently supported",
+        reload,
       )
-      for sent, text in (
-        (
-          model_management_pb2.ReloadConfigRequest(),
-          "ServerModelConfig type not supported by HandleReloadConfigRequest. "
-          "Only ModelConfigList is currently supported",
-        ),
-        (twice, "Illegal to list model demo multiple times in config list"),
-      ):
-        self.assert_refused(
-          grpc.StatusCode.INVALID_ARGUMENT,
-          text,
-          call,
-          sent,
-          timeout=running_server.PATIENCE,
-        )
+      self.assert_refused(
+        invalid,
+        "Illegal to list model demo multiple times",
+        reload,
+        *("demo",) * 2,
+      )
       self.assertEqual(
         running.predict(name="other", x=_X).model_spec.name, "other"
       )

@@ -8,20 +8,19 @@ import grpc
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
-from absl.testing import parameterized
 
 from serving.server import errors
 from serving.server import interrupts
-from serving.server import predictor
 from serving.server import servables
 from tests import running_server
 from tests import serving_models
 
 _X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
+_ROWS = {"row": np.array([5, 7, 9])}
 _SLOTS = 2
 
 
-class InterruptsTest(parameterized.TestCase):
+class InterruptsTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
     folder = os.path.join(self.create_tempdir().full_path, "1")
@@ -29,74 +28,71 @@ class InterruptsTest(parameterized.TestCase):
     self.servable = servables.Servable("demo", 1, folder, watched_runs=_SLOTS)
     self.addCleanup(self.servable.close)
 
-  def _ask(self, signature, interrupt=None, filters=(), **inputs):
-    inputs = inputs or {"row": np.array([5, 7, 9])}
-    request = serving_models.request(signature, filters=filters, **inputs)
-    return predictor.answer(self.servable, request, interrupt)[1]
+  def _double(self, interrupt=None):
+    made = self.servable.predict(
+      "serving_default", {"x": _X}, interrupt=interrupt
+    )
+    np.testing.assert_array_equal(made["y"], 2 * _X)
+
+  def _ticks(self):
+    return self.servable.predict("ticks", _ROWS)["ticks"][0]
 
   def _spin(self):
-    """Starts an endless run; returns what stops it, and its thread."""
+    """Starts an endless run; returns a function that stops it and its thread.
+
+    The function returns the code that the run ended with.
+    """
     interrupt, caught = interrupts.Interrupt(), []
 
     def run():
       try:
-        self._ask("spin", interrupt)
+        self.servable.predict("spin", _ROWS, interrupt=interrupt)
       except errors.ServingError as error:
         caught.append(error.code)
 
-    before = self._ask("ticks")["ticks"][0]
+    def stop():
+      interrupt.set()
+      thread.join(running_server.PATIENCE)
+      self.assertEqual(caught, [grpc.StatusCode.CANCELLED])
+
+    before = self._ticks()
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
     for _ in running_server.attempts():
-      if self._ask("ticks")["ticks"][0] > before:
-        return interrupt, thread, caught
+      if self._ticks() > before:
+        return stop, thread
 
   def test_stops_one_run_and_no_other(self):
-    first, first_thread, caught = self._spin()
-    second, second_thread, _ = self._spin()
-    first.set()
-    first_thread.join(running_server.PATIENCE)
-    self.assertEqual(caught, [grpc.StatusCode.CANCELLED])
-    self.assertTrue(second_thread.is_alive())
-    second.set()
-    second_thread.join(running_server.PATIENCE)
-    self.assertFalse(second_thread.is_alive())
+    stop_first, _ = self._spin()
+    stop_second, second = self._spin()
+    stop_first()
+    self.assertTrue(second.is_alive())
+    stop_second()
 
   def test_slots_can_be_used_again(self):
     for _ in range(2 * _SLOTS):
-      interrupt, thread, _ = self._spin()
-      interrupt.set()
-      thread.join(running_server.PATIENCE)
-      self.assertFalse(thread.is_alive())
+      stop, _ = self._spin()
+      stop()
     for _ in range(2 * _SLOTS):
-      made = self._ask("", interrupts.Interrupt(), x=_X)
-      np.testing.assert_array_equal(made["y"], 2 * _X)
+      self._double()
 
-  def test_endless_runs_starve_nobody(self):
+  def test_endless_runs_in_all_slots_starve_nobody(self):
     # More than there are threads in any pool of TensorFlow's here.
     spinning = [self._spin() for _ in range(_SLOTS)]
-    np.testing.assert_array_equal(self._ask("", x=_X)["y"], 2 * _X)
-    for interrupt, thread, _ in spinning:
-      interrupt.set()
-      thread.join(running_server.PATIENCE)
+    self._double()
+    for stop, _ in spinning:
+      stop()
 
-  def test_all_slots_share_what_is_prepared_for_a_signature(self):
-    with mock.patch.object(
-      servables, "_Callable", wraps=servables._Callable
-    ) as prepared:
-      for _ in range(2 * _SLOTS):
-        self._ask("", interrupts.Interrupt(), x=_X)
-    self.assertEqual(prepared.call_count, 1)
-
-  def test_what_signatures_answer_is_watched_from_the_start(self):
-    # A graph that has grown is looked through anew: it must not, at calls.
+  def test_signatures_are_prepared_once(self):
+    # A graph that has grown is looked through anew: calls must not do that.
     with mock.patch.object(
       interrupts.Watches, "_add_release", side_effect=AssertionError
     ):
-      self._ask("", interrupts.Interrupt(), x=_X)
-      self._ask("ticks", interrupts.Interrupt())
+      for _ in range(2 * _SLOTS):
+        self._double()
+    self.assertLen(self.servable._callables, 1)
 
-  def test_a_signature_may_name_what_is_not_there(self):
+  def test_a_signature_may_name_a_missing_tensor(self):
     session = tf.compat.v1.Session(graph=tf.Graph())
     self.addCleanup(session.close)
     with session.graph.as_default():
@@ -108,40 +104,28 @@ class InterruptsTest(parameterized.TestCase):
       with watches.watching(["gone:0"], interrupts.Interrupt()):
         pass
 
-  def test_what_is_set_before_does_not_begin(self):
+  def test_a_run_that_is_stopped_before_it_begins(self):
     interrupt = interrupts.Interrupt()
     interrupt.set()
     self.assertTrue(interrupt.is_set)
     with self.assertRaisesRegex(errors.ServingError, "cancelled"):
-      self._ask("spin", interrupt)
+      self.servable.predict("spin", _ROWS, interrupt=interrupt)
 
-  def test_what_is_set_afterwards_harms_nobody(self):
+  def test_a_run_that_is_stopped_after_its_end(self):
     for _ in range(2 * _SLOTS):
       interrupt = interrupts.Interrupt()
-      self._ask("", interrupt, x=_X)
+      self._double(interrupt)
       interrupt.set()
 
-  def test_more_runs_than_slots_are_answered(self):
-    spinning = [self._spin() for _ in range(_SLOTS)]
-    made = self._ask("", interrupts.Interrupt(), x=_X)
-    np.testing.assert_array_equal(made["y"], 2 * _X)
-    for interrupt, thread, _ in spinning:
-      interrupt.set()
-      thread.join(running_server.PATIENCE)
-
-  def test_errors_of_the_graph_stay_what_they_are(self):
+  def test_errors_of_the_graph_arrive_and_free_their_slot(self):
     rows = np.array([1, -2])
     for _ in range(2 * _SLOTS):
       with self.assertRaisesRegex(errors.ServingError, "must not be negative"):
-        self._ask("add", interrupts.Interrupt(), a=rows, b=rows)
-    made = self._ask("add", interrupts.Interrupt(), a=-rows + 2, b=rows)
+        self.servable.predict("add", {"a": rows, "b": rows})
+    # A set of outputs that was not prepared.
+    inputs = {"a": 2 - rows, "b": rows}
+    made = self.servable.predict("add", inputs, ["sum"])
     np.testing.assert_array_equal(made["sum"], [2, 2])
-
-  @parameterized.parameters("sum", "difference")
-  def test_some_outputs(self, name):
-    rows = np.array([1, 2])
-    made = self._ask("add", interrupts.Interrupt(), [name], a=rows, b=rows)
-    self.assertEqual(list(made), [name])
 
   def test_stopping_by_ends_with_its_block(self):
     interrupt, calls = interrupts.Interrupt(), []

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 import serving
 from serving import latent_client
-from serving.server import tensors
+from serving import tensors
 
 _SIGNATURES = {
   "sample": ("attributes", "mask", "seed"),

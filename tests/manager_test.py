@@ -2,6 +2,7 @@
 
 import contextlib
 import threading
+from unittest import mock
 
 import grpc
 from absl.testing import absltest
@@ -20,7 +21,6 @@ class ManagerTest(pretended_models.TestCase):
     self.assertEqual(self.states(started), {10: "AVAILABLE"})
     self.assertEqual(self.answers(started), 10)
     self.assertEqual(self.answers(started, version=10), 10)
-    self.assertTrue(started.ready())
     self.refuses(
       started,
       grpc.StatusCode.NOT_FOUND,
@@ -63,13 +63,12 @@ class ManagerTest(pretended_models.TestCase):
     gate = self.gate(1)
     started = self.start(wait=False)
     self.wait_for_states(started, {1: "LOADING"})
-    self.assertFalse(started.ready())
     for name in ("demo", "other"):
       self.refuses(
         started, grpc.StatusCode.UNAVAILABLE, "still being loaded", name=name
       )
     gate.set()
-    self.wait_for(started.ready)
+    self.wait_for_states(started, {1: "AVAILABLE"})
     self.assertEqual(self.answers(started), 1)
     self.assertTrue(started.wait_until_settled(running_server.PATIENCE))
     self.refuses(
@@ -184,12 +183,14 @@ class ManagerTest(pretended_models.TestCase):
     gate = self.gate(1, name="other")
     started = self.start()
     interrupt = interrupts.Interrupt()
-    threading.Timer(0.1, interrupt.set).start()
     both = self.config(names=("demo", "other"))
     with self.reloading(started, both) as failures:
       self.wait_for(lambda: ("other", 1) in self.loads)
       with self.assertRaises(errors.ServingError) as caught:
-        started.reload(self.config(), interrupt)
+        # Sets the interrupt while it waits for its turn.
+        with mock.patch.object(interrupt, "check", wraps=interrupt.check) as it:
+          it.side_effect = lambda: (interrupt.set(), mock.DEFAULT)[1]
+          started.reload(self.config(), interrupt)
       gate.set()
     self.assertEqual(caught.exception.code, grpc.StatusCode.CANCELLED)
     self.assertEmpty(failures)

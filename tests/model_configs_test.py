@@ -1,4 +1,4 @@
-"""Tests of what a server may be asked to serve; manager_test has labels."""
+"""Tests of configuration files; manager_test has labels."""
 
 import os
 
@@ -7,8 +7,10 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from google.protobuf import text_format
 
+from serving.server import batching_parameters
 from serving.server import errors
 from serving.server import model_configs
+from serving.server import text_protos
 
 _GOOD = 'name: "a" base_path: "/a" model_platform: "tensorflow"'
 
@@ -22,16 +24,13 @@ def _parse(*models):
 
 class ModelConfigsTest(parameterized.TestCase):
   def test_good_ones(self):
-    model_configs.validate(_parse())
+    model_configs.validate(model_configs.ModelServerConfig())
     model_configs.validate(
       _parse(
         f"{_GOOD} model_version_policy {{ specific {{ versions: 1 }} }}",
         'name: "b" base_path: "/a" model_type: TENSORFLOW',
       )
     )
-    model_configs.validate(model_configs.ModelServerConfig())
-
-  def test_one_model(self):
     config = model_configs.single("demo", "here")
     model_configs.validate(config)
     (model,) = config.model_config_list.config
@@ -49,7 +48,7 @@ class ModelConfigsTest(parameterized.TestCase):
     ),
     (
       ['name: "a" base_path: "/a" model_type: OTHER'],
-      "choice 2 not supported",
+      "unsupported platform model_type 2",
     ),
     (
       ['name: "a" base_path: "/a" model_platform: "caffe"'],
@@ -80,6 +79,102 @@ class ModelConfigsTest(parameterized.TestCase):
     config.custom_model_config.SetInParent()
     with self.assertRaisesRegex(errors.ServingError, "not yet support custom"):
       model_configs.validate(config)
+
+
+class TextProtosTest(parameterized.TestCase):
+  def test_messages(self):
+    def read(text, kind):
+      path = self.create_tempfile(content=text).full_path
+      return text_protos.read(path, kind)
+
+    ssl = read(
+      'server_key: "a\\nb" server_cert: "c" # Reason.\n client_verify: true',
+      text_protos.SSLConfig,
+    )
+    self.assertEqual(
+      (ssl.server_key, ssl.server_cert, ssl.custom_ca, ssl.client_verify),
+      ("a\nb", "c", "", True),
+    )
+    monitoring = read(
+      'prometheus_config { path: "/x" }', text_protos.MonitoringConfig
+    )
+    self.assertEqual(monitoring.prometheus_config.path, "/x")
+
+  @parameterized.parameters(
+    "improperly formatted file contents",
+    "model_config_list: {",
+    "no_such_field: 1",
+  )
+  def test_other_contents(self, text):
+    path = self.create_tempfile(content=text).full_path
+    with self.assertRaisesRegex(
+      # TensorFlow Serving's own test looks for these words.
+      ValueError,
+      f"Invalid protobuf file: '{path}'.*ModelServerConfig",
+    ):
+      model_configs.read(path)
+
+  def test_unreadable_files(self):
+    folder = self.create_tempdir().full_path
+    for path in (folder, os.path.join(folder, "missing")):
+      with self.assertRaisesRegex(ValueError, path):
+        text_protos.read(path, text_protos.SSLConfig)
+
+
+class BatchingParametersTest(parameterized.TestCase):
+  def _read(self, text):
+    path = self.create_tempfile(content=text).full_path
+    return batching_parameters.read(path)
+
+  def test_reads_a_file(self):
+    # As TensorFlow Serving's own file for its tests.
+    self.assertEqual(
+      self._read(
+        "max_batch_size { value: 128 }\nbatch_timeout_micros { value: 2500 }\n"
+        "max_enqueued_batches { value: 7 }\nnum_batch_threads { value: 3 }\n"
+        "allowed_batch_sizes: 64\nallowed_batch_sizes: 128\n"
+        "pad_variable_length_inputs: true\n"
+        'thread_pool_name { value: "mine" }'
+      ),
+      batching_parameters.Parameters(128, 0.0025, 7, 3, (64, 128), True),
+    )
+    self.assertEqual(self._read(""), batching_parameters.Parameters())
+
+  def test_reads_how_large_calls_are_split(self):
+    text = "max_batch_size { value: 8 } max_execution_batch_size { value: 4 }"
+    self.assertEqual(self._read(text).largest, 8)
+    text += " enable_large_batch_splitting { value: true }"
+    parameters = self._read(text + " allowed_batch_sizes: [2, 4]")
+    self.assertEqual((parameters.max_batch_size, parameters.largest), (8, 4))
+    for size, error in (
+      ("max_execution_batch_size { value: 9 }", "from 1 to max_batch_size"),
+      (
+        "max_execution_batch_size { value: 4 } allowed_batch_sizes: 8",
+        "must match max_execution_batch_size; last entry was 8; expected 4",
+      ),
+    ):
+      with self.assertRaisesRegex(ValueError, error):
+        self._read(
+          "max_batch_size { value: 8 } "
+          f"enable_large_batch_splitting {{ value: true }} {size}"
+        )
+
+  @parameterized.parameters(
+    ("max_batch_size { value: 0 }", "max_batch_size must be 1 or more"),
+    ("num_batch_threads { value: -1 }", "threads must be 1 or more"),
+    ("batch_timeout_micros { value: -1 }", "must not be below 0"),
+    (
+      "max_batch_size { value: 8 } allowed_batch_sizes: 4",
+      "Last entry in allowed_batch_sizes must match max_batch_size",
+    ),
+    (
+      "max_batch_size { value: 8 } allowed_batch_sizes: [8, 4, 8]",
+      "monotonically increasing",
+    ),
+  )
+  def test_refuses(self, text, error):
+    with self.assertRaisesRegex(ValueError, error):
+      self._read(text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tests of what should happen next; manager_test has what then does."""
+"""Tests of the decisions that follow from the states of models."""
 
 import time
 from unittest import mock
@@ -30,22 +30,8 @@ def _unloading(model):
 class ModelStatesTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
-    # A clock that stands: a second passes for nobody.
+    # The clock stands.
     self.enter_context(mock.patch.object(time, "monotonic", return_value=0.0))
-
-  def test_loads_before_it_unloads(self):
-    model = _model()
-    model.aspire({1: "/1"})
-    self.assertEqual(_loading(model), [1])
-    model.versions[1].state = _State.LOADING
-    self.assertEqual(_loading(model), [])
-    model.versions[1].succeed(None)
-    model.aspire({1: "/1", 2: "/2"})
-    self.assertEqual((_loading(model), _unloading(model)), ([2], []))
-    model.versions[2].state = _State.LOADING
-    self.assertEqual(_unloading(model), [])
-    model.versions[2].succeed(None)
-    self.assertEqual(_unloading(model), [1])
 
   def test_pauses_become_longer(self):
     model = _model()
@@ -74,15 +60,6 @@ class ModelStatesTest(absltest.TestCase):
     self.assertEqual(_loading(model), [])
     model.aspire({1: "/1"}, {1: {"a": (1, 3)}})
     self.assertEqual((_loading(model), version.attempts), ([1], 0))
-
-  def test_what_is_not_wanted_is_not_tried_again(self):
-    model = _model()
-    model.aspire({1: "/1"})
-    model.versions[1].state = _State.LOADING
-    model.versions[1].fail(_ERROR, longest_pause=0.0)
-    model.aspire({})
-    self.assertEqual(_loading(model), [])
-    self.assertEqual(model.next_attempt(5), float("inf"))
 
   def test_settles(self):
     model = _model()
@@ -122,15 +99,6 @@ class ModelStatesTest(absltest.TestCase):
     model.aspire({200: "/200"})
     self.assertLess(len(model.versions), 100)
     self.assertIn(199, model.versions)
-
-  def test_a_model_that_is_removed(self):
-    model = _model()
-    model.aspire({1: "/1"})
-    model.versions[1].state = _State.LOADING
-    model.versions[1].succeed(None)
-    model.config = None
-    model.aspire({})
-    self.assertEqual(_unloading(model), [1])
 
 
 if __name__ == "__main__":

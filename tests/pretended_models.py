@@ -1,4 +1,4 @@
-"""A manager of models that only pretend to be some, for tests without any."""
+"""A manager of pretended models, for tests without TensorFlow's."""
 
 import contextlib
 import os
@@ -15,7 +15,6 @@ from serving.server import errors
 from serving.server import loading
 from serving.server import manager
 from serving.server import model_configs
-from serving.server import servables
 from serving.server import versions
 from tests import running_server
 
@@ -23,7 +22,7 @@ _State = running_server.State
 
 
 class PretendedServable:
-  """What a test's loader returns."""
+  """Stands for a loaded version."""
 
   def __init__(self, name, version, path):
     self.name, self.version, self.path = name, version, path
@@ -43,7 +42,7 @@ def spec(name="demo", version=None, label=None):
 
 
 class TestCase(parameterized.TestCase):
-  """With a folder of models that only pretend to be some."""
+  """With a folder of pretended models."""
 
   def setUp(self):
     super().setUp()
@@ -52,14 +51,14 @@ class TestCase(parameterized.TestCase):
     self.gates = {}
 
   def add(self, *versions, name="demo", broken=False):
-    """Puts versions there, or mends those that are there and broken."""
+    """Publishes versions, or repairs those that are broken."""
     base_path = os.path.join(self.folder, name)
     for version in map(str, versions):
       folder = os.path.join(base_path, version)
       if os.path.exists(folder):
         os.remove(os.path.join(folder, "broken"))
         continue
-      # At once: a manager that looks meanwhile would find one that is whole.
+      # By a rename: a manager that looks meanwhile must find it broken.
       aside = os.path.join(base_path, f".tmp-{version}")
       os.makedirs(aside)
       if broken:
@@ -75,35 +74,41 @@ class TestCase(parameterized.TestCase):
     if (name, version) in self.gates:
       self.gates[name, version].wait(running_server.PATIENCE)
     if os.path.exists(os.path.join(path, "broken")):
-      raise servables.LoadError("It is broken.", grpc.StatusCode.DATA_LOSS)
+      raise errors.LoadError("It is broken.", grpc.StatusCode.DATA_LOSS)
     return PretendedServable(name, version, path)
 
   def gate(self, version, name="demo"):
-    """Makes a version load no sooner than it is told to."""
+    """Makes a version wait for a gate before it loads."""
     gate = self.gates[name, version] = threading.Event()
     self.addCleanup(gate.set)
     return gate
 
   def keep_closing(self, started):
-    """Makes what is loaded close no sooner than it is told to."""
+    """Makes the loaded version wait for a gate before it closes."""
     gate = threading.Event()
     self.addCleanup(gate.set)
     with started.use(spec()) as servable:
       servable.close = lambda: gate.wait(running_server.PATIENCE)
     return gate
 
+  def wait_for_looks(self, number):
+    """Waits until the manager has looked at folders that often."""
+    find = versions.find_versions
+    with mock.patch.object(versions, "find_versions", wraps=find) as looks:
+      self.wait_for(lambda: looks.call_count >= number)
+
   @contextlib.contextmanager
   def looking(self):
-    """Has the manager look at folders, until it is told to see something."""
+    """Holds the manager's looks at folders until the gate is set."""
     looking, gate = threading.Event(), threading.Event()
-    find = versions.find
+    find = versions.find_versions
 
     def wait(base_path):
       looking.set()
       gate.wait(running_server.PATIENCE)
       return find(base_path)
 
-    with mock.patch.object(versions, "find", wait):
+    with mock.patch.object(versions, "find_versions", wait):
       try:
         yield looking, gate
       finally:
@@ -111,7 +116,7 @@ class TestCase(parameterized.TestCase):
 
   @contextlib.contextmanager
   def reloading(self, started, config):
-    """Reloads meanwhile; yields a list to which it adds how that failed."""
+    """Reloads in a thread; yields a list of its failures."""
     failures = []
 
     def reload():

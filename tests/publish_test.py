@@ -21,9 +21,9 @@ from lc_keras.models import storage
 from serving import endpoints
 from serving import export
 from serving import publish
+from serving import server
 from serving import validation
 from serving import versions_folder
-from serving.server import warmup
 from tests import faces_run
 
 _FIGURES = {
@@ -194,7 +194,8 @@ class PublishTest(parameterized.TestCase):
     shutil.copytree(self.exported, folder)
     os.remove(os.path.join(folder, validation.ANSWERS))
     self.assertEqual(validation.check(folder), 0)
-    with tf.io.TFRecordWriter(os.path.join(folder, warmup.REQUESTS)) as writer:
+    path = os.path.join(folder, server.WARMUP_REQUESTS)
+    with tf.io.TFRecordWriter(path) as writer:
       writer.write(b"no request")
     with self.assertRaisesRegex(
       validation.ValidationError, "warm-up request 1"

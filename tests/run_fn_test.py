@@ -12,7 +12,7 @@ from lc_keras.constraints import attributes
 from lc_keras.data import pipeline
 from lc_keras.data import tf_examples
 from serving import endpoints
-from serving.server import servables
+from serving import server
 from trainers import run_fn
 from trainers import runs
 
@@ -79,9 +79,7 @@ class RunFnTest(absltest.TestCase):
   def test_leaves_a_model_that_a_server_loads(self):
     with mock.patch.object(endpoints, "build", _few):
       run_fn.run_fn(self.fn_args())
-    servable = servables.Servable(
-      "faces", 1, str(self.folder / "Format-Serving")
-    )
+    servable = server.load(str(self.folder / "Format-Serving"))
     self.addCleanup(servable.close)
     self.assertIn("score", servable.signatures)
     stage = self.folder / "model_run" / "vae"

@@ -17,9 +17,7 @@ from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from serving.server import __main__ as server
-from serving.server import options
-from serving.server import predictor
+from serving import server
 from tests import serving_models
 
 # No call of the tests takes a second; a machine may.
@@ -47,7 +45,7 @@ class RunningServer:
     """
     self._tls = credentials is not None
     self.server = server.Server(
-      options.Options(**{"port": 0, "rest_api_port": -1} | flags)
+      server.Options(**{"port": 0, "rest_api_port": -1} | flags)
     )
     self.address = f"localhost:{self.server.port}"
     arguments = [("grpc.max_receive_message_length", -1)]
@@ -189,8 +187,7 @@ def aside(running, signature):
   """Asks the model past the socket, whose slots may be taken."""
   spec = model_pb2.ModelSpec(name="demo")
   with running.server.manager.use(spec) as servable:
-    made = serving_models.request(signature, row=_ROWS)
-    return predictor.answer(servable, made)[1]
+    return servable.predict(signature, {"row": _ROWS})
 
 
 def attempts():

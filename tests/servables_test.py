@@ -1,4 +1,4 @@
-"""Tests of loading a SavedModel and running it."""
+"""Tests of loading a SavedModel, warming it up and running it."""
 
 import os
 import subprocess
@@ -9,103 +9,154 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
-from tensorflow.core.protobuf import saved_model_pb2
 
-from serving.server import errors
-from serving.server import predictor
-from serving.server import servables
+from serving import server
 from tests import serving_models
 
 _ROWS = np.array([5, 7, 9])
+_X = np.ones([3, 2], np.float32)
 
 
 class ServableTest(parameterized.TestCase):
-  def _load(self, write=serving_models.write, **kwargs):
-    folder = os.path.join(self.create_tempdir().full_path, "1")
-    write(folder)
-    servable = servables.Servable("demo", 1, folder, **kwargs)
+  def setUp(self):
+    super().setUp()
+    self.folder = os.path.join(self.create_tempdir().full_path, "1")
+
+  def _load(self, write=serving_models.write):
+    if not os.path.exists(self.folder):
+      write(self.folder)
+    servable = server.load(self.folder, "demo", 1)
     self.addCleanup(servable.close)
     return servable
 
+  def _assert_load_fails(self, text, code):
+    with self.assertRaisesRegex(server.LoadError, text) as caught:
+      self._load().warm_up()
+    self.assertEqual(caught.exception.code, code)
+
+  def _assert_refused(self, code, text, call, *args):
+    with self.assertRaisesRegex(server.ServingError, text) as caught:
+      call(*args)
+    self.assertEqual(caught.exception.code, code)
+
+  def test_runs_signatures(self):
+    servable = self._load()
+    inputs = {"a": _ROWS, "b": _ROWS - 1}
+    outputs = servable.predict("add", inputs)
+    self.assertCountEqual(outputs, ["sum", "difference"])
+    np.testing.assert_array_equal(outputs["sum"], 2 * _ROWS - 1)
+    self.assertEqual(list(servable.predict("add", inputs, ["sum"])), ["sum"])
+    answer = servable.answer(serving_models.request(x=_X))
+    np.testing.assert_array_equal(answer["y"], 2 * _X)
+    self._assert_refused(
+      grpc.StatusCode.FAILED_PRECONDITION,
+      '^Serving signature key "halve" not found.$',
+      *(servable.predict, "halve", inputs),
+    )
+    malformed = serving_models.request(x=_X)
+    malformed.inputs["x"].tensor_shape.dim[0].size = -1
+    self._assert_refused(
+      grpc.StatusCode.INVALID_ARGUMENT,
+      "^tensor parsing error: x$",
+      *(servable.answer, malformed),
+    )
+    servable.close()
+    self._assert_refused(
+      grpc.StatusCode.UNAVAILABLE, "", servable.predict, "add", inputs
+    )
+
   def test_a_saved_model_of_tf1(self):
-    servable = self._load(serving_models.write_tf1)
-    signature = servable.signature("serving_default")
     x = np.array([2.0, 3.0, 4.0], np.float32)
-    outputs = predictor.predict(servable, signature, {"x": x})
+    outputs = self._load(serving_models.write_tf1).predict(
+      "serving_default", {"x": x}
+    )
     np.testing.assert_array_equal(outputs["y"], [3.0, 3.5, 4.0])
 
-  def test_defaults_are_filled_in(self):
-    def write(folder):
-      serving_models.write(folder)
-      path = os.path.join(folder, "saved_model.pb")
-      model = saved_model_pb2.SavedModel()
-      with open(path, "rb") as file:
-        model.ParseFromString(file.read())
-      add = model.meta_graphs[0].signature_def["add"]
-      add.defaults["b"].CopyFrom(tf.make_tensor_proto([1, 1, 1], tf.int64))
-      with open(path, "wb") as file:
-        file.write(model.SerializeToString())
-
-    servable = self._load(write)
-    signature = servable.signature("add")
-    outputs = predictor.predict(servable, signature, {"a": _ROWS})
-    np.testing.assert_array_equal(outputs["sum"], _ROWS + 1)
-    with self.assertRaisesRegex(errors.ServingError, "required: {a}"):
-      predictor.predict(servable, signature, {"b": _ROWS})
-
-  def test_not_a_saved_model(self):
-    for folder in (self.create_tempdir().full_path, "missing"):
+  def test_a_folder_without_a_saved_model(self):
+    for write in (os.makedirs, lambda folder: None):
       with self.assertRaisesRegex(
-        servables.LoadError, "Version 1 of model demo cannot be loaded from"
+        server.LoadError, "Version 1 of model demo cannot be loaded from"
       ) as caught:
-        servables.Servable("demo", 1, folder)
+        self._load(write)
       self.assertEqual(caught.exception.code, grpc.StatusCode.NOT_FOUND)
 
   @parameterized.parameters("saved_model.pb", "variables.index", "variables.da")
   def test_damage_is_an_error_and_no_crash(self, damaged):
-    folder = os.path.join(self.create_tempdir().full_path, "1")
-    serving_models.write(folder)
-    for parent, _, names in os.walk(folder):
+    serving_models.write(self.folder)
+    for parent, _, names in os.walk(self.folder):
       for name in names:
         if name.startswith(damaged):
           path = os.path.join(parent, name)
           os.truncate(path, os.path.getsize(path) // 2)
-    with self.assertRaises(servables.LoadError):
-      servables.Servable("demo", 1, folder)
-
-  def test_tags(self):
-    with self.assertRaisesRegex(servables.LoadError, "cannot be loaded"):
-      self._load(tags=["train"])
-
-  def test_what_is_closed_is_unavailable(self):
-    servable = self._load()
-    servable.close()
-    with self.assertRaises(errors.ServingError) as caught:
-      predictor.answer(servable, serving_models.request("ticks", row=_ROWS))
-    self.assertEqual(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
+    with self.assertRaises(server.LoadError):
+      self._load()
 
   def test_memory_does_not_grow_with_loads(self):
-    # In a process of its own: what others have left would hide it.
-    folder = os.path.join(self.create_tempdir().full_path, "1")
-    serving_models.write(folder)
+    # In a process of its own: garbage of other tests would hide it.
+    serving_models.write(self.folder)
     program = (
       "import gc, resource, sys\n"
-      "from serving import servables\n"
+      "from serving import server\n"
       "def cycle():\n"
-      "  servables.Servable('demo', 1, sys.argv[1]).close()\n"
+      "  server.load(sys.argv[1]).close()\n"
       "  gc.collect()\n"
       "  pages = int(open('/proc/self/statm').read().split()[1])\n"
       "  return pages * resource.getpagesize() / 2**20\n"
-      "first = [cycle() for _ in range(12)][-1]\n"
-      "last = [cycle() for _ in range(24)][-1]\n"
+      "first = [cycle() for _ in range(8)][-1]\n"
+      "last = [cycle() for _ in range(16)][-1]\n"
       "print(last - first)\n"
     )
     done = subprocess.run(
-      [sys.executable, "-c", program, folder], capture_output=True, text=True
+      [sys.executable, "-c", program, self.folder],
+      capture_output=True,
+      text=True,
     )
     self.assertEqual(done.returncode, 0, done.stderr)
     # A graph of this model takes 1 MB.
-    self.assertLess(float(done.stdout), 12.0)
+    self.assertLess(float(done.stdout), 8.0)
+
+  def test_warms_up_by_the_recorded_requests(self):
+    self.assertEqual(self._load().warm_up(), 0)
+    serving_models.write_warmup(
+      self.folder,
+      # The name that the model had when it was recorded does not matter.
+      serving_models.request(name="another", x=_X),
+      serving_models.request("stop", row=_ROWS),
+    )
+    servable = self._load()
+    self.assertEqual(servable.warm_up(iterations=2), 2)
+    # It has been stopped before, so that this one ends.
+    turns = servable.predict("spin", {"row": _ROWS})["turns"]
+    self.assertEqual(turns.tolist(), _ROWS.tolist())
+
+  def test_warm_up_fails(self):
+    good = serving_models.request(x=_X)
+    for bad, code in (
+      (
+        serving_models.request("add", a=-_ROWS, b=_ROWS),
+        grpc.StatusCode.INVALID_ARGUMENT,
+      ),
+      (
+        serving_models.request("halve", x=_X),
+        grpc.StatusCode.FAILED_PRECONDITION,
+      ),
+    ):
+      self._load()
+      serving_models.write_warmup(self.folder, good, bad)
+      self._assert_load_fails("fails its warm-up request 2 in ", code)
+    serving_models.write_warmup(self.folder, *[good] * 1001)
+    invalid = grpc.StatusCode.INVALID_ARGUMENT
+    self._assert_load_fails(r"exceeds the maximum \(1000\)", invalid)
+    path = os.path.join(self.folder, server.WARMUP_REQUESTS)
+    with tf.io.TFRecordWriter(path) as writer:
+      writer.write(b"\xff\xff")
+    self._assert_load_fails("parse warmup record", invalid)
+    with tf.io.TFRecordWriter(path) as writer:
+      writer.write(b"\x0a\x00\x12\x00")  # A log of Classify.
+    self._assert_load_fails("log_type", grpc.StatusCode.UNIMPLEMENTED)
+    with open(path, "wb") as file:
+      file.write(b"no records at all")
+    self._assert_load_fails("fails its warm-up", grpc.StatusCode.DATA_LOSS)
 
 
 if __name__ == "__main__":

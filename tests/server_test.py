@@ -152,24 +152,6 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
       serving_models.write(os.path.join(base_path, "1"))
       running.predict(x=_X)
 
-  def test_a_saved_model_of_tf1(self):
-    # As TensorFlow Serving's own test of its model half_plus_two.
-    base_path = self.create_tempdir().full_path
-    serving_models.write_tf1(os.path.join(base_path, "00000123"))
-    for batching in (False, True):
-      with self.serving(
-        model_base_path=base_path, enable_batching=batching
-      ) as running:
-        for filters in ([], ["y"]):
-          response = running.predict(
-            x=np.array([2.0], np.float32), filters=filters
-          )
-          self.assertEqual(list(response.outputs["y"].float_val), [3.0])
-          self.assertEqual(response.model_spec.version.value, 123)
-          self.assertEqual(
-            response.model_spec.signature_name, "serving_default"
-          )
-
 
 class ProgramTest(running_server.TestCase, absltest.TestCase):
   flags = None

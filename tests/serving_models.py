@@ -4,9 +4,10 @@ import os
 
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import input_pb2
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_log_pb2
+
+from serving import server
 
 # What `hold` adds to the name of the file that it waits for.
 BEGUN = ".begun"
@@ -112,103 +113,15 @@ def write_tf1(folder: str) -> None:
     tf.compat.v1.saved_model.simple_save(session, folder, {"x": x}, {"y": y})
 
 
-def write_half_plus_two(folder: str) -> None:
-  """Writes what TensorFlow Serving's own tests serve, as TF1 would have.
-
-  Of examples with x, and x2 which is 0 if it is not there: y = x / 2 + 2,
-  y2 = x / 2 + 3, y3 = x2 / 2 + 3.
-  """
-  saved_model = tf.compat.v1.saved_model
-  with tf.Graph().as_default(), tf.compat.v1.Session() as session:
-    a, b, c = (
-      tf.compat.v1.get_variable(name, initializer=value, use_resource=False)
-      for name, value in (("a", 0.5), ("b", 2.0), ("c", 3.0))
-    )
-    serialized = tf.compat.v1.placeholder(tf.string, [None], name="tf_example")
-    parsed = tf.io.parse_example(
-      serialized,
-      {
-        "x": tf.io.FixedLenFeature([1], tf.float32),
-        "x2": tf.io.FixedLenFeature([1], tf.float32, [0.0]),
-      },
-    )
-    x, x2 = (tf.identity(parsed[name], name) for name in ("x", "x2"))
-    y = tf.add(a * x, b, "y")
-    y2, y3 = tf.add(a * x, c, "y2"), tf.add(a * x2, c, "y3")
-    session.run(tf.compat.v1.global_variables_initializer())
-    builder = saved_model.Builder(folder)
-
-    def signature(method, inputs, outputs):
-      infos = (
-        {name: saved_model.build_tensor_info(value) for name, value in of}
-        for of in (inputs.items(), outputs.items())
-      )
-      return saved_model.build_signature_def(
-        *infos, f"tensorflow/serving/{method}"
-      )
-
-    def regress(inputs, outputs):
-      return signature("regress", {"inputs": inputs}, {"outputs": outputs})
-
-    def classify(inputs, scores):
-      return signature("classify", {"inputs": inputs}, {"scores": scores})
-
-    builder.add_meta_graph_and_variables(
-      session,
-      [tf.saved_model.SERVING],
-      {
-        "serving_default": signature("predict", {"x": x}, {"y": y}),
-        "regress_x_to_y": regress(serialized, y),
-        "regress_x_to_y2": regress(serialized, y2),
-        "regress_x2_to_y3": regress(x2, y3),
-        "classify_x_to_y": classify(serialized, y),
-        "classify_x2_to_y3": classify(x2, y3),
-      },
-    )
-    builder.save()
-
-
 def write_warmup(folder: str, *requests: predict_pb2.PredictRequest) -> None:
-  """Adds warm-up requests of Predict to a SavedModel."""
-  logs = []
-  for request in requests:
-    logs.append(prediction_log_pb2.PredictionLog())
-    logs[-1].predict_log.request.CopyFrom(request)
-  write_warmup_logs(folder, *logs)
-
-
-def write_warmup_logs(
-  folder: str, *logs: prediction_log_pb2.PredictionLog
-) -> None:
   """Adds warm-up requests to a SavedModel."""
-  path = os.path.join(folder, "assets.extra", "tf_serving_warmup_requests")
+  path = os.path.join(folder, server.WARMUP_REQUESTS)
   os.makedirs(os.path.dirname(path), exist_ok=True)
   with tf.io.TFRecordWriter(path) as writer:
-    for log in logs:
+    for made in requests:
+      log = prediction_log_pb2.PredictionLog()
+      log.predict_log.request.CopyFrom(made)
       writer.write(log.SerializeToString())
-
-
-def examples(*xs, context=None, **more) -> input_pb2.Input:
-  """Returns examples, each with a float x and what `more` says.
-
-  Args:
-    *xs: The values of x, one an example.
-    context: An x that all of them have besides; none if None.
-    **more: A value for each further feature, of all examples.
-  """
-  made = input_pb2.Input()
-  into = made.example_list.examples
-  if context is not None:
-    into = made.example_list_with_context.examples
-    given = made.example_list_with_context.context.features
-    given.feature["x"].float_list.value.append(context)
-  for x in xs:
-    features = into.add().features.feature
-    if x is not None:
-      features["x"].float_list.value.append(x)
-    for name, value in more.items():
-      features[name].float_list.value.append(value)
-  return made
 
 
 def request(

@@ -1,1 +1,40 @@
-"""An embedded TensorFlow Serving: `python -m serving.server`."""
+"""An embedded TensorFlow Serving, so that nothing has to be installed.
+
+  python -m serving.server --model_name=demo --model_base_path=runs/demo/export
+
+or, in the process of something else:
+
+  server.Server(server.Options(model_base_path="/runs/demo/export"))
+
+Other code uses the names of `__all__` and no module in here; README.md says how
+these fit together. TensorFlow loads with the first name that needs it.
+"""
+
+import importlib
+
+_MODULES = {
+  "LoadError": "errors",
+  "Options": "options",
+  "Server": "embedded",
+  "ServingError": "errors",
+  "WARMUP_REQUESTS": "warmup",
+  "find_versions": "versions",
+  "load": "servables",
+}
+
+__all__ = [
+  "LoadError",
+  "Options",
+  "Server",
+  "ServingError",
+  "WARMUP_REQUESTS",
+  "find_versions",
+  "load",
+]
+
+
+def __getattr__(name: str):
+  if name not in _MODULES:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+  return getattr(module, name)

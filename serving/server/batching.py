@@ -1,10 +1,10 @@
 """Runs calls that come at the same time together.
 
-As TensorFlow Serving's batching does: rows of several calls are put under each
-other, one run answers them all, and each call gets its rows back. Other than
-there, what one call sends cannot hurt the others: only rows of one shape come
-together; a batch that fails is run again call by call, and so is one whose
-outputs are not rows; and a call that is cancelled leaves the others alone.
+As TensorFlow Serving's batching does: the rows of several calls are stacked,
+one run answers them all, and each call gets its rows back. Other than there, no
+call can hurt the others: only rows of one shape come together; a batch that
+fails is run again call by call, and so is one whose outputs are not rows; and a
+call that is cancelled leaves the others alone.
 """
 
 import collections
@@ -22,12 +22,12 @@ from serving.server import servables
 
 
 class _Task:
-  """A call that waits for its rows."""
+  """A call, or a part of a large one, that waits for its rows."""
 
-  def __init__(self, feeds, rows, interrupt):
+  def __init__(self, feeds, rows):
     self.feeds = feeds
     self.rows = rows
-    self.interrupt = interrupt
+    self.interrupt = interrupts.Interrupt()
     self.future = futures.Future()
     self.batch = None
 
@@ -53,8 +53,8 @@ class _Batch:
     # Until it runs, calls may come and go.
     self.interrupt = None
 
-  def left(self):
-    """Stops the run if nobody waits for it any more."""
+  def stop_if_abandoned(self):
+    """Stops the run if no call waits for it any more."""
     if self.interrupt is not None and not self.waiting():
       self.interrupt.set()
 
@@ -68,7 +68,7 @@ class Batcher:
   def __init__(self, parameters: batching_parameters.Parameters):
     self._parameters = parameters
     self._changed = threading.Condition()
-    # By what has to agree for rows to come together.
+    # By key: calls whose rows may come together have the same.
     self._queues: dict[tuple, collections.deque[_Batch]] = {}
     self._closed = False
     self._threads = [
@@ -91,32 +91,18 @@ class Batcher:
       ServingError: As there, or the inputs are not rows, or too many wait.
     """
     rows = _rows(feeds)
-    if rows == 0:  # Nothing to put under anything.
+    if rows == 0:  # There is nothing to stack.
       return servable.run(feeds, fetches, interrupt)
     if rows > self._parameters.max_batch_size:
       raise errors.invalid_argument(
         f"Task size {rows} is larger than maximum input batch size "
         f"{self._parameters.max_batch_size}"
       )
-    if rows > self._parameters.largest:
-      return self._run_in_parts(servable, feeds, fetches, interrupt, rows)
-    task = _Task(feeds, rows, interrupt or interrupts.Interrupt())
-    with task.interrupt.stopping_by(lambda: self._cancel(task)):
-      self._enqueue(servable, tuple(fetches), task)
-      try:
-        return task.future.result()
-      except futures.CancelledError:
-        pass
-    task.interrupt.check()
-    raise errors.unavailable("The server stops.")
-
-  def _run_in_parts(self, servable, feeds, fetches, interrupt, rows):
     size = self._parameters.largest
     tasks = [
       _Task(
         {name: value[start : start + size] for name, value in feeds.items()},
         min(size, rows - start),
-        interrupts.Interrupt(),
       )
       for start in range(0, rows, size)
     ]
@@ -127,25 +113,26 @@ class Batcher:
         self._cancel(task)
 
     interrupt = interrupt or interrupts.Interrupt()
-    with interrupt.stopping_by(stop):
-      try:
-        for task in tasks:
-          self._enqueue(servable, tuple(fetches), task)
-        parts = [task.future.result() for task in tasks]
-      except futures.CancelledError:
-        parts = None
-      except Exception:
-        stop()  # An answer has all parts, or none.
-        raise
-    if parts is None:
+    try:
+      with interrupt.stopping_by(stop):
+        try:
+          for task in tasks:
+            self._enqueue(servable, tuple(fetches), task)
+          parts = [task.future.result() for task in tasks]
+        except BaseException:
+          stop()  # An answer has all parts, or none.
+          raise
+    except futures.CancelledError:
       interrupt.check()
-      raise errors.unavailable("The server stops.")
+      raise errors.unavailable("The server stops.") from None
+    if len(parts) == 1:
+      return parts[0]
     for task, part in zip(tasks, parts):
       _check_rows(part, task.rows)
     return [np.concatenate(values) for values in zip(*parts)]
 
   def close(self) -> None:
-    """Ends the threads; what waits is refused."""
+    """Ends the threads; calls that wait are refused."""
     with self._changed:
       self._closed = True
       waiting = [batch for queue in self._queues.values() for batch in queue]
@@ -156,10 +143,10 @@ class Batcher:
         task.future.cancel()
 
   def _cancel(self, task):
-    # In the future's own states: a result that is there already, stays.
+    # A result that has been set already, stays.
     task.future.cancel()
     if task.batch is not None:
-      task.batch.left()
+      task.batch.stop_if_abandoned()
 
   def _enqueue(self, servable, fetches, task):
     key = (servable, fetches, *_kind(task.feeds, self._parameters.pad))
@@ -224,10 +211,10 @@ class Batcher:
       return
     try:
       outcomes = self._together(batch, tasks)
-    except Exception as error:  # Whatever it was, they wait.
+    except Exception as error:  # Whatever it is, the calls wait for it.
       outcomes = [error]
       if len(tasks) > 1 and not batch.interrupt.is_set:
-        # One of them, or none, is to blame.
+        # Perhaps one of them is to blame.
         outcomes = [self._alone(batch, task) for task in tasks]
     for task, outcome in zip(tasks, outcomes):
       task.finish(outcome)
@@ -295,7 +282,7 @@ def _check_rows(values, rows):
 
 
 def _kind(feeds, pad):
-  """Returns what has to agree for rows to come together."""
+  """Returns the types and shapes that rows must share to come together."""
   return tuple(
     (name, value.dtype, value.ndim if pad else value.shape[1:])
     for name, value in sorted(feeds.items())
@@ -303,7 +290,7 @@ def _kind(feeds, pad):
 
 
 def _stack(values, filling):
-  """Puts rows under each other, padded to one shape and filled up."""
+  """Stacks the rows of several calls, padded to one shape and filled up."""
   shape = np.max([value.shape[1:] for value in values], axis=0, initial=0)
   padded = []
   for value in values:
@@ -311,6 +298,6 @@ def _stack(values, filling):
     if any(after for _, after in widths) and value.size:
       value = np.pad(value, widths, constant_values=value.flat[0])
     padded.append(value)
-  # Rows that are real: what a model makes of zeros is not known.
+  # Filled up by real rows: a model may fail on zeros.
   padded += [padded[0][:1]] * filling
   return np.concatenate(padded)

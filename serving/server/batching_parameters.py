@@ -1,4 +1,4 @@
-"""How calls are put together: TensorFlow Serving's BatchingParameters."""
+"""BatchingParameters: the file that says how calls are put together."""
 
 import dataclasses
 import os
@@ -20,8 +20,11 @@ class Parameters:
     allowed_sizes: If any, a batch is filled up to the next of these sizes.
     pad: Whether inputs of different lengths come together, the shorter ones
       filled up with their own first value.
-    max_execution_batch_size: Rows of a batch, if larger calls are to be split;
-      None means that they are not.
+    max_execution_batch_size: Rows of a batch if larger calls are to be split;
+      None does not split them.
+
+  Raises:
+    ValueError: A value is out of range.
   """
 
   max_batch_size: int = 1000
@@ -63,27 +66,28 @@ class Parameters:
 
 
 def read(path: str) -> Parameters:
-  """Reads a file of BatchingParameters; what it leaves out has its default.
+  """Reads a file, a BatchingParameters in text form.
 
   Raises:
-    ValueError: The file cannot be read, or its values cannot be meant.
+    ValueError: The file cannot be read, or a value is out of range.
   """
   proto = text_protos.read(path, text_protos.BatchingParameters)
-  given = {}
-  for field, name in (
-    ("max_batch_size", "max_batch_size"),
-    ("batch_timeout_micros", "timeout"),
-    ("max_enqueued_batches", "max_enqueued_batches"),
-    ("num_batch_threads", "threads"),
-  ):
-    if proto.HasField(field):
-      given[name] = getattr(proto, field).value
-  if proto.enable_large_batch_splitting.value:
-    # Without splitting, the other one says how large a batch is.
-    size = proto.max_execution_batch_size.value
-    given["max_execution_batch_size"] = size or None
+  given = {
+    name: getattr(proto, field).value
+    for name, field in (
+      ("max_batch_size", "max_batch_size"),
+      ("timeout", "batch_timeout_micros"),
+      ("max_enqueued_batches", "max_enqueued_batches"),
+      ("threads", "num_batch_threads"),
+    )
+    if proto.HasField(field)
+  }
   if "timeout" in given:
     given["timeout"] /= 1e6
+  if proto.enable_large_batch_splitting.value:
+    # Without splitting, max_batch_size alone says how large a batch is.
+    size = proto.max_execution_batch_size.value
+    given["max_execution_batch_size"] = size or None
   try:
     return Parameters(
       **given,

@@ -1,4 +1,4 @@
-"""How many calls run at once, and when no more may begin."""
+"""Counts the calls that run, and limits them."""
 
 import contextlib
 import threading
@@ -9,17 +9,17 @@ import grpc
 
 from serving.server import errors
 
-# A call for a model that is loading for the first time waits for it: for half
-# of its own time, and not longer than this, in seconds.
+# A call for a model that loads for the first time tries again after PAUSE, for
+# half of its own time and not longer than LONGEST_WAIT, in seconds.
 LONGEST_WAIT = 30.0
 PAUSE = 0.05
 
 
 class Calls:
-  """Counts the calls that are running, in any thread."""
+  """Counts the calls that run, in any thread."""
 
   def __init__(self, limit: int | None = None):
-    """Begins without any.
+    """Starts at zero.
 
     Args:
       limit: How many may run at once; None means any number.
@@ -36,10 +36,10 @@ class Calls:
 
   @contextlib.contextmanager
   def admitted(self) -> Iterator[None]:
-    """Lets a call in for the length of a block.
+    """Admits a call for the length of a block.
 
     Raises:
-      ServingError: There are too many, or no more may begin.
+      ServingError: Too many calls run, or the server stops.
     """
     with self._changed:
       if self._draining:
@@ -58,18 +58,18 @@ class Calls:
           self._changed.notify_all()
 
   def drain(self) -> None:
-    """Lets no more in from now on."""
+    """Admits no more calls from now on."""
     with self._changed:
       self._draining = True
 
   def wait_until_idle(self, timeout: float) -> bool:
-    """Waits until the last one is answered; returns whether that happened."""
+    """Waits for the end of the last call; returns whether it came."""
     with self._changed:
       return self._changed.wait_for(lambda: not self._running, timeout)
 
 
 def end_of_waiting(patience: float) -> float:
-  """Returns until when to wait for a model that loads, in monotonic seconds.
+  """Returns how long to wait for a model that loads, in monotonic seconds.
 
   Args:
     patience: Seconds that the caller would wait.

@@ -1,4 +1,4 @@
-"""Who may call: certificates, and bearer tokens."""
+"""TLS certificates and bearer tokens of both ports."""
 
 import hmac
 import os
@@ -17,17 +17,18 @@ _LOOK_SECONDS = 1.0
 
 
 class Certificates:
-  """TLS for both ports, from one file."""
+  """TLS for both ports.
+
+  Attributes:
+    for_grpc: The credentials of a gRPC server.
+    for_http: The context of an HTTP server.
+  """
 
   def __init__(self, path: str):
-    """Reads a file.
-
-    Args:
-      path: An SSLConfig in text form, as TensorFlow Serving has it; keys and
-        certificates stand in it as PEM.
+    """Reads a file, an SSLConfig in text form with keys and certificates (PEM).
 
     Raises:
-      ValueError: It cannot be read, or what it holds cannot be used.
+      ValueError: It cannot be read, or its certificates cannot be used.
     """
     config = text_protos.read(path, text_protos.SSLConfig)
     if not (config.server_key and config.server_cert):
@@ -36,41 +37,19 @@ class Certificates:
       raise ValueError(
         f"{path} has client_verify, and no custom_ca to verify clients by."
       )
-    self._config = config
     try:
-      self.context = self._context()
+      self.for_http = _http_context(config)
     except (ssl.SSLError, ValueError) as error:
       raise ValueError(f"{path} has no usable certificate: {error}") from error
-
-  @property
-  def for_grpc(self) -> grpc.ServerCredentials:
-    """The credentials of a gRPC server."""
-    config = self._config
-    pair = config.server_key.encode(), config.server_cert.encode()
-    return grpc.ssl_server_credentials(
-      [pair],
+    self.for_grpc = grpc.ssl_server_credentials(
+      [(config.server_key.encode(), config.server_cert.encode())],
       root_certificates=config.custom_ca.encode() or None,
       require_client_auth=config.client_verify,
     )
 
-  def _context(self):
-    """Returns what an HTTP server needs."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    # Python reads a key from files only; this one nobody else can read.
-    with tempfile.TemporaryDirectory() as folder:
-      path = os.path.join(folder, "server.pem")
-      with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
-        file.write(f"{self._config.server_key}\n{self._config.server_cert}\n")
-      context.load_cert_chain(path)
-    if self._config.custom_ca:
-      context.load_verify_locations(cadata=self._config.custom_ca)
-    if self._config.client_verify:
-      context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
 
 class Tokens:
-  """The bearer tokens that callers may have."""
+  """The bearer tokens of a file."""
 
   def __init__(self, path: str):
     """Reads a file of tokens, one a line; again when it changes.
@@ -84,16 +63,16 @@ class Tokens:
     self._tokens = _read_tokens(path)
 
   def accept(self, authorization: str | None) -> bool:
-    """Returns whether an `authorization` header has one of them."""
-    self._look_again()
+    """Returns whether an `authorization` header has one of the tokens."""
+    self._reread_if_changed()
     if not (authorization or "").lower().startswith(_SCHEME):
       return False
     given = authorization[len(_SCHEME) :].strip().encode()
-    # All of them, so that time does not tell which one was nearly right.
+    # All are compared: else the time would tell which one is nearly right.
     return any([hmac.compare_digest(given, token) for token in self._tokens])
 
-  def _look_again(self):
-    """Reads the file if it has changed, and keeps the tokens if it is bad."""
+  def _reread_if_changed(self):
+    """Reads a changed file; keeps the tokens if that fails."""
     if time.monotonic() < self._next_look:
       return
     self._next_look = time.monotonic() + _LOOK_SECONDS
@@ -105,15 +84,27 @@ class Tokens:
     try:
       self._tokens = _read_tokens(self._path)
     except ValueError as error:
-      print(
-        f"Error: {error} (the tokens stay as they were)",
-        file=sys.stderr,
-        flush=True,
-      )
+      text = f"Error: {error} (the tokens stay as they were)"
+      print(text, file=sys.stderr, flush=True)
+
+
+def _http_context(config):
+  context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+  # Python reads keys from files only; nobody else can read this one.
+  with tempfile.TemporaryDirectory() as folder:
+    path = os.path.join(folder, "server.pem")
+    with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:
+      file.write(f"{config.server_key}\n{config.server_cert}\n")
+    context.load_cert_chain(path)
+  if config.custom_ca:
+    context.load_verify_locations(cadata=config.custom_ca)
+  if config.client_verify:
+    context.verify_mode = ssl.CERT_REQUIRED
+  return context
 
 
 def _fingerprint(path):
-  """Returns what changes with a file; None if there is none."""
+  """Returns values that change with a file; None if there is no file."""
   try:
     stat = os.stat(path)
   except OSError:
@@ -124,10 +115,10 @@ def _fingerprint(path):
 def _read_tokens(path):
   try:
     with open(path, encoding="utf-8") as file:
-      lines = [line.strip() for line in file]
+      tokens = file.read().encode().split(b"\n")
   except (OSError, UnicodeDecodeError) as error:
     raise ValueError(f"Tokens cannot be read: {error}") from error
-  tokens = [line.encode() for line in lines if line]
+  tokens = [token.strip() for token in tokens if token.strip()]
   if not tokens:
     raise ValueError(f"{path} has no token: write one a line.")
   return tokens

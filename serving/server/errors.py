@@ -1,4 +1,4 @@
-"""What goes wrong in serving, with the code that a caller gets to see."""
+"""Errors of serving, each with the status code that a caller gets."""
 
 import grpc
 import tensorflow as tf
@@ -12,7 +12,7 @@ class ServingError(Exception):
   """A call that cannot be answered: a status code and a text."""
 
   def __init__(self, code: grpc.StatusCode, text: str):
-    """Creates the error; texts over 1024 characters are cut, and say so."""
+    """Creates the error; a text over 1024 characters is cut, and says so."""
     if len(text) > _LONGEST:
       text = text[: _LONGEST - len(_TRUNCATED)] + _TRUNCATED
     super().__init__(text)
@@ -21,10 +21,22 @@ class ServingError(Exception):
 
 
 class StillLoadingError(ServingError):
-  """What was asked for may be there in a moment."""
+  """The model is loading for the first time: the caller may try again."""
 
   def __init__(self, text: str):
     super().__init__(grpc.StatusCode.UNAVAILABLE, text)
+
+
+class LoadError(ValueError):
+  """A SavedModel that cannot be served.
+
+  Attributes:
+    code: The reason, as a status code.
+  """
+
+  def __init__(self, text: str, code: grpc.StatusCode):
+    super().__init__(text)
+    self.code = code
 
 
 def invalid_argument(text: str) -> ServingError:
@@ -43,12 +55,17 @@ def unavailable(text: str) -> ServingError:
   return ServingError(grpc.StatusCode.UNAVAILABLE, text)
 
 
+def unimplemented(text: str) -> ServingError:
+  return ServingError(grpc.StatusCode.UNIMPLEMENTED, text)
+
+
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:
-  """Returns what a caller gets to see of an error of a session."""
+  """Returns an error of a session as its caller gets to see it."""
   # The session's Python side puts its own stack before the message; the error
-  # it replaces has what TensorFlow said, and nothing else.
-  said = error.__context__
-  text = said.message if isinstance(said, tf.errors.OpError) else error.message
+  # that it replaces has TensorFlow's message alone.
+  original = error.__context__
+  if not isinstance(original, tf.errors.OpError):
+    original = error
   # TensorFlow and gRPC share their numbers.
   code = _CODES.get(error.error_code, grpc.StatusCode.UNKNOWN)
-  return ServingError(code, text)
+  return ServingError(code, original.message)

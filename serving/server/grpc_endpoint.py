@@ -15,20 +15,17 @@ from concurrent import futures
 import grpc
 from google.protobuf import message
 from grpc_health.v1 import health_pb2_grpc
-from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
-from tensorflow_serving.apis import inference_pb2
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.apis import predict_pb2
-from tensorflow_serving.apis import regression_pb2
 
-from serving.server import calls as calls_lib
-from serving.server import credentials as credentials_lib
+from serving.server import calls
+from serving.server import credentials
 from serving.server import errors
-from serving.server import health as health_lib
+from serving.server import health
 from serving.server import interrupts
-from serving.server import metrics as metrics_lib
+from serving.server import metrics
 from serving.server import prediction_service
 
 _OPTIONS = {
@@ -38,41 +35,42 @@ _OPTIONS = {
   # Else a second server takes the same port silently, and half of the calls.
   "grpc.so_reuseport": 0,
 }
-# `Calls` says how many calls run; these are to refuse the others at once, and
-# for those that wait for a model to load. They are made when they are needed.
+# `Calls` limits the calls that run. These threads, made when they are needed,
+# also refuse calls at once, and wait for models that load.
 _THREADS = 1000
-# What metrics tell of.
-_COUNTED = ("Predict", "Classify", "Regress", "MultiInference")
+_COUNTED = "Predict"
 
 
 class GrpcEndpoint:
   """Answers PredictionService, ModelService and, if asked to, Health.
 
+  Classify, Regress, MultiInference and SessionRun are UNIMPLEMENTED.
+
   Attributes:
-    port: Where, once it has started.
+    port: The TCP port, once it has started.
   """
 
   def __init__(
     self,
     services: prediction_service.Services,
-    calls: calls_lib.Calls,
-    metrics: metrics_lib.Metrics,
-    tokens: credentials_lib.Tokens | None = None,
-    health: health_lib.Health | None = None,
+    running: calls.Calls,
+    counters: metrics.Metrics,
+    tokens: credentials.Tokens | None = None,
+    healthy: health.Health | None = None,
     arguments: Mapping[str, int | str] | None = None,
   ):
     """Creates the endpoint; `start` takes the port.
 
     Args:
-      services: What is answered.
-      calls: What runs it.
-      metrics: What counts it.
-      tokens: Who may call; None means all.
-      health: What the health service says; None means that there is none.
+      services: Answers the requests.
+      running: Limits the calls.
+      counters: Counts and times them.
+      tokens: Those that callers may bring; None admits all callers.
+      healthy: Answers the health service; None leaves that out.
       arguments: Of the channels, by name.
     """
-    self._calls = calls
-    self._metrics = metrics
+    self._calls = running
+    self._metrics = counters
     self._tokens = tokens
     self.port = None
     self._server = grpc.server(
@@ -80,26 +78,20 @@ class GrpcEndpoint:
       options=list((_OPTIONS | dict(arguments or {})).items()),
     )
     for service, methods in _methods(services).items():
-      self._server.add_generic_rpc_handlers(
-        [
-          grpc.method_handlers_generic_handler(
-            f"tensorflow.serving.{service}",
-            {
-              name: self._handler(name, request, answer)
-              for name, (request, answer) in methods.items()
-            },
-          )
-        ]
+      handler = grpc.method_handlers_generic_handler(
+        f"tensorflow.serving.{service}",
+        {name: self._handler(name, *pair) for name, pair in methods.items()},
       )
-    if health is not None:
+      self._server.add_generic_rpc_handlers([handler])
+    if healthy is not None:
       health_pb2_grpc.add_HealthServicer_to_server(
-        health.servicer, self._server
+        healthy.servicer, self._server
       )
 
   def start(
     self,
     addresses: Sequence[str],
-    certificates: credentials_lib.Certificates | None = None,
+    certificates: credentials.Certificates | None = None,
   ) -> None:
     """Takes the addresses and answers from now on.
 
@@ -108,7 +100,7 @@ class GrpcEndpoint:
       certificates: For TLS; None means without.
 
     Raises:
-      ValueError: One cannot be taken.
+      ValueError: An address cannot be taken.
     """
     for address in addresses:
       try:
@@ -117,7 +109,11 @@ class GrpcEndpoint:
         else:
           port = self._server.add_secure_port(address, certificates.for_grpc)
       except RuntimeError as error:
-        raise ValueError(_taken(address)) from error
+        raise ValueError(
+          f"{address} cannot be taken, perhaps because another server has it: "
+          "stop that one, or choose another port with --port (0 picks a free "
+          "one)."
+        ) from error
       self.port = self.port or port
     self._server.start()
 
@@ -128,24 +124,25 @@ class GrpcEndpoint:
   def _handler(self, name, request_type, answer):
     def handle(data, context):
       started = time.perf_counter()
-      request = None
+      model = ""
       try:
         self._authenticate(context)
         request = _parse(request_type, data)
+        if name == _COUNTED:
+          model = request.model_spec.name
         reply = self._answer(request, answer, context).SerializeToString()
-        self._count(name, request, "OK", started)
+        self._count(name, model, "OK", started)
         return reply
       except errors.ServingError as error:
-        code, text = error.code, error.text
+        failure = error
       except Exception as error:  # The caller must get an answer.
         logging.exception("%s failed", name)
         failure = errors.ServingError(grpc.StatusCode.INTERNAL, str(error))
-        code, text = failure.code, failure.text
-      self._count(name, request, code.name, started)
-      # Outside of `except`: abort raises, and would log what it replaces.
-      return context.abort(code, text)
+      self._count(name, model, failure.code.name, started)
+      # Outside of `except`: abort raises, and would log the error it replaces.
+      return context.abort(failure.code, failure.text)
 
-    # Bytes in and bytes out: what is no message gets an answer of ours.
+    # Without grpcio's parsing: a malformed message gets an answer of ours.
     return grpc.unary_unary_rpc_method_handler(handle)
 
   def _answer(self, request, answer, context):
@@ -162,12 +159,12 @@ class GrpcEndpoint:
       except errors.StillLoadingError:
         if end is None:
           remaining = context.time_remaining()
-          end = calls_lib.end_of_waiting(
+          end = calls.end_of_waiting(
             math.inf if remaining is None else remaining
           )
         if time.monotonic() >= end:
           raise
-      time.sleep(calls_lib.PAUSE)
+      time.sleep(calls.PAUSE)
 
   def _authenticate(self, context):
     if self._tokens is None:
@@ -179,28 +176,20 @@ class GrpcEndpoint:
         "Send a bearer token of this server's as `authorization` metadata.",
       )
 
-  def _count(self, name, request, status, started):
-    if name not in _COUNTED:
-      return
-    model = _model(request) if request is not None else ""
-    seconds = time.perf_counter() - started
-    self._metrics.request(model, name, "GRPC", status, seconds)
+  def _count(self, name, model, status, started):
+    if name == _COUNTED:
+      seconds = time.perf_counter() - started
+      self._metrics.request(model, name, "GRPC", status, seconds)
 
 
 def _methods(services):
-  """Returns by service and method the type of request and what answers it."""
+  """Returns by service and RPC the type of its request, and its method."""
   return {
     "PredictionService": {
       "Predict": (predict_pb2.PredictRequest, services.predict),
       "GetModelMetadata": (
         get_model_metadata_pb2.GetModelMetadataRequest,
         lambda request, _: services.get_model_metadata(request),
-      ),
-      "Classify": (classification_pb2.ClassificationRequest, services.classify),
-      "Regress": (regression_pb2.RegressionRequest, services.regress),
-      "MultiInference": (
-        inference_pb2.MultiInferenceRequest,
-        services.multi_inference,
       ),
     },
     "ModelService": {
@@ -216,12 +205,6 @@ def _methods(services):
   }
 
 
-def _model(request):
-  if isinstance(request, inference_pb2.MultiInferenceRequest):
-    return request.tasks[0].model_spec.name if request.tasks else ""
-  return request.model_spec.name
-
-
 def _parse(request_type, data):
   try:
     return request_type.FromString(data)
@@ -229,10 +212,3 @@ def _parse(request_type, data):
     raise errors.invalid_argument(
       f"The request is no {request_type.DESCRIPTOR.name}: {error}"
     ) from error
-
-
-def _taken(address):
-  return (
-    f"{address} cannot be taken, perhaps because another server has it: stop "
-    "that one, or choose another port with --port (0 picks a free one)."
-  )

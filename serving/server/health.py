@@ -1,8 +1,8 @@
-"""Whether the server lives, whether it is ready, and which models are.
+"""Health of a server and of each model, as gRPC's health service has it.
 
-As gRPC's health service says it: the empty name, "readiness" and the names of
-the services are the server as a whole, "liveness" is SERVING for as long as
-there is anybody to say so, and every model has its own name.
+The empty name, "readiness" and the names of the services stand for the whole
+server; "liveness" is SERVING as long as there is an answer; every model has its
+own name.
 """
 
 import threading
@@ -10,7 +10,7 @@ import threading
 from grpc_health.v1 import health
 from grpc_health.v1 import health_pb2
 
-from serving.server import manager as manager_lib
+from serving.server import manager
 
 _Status = health_pb2.HealthCheckResponse
 _ALIVE = "liveness"
@@ -23,10 +23,14 @@ _READY = (
 
 
 class Health:
-  """Follows a manager."""
+  """Follows a manager.
 
-  def __init__(self, manager: manager_lib.Manager):
-    self._manager = manager
+  Attributes:
+    servicer: gRPC's health service.
+  """
+
+  def __init__(self, models: manager.Manager):
+    self._models = models
     self._updating = threading.Lock()
     self._names: set[str] = set()
     self._was_ready = False
@@ -37,26 +41,24 @@ class Health:
   def ready(self) -> bool:
     """Whether calls should be sent here.
 
-    To begin with, every model has to be there. What is added or broken later
-    must not cut off the others.
+    At first, every model has to be available. A model that is added or broken
+    later must not cut off the others.
     """
-    available = self._manager.available()
+    available = self._models.available()
     if all(available.values()):
       self._was_ready = True
       return not self._draining
     return self._was_ready and any(available.values()) and not self._draining
 
   def update(self) -> None:
-    """Says what has become of the models."""
-    # Of two at once, the later has to have the last word.
+    """Takes over the states of the models."""
+    # Of two updates at once, the later must have the last word.
     with self._updating:
-      available = self._manager.available()
-      ready = self.ready
       statuses = {
         name: bool(versions) and not self._draining
-        for name, versions in available.items()
+        for name, versions in self._models.available().items()
       }
-      statuses |= {name: ready for name in _READY} | {_ALIVE: True}
+      statuses |= dict.fromkeys(_READY, self.ready) | {_ALIVE: True}
       for name, serving in statuses.items():
         self.servicer.set(
           name, _Status.SERVING if serving else _Status.NOT_SERVING

@@ -1,15 +1,13 @@
-"""A page that says what a server has: models, signatures, a sample picture.
+"""A page that shows a server's models: states, signatures, a sample picture.
 
-Types and shapes are those of the SavedModel. What a model of ours says besides
-is in its manifest (what each input and output is, with its range) and in what
-its `describe` and `sample` answer; of others, there is no more to say.
+Types and shapes are the SavedModel's. An export of ours says more: its manifest
+has a text about each signature, and `describe` and `sample` answer.
 """
 
 import base64
 import collections
 import json
 import os
-import re
 import threading
 
 import jinja2
@@ -19,26 +17,22 @@ from tensorflow_serving.apis import model_pb2
 
 from serving.server import errors
 from serving.server import interrupts
-from serving.server import manager as manager_lib
+from serving.server import manager
 from serving.server import model_states
-from serving.server import predictor
 
 _MANIFEST = os.path.join("assets.extra", "manifest.json")
 _PNG = b"\x89PNG"
 _LONGEST_SAMPLE = 10.0  # Seconds.
 _MOST_SAMPLES = 16
-# A section of a docstring, and in it a name and what it is.
-_SECTION = re.compile(r"^(Args|Returns|Raises):$")
-_ENTRY = re.compile(r"^  (\w+): (.*)$")
 
 
 class IndexPage:
   """Writes the page."""
 
-  def __init__(self, manager: manager_lib.Manager):
-    self._manager = manager
+  def __init__(self, models: manager.Manager):
+    self._models = models
     environment = jinja2.Environment(
-      loader=jinja2.PackageLoader("serving"),
+      loader=jinja2.PackageLoader("serving.server"),
       autoescape=True,
       trim_blocks=True,
       lstrip_blocks=True,
@@ -50,44 +44,35 @@ class IndexPage:
 
   def html(self) -> str:
     """Returns the page."""
-    labels = self._manager.labels()
-    return self._template.render(
-      models=[
-        self._model(name, labels.get(name, {}))
-        for name in sorted(self._manager.available())
-      ]
-    )
+    names = sorted(self._models.available())
+    return self._template.render(models=[self._model(name) for name in names])
 
-  def _model(self, name, labels):
+  def _model(self, name):
     spec = model_pb2.ModelSpec(name=name)
-    about = {"name": name, "versions": []}
+    shown = {"name": name, "versions": {}}
+    labels = collections.defaultdict(list)
+    for label, number in sorted(self._models.labels().get(name, {}).items()):
+      labels[number].append(label)
     try:
-      states = self._manager.states(spec)
-    except errors.ServingError:
-      states = {}
-    for number, version in states.items():
-      about["versions"].append(
-        {
-          "number": number,
+      for number, version in self._models.states(spec).items():
+        shown["versions"][number] = {
           "state": model_states.State.Name(version.state),
           "error": version.error.text if version.error else "",
-          "labels": sorted(key for key in labels if labels[key] == number),
+          "labels": labels[number],
         }
-      )
-    try:
-      with self._manager.use(spec) as servable:
-        about["signatures"] = _signatures(servable)
-        about["attributes"], about["sample"] = self._sample(servable)
+      with self._models.use(spec) as servable:
+        shown["signatures"] = _signatures(servable)
+        shown["attributes"], shown["sample"] = self._sample(servable)
     except errors.ServingError:
-      pass  # It is not there, or not any more: its state says so.
-    return about
+      pass  # No version is available: their states say so.
+    return shown
 
   def _sample(self, servable):
     """Returns the names of the attributes, and a picture in base 64."""
     key = servable.path, servable.version
     with self._sampling:
       if key not in self._samples:
-        # Of a model that takes longer, there is none.
+        # A model that takes longer gets no picture.
         interrupt = interrupts.Interrupt()
         timer = threading.Timer(_LONGEST_SAMPLE, interrupt.set)
         timer.start()
@@ -102,88 +87,50 @@ class IndexPage:
 
 
 def _signatures(servable):
-  docs = _docs(servable.path)
-  listed = []
-  for name, signature in sorted(servable.signatures.items()):
-    if name.startswith("__"):  # What TensorFlow itself needs to be there.
-      continue
-    about, entries = _parse(docs.get(name, ""))
-    tensors = [
-      {
-        "direction": direction,
-        "name": key,
-        "dtype": tf.as_dtype(info.dtype).name,
-        "shape": _shape(info.tensor_shape),
-        "about": _looked_up(entries, docs, section, key),
-      }
-      for direction, section, infos in (
-        ("in", "Args", signature.inputs),
-        ("out", "Returns", signature.outputs),
-      )
-      for key, info in sorted(infos.items())
-    ]
-    listed.append({"name": name, "about": about, "tensors": tensors})
-  return listed
+  texts = _texts(servable.path)
+  return {
+    name: {
+      "text": texts.get(name, ""),
+      "tensors": [
+        (
+          direction,
+          key,
+          tf.as_dtype(info.dtype).name,
+          tf.TensorShape(info.tensor_shape),
+        )
+        for direction, infos in (
+          ("in", signature.inputs),
+          ("out", signature.outputs),
+        )
+        for key, info in sorted(infos.items())
+      ],
+    }
+    for name, signature in sorted(servable.signatures.items())
+    if not name.startswith("__")  # TensorFlow's own.
+  }
 
 
-def _docs(folder):
+def _texts(folder):
+  """Returns the manifest's texts about signatures; none of other models."""
   try:
     with open(os.path.join(folder, _MANIFEST), encoding="utf-8") as file:
-      docs = json.load(file)["signatures"]
+      return dict(json.load(file)["signatures"])
   except (OSError, ValueError, KeyError, TypeError):
     return {}
-  if not isinstance(docs, dict):
-    return {}
-  return {name: text for name, text in docs.items() if isinstance(text, str)}
-
-
-def _parse(text):
-  """Returns the first line of a docstring, and what it says of each name."""
-  entries = {"Args": {}, "Returns": {}, "Raises": {}}
-  section, name = None, None
-  for line in text.splitlines():
-    if match := _SECTION.match(line.strip()):
-      section, name = entries[match[1]], None
-    elif section is not None and (match := _ENTRY.match(line)):
-      name = match[1]
-      section[name] = match[2]
-    elif section is not None and name and line.startswith("    "):
-      section[name] += " " + line.strip()
-  return text.partition("\n")[0], entries
-
-
-def _looked_up(entries, docs, section, name):
-  """Returns what is said of a name, by `sample` where it is `As of sample.`"""
-  said = entries[section].get(name, "")
-  if not said or said.startswith("As of"):
-    for other in ("sample", "transform"):
-      found = _parse(docs.get(other, ""))[1][section].get(name)
-      if found:
-        return found
-  return said
-
-
-def _shape(shape):
-  if shape.unknown_rank:
-    return "?"
-  sizes = ["?" if dim.size < 0 else str(dim.size) for dim in shape.dim]
-  return "[" + ", ".join(sizes) + "]"
 
 
 def _ask(servable, name, inputs, interrupt):
-  """Returns what a signature answers; None if it has other inputs, or fails."""
-  signature = servable.signatures.get(name)
-  if signature is None or set(signature.inputs) != set(inputs):
-    return None
+  """Returns the outputs of a signature; none if it fails."""
   try:
-    return predictor.predict(servable, signature, inputs, (), interrupt)
+    return servable.predict(name, inputs, (), interrupt)
   except errors.ServingError:
-    return None
+    return {}
 
 
 def _attributes(servable, interrupt):
-  facts = _ask(servable, "describe", {"row": np.zeros(1, np.int64)}, interrupt)
-  names = np.ravel((facts or {}).get("attribute_names", []))
+  row = {"row": np.zeros(1, np.int64)}
+  described = _ask(servable, "describe", row, interrupt)
+  names = np.ravel(described.get("attribute_names", []))
   return [str(name, "utf-8", "replace") for name in names.tolist()]
 
 
@@ -191,14 +138,14 @@ def _picture(servable, interrupt):
   signature = servable.signatures.get("sample")
   if signature is None or "attributes" not in signature.inputs:
     return None
-  shape = signature.inputs["attributes"].tensor_shape
-  if shape.unknown_rank or len(shape.dim) != 2 or shape.dim[1].size < 0:
+  shape = tf.TensorShape(signature.inputs["attributes"].tensor_shape)
+  if shape.rank != 2 or shape[1] is None:
     return None
-  # What is left open comes as it comes.
-  open_ = np.zeros([1, shape.dim[1].size], np.float32)
-  inputs = {"attributes": open_, "mask": open_, "seed": np.zeros(1, np.int64)}
-  made = _ask(servable, "sample", inputs, interrupt) or {}
-  picture = next(iter(np.ravel(made.get("image_bytes", []))), b"")
+  # A mask of zeros leaves all attributes open.
+  zeros = np.zeros([1, shape[1]], np.float32)
+  inputs = {"attributes": zeros, "mask": zeros, "seed": np.zeros(1, np.int64)}
+  sample = _ask(servable, "sample", inputs, interrupt)
+  picture = next(iter(np.ravel(sample.get("image_bytes", []))), b"")
   if not isinstance(picture, bytes) or not picture.startswith(_PNG):
     return None
   return base64.b64encode(picture).decode()

@@ -26,8 +26,8 @@ import tensorflow as tf
 from serving.server import errors
 
 IN_CALLERS_THREAD = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
-# Each set of outputs that is asked for takes some nodes. Which parts of a
-# signature's outputs are asked for is up to the callers, and memory is not.
+# Each set of outputs takes some nodes. Callers choose the sets, and memory is
+# limited.
 _MOST_FETCHES = 64
 
 
@@ -53,7 +53,7 @@ class Interrupt:
         self._stop = None
 
   def check(self) -> None:
-    """Raises ServingError if the caller is not interested any more."""
+    """Raises ServingError if it has been set."""
     if self._is_set:
       raise errors.ServingError(
         grpc.StatusCode.CANCELLED, "The call was cancelled."
@@ -61,7 +61,7 @@ class Interrupt:
 
   @contextlib.contextmanager
   def stopping_by(self, stop) -> Iterator[None]:
-    """Has `set` call a function while a block runs, and not afterwards."""
+    """Makes `set` call a function while a block runs, and not afterwards."""
     with self._lock:
       self.check()
       self._stop = stop
@@ -73,7 +73,7 @@ class Interrupt:
 
 
 class Watch(NamedTuple):
-  """What a run needs besides its own feeds and fetches, to be stopped.
+  """The feeds and operations that make a run stoppable.
 
   Attributes:
     feeds: Values by tensor name.
@@ -106,9 +106,9 @@ class Watches:
     Args:
       session: The session, and the graph, of the model.
       slots: How many runs at once can be watched; more run unwatched.
-      fetches: Names of the tensors of each set that runs will fetch. Others may
-        be fetched as well, but a node that is added later has TensorFlow look
-        through the whole graph again: half a second for one of ours.
+      fetches: Sets of tensor names that runs will fetch. Others may be fetched
+        as well, but after a node is added, TensorFlow looks through the whole
+        graph again: half a second for one of ours.
     """
     self._session = session
     self._free = collections.deque(np.arange(slots, dtype=np.int32))
@@ -120,7 +120,7 @@ class Watches:
         tf.queue.FIFOQueue(2, [tf.bool], [[]], shared_name=f"watch_{slot}")
         for slot in range(slots)
       ]
-      # Put together once: at every run it would take 45 us for 64 of them.
+      # Stacked once: at every run it would take 45 us for 64 queues.
       handles = tf.raw_ops.VarHandleOp(
         dtype=tf.resource, shape=[slots], shared_name="watches"
       )
@@ -140,14 +140,14 @@ class Watches:
       self._wait = tf.raw_ops.Assert(
         condition=token, data=[tf.constant("interrupted")]
       )
-      # A tensor puts its name together anew whenever it is asked: 3 us.
+      # A tensor builds its name anew at every access: 3 us.
       self._slot_name, self._wait_name = self._slot.name, self._wait.name
       self._empty = tf.raw_ops.QueueDequeueManyV2(
         handle=self._queue,
         n=tf.raw_ops.QueueSizeV2(handle=self._queue),
         component_types=[tf.bool],
       )
-      # What a signature says of the graph need not be so: its calls will fail.
+      # A signature may name tensors that do not exist: its calls will fail.
       for names in fetches:
         with contextlib.suppress(KeyError, TypeError, ValueError):
           self._releases[frozenset(names)] = self._add_release(names)
@@ -158,14 +158,14 @@ class Watches:
   def watching(
     self, fetches: Sequence[str], interrupt: Interrupt | None
   ) -> Iterator[Watch]:
-    """Makes the run within a block stop when it is told to.
+    """Lets an interrupt stop the run within a block.
 
     Args:
-      fetches: Names of the tensors that it fetches.
-      interrupt: Who tells it.
+      fetches: Names of the tensors that the run fetches.
+      interrupt: Stops it; None lets it run unwatched.
 
     Yields:
-      What has to be fed and to run with them.
+      What to add to the run.
     """
     if interrupt is None:
       yield _UNWATCHED
@@ -193,14 +193,14 @@ class Watches:
       self._free.append(slot)
 
   def _run(self, operation, slot):
-    # The session may be closed by now, and then there is nothing to stop.
+    # A closed session has nothing to stop.
     with contextlib.suppress(RuntimeError, tf.errors.OpError):
       self._session.run(
         operation, {self._slot: slot}, options=IN_CALLERS_THREAD
       )
 
   def _release_of(self, fetches):
-    """Returns the operation that says that the fetches are there."""
+    """Returns the operation that tells the waiting node of a run's end."""
     release = self._releases.get(fetches)
     if release is not None:
       return release
@@ -216,8 +216,8 @@ class Watches:
   def _add_release(self, fetches):
     graph = self._session.graph
     with graph.as_default(), tf.device("/cpu:0"):
-      # Of values: that a function has been called does not mean that its
-      # outputs are there.
+      # The sizes need the values; a control dependency on a function's call
+      # would not wait for its outputs.
       sizes = [tf.size(graph.get_tensor_by_name(name)) for name in fetches]
       with tf.control_dependencies(sizes):
         done = tf.identity(tf.constant(True))

@@ -1,11 +1,12 @@
 """The inputs of a REST request: JSON to numpy, as TensorFlow Serving reads it.
 
-In rows (`instances`) or columns (`inputs`). The texts of errors are those of
-`tensorflow_model_server`.
+In rows (`instances`) or columns (`inputs`); {"b64": ...} stands for bytes.
 """
 
-import itertools
-import math
+import base64
+import binascii
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,25 +14,46 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import meta_graph_pb2
 
+from serving import tensors
 from serving.server import errors
-from serving.server import json_values
 
 Infos = Mapping[str, meta_graph_pb2.TensorInfo]
 ROWS, COLUMNS = "instances", "inputs"
-_quote = json_values.quote
-# What numpy can hold, one more for rows.
-_DEEPEST = 63
+_BASE64 = "b64"
+_LONGEST_QUOTE = 300
+# `Inf` outside of strings, which the first alternative takes.
+_SHORT_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|\bInf\b')
+_WHITE = dict.fromkeys(b" \t\n\v\f\r")
+
+
+class _Constant(float):
+  """NaN, Infinity or -Infinity, as they stand in JSON.
+
+  A float that is infinite and none of them was a number too large.
+  """
 
 
 def parse(body: bytes) -> dict[str, Any]:
-  """Reads the JSON of a request.
+  """Reads the JSON of a request, NaN, Infinity and Inf included.
 
   Raises:
     ServingError: It is none, or no object.
   """
-  if not body:
-    raise errors.invalid_argument("JSON Parse error: The document is empty")
-  document = json_values.parse(body)
+  try:
+    text = body.decode(json.detect_encoding(body))
+    if "Inf" in text:
+      text = _SHORT_INFINITY.sub(
+        lambda found: found[0] if found[0][0] == '"' else "Infinity", text
+      )
+    document = json.loads(text, parse_constant=_Constant)
+  except json.JSONDecodeError as error:
+    raise errors.invalid_argument(
+      f"JSON Parse error: {error.msg} at offset: {error.pos}"
+    ) from error
+  except (ValueError, RecursionError) as error:
+    raise errors.invalid_argument(
+      f"JSON Parse error: Invalid value. {error}"
+    ) from error
   if not isinstance(document, dict):
     raise errors.invalid_argument(
       f"JSON Value: {_quote(document)} Is not object"
@@ -40,10 +62,10 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def signature_name(document: Mapping[str, Any]) -> str:
-  """Returns the signature that a request asks for.
+  """Returns the signature that a request names.
 
   Raises:
-    ServingError: It is no text.
+    ServingError: The name is no text.
   """
   name = document.get("signature_name", "")
   if not isinstance(name, str):
@@ -60,14 +82,14 @@ def read(
   """Reads the inputs of a request.
 
   Args:
-    document: What `parse` returned.
+    document: The parsed request.
     infos: The inputs of the signature.
 
   Returns:
     The form, ROWS or COLUMNS, and the values by input.
 
   Raises:
-    ServingError: They are not there, or not what the signature takes.
+    ServingError: The inputs are missing, or do not fit the signature.
   """
   if ROWS in document and COLUMNS in document:
     raise errors.invalid_argument(
@@ -91,23 +113,24 @@ def _read_rows(document, infos):
     raise errors.invalid_argument(
       f"JSON Value: {_quote(document)} No values in '{ROWS}' array"
     )
-  if not isinstance(rows[0], dict) and len(infos) > 1:
+  named = _is_object(rows[0])
+  if not named and len(infos) > 1:
     raise errors.invalid_argument(
       "instances is a plain list, but expecting list of objects as multiple "
       "input tensors required as per tensorinfo_map"
     )
-  named = _is_object(rows[0])
   for number, row in enumerate(rows):
-    if named and not _is_object(row):
+    if named != _is_object(row):
+      expected, given = ("object", "list") if named else ("list", "object")
       raise errors.invalid_argument(
-        f"Expecting object but got list at item {number} of input list"
+        f"Expecting {expected} but got {given} at item {number} of input list"
       )
-    if not named and _is_object(row):
+    if named and set(row) != set(infos):
+      names = ",".join(sorted(infos))
       raise errors.invalid_argument(
-        f"Expecting value/list but got object at item {number} of input list"
+        f"Failed to process element: {number} of 'instances' list. JSON "
+        f"object: {_quote(row)} keys must be equal to: {names}"
       )
-    if named:
-      _check_keys(number, row, infos)
   if not named:
     name = next(iter(infos))
     return {name: _stack(rows, infos[name].dtype, "")}
@@ -117,21 +140,6 @@ def _read_rows(document, infos):
   }
 
 
-def _check_keys(number, row, infos):
-  for name in row:
-    if name not in infos:
-      raise errors.invalid_argument(
-        f"Failed to process element: {number} key: {name} of 'instances' list. "
-        "Error: INVALID_ARGUMENT: JSON object: does not have named input: "
-        f"{name}"
-      )
-  if set(row) != set(infos):
-    raise errors.invalid_argument(
-      f"Failed to process element: {number} of 'instances' list. JSON object: "
-      f"{_quote(row)} keys must be equal to: {','.join(sorted(infos))}"
-    )
-
-
 def _read_columns(columns, infos):
   if not _is_object(columns):
     if len(infos) > 1:
@@ -139,8 +147,7 @@ def _read_columns(columns, infos):
         "inputs is a plain value/list, but expecting an object as multiple "
         "input tensors required as per tensorinfo_map"
       )
-    name = next(iter(infos))
-    return {name: _tensor(columns, infos[name].dtype)}
+    columns = {next(iter(infos)): columns}
   for name in infos:
     if name not in columns:
       raise errors.invalid_argument(
@@ -151,76 +158,128 @@ def _read_columns(columns, infos):
   }
 
 
-def _stack(values, dtype, key):
-  """Returns one tensor of the values of all rows."""
+def _stack(rows, dtype, key):
+  """Returns one tensor of the values of all rows; an error names the row."""
   try:
-    return _tensor(values, dtype)
-  except errors.ServingError:
-    pass
-  # What is wrong is said of the row that has it.
+    return _tensor(rows, dtype)
+  except errors.ServingError as error:
+    problem = error
   first = None
-  for number, value in enumerate(values):
+  for number, row in enumerate(rows):
     try:
-      shape = _tensor(value, dtype).shape
-      if first is None:
-        first = shape
-      if math.prod(first) != math.prod(shape):
-        raise errors.invalid_argument(
-          f"Expecting tensor size: {math.prod(first)} but got: "
-          f"{math.prod(shape)}"
-        )
-      if first != shape:
+      shape = _tensor(row, dtype).shape
+      first = shape if first is None else first
+      if shape != first:
         raise errors.invalid_argument(
           f"Expecting shape {_shape(first)} but got: {_shape(shape)}"
         )
     except errors.ServingError as error:
-      raise errors.invalid_argument(
+      problem = errors.invalid_argument(
         f"Failed to process element: {number}{key} of 'instances' list. "
         f"Error: {error.code.name}: {error.text}"
-      ) from error
-  raise errors.invalid_argument("The rows of 'instances' do not agree.")
+      )
+      break
+  raise problem
 
 
 def _tensor(value, dtype):
-  """Returns a tensor of nested lists, all of one depth and size a level."""
-  shape = []
-  inner = value
-  while isinstance(inner, list):
-    shape.append(len(inner))
-    if not inner:
-      break
-    inner = inner[0]
-  if len(shape) > _DEEPEST:
+  """Returns a tensor of nested lists, which must have the same lengths."""
+  array = np.array(value, object)
+  flat = array.ravel().tolist()
+  if list in set(map(type, flat)):  # numpy could not go deeper.
     raise errors.invalid_argument(
-      f"Lists may be nested {_DEEPEST} deep, and are {len(shape)}."
+      f"JSON Value: {_quote(value)} has lists of unexpected size: the lists of "
+      "a level must have the same length."
     )
-  flat = [value]
-  for level, size in enumerate(shape):
-    # Level by level and not recursively: most of it happens outside of Python.
-    for item in flat:
-      if not isinstance(item, list):
-        raise errors.invalid_argument(
-          f"JSON Value: {_quote(item)} found at incorrect level: {level + 1} "
-          f"in the JSON DOM. Expected at level: {len(shape)}"
-        )
-    if set(map(len, flat)) - {size}:
-      other = next(len(item) for item in flat if len(item) != size)
+  return _convert(flat, dtype).reshape(array.shape)
+
+
+def _convert(flat, enum):
+  """Returns values as an array, [len(flat)], of a type without any loss."""
+  dtype = tf.as_dtype(enum)
+  types = set(map(type, flat))
+  if dtype == tf.string:
+    leaves = np.empty(len(flat), object)
+    leaves[:] = [_bytes(leaf, enum) for leaf in flat]
+    return leaves
+  if dtype == tf.bool:
+    allowed = {bool}
+  elif dtype in (tf.float32, tf.float64):
+    allowed = {int, float, _Constant}
+  elif dtype.is_integer and not dtype.is_quantized:
+    allowed = {int}
+  else:
+    raise errors.unimplemented(
+      f"Conversion of JSON Value: {_quote(flat[0] if flat else [])} to type: "
+      f"{tensors.type_name(enum)}"
+    )
+  if types - allowed:
+    raise _type_error(next(x for x in flat if type(x) not in allowed), enum)
+  if dtype.is_integer:
+    for leaf in flat:
+      if not dtype.min <= leaf <= dtype.max:
+        raise _type_error(leaf, enum)
+  elif dtype.is_floating:
+    _check_lossless(flat, dtype, int in types)
+  return np.array(flat, dtype.as_numpy_dtype)
+
+
+def _check_lossless(flat, dtype, has_integers):
+  limit = float(dtype.max)
+  exact = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
+  for leaf in flat:
+    # An integer that 64 bits cannot hold counts as a decimal number.
+    if has_integers and type(leaf) is int and -(2**63) <= leaf < 2**64:
+      lost = abs(leaf) > exact
+    else:
+      lost = abs(leaf) > limit and type(leaf) is not _Constant
+    if lost:
       raise errors.invalid_argument(
-        f"Encountered list at unexpected size: {other} at level: {level} "
-        f"expected size: {size}"
+        f"Cannot convert JSON value: {_quote(leaf)} to "
+        f"{'float' if dtype == tf.float32 else 'double'} without loss of "
+        "precision."
       )
-    flat = list(itertools.chain.from_iterable(flat))
-  if list in set(map(type, flat)):
+
+
+def _bytes(leaf, enum):
+  if isinstance(leaf, str):
+    # Half of a pair of surrogates is no character, and has no bytes.
+    return leaf.encode("utf-8", "replace")
+  if not isinstance(leaf, dict):
+    raise _type_error(leaf, enum)
+  if _is_object(leaf):
     raise errors.invalid_argument(
-      f"Encountered list at unexpected level: {len(shape)} expected < "
-      f"{len(shape)}"
+      f"JSON Value: {_quote(leaf)} not formatted correctly for base64 data"
     )
-  return json_values.to_array(flat, dtype).reshape(shape)
+  try:
+    text = leaf[_BASE64].translate(_WHITE)
+    # The padding must be complete, or left out.
+    if "=" not in text:
+      text += "=" * (-len(text) % 4)
+    return base64.b64decode(text, validate=True)
+  except (ValueError, binascii.Error) as error:
+    raise errors.invalid_argument("Unable to base64 decode") from error
 
 
 def _is_object(value):
-  return isinstance(value, dict) and not json_values.is_base64(value)
+  """Returns whether a value is an object other than {"b64": ...}."""
+  return isinstance(value, dict) and not (
+    len(value) == 1 and isinstance(value.get(_BASE64), str)
+  )
 
 
 def _shape(shape):
   return "[" + ",".join(map(str, shape)) + "]"
+
+
+def _quote(value):
+  """Returns JSON as it stands in a message, cut if it is long."""
+  text = json.dumps(value, ensure_ascii=False)
+  return text[:_LONGEST_QUOTE] + "..." * (len(text) > _LONGEST_QUOTE)
+
+
+def _type_error(value, enum):
+  return errors.invalid_argument(
+    f"JSON Value: {_quote(value)} is not of expected type: "
+    f"{tensors.type_name(enum)}"
+  )

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from serving import tensors
 from serving.server import errors
 from serving.server import json_inputs
-from serving.server import tensors
 
 _KEYS = {json_inputs.ROWS: "predictions", json_inputs.COLUMNS: "outputs"}
 _BYTES_SUFFIX = "_bytes"
@@ -37,7 +37,7 @@ def write(form: str, outputs: Mapping[str, np.ndarray]) -> bytes:
   else:
     text = _object(
       {
-        name: _nested(texts(name, value), np.shape(value))
+        name: _nested(_texts(name, value), np.shape(value))
         for name, value in outputs.items()
       }
     )
@@ -48,7 +48,7 @@ def _rows(outputs):
   count = _count_rows(outputs)
   split = {}
   for name, value in outputs.items():
-    written, shape = texts(name, value), value.shape[1:]
+    written, shape = _texts(name, value), value.shape[1:]
     size = math.prod(shape)
     split[name] = [
       _nested(written[size * row : size * (row + 1)], shape)
@@ -62,11 +62,7 @@ def _rows(outputs):
 
 
 def _count_rows(outputs):
-  """Returns how many rows all outputs have.
-
-  Raises:
-    ServingError: They have no rows, or not the same number.
-  """
+  """Returns how many rows all outputs have."""
   count = 0
   for name, value in outputs.items():
     if np.ndim(value) == 0:
@@ -108,12 +104,8 @@ def _nested(texts, shape):
   return texts[0]
 
 
-def texts(name: str, value: np.ndarray) -> list[str]:
-  """Returns the JSON of each value of an output, row after row.
-
-  Raises:
-    ServingError: They cannot be written as JSON.
-  """
+def _texts(name, value):
+  """Returns the JSON of each value of an output, row after row."""
   if isinstance(value, bytes):  # A scalar.
     value = np.array(value, object)
   value = np.asarray(value)

@@ -1,6 +1,6 @@
-"""The threads that look for versions, load them, and unload them.
+"""The threads that find versions, load them and unload them.
 
-One thread looks at the folders and decides; others load and unload. No version
+One thread reads the folders and decides; others load and unload. No version
 waits for another: one that cannot be loaded is tried again after ever longer
 pauses, and at once when its files change, while everything else goes on.
 """
@@ -20,15 +20,16 @@ from serving.server import errors
 from serving.server import model_configs
 from serving.server import model_states
 from serving.server import servables
-from serving.server import versions as versions_lib
+from serving.server import versions
 
 State = model_states.State
+# Loads a version, given name, number and path; raises LoadError.
 Loader = Callable[[str, int, str], servables.Servable]
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-  """How versions are looked for and loaded.
+  """How versions are found and loaded.
 
   Attributes:
     poll_wait: Seconds between two looks at the folders; 0 looks once, below 0
@@ -38,7 +39,7 @@ class Settings:
     load_threads: Versions that load at once.
     unload_threads: Versions that unload at once.
     allow_unavailable_labels: Whether a new label may name a version that is
-      not there yet.
+      not available yet.
   """
 
   poll_wait: float = 1.0
@@ -50,8 +51,14 @@ class Settings:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Looked:
-  """What there is of a model: its versions, and files of those that failed."""
+class _Look:
+  """One look at a model's folder.
+
+  Attributes:
+    config: The model's configuration at that time.
+    versions: The folder of each version; None if they could not be read.
+    files: By failed version, the fingerprint of its folder.
+  """
 
   config: model_configs.ModelConfig
   versions: Mapping[int, str] | None
@@ -59,10 +66,10 @@ class _Looked:
 
 
 class Loading:
-  """Keeps the versions loaded that should be.
+  """Keeps those versions loaded that should be.
 
   Attributes:
-    started: Whether it is known of every model what becomes of its first load.
+    started: Whether the first load of every model is over, well or badly.
   """
 
   def __init__(
@@ -73,14 +80,13 @@ class Loading:
     settings: Settings,
     on_change: Callable[[], None],
   ):
-    """Begins.
+    """Begins to load, and returns at once.
 
     Args:
-      models: The models; belongs to whoever holds `changed`.
-      changed: Notified when anything has.
-      load: Loads a version, of a name, a number and a path, and raises
-        LoadError.
-      settings: How versions are looked for and loaded.
+      models: The models, guarded by `changed`.
+      changed: Notified of every change.
+      load: Loads a version.
+      settings: How versions are found and loaded.
       on_change: Called, from any thread, when a state has changed.
     """
     self._models = models
@@ -103,7 +109,7 @@ class Loading:
     self._thread.start()
 
   def look_again(self) -> None:
-    """Looks for versions now; `changed` is held."""
+    """Reads the folders now; the caller holds `changed`."""
     self._next_look = 0.0
     self._changed.notify_all()
 
@@ -121,45 +127,29 @@ class Loading:
           version.servable.close()
           version.servable, version.state = None, State.END
 
+  def unload_if_idle(self, version: model_states.Version) -> None:
+    """Unloads a version after its last call; the caller holds `changed`."""
+    if version.state != State.UNLOADING or version.users or self._closed:
+      return
+    servable, version.servable = version.servable, None
+    if servable is not None:
+      self._unloaders.submit(self._unload, servable, version)
+
   def _work(self):
-    """Looks and decides, until the server stops."""
+    """Reads the folders and decides, until the server stops."""
     while not self._closed:
       try:
-        found = self._look()
+        looks = self._look()
         with self._changed:
-          self._decide(found)
+          self._decide(looks)
           if not self._closed:
             self._changed.wait(max(0.0, self._next_event() - time.monotonic()))
       except Exception:  # Without this thread, nothing would change any more.
         logging.exception("Looking for versions failed")
         time.sleep(1.0)
 
-  def _decide(self, found):
-    """Begins what should happen next."""
-    for name, model in self._models.items():
-      looked = found.get(name)
-      if model.config is None:
-        model.aspire({})
-      elif looked is not None and looked.config is not model.config:
-        self._next_look = 0.0  # It has changed meanwhile.
-        continue
-      elif looked is not None and looked.versions is not None:
-        model.aspire(looked.versions, looked.files)
-      for number, version in list(model.to_load(self._settings.max_retries)):
-        version.state = State.LOADING
-        self._loaders.submit(self._load_version, name, number, version)
-      for _, version in list(model.to_unload()):
-        version.state = State.UNLOADING
-        self.unload_if_idle(version)
-      model.looked = model.looked or looked is not None
-      model.settle()
-    self.started = self.started or all(
-      model.settled for model in self._models.values()
-    )
-    self._changed.notify_all()
-
   def _look(self):
-    """Returns what there is of each model, if it is time to look."""
+    """Reads the folder of each model, if it is time to."""
     with self._changed:
       if time.monotonic() < self._next_look or self._settings.poll_wait < 0:
         return {}
@@ -172,58 +162,68 @@ class Loading:
       }
     # Outside of the lock: a file system may be slow.
     return {
-      name: _Looked(
+      name: _Look(
         config,
-        versions_lib.find(config.base_path),
-        {
-          number: versions_lib.fingerprint(version.path)
-          for number, version in failed.items()
-        },
+        versions.find_versions(config.base_path),
+        {n: versions.fingerprint(one.path) for n, one in failed.items()},
       )
       for name, (config, failed) in configs.items()
     }
 
+  def _decide(self, looks):
+    """Starts the loads and unloads that are due."""
+    for name, model in self._models.items():
+      look = looks.get(name)
+      if model.config is None:
+        model.aspire({})
+      elif look is not None and look.config is not model.config:
+        self._next_look = 0.0  # The configuration has changed meanwhile.
+        continue
+      elif look is not None and look.versions is not None:
+        model.aspire(look.versions, look.files)
+      for number, version in list(model.to_load(self._settings.max_retries)):
+        version.state = State.LOADING
+        self._loaders.submit(self._load_version, name, number, version)
+      for _, version in list(model.to_unload()):
+        version.state = State.UNLOADING
+        self.unload_if_idle(version)
+      model.looked = model.looked or look is not None
+      model.settle()
+    self.started = self.started or all(
+      model.settled for model in self._models.values()
+    )
+    self._changed.notify_all()
+
   def _next_event(self):
     retries = self._settings.max_retries
     attempts = [m.next_attempt(retries) for m in self._models.values()]
-    next_look = self._next_look
-    if self._settings.poll_wait < 0:
-      next_look = float("inf")
+    polls = self._settings.poll_wait >= 0
     # A wait cannot be infinite.
-    return min([next_look, time.monotonic() + 3600.0, *attempts])
+    longest = time.monotonic() + 3600.0
+    return min([self._next_look if polls else longest, longest, *attempts])
 
   def _load_version(self, name, number, version):
+    servable = failure = None
     try:
       if self._closed:
         return
-      version.files = versions_lib.fingerprint(version.path)
+      version.files = versions.fingerprint(version.path)
       servable = self._load(name, number, version.path)
-    except servables.LoadError as error:
-      servable = None
+    except errors.LoadError as error:
       failure = errors.ServingError(error.code, str(error))
-    except Exception as error:  # The others go on, whatever it is.
-      servable = None
-      failure = errors.ServingError(
-        grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
-      )
+    except Exception as error:  # The others go on in any case.
+      text = f"{type(error).__name__}: {error}"
+      failure = errors.ServingError(grpc.StatusCode.INTERNAL, text)
     with self._changed:
-      if self._closed and servable is not None:
-        servable.close()
-      elif servable is None:
+      if failure is not None:
         version.fail(failure, self._settings.retry_interval)
         print(f"Error: {failure.text}", file=sys.stderr, flush=True)
+      elif self._closed:
+        servable.close()
       else:
         version.succeed(servable)
       self._changed.notify_all()
     self._on_change()
-
-  def unload_if_idle(self, version):
-    """Unloads a version when its last call is answered; the lock is held."""
-    if version.state != State.UNLOADING or version.users or self._closed:
-      return
-    servable, version.servable = version.servable, None
-    if servable is not None:
-      self._unloaders.submit(self._unload, servable, version)
 
   def _unload(self, servable, version):
     servable.close()

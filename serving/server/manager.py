@@ -1,7 +1,7 @@
-"""The models of a server: which there are, and which version answers a call.
+"""The models of a server, and the version of a model that answers a call.
 
-`loading` keeps them loaded. A version is unloaded when another one that should
-be served is there, and the calls that it has are answered.
+`loading` keeps them loaded. A version is unloaded once a version that should be
+served is available, and the calls that it has are answered.
 """
 
 import contextlib
@@ -35,13 +35,12 @@ class Manager:
 
     Args:
       config: The models.
-      load: Loads a version, of a name, a number and a path, and raises
-        LoadError.
-      settings: How versions are looked for and loaded.
+      load: Loads a version.
+      settings: How versions are found and loaded; None takes the defaults.
       on_change: Called, from any thread, when a state has changed.
 
     Raises:
-      ServingError: The configuration cannot be meant.
+      ServingError: The configuration is not valid.
     """
     self._settings = settings or loading.Settings()
     self._changed = threading.Condition()
@@ -58,7 +57,7 @@ class Manager:
 
   @contextlib.contextmanager
   def use(self, spec: model_pb2.ModelSpec) -> Iterator[servables.Servable]:
-    """Yields the version that is asked for; it stays loaded for the block.
+    """Yields the version that a call names; it stays loaded for the block.
 
     Raises:
       ServingError: There is none.
@@ -76,10 +75,10 @@ class Manager:
   def states(
     self, spec: model_pb2.ModelSpec
   ) -> dict[int, model_states.Version]:
-    """Returns what a request is about, newest first, as copies.
+    """Returns copies of the versions that a request names, newest first.
 
     Raises:
-      ServingError: There is nothing.
+      ServingError: There are none.
     """
     with self._changed:
       model = self._models.get(spec.name)
@@ -101,7 +100,7 @@ class Manager:
       }
 
   def available(self) -> dict[str, list[int]]:
-    """Returns the versions of each model that can be asked, newest first."""
+    """Returns the available versions of each model, newest first."""
     with self._changed:
       return {
         name: sorted(model.available(), reverse=True)
@@ -118,12 +117,8 @@ class Manager:
     with self._changed:
       return {name: dict(labels) for name, labels in self._labels.items()}
 
-  def ready(self) -> bool:
-    """Returns whether every model can be asked."""
-    return all(self.available().values())
-
   def wait_until_settled(self, timeout: float | None = None) -> bool:
-    """Waits until it is known of every model whether it can be loaded."""
+    """Waits until the first load of every model is over, well or badly."""
     with self._changed:
       return self._changed.wait_for(lambda: self._loading.started, timeout)
 
@@ -135,8 +130,8 @@ class Manager:
     """Serves other models from now on; waits for those that are new.
 
     Raises:
-      ServingError: The configuration cannot be meant, and nothing has changed;
-        or a new model cannot be loaded, and is tried again.
+      ServingError: The configuration is not valid, and nothing has changed; or
+        a new model cannot be loaded, and is tried again.
     """
     interrupt = interrupt or interrupts.Interrupt()
     with self._turn(interrupt):
@@ -171,7 +166,7 @@ class Manager:
 
   @contextlib.contextmanager
   def _turn(self, interrupt):
-    """Lets one reload after the other in: who comes later wins."""
+    """Admits one reload after the other: the last one wins."""
     while not self._reloading.acquire(timeout=calls.PAUSE):
       interrupt.check()
     try:
@@ -180,7 +175,7 @@ class Manager:
       self._reloading.release()
 
   def _wake(self):
-    # Whoever interrupts must not wait for who is interrupted.
+    # In a thread: `set` of an interrupt must not wait for this lock.
     threading.Thread(target=self._notify, daemon=True).start()
 
   def _notify(self):
@@ -188,8 +183,7 @@ class Manager:
       self._changed.notify_all()
 
   def _configure(self, config):
-    """Takes over a configuration; returns the names of the models in it that
-    were not there before."""
+    """Takes a configuration over; returns the names of its new models."""
     model_configs.validate(config)
     configs = {model.name: model for model in config.model_config_list.config}
     with self._changed:
@@ -221,9 +215,9 @@ class Manager:
       raise errors.invalid_argument("ModelSpec has no name specified.")
     model = self._models.get(spec.name)
     if model is not None and model.config is None:
-      model = None  # Not served any more, also if it is not unloaded yet.
-    asked = number = self._number(spec)
-    if asked is None and model:
+      model = None  # Not served any more, perhaps not unloaded yet.
+    named = number = self._number(spec)
+    if named is None and model:
       number = max(model.available(), default=None)
     version = model.versions.get(number) if model else None
     if version is not None and version.state == model_states.State.AVAILABLE:
@@ -239,11 +233,12 @@ class Manager:
         f"Version {number} of model {spec.name} is still being loaded."
       )
     request = f"Latest({spec.name})"
-    if asked is not None:
-      request = f"Specific({spec.name}, {asked})"
+    if named is not None:
+      request = f"Specific({spec.name}, {named})"
     raise errors.not_found(f"Servable not found for request: {request}")
 
   def _number(self, spec):
+    """Returns the version that a request names, itself or by its label."""
     if spec.HasField("version"):
       return spec.version.value
     if not spec.HasField("version_label"):

@@ -1,4 +1,4 @@
-"""What Prometheus reads, by the names that TensorFlow Serving gives it."""
+"""Metrics for Prometheus, by the names that TensorFlow Serving gives them."""
 
 import functools
 import threading
@@ -16,7 +16,7 @@ _LATENCY = ":tensorflow:serving:request_latency"
 _RUNTIME = ":tensorflow:serving:runtime_latency"
 # From 10 microseconds to 20 minutes.
 _BUCKETS = [10.0 * 1.8**power for power in range(33)]
-# Names are up to the callers, and memory is not.
+# Callers choose names, and memory is limited.
 _UNKNOWN_MODEL = "unknown"
 
 
@@ -24,35 +24,26 @@ class Metrics:
   """Counts and times calls."""
 
   def __init__(self, is_known: Callable[[str], bool]):
-    """Begins at zero.
+    """Starts at zero.
 
     Args:
-      is_known: Whether there is a model of that name; all others are counted
-        as one.
+      is_known: Whether there is a model of that name; all other names count as
+        one.
     """
-    # Times of creation are no part of what TensorFlow Serving writes.
+    # TensorFlow Serving writes no times of creation.
     prometheus_client.disable_created_metrics()
     self._is_known = is_known
     self._registry = prometheus_client.CollectorRegistry()
     self._counts = _Counts()
     self._registry.register(self._counts)
-    self._latency = prometheus_client.Histogram(
-      _LATENCY,
-      "Wall time in microseconds of a request.",
-      ["model_name", "API", "entrypoint"],
-      registry=self._registry,
-      buckets=_BUCKETS,
+    self._latency_of = self._histogram(
+      _LATENCY, "Wall time in microseconds of a request.", "entrypoint"
     )
-    self._runtime = prometheus_client.Histogram(
+    self._runtime_of = self._histogram(
       _RUNTIME,
       "Wall time in microseconds in the TensorFlow runtime.",
-      ["model_name", "API", "runtime"],
-      registry=self._registry,
-      buckets=_BUCKETS,
+      "runtime",
     )
-    # The library looks at labels as if for the first time: 2 us.
-    self._latency_of = functools.cache(self._latency.labels)
-    self._runtime_of = functools.cache(self._runtime.labels)
     prometheus_client.ProcessCollector(registry=self._registry)
 
   def request(
@@ -76,8 +67,20 @@ class Metrics:
     """Notes how long a graph took."""
     self._runtime_of(model, "Predict", "TF1").observe(seconds * 1e6)
 
+  def _histogram(self, name, text, label):
+    """Returns what finds the histogram of some labels."""
+    histogram = prometheus_client.Histogram(
+      name,
+      text,
+      ["model_name", "API", label],
+      registry=self._registry,
+      buckets=_BUCKETS,
+    )
+    # The library checks the same labels anew every time: 2 us.
+    return functools.cache(histogram.labels)
+
   def text(self) -> bytes:
-    """Returns all of it in Prometheus's text form."""
+    """Returns all metrics in Prometheus's text form."""
     text = prometheus_client.generate_latest(self._registry)
     # The library names counters *_total, which TensorFlow Serving does not.
     return text.replace(

@@ -1,4 +1,4 @@
-"""What a server is asked to serve: models, where they are, which versions."""
+"""ModelServerConfig: the models of a server, their folders and versions."""
 
 import os
 from collections.abc import Collection, Mapping
@@ -17,7 +17,7 @@ def single(name: str, base_path: str) -> ModelServerConfig:
   """Returns the configuration of one model.
 
   Args:
-    name: What clients call it.
+    name: The name that clients use.
     base_path: The folder with its versions.
   """
   config = ModelServerConfig()
@@ -31,7 +31,7 @@ def read(path: str) -> ModelServerConfig:
   """Reads a file, a ModelServerConfig in text form.
 
   Raises:
-    ValueError: It cannot be read, or what it asks for cannot be.
+    ValueError: It cannot be read, or is not valid.
   """
   config = text_protos.read(path, ModelServerConfig)
   try:
@@ -42,10 +42,10 @@ def read(path: str) -> ModelServerConfig:
 
 
 def validate(config: ModelServerConfig) -> None:
-  """Checks what can be checked without looking at any file.
+  """Checks a configuration as far as that needs no files.
 
   Raises:
-    ServingError: A model cannot be meant.
+    ServingError: A model's entry is not valid.
   """
   if config.WhichOneof("config") == "custom_model_config":
     raise errors.invalid_argument(
@@ -60,11 +60,7 @@ def validate(config: ModelServerConfig) -> None:
         f"Illegal to list model {model.name} multiple times in config list"
       )
     seen.add(model.name)
-    platform = _platform(model)
-    if platform != PLATFORM:
-      raise errors.invalid_argument(
-        f"Model {model.name} requests unsupported platform {platform}"
-      )
+    _validate_platform(model)
     if not os.path.isabs(model.base_path):
       raise errors.invalid_argument(
         f"Expected model {model.name} to have an absolute path or URI; got "
@@ -83,16 +79,16 @@ def validate_labels(
   available: Mapping[str, Collection[int]],
   allow_unavailable: bool,
 ) -> None:
-  """Checks that labels name versions that can be asked.
+  """Checks that labels name versions that are available.
 
   Args:
     config: The new configuration.
     known: By model, its labels until now.
-    available: By model, its versions that can be asked.
+    available: By model, its available versions.
     allow_unavailable: Whether a new label may name another version.
 
   Raises:
-    ServingError: A label names a version that cannot be asked.
+    ServingError: A label names a version that is not available.
   """
   for model in config.model_config_list.config:
     before = known.get(model.name, {})
@@ -107,21 +103,23 @@ def validate_labels(
         )
 
 
-def _platform(model):
-  if model.model_type == model_server_config_pb2.MODEL_TYPE_UNSPECIFIED:
-    if not model.model_platform:
+def _validate_platform(model):
+  """Checks the platform, which the deprecated model_type may give instead."""
+  given = model.model_platform
+  if model.model_type != model_server_config_pb2.MODEL_TYPE_UNSPECIFIED:
+    if given:
       raise errors.invalid_argument(
-        "Illegal setting neither ModelServerConfig::model_type (deprecated) "
-        "nor ModelServerConfig::model_platform."
+        "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+        "ModelServerConfig::model_platform."
       )
-    return model.model_platform
-  if model.model_platform:
+    known = model.model_type == model_server_config_pb2.TENSORFLOW
+    given = PLATFORM if known else f"model_type {model.model_type}"
+  if not given:
     raise errors.invalid_argument(
-      "Illegal setting both ModelServerConfig::model_type (deprecated) and "
-      "ModelServerConfig::model_platform."
+      "Illegal setting neither ModelServerConfig::model_type (deprecated) "
+      "nor ModelServerConfig::model_platform."
     )
-  if model.model_type != model_server_config_pb2.TENSORFLOW:
+  if given != PLATFORM:
     raise errors.invalid_argument(
-      f"ModelServerConfig::model_type choice {model.model_type} not supported."
+      f"Model {model.name} requests unsupported platform {given}"
     )
-  return PLATFORM

@@ -1,6 +1,6 @@
-"""How far a server has got with a model, and what should happen next.
+"""The state of each model and version, and the decisions that follow from it.
 
-Only decisions: `manager` has the threads that carry them out.
+No threads and no files: `loading` carries the decisions out.
 """
 
 import dataclasses
@@ -13,12 +13,12 @@ from tensorflow_serving.apis import get_model_status_pb2
 from serving.server import errors
 from serving.server import model_configs
 from serving.server import servables
-from serving.server import versions as versions_lib
+from serving.server import versions
 
 State = get_model_status_pb2.ModelVersionStatus.State
 # The first pause after a failure, in seconds; every further one is twice that.
 _FIRST_PAUSE = 1.0
-# How many versions that are gone a model remembers, for who asks for states.
+# How many unloaded versions of a model GetModelStatus still lists.
 _MOST_ENDED = 50
 
 
@@ -29,13 +29,13 @@ class Version:
   Attributes:
     path: Its folder.
     state: One of `State`.
-    error: Why it could not be loaded, the last time.
-    servable: What answers, if it is loaded.
+    error: Why the last attempt to load it failed; None if it did not.
+    servable: The loaded SavedModel, if it is loaded.
     wanted: Whether it should be served.
     users: Calls that it is answering.
-    attempts: How often it could not be loaded.
+    attempts: How often loading it has failed.
     next_attempt: When it may be tried again, in monotonic seconds.
-    files: What lay in its folder when it was tried.
+    files: The fingerprint of its folder at the last attempt.
   """
 
   path: str
@@ -50,14 +50,18 @@ class Version:
 
   @property
   def failed(self) -> bool:
-    """Whether it could not be loaded, the last time."""
+    """Whether the last attempt to load it failed."""
     return self.state == State.END and self.error is not None
 
+  def may_retry(self, retries: int) -> bool:
+    """Returns whether it should be tried again, now or later."""
+    return self.wanted and self.failed and self.attempts <= retries
+
   def fail(self, error: errors.ServingError, longest_pause: float) -> None:
-    """Notes that it could not be loaded.
+    """Notes that loading it has failed.
 
     Args:
-      error: Why.
+      error: The reason.
       longest_pause: Seconds after which it may be tried again, at most.
     """
     self.state, self.error = State.END, error
@@ -66,19 +70,19 @@ class Version:
     self.next_attempt = time.monotonic() + pause
 
   def succeed(self, servable: servables.Servable) -> None:
-    """Notes that it can be asked."""
+    """Notes that it is available."""
     self.state, self.error, self.servable = State.AVAILABLE, None, servable
 
 
 @dataclasses.dataclass
 class Model:
-  """A model that is to be served, or was.
+  """A model that is or was to be served.
 
   Attributes:
-    config: What is to be served; None if nothing any more.
+    config: Its configuration; None if it is not to be served any more.
     versions: By number, all that it has had.
-    looked: Whether its folder was looked at since it is to be served.
-    settled: Whether it is known what has become of its first load.
+    looked: Whether its folder has been read since it is to be served.
+    settled: Whether its first load is over, well or badly.
   """
 
   config: model_configs.ModelConfig | None = None
@@ -87,7 +91,7 @@ class Model:
   settled: bool = False
 
   def available(self) -> dict[int, Version]:
-    """Returns the versions that can be asked."""
+    """Returns the versions that can answer."""
     return {
       number: version
       for number, version in self.versions.items()
@@ -95,7 +99,7 @@ class Model:
     }
 
   def failed(self) -> dict[int, Version]:
-    """Returns the versions that could not be loaded, the last time."""
+    """Returns the versions whose last attempt to load failed."""
     return {
       n: version for n, version in self.versions.items() if version.failed
     }
@@ -105,17 +109,16 @@ class Model:
     found: Mapping[int, str],
     files: Mapping[int, Mapping] = types.MappingProxyType({}),
   ) -> None:
-    """Takes note of which versions there are.
+    """Decides which versions should be served.
 
     Args:
-      found: The folder of each.
-      files: What lies now in the folders of those that failed.
+      found: The folder of each version that there is.
+      files: By failed version, the fingerprint of its folder now.
     """
-    failed = self.failed()
     wanted = set()
     if self.config is not None:
       policy = self.config.model_version_policy
-      wanted = versions_lib.aspired(policy, found, failed)
+      wanted = versions.aspired(policy, found, self.failed())
     for number, version in self.versions.items():
       version.wanted = number in wanted
     for number in wanted:
@@ -127,7 +130,7 @@ class Model:
         and version.servable is not None
         and version.path == found[number]
       ):
-        # It has calls to answer yet: it need not be loaded again.
+        # It still answers calls, so that it need not be loaded again.
         version.state = State.AVAILABLE
       elif version.failed:
         version.path = found[number]
@@ -149,35 +152,31 @@ class Model:
     """
     now = time.monotonic()
     for number, version in self.versions.items():
-      if not version.wanted:
-        continue
-      if version.state == State.START or (
-        version.failed
-        and version.attempts <= retries
-        and version.next_attempt <= now
-      ):
+      due = version.may_retry(retries) and version.next_attempt <= now
+      if due or (version.wanted and version.state == State.START):
         yield number, version
 
   def to_unload(self) -> Iterator[tuple[int, Version]]:
-    """Yields the versions that nobody needs any more.
+    """Yields the versions that should be unloaded now.
 
-    Of those that are not wanted, one stays until one that is wanted is there.
+    While no wanted version is available, an unwanted one goes on answering.
     """
     available = self.available()
-    wanted = [v for v in self.versions.values() if v.wanted]
-    if wanted and not any(v.wanted for v in available.values()):
+    if any(version.wanted for version in self.versions.values()) and not any(
+      version.wanted for version in available.values()
+    ):
       return
     for number, version in available.items():
       if not version.wanted:
         yield number, version
 
   def next_attempt(self, retries: int) -> float:
-    """Returns when one should be tried again, in monotonic seconds."""
+    """Returns when a version should be tried again, in monotonic seconds."""
     return min(
       (
         version.next_attempt
         for version in self.versions.values()
-        if version.wanted and version.failed and version.attempts <= retries
+        if version.may_retry(retries)
       ),
       default=float("inf"),
     )
@@ -186,7 +185,7 @@ class Model:
     """Notes whether the first load is over."""
     if self.config is not None and not self.looked:
       return
-    # What is wanted and still unloads will be loaded, too.
+    # A wanted version that still unloads will be loaded again.
     self.settled = (
       self.settled
       or bool(self.available())
@@ -197,7 +196,7 @@ class Model:
     )
 
   def why(self) -> str:
-    """Returns why it cannot be asked, as a part of a sentence."""
+    """Returns why no version is available, as a part of a sentence."""
     for number, version in sorted(self.versions.items(), reverse=True):
       if version.failed:
         return f" version: {number} due to error: {version.error.text}"

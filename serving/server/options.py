@@ -1,15 +1,15 @@
 """The flags of the server: TensorFlow Serving's, by name, default and meaning.
 
-And a few of our own, at the end; `foreign_flags` has those that there is
-nothing for. Values are checked before anything starts.
+A few of our own follow at the end. No flag of `tensorflow_model_server` is
+unknown, so that a command line that works there works here: `_WITHOUT_EFFECT`
+and `_REFUSED` have those that this server has no use for.
 """
 
 import dataclasses
 import os
+import sys
 
 from absl import flags
-
-from serving.server import foreign_flags
 
 # Flags defined here are listed under the program that asks for them.
 flags.disclaim_key_flags()
@@ -19,15 +19,21 @@ _LARGEST_PORT = 65535
 
 
 def _flag(default, help_text, lowest=None, highest=None):
+  bounds = {"lower_bound": lowest, "upper_bound": highest}
+  if isinstance(default, bool | str):
+    bounds = {}
   return dataclasses.field(
-    default=default,
-    metadata={"help": help_text, "lowest": lowest, "highest": highest},
+    default=default, metadata={"help": help_text, "bounds": bounds}
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """What the flags say; each attribute is the flag of its name."""
+  """The settings of a server; each attribute is the flag of its name.
+
+  Raises:
+    ValueError: They do not go together.
+  """
 
   port: int = _flag(
     8500,
@@ -36,8 +42,7 @@ class Options:
     _LARGEST_PORT,
   )
   grpc_socket_path: str = _flag(
-    "",
-    "Path of a UNIX socket on which gRPC is answered besides; none if empty.",
+    "", "Path of a UNIX socket that answers gRPC as well; none if empty."
   )
   rest_api_port: int = _flag(
     0,
@@ -58,11 +63,11 @@ class Options:
     False, "Let web pages of other servers call."
   )
   model_name: str = _flag(
-    "default", "What clients call the model of --model_base_path."
+    "default", "The name that clients use for the model of --model_base_path."
   )
   model_base_path: str = _flag(
     "",
-    "Folder with a model's versions, one folder named by a number each; the "
+    "Folder with a model's versions, each in a folder named by its number; the "
     "newest is served.",
   )
   model_config_file: str = _flag(
@@ -86,13 +91,13 @@ class Options:
   max_num_load_retries: int = _flag(
     5,
     "How often a version that cannot be loaded is tried again. A change in its "
-    "folder starts anew.",
+    "folder resets the count.",
     0,
   )
   load_retry_interval_micros: int = _flag(
     60_000_000,
-    "Microseconds before that, at most: the first pause is a second, every "
-    "further one twice as long.",
+    "The longest pause before a version is tried again, in microseconds; the "
+    "first pause is a second, every further one twice as long.",
     0,
   )
   allow_version_labels_for_unavailable_models: bool = _flag(
@@ -112,7 +117,7 @@ class Options:
     "version is served.",
   )
   num_request_iterations_for_warmup: int = _flag(
-    0, "How often each of them is run; 0 means once.", 0
+    0, "How often each of these requests is run; 0 means once.", 0
   )
   enable_batching: bool = _flag(
     False, "Run calls that come at the same time together."
@@ -158,27 +163,12 @@ class Options:
   tensorflow_session_config_file: str = _flag(
     "",
     "A ConfigProto in text form, of TensorFlow's sessions; the flags on threads"
-    " and memory come first.",
+    " and memory override it.",
   )
   mixed_precision: str = _flag(
     "",
     "bfloat16 lets graphs compute in it where oneDNN can; answers are less "
     "precise.",
-  )
-  enable_signature_method_name_check: bool = _flag(
-    False,
-    "Let a signature answer only the RPC that its method_name says. Those of "
-    "TF2 all say Predict.",
-  )
-  prefer_tflite_model: bool = _flag(
-    False,
-    "Of versions that have a model.tflite, serve that and not saved_model.pb.",
-  )
-  use_tflite_model: bool = _flag(
-    False, "What --prefer_tflite_model was called before."
-  )
-  num_tflite_pools: int = _flag(
-    _CPUS, "How many runs of such a model there may be at once.", 1
   )
   per_process_gpu_memory_fraction: float = _flag(
     0.0, "Part of a GPU's memory to take, from 0 to 1; 0 leaves it open.", 0, 1
@@ -190,8 +180,8 @@ class Options:
   )
   bearer_token_file: str = _flag(
     "",
-    "A file of tokens, one a line: both ports ask for one of them then. It is "
-    "read again when it changes.",
+    "A file of tokens, one a line: every call to either port must bring one. "
+    "The file is read again when it changes.",
   )
 
   def __post_init__(self):
@@ -245,6 +235,38 @@ class Options:
     return arguments
 
 
+# TensorFlow Serving's default of each. No answer depends on these flags.
+_WITHOUT_EFFECT = {
+  "enable_profiler": True,
+  "enable_signature_method_name_check": False,
+  "num_tflite_interpreters_per_pool": 1,
+  "num_tflite_pools": 1,
+  "prefer_tflite_model": False,
+  "remove_unused_fields_from_bundle_metagraph": True,
+  "skip_initialize_tpu": False,
+  "thread_pool_factory_config_file": "",
+  "use_tflite_model": False,
+  "xla_cpu_compilation_enabled": False,
+  "xla_gpu_compilation_enabled": False,
+}
+# With these, the server would lack the security, or give other answers, than
+# its command line says: it does not start.
+_REFUSED = {
+  "enable_per_model_batching_parameters": (
+    False,
+    "All models are batched alike: use --batching_parameters_file, or a server "
+    "for each model.",
+  ),
+  "platform_config_file": (
+    "",
+    "The one platform, tensorflow, has flags of its own, and "
+    "--tensorflow_session_config_file.",
+  ),
+  "use_alts_credentials": (
+    False,
+    "ALTS is Google's own: use --ssl_config_file.",
+  ),
+}
 _DEFINE = {
   bool: flags.DEFINE_bool,
   float: flags.DEFINE_float,
@@ -255,36 +277,31 @@ _DEFINE = {
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
-  flags.DEFINE_bool(
-    "version", False, "Print versions and do nothing else.", flag_values=values
-  )
-  foreign_flags.define_flags(values)
+
+  def define(name, default, text, **bounds):
+    _DEFINE[type(default)](name, default, text, flag_values=values, **bounds)
+
+  define("version", False, "Print versions and do nothing else.")
+  for name, default in _WITHOUT_EFFECT.items():
+    define(name, default, "Accepted without effect.")
+  for name, (default, text) in _REFUSED.items():
+    define(name, default, f"Not supported. {text}")
   for field in dataclasses.fields(Options):
-    bounds = {}
-    if field.type in (float, int):
-      bounds = {
-        "lower_bound": field.metadata["lowest"],
-        "upper_bound": field.metadata["highest"],
-      }
-    _DEFINE[field.type](
-      field.name,
-      field.default,
-      field.metadata["help"],
-      flag_values=values,
-      **bounds,
-    )
+    metadata = field.metadata
+    define(field.name, field.default, metadata["help"], **metadata["bounds"])
 
 
 def from_flags(values: flags.FlagValues) -> Options:
-  """Returns what the flags say.
+  """Returns the flags' values; warns of flags that have no effect.
 
   Raises:
-    ValueError: They do not go together.
+    ValueError: They do not go together, or one is not supported.
   """
-  foreign_flags.check(values)
-  return Options(
-    **{
-      field.name: getattr(values, field.name)
-      for field in dataclasses.fields(Options)
-    }
-  )
+  for name, (default, text) in _REFUSED.items():
+    if values[name].value != default:
+      raise ValueError(f"--{name} is not supported. {text}")
+  for name, default in _WITHOUT_EFFECT.items():
+    if values[name].value != default:
+      print(f"Warning: --{name} has no effect.", file=sys.stderr, flush=True)
+  names = [field.name for field in dataclasses.fields(Options)]
+  return Options(**{name: getattr(values, name) for name in names})

@@ -1,26 +1,20 @@
-"""What the RPCs of PredictionService and ModelService answer.
+"""The answers of PredictionService and ModelService.
 
-They answer as `tensorflow_model_server` does, code by code and text by text,
-so that a client need not know which of the two it talks to. Sockets, deadlines
-and limits are elsewhere (`grpc_endpoint`), and REST asks here, too.
+They are `tensorflow_model_server`'s, code by code and text by text, so that a
+client need not know which of the two it talks to. `grpc_endpoint` has sockets,
+deadlines and limits; `rest_service` answers by the same methods.
 """
 
-from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
-from tensorflow_serving.apis import inference_pb2
 from tensorflow_serving.apis import model_management_pb2
-from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.apis import predict_pb2
-from tensorflow_serving.apis import regression_pb2
 
+from serving import tensors
 from serving.server import errors
-from serving.server import inference
 from serving.server import interrupts
-from serving.server import manager as manager_lib
-from serving.server import predictor
+from serving.server import manager
 from serving.server import servables
-from serving.server import tensors
 
 _SIGNATURES = "signature_def"
 
@@ -33,19 +27,19 @@ class Services:
 
   def __init__(
     self,
-    manager: manager_lib.Manager,
-    run: predictor.Run = servables.Servable.run,
+    models: manager.Manager,
+    run: servables.Run = servables.Servable.run,
     tensor_content: bool = False,
   ):
     """Creates the services.
 
     Args:
-      manager: The models.
-      run: What runs their graphs.
+      models: The models.
+      run: Runs their graphs.
       tensor_content: Whether outputs are written as `tensor_content` and not
         in the field of their type.
     """
-    self._manager = manager
+    self.models = models
     self.run = run
     self._tensor_content = tensor_content
 
@@ -56,44 +50,16 @@ class Services:
   ) -> predict_pb2.PredictResponse:
     """Runs a signature."""
     _require_spec(request)
-    with self._manager.use(request.model_spec) as servable:
-      name, outputs = predictor.answer(servable, request, interrupt, self.run)
+    with self.models.use(request.model_spec) as servable:
+      outputs = servable.answer(request, interrupt, self.run)
     response = predict_pb2.PredictResponse()
     _resolve(servable, response.model_spec)
-    response.model_spec.signature_name = name
+    response.model_spec.signature_name = (
+      request.model_spec.signature_name or servables.DEFAULT_SIGNATURE
+    )
     for key, value in outputs.items():
       tensors.write(value, response.outputs[key], self._tensor_content)
     return response
-
-  def classify(
-    self,
-    request: classification_pb2.ClassificationRequest,
-    interrupt: interrupts.Interrupt | None = None,
-  ) -> classification_pb2.ClassificationResponse:
-    """Runs a signature of examples, classes and scores."""
-    _require_spec(request)
-    with self._manager.use(request.model_spec) as servable:
-      return inference.classify(servable, request, interrupt, self.run)
-
-  def regress(
-    self,
-    request: regression_pb2.RegressionRequest,
-    interrupt: interrupts.Interrupt | None = None,
-  ) -> regression_pb2.RegressionResponse:
-    """Runs a signature of examples and numbers."""
-    _require_spec(request)
-    with self._manager.use(request.model_spec) as servable:
-      return inference.regress(servable, request, interrupt, self.run)
-
-  def multi_inference(
-    self,
-    request: inference_pb2.MultiInferenceRequest,
-    interrupt: interrupts.Interrupt | None = None,
-  ) -> inference_pb2.MultiInferenceResponse:
-    """Runs several of these signatures at once."""
-    first = request.tasks[0].model_spec if request.tasks else None
-    with self._manager.use(first or model_pb2.ModelSpec()) as servable:
-      return inference.multi_inference(servable, request, interrupt, self.run)
 
   def get_model_metadata(
     self, request: get_model_metadata_pb2.GetModelMetadataRequest
@@ -109,7 +75,7 @@ class Services:
         raise errors.invalid_argument(
           f"Metadata field {field} is not supported"
         )
-    with self._manager.use(request.model_spec) as servable:
+    with self.models.use(request.model_spec) as servable:
       signatures = get_model_metadata_pb2.SignatureDefMap()
       for name, signature in servable.signatures.items():
         signatures.signature_def[name].CopyFrom(signature)
@@ -124,7 +90,7 @@ class Services:
     """Returns the state of a model's versions, newest first."""
     _require_spec(request)
     response = get_model_status_pb2.GetModelStatusResponse()
-    for version, status in self._manager.states(request.model_spec).items():
+    for version, status in self.models.states(request.model_spec).items():
       added = response.model_version_status.add(
         version=version, state=status.state
       )
@@ -145,7 +111,7 @@ class Services:
         "ServerModelConfig type not supported by HandleReloadConfigRequest. "
         "Only ModelConfigList is currently supported"
       )
-    self._manager.reload(request.config, interrupt)
+    self.models.reload(request.config, interrupt)
     response = model_management_pb2.ReloadConfigResponse()
     response.status.SetInParent()
     return response

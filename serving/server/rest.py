@@ -1,11 +1,9 @@
 """The HTTP port: TensorFlow Serving's REST interface, metrics, health, a page.
 
-On aiohttp: it runs in the event loop that gRPC has, says when a caller has gone
-away, and knows TLS and gzip; nothing here needs more of a framework.
+On aiohttp, which says when a caller has gone away, and knows TLS and gzip.
 """
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -16,13 +14,13 @@ import grpc
 from aiohttp import web
 from tensorflow_serving.apis import model_pb2
 
-from serving.server import calls as calls_lib
-from serving.server import credentials as credentials_lib
+from serving.server import calls
+from serving.server import credentials
 from serving.server import errors
-from serving.server import health as health_lib
+from serving.server import health
 from serving.server import index_page
 from serving.server import interrupts
-from serving.server import metrics as metrics_lib
+from serving.server import metrics
 from serving.server import rest_service
 
 _POST = re.compile(
@@ -62,18 +60,18 @@ class RestEndpoint:
   """Answers REST.
 
   Attributes:
-    port: Where, once it has started.
+    port: The TCP port, once it has started.
   """
 
   def __init__(
     self,
     service: rest_service.RestService,
-    calls: calls_lib.Calls,
+    running: calls.Calls,
     threads: int,
-    metrics: metrics_lib.Metrics,
-    health: health_lib.Health,
+    counters: metrics.Metrics,
+    healthy: health.Health,
     page: index_page.IndexPage,
-    tokens: credentials_lib.Tokens | None = None,
+    tokens: credentials.Tokens | None = None,
     metrics_path: str | None = None,
     timeout: float | None = None,
     cors: bool = False,
@@ -81,21 +79,21 @@ class RestEndpoint:
     """Creates the endpoint; `start` takes the port.
 
     Args:
-      service: What is answered.
-      calls: What counts the calls that run.
+      service: Answers the requests.
+      running: Counts the calls that run.
       threads: How many run at once; more wait.
-      metrics: What counts it.
-      health: Whether the server is ready.
-      page: What says what there is.
-      tokens: Who may call; None means all.
-      metrics_path: Where Prometheus reads; None means nowhere.
+      counters: Counts and times them.
+      healthy: Whether the server is ready.
+      page: The page at /.
+      tokens: Those that callers may bring; None admits all callers.
+      metrics_path: The path for Prometheus; None leaves it out.
       timeout: Seconds that a call may take; None means any time.
       cors: Whether pages of other servers may call.
     """
     self._service = service
-    self._calls = calls
-    self._metrics = metrics
-    self._health = health
+    self._calls = running
+    self._metrics = counters
+    self._health = healthy
     self._page = page
     self._tokens = tokens
     self._metrics_path = metrics_path
@@ -103,9 +101,9 @@ class RestEndpoint:
     self._cors = cors
     self.port = None
     self._pool = futures.ThreadPoolExecutor(threads, "rest")
-    # Who stops a call must not wait for one.
+    # Apart from the pool: stopping a call must not wait for other calls.
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
-    # Requests may be as large as they are.
+    # Requests may be of any size.
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/{path:.*}", self._handle)
     self._runner = web.AppRunner(
@@ -115,7 +113,7 @@ class RestEndpoint:
   async def start(
     self,
     port: int,
-    certificates: credentials_lib.Certificates | None = None,
+    certificates: credentials.Certificates | None = None,
   ) -> None:
     """Takes the port and answers from now on.
 
@@ -127,7 +125,7 @@ class RestEndpoint:
       ValueError: It cannot be taken.
     """
     await self._runner.setup()
-    context = certificates.context if certificates else None
+    context = certificates.for_http if certificates else None
     site = web.TCPSite(self._runner, "0.0.0.0", port, ssl_context=context)
     try:
       await site.start()
@@ -149,7 +147,7 @@ class RestEndpoint:
       response = await self._answer(request)
     except errors.ServingError as error:
       response = _error(_STATUSES.get(error.code, 500), error.text)
-    except web.RequestPayloadError as error:  # Said to be gzip, for example.
+    except web.RequestPayloadError as error:  # It says gzip, and is none.
       response = _error(400, f"The body cannot be read: {error}")
     except Exception as error:  # The caller must get an answer.
       logging.exception("%s %s failed", request.method, request.path)
@@ -158,51 +156,50 @@ class RestEndpoint:
       response.headers.update(_CORS)
       if self._tokens is not None:
         response.headers["Access-Control-Allow-Headers"] += ", Authorization"
-    asked_for = "gzip" in request.headers.get("Accept-Encoding", "")
-    if asked_for and len(response.body or b"") >= _WORTH_COMPRESSING:
+    accepts_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+    if accepts_gzip and len(response.body or b"") >= _WORTH_COMPRESSING:
       response.enable_compression(web.ContentCoding.gzip)
     return response
 
   async def _answer(self, request):
-    path = request.rel_url.raw_path
-    if request.method == "GET" and path == "/health/live":
-      return _json({"live": True})
-    if request.method == "GET" and path == "/health/ready":
+    method, path = request.method, request.rel_url.raw_path
+    if (method, path) == ("GET", "/health/live"):
+      return web.json_response({"live": True})
+    if (method, path) == ("GET", "/health/ready"):
       ready = self._health.ready
-      return _json({"ready": ready}, 200 if ready else 503)
-    if self._cors and request.method == "OPTIONS":
+      return web.json_response({"ready": ready}, status=200 if ready else 503)
+    if self._cors and method == "OPTIONS":
       return web.Response()
     sent = request.headers.get("Authorization")
     if self._tokens is not None and not self._tokens.accept(sent):
       response = _error(401, "Send `Authorization: Bearer ...` of this server.")
       response.headers["WWW-Authenticate"] = "Bearer"
       return response
-    if request.method == "GET" and path == self._metrics_path:
-      return web.Response(
-        body=self._metrics.text(),
-        headers={"Content-Type": metrics_lib.CONTENT_TYPE},
-      )
-    if request.method == "GET" and path == "/":
+    if (method, path) == ("GET", self._metrics_path):
+      headers = {"Content-Type": metrics.CONTENT_TYPE}
+      return web.Response(body=self._metrics.text(), headers=headers)
+    if (method, path) == ("GET", "/"):
       text = await self._in_time(lambda _: self._page.html())
       return web.Response(text=text, content_type="text/html")
     if not path.lower().startswith("/v1/"):
       return _error(404, f"Nothing is at {path}: see /.")
-    if request.method == "POST" and (found := _POST.fullmatch(path)):
+    if method == "POST" and (found := _POST.fullmatch(path)):
       return await self._post(request, found)
-    if request.method == "GET" and (found := _GET.fullmatch(path)):
+    if method == "GET" and (found := _GET.fullmatch(path)):
       return await self._get(found)
-    raise errors.invalid_argument(f"Malformed request: {request.method} {path}")
+    raise errors.invalid_argument(f"Malformed request: {method} {path}")
 
   async def _post(self, request, found):
     started = time.perf_counter()
-    name, version, label, method = found.groups()
-    spec = _spec(name, version, label)
-    answer_one = getattr(self._service, method)
-    api, status = method.capitalize(), "CANCELLED"
+    *names, method = found.groups()
+    spec = _spec(*names)
+    if method != "predict":
+      raise errors.unimplemented(f"This server has no {method}, only predict.")
+    status = "CANCELLED"
     try:
       body = await request.read()
       answer = await self._in_time(
-        lambda interrupt: answer_one(spec, body, interrupt)
+        lambda interrupt: self._service.predict(spec, body, interrupt)
       )
       status = "OK"
       return web.Response(body=answer, content_type=_JSON)
@@ -214,13 +211,13 @@ class RestEndpoint:
       raise
     finally:
       seconds = time.perf_counter() - started
-      self._metrics.request(spec.name, api, "REST", status, seconds)
+      self._metrics.request(spec.name, "Predict", "REST", status, seconds)
 
   async def _get(self, found):
-    name, version, label, resource = found.groups()
-    if not name:
+    *names, resource = found.groups()
+    if not names[0]:
       raise errors.invalid_argument("Missing model name in request.")
-    spec = _spec(name, version, label)
+    spec = _spec(*names)
     ask = self._service.metadata if resource else self._service.status
     answer = await self._in_time(lambda _: ask(spec))
     return web.Response(body=answer, content_type=_JSON)
@@ -228,9 +225,9 @@ class RestEndpoint:
   async def _in_time(self, job):
     """Runs a job in a thread; stops it if it takes too long."""
     patience = float("inf") if self._timeout is None else self._timeout
-    end = calls_lib.end_of_waiting(patience)
+    end = calls.end_of_waiting(patience)
     try:
-      # Also what still waits for a thread has been let in.
+      # A call that still waits for a thread counts, too.
       with self._calls.admitted():
         async with asyncio.timeout(self._timeout):
           while True:
@@ -239,7 +236,7 @@ class RestEndpoint:
             except errors.StillLoadingError:
               if time.monotonic() >= end:
                 raise
-            await asyncio.sleep(calls_lib.PAUSE)
+            await asyncio.sleep(calls.PAUSE)
     except TimeoutError as error:
       raise errors.ServingError(
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -250,18 +247,18 @@ class RestEndpoint:
     interrupt = interrupts.Interrupt()
 
     def run():
-      # It may have waited for a thread, and longer than its caller did.
+      # The caller may have gone while the call waited for a thread.
       interrupt.check()
       return job(interrupt)
 
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(self._pool, run)
-    # Else it is reported that nobody has asked how it ended.
+    # Else asyncio reports that nobody has read its exception.
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
       return await asyncio.shield(future)
     except asyncio.CancelledError:
-      # It may take a moment, and this thread has other calls.
+      # In a thread: it may take a moment, and this one has other calls.
       loop.run_in_executor(self._stoppers, interrupt.set)
       raise
 
@@ -279,11 +276,5 @@ def _spec(name, version, label):
   return spec
 
 
-def _json(value, status=200):
-  return web.Response(
-    text=json.dumps(value) + "\n", status=status, content_type=_JSON
-  )
-
-
 def _error(status, text):
-  return _json({"error": text}, status)
+  return web.json_response({"error": text}, status=status)

@@ -1,39 +1,24 @@
-"""What the REST interface answers: JSON in, JSON out."""
+"""The answers of the REST interface: JSON in, JSON out."""
 
 import json
 
 from google.protobuf import json_format
-from tensorflow_serving.apis import classification_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_pb2
-from tensorflow_serving.apis import regression_pb2
 
 from serving.server import errors
 from serving.server import interrupts
-from serving.server import json_examples
 from serving.server import json_inputs
 from serving.server import json_outputs
-from serving.server import manager as manager_lib
 from serving.server import prediction_service
-from serving.server import predictor
 
 
 class RestService:
   """Answers requests; all methods raise ServingError."""
 
-  def __init__(
-    self,
-    manager: manager_lib.Manager,
-    services: prediction_service.Services,
-  ):
-    """Creates the service.
-
-    Args:
-      manager: The models.
-      services: What answers the same over gRPC.
-    """
-    self._manager = manager
+  def __init__(self, services: prediction_service.Services):
+    """Creates the service over the one that answers gRPC."""
     self._services = services
 
   def predict(
@@ -45,7 +30,7 @@ class RestService:
     """Runs the signature that a request names."""
     document = json_inputs.parse(body)
     name = json_inputs.signature_name(document)
-    with self._manager.use(spec) as servable:
+    with self._services.models.use(spec) as servable:
       signature = servable.signatures.get(name)
       if signature is None:
         raise errors.invalid_argument(
@@ -57,38 +42,10 @@ class RestService:
           f"{document.get('signature_name') or 'DEFAULT'}"
         )
       form, inputs = json_inputs.read(document, signature.inputs)
-      outputs = predictor.predict(
-        servable,
-        signature,
-        inputs,
-        interrupt=interrupt,
-        run=self._services.run,
+      outputs = servable.predict(
+        name, inputs, interrupt=interrupt, run=self._services.run
       )
     return json_outputs.write(form, outputs)
-
-  def classify(
-    self,
-    spec: model_pb2.ModelSpec,
-    body: bytes,
-    interrupt: interrupts.Interrupt | None = None,
-  ) -> bytes:
-    """Returns classes of examples."""
-    request = classification_pb2.ClassificationRequest()
-    _read_examples(spec, body, request)
-    response = self._services.classify(request, interrupt)
-    return json_examples.write_classes(response.result)
-
-  def regress(
-    self,
-    spec: model_pb2.ModelSpec,
-    body: bytes,
-    interrupt: interrupts.Interrupt | None = None,
-  ) -> bytes:
-    """Returns numbers for examples."""
-    request = regression_pb2.RegressionRequest()
-    _read_examples(spec, body, request)
-    response = self._services.regress(request, interrupt)
-    return json_examples.write_values(response.result)
 
   def status(self, spec: model_pb2.ModelSpec) -> bytes:
     """Returns the states of a model's versions."""
@@ -109,13 +66,6 @@ class RestService:
         "metadata": {"signature_def": _plain(signatures)},
       }
     )
-
-
-def _read_examples(spec, body, request):
-  document = json_inputs.parse(body)
-  request.model_spec.CopyFrom(spec)
-  request.model_spec.signature_name = json_inputs.signature_name(document)
-  request.input.CopyFrom(json_examples.read(document))
 
 
 def _plain(message):

@@ -1,32 +1,24 @@
-"""Loads a SavedModel and runs it."""
+"""Loads a SavedModel and runs its signatures."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import grpc
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
-from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import predict_pb2
 
+from serving import tensors
 from serving.server import errors
 from serving.server import interrupts
+from serving.server import signatures
+from serving.server import warmup
 
+DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 _DEFAULT_TAGS = (tf.saved_model.SERVING,)
-# What is fed and fetched is up to the callers, and memory is not.
+# Callers choose the sets of inputs and outputs, and memory is limited.
 _MOST_CALLABLES = 1024
-
-
-class LoadError(ValueError):
-  """A SavedModel that cannot be served.
-
-  Attributes:
-    code: Why, as a status code.
-  """
-
-  def __init__(self, text: str, code: grpc.StatusCode):
-    super().__init__(text)
-    self.code = code
 
 
 class Servable:
@@ -40,8 +32,7 @@ class Servable:
     name: The model's name, as clients know it.
     version: Its version.
     path: The folder of the SavedModel.
-    signatures: By name, what can be asked of it.
-    check_methods: Whether by the RPC that a signature names only.
+    signatures: SignatureDefs by name.
   """
 
   def __init__(
@@ -52,7 +43,6 @@ class Servable:
     tags: Sequence[str] = _DEFAULT_TAGS,
     config: tf.compat.v1.ConfigProto | None = None,
     watched_runs: int = 16,
-    check_methods: bool = False,
   ):
     """Loads the SavedModel.
 
@@ -60,11 +50,9 @@ class Servable:
       name: The model's name.
       version: Its version.
       path: The folder of the SavedModel.
-      tags: Which of the graphs in it.
+      tags: Tags of the graph in it to load.
       config: Of the session.
       watched_runs: How many runs at once can be stopped.
-      check_methods: Whether a signature answers only the RPC that its
-        method_name says, as those of TF1 do.
 
     Raises:
       LoadError: The folder holds no SavedModel that can be served.
@@ -72,7 +60,6 @@ class Servable:
     self.name = name
     self.version = version
     self.path = path
-    self.check_methods = check_methods
     self._callables = {}
     self._closed = False
     graph = tf.Graph()
@@ -85,7 +72,7 @@ class Servable:
     # Whatever damage does to a file, the server goes on.
     except Exception as error:
       self._session.close()
-      raise LoadError(
+      raise errors.LoadError(
         f"Version {version} of model {name} cannot be loaded from {path}: "
         f"{error}",
         _load_code(path, error),
@@ -100,17 +87,70 @@ class Servable:
       ],
     )
 
-  def signature(self, name: str) -> meta_graph_pb2.SignatureDef:
-    """Returns a signature.
+  def predict(
+    self,
+    signature: str,
+    inputs: Mapping[str, np.ndarray],
+    output_filter: Sequence[str] = (),
+    interrupt: interrupts.Interrupt | None = None,
+    run: "Run | None" = None,
+  ) -> dict[str, np.ndarray]:
+    """Runs a signature, in the thread of the caller.
+
+    Args:
+      signature: Its name.
+      inputs: A value for each input that has no default.
+      output_filter: The outputs to return; none means all.
+      interrupt: Lets another thread stop the run.
+      run: Runs the graph, perhaps together with other calls; None runs it
+        alone.
+
+    Returns:
+      Values by output name.
 
     Raises:
-      ServingError: There is none of that name.
+      ServingError: With the code and the text that a caller should get.
     """
-    if name not in self.signatures:
+    if signature not in self.signatures:
       raise errors.failed_precondition(
-        f'Serving signature key "{name}" not found.'
+        f'Serving signature key "{signature}" not found.'
       )
-    return self.signatures[name]
+    definition = self.signatures[signature]
+    feeds = signatures.feeds(definition, inputs)
+    # TensorFlow prepares runs that can be stopped apart from others, which can
+    # take seconds: all of a signature are of one kind.
+    interrupt = interrupt or interrupts.Interrupt()
+    names = signatures.outputs(definition, output_filter)
+    fetches = [definition.outputs[name].name for name in names]
+    values = (run or Servable.run)(self, feeds, fetches, interrupt)
+    return dict(zip(names, values))
+
+  def answer(
+    self,
+    request: predict_pb2.PredictRequest,
+    interrupt: interrupts.Interrupt | None = None,
+    run: "Run | None" = None,
+  ) -> dict[str, np.ndarray]:
+    """Runs the signature of a request: see `predict`."""
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    inputs = {}
+    for key, proto in request.inputs.items():
+      try:
+        inputs[key] = tensors.to_array(proto)
+      except ValueError as error:
+        raise errors.invalid_argument(f"tensor parsing error: {key}") from error
+    return self.predict(name, inputs, request.output_filter, interrupt, run)
+
+  def warm_up(self, iterations: int = 1) -> int:
+    """Runs the requests recorded in the SavedModel; returns their number.
+
+    Args:
+      iterations: How often each of them is run.
+
+    Raises:
+      LoadError: A record cannot be read, or fails, or there are too many.
+    """
+    return warmup.run(self, iterations)
 
   def run(
     self,
@@ -123,7 +163,7 @@ class Servable:
     Args:
       feeds: Values by tensor name.
       fetches: Names of tensors.
-      interrupt: Lets another thread stop it.
+      interrupt: Lets another thread stop the run.
 
     Returns:
       The values of `fetches`, in their order.
@@ -131,20 +171,22 @@ class Servable:
     Raises:
       ServingError: The graph refuses the values, fails, or was stopped.
     """
-    # What is fed cannot be fetched as well, and nothing twice.
+    # A session fetches nothing that is fed, and nothing twice.
     wanted = tuple(name for name in dict.fromkeys(fetches) if name not in feeds)
     try:
       with self._watches.watching(wanted, interrupt) as watch:
         fed = {**feeds, **watch.feeds}
         call = self._callable(tuple(fed), wanted, watch.targets)
-        values = dict(zip(wanted, call(fed.values())))
+        # `Session.run` would compare shapes. TensorFlow Serving leaves that to
+        # the graph: its own tests send [2.0] where [?, 1] is expected.
+        values = dict(zip(wanted, call(*fed.values())))
     except tf.errors.OpError as error:
       if interrupt is not None:
         interrupt.check()
       if self._closed:
         raise errors.unavailable("The model was unloaded.") from error
       raise errors.from_tensorflow(error) from error
-    except (TypeError, ValueError) as error:  # What a feed may not be.
+    except (TypeError, ValueError) as error:  # The value cannot be fed.
       raise errors.invalid_argument(str(error)) from error
     except RuntimeError as error:  # The session was closed: the server stops.
       raise errors.unavailable(str(error)) from error
@@ -156,37 +198,53 @@ class Servable:
     self._session.close()
     self._callables.clear()
 
-  def _callable(self, *key):
+  def _callable(self, feeds, fetches, targets):
+    """Returns a function that feeds and fetches the same tensors every time.
+
+    `Session.run` looks through all that it may be given, at every call: 170 us.
+    The function that a session makes for one set of names takes 30; it is not
+    public, which is why the version of TensorFlow is fixed.
+    """
+    key = feeds, fetches, targets
     call = self._callables.get(key)
     if call is None:
-      call = _Callable(self._session, *key)
+      call = self._session._make_callable_from_options(
+        config_pb2.CallableOptions(
+          feed=feeds,
+          fetch=fetches,
+          target=targets,
+          run_options=interrupts.IN_CALLERS_THREAD,
+        )
+      )
       if len(self._callables) < _MOST_CALLABLES:
         self._callables[key] = call
     return call
 
 
-class _Callable:
-  """Feeds and fetches the same tensors again and again.
+# Feeds and fetches as `Servable.run` does, perhaps together with other calls.
+Run = Callable[
+  [
+    Servable,
+    Mapping[str, np.ndarray],
+    Sequence[str],
+    interrupts.Interrupt | None,
+  ],
+  list[np.ndarray],
+]
 
-  `Session.run` goes through all that it may be given, at every call: 170 us.
-  The function that a session makes for one set of names takes 30; that it is
-  not public is why the version of TensorFlow is fixed.
+
+def load(path: str, name: str = "model", version: int = 0) -> Servable:
+  """Loads a SavedModel as servers do; `close` it in the end.
+
+  Args:
+    path: The folder of the SavedModel.
+    name: Its name in messages.
+    version: Its version in messages.
+
+  Raises:
+    LoadError: The folder holds no SavedModel that can be served.
   """
-
-  def __init__(self, session, feeds, fetches, targets):
-    self._call = session._make_callable_from_options(
-      config_pb2.CallableOptions(
-        feed=feeds,
-        fetch=fetches,
-        target=targets,
-        run_options=interrupts.IN_CALLERS_THREAD,
-      )
-    )
-
-  def __call__(self, values):
-    # `Session.run` would compare shapes. TensorFlow Serving leaves that to the
-    # graph: its own tests send [2.0] where [?, 1] is expected.
-    return self._call(*values)
+  return Servable(name, version, path)
 
 
 def _load_code(path, error):

@@ -1,7 +1,7 @@
-"""Configuration files in protobuf's text form, as TensorFlow Serving has them.
+"""Configuration files of TensorFlow Serving, in protobuf's text form.
 
-The messages of `tensorflow_serving` that its Python package leaves out are
-made here, with the names that stand in such files.
+Its Python package has no SSLConfig, MonitoringConfig and BatchingParameters:
+they are made here. Numbers of fields do not matter in text form.
 """
 
 import os
@@ -83,14 +83,14 @@ SSLConfig, _, MonitoringConfig, BatchingParameters = _make()
 
 
 def read(path: str, kind: type[_Message]) -> _Message:
-  """Reads a file.
+  """Reads a file in text form.
 
   Args:
     path: The file.
-    kind: What it holds.
+    kind: The type of its message.
 
   Raises:
-    ValueError: It cannot be read, or does not hold that; says where.
+    ValueError: It cannot be read, or is no such message; says where.
   """
   try:
     with open(path, encoding="utf-8") as file:
@@ -101,7 +101,7 @@ def read(path: str, kind: type[_Message]) -> _Message:
     return text_format.Parse(text, kind())
   except text_format.ParseError as error:
     raise ValueError(
-      # The words that TensorFlow Serving's own tests look for, old and new.
+      # TensorFlow Serving's own tests look for these words.
       f"Invalid protobuf file: '{path}': Error parsing text-format "
       f"{kind.DESCRIPTOR.full_name}: {error}"
     ) from error

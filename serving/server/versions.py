@@ -1,4 +1,4 @@
-"""Which versions of a model there are, and which of them should be served."""
+"""The versions of a model: which there are, and which should be served."""
 
 import contextlib
 import os
@@ -13,11 +13,11 @@ Policy = (
 _LARGEST = 2**63 - 1
 
 
-def find(base_path: str) -> dict[int, str] | None:
+def find_versions(base_path: str) -> dict[int, str] | None:
   """Returns the folder of each version under a path.
 
-  None if that cannot be read, which may be for a moment only: it does not mean
-  that there are none.
+  None if the path cannot be read, perhaps for a moment only: that does not mean
+  that there are no versions.
   """
   try:
     with os.scandir(base_path) as entries:
@@ -42,8 +42,8 @@ def aspired(
   Args:
     policy: `latest` (1 if it does not say how many), `all` or `specific`.
     found: The versions that there are.
-    broken: Those that could not be loaded. They are tried again, and what
-      `latest` would have without them is served meanwhile.
+    broken: Those that could not be loaded. They are tried again; meanwhile
+      `latest` has as many others in their place.
   """
   if policy.WhichOneof("policy_choice") == "specific":
     return set(policy.specific.versions).intersection(found)
@@ -59,22 +59,20 @@ def aspired(
 
 
 def fingerprint(folder: str) -> Mapping[str, tuple[int, int]]:
-  """Returns what changes while files are copied: size and time of each."""
+  """Returns the size and time of each file, which change during a copy."""
   stats = {}
   for parent, _, names in os.walk(folder):
     for name in names:
       path = os.path.join(parent, name)
-      try:
+      with contextlib.suppress(OSError):  # The file may be gone since.
         stat = os.stat(path)
-      except OSError:  # Gone since.
-        continue
-      stats[path] = stat.st_size, stat.st_mtime_ns
+        stats[path] = stat.st_size, stat.st_mtime_ns
   return stats
 
 
-def forget(folder: str) -> None:
+def drop_from_cache(folder: str) -> None:
   """Tells the system that the files in a folder need not stay in memory."""
   for path in fingerprint(folder):
-    # Only a hint: what cannot be opened is none of its business.
+    # A hint only: a file that cannot be opened needs none.
     with contextlib.suppress(OSError), open(path, "rb") as file:
       os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

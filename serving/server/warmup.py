@@ -1,30 +1,23 @@
-"""Runs the requests that come with a model, before it is served."""
+"""Runs the requests recorded in a SavedModel, before it is served."""
 
 import os
+import typing
 
-import grpc
 import tensorflow as tf
 from google.protobuf import message
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.server import errors
-from serving.server import inference
-from serving.server import interrupts
-from serving.server import predictor
-from serving.server import servables
 
-REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
+if typing.TYPE_CHECKING:
+  from serving.server import servables
+
+WARMUP_REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST_RECORDS = 1000
-_ANSWERS = {
-  "predict_log": predictor.answer,
-  "classify_log": inference.classify,
-  "regress_log": inference.regress,
-  "multi_inference_log": inference.multi_inference,
-}
 
 
-def run(servable: servables.Servable, iterations: int = 1) -> int:
-  """Runs the recorded requests of a model and returns how many there are.
+def run(servable: "servables.Servable", iterations: int = 1) -> int:
+  """Runs the recorded requests of a model and returns their number.
 
   Args:
     servable: The model.
@@ -33,7 +26,7 @@ def run(servable: servables.Servable, iterations: int = 1) -> int:
   Raises:
     LoadError: A record cannot be read, or fails, or there are too many.
   """
-  path = os.path.join(servable.path, REQUESTS)
+  path = os.path.join(servable.path, WARMUP_REQUESTS)
   if not os.path.exists(path):
     return 0
   count = 0
@@ -53,7 +46,7 @@ def run(servable: servables.Servable, iterations: int = 1) -> int:
       error = errors.invalid_argument(f"Failed to parse warmup record: {error}")
     elif isinstance(error, tf.errors.OpError):
       error = errors.from_tensorflow(error)
-    raise servables.LoadError(
+    raise errors.LoadError(
       f"Version {servable.version} of model {servable.name} fails its warm-up "
       f"request {max(count, 1)} in {path}: {error.text}",
       error.code,
@@ -63,13 +56,7 @@ def run(servable: servables.Servable, iterations: int = 1) -> int:
 
 def _run(servable, log):
   kind = log.WhichOneof("log_type")
-  if kind is None:
-    return
-  if kind not in _ANSWERS:
-    raise errors.ServingError(
-      grpc.StatusCode.UNIMPLEMENTED,
-      f"Unsupported log_type for warmup: {kind}",
-    )
-  # As calls do: a run that can be stopped is prepared apart.
-  request = getattr(log, kind).request
-  _ANSWERS[kind](servable, request, interrupts.Interrupt())
+  if kind not in (None, "predict_log"):
+    raise errors.unimplemented(f"Unsupported log_type for warmup: {kind}")
+  if kind is not None:
+    servable.answer(log.predict_log.request)

@@ -1,0 +1,278 @@
+"""A server in this process: puts the parts together, starts and stops them."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import threading
+import time
+
+import tensorflow as tf
+
+from serving.server import batching
+from serving.server import batching_parameters
+from serving.server import calls
+from serving.server import credentials
+from serving.server import errors
+from serving.server import grpc_endpoint
+from serving.server import health
+from serving.server import index_page
+from serving.server import loading
+from serving.server import manager
+from serving.server import metrics
+from serving.server import model_configs
+from serving.server import options
+from serving.server import prediction_service
+from serving.server import rest
+from serving.server import rest_service
+from serving.server import servables
+from serving.server import text_protos
+from serving.server import versions
+
+
+class Server:
+  """A server that runs in threads beside its caller.
+
+  Attributes:
+    manager: Its models.
+    port: The gRPC port.
+    rest_port: The HTTP port; None if there is none.
+  """
+
+  def __init__(self, settings: options.Options):
+    """Takes the ports, answers from now on, and begins to load.
+
+    Raises:
+      ValueError: A file cannot be read, or is not valid, or a port cannot be
+        taken.
+    """
+    self._options = settings
+    certificates = tokens = self._batcher = None
+    if settings.ssl_config_file:
+      certificates = credentials.Certificates(settings.ssl_config_file)
+    if settings.bearer_token_file:
+      tokens = credentials.Tokens(settings.bearer_token_file)
+    if settings.enable_batching:
+      self._batcher = batching.Batcher(_batching(settings))
+    if settings.model_config_file:
+      self._config = model_configs.read(settings.model_config_file)
+    else:
+      self._config = model_configs.single(
+        settings.model_name, settings.model_base_path
+      )
+    self._stopping = False
+    self._closed = threading.Event()
+    self._health = self._rest = None
+    self.manager = self._manage()
+    try:
+      self._start(certificates, tokens)
+    except BaseException:
+      self._close()
+      raise
+    if settings.model_config_file_poll_wait_seconds:
+      threading.Thread(target=self._poll_config, daemon=True).start()
+
+  def stop(self, grace: float) -> None:
+    """Refuses new calls, lets those in flight finish, then unloads.
+
+    The ports stay open meanwhile, so that health can be asked.
+
+    Args:
+      grace: Seconds that calls in flight have; after that, they are stopped.
+    """
+    if self._stopping:
+      return
+    self._stopping = True
+    self._health.drain()
+    end = time.monotonic() + grace
+    for running in (self._calls, self._rest_calls):
+      running.drain()
+    for running in (self._calls, self._rest_calls):
+      running.wait_until_idle(max(0.0, end - time.monotonic()))
+    # Answers may still be on their way.
+    self._grpc.stop(max(0.1, end - time.monotonic()) if grace else 0.0)
+    if self._rest is not None:
+      self._in_loop(self._rest.stop())
+    self._close()
+
+  def _manage(self):
+    settings = self._options
+    try:
+      return manager.Manager(
+        self._config,
+        _loader(settings),
+        loading.Settings(
+          poll_wait=settings.file_system_poll_wait_seconds,
+          max_retries=settings.max_num_load_retries,
+          retry_interval=settings.load_retry_interval_micros / 1e6,
+          load_threads=settings.num_load_threads or min(4, os.cpu_count() or 1),
+          unload_threads=settings.num_unload_threads or 1,
+          allow_unavailable_labels=(
+            settings.allow_version_labels_for_unavailable_models
+          ),
+        ),
+        self._update_health,
+      )
+    except errors.ServingError as error:
+      raise ValueError(f"{error.code.name}: {error.text}") from error
+
+  def _start(self, certificates, tokens):
+    settings = self._options
+    services = prediction_service.Services(
+      self.manager,
+      self._run,
+      settings.enable_serialization_as_tensor_content,
+    )
+    self._metrics = metrics.Metrics(self.manager.knows)
+    self._health = health.Health(self.manager)
+    self._health.update()
+    self._calls = calls.Calls(settings.grpc_max_threads)
+    self._rest_calls = calls.Calls()
+    self._grpc = grpc_endpoint.GrpcEndpoint(
+      services,
+      self._calls,
+      self._metrics,
+      tokens,
+      self._health if settings.enable_grpc_healthcheck_service else None,
+      settings.channel_arguments(),
+    )
+    addresses = [f"0.0.0.0:{settings.port}"]
+    if settings.grpc_socket_path:
+      addresses.append(f"unix:{settings.grpc_socket_path}")
+    self._grpc.start(addresses, certificates)
+    self.port, self.rest_port = self._grpc.port, None
+    if settings.rest_api_port:
+      try:
+        self._start_rest(services, certificates, tokens)
+      except BaseException:
+        self._grpc.stop(0.0)
+        raise
+
+  def _start_rest(self, services, certificates, tokens):
+    settings = self._options
+    self._loop = asyncio.new_event_loop()
+    threading.Thread(target=self._loop.run_forever, daemon=True).start()
+
+    async def start():
+      endpoint = rest.RestEndpoint(
+        rest_service.RestService(services),
+        self._rest_calls,
+        settings.rest_api_num_threads,
+        self._metrics,
+        self._health,
+        index_page.IndexPage(self.manager),
+        tokens,
+        _metrics_path(settings),
+        settings.rest_api_timeout_in_ms / 1e3 or None,
+        settings.rest_api_enable_cors_support,
+      )
+      await endpoint.start(max(0, settings.rest_api_port), certificates)
+      return endpoint
+
+    try:
+      self._rest = self._in_loop(start())
+    except BaseException:
+      self._loop.call_soon_threadsafe(self._loop.stop)
+      raise
+    self.rest_port = self._rest.port
+
+  def _close(self):
+    self._closed.set()
+    if self._batcher is not None:
+      self._batcher.close()
+    self.manager.close()
+    if self._rest is not None:
+      self._loop.call_soon_threadsafe(self._loop.stop)
+    if self._options.grpc_socket_path:
+      with contextlib.suppress(OSError):
+        os.remove(self._options.grpc_socket_path)
+
+  def _in_loop(self, coroutine):
+    return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+  def _run(self, servable, feeds, fetches, interrupt=None):
+    """Runs a call's graph, with others if they are batched."""
+    started = time.perf_counter()
+    if self._batcher is None:
+      values = servable.run(feeds, fetches, interrupt)
+    else:
+      values = self._batcher.run(servable, feeds, fetches, interrupt)
+    self._metrics.run(servable.name, time.perf_counter() - started)
+    return values
+
+  def _update_health(self):
+    """Runs in any thread, whenever a model's state has changed."""
+    if self._health is not None:  # Else it is about to be made.
+      self._health.update()
+
+  def _poll_config(self):
+    """Follows the file of models until the server stops."""
+    path = self._options.model_config_file
+    while not self._closed.wait(
+      self._options.model_config_file_poll_wait_seconds
+    ):
+      try:
+        config = model_configs.read(path)
+        if config != self._config:
+          self.manager.reload(config)
+          self._config = config
+      except (errors.ServingError, ValueError) as error:
+        print(f"Error: {error}", file=sys.stderr, flush=True)
+
+
+def _batching(settings):
+  if settings.batching_parameters_file:
+    return batching_parameters.read(settings.batching_parameters_file)
+  return batching_parameters.Parameters()
+
+
+def _metrics_path(settings):
+  if not settings.monitoring_config_file:
+    return None
+  config = text_protos.read(
+    settings.monitoring_config_file, text_protos.MonitoringConfig
+  ).prometheus_config
+  return (config.path or metrics.PATH) if config.enable else None
+
+
+def _session_config(settings):
+  config = tf.compat.v1.ConfigProto()
+  if settings.tensorflow_session_config_file:
+    config = text_protos.read(
+      settings.tensorflow_session_config_file, tf.compat.v1.ConfigProto
+    )
+  both = settings.tensorflow_session_parallelism
+  if threads := both or settings.tensorflow_intra_op_parallelism:
+    config.intra_op_parallelism_threads = threads
+  if threads := both or settings.tensorflow_inter_op_parallelism:
+    config.inter_op_parallelism_threads = threads
+  if fraction := settings.per_process_gpu_memory_fraction:
+    config.gpu_options.per_process_gpu_memory_fraction = fraction
+  if settings.mixed_precision:
+    rewriting = config.graph_options.rewrite_options
+    rewriting.auto_mixed_precision_onednn_bfloat16 = type(rewriting).ON
+  return config
+
+
+def _loader(settings):
+  """Returns the function that loads a version, warms it up and says so."""
+  session = _session_config(settings)
+  tags = settings.saved_model_tags.split(",")
+  # Calls of both ports can run at once.
+  watched = min(64, settings.grpc_max_threads + settings.rest_api_num_threads)
+
+  def load(name, number, path):
+    servable = servables.Servable(name, number, path, tags, session, watched)
+    if settings.enable_model_warmup:
+      try:
+        servable.warm_up(settings.num_request_iterations_for_warmup or 1)
+      except errors.LoadError:
+        servable.close()
+        raise
+    if settings.flush_filesystem_caches:
+      versions.drop_from_cache(path)
+    shown = sorted(key for key in servable.signatures if key[:2] != "__")
+    print(f"{name}, version {number}: {', '.join(shown)}", flush=True)
+    return servable
+
+  return load
