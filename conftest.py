@@ -1,18 +1,24 @@
-"""Lets pytest run the tests that Bazel runs, all in one process.
+"""Lets pytest run the tests, each file alone or all of them in one process.
 
 pytest puts this file's folder on sys.path, from where the tests import
 lc_keras, trainers, serving and `tests.testing`.
 """
+
+import sys
 
 from absl import flags
 from absl.testing import absltest  # noqa: F401  (defines --test_tmpdir)
 
 # Before the tests load TensorFlow: it sets what that reads.
 import lc_keras as lc_keras
-from tests import testing
 
 # Nobody parses flags under pytest: they keep their defaults.
 flags.FLAGS.mark_as_parsed()
 
-# Logical devices must be set before any test starts TensorFlow.
-testing.two_logical_cpus()
+
+def pytest_collection_finish():
+  """Sets logical devices, which must be before any test starts TensorFlow."""
+  if "tensorflow" in sys.modules:
+    from tests import testing
+
+    testing.two_logical_cpus()

@@ -14,13 +14,14 @@ LATENT_SIZE = 4
 ATTRIBUTES = attributes.Attributes(
   ("Bald", "Black_Hair", "Male", "Smiling", "Young"), [("Bald", "Black_Hair")]
 )
-_NORMALS = tf.constant(
+_NORMALS = np.array(
   [
     [4.0, 0.0, 0.0, 2.0, -2.0],
     [0.0, 4.0, 0.0, 2.0, 0.0],
     [0.0, 0.0, 4.0, 0.0, 2.0],
     [0.0, 0.0, 0.0, 0.0, 0.0],
-  ]
+  ],
+  np.float32,
 )
 
 
@@ -36,7 +37,10 @@ def critic(latents: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 
 JUDGES = sampler.Judges(
-  ATTRIBUTES, critic, attribute_critic, tf.constant([0.1, 0.2, 0.5, 0.9])
+  ATTRIBUTES,
+  critic,
+  attribute_critic,
+  np.array([0.1, 0.2, 0.5, 0.9], np.float32),
 )
 
 

@@ -6,9 +6,6 @@ of jobs can be imported into one process.
 
 from absl import flags
 
-# Flags defined here are listed under the job that asks for them.
-flags.disclaim_key_flags()
-
 
 def define_run_flags(values: flags.FlagValues) -> None:
   """Defines what every job needs: where the run is, and what its data is."""

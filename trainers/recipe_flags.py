@@ -6,9 +6,6 @@ import typing
 
 from absl import flags
 
-# Flags defined here are listed under the job that asks for them.
-flags.disclaim_key_flags()
-
 
 def define(values: flags.FlagValues, recipe: type) -> None:
   """Defines a flag for every field of a recipe.

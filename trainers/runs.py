@@ -417,6 +417,7 @@ def main(
     again: What the same command does after it has been stopped.
     positional: Flag that an argument without a name gives.
   """
+  known = set(flags.FLAGS)
   define_flags(flags.FLAGS)
   flags.DEFINE_string(
     "config",
@@ -427,9 +428,13 @@ def main(
     flag_values=flags.FLAGS,
   )
   flags.declare_key_flag("flagfile")
+  for name in set(flags.FLAGS) - known:
+    # --help lists the key flags of the program.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+  # "trainers/vae.py", or "lc-keras train vae".
+  job_name = pathlib.Path(sys.argv[0]).stem.rpartition(" ")[2]
   try:
-    name = pathlib.Path(define_flags.__code__.co_filename).stem
-    arguments = [*config_files.expand(sys.argv[1:], name)]
+    arguments = [*config_files.expand(sys.argv[1:], job_name)]
   except ValueError as error:
     sys.exit(f"Error: {error}")
 
