@@ -15,8 +15,12 @@ demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
 studio: venv ## Play with constraints in a browser (RUN=runs/demo)
 	@$(PYTHON) -m tools.studio $(RUN)
 
+.PHONY: check
+check: venv ## Run the linter, quick tests and those of changed files
+	@$(PYTHON) -m tools.check
+
 .PHONY: test
-test: venv venv-beam bazel chromium ## Run the linter, then every test under Bazel
+test: venv venv-beam bazel chromium ## Run the linter, then all tests under Bazel
 	@$(PYTHON) -m tools.run_tests
 
 .PHONY: test-pytest

@@ -17,7 +17,7 @@ def others():
     taken = _taken()
     return [file[:-3] for file in native.glob(["*_test.py"]) if file not in taken]
 
-def area(name, tests, deps = [], data = []):
+def area(name, tests, deps = [], data = [], args = []):
     """Defines the test of an area.
 
     Args:
@@ -25,6 +25,7 @@ def area(name, tests, deps = [], data = []):
       tests: The names of the test files, without ".py".
       deps: What the tests import apart from lc_keras and tests/.
       data: Other files that the tests read.
+      args: Other arguments of run_area.py.
     """
     files = [test + ".py" for test in tests]
     taken = _taken()
@@ -37,7 +38,7 @@ def area(name, tests, deps = [], data = []):
         size = "large",
         srcs = ["run_area.py"] + files,
         main = "run_area.py",
-        args = ["tests/" + file for file in files],
+        args = args + ["tests/" + file for file in files],
         data = data,
         deps = [":support", "//:pytest", "//lc_keras"] + deps,
     )

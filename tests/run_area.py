@@ -2,8 +2,9 @@
 
   python tests/run_area.py tests/vae_test.py tests/gan_test.py
 
-TensorFlow is loaded once for all of them. Bazel's `--test_filter` picks cases
-as pytest's `-k` does.
+TensorFlow is loaded once for all of them. --without-tensorflow makes it an
+error if they load it at all. Bazel's `--test_filter` picks cases as pytest's
+`-k` does.
 """
 
 import os
@@ -11,14 +12,23 @@ import sys
 
 import pytest
 
+_WITHOUT = "--without-tensorflow"
+
 
 def main() -> int:
-  args = [*sys.argv[1:], "-p", "no:cacheprovider"]
+  args = [arg for arg in sys.argv[1:] if arg != _WITHOUT]
+  args += ["-p", "no:cacheprovider"]
   if os.environ.get("TESTBRIDGE_TEST_ONLY"):
     args += ["-k", os.environ["TESTBRIDGE_TEST_ONLY"]]
   if os.environ.get("XML_OUTPUT_FILE"):
     args += ["--junitxml", os.environ["XML_OUTPUT_FILE"]]
-  return pytest.main(args)
+  status = pytest.main(args)
+  if _WITHOUT in sys.argv and "tensorflow" in sys.modules:
+    sys.exit(
+      "Error: one of these tests has loaded TensorFlow. Name it in another "
+      "area of tests/BUILD, or in none."
+    )
+  return status
 
 
 if __name__ == "__main__":

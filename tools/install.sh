@@ -25,19 +25,20 @@ Install them as root, then run this again:
     apt-get install -q -y --no-install-recommends "$@"
 }
 
-is_python_3_11() {
-  "$1" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2> /dev/null
+is_good_python() {
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+    2> /dev/null
 }
 
 find_python() {
   local python
-  for python in python3.11 python3 /usr/bin/python3.11; do
-    if is_python_3_11 "$python"; then
+  for python in python3.11 python3 python3.12 python3.13 /usr/bin/python3; do
+    if is_good_python "$python"; then
       command -v "$python"
       return
     fi
   done
-  fail "Python 3.11 is needed, and neither python3.11 nor python3 is that \
+  fail "Python 3.11, 3.12 or 3.13 is needed, and none was found \
 (python3 is $(python3 --version 2>&1 || echo missing)).
 On Debian 12: apt-get install python3 python3-venv"
 }
@@ -48,17 +49,17 @@ make_venv() {
   # A copy of the lock that the folder was made from. It is there only while the
   # folder is whole: it goes first and comes last.
   local stamp=$folder/installed.lock
-  if cmp -s "$lock" "$stamp" && is_python_3_11 "$folder/bin/python"; then
+  if cmp -s "$lock" "$stamp" && is_good_python "$folder/bin/python"; then
     return
   fi
-  if [[ -e $stamp ]] && is_python_3_11 "$folder/bin/python"; then
+  if [[ -e $stamp ]] && is_good_python "$folder/bin/python"; then
     rm "$stamp"
   else
     local python
     python=$(find_python)
     if ! "$python" -c 'import ensurepip, venv' 2> /dev/null; then
       apt_install python3-venv
-      python=/usr/bin/python3.11 # The one that the package completes.
+      python=/usr/bin/python3 # The one that the package completes.
     fi
     echo "Making $folder with $("$python" --version) ($python)"
     "$python" -m venv --clear "$folder"
@@ -98,8 +99,9 @@ install_beam() {
   echo "Making .venv-beam, about 90 MB to download"
   .venv/bin/python -m venv --clear .venv-beam
   # What Beam has other versions of comes from here, all else from .venv.
-  echo "$PWD/.venv/lib/python3.11/site-packages" \
-    > .venv-beam/lib/python3.11/site-packages/venv.pth
+  local packages
+  packages=$(cd .venv && echo lib/python3.*/site-packages)
+  echo "$PWD/.venv/$packages" > ".venv-beam/$packages/venv.pth"
   .venv-beam/bin/python -m pip install --disable-pip-version-check --no-input \
     --quiet --no-deps -r "$lock"
   cat requirements.lock "$lock" > "$stamp"

@@ -23,7 +23,7 @@ _LINT = (
 def count_cases(xml: str) -> tuple[int, int]:
   """Returns how many cases of a test.xml passed and failed.
 
-  Skipped cases are neither: absltest marks them "notrun".
+  Skipped cases are neither.
   """
   passed = failed = 0
   for case in ElementTree.fromstring(xml).iter("testcase"):
@@ -72,17 +72,21 @@ def _count_files(outputs: Iterable[dict]) -> tuple[int, int]:
   return 0, 0
 
 
-def main():
-  root = pathlib.Path(__file__).resolve().parents[1]
-  passed = failed = 0
+def lint(root: pathlib.Path) -> int:
+  """Runs the linter and the formatter; returns how many of them complain."""
+  failed = 0
   for command in _LINT:
     print("$", *command, flush=True)
     command = [root / ".venv/bin" / command[0], *command[1:]]
-    if subprocess.run(command, cwd=root).returncode:
-      failed += 1
+    failed += bool(subprocess.run(command, cwd=root).returncode)
   if failed:
     print("`make format` mends what can be mended.", file=sys.stderr)
+  return failed
 
+
+def main():
+  root = pathlib.Path(__file__).resolve().parents[1]
+  passed, failed = 0, lint(root)
   with tempfile.TemporaryDirectory() as folder:
     events = pathlib.Path(folder) / "events.json"
     command = ["bazel", "test", "--keep_going", "//tests/..."]
