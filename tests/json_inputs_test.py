@@ -103,7 +103,7 @@ class JsonInputsTest(parameterized.TestCase):
     ("STRING", [1], "not of expected type: string"),
     ("STRING", [[{"b64": 1}]], "not formatted correctly for base64 data"),
     ("FLOAT", [[1, 2], [3]], r"Expecting shape \[2\] but got: \[1\]"),
-    ("FLOAT", [[[1, 2]], [[1], [2]]], r"\[1,2\] but got: \[2,1\]"),
+    ("FLOAT", [[[1, 2]], [[1], [2]]], r"\[1, 2\] but got: \[2, 1\]"),
     ("FLOAT", [[1, [2]]], "lists of unexpected size"),
     ("FLOAT", [[[1, 2], [1]]], "lists of unexpected size"),
     ("FLOAT", [_nested(200)], "lists of unexpected size"),

@@ -12,9 +12,9 @@ from google.protobuf import text_format
 from tensorflow_serving.apis import model_pb2
 
 from serving.server import errors
-from serving.server import loading
 from serving.server import manager
 from serving.server import model_configs
+from serving.server import options
 from serving.server import versions
 from tests import running_server
 
@@ -144,9 +144,20 @@ class TestCase(parameterized.TestCase):
     return config
 
   def start(self, config=None, wait=True, **settings):
-    settings = {"poll_wait": 0.01, "retry_interval": 0.01} | settings
+    """Starts a manager; intervals are in seconds."""
+    given = {"poll_wait": 0.01, "retry_interval": 0.01} | settings
     started = manager.Manager(
-      config or self.config(), self.load, loading.Settings(**settings)
+      config or self.config(),
+      self.load,
+      options.Options(
+        model_base_path=self.folder,
+        file_system_poll_wait_seconds=given["poll_wait"],
+        load_retry_interval_micros=1e6 * given["retry_interval"],
+        max_num_load_retries=given.get("max_retries", 5),
+        allow_version_labels_for_unavailable_models=given.get(
+          "allow_unavailable_labels", False
+        ),
+      ),
     )
     self.addCleanup(started.close)
     if wait:

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-from serving.server import warmup
+from serving.server import servables
 from tests import running_server
 from tests import serving_models
 
@@ -100,7 +100,9 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
     self.addCleanup(warm.set)
     with (
       mock.patch.object(
-        warmup, "run", lambda *_: warm.wait(running_server.PATIENCE)
+        servables.Servable,
+        "warm_up",
+        lambda *_: warm.wait(running_server.PATIENCE),
       ),
       self.serving(
         wait=False,

@@ -17,7 +17,7 @@ _MODULES = {
   "Options": "options",
   "Server": "embedded",
   "ServingError": "errors",
-  "WARMUP_REQUESTS": "warmup",
+  "WARMUP_REQUESTS": "servables",
   "find_versions": "versions",
   "load": "servables",
 }

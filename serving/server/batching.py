@@ -251,11 +251,7 @@ class Batcher:
 
 
 def _rows(feeds):
-  """Returns how many rows every input has.
-
-  Raises:
-    ServingError: They have no rows, or not the same number.
-  """
+  """Returns how many rows every input has."""
   if any(value.ndim == 0 for value in feeds.values()):
     raise errors.invalid_argument(
       "Batching Run() input tensors must have at least one dimension."
@@ -269,11 +265,7 @@ def _rows(feeds):
 
 
 def _check_rows(values, rows):
-  """Checks that all outputs have that many rows.
-
-  Raises:
-    ServingError: They do not.
-  """
+  """Checks that all outputs have that many rows."""
   if any(np.ndim(value) == 0 or len(value) != rows for value in values):
     raise errors.failed_precondition(
       "Batched output tensor's 0th dimension does not equal the sum of the "

@@ -16,15 +16,12 @@ from serving.server import credentials
 from serving.server import errors
 from serving.server import grpc_endpoint
 from serving.server import health
-from serving.server import index_page
-from serving.server import loading
 from serving.server import manager
 from serving.server import metrics
 from serving.server import model_configs
 from serving.server import options
 from serving.server import prediction_service
 from serving.server import rest
-from serving.server import rest_service
 from serving.server import servables
 from serving.server import text_protos
 from serving.server import versions
@@ -63,7 +60,12 @@ class Server:
     self._stopping = False
     self._closed = threading.Event()
     self._health = self._rest = None
-    self.manager = self._manage()
+    try:
+      self.manager = manager.Manager(
+        self._config, _loader(settings), settings, self._update_health
+      )
+    except errors.ServingError as error:
+      raise ValueError(f"{error.code.name}: {error.text}") from error
     try:
       self._start(certificates, tokens)
     except BaseException:
@@ -95,84 +97,40 @@ class Server:
       self._in_loop(self._rest.stop())
     self._close()
 
-  def _manage(self):
-    settings = self._options
-    try:
-      return manager.Manager(
-        self._config,
-        _loader(settings),
-        loading.Settings(
-          poll_wait=settings.file_system_poll_wait_seconds,
-          max_retries=settings.max_num_load_retries,
-          retry_interval=settings.load_retry_interval_micros / 1e6,
-          load_threads=settings.num_load_threads or min(4, os.cpu_count() or 1),
-          unload_threads=settings.num_unload_threads or 1,
-          allow_unavailable_labels=(
-            settings.allow_version_labels_for_unavailable_models
-          ),
-        ),
-        self._update_health,
-      )
-    except errors.ServingError as error:
-      raise ValueError(f"{error.code.name}: {error.text}") from error
-
   def _start(self, certificates, tokens):
     settings = self._options
+    self._health = health.Health(self.manager)
+    self._health.update()
+    self._metrics = metrics.Metrics(self.manager.knows)
+    self._calls = calls.Calls(settings.grpc_max_threads)
+    self._rest_calls = calls.Calls()
     services = prediction_service.Services(
       self.manager,
       self._run,
       settings.enable_serialization_as_tensor_content,
     )
-    self._metrics = metrics.Metrics(self.manager.knows)
-    self._health = health.Health(self.manager)
-    self._health.update()
-    self._calls = calls.Calls(settings.grpc_max_threads)
-    self._rest_calls = calls.Calls()
-    self._grpc = grpc_endpoint.GrpcEndpoint(
-      services,
-      self._calls,
-      self._metrics,
-      tokens,
-      self._health if settings.enable_grpc_healthcheck_service else None,
-      settings.channel_arguments(),
-    )
+    parts = self._metrics, self._health, tokens, settings
+    self._grpc = grpc_endpoint.GrpcEndpoint(services, self._calls, *parts)
     addresses = [f"0.0.0.0:{settings.port}"]
     if settings.grpc_socket_path:
       addresses.append(f"unix:{settings.grpc_socket_path}")
     self._grpc.start(addresses, certificates)
     self.port, self.rest_port = self._grpc.port, None
-    if settings.rest_api_port:
-      try:
-        self._start_rest(services, certificates, tokens)
-      except BaseException:
-        self._grpc.stop(0.0)
-        raise
-
-  def _start_rest(self, services, certificates, tokens):
-    settings = self._options
+    if not settings.rest_api_port:
+      return
     self._loop = asyncio.new_event_loop()
     threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
-    async def start():
-      endpoint = rest.RestEndpoint(
-        rest_service.RestService(services),
-        self._rest_calls,
-        settings.rest_api_num_threads,
-        self._metrics,
-        self._health,
-        index_page.IndexPage(self.manager),
-        tokens,
-        _metrics_path(settings),
-        settings.rest_api_timeout_in_ms / 1e3 or None,
-        settings.rest_api_enable_cors_support,
-      )
+    async def start_rest():
+      endpoint = rest.RestEndpoint(services, self._rest_calls, *parts)
       await endpoint.start(max(0, settings.rest_api_port), certificates)
       return endpoint
 
     try:
-      self._rest = self._in_loop(start())
+      self._rest = self._in_loop(start_rest())
     except BaseException:
       self._loop.call_soon_threadsafe(self._loop.stop)
+      self._grpc.stop(0.0)
       raise
     self.rest_port = self._rest.port
 
@@ -224,15 +182,6 @@ def _batching(settings):
   if settings.batching_parameters_file:
     return batching_parameters.read(settings.batching_parameters_file)
   return batching_parameters.Parameters()
-
-
-def _metrics_path(settings):
-  if not settings.monitoring_config_file:
-    return None
-  config = text_protos.read(
-    settings.monitoring_config_file, text_protos.MonitoringConfig
-  ).prometheus_config
-  return (config.path or metrics.PATH) if config.enable else None
 
 
 def _session_config(settings):

@@ -9,7 +9,7 @@ against 620.
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent import futures
 
 import grpc
@@ -26,6 +26,7 @@ from serving.server import errors
 from serving.server import health
 from serving.server import interrupts
 from serving.server import metrics
+from serving.server import options
 from serving.server import prediction_service
 
 _OPTIONS = {
@@ -55,19 +56,19 @@ class GrpcEndpoint:
     services: prediction_service.Services,
     running: calls.Calls,
     counters: metrics.Metrics,
-    tokens: credentials.Tokens | None = None,
-    healthy: health.Health | None = None,
-    arguments: Mapping[str, int | str] | None = None,
+    healthy: health.Health,
+    tokens: credentials.Tokens | None,
+    settings: options.Options,
   ):
     """Creates the endpoint; `start` takes the port.
 
     Args:
-      services: Answers the requests.
+      services: Answer the requests.
       running: Limits the calls.
       counters: Counts and times them.
+      healthy: Answers the health service, if the settings ask for it.
       tokens: Those that callers may bring; None admits all callers.
-      healthy: Answers the health service; None leaves that out.
-      arguments: Of the channels, by name.
+      settings: Of the server.
     """
     self._calls = running
     self._metrics = counters
@@ -75,7 +76,7 @@ class GrpcEndpoint:
     self.port = None
     self._server = grpc.server(
       futures.ThreadPoolExecutor(_THREADS, "grpc"),
-      options=list((_OPTIONS | dict(arguments or {})).items()),
+      options=list((_OPTIONS | settings.channel_arguments()).items()),
     )
     for service, methods in _methods(services).items():
       handler = grpc.method_handlers_generic_handler(
@@ -83,7 +84,7 @@ class GrpcEndpoint:
         {name: self._handler(name, *pair) for name, pair in methods.items()},
       )
       self._server.add_generic_rpc_handlers([handler])
-    if healthy is not None:
+    if settings.enable_grpc_healthcheck_service:
       health_pb2_grpc.add_HealthServicer_to_server(
         healthy.servicer, self._server
       )

@@ -9,6 +9,7 @@ import collections
 import json
 import os
 import threading
+import weakref
 
 import jinja2
 import numpy as np
@@ -23,7 +24,6 @@ from serving.server import model_states
 _MANIFEST = os.path.join("assets.extra", "manifest.json")
 _PNG = b"\x89PNG"
 _LONGEST_SAMPLE = 10.0  # Seconds.
-_MOST_SAMPLES = 16
 
 
 class IndexPage:
@@ -38,8 +38,8 @@ class IndexPage:
       lstrip_blocks=True,
     )
     self._template = environment.get_template("index.html.j2")
-    # A sample takes a while, and is always the same: the last few are kept.
-    self._samples = collections.OrderedDict()
+    # A sample takes a while, and is always the same.
+    self._samples = weakref.WeakKeyDictionary()
     self._sampling = threading.Lock()
 
   def html(self) -> str:
@@ -69,21 +69,18 @@ class IndexPage:
 
   def _sample(self, servable):
     """Returns the names of the attributes, and a picture in base 64."""
-    key = servable.path, servable.version
     with self._sampling:
-      if key not in self._samples:
+      if servable not in self._samples:
         # A model that takes longer gets no picture.
         interrupt = interrupts.Interrupt()
         timer = threading.Timer(_LONGEST_SAMPLE, interrupt.set)
         timer.start()
-        self._samples[key] = (
+        self._samples[servable] = (
           _attributes(servable, interrupt),
           _picture(servable, interrupt),
         )
         timer.cancel()
-        while len(self._samples) > _MOST_SAMPLES:
-          self._samples.popitem(last=False)
-      return self._samples[key]
+      return self._samples[servable]
 
 
 def _signatures(servable):

@@ -171,7 +171,7 @@ def _stack(rows, dtype, key):
       first = shape if first is None else first
       if shape != first:
         raise errors.invalid_argument(
-          f"Expecting shape {_shape(first)} but got: {_shape(shape)}"
+          f"Expecting shape {list(first)} but got: {list(shape)}"
         )
     except errors.ServingError as error:
       problem = errors.invalid_argument(
@@ -220,16 +220,16 @@ def _convert(flat, enum):
       if not dtype.min <= leaf <= dtype.max:
         raise _type_error(leaf, enum)
   elif dtype.is_floating:
-    _check_lossless(flat, dtype, int in types)
+    _check_lossless(flat, dtype)
   return np.array(flat, dtype.as_numpy_dtype)
 
 
-def _check_lossless(flat, dtype, has_integers):
+def _check_lossless(flat, dtype):
   limit = float(dtype.max)
   exact = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
   for leaf in flat:
     # An integer that 64 bits cannot hold counts as a decimal number.
-    if has_integers and type(leaf) is int and -(2**63) <= leaf < 2**64:
+    if type(leaf) is int and -(2**63) <= leaf < 2**64:
       lost = abs(leaf) > exact
     else:
       lost = abs(leaf) > limit and type(leaf) is not _Constant
@@ -266,10 +266,6 @@ def _is_object(value):
   return isinstance(value, dict) and not (
     len(value) == 1 and isinstance(value.get(_BASE64), str)
   )
-
-
-def _shape(shape):
-  return "[" + ",".join(map(str, shape)) + "]"
 
 
 def _quote(value):

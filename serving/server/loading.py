@@ -8,6 +8,7 @@ pauses, and at once when its files change, while everything else goes on.
 import dataclasses
 import gc
 import logging
+import os
 import sys
 import threading
 import time
@@ -19,35 +20,13 @@ import grpc
 from serving.server import errors
 from serving.server import model_configs
 from serving.server import model_states
+from serving.server import options
 from serving.server import servables
 from serving.server import versions
 
 State = model_states.State
 # Loads a version, given name, number and path; raises LoadError.
 Loader = Callable[[str, int, str], servables.Servable]
-
-
-@dataclasses.dataclass(frozen=True)
-class Settings:
-  """How versions are found and loaded.
-
-  Attributes:
-    poll_wait: Seconds between two looks at the folders; 0 looks once, below 0
-      never.
-    max_retries: How often a version that cannot be loaded is tried again.
-    retry_interval: The longest pause before that, in seconds.
-    load_threads: Versions that load at once.
-    unload_threads: Versions that unload at once.
-    allow_unavailable_labels: Whether a new label may name a version that is
-      not available yet.
-  """
-
-  poll_wait: float = 1.0
-  max_retries: int = 5
-  retry_interval: float = 60.0
-  load_threads: int = 4
-  unload_threads: int = 1
-  allow_unavailable_labels: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +56,7 @@ class Loading:
     models: dict[str, model_states.Model],
     changed: threading.Condition,
     load: Loader,
-    settings: Settings,
+    settings: options.Options,
     on_change: Callable[[], None],
   ):
     """Begins to load, and returns at once.
@@ -85,23 +64,23 @@ class Loading:
     Args:
       models: The models, guarded by `changed`.
       changed: Notified of every change.
-      load: Loads a version.
-      settings: How versions are found and loaded.
-      on_change: Called, from any thread, when a state has changed.
+      load, settings, on_change: As of `Manager`.
     """
     self._models = models
     self._changed = changed
     self._load = load
-    self._settings = settings
+    self._poll_wait = settings.file_system_poll_wait_seconds
+    self._retries = settings.max_num_load_retries
+    self._longest_pause = settings.load_retry_interval_micros / 1e6
     self._on_change = on_change
     self._next_look = 0.0
     self._closed = False
     self.started = False
     self._loaders = futures.ThreadPoolExecutor(
-      max(1, settings.load_threads), "load"
+      settings.num_load_threads or min(4, os.cpu_count() or 1), "load"
     )
     self._unloaders = futures.ThreadPoolExecutor(
-      max(1, settings.unload_threads), "unload"
+      settings.num_unload_threads or 1, "unload"
     )
     self._thread = threading.Thread(
       target=self._work, name="manager", daemon=True
@@ -151,9 +130,9 @@ class Loading:
   def _look(self):
     """Reads the folder of each model, if it is time to."""
     with self._changed:
-      if time.monotonic() < self._next_look or self._settings.poll_wait < 0:
+      if time.monotonic() < self._next_look or self._poll_wait < 0:
         return {}
-      wait = self._settings.poll_wait or float("inf")
+      wait = self._poll_wait or float("inf")
       self._next_look = time.monotonic() + wait
       configs = {
         name: (model.config, model.failed())
@@ -181,7 +160,7 @@ class Loading:
         continue
       elif look is not None and look.versions is not None:
         model.aspire(look.versions, look.files)
-      for number, version in list(model.to_load(self._settings.max_retries)):
+      for number, version in list(model.to_load(self._retries)):
         version.state = State.LOADING
         self._loaders.submit(self._load_version, name, number, version)
       for _, version in list(model.to_unload()):
@@ -195,12 +174,13 @@ class Loading:
     self._changed.notify_all()
 
   def _next_event(self):
-    retries = self._settings.max_retries
-    attempts = [m.next_attempt(retries) for m in self._models.values()]
-    polls = self._settings.poll_wait >= 0
     # A wait cannot be infinite.
-    longest = time.monotonic() + 3600.0
-    return min([self._next_look if polls else longest, longest, *attempts])
+    events = [time.monotonic() + 3600.0]
+    if self._poll_wait >= 0:
+      events.append(self._next_look)
+    for model in self._models.values():
+      events.append(model.next_attempt(self._retries))
+    return min(events)
 
   def _load_version(self, name, number, version):
     servable = failure = None
@@ -216,7 +196,7 @@ class Loading:
       failure = errors.ServingError(grpc.StatusCode.INTERNAL, text)
     with self._changed:
       if failure is not None:
-        version.fail(failure, self._settings.retry_interval)
+        version.fail(failure, self._longest_pause)
         print(f"Error: {failure.text}", file=sys.stderr, flush=True)
       elif self._closed:
         servable.close()

@@ -18,6 +18,7 @@ from serving.server import interrupts
 from serving.server import loading
 from serving.server import model_configs
 from serving.server import model_states
+from serving.server import options
 from serving.server import servables
 
 
@@ -27,8 +28,8 @@ class Manager:
   def __init__(
     self,
     config: model_configs.ModelServerConfig,
-    load: loading.Loader = servables.Servable,
-    settings: loading.Settings | None = None,
+    load: loading.Loader,
+    settings: options.Options,
     on_change: Callable[[], None] = lambda: None,
   ):
     """Begins to load, and returns at once.
@@ -36,13 +37,13 @@ class Manager:
     Args:
       config: The models.
       load: Loads a version.
-      settings: How versions are found and loaded; None takes the defaults.
+      settings: Of the server.
       on_change: Called, from any thread, when a state has changed.
 
     Raises:
       ServingError: The configuration is not valid.
     """
-    self._settings = settings or loading.Settings()
+    self._settings = settings
     self._changed = threading.Condition()
     self._models: dict[str, model_states.Model] = {}
     self._labels: dict[str, dict[str, int]] = {}
@@ -191,7 +192,7 @@ class Manager:
         config,
         self._labels,
         {name: model.available() for name, model in self._models.items()},
-        self._settings.allow_unavailable_labels,
+        self._settings.allow_version_labels_for_unavailable_models,
       )
       new = {
         name

@@ -1,13 +1,9 @@
 """Metrics for Prometheus, by the names that TensorFlow Serving gives them."""
 
 import functools
-import threading
-from collections import abc
 from collections.abc import Callable
 
 import prometheus_client
-from prometheus_client import metrics_core
-from prometheus_client import registry
 
 PATH = "/monitoring/prometheus/metrics"
 CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
@@ -34,8 +30,14 @@ class Metrics:
     prometheus_client.disable_created_metrics()
     self._is_known = is_known
     self._registry = prometheus_client.CollectorRegistry()
-    self._counts = _Counts()
-    self._registry.register(self._counts)
+    self._count_of = functools.cache(
+      prometheus_client.Counter(
+        _COUNT,
+        "The total number of requests.",
+        ["model_name", "status"],
+        registry=self._registry,
+      ).labels
+    )
     self._latency_of = self._histogram(
       _LATENCY, "Wall time in microseconds of a request.", "entrypoint"
     )
@@ -60,7 +62,7 @@ class Metrics:
     """
     if not self._is_known(model):
       model = _UNKNOWN_MODEL
-    self._counts.add(model, status)
+    self._count_of(model, status).inc()
     self._latency_of(model, api, entrypoint).observe(seconds * 1e6)
 
   def run(self, model: str, seconds: float) -> None:
@@ -82,30 +84,5 @@ class Metrics:
   def text(self) -> bytes:
     """Returns all metrics in Prometheus's text form."""
     text = prometheus_client.generate_latest(self._registry)
-    # The library names counters *_total, which TensorFlow Serving does not.
-    return text.replace(
-      f"# TYPE {_COUNT} untyped".encode(), f"# TYPE {_COUNT} counter".encode()
-    )
-
-
-class _Counts(registry.Collector):
-  """Requests by model and status."""
-
-  def __init__(self):
-    self._lock = threading.Lock()
-    self._values: dict[tuple[str, str], int] = {}
-
-  def add(self, model, status):
-    key = model, status
-    with self._lock:
-      self._values[key] = self._values.get(key, 0) + 1
-
-  def collect(self) -> abc.Iterable[metrics_core.Metric]:
-    metric = metrics_core.UnknownMetricFamily(
-      _COUNT, "The total number of requests.", labels=["model_name", "status"]
-    )
-    with self._lock:
-      values = sorted(self._values.items())
-    for key, value in values:
-      metric.add_metric(key, value)
-    return [metric]
+    # TensorFlow Serving's counters have no suffix.
+    return text.replace(f"{_COUNT}_total".encode(), _COUNT.encode())

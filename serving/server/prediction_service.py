@@ -5,6 +5,8 @@ client need not know which of the two it talks to. `grpc_endpoint` has sockets,
 deadlines and limits; `rest_service` answers by the same methods.
 """
 
+import dataclasses
+
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_management_pb2
@@ -19,29 +21,22 @@ from serving.server import servables
 _SIGNATURES = "signature_def"
 
 
+@dataclasses.dataclass(frozen=True)
 class Services:
   """Answers requests, each a message in and a message out.
 
   All methods raise ServingError.
+
+  Attributes:
+    models: The models.
+    run: Runs their graphs.
+    tensor_content: Whether outputs are written as `tensor_content` and not in
+      the field of their type.
   """
 
-  def __init__(
-    self,
-    models: manager.Manager,
-    run: servables.Run = servables.Servable.run,
-    tensor_content: bool = False,
-  ):
-    """Creates the services.
-
-    Args:
-      models: The models.
-      run: Runs their graphs.
-      tensor_content: Whether outputs are written as `tensor_content` and not
-        in the field of their type.
-    """
-    self.models = models
-    self.run = run
-    self._tensor_content = tensor_content
+  models: manager.Manager
+  run: servables.Run
+  tensor_content: bool = False
 
   def predict(
     self,
@@ -58,7 +53,7 @@ class Services:
       request.model_spec.signature_name or servables.DEFAULT_SIGNATURE
     )
     for key, value in outputs.items():
-      tensors.write(value, response.outputs[key], self._tensor_content)
+      tensors.write(value, response.outputs[key], self.tensor_content)
     return response
 
   def get_model_metadata(

@@ -4,6 +4,7 @@ On aiohttp, which says when a caller has gone away, and knows TLS and gzip.
 """
 
 import asyncio
+import json
 import logging
 import re
 import time
@@ -12,6 +13,9 @@ from concurrent import futures
 
 import grpc
 from aiohttp import web
+from google.protobuf import json_format
+from tensorflow_serving.apis import get_model_metadata_pb2
+from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_pb2
 
 from serving.server import calls
@@ -20,8 +24,12 @@ from serving.server import errors
 from serving.server import health
 from serving.server import index_page
 from serving.server import interrupts
+from serving.server import json_inputs
+from serving.server import json_outputs
 from serving.server import metrics
-from serving.server import rest_service
+from serving.server import options
+from serving.server import prediction_service
+from serving.server import text_protos
 
 _POST = re.compile(
   r"(?i)/v1/models/([^/:]+)(?:/versions/(\d+)|/labels/([^/:]+))?"
@@ -65,42 +73,39 @@ class RestEndpoint:
 
   def __init__(
     self,
-    service: rest_service.RestService,
+    services: prediction_service.Services,
     running: calls.Calls,
-    threads: int,
     counters: metrics.Metrics,
     healthy: health.Health,
-    page: index_page.IndexPage,
-    tokens: credentials.Tokens | None = None,
-    metrics_path: str | None = None,
-    timeout: float | None = None,
-    cors: bool = False,
+    tokens: credentials.Tokens | None,
+    settings: options.Options,
   ):
     """Creates the endpoint; `start` takes the port.
 
     Args:
-      service: Answers the requests.
+      services: Answer the requests.
       running: Counts the calls that run.
-      threads: How many run at once; more wait.
       counters: Counts and times them.
       healthy: Whether the server is ready.
-      page: The page at /.
       tokens: Those that callers may bring; None admits all callers.
-      metrics_path: The path for Prometheus; None leaves it out.
-      timeout: Seconds that a call may take; None means any time.
-      cors: Whether pages of other servers may call.
+      settings: Of the server.
+
+    Raises:
+      ValueError: The file of --monitoring_config_file is not valid.
     """
-    self._service = service
+    self._services = services
     self._calls = running
     self._metrics = counters
     self._health = healthy
-    self._page = page
+    self._page = index_page.IndexPage(services.models)
     self._tokens = tokens
-    self._metrics_path = metrics_path
-    self._timeout = timeout
-    self._cors = cors
+    self._metrics_path = _metrics_path(settings.monitoring_config_file)
+    self._timeout = settings.rest_api_timeout_in_ms / 1e3 or None
+    self._cors = settings.rest_api_enable_cors_support
     self.port = None
-    self._pool = futures.ThreadPoolExecutor(threads, "rest")
+    self._pool = futures.ThreadPoolExecutor(
+      settings.rest_api_num_threads, "rest"
+    )
     # Apart from the pool: stopping a call must not wait for other calls.
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
     # Requests may be of any size.
@@ -199,7 +204,7 @@ class RestEndpoint:
     try:
       body = await request.read()
       answer = await self._in_time(
-        lambda interrupt: self._service.predict(spec, body, interrupt)
+        lambda interrupt: _predict(self._services, spec, body, interrupt)
       )
       status = "OK"
       return web.Response(body=answer, content_type=_JSON)
@@ -218,8 +223,8 @@ class RestEndpoint:
     if not names[0]:
       raise errors.invalid_argument("Missing model name in request.")
     spec = _spec(*names)
-    ask = self._service.metadata if resource else self._service.status
-    answer = await self._in_time(lambda _: ask(spec))
+    ask = _metadata if resource else _status
+    answer = await self._in_time(lambda _: ask(self._services, spec))
     return web.Response(body=answer, content_type=_JSON)
 
   async def _in_time(self, job):
@@ -263,6 +268,61 @@ class RestEndpoint:
       raise
 
 
+def _predict(services, spec, body, interrupt):
+  """Runs the signature that a request names."""
+  document = json_inputs.parse(body)
+  name = json_inputs.signature_name(document)
+  with services.models.use(spec) as servable:
+    signature = servable.signatures.get(name)
+    if signature is None:
+      raise errors.invalid_argument(
+        f'Serving signature name: "{name}" not found in signature def'
+      )
+    if not signature.inputs:
+      raise errors.invalid_argument(
+        f"Failed to get input map for signature: {name}"
+      )
+    form, inputs = json_inputs.read(document, signature.inputs)
+    outputs = servable.predict(
+      name, inputs, interrupt=interrupt, run=services.run
+    )
+  return json_outputs.write(form, outputs)
+
+
+def _status(services, spec):
+  """Returns the states of a model's versions."""
+  request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
+  return _write(_plain(services.get_model_status(request)))
+
+
+def _metadata(services, spec):
+  """Returns a model's signatures."""
+  request = get_model_metadata_pb2.GetModelMetadataRequest(
+    model_spec=spec, metadata_field=["signature_def"]
+  )
+  response = services.get_model_metadata(request)
+  signatures = get_model_metadata_pb2.SignatureDefMap()
+  response.metadata["signature_def"].Unpack(signatures)
+  return _write(
+    {
+      "model_spec": _plain(response.model_spec),
+      "metadata": {"signature_def": _plain(signatures)},
+    }
+  )
+
+
+def _plain(message):
+  return json_format.MessageToDict(
+    message,
+    preserving_proto_field_name=True,
+    always_print_fields_with_no_presence=True,
+  )
+
+
+def _write(value):
+  return (json.dumps(value, indent=1) + "\n").encode()
+
+
 def _spec(name, version, label):
   spec = model_pb2.ModelSpec(name=urllib.parse.unquote(name))
   if version is not None:
@@ -274,6 +334,16 @@ def _spec(name, version, label):
   if label is not None:
     spec.version_label = urllib.parse.unquote(label)
   return spec
+
+
+def _metrics_path(file):
+  """Returns the path that Prometheus reads; None if it reads none."""
+  if not file:
+    return None
+  config = text_protos.read(file, text_protos.MonitoringConfig)
+  if not config.prometheus_config.enable:
+    return None
+  return config.prometheus_config.path or metrics.PATH
 
 
 def _error(status, text):

@@ -1,4 +1,4 @@
-"""Loads a SavedModel and runs its signatures."""
+"""Loads a SavedModel, warms it up and runs its signatures."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -6,19 +6,25 @@ from collections.abc import Callable, Mapping, Sequence
 import grpc
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from tensorflow.core.protobuf import config_pb2
 from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import tensors
 from serving.server import errors
 from serving.server import interrupts
 from serving.server import signatures
-from serving.server import warmup
 
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+# Of a SavedModel, where TensorFlow Serving looks for requests to warm it up by.
+WARMUP_REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
+_MOST_RECORDS = 1000
 _DEFAULT_TAGS = (tf.saved_model.SERVING,)
 # Callers choose the sets of inputs and outputs, and memory is limited.
 _MOST_CALLABLES = 1024
+# As `Servable.run` with its model, perhaps together with other calls.
+Run = Callable[..., list[np.ndarray]]
 
 
 class Servable:
@@ -93,7 +99,7 @@ class Servable:
     inputs: Mapping[str, np.ndarray],
     output_filter: Sequence[str] = (),
     interrupt: interrupts.Interrupt | None = None,
-    run: "Run | None" = None,
+    run: Run | None = None,
   ) -> dict[str, np.ndarray]:
     """Runs a signature, in the thread of the caller.
 
@@ -129,7 +135,7 @@ class Servable:
     self,
     request: predict_pb2.PredictRequest,
     interrupt: interrupts.Interrupt | None = None,
-    run: "Run | None" = None,
+    run: Run | None = None,
   ) -> dict[str, np.ndarray]:
     """Runs the signature of a request: see `predict`."""
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
@@ -150,7 +156,36 @@ class Servable:
     Raises:
       LoadError: A record cannot be read, or fails, or there are too many.
     """
-    return warmup.run(self, iterations)
+    path = os.path.join(self.path, WARMUP_REQUESTS)
+    if not os.path.exists(path):
+      return 0
+    count = 0
+    try:
+      records = tf.data.TFRecordDataset(path).as_numpy_iterator()
+      for count, record in enumerate(records, 1):
+        if count > _MOST_RECORDS:
+          raise errors.invalid_argument(
+            f"Number of warmup records exceeds the maximum ({_MOST_RECORDS})"
+          )
+        log = prediction_log_pb2.PredictionLog.FromString(record)
+        kind = log.WhichOneof("log_type")
+        if kind not in (None, "predict_log"):
+          raise errors.unimplemented(f"Unsupported log_type for warmup: {kind}")
+        for _ in range(iterations if kind else 0):
+          self.answer(log.predict_log.request)
+      return count
+    except message.DecodeError as error:
+      text = f"Failed to parse warmup record: {error}"
+      failure = errors.invalid_argument(text)
+    except tf.errors.OpError as error:
+      failure = errors.from_tensorflow(error)
+    except errors.ServingError as error:
+      failure = error
+    raise errors.LoadError(
+      f"Version {self.version} of model {self.name} fails its warm-up request "
+      f"{max(count, 1)} in {path}: {failure.text}",
+      failure.code,
+    ) from failure
 
   def run(
     self,
@@ -219,18 +254,6 @@ class Servable:
       if len(self._callables) < _MOST_CALLABLES:
         self._callables[key] = call
     return call
-
-
-# Feeds and fetches as `Servable.run` does, perhaps together with other calls.
-Run = Callable[
-  [
-    Servable,
-    Mapping[str, np.ndarray],
-    Sequence[str],
-    interrupts.Interrupt | None,
-  ],
-  list[np.ndarray],
-]
 
 
 def load(path: str, name: str = "model", version: int = 0) -> Servable:
