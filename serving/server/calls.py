@@ -69,9 +69,5 @@ class Calls:
 
 
 def end_of_waiting(patience: float) -> float:
-  """Returns how long to wait for a model that loads, in monotonic seconds.
-
-  Args:
-    patience: Seconds that the caller would wait.
-  """
+  """Returns until when a caller waits for a model, in monotonic seconds."""
   return time.monotonic() + min(LONGEST_WAIT, patience / 2.0)
