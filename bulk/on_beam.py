@@ -1,4 +1,4 @@
-"""The same shards on Apache Beam, which `pip install .[beam]` brings."""
+"""Makes shards on Apache Beam, which `pip install .[beam]` brings."""
 
 from collections.abc import Sequence
 
@@ -8,28 +8,24 @@ from apache_beam.options import pipeline_options
 from apache_beam.runners.portability import fn_api_runner
 from apache_beam.utils import shared
 
-from bulk import shards as shards_lib
+from bulk import shards
 
 _NAMESPACE = "lc_keras.bulk"
-_DIRECT = "DirectRunner"
-_FAILED = ("FAILED", "CANCELLED")
 
 
 def run(
-  folder: str,
-  work: shards_lib.Work,
-  shards: Sequence[shards_lib.Shard],
+  job: shards.Job,
+  missing: Sequence[shards.Shard],
   runner: str,
   options: Sequence[str] = (),
 ) -> dict[str, int]:
   """Makes shards and waits for them.
 
   Args:
-    folder: Where to; every worker must see it by this name.
-    work: The job.
-    shards: Those to make.
-    runner: Beam's name for it, such as "FlinkRunner".
-    options: Of Beam's, "--name=value".
+    job: The job; every worker must see its folder by the same name.
+    missing: The shards to make.
+    runner: Beam's name of the runner, such as "FlinkRunner".
+    options: Beam's options, "--name=value".
 
   Returns:
     Counters over all workers: "shards", "rows" and "bad_rows". A shard that is
@@ -38,24 +34,25 @@ def run(
   Raises:
     ValueError: The pipeline failed; runners raise errors of their own, too.
   """
+  if runner == "DirectRunner":
+    # Beam's own would fetch a program first.
+    runner = fn_api_runner.FnApiRunner()
   pipeline = beam.Pipeline(
-    # Beam's DirectRunner would fetch a program, and do with this one without.
-    runner=fn_api_runner.FnApiRunner() if runner == _DIRECT else runner,
-    options=pipeline_options.PipelineOptions(list(options)),
+    runner=runner, options=pipeline_options.PipelineOptions(list(options))
   )
   _ = (
     pipeline
-    | "Shards" >> beam.Create(list(shards))
+    | "Shards" >> beam.Create(list(missing))
     # Or they would all be made where they are listed.
     | "Spread" >> beam.Reshuffle()
-    | "Make" >> beam.ParDo(_Make(folder, work))
+    | "Make" >> beam.ParDo(_Make(job))
   )
   result = pipeline.run()
   state = result.wait_until_finish()
-  if state in _FAILED:
+  if state in ("FAILED", "CANCELLED"):
     raise ValueError(
-      f"The pipeline on {runner} ended as {state}. The shards that are done "
-      "are kept; the same command goes on."
+      f"The pipeline ended as {state}. The shards that are done are kept; the "
+      "same command goes on."
     )
   counters = result.metrics().query(
     beam.metrics.MetricsFilter().with_namespace(_NAMESPACE)
@@ -66,11 +63,10 @@ def run(
 class _Make(beam.DoFn):
   """Makes shards, with models loaded once in every process."""
 
-  def __init__(self, folder, work):
-    self._folder = folder
-    self._work = work
+  def __init__(self, job):
+    self._job = job
     self._shared = shared.Shared()
-    self._maker = None
+    self._make = None
     self._counters = {
       name: Metrics.counter(_NAMESPACE, name)
       for name in ("shards", "rows", "bad_rows")
@@ -78,12 +74,12 @@ class _Make(beam.DoFn):
 
   def setup(self):
     """Loads the models, or takes those of another thread."""
-    self._maker = self._shared.acquire(self._work.open)
+    self._make = self._shared.acquire(self._job.work.open)
 
   def process(self, shard):
     """Makes one shard."""
-    made = shards_lib.make(self._folder, self._work, self._maker, shard)
+    mark = self._job.make(self._make, shard)
     self._counters["shards"].inc()
-    self._counters["rows"].inc(made.rows)
-    self._counters["bad_rows"].inc(len(made.bad))
+    self._counters["rows"].inc(mark["rows"])
+    self._counters["bad_rows"].inc(mark["bad"])
     yield shard.name

@@ -1,6 +1,12 @@
-"""Rows in TFRecord files of tf.Example: what scores and faces are kept in."""
+"""Rows in TFRecord files of tf.Example.
 
-from __future__ import annotations
+>>> import tempfile
+>>> from bulk import records
+>>> path = tempfile.mkdtemp() + "/rows.tfrecord"
+>>> records.write(path, [{"row": 3, "values": [0.5, 2.0], "image": b"bytes"}])
+>>> next(records.read(path))["values"]
+array([0.5, 2. ], dtype=float32)
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -25,6 +31,11 @@ def read(path: str) -> Iterator[dict]:
   for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
     features = tf.train.Example.FromString(record).features.feature
     yield {name: _value(feature) for name, feature in features.items()}
+
+
+def png(image: np.ndarray) -> bytes:
+  """Returns an image [height, width, channels] in [0, 1] as a PNG."""
+  return tf.io.encode_png(np.uint8(np.rint(image * 255.0))).numpy()
 
 
 def _feature(value):

@@ -1,50 +1,31 @@
-"""Makes samples by the million, and says of each what it shows.
+"""Makes samples by the million, and reads the attributes of each.
 
     python -m bulk.score --run_dir=runs/mine --rows=1000000 --out=samples \
         --want="Smiling, not Male" \
         --rules=lc_keras.constraints.face_rules:blue_background
 
-Samples are draws of the prior, or what the run's sampler makes of a request.
-Each is decoded and read: by the run's pixel classifier, if it has one, and by
-rules. What is found is in TFRecord files of tf.Example in --out, `row` by
-`row`: `latents`, `attributes` (probabilities, in the order of manifest.json),
-`rule/<module:function>`, and with --images `image/encoded`, a PNG. Row i is the
-same however many rows there are, and wherever it is made.
+Samples are draws of the prior, or those of the run's sampler for a request.
+They are decoded, and read by the run's pixel classifier, if it has one, and by
+rules. --out gets TFRecord files of tf.Example: `row`, `latents`, `attributes`
+(probabilities, in the order of manifest.json), `rule/<module:function>`, and
+with --images `image/encoded`, a PNG. Row i is the same however many rows there
+are, and wherever it is made.
 """
 
-from __future__ import annotations
-
 import dataclasses
-import io
 import json
 import os
 from collections.abc import Mapping
 
 import numpy as np
 from absl import flags
-from etils import epy
 
-from bulk import running
-from bulk import shards as shards_lib
+from bulk import runners
+from bulk import shards
 from lc_keras import files
 from trainers import common_flags
 from trainers import runs
 
-with epy.lazy_imports():
-  from PIL import Image
-
-  from bulk import records
-  from lc_keras import batched
-  from lc_keras import control
-  from lc_keras import parts as parts_lib
-  from lc_keras import priors
-  from lc_keras.constraints import rule as rule_lib
-  from lc_keras.evaluation import judge as judge_lib
-  from lc_keras.generators import generator
-  from lc_keras.learning import learnt as learnt_lib
-  from lc_keras.models import storage
-
-_CLASSIFIER = "classifier"
 _PRIOR = "prior"
 _BATCH_SIZE = 64
 
@@ -52,31 +33,24 @@ _BATCH_SIZE = 64
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   common_flags.define_run_flags(values)
-  running.define_flags(values)
+  runners.define_flags(values)
   flags.DEFINE_string(
     "out", None, "Folder for the records.", flag_values=values, required=True
   )
   flags.DEFINE_integer(
     "rows", 1000, "Samples to make.", lower_bound=1, flag_values=values
   )
-  flags.DEFINE_integer(
-    "rows_per_shard",
-    4096,
-    "Samples that a file holds: as many are lost when a worker is.",
-    lower_bound=1,
-    flag_values=values,
-  )
   flags.DEFINE_string(
     "want",
     None,
-    "What is asked for, such as 'Smiling, not Male'; draws of the prior if not "
+    "The request, such as 'Smiling, not Male'; draws of the prior if not "
     "given.",
     flag_values=values,
   )
   flags.DEFINE_string(
     "sampler",
     "best",
-    "Who answers --want: best, flow or search, see lc_keras.control.",
+    "Sampler for --want: best, or one of lc_keras.samplers.table.",
     flag_values=values,
   )
   flags.DEFINE_list(
@@ -107,88 +81,77 @@ class Scoring:
   identity: Mapping[str, str]
   ending: str = ".tfrecord"
 
-  def open(self) -> _Scorer:
+  def open(self) -> shards.Make:
     """Loads the models of the run."""
-    return _Scorer(self)
+    from bulk import records
+    from lc_keras import parts
+    from lc_keras.constraints import rule
+    from lc_keras.evaluation import judge
 
+    sample = self._prior() if self.want is None else self._requested()
+    readers = {}
+    classifier = parts.read(self.run_dir).models.get("classifier")
+    if classifier is not None:
+      readers["attributes"] = judge.Judge(classifier).probabilities
+    for name in self.rules:
+      readers[f"rule/{name}"] = rule.Rule(name).values
 
-class _Prior:
-  """Draws of the prior, as they are."""
+    def make(shard, path):
+      latents, images = sample(shard.start, shard.stop)
+      columns = {"latents": latents}
+      for name, read in readers.items():
+        columns[name] = np.reshape(read(images), [len(images), -1])
+      good, bad = shards.split_rows(shard, columns.values())
+      columns["row"] = np.arange(shard.start, shard.stop)
+      if self.images:
+        columns["image/encoded"] = [*map(records.png, images)]
+      rows = ({name: c[i] for name, c in columns.items()} for i in good)
+      records.write(path, rows)
+      return bad
 
-  def __init__(self, run_dir):
-    model = generator.load(run_dir)
+    return make
+
+  def _prior(self):
+    """Returns a function of rows [start, stop) to latents and images."""
+    from lc_keras import batched
+    from lc_keras import priors
+    from lc_keras.generators import generator
+
+    model = generator.load(self.run_dir)
 
     def draw(seeds):
       latents = priors.sample_rows(seeds, model.latent_size)
       return {"latents": latents, "images": model.decode(latents).mean()}
 
-    self._draw = batched.Batched(draw, _BATCH_SIZE)
+    compiled = batched.Batched(draw, _BATCH_SIZE)
 
-  def sample(self, count, seed, first):
-    """Returns latents and images of rows first to first + count."""
-    seeds = np.arange(first, first + count, dtype=np.int64)
-    made = self._draw(seeds + (np.int64(seed) << np.int64(32)))
-    return made["latents"], made["images"]
+    def sample(start, stop):
+      seeds = np.arange(start, stop, dtype=np.int64)
+      made = compiled(seeds + (np.int64(self.seed) << np.int64(32)))
+      return made["latents"], made["images"]
 
+    return sample
 
-class _Asked:
-  """What the run's sampler makes of a request."""
+  def _requested(self):
+    """Returns a function of rows [start, stop) to latents and images."""
+    import lc_keras
 
-  def __init__(self, run_dir, want, sampler):
-    self._control = control.ControlledGenerator(run_dir)
-    self._want = want
-    self._sampler = sampler
+    control = lc_keras.load(self.run_dir)
 
-  def sample(self, count, seed, first):
-    """Returns latents and images of rows first to first + count."""
-    made = self._control.sample(self._want, count, seed, self._sampler, first)
-    return made.latents, made.images
-
-
-class _Scorer:
-  def __init__(self, work):
-    self._work = work
-    if work.want is None:
-      self._source = _Prior(work.run_dir)
-    else:
-      self._source = _Asked(work.run_dir, work.want, work.sampler)
-    self._judge = None
-    if _CLASSIFIER in parts_lib.read(work.run_dir).models:
-      self._judge = judge_lib.Judge(
-        storage.load(os.path.join(work.run_dir, _CLASSIFIER))
+    def sample(start, stop):
+      made = control.sample(
+        self.want, stop - start, self.seed, self.sampler, start
       )
-    self._rules = {name: rule_lib.Rule(name) for name in work.rules}
+      return made.latents, made.images
 
-  def make(self, shard, path):
-    latents, images = self._source.sample(
-      shard.stop - shard.start, self._work.seed, shard.start
-    )
-    columns = {"latents": latents}
-    if self._judge:
-      columns["attributes"] = self._judge.probabilities(images)
-    for name, rule in self._rules.items():
-      columns[f"rule/{name}"] = rule.values(images)[:, np.newaxis]
-    good = np.all(
-      [np.isfinite(column).all(axis=1) for column in columns.values()], axis=0
-    )
-    rows = np.arange(shard.start, shard.stop)
-    if self._work.images:
-      columns["image/encoded"] = [_png(image) for image in images]
-    records.write(
-      path,
-      (
-        {"row": row, **{name: column[i] for name, column in columns.items()}}
-        for i, row in enumerate(rows)
-        if good[i]
-      ),
-    )
-    bad = dict.fromkeys(rows[~good].tolist(), "not a number")
-    return shards_lib.Made(int(good.sum()), bad)
+    return sample
 
 
 def score(settings: flags.FlagValues) -> None:
   """Writes the records, and manifest.json last."""
-  known = runs.read_run(settings.run_dir, settings.data_dir)
+  from lc_keras import parts
+
+  known = parts.read(settings.run_dir)
   identity = _identity(known, settings)
   work = Scoring(
     os.path.abspath(settings.run_dir),
@@ -199,59 +162,48 @@ def score(settings: flags.FlagValues) -> None:
     settings.seed,
     identity,
   )
-  shards = shards_lib.cut("samples", settings.rows, settings.rows_per_shard)
-  total = running.run(settings.out, work, shards, settings)
+  cut = shards.cut("samples", settings.rows, settings.rows_per_shard)
+  total = runners.run(shards.Job(settings.out, work, cut), settings)
   files.write_json(
     os.path.join(settings.out, "manifest.json"),
     {
       "identity": identity,
-      "attributes": list(known.attributes.names),
-      "rows": total["rows"],
-      "bad": total["bad"],
-      "files": [shard.name + work.ending for shard in shards],
+      "attributes": list(known.labels.names),
+      **total,
+      "files": [shard.name + work.ending for shard in cut],
     },
   )
   runs.say(
-    f"{total['rows']} samples in {len(shards)} files in {settings.out}, "
+    f"{total['rows']} samples in {len(cut)} files in {settings.out}, "
     f"{total['bad']} bad"
   )
 
 
-def _identity(run, settings):
-  """Returns all that the records depend on."""
-  stages = [
-    name
-    for name in sorted(os.listdir(run.folder))
-    if name not in generator.STAGES
-    and os.path.exists(run.path(name, storage.WEIGHTS))
-  ]
+def _identity(known, settings):
+  """Returns everything that the records depend on."""
+  from lc_keras.constraints import rule
+  from lc_keras.learning import learnt
+  from lc_keras.models import storage
+
+  folder = known.folder
   about = {
-    f"constraint {name}": learnt_lib.read_manifest(run.folder, name)
-    for name in learnt_lib.names(run.folder)
-  } | {f"rule {name}": rule_lib.Rule(name).identity for name in settings.rules}
+    f"constraint {name}": learnt.read_manifest(folder, name)
+    for name in learnt.names(folder)
+  } | {f"rule {name}": rule.Rule(name).identity for name in settings.rules}
+  weights = {
+    name: files.checksum(os.path.join(folder, name, storage.WEIGHTS))
+    for name in known.models
+  }
   return {
-    "generator": generator.fingerprint(run.folder),
+    "generator": known.fingerprint,
     "want": settings.want or _PRIOR,
     "sampler": settings.sampler if settings.want else _PRIOR,
     "images": str(settings.images),
     "seed": str(settings.seed),
     "rows_per_shard": str(settings.rows_per_shard),
-    **{
-      name: json.dumps(value, sort_keys=True) for name, value in about.items()
-    },
-    **{
-      name: files.checksum(run.path(name, storage.WEIGHTS)) for name in stages
-    },
+    **{name: json.dumps(each, sort_keys=True) for name, each in about.items()},
+    **weights,
   }
-
-
-def _png(image):
-  pixels = np.rint(image * 255.0).astype(np.uint8)
-  file = io.BytesIO()
-  Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
-    file, "PNG"
-  )
-  return file.getvalue()
 
 
 def main() -> None:

@@ -1,18 +1,19 @@
 """Shards: files that are made one by one, and not made again.
 
-A shard depends on its work and its number alone, so that it does not matter
-which process of which machine makes it, nor how often. It appears whole, by a
-rename, and after it its mark, `<shard>.done.json`, with its checksum: what has
-a mark that agrees is not made again.
+A shard depends on its work and its number alone: any process of any machine may
+make it, any number of times. It appears complete, by a rename, and after it its
+mark, `<shard>.done.json`, with its checksum. A shard whose mark agrees is not
+made again.
 """
 
-import contextlib
 import dataclasses
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
+
+import numpy as np
 
 from lc_keras import files
 
@@ -26,8 +27,8 @@ class Shard:
   """Some rows of a job.
 
   Attributes:
-    name: Of its file, without the ending.
-    split: What the rows are counted in, such as "train".
+    name: Name of its file, without the ending.
+    split: Name of the rows' split, such as "train".
     start: The first row.
     stop: The row after the last.
   """
@@ -38,43 +39,32 @@ class Shard:
   stop: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Made:
-  """What a shard has become.
-
-  Attributes:
-    rows: Rows in the file.
-    bad: The rows that could not be made, by their numbers, and why.
-  """
-
-  rows: int
-  bad: Mapping[int, str]
-
-
-class Maker(Protocol):
-  """What makes shards, with its models loaded."""
-
-  def make(self, shard: Shard, path: str) -> Made:
-    """Writes the file of a shard."""
+# Writes a shard to a path; returns why rows were left out, by their numbers.
+Make = Callable[[Shard, str], Mapping[int, str]]
 
 
 class Work(Protocol):
-  """A job, small enough to be sent to every worker.
+  """Makes shards; small enough to be sent to every worker.
 
   Attributes:
-    ending: Of the files of its shards, such as ".npz".
-    identity: All that the bytes of a shard depend on, but for the shard.
+    ending: Ending of the files, such as ".npz".
+    identity: Everything besides the shard that its bytes depend on.
   """
 
   ending: str
   identity: Mapping[str, str]
 
-  def open(self) -> Maker:
-    """Loads what is needed to make shards; once in every process."""
+  def open(self) -> Make:
+    """Loads the models, once in every process."""
 
 
 def cut(split: str, rows: int, rows_per_shard: int) -> list[Shard]:
-  """Cuts the rows of a split into shards."""
+  """Cuts the rows of a split into shards.
+
+  >>> from bulk import shards
+  >>> [(s.name, s.start, s.stop) for s in shards.cut("test", 5, 3)]
+  [('test-00000-of-00002', 0, 3), ('test-00001-of-00002', 3, 5)]
+  """
   starts = range(0, rows, rows_per_shard)
   return [
     Shard(
@@ -87,127 +77,138 @@ def cut(split: str, rows: int, rows_per_shard: int) -> list[Shard]:
   ]
 
 
-def path(folder: str, work: Work, shard: Shard) -> str:
-  """Returns where the file of a shard is, or will be."""
-  return os.path.join(folder, shard.name + work.ending)
+@dataclasses.dataclass(frozen=True)
+class Job:
+  """Work cut into shards in a folder.
+
+  Attributes:
+    folder: Every worker must see it by this name.
+    work: Makes the shards.
+    shards: All shards.
+  """
+
+  folder: str
+  work: Work
+  shards: Sequence[Shard]
+
+  def path(self, shard: Shard) -> str:
+    """Returns the path of a shard's file."""
+    return os.path.join(self.folder, shard.name + self.work.ending)
+
+  def make(self, make: Make, shard: Shard) -> dict:
+    """Makes a shard and marks it as done.
+
+    Args:
+      make: Returned by `work.open`.
+      shard: The shard.
+
+    Returns:
+      The mark, with the numbers of "rows" and "bad" rows.
+    """
+    # Not named after the process: workers of several machines write here.
+    aside = os.path.join(self.folder, f".tmp-{uuid.uuid4().hex}-{shard.name}")
+    try:
+      bad = make(shard, aside)
+      files.sync(aside)
+      checksum = files.checksum(aside)
+      os.replace(aside, self.path(shard))
+    finally:
+      if os.path.exists(aside):
+        os.remove(aside)
+    mark = {
+      "identity": dict(self.work.identity),
+      "checksum": checksum,
+      "rows": shard.stop - shard.start - len(bad),
+      "bad": len(bad),
+      "bad_rows": {str(row): bad[row] for row in list(bad)[:_NAMED]},
+    }
+    mark_aside = f"{aside}{_DONE}"
+    with open(mark_aside, "w", encoding="utf-8") as file:
+      json.dump(mark, file, indent=2)
+    files.sync(mark_aside)
+    os.replace(mark_aside, self._mark(shard))
+    files.sync(self.folder)
+    return mark
+
+  def missing(self) -> list[Shard]:
+    """Returns shards that are missing or damaged, and removes their marks.
+
+    Raises:
+      ValueError: The folder holds shards of other work.
+    """
+    missing = [shard for shard in self.shards if self._done(shard) is None]
+    for shard in filter(self.is_marked, missing):
+      os.remove(self._mark(shard))
+    return missing
+
+  def total(self, max_bad: int) -> dict[str, int]:
+    """Checks that all shards are there, with few bad rows.
+
+    Returns:
+      "rows" and "bad", numbers of rows.
+
+    Raises:
+      ValueError: A shard is missing or damaged, or more than `max_bad` rows
+        are bad.
+    """
+    total, named = {"rows": 0, "bad": 0}, []
+    for shard in self.shards:
+      mark = self._done(shard)
+      if mark is None:
+        raise ValueError(
+          f"{self.path(shard)} is missing or damaged. The same command makes "
+          "it again."
+        )
+      for name in total:
+        total[name] += mark[name]
+      bad = mark["bad_rows"].items()
+      named += [f"{shard.split} {row}: {why}" for row, why in bad]
+    if total["bad"] > max_bad:
+      raise ValueError(
+        f"{total['bad']} rows are bad, {max_bad} may be (--max_bad): "
+        f"{'; '.join(named[:_NAMED])}. Good rows are kept; mend the bad ones "
+        f"and delete their shards in {self.folder!r}."
+      )
+    return total
+
+  def is_marked(self, shard: Shard) -> bool:
+    """Says whether a shard has a mark; does not look at its file."""
+    return os.path.exists(self._mark(shard))
+
+  def _mark(self, shard):
+    return os.path.join(self.folder, shard.name + _DONE)
+
+  def _done(self, shard):
+    """Returns the mark of a shard; None unless the shard is complete."""
+    try:
+      with open(self._mark(shard), encoding="utf-8") as file:
+        mark = json.load(file)
+      checksum = files.checksum(self.path(shard))
+    except (FileNotFoundError, json.JSONDecodeError):
+      return None
+    known, own = mark["identity"], self.work.identity
+    names = sorted({*known, *own})
+    changed = [name for name in names if known.get(name) != own.get(name)]
+    if changed:
+      raise ValueError(
+        f"{self.folder!r} holds shards of other work: {', '.join(changed)} "
+        "differ. Choose another folder, or delete this one."
+      )
+    return mark if mark["checksum"] == checksum else None
 
 
-def make(folder: str, work: Work, maker: Maker, shard: Shard) -> Made:
-  """Makes a shard and marks it as done.
+def split_rows(
+  shard: Shard, columns: Iterable[np.ndarray]
+) -> tuple[np.ndarray, dict[int, str]]:
+  """Tells rows that hold numbers only from others.
 
   Args:
-    folder: Where to; it is there.
-    work: The job.
-    maker: What `work.open` gave.
-    shard: The shard.
-  """
-  # Not named after the process: workers of several machines write here.
-  aside = os.path.join(folder, f".tmp-{uuid.uuid4().hex}-{shard.name}")
-  try:
-    made = maker.make(shard, aside)
-    files.sync(aside)
-    checksum = files.checksum(aside)
-    os.replace(aside, path(folder, work, shard))
-  finally:
-    if os.path.exists(aside):
-      os.remove(aside)
-  mark = {
-    "identity": dict(work.identity),
-    "checksum": checksum,
-    "rows": made.rows,
-    "bad": len(made.bad),
-    "bad_rows": {str(row): made.bad[row] for row in list(made.bad)[:_NAMED]},
-  }
-  mark_aside = f"{aside}{_DONE}"
-  with open(mark_aside, "w", encoding="utf-8") as file:
-    json.dump(mark, file, indent=2)
-  files.sync(mark_aside)
-  os.replace(mark_aside, os.path.join(folder, shard.name + _DONE))
-  files.sync(folder)
-  return made
-
-
-def mark(folder: str, work: Work, shard: Shard) -> dict | None:
-  """Returns what is noted of a shard; None unless it is done, and whole.
-
-  Raises:
-    ValueError: It was made by other work.
-  """
-  try:
-    with open(os.path.join(folder, shard.name + _DONE), encoding="utf-8") as f:
-      known = json.load(f)
-    checksum = files.checksum(path(folder, work, shard))
-  except (FileNotFoundError, json.JSONDecodeError):
-    return None
-  if known["identity"] != dict(work.identity):
-    changed = sorted(
-      name
-      for name in known["identity"].keys() | work.identity.keys()
-      if known["identity"].get(name) != work.identity.get(name)
-    )
-    raise ValueError(
-      f"{folder!r} holds shards of other work: {', '.join(changed)} differ. "
-      "Choose another folder, or delete this one."
-    )
-  return known if known["checksum"] == checksum else None
-
-
-def forget(folder: str, shard: Shard) -> None:
-  """Takes the mark of a shard away, if it has one."""
-  with contextlib.suppress(FileNotFoundError):
-    os.remove(os.path.join(folder, shard.name + _DONE))
-
-
-def count(folder: str, shards: Iterable[Shard]) -> int:
-  """Returns how many shards have a mark; does not look at the files."""
-  return sum(
-    os.path.exists(os.path.join(folder, s.name + _DONE)) for s in shards
-  )
-
-
-def missing(folder: str, work: Work, shards: Iterable[Shard]) -> list[Shard]:
-  """Returns the shards that are not there, or are damaged.
-
-  Raises:
-    ValueError: The folder holds shards of other work.
-  """
-  return [shard for shard in shards if mark(folder, work, shard) is None]
-
-
-def check(
-  folder: str, work: Work, shards: Sequence[Shard], max_bad: int
-) -> dict[str, int]:
-  """Makes sure that all shards are there, with few bad rows.
-
-  Args:
-    folder: Where they are.
-    work: The job.
-    shards: All of them.
-    max_bad: Most bad rows, over all shards.
+    shard: The shard of the rows.
+    columns: Each [rows, size].
 
   Returns:
-    "rows" and "bad", how many.
-
-  Raises:
-    ValueError: A shard is missing or damaged, or more rows are bad.
+    Indices of the good rows, and why others are bad, by their numbers.
   """
-  total, named = {"rows": 0, "bad": 0}, []
-  for shard in shards:
-    known = mark(folder, work, shard)
-    if known is None:
-      raise ValueError(
-        f"{path(folder, work, shard)} is missing or damaged. The same command "
-        "makes it again."
-      )
-    total["rows"] += known["rows"]
-    total["bad"] += known["bad"]
-    named += [
-      f"{shard.split} {row}: {why}" for row, why in known["bad_rows"].items()
-    ]
-  if total["bad"] > max_bad:
-    raise ValueError(
-      f"{total['bad']} rows are bad, {max_bad} may be (--max_bad): "
-      f"{'; '.join(named[:_NAMED])}. What is good is kept; mend the rows and "
-      f"delete the shards that have them in {folder!r}."
-    )
-  return total
+  good = np.all([np.isfinite(c).all(axis=1) for c in columns], axis=0)
+  bad = shard.start + np.flatnonzero(~good)
+  return np.flatnonzero(good), dict.fromkeys(bad.tolist(), "not a number")

@@ -1,37 +1,30 @@
 """Builds toon_faces, faces rendered shard by shard.
 
-    python -m bulk.toon_faces --builder_config=studio --data_dir=data \
+    python -m bulk.toon_faces --faces=studio --data_dir=data \
         --runner=DirectRunner
 
-Leaves the very data set that `python -m trainers.data` prepares.
+Writes the same data set as `python -m trainers.data`.
 """
-
-from __future__ import annotations
 
 import dataclasses
 import os
 from collections.abc import Mapping
 
 from absl import flags
-from etils import epy
 
-from bulk import running
-from bulk import shards as shards_lib
+from bulk import runners
+from bulk import shards
 from trainers import runs
-
-with epy.lazy_imports():
-  from bulk import records
-  from lc_keras.data.toon_faces import builder as builder_lib
 
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
-  running.define_flags(values)
+  runners.define_flags(values)
   flags.DEFINE_enum(
-    "builder_config",
+    "faces",
     "studio",
     ["studio", "wild", "tiny"],
-    "Which faces.",
+    "The faces: of toon_faces/studio, and so on.",
     flag_values=values,
   )
   flags.DEFINE_string(
@@ -40,50 +33,42 @@ def define_flags(values: flags.FlagValues) -> None:
     "Folder in which prepared data sets are kept.",
     flag_values=values,
   )
-  flags.DEFINE_integer(
-    "rows_per_shard",
-    2048,
-    "Faces that a file holds: as many are lost when a worker is.",
-    lower_bound=1,
-    flag_values=values,
-  )
 
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:
   """Renders faces, see `shards.Work`."""
 
-  config: str
+  faces: str
   identity: Mapping[str, str]
   ending: str = ".tfrecord"
 
-  def open(self) -> _Renderer:
-    """Prepares what draws."""
-    return _Renderer(self.config)
+  def open(self) -> shards.Make:
+    """Prepares the drawing."""
+    from bulk import records
+    from lc_keras.data.toon_faces import builder
 
+    # It writes nothing: only its faces are used.
+    drawn = builder.ToonFaces(config=self.faces, data_dir=os.devnull)
 
-class _Renderer:
-  def __init__(self, config):
-    # It writes nothing: only its faces are wanted.
-    self._builder = builder_lib.ToonFaces(config=config, data_dir=os.devnull)
+    def make(shard, path):
+      records.write(path, drawn.render(shard.split, shard.start, shard.stop))
+      return {}
 
-  def make(self, shard, path):
-    records.write(
-      path, self._builder.render(shard.split, shard.start, shard.stop)
-    )
-    return shards_lib.Made(shard.stop - shard.start, {})
+    return make
 
 
 def build(settings: flags.FlagValues) -> None:
   """Renders all faces, and prepares the data set from them."""
+  from bulk import records
+  from lc_keras.data.toon_faces import builder
+
   data_dir = os.path.abspath(os.path.expanduser(settings.data_dir))
-  folder = os.path.join(
-    data_dir, "shards", "toon_faces", settings.builder_config
-  )
+  name = settings.faces
 
   def examples(split):
-    for shard in cut[split]:
-      for row in records.read(shards_lib.path(folder, work, shard)):
+    for shard in splits[split]:
+      for row in records.read(job.path(shard)):
         yield {
           "id": int(row["id"][0]),
           "image": row["image"],
@@ -91,29 +76,27 @@ def build(settings: flags.FlagValues) -> None:
           "focus": int(row["focus"][0]),
         }
 
-  builder = builder_lib.ToonFaces(
-    config=settings.builder_config, data_dir=data_dir, examples=examples
+  prepared = builder.ToonFaces(
+    config=name, data_dir=data_dir, examples=examples
   )
-  if builder.is_prepared():
-    runs.say(f"toon_faces/{settings.builder_config} is prepared in {data_dir}.")
-    return
-  work = Rendering(
-    settings.builder_config,
-    {
-      "config": settings.builder_config,
-      "version": str(builder.version),
+  if not prepared.is_prepared():
+    splits = {
+      split: shards.cut(split, rows, settings.rows_per_shard)
+      for split, rows in prepared.builder_config.faces.items()
+    }
+    identity = {
+      "faces": name,
+      "version": str(prepared.version),
       "rows_per_shard": str(settings.rows_per_shard),
-    },
-  )
-  cut = {
-    split: shards_lib.cut(split, rows, settings.rows_per_shard)
-    for split, rows in builder.builder_config.faces.items()
-  }
-  running.run(
-    folder, work, [shard for split in cut.values() for shard in split], settings
-  )
-  builder.download_and_prepare()
-  runs.say(f"toon_faces/{settings.builder_config} is prepared in {data_dir}.")
+    }
+    job = shards.Job(
+      os.path.join(data_dir, "shards", "toon_faces", name),
+      Rendering(name, identity),
+      sum(splits.values(), []),
+    )
+    runners.run(job, settings)
+    prepared.download_and_prepare()
+  runs.say(f"toon_faces/{name} is prepared in {data_dir}.")
 
 
 def main() -> None:

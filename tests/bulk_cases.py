@@ -4,6 +4,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+from unittest import mock
 
 import keras
 import numpy as np
@@ -68,6 +69,7 @@ class BulkCases(absltest.TestCase):
         "image_shape": spec.image_shape,
         "attributes": spec.attributes.names,
         "exclusive": spec.attributes.exclusive,
+        "continuous": spec.attributes.continuous,
       },
     )
 
@@ -84,7 +86,7 @@ class BulkCases(absltest.TestCase):
         f"--run_dir={run_dir}",
         f"--data_dir={data or self.data}",
         "--batch_size=16",
-        "--batches_per_shard=1",
+        "--rows_per_shard=16",
         "--runner=DirectRunner",
         *arguments,
       )
@@ -109,7 +111,7 @@ class BulkCases(absltest.TestCase):
     toon_faces.build(
       _settings(
         toon_faces,
-        "--builder_config=tiny",
+        "--faces=tiny",
         f"--data_dir={elsewhere}",
         "--rows_per_shard=24",
         "--runner=DirectRunner",
@@ -222,48 +224,36 @@ class BulkCases(absltest.TestCase):
 
 
 class ShardsTest(absltest.TestCase):
-  def test_bad_rows_are_counted_and_named(self):
-    class Half:
-      ending = ".x"
-      identity = {}
-
-      def make(self, shard, path):
-        pathlib.Path(path).write_bytes(b"good rows")
-        bad = range(shard.start, shard.stop, 2)
-        rows = shard.stop - shard.start - len(bad)
-        return shards.Made(rows, dict.fromkeys(bad, "not a number"))
-
-    folder, work = self.create_tempdir().full_path, Half()
-    cut = shards.cut("train", 8, 4)
-    for shard in cut:
-      shards.make(folder, work, work, shard)
-    with self.assertRaisesRegex(ValueError, "4 rows are bad, 3 may.*train 6"):
-      shards.check(folder, work, cut, 3)
-    total = shards.check(folder, work, cut, 4)
-    self.assertEqual(total, {"rows": 4, "bad": 4})
-
-  def test_shards_hold_every_row_once(self):
-    cut = shards.cut("train", 10, 4)
-    self.assertEqual(
-      [(s.start, s.stop) for s in cut], [(0, 4), (4, 8), (8, 10)]
+  def _job(self, rows, rows_per_shard):
+    return shards.Job(
+      self.create_tempdir().full_path,
+      mock.Mock(ending=".x", identity={}),
+      shards.cut("train", rows, rows_per_shard),
     )
-    self.assertEqual(cut[1].name, "train-00001-of-00003")
+
+  def test_bad_rows_are_counted_and_named(self):
+    def make(shard, path):
+      pathlib.Path(path).write_bytes(b"good rows")
+      return dict.fromkeys(range(shard.start, shard.stop, 2), "not a number")
+
+    job = self._job(10, 4)
+    self.assertLen(job.shards, 3)
+    for shard in job.missing():
+      job.make(make, shard)
+    with self.assertRaisesRegex(ValueError, "5 rows are bad, 4 may.*train 6"):
+      job.total(4)
+    self.assertEqual(job.total(5), {"rows": 5, "bad": 5})
 
   def test_a_shard_that_failed_leaves_nothing(self):
-    class Failing:
-      ending = ".x"
-      identity = {}
+    def make(shard, path):
+      pathlib.Path(path).write_bytes(b"half")
+      raise KeyboardInterrupt
 
-      def make(self, shard, path):
-        pathlib.Path(path).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    folder, work = self.create_tempdir().full_path, Failing()
-    (shard,) = shards.cut("train", 1, 1)
+    job = self._job(1, 1)
     with self.assertRaises(KeyboardInterrupt):
-      shards.make(folder, work, work, shard)
-    self.assertEmpty(os.listdir(folder))
-    self.assertEqual(shards.missing(folder, work, [shard]), [shard])
+      job.make(make, job.shards[0])
+    self.assertEmpty(os.listdir(job.folder))
+    self.assertEqual(job.missing(), job.shards)
 
 
 if __name__ == "__main__":

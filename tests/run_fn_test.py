@@ -6,6 +6,7 @@ import types
 from unittest import mock
 
 import numpy as np
+import tensorflow as tf
 from absl.testing import absltest
 
 from lc_keras.constraints import attributes
@@ -27,6 +28,21 @@ def _few(models):
   return {name: built[name] for name in ("score", "describe")}
 
 
+def _write(folder, split, images, labels):
+  """Writes a split as ExampleGen would; returns the file."""
+  path = pathlib.Path(folder) / f"Split-{split}" / "data_tfrecord-0.gz"
+  path.parent.mkdir(parents=True)
+  with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+    for image, row in zip(images, labels, strict=True):
+      example = tf.train.Example()
+      feature = example.features.feature
+      png = tf.io.encode_png(np.uint8(np.rint(image * 255))).numpy()
+      feature[tf_examples.IMAGE].bytes_list.value.append(png)
+      feature[tf_examples.ATTRIBUTES].float_list.value.extend(row)
+      writer.write(example.SerializeToString(deterministic=True))
+  return str(path)
+
+
 class RunFnTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
@@ -38,7 +54,7 @@ class RunFnTest(absltest.TestCase):
       self.images[split] = images.astype(np.float32)
       labels = random.integers(0, 2, [rows, len(_NAMES)])
       self.labels[split] = labels.astype(np.float32)
-      tf_examples.write(
+      _write(
         str(self.folder / "examples"),
         split,
         self.images[split],
@@ -112,7 +128,7 @@ class RunFnTest(absltest.TestCase):
     labels = self.labels["eval"].copy()
     labels[2, 0] = np.nan
     folder = str(self.folder / "wrong")
-    path = tf_examples.write(folder, "eval", self.images["eval"], labels)
+    path = _write(folder, "eval", self.images["eval"], labels)
     with self.assertRaisesRegex(
       ValueError, r"example 2 of validation .*\[0, 1"
     ):

@@ -13,7 +13,7 @@ from tensorflow_datasets.core.download import download_manager
 
 from lc_keras.data import source
 
-# What CelebA's project page offers, under the names it offers it.
+# Names of the files on CelebA's project page.
 FILES = (
   "img_align_celeba.zip",
   "list_eval_partition.txt",
@@ -69,13 +69,13 @@ def load():
 
 
 def manual_dir(data_dir):
-  """The folder in which CelebA's files are expected."""
+  """Returns the folder in which CelebA's files are expected."""
   return os.path.join(data_dir, "downloads", "manual")
 
 
 def _prepare(builder, data_dir):
   folder = manual_dir(data_dir)
-  infos = _expected_files(builder)
+  infos = {info.filename: info for info in builder.url_infos.values()}
   for name in FILES:
     path = os.path.join(folder, name)
     if not os.path.exists(path):
@@ -151,17 +151,12 @@ def _check_lists(folder):
       )
 
 
-def _expected_files(builder):
-  """{file name: its size and checksum} as the builder knows them."""
-  return {info.filename: info for info in builder.url_infos.values()}
-
-
 def _decode(example):
   window = ((_HEIGHT - _CROP) // 2, (_WIDTH - _CROP) // 2, _CROP, _CROP)
   image = tf.io.decode_and_crop_jpeg(
     example["image"], window, channels=3, dct_method="INTEGER_ACCURATE"
   )
-  # The antialiased triangle only averages, but white comes out as 1 and a bit.
+  # The antialiased triangle only averages, but white becomes 1 and a bit.
   image = tf.image.resize(image, IMAGE_SHAPE[:2], antialias=True) / 255.0
   attributes = [example["attributes"][name] for name in ALL_ATTRIBUTES]
   return {

@@ -2,7 +2,7 @@
 
 The four files are read from `<data_dir>/downloads/manual`, or where Debian's
 package dataset-fashion-mnist puts them, or are downloaded. Debian repacks them,
-so they are judged by what is in them and not by tfds's checksums.
+so that tfds's checksums do not apply: their contents are checked instead.
 """
 
 import gzip
@@ -103,7 +103,7 @@ def read_idx(path, rank):
 
 
 def manual_dir(data_dir):
-  """The folder in which files fetched by hand are expected."""
+  """Returns the folder in which files fetched by hand are expected."""
   return os.path.join(data_dir, "downloads", "manual")
 
 

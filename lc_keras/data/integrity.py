@@ -1,111 +1,122 @@
-"""Prepared data sets: files as they were written, examples that can be used.
+"""Checks of prepared data sets: unchanged files, usable examples.
 
 Beside the files of a data set lies `checked.json`: sizes, times and checksums
-of the files, and which examples are bad. It is written when a data set is first
-used, which takes one pass over it; later a look at sizes and times is enough.
+of the files, and the bad examples. It is written when a data set is first used,
+which takes one pass over it; later a look at sizes and times is enough.
 """
 
-import itertools
+import functools
 import json
 import os
 import warnings
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
 
 from lc_keras import files
+from lc_keras.data import source as sources
 from lc_keras.data import streams
 
 _NAME = "checked.json"
 _FORMAT = 1
 _PROGRESS_FROM = 10_000  # examples
-# What `_look` returns, from 1 up.
+# What `_fault` returns, from 1 up.
 _FAULTS = (
   "its image has another shape",
   "its image has values that are not numbers, or beyond [0, 1]",
   "its attributes have values that are not numbers, or beyond [0, 1]",
   "its attributes are neither 0 nor 1",
 )
+_PUT_BACK = "Put back a copy, or delete {} to have the data set prepared again."
 
 
-def check(source, builder, *, again=False):
+def check(
+  source: sources.Source,
+  builder: tfds.core.DatasetBuilder,
+  *,
+  again: bool = False,
+) -> list[str]:
   """Checks a prepared data set, as far as that has not been done.
 
   Args:
-    source: source.Source of the data set.
+    source: Source of the data set.
     builder: Its tfds builder, prepared.
-    again: bool, compute all checksums, whatever sizes and times are.
+    again: Whether to compute all checksums, also of files whose sizes and times
+      have not changed.
 
   Returns:
-    list of str, one for each bad example: which it is, and what is wrong.
+    The bad examples, each with what is wrong.
 
   Raises:
     FileNotFoundError: A file is missing.
-    ValueError: A file is not what was written.
+    ValueError: A file is damaged.
   """
   folder, known = str(builder.data_dir), _read(builder)
-  paths = _paths(builder)
+  put_back = _PUT_BACK.format(folder)
+  paths = [p for split in builder.info.splits for p in _paths(builder, split)]
   for path in paths:
     if not os.path.exists(path):
       raise FileNotFoundError(
-        f"The data set's file {path} is missing. Put it back, or delete "
-        f"{folder} to have the data set prepared again."
+        f"The data set's file {path} is missing. {put_back}"
       )
-  found = {os.path.basename(path): _look_at_file(path) for path in paths}
-  before = known["files"] if known else {}
+  before, found = known["files"] if known else {}, {}
   for path in paths:
-    name = os.path.basename(path)
+    name, status = os.path.basename(path), os.stat(path)
+    state = {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
     old = before.get(name)
-    if old and not again and _is_untouched(found[name], old):
+    if old and not again and state.items() <= old.items():
       found[name] = old
       continue
-    found[name]["sha256"] = files.checksum(path)
+    found[name] = state | {"sha256": files.checksum(path)}
     if old and found[name]["sha256"] != old["sha256"]:
       raise ValueError(
-        f"The data set's file {path} is damaged: it has "
-        f"{found[name]['bytes']} bytes (written: {old['bytes']}) and another "
-        f"checksum than when it was written. Put back a copy, or delete "
-        f"{folder} to have the data set prepared again."
+        f"The data set's file {path} is damaged: it has {status.st_size} bytes "
+        f"(written: {old['bytes']}) and another checksum than when it was "
+        f"written. {put_back}"
       )
   bad = known["bad"] if known else _examine(source, builder, paths)
   if known is None or found != before:
     _write(folder, {"format": _FORMAT, "files": found, "bad": bad})
   return [
-    f"{os.path.join(folder, name)}, row {row}: {what}"
+    f"{os.path.join(folder, name)}, row {row}: {fault}"
     for name, rows in bad.items()
-    for row, what in rows.items()
+    for row, fault in rows.items()
   ]
 
 
-def bad_rows(builder, split):
-  """Which rows of a split are known to be bad.
+def bad_rows(
+  builder: tfds.core.DatasetBuilder, split: str
+) -> dict[str, list[int]]:
+  """Returns the rows of a split that are known to be bad, by file.
 
   Args:
     builder: tfds builder, prepared.
-    split: str.
-
-  Returns:
-    {path of a file: list of int, rows in it}; empty if there are none.
+    split: Name of the split.
   """
-  known = _read(builder)
+  bad = (_read(builder) or {"bad": {}})["bad"]
   return {
-    path: [int(row) for row in known["bad"][os.path.basename(path)]]
-    for path in _paths_of(builder, split)
-    if known and os.path.basename(path) in known["bad"]
+    path: [int(row) for row in bad[os.path.basename(path)]]
+    for path in _paths(builder, split)
+    if os.path.basename(path) in bad
   }
 
 
-def without(builder, split, bad):
+def without(
+  builder: tfds.core.DatasetBuilder,
+  split: str,
+  bad: Mapping[str, Sequence[int]],
+) -> tf.data.Dataset:
   """Reads a split without some of its rows, in the order of the files.
 
   Args:
     builder: tfds builder, prepared.
-    split: str.
-    bad: what `bad_rows` returned.
+    split: Name of the split.
+    bad: Rows to leave out, by file, see `bad_rows`.
 
   Returns:
-    tf.data.Dataset of examples, images still encoded.
+    Examples, with their images still encoded.
   """
 
   def rows(path):
@@ -113,10 +124,8 @@ def without(builder, split, bad):
     wrong = tf.constant(bad.get(path, [-1]), tf.int64)
     return records.filter(lambda row, _: tf.reduce_all(row != wrong))
 
-  parts = [rows(path) for path in _paths_of(builder, split)]
-  records = parts[0]
-  for part in parts[1:]:
-    records = records.concatenate(part)
+  parts = map(rows, _paths(builder, split))
+  records = functools.reduce(tf.data.Dataset.concatenate, parts)
   return records.map(
     lambda _, record: _parse(builder, record),
     num_parallel_calls=tf.data.AUTOTUNE,
@@ -136,10 +145,10 @@ def _examine(source, builder, paths):
     for path, length in zip(paths, lengths, strict=True)
     for row in range(length)
   )
-  looked = iter(
+  faults = iter(
     tf.data.TFRecordDataset(paths)
     .map(
-      lambda record: _look(source, _parse(builder, record)),
+      lambda record: _fault(source, _parse(builder, record)),
       num_parallel_calls=tf.data.AUTOTUNE,
       deterministic=True,
     )
@@ -154,10 +163,10 @@ def _examine(source, builder, paths):
     mininterval=5.0,
     disable=sum(lengths) < _PROGRESS_FROM,
   ):
-    what = _next(looked, path, row)
-    if what is not None:
-      bad.setdefault(os.path.basename(path), {})[str(row)] = what
-  if _is_another(looked):
+    fault = _next(faults, path, row)
+    if fault is not None:
+      bad.setdefault(os.path.basename(path), {})[str(row)] = fault
+  if _has_more(faults):
     raise ValueError(
       f"The files of the data set in {builder.data_dir} hold more examples "
       "than dataset_info.json says. Delete the folder to have it prepared "
@@ -166,48 +175,36 @@ def _examine(source, builder, paths):
   return bad
 
 
-def _next(looked, path, row):
-  """Returns what is wrong with the next example; None if nothing is."""
+def _next(faults, path, row):
+  """Returns what is wrong with the next example, or None."""
   try:
-    code = int(next(looked))
+    code = int(next(faults))
   except tf.errors.InvalidArgumentError as error:
-    return _reason(error)
+    # Without what TensorFlow says of itself.
+    text = error.message.splitlines()[0].split(" [Op:")[0]
+    return text.removeprefix("{{function_node __wrapped__IteratorGetNext}} ")
   except (tf.errors.DataLossError, StopIteration) as error:
     raise ValueError(
-      f"The data set's file {path} is damaged or cut short at row {row}. Put "
-      f"back a copy, or delete {os.path.dirname(path)} to have the data set "
-      "prepared again."
+      f"The data set's file {path} is damaged or cut short at row {row}. "
+      f"{_PUT_BACK.format(os.path.dirname(path))}"
     ) from error
   return _FAULTS[code - 1] if code else None
 
 
-def _is_another(looked):
+def _has_more(faults):
   try:
-    next(looked)
-  except StopIteration:
-    return False
+    return next(faults, None) is not None
   except tf.errors.InvalidArgumentError:
-    pass
-  return True
+    return True
 
 
-def _reason(error):
-  """Returns what TensorFlow says of an example, without what it adds."""
-  text = error.message.splitlines()[0]
-  for end in (" [Op:", "\n"):
-    text = text.split(end)[0]
-  return text.removeprefix("{{function_node __wrapped__IteratorGetNext}} ")
-
-
-def _look(source, example):
-  """Returns a scalar int: 0, or what is wrong with an example."""
+def _fault(source, example):
+  """Returns a scalar int, 0 for a good example; see `_FAULTS`."""
   stored = tf.io.decode_image(example["image"], expand_animations=False)
   shape = tf.shape(stored)
-  wrong_shape = tf.logical_not(
-    tf.reduce_all(tf.equal(shape, tf.constant(source.stored_shape)))
-  )
+  right_shape = tf.reduce_all(tf.equal(shape, tf.constant(source.stored_shape)))
 
-  def values():
+  def of_values():
     decoded = source.decode(example)
     image, attributes = decoded["image"], decoded["attributes"]
     binary = tf.constant(
@@ -223,7 +220,7 @@ def _look(source, example):
       default=lambda: 0,
     )
 
-  return tf.cond(wrong_shape, lambda: 1, values)
+  return tf.cond(right_shape, of_values, lambda: 1)
 
 
 def _in_range(values):
@@ -236,25 +233,8 @@ def _parse(builder, record):
   )
 
 
-def _paths(builder):
-  return list(
-    itertools.chain.from_iterable(
-      _paths_of(builder, split) for split in builder.info.splits
-    )
-  )
-
-
-def _paths_of(builder, split):
+def _paths(builder, split):
   return [str(path) for path in builder.info.splits[split].filepaths]
-
-
-def _look_at_file(path):
-  status = os.stat(path)
-  return {"bytes": status.st_size, "modified_ns": status.st_mtime_ns}
-
-
-def _is_untouched(found, known):
-  return all(known[key] == value for key, value in found.items())
 
 
 def _read(builder):

@@ -166,8 +166,8 @@ def _write_split(path, pieces):
   means, records = _Means(), None
   with open(path, "wb") as file:
     for piece in pieces:
-      records = _records(piece)
-      if not means.rows:
+      is_first, records = records is None, _records(piece)
+      if is_first:
         _write_header(file, records.dtype, 0)
       records.tofile(file)
       means.add(piece)

@@ -92,6 +92,23 @@ def join(pieces: Iterable[Latents]) -> Latents:
   return Latents(*map(np.concatenate, columns))
 
 
+def encoder(generator) -> Callable[[Mapping[str, tf.Tensor]], Latents]:
+  """Returns a function of a batch to its latents, compiled once.
+
+  Args:
+    generator: A model with `encode(images)`.
+  """
+  encode_images = tf.function(
+    lambda images: _mean_and_scale(generator.encode(images)), autograph=False
+  )
+
+  def encode_batch(batch):
+    mean, scale = encode_images(batch["image"])
+    return Latents(mean.numpy(), scale.numpy(), batch["attributes"].numpy())
+
+  return encode_batch
+
+
 def encode(
   generator, dataset: Iterable[Mapping[str, tf.Tensor]]
 ) -> Iterator[Latents]:
@@ -101,12 +118,7 @@ def encode(
     generator: A model with `encode(images)`.
     dataset: Batches of "image" and "attributes".
   """
-  function = tf.function(
-    lambda images: _mean_and_scale(generator.encode(images)), autograph=False
-  )
-  for batch in dataset:
-    mean, scale = function(batch["image"])
-    yield Latents(mean.numpy(), scale.numpy(), batch["attributes"].numpy())
+  return map(encoder(generator), dataset)
 
 
 def draw(

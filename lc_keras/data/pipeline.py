@@ -1,23 +1,28 @@
-"""The one way in which examples reach a model.
+"""Prepared data sets by name, as batches for models.
 
-Every data set comes out as {"image": float32 [batch, height, width, channels]
-in [0, 1], "attributes": float32 [batch, num_attributes] in {0, 1}}, whatever it
-was stored as. Data sets are prepared once, into `data_dir`:
+Every data set is read as {"image": float32 [batch, height, width, channels] in
+[0, 1], "attributes": float32 [batch, num_attributes] in [0, 1]}, however it is
+stored. Data sets are prepared once, into `data_dir`:
 
   pipeline.prepare("toon_faces/studio", "data")
   pipeline.load("toon_faces/studio", "test", 64, data_dir="data")
 
 A training stream is determined by its seed alone: stopped after any number of
-steps and begun again there with `start_step`, it goes on with the very batches
-that would have come next.
+steps and started again there with `start_step`, it goes on with the same
+batches.
+
+>>> from lc_keras.data import pipeline
+>>> spec = pipeline.describe("toon_faces/tiny")
+>>> spec.image_shape, spec.attributes.names[:2]
+((64, 64, 3), ('Bald', 'Black_Hair'))
 """
 
 import dataclasses
-import difflib
 import functools
 import hashlib
 import importlib
 import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -26,7 +31,8 @@ import tensorflow_datasets as tfds
 from lc_keras import data
 from lc_keras import files
 from lc_keras import locks
-from lc_keras.constraints import attributes as attributes_lib
+from lc_keras import spelling
+from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import integrity
 from lc_keras.data import streams
 from lc_keras.data import tf_examples
@@ -40,25 +46,25 @@ _CACHE_BYTES = 1 << 30
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-  """What a data set is, known without its files.
+  """A data set, described without its files.
 
   Attributes:
-    name: its name.
+    name: Its name.
     image_shape: (height, width, channels).
-    attributes: the attributes that `load` gives, and which exclude each other.
-    all_attributes: names of all attributes that the data set labels.
-    splits: names of its splits.
+    attributes: The attributes that `load` gives by default.
+    all_attributes: Names of all its attributes.
+    splits: Names of its splits.
   """
 
   name: str
   image_shape: tuple[int, int, int]
-  attributes: attributes_lib.Attributes
+  attributes: attribute_sets.Attributes
   all_attributes: tuple[str, ...]
   splits: tuple[str, ...]
 
 
-def describe(name):
-  """What a data set is: a DatasetSpec.
+def describe(name: str) -> DatasetSpec:
+  """Describes a data set.
 
   Raises:
     ValueError: There is no data set of this name.
@@ -67,7 +73,7 @@ def describe(name):
   return DatasetSpec(
     name=name,
     image_shape=source.image_shape,
-    attributes=attributes_lib.Attributes(
+    attributes=attribute_sets.Attributes(
       source.attributes, source.exclusive, source.continuous
     ),
     all_attributes=source.all_attributes,
@@ -75,26 +81,25 @@ def describe(name):
   )
 
 
-def prepare(name, data_dir, max_bad_examples=0):
+def prepare(name: str, data_dir: str, max_bad_examples: int = 0) -> list[str]:
   """Builds a data set in `data_dir`, with progress, unless it is there.
 
   Its files and examples are checked once; files that have changed since then
   are checked again.
 
   Args:
-    name: name of the data set.
-    data_dir: folder of all prepared data sets; made if needed.
-    max_bad_examples: int, up to how many examples that cannot be used are left
-      out.
+    name: Name of the data set.
+    data_dir: Folder of all prepared data sets; made if needed.
+    max_bad_examples: Most examples that may be bad; they are left out.
 
   Returns:
-    list of str, the bad examples: which, and what is wrong.
+    The bad examples, each with what is wrong.
 
   Raises:
     ValueError: There is no such data set, or a file of it is wrong, or too many
       examples are.
-    FileNotFoundError: It needs files that are fetched by hand, or a file has
-      gone.
+    FileNotFoundError: It needs files that are fetched by hand, or a file is
+      missing.
   """
   source = _source(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
@@ -121,61 +126,59 @@ def prepare(name, data_dir, max_bad_examples=0):
   return bad
 
 
-def verify(name, data_dir):
+def verify(name: str, data_dir: str) -> None:
   """Reads all files of a prepared data set and compares their checksums.
 
   Args:
-    name: name of the data set.
-    data_dir: folder of all prepared data sets.
+    name: Name of the data set.
+    data_dir: Folder of all prepared data sets.
 
   Raises:
     ValueError: There is no such data set, or a file of it is wrong.
-    FileNotFoundError: A file has gone, or the whole data set.
+    FileNotFoundError: A file is missing, or the whole data set.
   """
-  source, builder = _prepared(name, data_dir)
-  integrity.check(source, builder, again=True)
+  integrity.check(_source(name), _prepared(name, data_dir), again=True)
 
 
 def load(
-  name,
-  split,
-  batch_size,
+  name: str,
+  split: str,
+  batch_size: int,
   *,
-  data_dir,
-  attributes=None,
-  training=False,
-  seed=0,
-  start_step=0,
-  limit=None,
-  rows=None,
-  shuffle_buffer=65_536,
-):
+  data_dir: str,
+  attributes: Sequence[str] | None = None,
+  training: bool = False,
+  seed: int = 0,
+  start_step: int = 0,
+  limit: int | None = None,
+  rows: tuple[int, int] | None = None,
+  shuffle_buffer: int = 65_536,
+) -> tf.data.Dataset:
   """Reads a prepared data set.
 
   For training: without end, shuffled anew every epoch, whole batches only.
-  For evaluation: one pass in the order of the files, the last batch being what
-  remains.
+  For evaluation: one pass in the order of the files, with the remainder.
 
   Args:
-    name: name of the data set.
-    split: one of its splits.
-    batch_size: int, examples in a batch, over all replicas.
-    data_dir: folder of all prepared data sets.
-    attributes: some of its `all_attributes`; None for its `attributes`.
-    training: bool.
-    seed: int, order of the training examples.
-    start_step: int, number of batches that were already used in training.
-    limit: int or None, use only the first so many examples of the split.
-    rows: (start, stop) or None, use only these examples of the split, without
-      reading the others.
-    shuffle_buffer: int, number of (encoded) examples among which the next one
-      is drawn in training.
+    name: Name of the data set.
+    split: One of its splits.
+    batch_size: Examples in a batch, over all replicas.
+    data_dir: Folder of all prepared data sets.
+    attributes: Some of its `all_attributes`; None for its `attributes`.
+    training: Whether it is read for training.
+    seed: Order of the training examples.
+    start_step: Number of batches that training has already used.
+    limit: Number of examples, the first of the split; None uses all.
+    rows: (start, stop), for evaluation, reads these examples of the split and
+      no others; None reads all.
+    shuffle_buffer: Number of (encoded) examples among which the next one is
+      drawn in training.
 
   Returns:
-    tf.data.Dataset of {"image": float32 [batch, height, width, channels] in
-    [0, 1], "attributes": float32 [batch, num_attributes] in {0, 1}}; in the
-    split "balanced" also "focus": int64 [batch], the column of the attribute
-    that half of such rows have on, or -1 if it is none of these attributes.
+    Batches of {"image": float32 [batch, height, width, channels] in [0, 1],
+    "attributes": float32 [batch, num_attributes] in [0, 1]}; in the split
+    "balanced" also "focus": int64 [batch], the column of the attribute that
+    half of such rows have on, or -1 if it is none of these attributes.
 
   Raises:
     ValueError: There is no such data set, split or attribute, or too little
@@ -184,9 +187,9 @@ def load(
   """
   if start_step and not training:
     raise ValueError("start_step is for training; evaluation is one pass.")
-  decode = _decoder(name, split, attributes)
   if rows is not None and training:
     raise ValueError("rows are for evaluation; training uses all.")
+  decode = _decoder(name, split, attributes)
   examples, count, size = _examples(name, split, data_dir, limit, rows)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
@@ -199,25 +202,27 @@ def load(
     examples = streams.shuffled_without_end(
       examples, seed, shuffle_buffer, start_step * batch_size, count
     )
-  # Decoding comes last: what is shuffled, cached or skipped is small.
-  examples = examples.map(
-    decode,
-    num_parallel_calls=tf.data.AUTOTUNE,
-    deterministic=True,
-  )
-  batches = examples.batch(batch_size, drop_remainder=training)
+  # Decoding comes last: encoded examples are small to shuffle, cache and skip.
+  batches = _mapped(examples, decode).batch(batch_size, drop_remainder=training)
   return batches.prefetch(2).apply(streams.untuned)
 
 
-def labels(name, split, attribute, *, data_dir, limit=None):
+def labels(
+  name: str,
+  split: str,
+  attribute: str,
+  *,
+  data_dir: str,
+  limit: int | None = None,
+) -> np.ndarray:
   """Reads one attribute, also one that models are not trained on.
 
   Args:
-    name: name of the data set.
-    split: one of its splits.
-    attribute: one of its `all_attributes`.
-    data_dir: folder of all prepared data sets.
-    limit: int or None, only the first so many examples of the split.
+    name: Name of the data set.
+    split: One of its splits.
+    attribute: One of its `all_attributes`.
+    data_dir: Folder of all prepared data sets.
+    limit: Number of examples, the first of the split; None reads all.
 
   Returns:
     float32 [n] in [0, 1], in the order of the split.
@@ -229,30 +234,28 @@ def labels(name, split, attribute, *, data_dir, limit=None):
   source = _source(name)
   column = _column(name, attribute)
   examples, _, _ = _examples(name, split, data_dir, limit)
-  # The image is not asked for, so that it is not decoded.
-  values = examples.map(
-    lambda example: source.decode(example)["attributes"][column],
-    num_parallel_calls=tf.data.AUTOTUNE,
-    deterministic=True,
+  # TensorFlow prunes the decoding of images, which nothing uses.
+  values = _mapped(
+    examples, lambda example: source.decode(example)["attributes"][column]
   )
   batches = values.batch(4096).apply(streams.untuned)
   return np.concatenate(list(batches.as_numpy_iterator()))
 
 
-def checksums(name, *, data_dir):
-  """Says which data this is: the SHA-256 of each split's files, by split.
+def checksums(name: str, *, data_dir: str) -> dict[str, str]:
+  """Returns the SHA-256 of each split's files, by split.
 
   Args:
-    name: name of the data set.
-    data_dir: folder of all prepared data sets.
+    name: Name of the data set.
+    data_dir: Folder of all prepared data sets.
 
   Raises:
     ValueError: There is no such data set.
     FileNotFoundError: The data set has not been prepared.
   """
-  source, builder = _prepared(name, data_dir)
+  builder = _prepared(name, data_dir)
   found = {}
-  for split in source.splits:
+  for split in _source(name).splits:
     whole = hashlib.sha256()
     for path in builder.info.splits[split].filepaths:
       whole.update(files.checksum(os.fspath(path)).encode())
@@ -260,7 +263,7 @@ def checksums(name, *, data_dir):
   return found
 
 
-def count(name, split, *, data_dir):
+def count(name: str, split: str, *, data_dir: str) -> int:
   """Returns the number of examples of a split, without the bad ones.
 
   Raises:
@@ -270,18 +273,32 @@ def count(name, split, *, data_dir):
   return _examples(name, split, data_dir, None)[1]
 
 
+def _source(name):
+  if name.startswith(tf_examples.PREFIX):
+    return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
+  if name not in data.DATASETS:
+    raise ValueError(
+      f"Unknown data set {name!r}: {spelling.suggest(name, data.DATASETS)}"
+    )
+  return _imported(name, data.DATASETS[name])
+
+
+@functools.cache
+def _imported(name, module):
+  return importlib.import_module(module).load(*name.split("/")[1:])
+
+
 def _prepared(name, data_dir):
-  """Returns a source and its builder, whose data set is there."""
-  source = _source(name)
+  """Returns the builder of a data set that is prepared."""
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
-  builder = source.builder(data_dir)
+  builder = _source(name).builder(data_dir)
   if not builder.is_prepared():
     raise FileNotFoundError(
       f"{name} has not been prepared in {data_dir}: call "
       f'pipeline.prepare("{name}", "{data_dir}") first, as every trainer does '
       "by itself, or correct --data_dir."
     )
-  return source, builder
+  return builder
 
 
 def _examples(name, split, data_dir, limit, rows=None):
@@ -291,12 +308,13 @@ def _examples(name, split, data_dir, limit, rows=None):
   """
   splits = _source(name).splits
   if split not in splits:
-    raise ValueError(f"{name} has no split {split!r}{_nearest(split, splits)}")
-  _, builder = _prepared(name, data_dir)
+    raise ValueError(
+      f"{name} has no split {split!r}: {spelling.suggest(split, splits)}"
+    )
+  builder = _prepared(name, data_dir)
   count = builder.info.splits[split].num_examples
   bad = integrity.bad_rows(builder, split)
-  if bad:
-    count -= sum(map(len, bad.values()))
+  count -= sum(map(len, bad.values()))
   start, stop = rows or (0, count)
   stop = min(stop, count)
   if bad:
@@ -315,18 +333,25 @@ def _examples(name, split, data_dir, limit, rows=None):
   return examples, count, builder.info.dataset_size
 
 
+def _mapped(examples, function):
+  return examples.map(
+    function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+  )
+
+
 def _column(name, attribute):
   """Returns the place of an attribute among all of its data set's."""
   known = _source(name).all_attributes
   if attribute not in known:
     raise ValueError(
-      f"{name} has no attribute {attribute!r}{_nearest(attribute, known)}"
+      f"{name} has no attribute {attribute!r}: "
+      f"{spelling.suggest(attribute, known)}"
     )
   return known.index(attribute)
 
 
 def _decoder(name, split, attributes):
-  """Decodes one example and keeps some attributes, in their order."""
+  """Returns a function that decodes an example and keeps some attributes."""
   source = _source(name)
   kept = source.attributes if attributes is None else attributes
   rows = [_column(name, attribute) for attribute in kept]
@@ -347,25 +372,3 @@ def _decoder(name, split, attributes):
     return features
 
   return decode
-
-
-def _source(name):
-  if name.startswith(tf_examples.PREFIX):
-    return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
-  if name not in data.DATASETS:
-    raise ValueError(
-      f"Unknown data set {name!r}{_nearest(name, data.DATASETS)}"
-    )
-  return _imported(name, data.DATASETS[name])
-
-
-@functools.cache
-def _imported(name, module):
-  return importlib.import_module(module).load(*name.split("/")[1:])
-
-
-def _nearest(wanted, known):
-  near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4)
-  if near:
-    return f": did you mean {' or '.join(near)}?"
-  return f": choose one of {', '.join(known)}."

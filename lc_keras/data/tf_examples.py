@@ -1,9 +1,9 @@
 """TFRecord files of tf.Example for the input pipeline, as ExampleGen has them.
 
-TFX's ExampleGen leaves a folder a split, `Split-train` and the like, of
-TFRecord files, packed by gzip. An example has `image/encoded`, a PNG or a JPEG,
-and `attributes`, a number in [0, 1] for each. What they are called is not in
-the files: a specification, a JSON file, makes a data set of them,
+TFX's ExampleGen writes a folder a split, such as `Split-train`, of TFRecord
+files, packed by gzip. An example has `image/encoded`, a PNG or a JPEG, and
+`attributes`, a number in [0, 1] for each. A specification, a JSON file, adds
+the names of the attributes and makes a data set of the files:
 
   tf_examples.write_spec("faces.json", splits, image_shape, attributes)
   pipeline.load("tf_examples:faces.json", "train", 64, data_dir="data")
@@ -11,19 +11,17 @@ the files: a specification, a JSON file, makes a data set of them,
 
 import dataclasses
 import glob
-import io
 import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
 from lc_keras import files
-from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import source
 
 PREFIX = "tf_examples:"
@@ -35,7 +33,7 @@ _GZIP = ".gz"
 
 @dataclasses.dataclass(frozen=True)
 class _Split:
-  """What tfds knows of a split, as far as the pipeline asks."""
+  """As much of tfds's information on a split as the pipeline needs."""
 
   num_examples: int
   filepaths: Sequence[str]
@@ -45,15 +43,15 @@ def write_spec(
   path: str,
   splits: Mapping[str, Sequence[str]],
   image_shape: Sequence[int],
-  attributes: attributes_lib.Attributes,
+  attributes: attribute_sets.Attributes,
 ) -> None:
-  """Reads every example once, and makes a data set of them.
+  """Reads every example once, and writes the specification of a data set.
 
   Args:
     path: The specification, a JSON file.
-    splits: Patterns of files, by the name of a split.
+    splits: Patterns of files, by name of the split.
     image_shape: (height, width, channels) of every image.
-    attributes: What `attributes` of an example are, in this order.
+    attributes: The attributes, in the order of the examples.
 
   Raises:
     FileNotFoundError: A split has no file.
@@ -85,40 +83,12 @@ def write_spec(
   )
 
 
-def write(
-  folder: str, split: str, images: Iterable[np.ndarray], labels: np.ndarray
-) -> str:
-  """Writes a split as ExampleGen would; returns the file.
-
-  Args:
-    folder: Of all splits.
-    split: Its name, such as "train".
-    images: Of [height, width, channels] in [0, 1].
-    labels: [n, num_attributes] in [0, 1].
-  """
-  path = os.path.join(
-    folder, f"Split-{split}", f"data_tfrecord-00000-of-00001{_GZIP}"
-  )
-  os.makedirs(os.path.dirname(path), exist_ok=True)
-  with (
-    files.replacing(path) as aside,
-    tf.io.TFRecordWriter(aside, "GZIP") as writer,
-  ):
-    for image, row in zip(images, labels, strict=True):
-      example = tf.train.Example()
-      feature = example.features.feature
-      feature[IMAGE].bytes_list.value.append(_png(image))
-      feature[ATTRIBUTES].float_list.value.extend(row)
-      writer.write(example.SerializeToString(deterministic=True))
-  return path
-
-
 def load(path: str) -> source.Source:
-  """The source of a specification.
+  """Returns the source of a specification.
 
   Raises:
-    FileNotFoundError: There is none.
-    ValueError: It is of another format.
+    FileNotFoundError: There is no such file.
+    ValueError: It has another format.
   """
   if not os.path.exists(path):
     raise FileNotFoundError(
@@ -150,7 +120,6 @@ def load(path: str) -> source.Source:
     exclusive=tuple(map(tuple, spec["exclusive"])),
     splits=tuple(spec["splits"]),
     builder=lambda data_dir: _Files(spec, os.path.dirname(path)),
-    prepare=lambda builder, data_dir: None,
     decode=decode,
     continuous=tuple(spec["continuous"]),
   )
@@ -184,7 +153,7 @@ class _Files:
     size = len(self._spec["attributes"])
 
     def parse(record):
-      # Whole numbers or others: what ExampleGen has read decides.
+      # ExampleGen writes attributes as whole numbers or as floats.
       parsed = tf.io.parse_single_example(
         record, {IMAGE: tf.io.FixedLenFeature([], tf.string)}
       )
@@ -236,12 +205,3 @@ def _check(record, which, size):
     )
   if not all(math.isfinite(x) and 0.0 <= x <= 1.0 for x in labels):
     raise ValueError(f"{ATTRIBUTES} of the {which} are not in [0, 1].")
-
-
-def _png(image):
-  pixels = np.rint(np.asarray(image) * 255.0).astype(np.uint8)
-  file = io.BytesIO()
-  Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(
-    file, "PNG"
-  )
-  return file.getvalue()
