@@ -41,6 +41,11 @@ format: venv ## Mend style and format
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
+.PHONY: docs
+docs: venv-docs ## Build the documentation and API reference, in build/docs
+	@.venv-docs/bin/mkdocs build --quiet --strict
+	@echo "Written: build/docs/index.html"
+
 .PHONY: fuzz
 fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTHON) -m pytest tests/fuzz_test.py
@@ -76,7 +81,7 @@ sprites: venv ## Rebuild the sprite bank of toon faces (needs npm and a network)
 .PHONY: clean
 clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 	@if command -v bazel > /dev/null; then bazel clean --expunge; fi
-	@rm -rf .venv .venv-beam .venv-tools .venv-torch .pytest_cache .ruff_cache build dist *.egg-info
+	@rm -rf .venv .venv-beam .venv-tools .venv-torch .venv-docs .pytest_cache .ruff_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Not listed by `make help`: the targets above call them.
@@ -92,6 +97,10 @@ venv-beam:
 .PHONY: venv-torch
 venv-torch:
 	@tools/install.sh torch
+
+.PHONY: venv-docs
+venv-docs:
+	@tools/install.sh docs
 
 .PHONY: bazel
 bazel:

@@ -3,6 +3,7 @@
 # requirements.lock, `tools/install.sh beam` a second one with Apache Beam,
 # `tools/install.sh bazel` finds or installs Bazel, `tools/install.sh chromium`
 # the browser of the studio's tests,
+# `tools/install.sh docs` makes .venv-docs, which builds the documentation,
 # `tools/install.sh torch` makes .venv-torch, what benchmarks compare with.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
@@ -79,6 +80,10 @@ install_venv() {
   make_venv .venv requirements.lock "1 GB"
 }
 
+install_docs() {
+  make_venv .venv-docs requirements-docs.lock "10 MB"
+}
+
 install_torch() {
   make_venv .venv-torch benchmarks/peers_torch/requirements.lock "1 to 3 GB"
   # torch.compile needs a C++ compiler, and Python's headers.
@@ -116,6 +121,6 @@ install_chromium() {
 }
 
 case ${1-} in
-  venv | beam | bazel | chromium | torch) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|beam|bazel|chromium|torch" ;;
+  venv | beam | bazel | chromium | docs | torch) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|beam|bazel|chromium|docs|torch" ;;
 esac
