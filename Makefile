@@ -59,12 +59,15 @@ chaos: venv ## Kill trainers of all kinds for HOURS (1); see runs/chaos
 	@CHAOS_HOURS=$(or $(HOURS),1) $(PYTHON) -m tests.chaos_run
 
 .PHONY: bench
-bench: venv venv-torch ## Measure everything beside PyTorch (20 minutes)
-	@$(PYTHON) -m benchmarks.all
+bench: venv venv-torch ## Measure training, sampling and reading; beside PyTorch
+	@for name in vae_step latent_space sampling input_pipeline; do \
+	  $(PYTHON) -m benchmarks.$$name || exit; \
+	done
 
 .PHONY: bench-serving
-bench-serving: venv ## Measure the server beside what one could use instead
-	@$(PYTHON) -m benchmarks.serving
+bench-serving: venv ## Measure the server on an export (RUN=runs/demo)
+	@$(PYTHON) -m benchmarks.serving \
+	  --saved_model=$(lastword $(sort $(wildcard $(or $(RUN),runs/demo)/export/*)))
 
 .PHONY: lint-deploy
 lint-deploy: ## Lint the Dockerfile and the Kubernetes manifests

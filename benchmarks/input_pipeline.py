@@ -1,104 +1,115 @@
 """Whether reading keeps up with training: python -m benchmarks.input_pipeline.
 
-Reads batches as a trainer does, and compares that with what the fastest network
-in question consumes from memory. On a CPU both use the same cores, so that a
-step is also timed on what is read as it is read.
+Reads batches of toon_faces as the demo's VAE does, and compares with the speed
+of its step from memory. On a CPU both use the same cores, so that a step on
+batches as they are read is timed, too.
 """
 
 import contextlib
+import itertools
 import os
-import tempfile
+import sys
 
-import tensorflow_datasets as tfds
-from absl import app
+import keras
+import tensorflow as tf
 from absl import flags
-from absl import logging
 
-from benchmarks import celeb_a_files
-from benchmarks import figures
-from benchmarks import outcomes
-from benchmarks import pairs
-from benchmarks import workers
+from benchmarks import tasks
+from benchmarks import timing
 from lc_keras.data import pipeline
+from lc_keras.models import adam
+from lc_keras.models import vae
+from trainers import loop
 
-_CASES = {
-  "toon_faces": {
-    "dataset": "toon_faces/studio",
-    "architecture": "toon_faces",
-    "latent_size": 256,
-    "batch": 64,
-  },
-  "CelebA's format": {
-    "dataset": "celeb_a",
-    "architecture": "conv_small",
-    "latent_size": 256,
-    "batch": 128,
-  },
-}
-_WORK = ("read", "train from memory", "train on what is read")
-_PICTURES = 1500
+_DATASET, _BATCH = "toon_faces/studio", 64
 _DATA_DIR = flags.DEFINE_string(
   "data_dir", "data", "Folder in which prepared data sets are kept."
 )
-_OUT_DIR = flags.DEFINE_string("out_dir", outcomes.FOLDER, "Where to.")
-# Of the speed that is left when both share the cores and nobody waits.
-_LEAST = 0.95
 
 
-def _measure(name, case):
-  """Returns what reading, and a step that reads, are to a step from memory."""
+class _Reading:
+  """Takes batches of training, and does nothing with them."""
+
+  parameters = 0
+  items = _BATCH
+  flops = 0.0
+
+  def __init__(self, case):
+    self._batches = pipeline.load(
+      _DATASET,
+      "train",
+      _BATCH,
+      data_dir=case["data_dir"],
+      training=True,
+    )
+    self._iterator = iter(self._batches)
+    self._first = next(self._iterator)
+
+  def loss(self):
+    """See `tasks.Task`; the mean of the first batch."""
+    return tf.reduce_mean(self._first["image"])
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    for batch in itertools.islice(self._iterator, steps):
+      batch["image"].shape.assert_has_rank(4)
+
+
+class _Training(_Reading):
+  """Trains on these batches, or on the first of them again and again."""
+
+  def __init__(self, case, from_memory):
+    super().__init__(case)
+    batches = self._batches
+    if from_memory:
+      batches = tf.data.Dataset.from_tensors(self._first).repeat()
+    keras.utils.set_random_seed(0)
+    shape = pipeline.describe(_DATASET).image_shape
+    model = vae.VAE(shape, 256, "toon_faces")
+    optimizer = adam.Adam(1e-4)
+    optimizer.build(model.trainable_variables)
+    model.compile(optimizer=optimizer, jit_compile=False)
+    self._loop = loop.Loop(model, batches)
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    tasks.train(self._loop, steps)
+
+
+def _build(case, folder):
+  del folder  # There is no peer.
+  if case["work"] == "read":
+    return _Reading(case)
+  return _Training(case, from_memory=case["work"] == "train from memory")
+
+
+def _measure():
+  machine = timing.machine()
+  data_dir = os.path.abspath(_DATA_DIR.value)
+  pipeline.prepare(_DATASET, data_dir)
+  speeds = {}
   with contextlib.ExitStack() as stack:
-    sides = {
-      work: stack.enter_context(
-        workers.Worker(workers.OURS, "benchmarks.pipeline_tasks")
+    for work in ("read", "train from memory", "train on what is read"):
+      worker = stack.enter_context(
+        timing.Worker(sys.executable, "benchmarks.input_pipeline", "--worker")
       )
-      for work in _WORK
-    }
-    for work, worker in sides.items():
-      worker.do("build", case={**case, "work": work}, folder="")
-    speeds, _ = pairs.in_turn(name, sides)
-  rates = {work: case["batch"] * values for work, values in speeds.items()}
-  read, memory, both = _WORK
-  return [
-    {
-      **figures.comparison(
-        f"{name}: {said}", "images/s", rates[work], rates[memory]
-      ),
-      "peer_name": memory,
-      "rates": {key: rates[key].tolist() for key in (work, memory)},
-    }
-    for said, work in (("read", read), ("a step that reads", both))
+      worker.do("build", case={"work": work, "data_dir": data_dir}, folder="")
+      speeds[work] = worker
+    rates = timing.in_turn("toon_faces", speeds)[0]
+  memory = _BATCH * rates.pop("train from memory")
+  rows = [
+    timing.row(
+      work,
+      "images/s",
+      {work: _BATCH * values, "train from memory": memory},
+    )
+    for work, values in rates.items()
   ]
-
-
-def _run(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
-  logging.set_verbosity(logging.ERROR)  # tfds tells of each file.
-  machine = figures.machine()
-  pipeline.prepare("toon_faces/studio", _DATA_DIR.value)
-  tfds.disable_progress_bar()
-  with tempfile.TemporaryDirectory() as folder:
-    celeb_a_files.prepare(folder, _PICTURES)
-    folders = {"celeb_a": folder}
-    rows = []
-    for name, case in _CASES.items():
-      data_dir = folders.get(case["dataset"], _DATA_DIR.value)
-      case = {**case, "data_dir": os.path.abspath(data_dir)}
-      rows += _measure(name, case)
-  targets = []
-  for read, step in zip(rows[::2], rows[1::2]):
-    supply = read["ratio"]["median"]
-    least = _LEAST * supply / (supply + 1.0)
-    for row, wanted in ((read, 1.0), (step, least)):
-      ratio = row["ratio"]["median"]
-      targets.append(
-        figures.target(row["name"], f">= {wanted:.2f}", ratio, ratio >= wanted)
-      )
-  outcomes.report(
-    "input_pipeline", rows, targets, machine, folder=_OUT_DIR.value
-  )
+  timing.report("input_pipeline", rows, machine)
 
 
 if __name__ == "__main__":
-  app.run(_run)
+  if "--worker" in sys.argv:
+    tasks.serve(_build, tf.constant)
+  else:
+    timing.run(_measure)

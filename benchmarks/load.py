@@ -1,40 +1,47 @@
-"""Puts a server under load and says how it answered.
+"""Puts a server under load: clients ask, wait for the answer, and ask again.
 
-A closed loop: each client has one call on its way. Clients are in processes of
-their own, since those that share an interpreter wait for each other.
+Each client has one call on its way. Clients are in processes of their own,
+since those that share an interpreter wait for each other; these import no
+TensorFlow, so that many fit on a machine.
 """
 
+import argparse
 import contextlib
 import dataclasses
+import http.client
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-import urllib.request
+import urllib.parse
 from collections.abc import Mapping, Sequence
 
+import grpc
 import numpy as np
 
 ROOT = pathlib.Path(__file__).parents[1]
 # More clients than this are threads of these processes.
 _PROCESSES = 8
-_PATIENCE = 60.0
-_PERCENTILES = (50, 90, 99)
-
-
-@dataclasses.dataclass(frozen=True)
-class Target:
-  """What is asked.
-
-  Attributes:
-    url: grpc://host:port/package.Service/Method, or http://host:port/path.
-    body: The message that is sent.
-  """
-
-  url: str
-  body: bytes
+# A server may take a moment beyond a call's deadline.
+_GRACE = 10.0
+# Messages may be of any size, and each client has its own connection.
+CHANNEL = [
+  ("grpc.use_local_subchannel_pool", 1),
+  ("grpc.max_receive_message_length", -1),
+  ("grpc.max_send_message_length", -1),
+]
+# HTTP's statuses by the names that gRPC has for the same.
+_STATUSES = {
+  200: "OK",
+  400: "INVALID_ARGUMENT",
+  404: "NOT_FOUND",
+  429: "RESOURCE_EXHAUSTED",
+  503: "UNAVAILABLE",
+  504: "DEADLINE_EXCEEDED",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,71 +49,40 @@ class Load:
   """What clients saw.
 
   Attributes:
-    clients: How many they were.
-    seconds: For how long they began calls.
-    latencies: Seconds of each call that was answered with OK, sorted.
-    refused: Seconds of each other call, sorted.
-    codes: Number of calls by code.
-    least: The fewest OKs that one client got.
-    stuck: Clients whose last call never ended.
+    seconds: How long they began calls.
+    latencies: Seconds of each call that was answered with OK.
+    codes: Number of calls by code; a call that never ended is "STUCK".
+    longest: Seconds of the longest call, whatever its code.
   """
 
-  clients: int
   seconds: float
   latencies: np.ndarray
-  refused: np.ndarray
   codes: Mapping[str, int]
-  least: int
-  stuck: int
+  longest: float
 
   @property
   def rate(self) -> float:
     """Calls a second that were answered with OK."""
     return len(self.latencies) / self.seconds
 
-  @property
-  def longest(self) -> float:
-    """Seconds of the longest call, whatever came of it."""
-    every = np.concatenate([self.latencies, self.refused])
-    return float(every.max(initial=0.0))
-
-  def percentile(self, percent: float) -> float:
-    """Returns what so many percent of the OKs took at most, in seconds."""
-    if not len(self.latencies):
-      return float("nan")
-    return float(np.percentile(self.latencies, percent))
-
   def summary(self) -> dict:
-    """Returns it for a file; milliseconds, None if nothing was answered."""
-    answered = len(self.latencies) > 0
+    """Returns it for a file, in milliseconds."""
+    percentiles = {
+      f"p{percent}_ms": 1e3 * float(np.percentile(self.latencies, percent))
+      for percent in (50, 90, 99)
+      if len(self.latencies)
+    }
     return {
-      "clients": self.clients,
       "calls_per_second": self.rate,
-      **{
-        f"p{percent}_ms": 1e3 * self.percentile(percent) if answered else None
-        for percent in _PERCENTILES
-      },
+      **percentiles,
       "longest_ms": 1e3 * self.longest,
       "codes": dict(sorted(self.codes.items())),
-      "least_ok_of_a_client": self.least,
-      "stuck": self.stuck,
     }
 
 
-def once(target: Target) -> bytes:
-  """Makes one call of REST, with a connection of its own; returns the answer.
-
-  Raises:
-    OSError: It was not answered with OK.
-  """
-  with urllib.request.urlopen(
-    urllib.request.Request(target.url, target.body), timeout=_PATIENCE
-  ) as answer:
-    return answer.read()
-
-
 def run(
-  target: Target,
+  url: str,
+  body: bytes,
   clients: int,
   seconds: float,
   warm_up: float = 0.5,
@@ -115,8 +91,9 @@ def run(
   """Has clients ask a server for a while.
 
   Args:
-    target: What they ask.
-    clients: How many, each with a connection of its own.
+    url: grpc://host:port/package.Service/Method, or http://host:port/path.
+    body: The message that is sent.
+    clients: Their number; each has a connection of its own.
     seconds: How long they begin calls that count.
     warm_up: How long they begin calls before that.
     deadline: Seconds that a call may take.
@@ -125,18 +102,15 @@ def run(
     RuntimeError: A process of clients failed.
   """
   count = min(clients, _PROCESSES)
-  sizes = [len(part) for part in np.array_split(np.arange(clients), count)]
   with contextlib.ExitStack() as stack:
     file = stack.enter_context(tempfile.NamedTemporaryFile())
-    file.write(target.body)
+    file.write(body)
     file.flush()
     processes = []
-    for size in sizes:
-      command = [sys.executable, "-m", "benchmarks.load_client"]
-      command += [f"--url={target.url}", f"--body={file.name}"]
-      command += [f"--clients={size}", f"--deadline={deadline}"]
+    for part in np.array_split(np.arange(clients), count):
+      command = [sys.executable, "-m", "benchmarks.load", url, file.name]
       process = subprocess.Popen(
-        command,
+        [*command, str(len(part)), str(deadline)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -148,44 +122,109 @@ def run(
       if process.stdout.readline() != "ready\n":
         raise RuntimeError("A process of clients could not begin.")
     begin = time.monotonic() + warm_up
+    written = []
     for process in processes:
       process.stdin.write(f"{begin} {begin + seconds}\n")
       process.stdin.flush()
-    written = [process.communicate()[0] for process in processes]
-    if any(process.returncode for process in processes):
-      raise RuntimeError("A process of clients failed.")
-  return _merge([json.loads(text) for text in written], clients, seconds)
-
-
-def _merge(parts, clients, seconds):
-  of_clients = [records for part in parts for records in part["records"]]
-  codes, taken = {}, {True: [], False: []}
-  for code, started, ended in (row for rows in of_clients for row in rows):
-    codes[code] = codes.get(code, 0) + 1
-    taken[code == "OK"].append(ended - started)
-  return Load(
-    clients=clients,
-    seconds=seconds,
-    latencies=np.sort(np.array(taken[True], float)),
-    refused=np.sort(np.array(taken[False], float)),
-    codes=codes,
-    least=min(sum(row[0] == "OK" for row in rows) for rows in of_clients),
-    stuck=sum(part["stuck"] for part in parts),
-  )
+    for process in processes:
+      written += json.loads(process.communicate()[0])
+  return _summed(written, seconds)
 
 
 def together(loads: Sequence[Load]) -> Load:
-  """Returns loads of the same kind as one."""
+  """Returns loads of one kind as one."""
   codes = {}
   for load in loads:
     for code, count in load.codes.items():
       codes[code] = codes.get(code, 0) + count
   return Load(
-    clients=loads[0].clients,
-    seconds=sum(load.seconds for load in loads),
-    latencies=np.sort(np.concatenate([load.latencies for load in loads])),
-    refused=np.sort(np.concatenate([load.refused for load in loads])),
-    codes=codes,
-    least=min(load.least for load in loads),
-    stuck=sum(load.stuck for load in loads),
+    sum(load.seconds for load in loads),
+    np.concatenate([load.latencies for load in loads]),
+    codes,
+    max(load.longest for load in loads),
   )
+
+
+def _summed(calls, seconds):
+  codes = {}
+  for code, _ in calls:
+    codes[code] = codes.get(code, 0) + 1
+  return Load(
+    seconds,
+    np.array([taken for code, taken in calls if code == "OK"], float),
+    codes,
+    max((taken for _, taken in calls), default=0.0),
+  )
+
+
+def _grpc(url, body, deadline):
+  """Returns a function that makes one call and returns the name of its code."""
+  method = grpc.insecure_channel(url.netloc, CHANNEL).unary_unary(url.path)
+
+  def call():
+    try:
+      method(body, timeout=deadline, wait_for_ready=True)
+    except grpc.RpcError as error:
+      return error.code().name
+    return "OK"
+
+  return call
+
+
+def _http(url, body, deadline):
+  connection = http.client.HTTPConnection(url.netloc, timeout=deadline)
+
+  def call():
+    try:
+      connection.request("POST", url.path, body)
+      answer = connection.getresponse()
+      answer.read()
+    except TimeoutError:
+      connection.close()
+      return "DEADLINE_EXCEEDED"
+    except (OSError, http.client.HTTPException):
+      connection.close()
+      return "UNAVAILABLE"
+    return _STATUSES.get(answer.status, "UNKNOWN")
+
+  return call
+
+
+def _ask(call, begin, end, calls):
+  while (started := time.monotonic()) < end:
+    code = call()
+    if started >= begin:
+      calls.append((code, time.monotonic() - started))
+
+
+def _main():
+  parser = argparse.ArgumentParser(description="Clients of one process.")
+  parser.add_argument("url", type=urllib.parse.urlparse)
+  parser.add_argument("body", type=pathlib.Path)
+  parser.add_argument("clients", type=int)
+  parser.add_argument("deadline", type=float)
+  args = parser.parse_args()
+  connect = _grpc if args.url.scheme == "grpc" else _http
+  body = args.body.read_bytes()
+  clients = [
+    connect(args.url, body, args.deadline) for _ in range(args.clients)
+  ]
+  print("ready", flush=True)
+  # The clocks of all processes are one.
+  begin, end = map(float, sys.stdin.readline().split())
+  calls = []
+  threads = [
+    threading.Thread(target=_ask, args=(call, begin, end, calls), daemon=True)
+    for call in clients
+  ]
+  for thread in threads:
+    thread.start()
+  last = end + args.deadline + _GRACE
+  for thread in threads:
+    thread.join(max(0.0, last - time.monotonic()))
+  stuck = sum(thread.is_alive() for thread in threads)
+  json.dump(calls + [("STUCK", last - begin)] * stuck, sys.stdout)
+
+
+if __name__ == "__main__":
+  _main()

@@ -1,42 +1,94 @@
 """How fast it samples under a request: python -m benchmarks.sampling.
 
-From the prior to pixels, 64 images of the demo's network at once: by the actor,
-and by the flow with guidance; the same in PyTorch.
+From the prior to the pixels of 64 images of the demo's network: by the actor,
+and by the flow with guidance.
 """
 
-from absl import app
-from absl import flags
+import sys
 
-from benchmarks import figures
-from benchmarks import outcomes
-from benchmarks import pairs
+import keras
+import numpy as np
+import tensorflow as tf
 
-_CASE = {
-  "image_shape": (64, 64, 3),
-  "architecture": "toon_faces",
-  "latent_size": 256,
-  "batch": 64,
-  "width": 512,
-}
-_CASES = {
-  "actor, 64 images": {**_CASE, "sampler": "actor", "depth": 4},
-  "flow, 64 images": {**_CASE, "sampler": "flow", "depth": 3},
-}
-_OUT_DIR = flags.DEFINE_string("out_dir", outcomes.FOLDER, "Where to.")
+from benchmarks import tasks
+from benchmarks import timing
+from lc_keras.constraints import attributes
+from lc_keras.constraints import constraint as constraints
+from lc_keras.models import actor
+from lc_keras.models import flow_matching
+from lc_keras.models import vae
+from lc_keras.samplers import actor as actor_sampler
+from lc_keras.samplers import flow as flow_sampler
+from lc_keras.samplers import sampler
+
+_SHAPE, _LATENT_SIZE, _ATTRIBUTES, _WIDTH, _ROWS = (64, 64, 3), 256, 10, 512, 64
 
 
-def _run(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
-  machine = figures.machine()
-  rows = [
-    pairs.against_torch(
-      name, case, "benchmarks.sampling_tasks", "benchmarks.peers_torch.sampling"
+class _Sampling:
+  """New images, each for a request of its own."""
+
+  items = _ROWS
+  flops = 0.0
+
+  def __init__(self, case, folder):
+    del folder  # There is no peer.
+    keras.utils.set_random_seed(0)
+    generator = vae.VAE(_SHAPE, _LATENT_SIZE, "toon_faces")
+    # The samplers judge what they return only if they are asked to.
+    judges = sampler.Judges(
+      attributes.Attributes([f"a{n}" for n in range(_ATTRIBUTES)], []),
+      lambda z, values, mask: z[:, 0],
+      lambda z: z[:, :_ATTRIBUTES],
+      tf.ones([_LATENT_SIZE]),
     )
-    for name, case in _CASES.items()
-  ]
-  outcomes.report("sampling", rows, machine=machine, folder=_OUT_DIR.value)
+    maker = {"actor": _actor, "flow": _flow}[case["sampler"]](judges)
+    values = np.random.default_rng(0).random([_ROWS, _ATTRIBUTES]) < 0.5
+    constraint = constraints.Constraint(
+      values.astype(np.float32), np.ones(values.shape, np.float32)
+    )
+    self.parameters = generator.decoder.count_params()
+    self._seeds = tf.range(_ROWS, dtype=tf.int64)
+    self._function = tf.function(
+      lambda seeds: generator.decode(
+        maker.sample(constraint, seeds).latents
+      ).mean(),
+      autograph=False,
+    )
+
+  def loss(self):
+    """See `tasks.Task`; the mean of the pixels."""
+    return tf.reduce_mean(self._function(self._seeds))
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    for _ in range(steps):
+      self._function(self._seeds).numpy()
+
+
+def _actor(judges):
+  network = actor.Actor(_LATENT_SIZE, _ATTRIBUTES, _WIDTH, 4)
+  return actor_sampler.ActorSampler(judges, network)
+
+
+def _flow(judges):
+  model = flow_matching.FlowMatching(_LATENT_SIZE, _ATTRIBUTES, _WIDTH, 3)
+  return flow_sampler.FlowSampler(judges, model)
+
+
+def _measure():
+  machine = timing.machine()
+  rows = []
+  for kind in ("actor", "flow"):
+    with timing.Worker(
+      sys.executable, "benchmarks.sampling", "--worker"
+    ) as worker:
+      name = f"{kind}, {_ROWS} images"
+      rows.append(timing.compare(name, {"sampler": kind}, {"ours": worker}))
+  timing.report("sampling", rows, machine)
 
 
 if __name__ == "__main__":
-  app.run(_run)
+  if "--worker" in sys.argv:
+    tasks.serve(_Sampling, tf.constant)
+  else:
+    timing.run(_measure)

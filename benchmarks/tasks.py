@@ -1,9 +1,8 @@
 """The side of a benchmark that does the work: a program that takes orders.
 
-A program builds one task and then repeats it as often as it is told, one order
-and one answer a line, so that several can be held ready and timed in turn (see
-`workers`). It imports neither TensorFlow nor PyTorch by itself: programs of
-both use it.
+It builds one task and repeats it as often as it is told, one order and one
+answer a line (see `timing`). Programs of TensorFlow and of PyTorch use it, so
+that it imports neither.
 """
 
 import json
@@ -25,7 +24,7 @@ class Task(Protocol):
 
   Attributes:
     parameters: Numbers in the network; all sides must have the same.
-    items: Images, or whatever is counted, in a step.
+    items: Images, or other things that are counted, in a step.
     flops: Of the matrix products and convolutions of a step; 0 if not counted.
   """
 
@@ -56,9 +55,9 @@ def serve(
   Args:
     build: (case, folder) -> task. The first side to be built writes what the
       others need (weights, noise) into the folder.
-    matrix: An array as the framework has it; `a @ a` is timed.
+    matrix: Makes a matrix of the framework from an array; `a @ a` is timed.
   """
-  # Whatever else is printed must not be taken for an answer.
+  # Other output must not be taken for an answer.
   answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
   os.dup2(2, 1)
   side = _Side(build, matrix)
@@ -73,7 +72,7 @@ def serve(
 
 
 class _Side:
-  """One method per order."""
+  """One method an order."""
 
   def __init__(self, build, matrix):
     self._build = build
@@ -108,12 +107,10 @@ class _Side:
     return {"flops_per_second": flops / min(map(_seconds, self._products))}
 
   def peak(self):
-    # Not ru_maxrss, which counts what the parent had when it forked.
+    # Not ru_maxrss, which counts the parent's memory when it forked.
     with open("/proc/self/status", encoding="ascii") as file:
-      for line in file:
-        if line.startswith("VmHWM:"):
-          return {"bytes": int(line.split()[1]) * 1024}
-    return {"bytes": None}
+      peak = next(line for line in file if line.startswith("VmHWM:"))
+    return {"bytes": int(peak.split()[1]) * 1024}
 
 
 def _seconds(matrix):

@@ -1,49 +1,145 @@
 """How fast a VAE trains: python -m benchmarks.vae_step.
 
-The step of `models.vae` as its trainer makes it, and the same step in PyTorch.
+The step of `models.vae` as its trainer makes it, and the same step in PyTorch,
+which builds the network from our description of it, with our weights.
 """
 
-from absl import app
-from absl import flags
+import json
+import math
+import os
+import sys
+from collections.abc import Mapping, Sequence
 
-from benchmarks import cases
-from benchmarks import figures
-from benchmarks import outcomes
-from benchmarks import pairs
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
 
-_OUT_DIR = flags.DEFINE_string("out_dir", outcomes.FOLDER, "Where to.")
-_ONLY = flags.DEFINE_list("only", list(cases.NAMES), "Which networks.")
-_LEAST = {"torch eager": 1.25, "torch.compile": 1.0}
-# Of the speed of a matrix product; networks that are smaller do not reach it.
-_SHARE = 0.8
+from benchmarks import tasks
+from benchmarks import timing
+from lc_keras.models import adam
+from lc_keras.models import vae
+from trainers import loop
+from trainers import training
+
+# Networks on images of 64x64x3.
+_CASES = {
+  "medium": {"architecture": "conv_medium", "latent_size": 256, "batch": 128},
+  "small": {"architecture": "conv_small", "latent_size": 256, "batch": 128},
+  "the demo's": {"architecture": "toon_faces", "latent_size": 256, "batch": 64},
+  "CelebA's": {"architecture": "celeb_a", "latent_size": 1024, "batch": 4},
+}
+_SHAPE = (64, 64, 3)
 
 
-def _run(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
-  machine = figures.machine()
+class _Step:
+  """Steps of a VAE, as the trainer makes them."""
+
+  def __init__(self, case, folder):
+    keras.utils.set_random_seed(0)
+    batch, latent_size = case["batch"], case["latent_size"]
+    with training.strategy(1).scope():
+      self._model = vae.VAE(_SHAPE, latent_size, case["architecture"])
+      optimizer = adam.Adam(1e-4)
+      optimizer.build(self._model.trainable_variables)
+      self._model.compile(optimizer=optimizer, jit_compile=False)
+    images = np.random.default_rng(0).random((batch, *_SHAPE), np.float32)
+    self._images = images
+    batches = tf.data.Dataset.from_tensors({"image": images}).repeat()
+    self._loop = loop.Loop(self._model, batches)
+    encoder = _describe(self._model.encoder)
+    decoder = _describe(self._model.decoder)
+    self.parameters = self._model.count_params()
+    self.items = batch
+    self.flops = batch * (
+      # Nobody needs the gradient with respect to the images.
+      3.0 * sum(map(_flops, encoder))
+      - next(filter(None, map(_flops, encoder)))
+      + 3.0 * sum(map(_flops, decoder))
+    )
+    prior = tfp.distributions.MultivariateNormalDiag(
+      tf.zeros([batch, latent_size]), tf.ones([latent_size])
+    )
+    np.savez(
+      os.path.join(folder, "arrays.npz"),
+      images=images,
+      noise=prior.sample(seed=(0, 0)).numpy(),  # As `test_step` draws it.
+      **_weights("encoder", self._model.encoder),
+      **_weights("decoder", self._model.decoder),
+    )
+    path = os.path.join(folder, "layers.json")
+    with open(path, "w", encoding="utf-8") as file:
+      json.dump({"encoder": encoder, "decoder": decoder}, file)
+
+  def loss(self):
+    """See `tasks.Task`."""
+    return self._model.test_step({"image": self._images})["loss"]
+
+  def run(self, steps):
+    """See `tasks.Task`."""
+    tasks.train(self._loop, steps)
+
+
+def _describe(network: keras.Sequential) -> list[dict]:
+  """Returns a layer a dict: "kind", "activation", "input" and "output" shape.
+
+  Raises:
+    ValueError: A peer would not know a layer.
+  """
+  layers = []
+  shape = network.input_shape[1:]
+  for layer in network.layers:
+    told = {"kind": type(layer).__name__, "input": list(shape)}
+    shape = layer.output.shape[1:]
+    told["output"] = list(shape)
+    match told["kind"]:
+      case "Conv2D" | "Conv2DTranspose":
+        if layer.padding != "same":
+          raise ValueError(f"{layer.name} has the padding {layer.padding}.")
+        told["kernel"], told["stride"] = layer.kernel_size[0], layer.strides[0]
+        told["activation"] = layer.activation.__name__
+      case "Dense":
+        told["activation"] = layer.activation.__name__
+      case "Flatten" | "Reshape" | "SpaceToDepth" | "DepthToSpace":
+        pass
+      case kind:
+        raise ValueError(f"No peer knows a layer {kind}.")
+    layers.append(told)
+  return layers
+
+
+def _weights(prefix: str, network: keras.Model) -> dict[str, np.ndarray]:
+  """Returns the weights in order, as "<prefix>0", "<prefix>1", ..."""
+  values = network.get_weights()
+  return {f"{prefix}{number}": value for number, value in enumerate(values)}
+
+
+def _flops(layer: Mapping[str, str | int | Sequence[int]]) -> float:
+  """Returns the floating point operations of a layer for one example."""
+  inputs, outputs = layer["input"], layer["output"]
+  match layer["kind"]:
+    case "Dense":
+      return 2.0 * inputs[-1] * math.prod(outputs)
+    case "Conv2D":
+      return 2.0 * layer["kernel"] ** 2 * inputs[-1] * math.prod(outputs)
+    case "Conv2DTranspose":
+      return 2.0 * layer["kernel"] ** 2 * outputs[-1] * math.prod(inputs)
+  return 0.0
+
+
+def _compare():
+  machine = timing.machine()
   rows = [
-    pairs.against_torch(
-      name,
-      cases.step(name),
-      "benchmarks.vae_tasks",
-      "benchmarks.peers_torch.vae",
+    timing.against_torch(
+      name, case, "benchmarks.vae_step", "benchmarks.peers_torch.vae"
     )
-    for name in _ONLY.value
+    for name, case in _CASES.items()
   ]
-  targets = outcomes.ratio_targets(rows, _LEAST)
-  targets += [
-    figures.target(
-      f"{row['name']}, share of sgemm",
-      f">= {_SHARE:g}",
-      row["sgemm_share"],
-      row["sgemm_share"] >= _SHARE,
-    )
-    for row in rows
-    if row["name"] != "small"
-  ]
-  outcomes.report("vae_step", rows, targets, machine, folder=_OUT_DIR.value)
+  timing.report("vae_step", rows, machine)
 
 
 if __name__ == "__main__":
-  app.run(_run)
+  if "--worker" in sys.argv:
+    tasks.serve(_Step, tf.constant)
+  else:
+    timing.run(_compare)

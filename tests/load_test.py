@@ -1,4 +1,4 @@
-"""Tests that load is counted right; how fast anything is, they do not ask."""
+"""Tests that load is counted right, however fast the server is."""
 
 import collections
 import http.server
@@ -10,8 +10,6 @@ import grpc
 import numpy as np
 from absl.testing import absltest
 
-from benchmarks import figures
-from benchmarks import latency_chart
 from benchmarks import load
 
 # Every client has to make some calls, and may have to wait for a CPU first.
@@ -49,7 +47,7 @@ class _Server:
     )
     port = self._server.add_insecure_port("127.0.0.1:0")
     self._server.start()
-    self.target = load.Target(f"grpc://127.0.0.1:{port}/any.Service/Ask", _BODY)
+    self.url = f"grpc://127.0.0.1:{port}/any.Service/Ask"
 
   def stop(self):
     self._server.stop(None)
@@ -68,22 +66,19 @@ class LoadTest(absltest.TestCase):
       return grpc.StatusCode.OK
 
     server = self._server(answer)
-    seen = load.run(server.target, clients=3, seconds=_SECONDS, warm_up=0.0)
+    seen = load.run(server.url, _BODY, clients=3, seconds=_SECONDS, warm_up=0.0)
     self.assertEqual(seen.codes, dict(server.seen))
     self.assertLen(seen.latencies, server.seen["OK"])
-    self.assertLen(seen.refused, server.seen["RESOURCE_EXHAUSTED"])
     self.assertEqual(seen.rate, server.seen["OK"] / _SECONDS)
-    self.assertGreater(seen.least, 0)
-    self.assertEqual(seen.stuck, 0)
 
   def test_every_client_has_a_connection(self):
     server = self._server(lambda number: grpc.StatusCode.OK)
-    load.run(server.target, clients=11, seconds=_SECONDS)
+    load.run(server.url, _BODY, clients=11, seconds=_SECONDS)
     self.assertLen(server.peers, 11)
 
   def test_what_comes_before_is_not_counted(self):
     server = self._server(lambda number: grpc.StatusCode.OK)
-    seen = load.run(server.target, clients=1, seconds=_SECONDS, warm_up=1.0)
+    seen = load.run(server.url, _BODY, clients=1, seconds=_SECONDS, warm_up=1.0)
     self.assertLess(seen.codes["OK"], server.seen["OK"])
 
   def test_what_never_ends_is_not_answered(self):
@@ -93,11 +88,11 @@ class LoadTest(absltest.TestCase):
 
     server = self._server(answer)
     seen = load.run(
-      server.target, clients=1, seconds=_SECONDS, warm_up=0.0, deadline=0.2
+      server.url, _BODY, clients=1, seconds=_SECONDS, warm_up=0.0, deadline=0.2
     )
     self.assertEqual(set(seen.codes), {"DEADLINE_EXCEEDED"})
     self.assertGreaterEqual(seen.longest, 0.2)
-    self.assertIsNone(seen.summary()["p50_ms"])
+    self.assertNotIn("p50_ms", seen.summary())
 
   def test_http(self):
     seen_by_server = []
@@ -121,7 +116,8 @@ class LoadTest(absltest.TestCase):
     self.addCleanup(server.server_close)
     self.addCleanup(server.shutdown)
     seen = load.run(
-      load.Target(f"http://127.0.0.1:{server.server_port}/a/path", _BODY),
+      f"http://127.0.0.1:{server.server_port}/a/path",
+      _BODY,
       clients=1,
       seconds=_SECONDS,
       warm_up=0.0,
@@ -133,47 +129,16 @@ class LoadTest(absltest.TestCase):
     )
 
   def test_several_loads_are_one(self):
-    def one(latencies, refused, least):
-      return load.Load(
-        2,
-        10.0,
-        np.array(latencies),
-        np.array(refused),
-        {"OK": len(latencies), "UNAVAILABLE": len(refused)},
-        least,
-        stuck=1,
-      )
-
-    both = load.together([one([0.1, 0.4], [], 1), one([0.2], [0.9], 0)])
-    np.testing.assert_array_equal(both.latencies, [0.1, 0.2, 0.4])
-    self.assertEqual(both.codes, {"OK": 3, "UNAVAILABLE": 1})
-    self.assertEqual(both.rate, 3 / 20.0)
-    self.assertEqual(both.percentile(50), 0.2)
-    self.assertEqual(both.longest, 0.9)
-    self.assertEqual((both.least, both.stuck), (0, 2))
-
-
-class FiguresTest(absltest.TestCase):
-  def test_ratios_are_of_neighbours(self):
-    row = figures.comparison("a : b", "ms", [1.0, 30.0, 4.0], [2.0, 10.0, 4.0])
-    self.assertEqual((row["ours"], row["peer"]), (4.0, 4.0))
-    self.assertEqual(row["ratio"], {"median": 1.0, "min": 0.5, "max": 3.0})
-
-
-class LatencyChartTest(absltest.TestCase):
-  def test_draws_few_calls_and_many(self):
-    random = np.random.default_rng(0)
-    picture = latency_chart.draw(
-      {
-        "One": {
-          ("a", "1 client"): np.array([0.1]),
-          ("a", "4 clients"): random.uniform(0.1, 0.2, 5000),
-        },
-        "Two": {("b", ""): random.uniform(1.0, 2.0, 60)},
-      }
+    both = load.together(
+      [
+        load.Load(10.0, np.array([0.1, 0.4]), {"OK": 2}, 0.4),
+        load.Load(10.0, np.array([0.2]), {"OK": 1, "UNAVAILABLE": 1}, 0.9),
+      ]
     )
-    self.assertEqual(picture.size, (1300, 450))
-    self.assertGreater(np.std(picture), 0.0)
+    self.assertCountEqual(both.latencies, [0.1, 0.2, 0.4])
+    self.assertEqual(both.codes, {"OK": 3, "UNAVAILABLE": 1})
+    self.assertEqual((both.rate, both.longest), (3 / 20.0, 0.9))
+    self.assertAlmostEqual(both.summary()["p50_ms"], 200.0)
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ class StartUpTest(absltest.TestCase):
     modules = (
       "trainers.common_flags",
       "serving.server.options",
-      "benchmarks.figures",
+      "benchmarks.timing",
     )
     found = _run(_SETS, ["lc_keras", *modules], _READ_BY_TENSORFLOW)
     for module, seen in found.items():

@@ -1,6 +1,7 @@
-"""Work in latent space in PyTorch: what `latent_tasks` does, as usual there."""
+"""The cycle of `benchmarks.latent_space` in PyTorch, written as usual there."""
 
 import os
+import sys
 from collections.abc import Mapping
 
 import numpy as np
@@ -8,15 +9,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from benchmarks.peers_torch import program
+from benchmarks import tasks
 
 
-class Conditioned(nn.Module):
+class _Conditioned(nn.Module):
   """A trunk that takes z beside a linear embedding of a request."""
 
   def __init__(self, arrays, name):
     super().__init__()
-    self.embedding = linear(arrays, name, 0)
+    self.embedding = _linear(arrays, name, 0)
     self.trunk = _trunk(arrays, name, 2)
 
   def forward(self, latents, values, mask):
@@ -27,9 +28,11 @@ class Conditioned(nn.Module):
 class _Cycle:
   """The critic's updates, and one of the actor, as published."""
 
-  def __init__(self, arrays, compiled):
-    self._actor = Conditioned(arrays, "actor")
-    self._critic = Conditioned(arrays, "critic")
+  def __init__(self, case, folder, compiled):
+    del case  # The arrays have all sizes.
+    arrays = dict(np.load(os.path.join(folder, "arrays.npz")))
+    self._actor = _Conditioned(arrays, "actor")
+    self._critic = _Conditioned(arrays, "critic")
     self._read = _trunk(arrays, "read", 0).requires_grad_(False)
     self._rows = [
       torch.from_numpy(arrays[name]) for name in ("mean", "scale", "attributes")
@@ -54,7 +57,7 @@ class _Cycle:
     """See `tasks.Task`."""
     mean, _, attributes = (rows[:, 0] for rows in self._rows)
     mask, wrong = torch.ones_like(attributes), attributes.roll(1, 0)
-    fake = moved(self._actor, mean, wrong, mask).detach()
+    fake = _moved(self._actor, mean, wrong, mask).detach()
     mix = torch.full([len(mean), 1], 0.5)
     everyone = torch.ones(len(mean))
     return self._judge(
@@ -93,7 +96,7 @@ class _Cycle:
     with torch.no_grad():
       start = torch.where(every_second, prior, real)
       raw = torch.rand(len(own), 1) < 0.1
-      fake = torch.where(raw, prior, moved(self._actor, start, wanted, mask))
+      fake = torch.where(raw, prior, _moved(self._actor, start, wanted, mask))
     is_wrong = (wrong != own).any(1).float()
     mix = torch.rand(len(own), 1)
     loss = self._judge(real, fake, mix, own, wanted, wrong, mask, is_wrong)
@@ -104,7 +107,7 @@ class _Cycle:
     mask = torch.ones_like(wanted)
     real = mean + scale * torch.randn_like(mean)
     start = torch.cat([torch.randn_like(mean), real])
-    ends = moved(self._actor, start, wanted, mask)
+    ends = _moved(self._actor, start, wanted, mask)
     logits = self._critic(ends, wanted, mask).squeeze(1)
     distance = (torch.log1p((ends - start).square()) / 0.25).mean(1)
     with torch.no_grad():
@@ -121,49 +124,7 @@ class _Cycle:
     self._optimizers[number].step()
 
 
-class _Search:
-  """Adam in z, with the gradient of autograd."""
-
-  def __init__(self, arrays, compiled, steps):
-    self._critic = Conditioned(arrays, "critic").requires_grad_(False)
-    self._read = _trunk(arrays, "read", 0).requires_grad_(False)
-    networks = nn.ModuleList([self._critic, self._read])
-    self.parameters = sum(p.numel() for p in networks.parameters())
-    self._start = torch.from_numpy(arrays["start"])
-    self._values = torch.from_numpy(arrays["values"])
-    self._steps = steps
-    self.items = len(self._start)
-    self.flops = 0.0
-    if compiled:
-      self._critic, self._read = map(torch.compile, (self._critic, self._read))
-
-  def loss(self):
-    """See `tasks.Task`."""
-    return (self._search() - self._start).abs().mean()
-
-  def run(self, steps):
-    """See `tasks.Task`."""
-    for _ in range(steps):
-      self._search()
-
-  def _search(self):
-    latents = self._start.clone().requires_grad_(True)
-    mask = torch.ones_like(self._values)
-    optimizer = torch.optim.Adam([latents], 1e-2, eps=1e-8)
-    for _ in range(self._steps):
-      read = functional.binary_cross_entropy_with_logits(
-        self._read(latents), self._values, reduction="none"
-      ).mean(1)
-      real = functional.softplus(
-        -self._critic(latents, self._values, mask).squeeze(1)
-      )
-      optimizer.zero_grad(set_to_none=True)
-      (read + 0.05 * real).sum().backward()
-      optimizer.step()
-    return latents.detach()
-
-
-def moved(
+def _moved(
   actor: nn.Module,
   latents: torch.Tensor,
   values: torch.Tensor,
@@ -175,7 +136,7 @@ def moved(
   return (1.0 - gate) * latents + gate * target
 
 
-def linear(arrays: Mapping, name: str, number: int) -> nn.Linear:
+def _linear(arrays: Mapping, name: str, number: int) -> nn.Linear:
   """Returns a layer with the kernel "<name><number>" and the next as bias."""
   kernel, bias = arrays[f"{name}{number}"], arrays[f"{name}{number + 1}"]
   layer = nn.utils.skip_init(nn.Linear, *kernel.shape)
@@ -188,17 +149,13 @@ def linear(arrays: Mapping, name: str, number: int) -> nn.Linear:
 def _trunk(arrays, name, first):
   layers = []
   while f"{name}{first}" in arrays:
-    layers += [linear(arrays, name, first), nn.ReLU()]
+    layers += [_linear(arrays, name, first), nn.ReLU()]
     first += 2
   return nn.Sequential(*layers[:-1])
 
 
-def _build(case, folder, compiled):
-  arrays = dict(np.load(os.path.join(folder, "arrays.npz")))
-  if case["work"] == "cycle":
-    return _Cycle(arrays, compiled)
-  return _Search(arrays, compiled, case["steps"])
-
-
 if __name__ == "__main__":
-  program.serve(__doc__, _build)
+  tasks.serve(
+    lambda case, folder: _Cycle(case, folder, "--compile" in sys.argv),
+    torch.from_numpy,
+  )

@@ -1,4 +1,4 @@
-"""Networks as `benchmarks.networks` describes them, in PyTorch.
+"""Networks as `benchmarks.vae_step` describes them, in PyTorch.
 
 Convolutions are kept channels last, which is the faster layout on a CPU.
 
@@ -22,7 +22,7 @@ def stack(
   """Returns a network with our weights.
 
   Args:
-    layers: What `benchmarks.networks.describe` returned.
+    layers: What `benchmarks.vae_step` returned.
     arrays: Weights as "<prefix>0", "<prefix>1", ...
     prefix: Of these names.
     mirrored: Whether images are.

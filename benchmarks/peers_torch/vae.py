@@ -1,16 +1,17 @@
-"""A VAE in PyTorch: the training step and the encoding pass of `vae_tasks`."""
+"""A VAE in PyTorch: the training step of `benchmarks.vae_step`."""
 
 import json
 import math
 import os
+import sys
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from benchmarks import tasks
 from benchmarks.peers_torch import networks
-from benchmarks.peers_torch import program
 
 # As in `lc_keras.models.vae`.
 _SMALLEST_SCALE = 1e-5
@@ -72,28 +73,8 @@ class _Step:
       self._optimizer.step()
 
 
-class _Encoding(_Step):
-  """Batches through the encoder, without gradients."""
-
-  def __init__(self, case, folder, compiled):
-    super().__init__(case, folder, compiled)
-    self._posterior = self.posterior
-    if compiled:
-      self._posterior = torch.compile(self.posterior)
-
-  def run(self, steps):
-    """See `tasks.Task`."""
-    with torch.inference_mode():
-      parts = [self._posterior(self.images) for _ in range(steps)]
-      for column in zip(*parts):
-        torch.cat(column).numpy()
-
-
-def _build(case, folder, compiled):
-  return {"step": _Step, "encoding": _Encoding}[case["work"]](
-    case, folder, compiled
-  )
-
-
 if __name__ == "__main__":
-  program.serve(__doc__, _build)
+  tasks.serve(
+    lambda case, folder: _Step(case, folder, "--compile" in sys.argv),
+    torch.from_numpy,
+  )

@@ -10,8 +10,7 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
   are not tuned either. TensorFlow's tuning looks at a pipeline after 10 ms and
   again each time twice as late. Ending the iterator waits for it, and in half
   of the passes its thread misses the signal to end and sleeps on (2.21): a pass
-  then takes up to twice its time, at most a minute more
-  (benchmarks/pass_end.py).
+  then takes up to twice its time, at most a minute more.
 
   AUTOTUNE then stands for as many calls at once as there are cores, 16 at most.
   """

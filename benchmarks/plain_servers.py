@@ -1,37 +1,29 @@
-"""Servers that one could write instead, to compare with.
+"""Servers that one could write instead of ours, to compare with.
 
-  python -m benchmarks.peers --peer=naive --saved_model=runs/demo/export/1
+  python -m benchmarks.plain_servers runs/demo/export/1
 
-`nothing` is a grpcio server that answers with an empty message: what any server
-in Python costs. `naive` is the one that a tutorial has: TensorFlow's own
-functions, and no more. Neither looks for versions, stops calls or counts them.
+serves a SavedModel as a tutorial does, by TensorFlow's own functions. Without
+an argument every answer is an empty message: the cost of any server in Python.
 """
 
+import sys
 import threading
 from concurrent import futures
 
 import grpc
 import tensorflow as tf
-from absl import app
-from absl import flags
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
-_PEER = flags.DEFINE_enum("peer", None, ["nothing", "naive"], "Which.")
-_SAVED_MODEL = flags.DEFINE_string("saved_model", None, "What `naive` serves.")
 _THREADS = 10
 
 
-class _Nothing(prediction_service_pb2_grpc.PredictionServiceServicer):
-  """Answers with an empty message."""
-
+class _Empty(prediction_service_pb2_grpc.PredictionServiceServicer):
   def Predict(self, request, context):
     return predict_pb2.PredictResponse()
 
 
 class _Naive(prediction_service_pb2_grpc.PredictionServiceServicer):
-  """Runs a SavedModel by its signatures."""
-
   def __init__(self, path):
     self._model = tf.saved_model.load(path)
 
@@ -47,19 +39,13 @@ class _Naive(prediction_service_pb2_grpc.PredictionServiceServicer):
     return response
 
 
-def _run(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
+def _main():
   server = grpc.server(
     futures.ThreadPoolExecutor(_THREADS),
     options=[("grpc.max_receive_message_length", -1)],
   )
-  if _PEER.value == "naive":
-    servicer = _Naive(_SAVED_MODEL.value)
-  else:
-    servicer = _Nothing()
   prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-    servicer, server
+    _Naive(*sys.argv[1:]) if sys.argv[1:] else _Empty(), server
   )
   port = server.add_insecure_port("127.0.0.1:0")
   server.start()
@@ -68,5 +54,4 @@ def _run(argv):
 
 
 if __name__ == "__main__":
-  flags.mark_flag_as_required("peer")
-  app.run(_run)
+  _main()
