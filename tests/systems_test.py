@@ -3,9 +3,11 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from absl.testing import parameterized
 
+from lc_keras import parts
 from lc_keras.constraints import attributes
 from lc_keras.evaluation import systems
 from lc_keras.samplers import sampler
+from tests import tiny_run
 
 tfd = tfp.distributions
 
@@ -46,9 +48,12 @@ class _Sampler(sampler.Transformer):
     )
 
   def sample(self, constraint, seeds):
-    return self.transform(self._prior(seeds), constraint, seeds)
+    return self._move(self._prior(seeds), constraint)
 
-  def transform(self, latents, constraint, seeds):
+  def edit(self, latents, edit, seeds):
+    return self._move(latents, edit.asked)
+
+  def _move(self, latents, constraint):
     asked = constraint.mask[:, :4]
     moved = asked * constraint.values[:, :4] + (1.0 - asked) * latents
     return self._result(moved, constraint, 7, latents)
@@ -77,7 +82,7 @@ def _images(count):
   return images
 
 
-def _wish(count, column=3, on=1.0):
+def _request(count, column=3, on=1.0):
   values, mask = np.zeros([2, count, 5], np.float32)
   values[:, column], mask[:, column] = on, 1.0
   return values, mask
@@ -90,7 +95,7 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
       noise = tf.cast(seeds[:, tf.newaxis], tf.float32)
       return {"images": values * mask + noise, "steps": seeds * 2}
 
-    values, mask = _wish(7)
+    values, mask = _request(7)
     whole = systems.System(sample, batch_size=7).sample(
       values, mask, np.arange(7)
     )
@@ -109,7 +114,7 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
 
     system = systems.System(sample, batch_size=3)
     for count in (1, 3, 8):
-      made = system.sample(*_wish(count), np.arange(count))
+      made = system.sample(*_request(count), np.arange(count))
       self.assertLen(made.images, count)
     self.assertEqual([tuple(shape) for shape in traces], [(None, 5)])
 
@@ -117,9 +122,9 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     system = systems.System(
       lambda values, mask, seeds: {"images": values}, batch_size=3
     )
-    first = system.sample(*_wish(5), np.arange(5)).measures["milliseconds"]
+    first = system.sample(*_request(5), np.arange(5)).measures["milliseconds"]
     self.assertAllEqual(np.isnan(first), [True] * 3 + [False] * 2)
-    again = system.sample(*_wish(2), np.arange(2)).measures["milliseconds"]
+    again = system.sample(*_request(2), np.arange(2)).measures["milliseconds"]
     self.assertAllGreater(again, 0.0)
 
   def test_a_transformation_needs_a_reconstruction(self):
@@ -128,37 +133,42 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_prior_knows_nothing_of_the_request(self):
     system = systems.prior(_Generator())
-    on = system.sample(*_wish(3), np.arange(3)).images
-    off = system.sample(*_wish(3, on=0.0), np.arange(3)).images
+    on = system.sample(*_request(3), np.arange(3)).images
+    off = system.sample(*_request(3, on=0.0), np.arange(3)).images
     self.assertAllEqual(on, off)
     self.assertFalse(system.transforms)
-    other = system.sample(*_wish(3), np.arange(3, 6)).images
+    other = system.sample(*_request(3), np.arange(3, 6)).images
     self.assertNotAllClose(on, other)
 
   def test_latent_transforms_what_it_reconstructs(self):
     system = systems.latent(_Generator(), _Sampler())
     images, seeds = _images(3), np.array([5, 6, 7])
     before = system.reconstruct(images, seeds).images
-    made = system.transform(images, *_wish(3), seeds)
+    made = system.transform(images, *_request(3), seeds)
     self.assertAllEqual(made.images[:, 0, 3, 0], np.ones(3))
     self.assertAllClose(made.images[:, 0, :3], before[:, 0, :3])
     self.assertAllEqual(made.measures["steps"], [7, 7, 7])
     self.assertAllGreater(made.measures["distance"], 0.0)
     self.assertEqual(made.measures["converged"].dtype, bool)
 
-  def test_without_an_encoder_nothing_is_transformed(self):
+  def test_a_system_does_what_its_parts_can(self):
     class Decoder:
       latent_size, decode = _Generator.latent_size, _Generator.decode
+
+    class OnlySamples(sampler.Sampler):
+      sample, _move = _Sampler.sample, _Sampler._move
 
     for system in (
       systems.prior(Decoder()),
       systems.latent(Decoder(), _Sampler()),
+      systems.latent(_Generator(), OnlySamples(_Sampler().judges)),
     ):
       self.assertTrue(system.samples)
       self.assertFalse(system.reconstructs or system.transforms)
-      images = system.sample(*_wish(3), np.arange(3)).images
+      images = system.sample(*_request(3), np.arange(3)).images
       self.assertEqual(images.shape, (3, *_SHAPE))
     self.assertTrue(systems.prior(_Generator()).reconstructs)
+    self.assertTrue(systems.latent(_Generator(), _Sampler()).transforms)
 
   def test_latent_draws_from_the_posterior_by_the_row_s_seed(self):
     system = systems.latent(_Generator(), _Sampler())
@@ -167,16 +177,6 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(drawn[0], drawn[2])
     self.assertNotAllClose(drawn[0], drawn[1])
     self.assertAllClose(drawn, images, atol=1.5)
-
-  def test_what_a_sampler_cannot_do_the_system_cannot(self):
-    class OnlySamples(sampler.Sampler):
-      sample = _Sampler.sample
-
-    only = OnlySamples(_Sampler().judges)
-    system = systems.latent(_Generator(), only)
-    self.assertEqual((system.samples, system.transforms), (True, False))
-    system = systems.latent(_Generator(), _Sampler())
-    self.assertEqual((system.samples, system.transforms), (True, True))
 
   def test_conditional_vae_keeps_what_is_read_and_open(self):
     # Reads the first pixels as logits of "Bald" and "Black".
@@ -191,7 +191,7 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     own = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 0, 0, 0]]
     before = system.reconstruct(images, seeds).images[:, 0, :, 0]
     self.assertAllEqual(before[:, 4:9], own)
-    after = system.transform(images, *_wish(3, 2), seeds).images[:, 0, :, 0]
+    after = system.transform(images, *_request(3, 2), seeds).images[:, 0, :, 0]
     # Blond rules out what hair there was.
     self.assertAllEqual(after[:, 4:9], [[0, 0, 1, 0, 0]] * 3)
     self.assertAllClose(after[:, :4], before[:, :4])
@@ -201,13 +201,73 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
       systems.conditional_vae(_Conditional(), _ATTRIBUTES, _LABELS, None),
       systems.conditional_gan(_Conditional(), _ATTRIBUTES, _LABELS),
     ):
-      made = system.sample(*_wish(3, 1), np.arange(3)).images[:, 0, 4:9, 0]
+      made = system.sample(*_request(3, 1), np.arange(3)).images[:, 0, 4:9, 0]
       expected = _LABELS.copy()
       expected[:, :3] = [0, 1, 0]
       self.assertAllEqual(made, expected)
       everything = np.ones([3, 5], np.float32)
       made = system.sample(1 - _LABELS, everything, np.arange(3)).images
       self.assertAllEqual(made[:, 0, 4:9, 0], 1 - _LABELS)
+
+
+_LATENT = ("vae", "latents", "classifier", "attributes")
+
+
+class CandidatesTest(tf.test.TestCase, parameterized.TestCase):
+  def test_published_actors_come_first_then_others(self):
+    done = [*_LATENT, "actor_10", "actor_no_penalty", "actor_0", "actor_0.5"]
+    found = systems.candidates(None, done + ["flow"])
+    self.assertEqual(
+      list(found),
+      ["prior", "actor_0", "actor_0.5", "actor_10", "actor_no_penalty"]
+      + ["search", "search_published", "energy", "energy_langevin"]
+      + ["best_of_n", "flow"],
+    )
+    self.assertEqual(found["actor_0.5"].title, "Actor, lambda 0.5")
+    self.assertEqual(found["actor_no_penalty"].title, "Actor, no penalty")
+    # The actor whose critic judges: 0.1 if there, else the first.
+    self.assertIn("actor_0", found["search"].stages)
+
+  def test_needs_what_a_system_is_made_of(self):
+    found = systems.candidates(None, ["conditional_vae", "linear"])
+    self.assertEqual(list(found), ["conditional_vae"])
+    # Without an actor there is no critic that could judge a sampler.
+    found = systems.candidates(None, [*_LATENT, "flow", "linear"])
+    self.assertEqual(list(found), ["prior"])
+
+  @parameterized.parameters(
+    ("prior", []),
+    ("actor_0.1", ["attributes", "actor_0.1"]),
+    ("search", ["attributes", "actor_0.1"]),
+    ("importance", ["attributes"]),
+    ("flow", ["attributes", "flow"]),
+    ("conditional_gan", ["conditional_gan"]),
+  )
+  def test_what_one_more_attribute_takes(self, name, stages):
+    done = ["gan", *_LATENT[1:], "actor_0.1", "realism", "flow"]
+    found = systems.candidates(None, [*done, "conditional_gan"])[name]
+    self.assertEqual(found.labelled_stages, stages)
+    self.assertEqual("gan" in found.stages, name != "conditional_gan")
+
+  def test_every_candidate_of_a_run_can_be_built_and_turned(self):
+    folder = self.create_tempdir().full_path
+    tiny_run.write(folder)
+    done = ["vae", "latents", "attributes", "realism", "flow", "linear"]
+    found = systems.candidates(parts.read(folder), [*done, "actor_0.1"])
+    self.assertLen(found, 10)
+    for name, candidate in found.items():
+      system, dial = candidate.build()
+      self.assertTrue(system.samples, name)
+      if dial is not None:
+        self.assertEqual(dial.variable.numpy(), dial.default)
+        images = np.random.default_rng(0).random([2, *tiny_run.IMAGE_SHAPE])
+        request = _request(2)
+        made = []
+        for setting in (dial.settings[0], dial.settings[-1]):
+          dial.variable.assign(setting)
+          made.append(system.transform(images, *request, np.arange(2)).images)
+        if name != "flow":  # Its velocity is zero before it is trained.
+          self.assertNotAllClose(*made, msg=name)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ from absl import flags
 
 from lc_keras import files
 from lc_keras import plotting
-from lc_keras.data import latent_cache
 from lc_keras.data import pipeline
 from lc_keras.evaluation import figures
 from lc_keras.evaluation import judge
@@ -17,9 +16,7 @@ from lc_keras.evaluation import protocol as protocol_module
 from lc_keras.evaluation import report
 from lc_keras.evaluation import systems
 from lc_keras.generators import generator
-from lc_keras.models import storage
 from trainers import code_version
-from trainers import contenders
 from trainers import latents
 from trainers import provenance
 from trainers import runs
@@ -36,16 +33,17 @@ def measure(
   Raises:
     runs.UserError: --systems names one that the run does not have.
   """
-  found = _chosen({c.name: c for c in contenders.find(run)}, settings.systems)
+  done = [name for name in os.listdir(run.folder) if run.done(name)]
+  found = _chosen(systems.candidates(run.parts, done), settings.systems)
   protocol = _protocol(run, settings)
-  unchanged = systems.prior(generator.load(run.folder))
+  unchanged = systems.prior(run.parts.generator)
   measured, exhibits = protocol.references(unchanged), {}
   os.makedirs(stage.path(_FOLDER), exist_ok=True)
   bar = tqdm.tqdm(found.items(), desc="evaluate", unit=" systems")
-  for name, contender in bar:
+  for name, candidate in bar:
     bar.set_postfix_str(name)
-    limit = settings.slow_limit if contender.slow else None
-    measured[name] = _measured(run, stage, protocol, name, contender, limit)
+    limit = settings.slow_limit if candidate.is_slow else None
+    measured[name] = _measured(run, stage, protocol, name, candidate, limit)
     with np.load(stage.path(_FOLDER, f"{name}.npz")) as arrays:
       exhibits[name] = dict(arrays)
   drawn = figures.of_all(protocol, unchanged, measured, exhibits)
@@ -94,13 +92,11 @@ def _protocol(run, settings):
       columns["image"], columns["attributes"], columns.get("focus")
     )
 
-  cache = run.path("latents", "cache")
-  train = latent_cache.read(cache, "train", latents.source(run))
   has_balanced = pipeline.BALANCED in pipeline.describe(run.dataset).splits
   return protocol_module.Protocol(
     run.attributes,
-    judge.Judge(storage.load(run.path("classifier"))),
-    np.asarray(train.attributes),
+    judge.Judge(run.parts.models["classifier"]),
+    np.asarray(run.parts.latents["train"].attributes),
     load(settings.split),
     load(pipeline.BALANCED) if has_balanced else None,
     # Held out as well; judges no choice that is made here.
@@ -114,30 +110,30 @@ def _protocol(run, settings):
   )
 
 
-def _measured(run, stage, protocol, name, contender, limit):
+def _measured(run, stage, protocol, name, candidate, limit):
   """Returns the figures of a system, measured unless that has been done."""
   path = stage.path(_FOLDER, f"{name}.json")
-  weights = provenance.weights(run, contender.stages)
+  weights = provenance.weights(run, candidate.stages)
   if os.path.exists(path):
     with open(path, encoding="utf-8") as file:
       known = json.load(file)
     if known["weights"] == weights:
       return known
-  system = contender.build()
-  measured = protocol.measure(system, limit, contender.dial)
+  system, dial = candidate.build()
+  measured = protocol.measure(system, limit, dial)
   drawn, exhibits = figures.of_system(protocol, system, measured)
   np.savez(stage.path(_FOLDER, f"{name}.npz"), **exhibits)
   drawn = {f"{kind}_{name}": figure for kind, figure in drawn.items()}
-  seconds = {one: run.done(one)["seconds"] for one in contender.stages}
+  seconds = {one: run.done(one)["seconds"] for one in candidate.stages}
   measured = report.plain(
     {
-      "title": contender.title,
+      "title": candidate.title,
       "weights": weights,
       "training": {
         "stages": seconds,
         "seconds": sum(seconds.values()),
         "new_attribute_seconds": sum(
-          seconds[one] for one in contender.labelled_stages()
+          seconds[one] for one in candidate.labelled_stages
         ),
       },
       **measured,

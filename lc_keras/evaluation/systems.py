@@ -5,18 +5,21 @@ are made of (a sampler in a latent space, a network trained for it) does not
 show: the protocol knows no special cases.
 """
 
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from lc_keras import batched
+from lc_keras import parts as parts_module
 from lc_keras import priors
 from lc_keras.constraints import attributes as attributes_module
 from lc_keras.constraints import constraint as constraint_module
 from lc_keras.generators import generator as generator_module
 from lc_keras.samplers import sampler as sampler_module
+from lc_keras.samplers import table
 
 # Tensors to "images" [batch, height, width, channels] in [0, 1] and to measures
 # of each row, [batch].
@@ -95,6 +98,128 @@ class System:
   def transform(self, images, values, mask, seeds) -> Made:
     """Changes what is requested in images, and nothing else."""
     return _made(self._transform, images, values, mask, seeds)
+
+
+class Dial(NamedTuple):
+  """What turns the edits of a built system up and down.
+
+  Attributes:
+    name: In reports.
+    default: Where it stands, but for a curve.
+    settings: Where it stands for a curve, see `Protocol.curve`.
+    variable: Where it stands: a variable, so that a system that has been
+      compiled can be turned.
+  """
+
+  name: str
+  default: float
+  settings: Sequence[float]
+  variable: tf.Variable
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+  """A system that can be built and measured.
+
+  Attributes:
+    title: In tables.
+    stages: The trainings that it rests on.
+    build: Returns the system, and its dial or None.
+    is_slow: Whether it takes some hundred steps a row.
+  """
+
+  title: str
+  stages: Sequence[str]
+  build: Callable[[], tuple[System, Dial | None]]
+  is_slow: bool = False
+
+  @property
+  def labelled_stages(self) -> list[str]:
+    """The trainings that one more attribute makes necessary again."""
+    unlabelled = (*generator_module.STAGES, "latents", "realism")
+    return [stage for stage in self.stages if stage not in unlabelled]
+
+
+def candidates(
+  parts: parts_module.Parts, done: Collection[str]
+) -> dict[str, Candidate]:
+  """Returns the systems of a generator, in the order of a report's tables.
+
+  They are the generator as it is, its actors, the other entries of `SAMPLERS`,
+  and the baselines. The critic of one actor judges the realism of all.
+
+  Args:
+    parts: The generator, and all that was trained for it.
+    done: The trainings that are finished: "latents", the generator's stage, and
+      the names of models.
+  """
+  generator = next(filter(done.__contains__, generator_module.STAGES), "vae")
+  found = {
+    "prior": Candidate(
+      "Prior samples", [generator], lambda: (prior(parts.generator), None)
+    )
+  }
+  entries = {
+    name: table.actor_entry(name, title) for name, title in _actors(done)
+  }
+  if entries:
+    # Without an actor there is no critic that could judge the others.
+    first = next(iter(entries))
+    critic = parts_module.ACTOR if parts_module.ACTOR in entries else first
+    entries |= {n: e for n, e in table.SAMPLERS.items() if n != "actor"}
+    for name, entry in entries.items():
+      found[name] = Candidate(
+        entry.title,
+        [generator, "latents", "attributes", *(entry.needs or [critic])],
+        lambda entry=entry: _built(parts, entry, critic),
+        entry.is_slow,
+      )
+
+  def conditional_vae_system():
+    model, classifier = (
+      parts.models[name] for name in ("conditional_vae", "classifier")
+    )
+    labels = parts.latents["train"].attributes
+    return conditional_vae(model, parts.labels, labels, classifier), None
+
+  def conditional_gan_system():
+    labels = parts.latents["train"].attributes
+    model = parts.models["conditional_gan"]
+    return conditional_gan(model, parts.labels, labels), None
+
+  for name, title, build in (
+    ("conditional_vae", "Conditional VAE", conditional_vae_system),
+    ("conditional_gan", "Conditional GAN", conditional_gan_system),
+  ):
+    found[name] = Candidate(title, [name], build)
+  return {
+    name: candidate
+    for name, candidate in found.items()
+    if all(stage in done for stage in candidate.stages)
+  }
+
+
+def _actors(done):
+  """Returns names and titles: actors named by their lambda, then the others."""
+  ranked = []
+  for name in filter(lambda name: name.startswith("actor_"), done):
+    variant = name.removeprefix("actor_").replace("_", " ")
+    try:
+      ranked.append((0, float(variant), name, f"Actor, lambda {variant}"))
+    except ValueError:
+      ranked.append((1, 0.0, name, f"Actor, {variant}"))
+  return [(name, title) for *_, name, title in sorted(ranked)]
+
+
+def _built(parts, entry, critic):
+  """Returns the system of an entry of `SAMPLERS`, and its dial or None."""
+  dial, options = None, {}
+  if entry.dial is not None:
+    variable = tf.Variable(entry.dial.default, trainable=False)
+    dial = Dial(*dataclasses.astuple(entry.dial), variable)
+    options[dial.name] = variable
+  sampler = entry.build(parts, parts.own_judges(critic), **options)
+  return latent(parts.generator, sampler), dial
 
 
 def prior(generator: generator_module.Generator) -> System:
