@@ -18,9 +18,11 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from lc_keras import priors
-from lc_keras.constraints import constraint as constraint_lib
-from lc_keras.generators import generator as generator_lib
-from lc_keras.samplers import sampler as sampler_lib
+from lc_keras.constraints import attributes as attribute_names
+from lc_keras.constraints import constraint as constraints
+from lc_keras.generators import generator as generators
+from lc_keras.samplers import sampler as samplers
+from lc_keras.samplers import scaled
 
 Tensors = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
@@ -28,23 +30,23 @@ Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
 
 @dataclasses.dataclass(frozen=True)
 class Models:
-  """What the endpoints are made of.
+  """The models behind the endpoints.
 
   Attributes:
     generator: The generative model.
     sampler: Answers `sample`; its judges answer `score`.
-    transformer: From strengths, float32 [b], to what answers `transform`.
-    others: By NAME, what answers `sample_NAME` and `transform_NAME`, as far as
-      it can do either.
+    transformer: Answers `transform`, scaled by the strength.
+    others: By NAME, the samplers that answer `sample_NAME` and, if they can
+      start from an image, `transform_NAME`.
   """
 
-  generator: generator_lib.Generator
-  sampler: sampler_lib.Sampler
-  transformer: Callable[[tf.Tensor], sampler_lib.Transformer]
-  others: Mapping[str, sampler_lib.Sampler]
+  generator: generators.Generator
+  sampler: samplers.Sampler
+  transformer: samplers.Transformer
+  others: Mapping[str, samplers.Sampler]
 
   @property
-  def attributes(self):
+  def attributes(self) -> attribute_names.Attributes:
     """The K attributes."""
     return self.sampler.judges.attributes
 
@@ -52,15 +54,15 @@ class Models:
 def build(models: Models) -> dict[str, Endpoint]:
   """Returns each endpoint's function and input signature, `sample` first.
 
-  The first one is what a request without a signature name gets. Of a model that
-  cannot encode, there are none that take images.
+  A request without a signature name gets the first one. A model that cannot
+  encode has none that take images.
   """
   seed = tf.TensorSpec([None], tf.int64, "seed")
   row = tf.TensorSpec([None], tf.int64, "row")
   strength = tf.TensorSpec([None], tf.float32, "strength")
   realism_weight = tf.TensorSpec([None], tf.float32, "realism_weight")
   per_attribute = [None, len(models.attributes)]
-  wish = [
+  request = [
     tf.TensorSpec(per_attribute, tf.float32, "attributes"),
     tf.TensorSpec(per_attribute, tf.float32, "mask"),
   ]
@@ -72,20 +74,20 @@ def build(models: Models) -> dict[str, Endpoint]:
   )
   endpoints = _Endpoints(models)
   built = {
-    "sample": (endpoints.sample, [*wish, seed]),
-    "transform": (endpoints.transform, [images, *wish, seed, strength]),
+    "sample": (endpoints.sample, [*request, seed]),
+    "transform": (endpoints.transform, [images, *request, seed, strength]),
     "encode": (endpoints.encode, [images]),
     "decode": (endpoints.decode, [latents]),
-    "score": (endpoints.score, [latents, *wish]),
+    "score": (endpoints.score, [latents, *request]),
     "describe": (endpoints.describe, [row]),
   }
   for name, sampler in models.others.items():
-    inputs = [*wish, seed, realism_weight]
+    inputs = [*request, seed, realism_weight]
     built[f"sample_{name}"] = endpoints.sample_with(sampler), inputs
-    if isinstance(sampler, sampler_lib.Transformer):
+    if isinstance(sampler, samplers.Transformer):
       function = endpoints.transform_with(sampler)
       built[f"transform_{name}"] = function, [images, *inputs]
-  encodes = generator_lib.can_encode(models.generator)
+  encodes = generators.can_encode(models.generator)
   return {
     name: (_of_shapes(function, inputs), inputs)
     for name, (function, inputs) in built.items()
@@ -128,14 +130,9 @@ class _Endpoints:
       steps: int32 [b], evaluations of a network, one after the other.
       seed: int64 [b], as given.
     """
-    with _after(
-      _same_number_of_rows(attributes=attributes, mask=mask, seed=seed),
-      *self._checked(attributes, mask),
-    ):
-      constraint = constraint_lib.Constraint(attributes, mask)
-      return self._drawn(self._models.sampler.sample(constraint, seed), seed)
+    return self._sample(self._models.sampler, attributes, mask, seed, {})
 
-  def sample_with(self, sampler: sampler_lib.Sampler) -> Callable[..., Tensors]:
+  def sample_with(self, sampler: samplers.Sampler) -> Callable[..., Tensors]:
     """Returns the function that draws images by a sampler."""
 
     def sample(attributes, mask, seed, realism_weight):
@@ -151,18 +148,8 @@ class _Endpoints:
       Returns:
         As `sample`.
       """
-      with _after(
-        _same_number_of_rows(
-          attributes=attributes,
-          mask=mask,
-          seed=seed,
-          realism_weight=realism_weight,
-        ),
-        _from_zero(realism_weight=realism_weight),
-        *self._checked(attributes, mask),
-      ):
-        constraint = constraint_lib.Constraint(attributes, mask, realism_weight)
-        return self._drawn(sampler.sample(constraint, seed), seed)
+      dials = {"realism_weight": realism_weight}
+      return self._sample(sampler, attributes, mask, seed, dials)
 
     return sample
 
@@ -192,25 +179,12 @@ class _Endpoints:
     Returns:
       As `sample`.
     """
-    with _after(
-      _same_number_of_rows(
-        images=images,
-        attributes=attributes,
-        mask=mask,
-        seed=seed,
-        strength=strength,
-      ),
-      _within_unit_range(images=images),
-      _from_zero(strength=strength),
-      *self._checked(attributes, mask),
-    ):
-      sampler = self._models.transformer(strength)
-      constraint = constraint_lib.Constraint(attributes, mask)
-      start = self._start(images, seed)
-      return self._drawn(sampler.transform(start, constraint, seed), seed)
+    sampler = scaled.Scaled(self._models.transformer, strength)
+    dials = {"strength": strength}
+    return self._transform(sampler, images, attributes, mask, seed, dials)
 
   def transform_with(
-    self, sampler: sampler_lib.Transformer
+    self, sampler: samplers.Transformer
   ) -> Callable[..., Tensors]:
     """Returns the function that changes images by a sampler."""
 
@@ -228,21 +202,8 @@ class _Endpoints:
       Returns:
         As `sample`.
       """
-      with _after(
-        _same_number_of_rows(
-          images=images,
-          attributes=attributes,
-          mask=mask,
-          seed=seed,
-          realism_weight=realism_weight,
-        ),
-        _within_unit_range(images=images),
-        _from_zero(realism_weight=realism_weight),
-        *self._checked(attributes, mask),
-      ):
-        constraint = constraint_lib.Constraint(attributes, mask, realism_weight)
-        start = self._start(images, seed)
-        return self._drawn(sampler.transform(start, constraint, seed), seed)
+      dials = {"realism_weight": realism_weight}
+      return self._transform(sampler, images, attributes, mask, seed, dials)
 
     return transform
 
@@ -289,11 +250,10 @@ class _Endpoints:
     """
     judges = self._models.sampler.judges
     with _after(
-      _same_number_of_rows(latents=latents, attributes=attributes, mask=mask),
       _finite(latents=latents),
-      *self._checked(attributes, mask),
+      *self._checks(latents=latents, attributes=attributes, mask=mask),
     ):
-      constraint = constraint_lib.Constraint(attributes, mask)
+      constraint = constraints.Constraint(attributes, mask)
       logits = judges.realism_logits(latents, constraint)
       return {
         "realism": tf.sigmoid(logits),
@@ -329,31 +289,55 @@ class _Endpoints:
       for name, fact in facts.items()
     }
 
-  def _checked(self, attributes, mask):
-    """Returns checks that a wish can be meant."""
-    checks = [_within_unit_range(attributes=attributes), _from_zero(mask=mask)]
+  def _sample(self, sampler, attributes, mask, seed, dials):
+    rows = {"attributes": attributes, "mask": mask, "seed": seed}
+    with _after(*self._checks(**rows, **dials), *_not_negative(**dials)):
+      constraint = constraints.Constraint(attributes, mask, **dials)
+      return self._result(sampler.sample(constraint, seed), seed)
+
+  def _transform(self, sampler, images, attributes, mask, seed, dials):
+    rows = {
+      "images": images,
+      "attributes": attributes,
+      "mask": mask,
+      "seed": seed,
+    }
+    with _after(
+      *self._checks(**rows, **dials),
+      *_not_negative(**dials),
+      _within_unit_range(images=images),
+    ):
+      mean, scale = self._posterior(images)
+      noise = priors.sample_rows(seed, self._models.generator.latent_size)
+      constraint = constraints.Constraint(
+        attributes, mask, dials.get("realism_weight", 1.0)
+      )
+      moved = sampler.transform(mean + scale * noise, constraint, seed)
+      return self._result(moved, seed)
+
+  def _checks(self, **rows):
+    """Returns checks that a request makes sense, and of the rows beside it."""
+    attributes, mask = rows["attributes"], rows["mask"]
+    checks = [
+      _same_number_of_rows(**rows),
+      _within_unit_range(attributes=attributes),
+      *_not_negative(mask=mask),
+    ]
     on = tf.cast((mask > 0.0) & (attributes > 0.5), tf.float32)
     for group in self._models.attributes.exclusive:
       columns = [self._models.attributes.index(name) for name in group]
-      wanted = tf.reduce_sum(tf.gather(on, columns, axis=1), axis=1)
+      count = tf.reduce_sum(tf.gather(on, columns, axis=1), axis=1)
       sentence = (
         f"attributes must have at most one of {', '.join(group)} in a row: "
         "they rule each other out."
       )
-      checks.append(_require(tf.reduce_all(wanted <= 1.0), sentence))
+      checks.append(_require(tf.reduce_all(count <= 1.0), sentence))
     return checks
 
-  def _start(self, images, seed):
-    """Returns a draw of q(z|x), row i from seed[i]."""
-    mean, scale = self._posterior(images)
-    noise = priors.sample_rows(seed, self._models.generator.latent_size)
-    return mean + scale * noise
-
-  def _drawn(self, result, seed):
-    measures = result._asdict()
+  def _result(self, result, seed):
     return {
-      **self._pictures(measures["latents"]),
-      **measures,
+      **self._pictures(result.latents),
+      **result._asdict(),
       "seed": tf.identity(seed),
     }
 
@@ -381,9 +365,9 @@ def _at_least_one_row(tensor):
 
 
 def _of_shapes(function, inputs):
-  """Returns a function that refuses other shapes, whoever runs it.
+  """Returns a function that refuses tensors of other shapes.
 
-  What is fed to a graph need not have the shapes that its signature says.
+  A graph runs with any shapes that it is fed, whatever its signature says.
   """
 
   @functools.wraps(function)
@@ -407,38 +391,32 @@ def _require(condition, sentence):
   return tf.debugging.Assert(condition, [sentence])
 
 
-def _within_unit_range(**tensors):
+def _within_unit_range(**tensor):
+  ((name, values),) = tensor.items()
   # A comparison with NaN is false, so NaN fails too.
-  good = [tf.reduce_all((t >= 0.0) & (t <= 1.0)) for t in tensors.values()]
-  return _require(
-    tf.reduce_all(good), f"{_listed(tensors)} must be numbers in [0, 1]."
-  )
+  good = tf.reduce_all((values >= 0.0) & (values <= 1.0))
+  return _require(good, f"{name} must be numbers in [0, 1].")
 
 
-def _from_zero(**tensors):
-  good = [
-    tf.reduce_all((t >= 0.0) & tf.math.is_finite(t)) for t in tensors.values()
+def _not_negative(**tensors):
+  return [
+    _require(
+      tf.reduce_all((values >= 0.0) & tf.math.is_finite(values)),
+      f"{name} must be finite numbers from 0 up.",
+    )
+    for name, values in tensors.items()
   ]
-  return _require(
-    tf.reduce_all(good),
-    f"{_listed(tensors)} must be finite numbers from 0 up.",
-  )
 
 
-def _finite(**tensors):
-  good = [tf.reduce_all(tf.math.is_finite(t)) for t in tensors.values()]
-  return _require(
-    tf.reduce_all(good), f"{_listed(tensors)} must be finite numbers."
-  )
+def _finite(**tensor):
+  ((name, values),) = tensor.items()
+  good = tf.reduce_all(tf.math.is_finite(values))
+  return _require(good, f"{name} must be finite numbers.")
 
 
 def _same_number_of_rows(**tensors):
-  counts = tf.stack([tf.shape(t)[0] for t in tensors.values()])
+  counts = tf.stack([tf.shape(values)[0] for values in tensors.values()])
   return _require(
     tf.reduce_all(counts == counts[0]),
-    f"{_listed(tensors)} must have the same number of rows.",
+    f"{' and '.join(tensors)} must have the same number of rows.",
   )
-
-
-def _listed(tensors):
-  return " and ".join(tensors)

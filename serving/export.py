@@ -9,7 +9,6 @@ not at all.
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import inspect
 import os
@@ -23,74 +22,124 @@ from etils import epy
 
 from lc_keras import files
 
+# Programs answer --help without them.
 with epy.lazy_imports():
   import tensorflow as tf
 
   from lc_keras import parts as parts_lib
-  from lc_keras.generators import generator
-  from lc_keras.learning import learnt
+  from lc_keras.generators import generator as generators
   from lc_keras.models import storage
-  from lc_keras.samplers import scaled
   from lc_keras.samplers import table
   from serving import endpoints
-  from serving import server
   from serving import validation
+  from serving import versions_folder
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
 
 
-def load_models(
-  run_dir: str,
+def choose_models(
+  parts: parts_lib.Parts,
   sample_actor: str | None = None,
   transform_actor: str | None = None,
 ) -> endpoints.Models:
-  """Loads what a run has trained, and the constraints that it has learnt.
+  """Returns the models behind the endpoints.
 
   Args:
-    run_dir: The run folder.
-    sample_actor: Stage in it with the actor and critic of `sample`; `score`
-      asks this critic. None is `parts.ACTOR`; a run without it has its flow
-      answer, or its generative model as it is and a search.
-    transform_actor: The same for `transform`; the samplers without an actor
-      ask this critic.
+    parts: A generator and all that was learned for it.
+    sample_actor: Name of the model whose actor answers `sample`, and whose
+      critic answers `score`. None is `parts.ACTOR`; without it the flow
+      answers, or the generator as it is and a search.
+    transform_actor: The same for `transform`; its critic guides the samplers
+      that have no actor.
 
   Raises:
-    FileNotFoundError: A stage of the run is missing, or there is nothing to
-      ask for.
-    ValueError: A stage is damaged, or belongs to another run; a constraint is
-      of another generator; or the generative model is a function of Python,
-      which no server can run.
+    ValueError: A model that was named is missing, or there is no attribute to
+      ask for; a learned constraint cannot be used; or the generator is a
+      function of Python, which no server can run.
   """
-  parts = parts_lib.read(run_dir)
   if not getattr(parts.generator, "exportable", True):
     raise ValueError(
-      f"The generative model of {run_dir!r} is a Python function that works on "
-      "arrays: a model server runs no Python. Import a SavedModel of it."
+      "The generator is a Python function that works on arrays: a model server "
+      "runs no Python. Import a SavedModel of it."
     )
-  for reason in parts.refused.values():
+  for reason in getattr(parts, "refused", {}).values():
     raise ValueError(reason)
   if not len(parts.attributes):
-    raise FileNotFoundError(
-      f"Nothing can be asked of {run_dir!r}: it has no attribute critic and no "
-      "constraints. Train one with `python -m trainers.attributes`, or learn "
-      "one with `python -m trainers.constraint`."
+    raise ValueError(
+      "There is nothing to ask for: no attribute critic and no constraints. "
+      "Train one with `python -m trainers.attributes`, or learn one with "
+      "`python -m trainers.constraint`."
     )
-  for stage in filter(None, (sample_actor, transform_actor)):
-    if stage not in parts.models:
-      raise FileNotFoundError(f"{run_dir!r} has no trained stage {stage!r}.")
+  for name in filter(None, (sample_actor, transform_actor)):
+    if name not in parts.models:
+      raise ValueError(f"The model {name!r} has not been trained.")
   transform_actor = transform_actor or parts_lib.ACTOR
-  moves = parts.build_sampler(actor=transform_actor)
   return endpoints.Models(
     generator=parts.generator,
     sampler=parts.build_sampler(actor=sample_actor or parts_lib.ACTOR),
-    transformer=functools.partial(scaled.Scaled, moves),
+    transformer=parts.build_sampler(actor=transform_actor),
     others={
       name: parts.build_sampler(name, critic=transform_actor)
       for name in parts.available()
       if table.SAMPLERS[name].is_exported
     },
   )
+
+
+def write(
+  parts: parts_lib.Parts,
+  folder: str,
+  sample_actor: str | None = None,
+  transform_actor: str | None = None,
+) -> None:
+  """Writes a SavedModel, after a check that a server can load and run it.
+
+  Args:
+    parts: A generator and all that was learned for it.
+    folder: Where it appears, whole or not at all; it may not exist yet. Servers
+      need a number for a name.
+    sample_actor: See `choose_models`.
+    transform_actor: See `choose_models`.
+
+  Raises:
+    ValueError: See `choose_models`; or the folder exists.
+  """
+  _check_free(folder)
+  models = choose_models(parts, sample_actor, transform_actor)
+  signatures = endpoints.build(models)
+  os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
+  with files.replacing(folder) as aside:
+    module, traced = tf.Module(), {}
+    for name, (function, signature) in signatures.items():
+      print(f"Tracing {name}", flush=True)
+      traced[name] = tf.function(
+        function, signature, autograph=False
+      ).get_concrete_function()
+      # Saving a `tf.function` would trace it again.
+      setattr(module, name, traced[name])
+    module.weights = list(
+      {id(v): v for call in traced.values() for v in call.variables}.values()
+    )
+    print(f"Writing {folder}", flush=True)
+    # For clients that name no signature.
+    default = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+    first = next(iter(traced.values()))
+    tf.saved_model.save(module, aside, signatures={default: first, **traced})
+    os.makedirs(os.path.join(aside, os.path.dirname(MANIFEST)))
+    manifest = _manifest(parts, sample_actor, transform_actor)
+    manifest["signatures"] = {
+      name: inspect.getdoc(function)
+      for name, (function, _) in signatures.items()
+    }
+    files.write_json(os.path.join(aside, MANIFEST), manifest)
+    validation.record(
+      aside,
+      {name: (traced[name], specs) for name, (_, specs) in signatures.items()},
+    )
+    print("Checking that a server can load and run it", flush=True)
+    validation.check(aside)
+    _check_free(folder)  # Another process may have written it meanwhile.
 
 
 def export(
@@ -100,112 +149,71 @@ def export(
   sample_actor: str | None = None,
   transform_actor: str | None = None,
 ) -> str:
-  """Writes one version and returns its folder.
+  """Writes one version of a run and returns its folder.
 
   Args:
     run_dir: The run folder.
     export_dir: Where the versions are.
     version: Its number; None takes the next.
-    sample_actor: Folder in the run with the actor and critic of `sample`.
-    transform_actor: The same for `transform`.
+    sample_actor: See `choose_models`.
+    transform_actor: See `choose_models`.
 
   Raises:
-    FileNotFoundError: A stage of the run is missing.
-    ValueError: A stage is damaged, or the version exists.
+    FileNotFoundError: A part of the run is missing.
+    ValueError: See `write`; or a part of the run is damaged.
   """
-  version = _free_version(export_dir, version)
-  folder = os.path.join(export_dir, str(version))
-  print(f"Loading the models of {run_dir}", flush=True)
-  models = load_models(run_dir, sample_actor, transform_actor)
-  signatures = endpoints.build(models)
-  os.makedirs(export_dir, exist_ok=True)
-  with files.replacing(folder) as aside:
-    module, traced = tf.Module(), {}
-    for name, (function, signature) in signatures.items():
-      print(f"Tracing {name}", flush=True)
-      traced[name] = tf.function(
-        function, signature, autograph=False
-      ).get_concrete_function()
-      # Traced once and for all: a `tf.function` would be again when saved.
-      setattr(module, name, traced[name])
-    module.weights = list(
-      {id(v): v for call in traced.values() for v in call.variables}.values()
-    )
-    print(f"Writing version {version}", flush=True)
-    # For clients that name no signature.
-    default = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    first = next(iter(traced.values()))
-    tf.saved_model.save(module, aside, signatures={default: first, **traced})
-    os.makedirs(os.path.join(aside, os.path.dirname(MANIFEST)))
-    files.write_json(
-      os.path.join(aside, MANIFEST),
-      _manifest(run_dir, models, signatures, sample_actor, transform_actor),
-    )
-    validation.record(
-      aside,
-      {name: (traced[name], specs) for name, (_, specs) in signatures.items()},
-    )
-    print("Checking that a server can load and run it", flush=True)
-    validation.check(aside)
-    # Somebody else may have written this version in the meantime.
-    _free_version(export_dir, version)
-  return folder
-
-
-def _free_version(export_dir, version):
-  taken = server.find_versions(export_dir) or {}
-  if version is None:
-    return max(taken, default=0) + 1
+  taken = versions_folder.VersionsFolder(export_dir).versions()
+  free = max(taken, default=0) + 1
   if version in taken:
     raise ValueError(
       f"Version {version} exists already in {export_dir!r}, and servers may be "
-      f"using it. Leave --version out to write {max(taken) + 1}."
+      f"using it. Leave --version out to write {free}."
     )
-  return version
+  print(f"Loading the models of {run_dir}", flush=True)
+  folder = os.path.join(export_dir, str(free if version is None else version))
+  write(parts_lib.read(run_dir), folder, sample_actor, transform_actor)
+  return folder
 
 
-def _manifest(run_dir, models, signatures, sample_actor, transform_actor):
-  """Returns what one should know about an export, as JSON."""
-  parts = parts_lib.read(run_dir)
-  libraries = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-  sample_actor = sample_actor or parts_lib.ACTOR
-  transform_actor = transform_actor or parts_lib.ACTOR
-  stages = [
-    "attributes",
-    "realism",
-    "flow",
-    "linear",
-    sample_actor,
-    transform_actor,
-  ]
+def _check_free(folder):
+  if os.path.exists(folder):
+    raise ValueError(
+      f"{folder!r} exists already, and servers may be using it. Name another "
+      "folder."
+    )
+
+
+def _manifest(parts, sample_actor, transform_actor):
+  """Returns the facts about parts that one should know of an export."""
+  actors = {
+    "sample_actor": sample_actor or parts_lib.ACTOR,
+    "transform_actor": transform_actor or parts_lib.ACTOR,
+  }
+  used = {"attributes", "realism", *actors.values()}.union(
+    *(entry.needs for entry in table.SAMPLERS.values() if entry.is_exported)
+  )
+  # Parts in memory have no files.
+  folder = getattr(parts, "folder", None)
+  checksums = {"generator": parts.fingerprint}
+  if folder:
+    checksums = {generators.find(folder): parts.fingerprint} | {
+      name: files.checksum(os.path.join(folder, name, storage.WEIGHTS))
+      for name in sorted(used)
+      if name in parts.models
+    }
+  attributes = parts.attributes
   return {
-    "run": os.path.abspath(run_dir),
-    "dataset": parts.about["dataset"],
-    "attributes": models.attributes.names,
-    "exclusive": models.attributes.exclusive,
-    "continuous": models.attributes.continuous,
-    "image_shape": models.generator.image_shape,
-    "latent_size": models.generator.latent_size,
-    "sample_actor": sample_actor if sample_actor in parts.models else None,
-    "transform_actor": transform_actor
-    if transform_actor in parts.models
-    else None,
-    "weights_sha256": {
-      generator.find(run_dir): parts.fingerprint,
-      **{
-        stage: files.checksum(os.path.join(run_dir, stage, storage.WEIGHTS))
-        for stage in filter(parts.models.__contains__, dict.fromkeys(stages))
-      },
-    },
-    "constraints": {
-      name: learnt.read_manifest(run_dir, name)
-      for name in learnt.names(run_dir)
-    },
-    "libraries": libraries,
-    "signatures": {
-      name: inspect.getdoc(function)
-      for name, (function, _) in signatures.items()
-    },
+    "run": folder and os.path.abspath(folder),
+    "dataset": folder and parts.about["dataset"],
+    "attributes": attributes.names,
+    "exclusive": attributes.exclusive,
+    "continuous": attributes.continuous,
+    "image_shape": parts.generator.image_shape,
+    "latent_size": parts.generator.latent_size,
+    **{key: n if n in parts.models else None for key, n in actors.items()},
+    "weights_sha256": checksums,
+    "constraints": {n: one.manifest for n, one in parts.learned.items()},
+    "libraries": {n: importlib.metadata.version(n) for n in _LIBRARIES},
   }
 
 

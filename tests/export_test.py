@@ -13,15 +13,13 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import files
+from lc_keras import parts
 from lc_keras.generators import generator
 from lc_keras.learning import learnt
 from lc_keras.models import storage
 from lc_keras.models import value_model
-from lc_keras.samplers import flow
-from lc_keras.samplers import sampler
 from serving import endpoints
 from serving import export
-from serving import server
 from serving import validation
 from tests import exported_run
 from tests import tiny_run
@@ -84,6 +82,11 @@ def _decode_only(models):
   return {"decode": _build(models)["decode"]}
 
 
+def _manifest(folder):
+  with open(os.path.join(folder, export.MANIFEST)) as file:
+    return json.load(file)
+
+
 class ExportTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
@@ -134,8 +137,7 @@ class ExportTest(parameterized.TestCase):
     self.assertEmpty(outputs)
 
   def test_manifest(self):
-    with open(os.path.join(self.exported, export.MANIFEST)) as file:
-      manifest = json.load(file)
+    manifest = _manifest(self.exported)
     self.assertSequenceEqual(manifest["attributes"], tiny_run.ATTRIBUTES.names)
     self.assertEqual(manifest["image_shape"], list(tiny_run.IMAGE_SHAPE))
     self.assertEqual(manifest["libraries"]["tensorflow"], tf.__version__)
@@ -146,35 +148,47 @@ class ExportTest(parameterized.TestCase):
     self.assertIn("seed: int64 [b]", manifest["signatures"]["sample"])
     self.assertIn("realism", manifest["weights_sha256"])
 
-  def test_exports_what_the_run_has(self):
-    run_dir = os.path.join(self.create_tempdir().full_path, "run")
-    shutil.copytree(self.run_dir, run_dir)
+  def test_exports_the_samplers_of_the_models_that_there_are(self):
+    run_dir = self._run_without()
 
     def others():
-      models = export.load_models(run_dir, "actor_0.1", "actor_0.1")
-      return set(models.others)
+      return set(export.choose_models(parts.read(run_dir)).others)
 
     always = {"search", "energy", "best_of_n"}
-    stages = {"realism": "importance", "flow": "flow", "linear": "linear"}
-    self.assertEqual(others(), always.union(stages.values()))
-    for stage, name in stages.items():
-      shutil.rmtree(os.path.join(run_dir, stage))
+    models = {"realism": "importance", "flow": "flow", "linear": "linear"}
+    self.assertEqual(others(), always.union(models.values()))
+    for model, name in models.items():
+      shutil.rmtree(os.path.join(run_dir, model))
       self.assertNotIn(name, others())
     self.assertEqual(others(), always)
 
   def test_versions(self):
     export_dir = self.create_tempdir().full_path
-    # Left by a process that died: no version, and in nobody's way.
+    # A process that died has left this: no version, and in nobody's way.
     os.makedirs(os.path.join(export_dir, ".tmp-7", "variables"))
     shutil.copytree(self.exported, os.path.join(export_dir, "9"))
     with mock.patch.object(endpoints, "build", _decode_only):
       again = export.export(self.run_dir, export_dir)
     self.assertEqual(os.path.basename(again), "10")
-    self.assertCountEqual(server.find_versions(export_dir), [9, 10])
     with self.assertRaisesRegex(ValueError, "Version 9 exists .* write 11"):
       export.export(self.run_dir, export_dir, version=9)
 
-  def test_what_fails_its_check_does_not_appear(self):
+  def test_parts_in_memory_are_exported(self):
+    read = parts.read(self.run_dir)
+    held = parts.Parts(
+      read.generator,
+      read.labels,
+      models=dict(read.models),
+      latents=dict(read.latents),
+    )
+    folder = os.path.join(self.create_tempdir().full_path, "export", "1")
+    with mock.patch.object(endpoints, "build", _decode_only):
+      export.write(held, folder)
+    self.assertIsNone(_manifest(folder)["run"])
+    with self.assertRaisesRegex(ValueError, "exists already"):
+      export.write(held, folder)
+
+  def test_an_export_that_fails_its_check_does_not_appear(self):
     export_dir = self.create_tempdir().full_path
     with (
       mock.patch.object(endpoints, "build", _decode_only),
@@ -184,38 +198,25 @@ class ExportTest(parameterized.TestCase):
       export.export(self.run_dir, export_dir)
     self.assertEmpty(os.listdir(export_dir))
 
-  def test_the_check_finds_damage(self):
-    folder = os.path.join(self.create_tempdir().full_path, "damaged")
-    shutil.copytree(self.exported, folder)
-    variables = os.path.join(folder, "variables")
-    for name in os.listdir(variables):
-      os.truncate(os.path.join(variables, name), 10)
-    with self.assertRaisesRegex(ValueError, "cannot be loaded"):
-      validation.check(folder)
-
-  def _run_without(self, *stages):
+  def _run_without(self, *names):
     run_dir = os.path.join(self.create_tempdir().full_path, "run")
     shutil.copytree(self.run_dir, run_dir)
-    for stage in stages:
-      path = os.path.join(run_dir, stage)
+    for name in names:
+      path = os.path.join(run_dir, name)
       shutil.move(path, path + ".gone")
     return run_dir
 
-  @parameterized.parameters("run.json", "vae", "attributes", "latents")
-  def test_a_missing_stage_is_named(self, stage):
-    named = {"vae": "trainers.vae"}.get(stage, stage)
-    with self.assertRaisesRegex(FileNotFoundError, named):
-      export.load_models(self._run_without(stage))
-
-  def test_an_actor_that_is_named_has_to_be_there(self):
-    run_dir = self._run_without("actor_0.1")
-    with self.assertRaisesRegex(FileNotFoundError, "actor_0.1"):
-      export.load_models(run_dir, sample_actor="actor_0.1")
-
-  def test_without_an_actor_the_flow_answers(self):
-    models = export.load_models(self._run_without("actor_0", "actor_0.1"))
-    self.assertIsInstance(models.sampler, flow.FlowSampler)
-    self.assertIsInstance(models.transformer(0.5), sampler.Transformer)
+  @parameterized.parameters(
+    ("run.json", "run.json"),
+    ("vae", "trainers.vae"),
+    ("attributes", "attributes"),
+    ("latents", "latents"),
+    ("actor_0", "'actor_0' has not been trained"),
+  )
+  def test_a_missing_part_is_named(self, part, message):
+    run_dir = self._run_without(part)
+    with self.assertRaisesRegex((FileNotFoundError, ValueError), message):
+      export.choose_models(parts.read(run_dir), "actor_0")
 
   def _learn(self, run_dir, of):
     model = value_model.ValueModel(tiny_run.LATENT_SIZE, 8, 1, 2)
@@ -224,27 +225,29 @@ class ExportTest(parameterized.TestCase):
       learnt.Learnt("Heavy", model, {"generator": of, "continuous": False}),
     )
 
-  def test_a_learnt_constraint_is_served_beside_the_attributes(self):
+  def test_a_learned_constraint_is_served_beside_the_attributes(self):
     run_dir = self._run_without()
-    before = endpoints.build(export.load_models(run_dir))
+
+    def build():
+      return endpoints.build(export.choose_models(parts.read(run_dir)))
+
+    before = build()
     self._learn(run_dir, generator.fingerprint(run_dir))
-    after = endpoints.build(export.load_models(run_dir))
+    after = build()
     self.assertCountEqual(before, after)
     count = len(tiny_run.ATTRIBUTES)
     seed = tf.constant([5, 6], tf.int64)
     asked = tf.one_hot([3, 3], count)
     named = after["describe"][0](seed)["attribute_names"][0].numpy().tolist()
     self.assertEqual(named[count:], [b"Heavy"])
-    # Who does not ask for it gets what there was before.
+    # Requests that leave it open get the same as before.
     wide = tf.pad(asked, [[0, 0], [0, 1]])
     first, then = (
       tf.function(*built["sample"], autograph=False)
       for built in (before, after)
     )
-    self.assertTrue(
-      np.array_equal(
-        then(wide, wide, seed)["images"], first(asked, asked, seed)["images"]
-      )
+    np.testing.assert_array_equal(
+      then(wide, wide, seed)["images"], first(asked, asked, seed)["images"]
     )
     heavy = tf.one_hot([count, 3], count + 1)
     made = then(heavy, heavy, seed)
@@ -254,16 +257,7 @@ class ExportTest(parameterized.TestCase):
     run_dir = self._run_without()
     self._learn(run_dir, "f" * 64)
     with self.assertRaisesRegex(ValueError, "'Heavy' .* ffffffffffff"):
-      export.load_models(run_dir)
-
-  def test_latents_of_another_model_are_refused(self):
-    run_dir = os.path.join(self.create_tempdir().full_path, "run")
-    shutil.copytree(self.run_dir, run_dir)
-    vae = storage.load(os.path.join(run_dir, "vae"))
-    vae.set_weights([weight + 1 for weight in vae.get_weights()])
-    storage.save(vae, os.path.join(run_dir, "vae"))
-    with self.assertRaisesRegex(ValueError, "stale or foreign"):
-      export.export(run_dir, os.path.join(run_dir, "export"))
+      export.choose_models(parts.read(run_dir))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from lc_keras import parts
 from serving import endpoints
 from serving import export
 from tests import tiny_run
@@ -35,7 +36,9 @@ def run_dir() -> str:
 @functools.cache
 def models() -> endpoints.Models:
   """Returns the models of the run, as they are exported."""
-  return export.load_models(run_dir(), SAMPLE_ACTOR, TRANSFORM_ACTOR)
+  return export.choose_models(
+    parts.read(run_dir()), SAMPLE_ACTOR, TRANSFORM_ACTOR
+  )
 
 
 @functools.cache
