@@ -1,11 +1,11 @@
-"""Exports what was trained, serves it over gRPC and REST, and asks for it.
+"""Exports models, publishes and serves them, and asks for images.
 
 Files, from the model to the user: `endpoints` (the signatures), `export`
-(writes them as a SavedModel), `servables` (loads SavedModels and runs them),
-`manager` (which versions there are), `prediction_service` and `rest_service`
-(what is answered), `grpc_endpoint` and `rest` (the ports), `server` (life
-cycle), `publish` (what servers get), `latent_client` (Python), `client`
-(command line). docs/architecture.md has all.
+(writes a SavedModel), `validation` and `check` (can a server load and run it?),
+`publish` with `measurement` (is it as good as the one in service?) and
+`versions_folder` (the folder that servers watch), `server` (an embedded
+TensorFlow Serving), `latent_client` with `messages` and `tensors` (the Python
+clients), `client` with `pictures` (command line), `studio` (a web page).
 """
 
 import importlib
@@ -20,5 +20,5 @@ def __getattr__(name):
   """Finds the clients: `serving.LatentClient`, `serving.AsyncLatentClient`."""
   if name not in ("LatentClient", "AsyncLatentClient"):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-  # By name and not on import: programs that serve need none of it.
+  # Not on import: programs that serve do not need them.
   return getattr(importlib.import_module("serving.latent_client"), name)

@@ -50,15 +50,11 @@ class HeldOut:
     self._seed = seed
 
     def load(split):
-      batches = list(
-        pipeline.load(
-          dataset, split, _BATCH_SIZE, data_dir=data_dir, limit=rows
-        ).as_numpy_iterator()
+      batches = pipeline.load(
+        dataset, split, rows, data_dir=data_dir, limit=rows
       )
-      return (
-        np.concatenate([batch[key] for batch in batches])
-        for key in ("image", "attributes")
-      )
+      batch = next(batches.as_numpy_iterator())
+      return batch["image"], batch["attributes"]
 
     self._images, self._labels = load("test")
     others, _ = load("validation")

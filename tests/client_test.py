@@ -55,32 +55,21 @@ class ClientTest(parameterized.TestCase):
 
   def test_every_signature(self):
     images = np.full([3, *tiny_run.IMAGE_SHAPE], 0.5)
-    encoded = self.client.encode(images)
-    self.assertEqual(encoded["mean"].shape, (3, tiny_run.LATENT_SIZE))
-    decoded = self.client.decode(encoded["mean"])
-    self.assertEqual(decoded["images"].shape, images.shape)
-    values, mask = _SMILING
-    self.assertEqual(
-      self.client.score(encoded["mean"], values, mask)["realism"].shape, (3,)
-    )
-    for sampler in ("actor", "search", "importance"):
-      sampled = self.client.sample(values, mask, [5, 6, 5], sampler=sampler)
+    latents = self.client.encode(images)["mean"]
+    self.assertEqual(self.client.decode(latents)["images"].shape, images.shape)
+    scores = self.client.score(latents, *_SMILING)
+    self.assertEqual(scores["realism"].shape, (3,))
+    for sampler in ("actor", "importance"):
+      sampled = self.client.sample(*_SMILING, [5, 6, 5], sampler=sampler)
       np.testing.assert_array_equal(sampled["seed"], [5, 6, 5])
       np.testing.assert_allclose(
         sampled["images"][0], sampled["images"][2], atol=1e-4
       )
-    for sampler in ("actor", "search", "flow"):
-      changed = self.client.transform(
-        images, values, mask, [5, 6, 5], sampler=sampler
-      )
-      self.assertEqual(changed["distance"].shape, (3,))
-
-  def test_outputs_can_be_chosen(self):
-    sampled = self.client.sample(*_SMILING, [0, 1, 2], ["realism"])
-    self.assertCountEqual(sampled, ["realism"])
-
-  def test_no_rows(self):
-    sampled = self.client.sample(np.ones([0, _K]), np.ones([0, _K]), [])
+    moved = self.client.transform(images, *_SMILING, [5, 6, 5], sampler="flow")
+    self.assertEqual(moved["distance"].shape, (3,))
+    nothing = np.ones([0, _K])
+    sampled = self.client.sample(nothing, nothing, [], ["images"])
+    self.assertEqual(sampled.keys(), {"images"})
     self.assertEqual(sampled["images"].shape, (0, *tiny_run.IMAGE_SHAPE))
 
   def test_dials(self):
@@ -88,8 +77,7 @@ class ClientTest(parameterized.TestCase):
     arguments = (images, *_SMILING, [5, 6, 7])
     still = self.client.transform(*arguments, strength=0.0)
     np.testing.assert_array_equal(still["distance"], np.zeros(3))
-    for weight in (0.5, 2.0):
-      self.client.transform(*arguments, sampler="search", realism_weight=weight)
+    self.client.transform(*arguments, sampler="search", realism_weight=0.5)
     with self.assertRaisesRegex(
       latent_client.RequestError, "takes no strength"
     ):
@@ -99,41 +87,15 @@ class ClientTest(parameterized.TestCase):
     ):
       self.client.transform(*arguments, realism_weight=0.5)
 
-  def test_unknown_samplers(self):
-    with self.assertRaisesRegex(
-      latent_client.RequestError,
-      "cannot sample by 'magic', only by actor, best_of_n",
-    ):
-      self.client.sample(*_SMILING, [0, 1, 2], sampler="magic")
-    images = np.zeros([3, *tiny_run.IMAGE_SHAPE])
-    with self.assertRaisesRegex(
-      latent_client.RequestError,
-      "cannot transform by 'best_of_n', only by actor, en",
-    ):
-      self.client.transform(images, *_SMILING, [0, 1, 2], sampler="best_of_n")
-
   def test_errors_say_what_and_where(self):
     with self.assertRaisesRegex(
       latent_client.RequestError, f"{self.address}.*INVALID.*attributes must be"
     ) as caught:
       self.client.sample(np.full([1, _K], np.nan), np.ones([1, _K]), [0])
     self.assertEqual(caught.exception.code, grpc.StatusCode.INVALID_ARGUMENT)
-    with self.assertRaisesRegex(
-      latent_client.RequestError,
-      "INVALID.*Bald, Black_Hair, Blond_Hair.*rule each",
-    ):
-      self.client.sample(np.ones([1, _K]), np.ones([1, _K]), [0])
     with latent_client.LatentClient(self.address, "other") as other:
       with self.assertRaisesRegex(latent_client.RequestError, "name the one"):
         other.describe([0])
-
-  def test_no_server(self):
-    with latent_client.LatentClient("localhost:1", timeout=0.5) as lonely:
-      self.assertFalse(lonely.connect())
-      with self.assertRaisesRegex(
-        latent_client.RequestError, "No server at local"
-      ):
-        lonely.describe([0])
 
   def test_slow_server(self):
     with latent_client.LatentClient(
@@ -179,7 +141,7 @@ class ClientTest(parameterized.TestCase):
     self.assertRegex(printed, r"(?m)^Realistic and as asked, .* of 5$")
     self.assertLen(printed.splitlines(), 8)
 
-  def test_pictures_take_the_alternative_that_is_nearest(self):
+  def test_each_picture_takes_the_alternative_that_is_nearest(self):
     picture = os.path.join(self.create_tempdir().full_path, "grey.png")
     Image.new("L", (16, 8), 128).save(picture)
     image = pictures.load(picture, tiny_run.IMAGE_SHAPE)[np.newaxis]
@@ -200,15 +162,6 @@ class ClientTest(parameterized.TestCase):
       function(self.client, *args, **kwargs)
     return printed.getvalue()
 
-  @parameterized.parameters(
-    ("Smilng", "did you mean Smiling?"),
-    ("Bald, Black_Hair", "rule each other out"),
-    ("Bald", "missing.png cannot"),
-  )
-  def test_pictures_refuse(self, want, text):
-    with self.assertRaisesRegex(ValueError, text):
-      pictures.draw_transformations(self.client, ["missing.png"], want, seed=0)
-
   def test_program(self):
     out = os.path.join(self.create_tempdir().full_path, "out.png")
     finished = self._run(
@@ -224,9 +177,7 @@ class ClientTest(parameterized.TestCase):
       self.assertGreater(np.asarray(image).std(), 0)
 
   @parameterized.parameters(
-    (["sample", "--want=Smilng"], "did you mean Smiling?"),
     (["sample", "--want=Smiling,,"], "Smiling,,\n          ^"),
-    (["sample", "--sampler=magic"], "only by actor, best_of_n"),
     (["transform", "--want=Bald"], "needs --image"),
   )
   def test_program_refuses(self, arguments, text):
@@ -250,53 +201,6 @@ class ClientTest(parameterized.TestCase):
       capture_output=True,
       text=True,
     )
-
-
-class LoadImageTest(parameterized.TestCase):
-  def _save(self, image, name="picture.png", **kwargs):
-    path = os.path.join(self.create_tempdir().full_path, name)
-    image.save(path, **kwargs)
-    return path
-
-  @parameterized.parameters("L", "RGB", "RGBA", "P", "1", "CMYK", "I;16")
-  def test_any_mode(self, mode):
-    path = self._save(Image.new(mode, (40, 30)), "picture.tiff")
-    for channels in (1, 3):
-      image = pictures.load(path, (8, 16, channels))
-      self.assertEqual(image.shape, (8, 16, channels))
-      self.assertEqual(image.dtype, np.float32)
-      self.assertBetween(image.min(), 0.0, 1.0)
-      self.assertBetween(image.max(), 0.0, 1.0)
-
-  def test_takes_the_middle(self):
-    pixels = np.zeros([20, 100], np.uint8)
-    pixels[:, 40:60] = 255
-    path = self._save(Image.fromarray(pixels))
-    image = pictures.load(path, (10, 10, 1))
-    self.assertGreater(image.min(), 0.9)  # Its edge is smoothed.
-
-  def test_turned_cameras(self):
-    pixels = np.zeros([40, 40], np.uint8)
-    pixels[:, 20:] = 255  # White is on the right...
-    exif = Image.Exif()
-    exif[0x0112] = 6  # ...of a camera that was turned: at the bottom.
-    path = self._save(Image.fromarray(pixels), exif=exif)
-    image = pictures.load(path, (4, 4, 1))
-    self.assertLess(image[0].max(), 0.2)
-    self.assertGreater(image[-1].min(), 0.8)
-
-  def test_transparent_is_white(self):
-    path = self._save(Image.new("RGBA", (9, 9), (0, 0, 0, 0)))
-    np.testing.assert_array_equal(
-      pictures.load(path, (4, 4, 3)), np.ones([4, 4, 3])
-    )
-
-  def test_refuses_what_is_no_picture(self):
-    folder = self.create_tempdir()
-    text = folder.create_file("notes.txt", "Not a picture.").full_path
-    for path in (text, folder.full_path, os.path.join(folder, "missing.png")):
-      with self.assertRaisesRegex(ValueError, "cannot be read as a picture"):
-        pictures.load(path, (4, 4, 3))
 
 
 if __name__ == "__main__":

@@ -162,12 +162,6 @@ class LatentClientTest(parameterized.TestCase):
         self.address, lambda c: c.sample(nothing, nothing, [0], sampler="magic")
       )
 
-  @_BOTH
-  def test_who_can_sample_and_who_can_change(self, ask):
-    samplers = ask(self.address, lambda c: c.samplers("sample"))
-    self.assertEqual(samplers, ["actor", "search"])
-    self.assertEmpty(ask(self.address, lambda c: c.samplers("transform")))
-
   def test_another_model_is_noticed_by_who_forgets_the_one_before(self):
     with serving.LatentClient(self.address) as client:
       self.assertEmpty(client.samplers("transform"))

@@ -43,12 +43,6 @@ def _few(models):
 
 
 class ObjectionsTest(parameterized.TestCase):
-  def test_as_good_or_better_is_good(self):
-    margins = publish.Margins(0.0, 0.0, 0.0, 0.0)
-    self.assertEmpty(publish.objections(_FIGURES, _FIGURES, margins))
-    better = _FIGURES | {"fid": 1.0, "read": 1.0, "others_changed": 0.0}
-    self.assertEmpty(publish.objections(better, _FIGURES, margins))
-
   @parameterized.parameters(
     ("weighted_f1", 0.895, 0.88),
     ("macro_f1", 0.795, 0.78),
@@ -58,9 +52,10 @@ class ObjectionsTest(parameterized.TestCase):
   )
   def test_each_figure_has_its_margin(self, name, within, beyond):
     margins = publish.Margins()
-    self.assertEmpty(
-      publish.objections(_FIGURES | {name: within}, _FIGURES, margins)
-    )
+    for good in (within, _FIGURES[name]):
+      self.assertEmpty(
+        publish.objections(_FIGURES | {name: good}, _FIGURES, margins)
+      )
     for bad in (beyond, float("nan")):
       (objection,) = publish.objections(
         _FIGURES | {name: bad}, _FIGURES, margins

@@ -21,16 +21,16 @@ class PagesTest(studio_browser.TestCase, parameterized.TestCase):
 
   @parameterized.product(
     path=("/", "/compare", "/run"),
-    size=((360, 740), (1600, 1000)),
-    scheme=("light", "dark"),
+    look=((360, "light"), (360, "dark"), (1600, "light")),
   )
-  def test_fits_and_can_be_read(self, path, size, scheme):
+  def test_fits_and_can_be_read(self, path, look):
+    width, scheme = look
     page = self.user(
-      viewport={"width": size[0], "height": size[1]}, color_scheme=scheme
+      viewport={"width": width, "height": 800}, color_scheme=scheme
     )
     self._complete(path, page)
     self.assertLessEqual(
-      page.evaluate("document.documentElement.scrollWidth"), size[0]
+      page.evaluate("document.documentElement.scrollWidth"), width
     )
     # Ink and ground are far apart, whichever is the dark one.
     ink, ground = page.evaluate(
@@ -102,8 +102,6 @@ class ErrorsTest(studio_browser.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(
     ("?strength=9", "This link makes no sense: strength=9"),
-    ("?face=data:99", "There is no face 99"),
-    ("?face=upload:AAAA", "The link's picture cannot be read"),
     ("?want=Beauty", "no attribute 'Beauty'"),
     ("?sampler=magic", "cannot transform by 'magic'"),
     ("?want=Hat&want=Beard&want=Bright_Mouth&want=Glasses", "That is too much"),
@@ -118,15 +116,14 @@ class ErrorsTest(studio_browser.TestCase, parameterized.TestCase):
     self._alert("The seed is a whole number")
 
 
-class PlayTest(studio_browser.TestCase, parameterized.TestCase):
-  @parameterized.parameters("PNG", "JPEG", "GIF", "BMP", "TIFF")
-  def test_upload(self, form):
+class PlayTest(studio_browser.TestCase):
+  def test_upload(self):
     page = self.open("/?face=data:0")
     page.locator("input[type=file]").set_input_files(
       {
-        "name": f"me.{form.lower()}",
+        "name": "me.tiff",
         "mimeType": "image/*",
-        "buffer": painted_faces.file(0.9, form, (301, 200)),
+        "buffer": painted_faces.file(0.9, "TIFF", (301, 200)),
       }
     )
     self.wait_shown(lambda _, who: who > 0.8)
@@ -160,13 +157,6 @@ class PlayTest(studio_browser.TestCase, parameterized.TestCase):
       self.assertLess(has[number], 0.2)
       self.assertGreater(min(has[:number] + has[number + 1 :] + [who]), 0.6)
     self.assertIn("everyone=1", page.url)
-
-  def test_a_difference_is_where_something_changed(self):
-    page = self.open("/?face=data:0")
-    same = page.get_by_alt_text("Where the two pictures differ, in colour")
-    before = same.get_attribute("src")
-    self.switch("Hat", "with")
-    self.wait(lambda: same.get_attribute("src") != before)
 
 
 class CompareTest(studio_browser.TestCase):

@@ -56,8 +56,7 @@ class StateTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ("strength=7", "strength=7: a number from 0.0 to 2.0"),
-    ("strength=nan", "strength=nan"),
-    ("realism_weight=-1", "realism_weight=-1"),
+    ("realism_weight=nan", "realism_weight=nan"),
     ("seed=1.5", "seed=1.5: a whole number"),
     ("seed=9223372036854775808", "seed=9"),
     ("partly=much Smile", "partly=much"),

@@ -6,19 +6,13 @@ The server may be ours or a TensorFlow Serving, with a model that
 serving.export has written.
 """
 
+import functools
 import sys
 
 from absl import app
 from absl import flags
-from etils import epy
 
 from serving import client
-
-with epy.lazy_imports():
-  import uvicorn
-
-  from serving.studio import application
-  from serving.studio import faces
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -27,52 +21,37 @@ def define_flags(values: flags.FlagValues) -> None:
   for name in ("server", "model_name", "token_file", "root_certificates"):
     # Or `--help` would not list them.
     flags.declare_key_flag(name, flag_values=values)
-  flags.DEFINE_string(
+  string = functools.partial(flags.DEFINE_string, flag_values=values)
+  integer = functools.partial(flags.DEFINE_integer, flag_values=values)
+  string(
     "host",
     "localhost",
     "Where the pages are offered; 0.0.0.0 is to everybody who reaches this "
     "machine.",
-    flag_values=values,
   )
-  flags.DEFINE_integer(
-    "port",
-    8600,
-    "Port of the pages.",
-    lower_bound=1,
-    upper_bound=65535,
-    flag_values=values,
-  )
-  flags.DEFINE_string(
+  integer("port", 8600, "Port of the pages.", 1, 65535)
+  string(
     "run_dir",
     None,
     "A run folder to browse, whose data set faces are taken from.",
-    flag_values=values,
   )
-  flags.DEFINE_string(
+  string(
     "data_dir",
     "data",
     "Folder of prepared data sets; held-out faces come from there.",
-    flag_values=values,
   )
-  flags.DEFINE_string(
-    "faces",
-    None,
-    "A folder with pictures to offer instead.",
-    flag_values=values,
-  )
-  flags.DEFINE_integer(
-    "num_faces",
-    12,
-    "Most pictures to offer.",
-    lower_bound=0,
-    upper_bound=200,
-    flag_values=values,
-  )
+  string("faces", None, "A folder with pictures to offer instead.")
+  integer("num_faces", 12, "Most pictures to offer.", 0, 200)
 
 
 def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
+  import uvicorn
+
+  from serving.studio import application
+  from serving.studio import faces
+
   args = flags.FLAGS
   try:
     connection = client.credentials(args)

@@ -1,4 +1,4 @@
-"""Pictures for a page: as PNG files, in links, and what differs in two."""
+"""Pictures for a page: as PNG files, in links, and the difference of two."""
 
 import base64
 import io
@@ -14,13 +14,16 @@ _PALE = 0.75
 _PLAIN = 0.35
 
 
-def png(pixels: np.ndarray) -> bytes:
-  """Returns a PNG file of [height, width, channels] in [0, 1]."""
+def image(pixels: np.ndarray) -> Image.Image:
+  """Returns [height, width, channels] in [0, 1] as an image of Pillow."""
   values = np.rint(np.clip(pixels, 0.0, 1.0) * 255.0).astype(np.uint8)
+  return Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
+
+
+def png(pixels: np.ndarray) -> bytes:
+  """Returns [height, width, channels] in [0, 1] as a PNG file."""
   file = io.BytesIO()
-  Image.fromarray(values.squeeze(-1) if values.shape[-1] == 1 else values).save(
-    file, "PNG"
-  )
+  image(pixels).save(file, "PNG")
   return file.getvalue()
 
 

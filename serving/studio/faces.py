@@ -1,10 +1,9 @@
-"""The faces that can be changed: of the data set, from a folder, uploaded."""
+"""The faces on offer: from the data set, from a folder, or uploaded."""
 
 import base64
 import binascii
 import glob
 import io
-import json
 import os
 from collections.abc import Sequence
 
@@ -12,23 +11,24 @@ import numpy as np
 from PIL import Image
 
 from serving import pictures
+from serving.studio import drawing
 from serving.studio import state as state_lib
 
-# What is in a link, a server has to take: uvicorn does up to 64 KB.
+# A server has to take the link: uvicorn takes up to 64 KB.
 _LONGEST_LINK = 24_000
 # Lossless first, where that is short enough.
 _QUALITIES = (None, 95, 85, 70, 50, 30, 10)
 
 
 class Faces:
-  """Pictures by the names that a `State` has for them."""
+  """Pictures by the names that `State.face` has for them."""
 
   def __init__(self, paths: Sequence[str] = (), arrays: np.ndarray = ()):
     """Creates it.
 
     Args:
-      paths: Picture files of any size, read when they are asked for.
-      arrays: [n, height, width, channels] in [0, 1], behind the files.
+      paths: Picture files of any size, read when they are needed.
+      arrays: [n, height, width, channels] in [0, 1], numbered after the files.
     """
     self._pictures = [*paths, *arrays]
 
@@ -39,8 +39,8 @@ class Faces:
     """Returns [height, width, channels] in [0, 1]; None for the prior.
 
     Args:
-      face: As `State` has it.
-      shape: What the model takes.
+      face: See `State.face`.
+      shape: (height, width, channels) of the model.
 
     Raises:
       ValueError: There is no such face, in a sentence.
@@ -70,25 +70,22 @@ class Faces:
     return found
 
   def take(self, data: bytes, name: str, shape: Sequence[int]) -> str:
-    """Returns what a `State` calls an uploaded picture.
+    """Returns the name of an uploaded picture, for `State.face`.
 
     The name holds the picture itself, as the model will see it: a link to it
     works for everybody, and nothing is kept here.
 
     Args:
       data: A file of any size and format that Pillow reads.
-      name: What it was called.
-      shape: What the model takes; the middle is cropped to it.
+      name: The name of the file.
+      shape: (height, width, channels) of the model; takes the middle of the
+        picture.
 
     Raises:
       ValueError: It is no picture, in a sentence.
     """
     pixels = pictures.load(io.BytesIO(data), shape, name)
-    image = Image.fromarray(
-      np.rint(pixels.squeeze(-1) * 255).astype(np.uint8)
-      if shape[-1] == 1
-      else np.rint(pixels * 255).astype(np.uint8)
-    )
+    image = drawing.image(pixels)
     for quality in _QUALITIES:
       file = io.BytesIO()
       lossless = quality is None
@@ -131,13 +128,13 @@ def find(
   if not run_dir:
     return Faces()
   # TensorFlow Datasets takes seconds to load, and only this needs it.
+  from lc_keras import parts
   from lc_keras.data import pipeline
 
   try:
-    with open(os.path.join(run_dir, "run.json"), encoding="utf-8") as file:
-      name = json.load(file)["dataset"]
+    name = parts.read_about(run_dir)["dataset"]
     batches = pipeline.load(name, "test", count, data_dir=data_dir, limit=count)
     return Faces(arrays=next(iter(batches))["image"].numpy())
-  except (FileNotFoundError, ValueError, KeyError) as error:
+  except (FileNotFoundError, ValueError) as error:
     print(f"No faces of the data set: {error}", flush=True)
     return Faces()
