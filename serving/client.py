@@ -53,13 +53,15 @@ def credentials(args: flags.FlagValues) -> dict:
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
   define_server_flags(values)
-  flags.DEFINE_string(
+  string = functools.partial(flags.DEFINE_string, flag_values=values)
+  number = functools.partial(flags.DEFINE_float, flag_values=values)
+  integer = functools.partial(flags.DEFINE_integer, flag_values=values)
+  string(
     "want",
     "",
     'The request, such as "Smiling, not Male", "Bald or Wearing_Hat" or '
     '"2 * Smiling, 0.5 * realism". `sample` leaves the other attributes open, '
     "`transform` keeps them.",
-    flag_values=values,
   )
   flags.DEFINE_multi_string(
     "image",
@@ -68,46 +70,32 @@ def define_flags(values: flags.FlagValues) -> None:
     "several times.",
     flag_values=values,
   )
-  flags.DEFINE_string(
+  string(
     "sampler",
     "actor",
     "Who makes the images: the actor, in one step, or one of the others that "
     "the model was exported with, such as `search`.",
-    flag_values=values,
   )
-  flags.DEFINE_float(
+  number(
     "strength",
     1.0,
     "transform: the part of the actor's change to make, 0 for none.",
     lower_bound=0.0,
-    flag_values=values,
   )
-  flags.DEFINE_integer(
-    "n",
-    16,
-    "sample: number of images.",
-    lower_bound=1,
-    upper_bound=1024,
-    flag_values=values,
-  )
-  flags.DEFINE_integer(
+  integer("n", 16, "sample: number of images.", 1, 1024)
+  integer(
     "seed",
     0,
     "Seed of all draws: the same seed gives the same images.",
-    lower_bound=0,
-    upper_bound=2**62,
-    flag_values=values,
+    *(0, 2**62),
   )
-  flags.DEFINE_string(
-    "out", None, "PNG file to write.", flag_values=values, required=True
-  )
-  flags.DEFINE_float(
+  string("out", None, "PNG file to write.", required=True)
+  number(
     "timeout",
     60.0,
     "Seconds that a call may take, including the wait for a server that is "
     "still starting.",
     lower_bound=0.001,
-    flag_values=values,
   )
 
 

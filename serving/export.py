@@ -9,6 +9,7 @@ not at all.
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import inspect
 import os
@@ -219,18 +220,17 @@ def _manifest(parts, sample_actor, transform_actor):
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
-  flags.DEFINE_string(
+  string = functools.partial(flags.DEFINE_string, flag_values=values)
+  string(
     "run_dir",
     None,
     "Folder of the run whose models are exported.",
-    flag_values=values,
     required=True,
   )
-  flags.DEFINE_string(
+  string(
     "export_dir",
     None,
     "Folder of the versions; by default `export` in the run folder.",
-    flag_values=values,
   )
   flags.DEFINE_integer(
     "version",
@@ -239,19 +239,17 @@ def define_flags(values: flags.FlagValues) -> None:
     lower_bound=0,
     flag_values=values,
   )
-  flags.DEFINE_string(
+  string(
     "sample_actor",
     None,
     "Stage of the run whose actor answers `sample`, and whose critic answers "
     "`score`; by default actor_0.1, or what there is without one.",
-    flag_values=values,
   )
-  flags.DEFINE_string(
+  string(
     "transform_actor",
     None,
     "Stage of the run whose actor answers `transform`, and whose critic "
     "guides the samplers that have no actor; by default the same.",
-    flag_values=values,
   )
 
 

@@ -80,7 +80,9 @@ class HeldOut:
     try:
       count = len(self._labels)
       seeds = np.arange(count) + (self._seed << 32)
-      samples = model.sample(self._labels, np.ones_like(self._labels), seeds)
+      samples = model.images(
+        "sample", self._labels, np.ones_like(self._labels), seed=seeds
+      )
       read = scores.attribute_scores(
         self._judge.probabilities(samples),
         self._labels,
@@ -102,12 +104,20 @@ class HeldOut:
       model.close()
 
   def _edited(self, model):
-    def transform(images, targets, mask):
-      return model.transform(images, targets, mask, self._seed, 1.0)
+    def transform(images, targets, mask, strength=1.0):
+      count = len(images)
+      return model.images(
+        "transform",
+        targets,
+        mask,
+        images=np.asarray(images, np.float32),
+        seed=np.arange(count) + (self._seed << 32),
+        strength=np.full(count, strength, np.float32),
+      )
 
     def reconstruct(images):
-      nothing = np.zeros([len(images), len(self.attributes)], np.float32)
-      return model.transform(images, nothing, nothing, self._seed, 0.0)
+      nothing = np.zeros([len(images), len(self.attributes)])
+      return transform(images, nothing, nothing, strength=0.0)
 
     table = transformations.table(
       self._images,
@@ -144,47 +154,27 @@ class _Model:
     self._width = len(names)
     self.transforms = "transform" in self._servable.signatures
 
-  def sample(self, values, mask, seeds):
-    """Returns images, [n, height, width, channels]."""
-    return self._in_batches(
-      "sample",
-      attributes=self._wide(values),
-      mask=self._wide(mask),
-      seed=np.asarray(seeds, np.int64),
-    )
-
-  def transform(self, images, values, mask, seed, strength):
-    """Returns changed images; row i has draw i of the seed."""
-    count = len(images)
-    return self._in_batches(
-      "transform",
-      images=np.asarray(images, np.float32),
-      attributes=self._wide(values),
-      mask=self._wide(mask),
-      seed=np.arange(count, dtype=np.int64) + (seed << 32),
-      strength=np.full(count, strength, np.float32),
-    )
-
   def close(self):
     self._servable.close()
 
-  def _wide(self, values):
-    """Puts a run's columns where the model has them, and 0 into the others."""
-    wide = np.zeros([len(values), self._width], np.float32)
-    wide[:, self._columns] = values
-    return wide
-
-  def _in_batches(self, signature, **inputs):
-    count = len(next(iter(inputs.values())))
+  def images(self, signature, values, mask, **inputs):
+    """Returns what a signature draws, [n, height, width, channels]."""
+    inputs |= {"attributes": self._wide(values), "mask": self._wide(mask)}
     return np.concatenate(
       [
         self._ask(
           signature,
           **{key: v[i : i + _BATCH_SIZE] for key, v in inputs.items()},
         )["images"]
-        for i in range(0, count, _BATCH_SIZE)
+        for i in range(0, len(values), _BATCH_SIZE)
       ]
     )
+
+  def _wide(self, values):
+    """Puts a run's columns where the model has them, and 0 into the others."""
+    wide = np.zeros([len(values), self._width], np.float32)
+    wide[:, self._columns] = values
+    return wide
 
   def _ask(self, signature, **inputs):
     try:
