@@ -16,7 +16,7 @@ from absl import flags
 from bulk import runners
 from bulk import shards
 from trainers import latents as latents_job
-from trainers import runs
+from trainers import program
 
 _SPLITS = ("train", "validation", "test")
 
@@ -67,22 +67,22 @@ def encode(settings: flags.FlagValues) -> None:
   """Writes the latent cache of a run.
 
   Raises:
-    runs.UserError: The run has no images to encode.
-    ValueError: Too many rows are bad.
+    ValueError: The run has no images to encode, or too many rows are bad.
   """
   from lc_keras.data import latent_cache
   from lc_keras.data import latents
   from lc_keras.data import pipeline
   from lc_keras.generators import generator
+  from trainers import runs
 
   run = runs.open_run(settings)
   if not generator.has_encoder(run.folder):
-    raise runs.UserError(
+    raise ValueError(
       f"The generator of {run.folder!r} cannot encode. Draws of its prior take "
       "no work worth sharing: use `python -m trainers.latents`."
     )
-  stage = runs.Stage(run, "latents", _flags_of_latents(settings))
-  origin = latents_job.source(run)
+  stage = run.stage("latents", _flags_of_latents(settings))
+  origin = run.latents_source()
   if stage.done:
     latent_cache.read_manifest(stage.path("cache"), origin)
     return
@@ -137,7 +137,7 @@ def _flags_of_latents(settings):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, encode, again="makes the shards that are missing")
+  program.main(define_flags, encode, again="makes the shards that are missing")
 
 
 if __name__ == "__main__":

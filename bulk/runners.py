@@ -9,7 +9,7 @@ import tqdm
 from absl import flags
 
 from bulk import shards
-from trainers import runs
+from trainers import messages
 
 _POLL_SECONDS = 2.0
 
@@ -66,7 +66,7 @@ def run(job: shards.Job, settings: flags.FlagValues) -> dict[str, int]:
   if missing:
     if len(missing) < len(job.shards):
       done = len(job.shards) - len(missing)
-      runs.say(f"{done} of {len(job.shards)} shards are done")
+      messages.say(f"{done} of {len(job.shards)} shards are done")
     RUNNERS[settings.runner](job, missing, settings.beam_option)
   return job.total(settings.max_bad)
 
@@ -83,7 +83,7 @@ def _on_beam(runner, job, missing, options):
 
   with _progress(job, missing):
     counted = on_beam.run(job, missing, runner, options)
-  runs.say(", ".join(f"{name}: {n}" for name, n in counted.items()))
+  messages.say(", ".join(f"{name}: {n}" for name, n in counted.items()))
 
 
 # How to make shards, by the value of --runner.

@@ -24,7 +24,8 @@ from bulk import runners
 from bulk import shards
 from lc_keras import files
 from trainers import common_flags
-from trainers import runs
+from trainers import messages
+from trainers import program
 
 _PRIOR = "prior"
 _BATCH_SIZE = 64
@@ -173,7 +174,7 @@ def score(settings: flags.FlagValues) -> None:
       "files": [shard.name + work.ending for shard in cut],
     },
   )
-  runs.say(
+  messages.say(
     f"{total['rows']} samples in {len(cut)} files in {settings.out}, "
     f"{total['bad']} bad"
   )
@@ -208,7 +209,7 @@ def _identity(known, settings):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, score, again="makes the shards that are missing")
+  program.main(define_flags, score, again="makes the shards that are missing")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ from absl import flags
 
 from bulk import runners
 from bulk import shards
-from trainers import runs
+from trainers import messages
+from trainers import program
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -96,12 +97,12 @@ def build(settings: flags.FlagValues) -> None:
     )
     runners.run(job, settings)
     prepared.download_and_prepare()
-  runs.say(f"toon_faces/{name} is prepared in {data_dir}.")
+  messages.say(f"toon_faces/{name} is prepared in {data_dir}.")
 
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, build, again="makes the shards that are missing")
+  program.main(define_flags, build, again="makes the shards that are missing")
 
 
 if __name__ == "__main__":

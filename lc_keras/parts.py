@@ -257,6 +257,33 @@ def read_about(folder: str) -> dict:
     return json.load(file)
 
 
+def write_about(
+  folder: str,
+  dataset: str | None,
+  image_shape: Sequence[int],
+  attributes: attribute_names.Attributes,
+) -> None:
+  """Writes what a folder is about, see `read_about`.
+
+  Args:
+    folder: Made if needed.
+    dataset: Name of its data set; None without one.
+    image_shape: (height, width, channels).
+    attributes: The attributes that the data set labels.
+  """
+  os.makedirs(folder, exist_ok=True)
+  files.write_json(
+    os.path.join(folder, ABOUT),
+    {
+      "dataset": dataset,
+      "image_shape": list(image_shape),
+      "attributes": list(attributes.names),
+      "exclusive": [list(group) for group in attributes.exclusive],
+      "continuous": list(attributes.continuous),
+    },
+  )
+
+
 def attributes_of(about: Mapping) -> attribute_names.Attributes:
   """Returns the attributes of a folder's data set, see `read_about`."""
   return attribute_names.Attributes(

@@ -23,43 +23,40 @@ testing.two_logical_cpus()
 _ROOT = pathlib.Path(__file__).parents[1]
 _CONFIGS = _ROOT / "configs" / "tiny"
 
-# Job, what runs it, flagfile, more flags, and the stage that it leaves.
+# Job, flagfile, more flags, and the stage that it leaves.
 _JOBS = (
-  ("vae", "train", "vae", ["--replicas=2"], "vae"),
-  ("latents", "encode", "latents", [], "latents"),
-  ("classifier", "train", "classifier", [], "classifier"),
-  ("attributes", "train", "attributes", [], "attributes"),
-  ("realism", "train", "realism", ["--replicas=2"], "realism"),
-  ("flow", "train", "flow", [], "flow"),
-  ("actor", "train", "actor_0", [], "actor_0"),
-  ("actor", "train", "actor", [], "actor_0.1"),
-  ("conditional_vae", "train", "conditional_vae", [], "conditional_vae"),
+  ("vae", "vae", ["--replicas=2"], "vae"),
+  ("latents", "latents", [], "latents"),
+  ("classifier", "classifier", [], "classifier"),
+  ("attributes", "attributes", [], "attributes"),
+  ("realism", "realism", ["--replicas=2"], "realism"),
+  ("flow", "flow", [], "flow"),
+  ("actor", "actor_0", [], "actor_0"),
+  ("actor", "actor", [], "actor_0.1"),
+  ("conditional_vae", "conditional_vae", [], "conditional_vae"),
   (
     "conditional_gan",
-    "train",
     "conditional_gan",
     ["--replicas=2"],
     "conditional_gan",
   ),
-  ("linear", "train", "linear", [], "linear"),
-  ("evaluate", "evaluate", "evaluate", [], "report"),
+  ("linear", "linear", [], "linear"),
+  ("evaluate", "evaluate", [], "report"),
 )
 # The same with a model that cannot encode: labels come from the classifier.
 _GAN_JOBS = (
-  ("gan", "train", "gan", ["--replicas=2"], "gan"),
-  ("classifier", "train", "classifier", [], "classifier"),
+  ("gan", "gan", ["--replicas=2"], "gan"),
+  ("classifier", "classifier", [], "classifier"),
   (
     "latents",
-    "encode",
     "latents",
     ["--rows_train=40", "--rows_validation=20", "--rows_test=20"],
     "latents",
   ),
-  ("attributes", "train", "attributes", ["--replicas=2"], "attributes"),
-  ("flow", "train", "flow", [], "flow"),
-  ("actor", "train", "actor", [], "actor_0.1"),
+  ("attributes", "attributes", ["--replicas=2"], "attributes"),
+  ("flow", "flow", [], "flow"),
+  ("actor", "actor", [], "actor_0.1"),
   (
-    "evaluate",
     "evaluate",
     "evaluate",
     ["--systems=prior,actor_0.1,gradient_search"],
@@ -102,7 +99,7 @@ class PipelineDryRunTest(tf.test.TestCase):
     self.folder = pathlib.Path(self.create_tempdir())
     self.run_dir = self.folder / "run"
 
-  def _run(self, job, function, config, more=()):
+  def _run(self, job, config, more=()):
     """Does what `python -m trainers.<job> --flagfile=...` does."""
     module = importlib.import_module(f"trainers.{job}")
     values = flags.FlagValues()
@@ -118,7 +115,8 @@ class PipelineDryRunTest(tf.test.TestCase):
           *more,
         ]
       )
-    getattr(module, function)(values)
+    run_job = module.evaluate if job == "evaluate" else module.run_job
+    run_job(values)
 
   def _written(self):
     """Returns when each file of the run was written."""
@@ -129,7 +127,7 @@ class PipelineDryRunTest(tf.test.TestCase):
     }
 
   def test_from_data_to_report(self):
-    self._run("data", "prepare", "data")
+    self._run("data", "data")
     for *job, _ in _JOBS:
       self._run(*job)
 
@@ -195,7 +193,7 @@ class PipelineDryRunTest(tf.test.TestCase):
       before = kept.stat().st_mtime_ns
       (report / "done.json").unlink()
       (report / "systems" / "linear.json").unlink()
-      self._run("evaluate", "evaluate", "evaluate")
+      self._run("evaluate", "evaluate")
       self.assertEqual(kept.stat().st_mtime_ns, before)
       again = json.loads((report / "results.json").read_text())["systems"]
       self.assertEqual(again["actor_0"], measured["actor_0"])
@@ -205,7 +203,7 @@ class PipelineDryRunTest(tf.test.TestCase):
 
     with self.subTest("running all again does nothing"):
       before = self._written()
-      self._run("data", "prepare", "data")
+      self._run("data", "data")
       for *job, _ in _JOBS:
         self._run(*job)
       self.assertEqual(self._written(), before)

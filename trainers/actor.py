@@ -16,7 +16,7 @@ from absl import flags
 
 from lc_keras import recipes
 from trainers import jobs
-from trainers import runs
+from trainers import messages
 
 _SHOWN = 8
 
@@ -45,7 +45,7 @@ def prepare(recipe: recipes.Actor, run):
     return {}
   from lc_keras.samplers import lessons
 
-  runs.say(
+  messages.say(
     f"The flow makes {recipe.lessons} samples and as many edits, for the actor "
     "to imitate"
   )
@@ -92,15 +92,13 @@ def draw(model, run):
   }
 
 
-JOB = jobs.Job(
-  lambda settings: settings.stage or f"actor_{settings.distance_weight:g}",
-  recipes.Actor,
-  begin,
-  draw,
-  prepare,
-  define_more,
-)
-define_flags, train, main = JOB.define_flags, JOB.train, JOB.main
+def stage(settings: flags.FlagValues) -> str:
+  """Returns the name of its folder in the run."""
+  return settings.stage or f"actor_{settings.distance_weight:g}"
+
+
+JOB = jobs.Job("actor", recipes.Actor, begin, draw, prepare, define_more, stage)
+define_flags, run_job, main = JOB.define_flags, JOB.run_job, JOB.main
 
 if __name__ == "__main__":
   main()

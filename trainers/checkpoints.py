@@ -23,7 +23,7 @@ import numpy as np
 
 from lc_keras import files
 from lc_keras.models import storage
-from trainers import runs
+from trainers import messages
 
 _FORMAT = 2  # Format 1 had no manifest.
 _MANIFEST = "manifest.json"
@@ -65,7 +65,7 @@ class Checkpoints:
       ended) and "step". None if there is no checkpoint.
 
     Raises:
-      runs.UserError: There are checkpoints, but none that can be used.
+      ValueError: There are checkpoints, but none that can be used.
     """
     damaged = []
     for name in reversed(self._names()):
@@ -74,11 +74,11 @@ class Checkpoints:
       if wrong is None:
         break
       damaged.append(f"{folder}: {wrong}")
-      runs.say(f"The checkpoint {folder} is damaged: {wrong}.")
+      messages.say(f"The checkpoint {folder} is damaged: {wrong}.")
     else:
       if not damaged:
         return None
-      raise runs.UserError(
+      raise ValueError(
         "No checkpoint can be used. " + ". ".join(damaged) + ". Put back a "
         f"copy of one, or delete {self._folder!r} to begin again."
       )
@@ -161,7 +161,7 @@ class Checkpoints:
         aside = self._path(_DAMAGED + other)
         files.remove(aside)
         os.replace(self._path(other), aside)
-        runs.say(f"It is now {aside}; going on from {name}.")
+        messages.say(f"It is now {aside}; going on from {name}.")
 
   def _names(self):
     """Returns the names of checkpoints, oldest first."""
@@ -181,7 +181,7 @@ def _damage(folder):
   """Returns what is wrong with a checkpoint; None if nothing is.
 
   Raises:
-    runs.UserError: It is whole, but of another format.
+    ValueError: It is whole, but of another format.
   """
   path = os.path.join(folder, _MANIFEST)
   if not os.path.exists(path):
@@ -190,7 +190,7 @@ def _damage(folder):
     except (OSError, ValueError):
       older = False
     if older:
-      raise runs.UserError(
+      raise ValueError(
         f"The checkpoint {folder} has an older format, "
         "which this version does not read. End the training with the version "
         f"that began it, or delete {os.path.dirname(folder)!r} to begin again."
@@ -202,7 +202,7 @@ def _damage(folder):
   except (ValueError, KeyError, TypeError):
     return f"{_MANIFEST} cannot be read"
   if number != _FORMAT:
-    raise runs.UserError(
+    raise ValueError(
       f"The checkpoint {folder} has format {number}, and this version reads "
       f"{_FORMAT}: a newer version of lc_keras wrote it. Go on with that one, "
       f"or delete {os.path.dirname(folder)!r} to begin again."

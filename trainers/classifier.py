@@ -62,13 +62,14 @@ def _names(run):
 
 
 JOB = jobs.Job(
-  lambda settings: settings.stage,
+  "classifier",
   recipes.Classifier,
   begin,
   draw,
   define_more=define_more,
+  stage=lambda settings: settings.stage,
 )
-define_flags, train, main = JOB.define_flags, JOB.train, JOB.main
+define_flags, run_job, main = JOB.define_flags, JOB.run_job, JOB.main
 
 if __name__ == "__main__":
   main()

@@ -11,23 +11,13 @@ import pathlib
 import runpy
 import sys
 
+from trainers import jobs
+
 # What a user types, the module that is run, and what it does.
 COMMANDS = {
-  "train data": ("trainers.data", "Prepare a data set"),
-  "train vae": ("trainers.vae", "Train a VAE"),
-  "train gan": ("trainers.gan", "Train a GAN, another model to be frozen"),
-  "train latents": ("trainers.latents", "Encode the data set"),
-  "train attributes": ("trainers.attributes", "Train the attribute critic"),
-  "train realism": ("trainers.realism", "Train the realism critic"),
-  "train flow": ("trainers.flow", "Train the flow between noise and latents"),
-  "train linear": ("trainers.linear", "Fit a direction for each attribute"),
-  "train actor": ("trainers.actor", "Train the actor and its critic"),
-  "train classifier": (
-    "trainers.classifier",
-    "Train the classifier that scores images",
-  ),
-  "train conditional_vae": ("trainers.conditional_vae", "Train a baseline"),
-  "train conditional_gan": ("trainers.conditional_gan", "Train a baseline"),
+  f"train {name}": (f"trainers.{name}", entry.text)
+  for name, entry in jobs.JOBS.items()
+} | {
   "import": ("trainers.import_generator", "Bring your own generator"),
   "constraint": ("trainers.constraint", "Learn an attribute from labels"),
   "evaluate": ("trainers.evaluate", "Measure a run and write the report"),

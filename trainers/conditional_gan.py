@@ -39,7 +39,7 @@ def draw(model, run):
 
 
 JOB = jobs.Job("conditional_gan", recipes.ConditionalGAN, begin, draw)
-define_flags, train, main = JOB.define_flags, JOB.train, JOB.main
+define_flags, run_job, main = JOB.define_flags, JOB.run_job, JOB.main
 
 if __name__ == "__main__":
   main()

@@ -22,8 +22,10 @@ from etils import epy
 from lc_keras import files
 from lc_keras import recipes
 from trainers import common_flags
+from trainers import messages
+from trainers import program
 from trainers import recipe_flags
-from trainers import runs
+from trainers import stages
 
 with epy.lazy_imports():
   import keras
@@ -39,6 +41,7 @@ with epy.lazy_imports():
   from lc_keras.learning import labels as labels_lib
   from lc_keras.learning import learnt as learnt_lib
   from lc_keras.learning import trust
+  from trainers import runs
   from trainers import training
 
 _DATASET = "dataset:"
@@ -110,13 +113,13 @@ def run_job(settings: flags.FlagValues) -> None:
   _check(settings)
   name = settings.name
   if name in learnt_lib.names(settings.run_dir) and not settings.replace:
-    raise runs.UserError(
+    raise ValueError(
       f"{settings.run_dir!r} has a constraint {name!r} already. Give "
       "--replace to learn it again, or choose another --name."
     )
   learnt_lib.check_name(name)
   os.makedirs(run.path(learnt_lib.FOLDER), exist_ok=True)
-  runs.lock(run.path(learnt_lib.FOLDER, f".lock-{name}"))
+  stages.lock(run.path(learnt_lib.FOLDER, f".lock-{name}"))
   files.sweep(run.path(learnt_lib.FOLDER), name)
   recipe = recipe_flags.read(settings, recipes.Constraint)
   options = {
@@ -129,9 +132,9 @@ def run_job(settings: flags.FlagValues) -> None:
       settings.threshold,
       settings.target_range and tuple(map(_number, settings.target_range)),
     )
-    runs.say(f"{settings.rule} is code from outside of the run, and is run")
+    messages.say(f"{settings.rule} is code from outside of the run, and is run")
     learnt = acquire.from_rule(
-      parts, name, rule, recipe, say=runs.say, **options
+      parts, name, rule, recipe, say=messages.say, **options
     )
   else:
     learnt = _from_labels(run, parts, settings, recipe, options)
@@ -142,13 +145,13 @@ def run_job(settings: flags.FlagValues) -> None:
 
 def _check(settings):
   if not settings.name:
-    raise runs.UserError("--name is missing: what is the constraint called?")
+    raise ValueError("--name is missing: what is the constraint called?")
   if bool(settings.rule) == bool(settings.labels):
-    raise runs.UserError("Give either --rule or --labels.")
+    raise ValueError("Give either --rule or --labels.")
   if settings.target_range and len(settings.target_range) != 2:
-    raise runs.UserError("--target_range is two numbers: low,high.")
+    raise ValueError("--target_range is two numbers: low,high.")
   if settings.label_limit and not settings.labels.startswith(_DATASET):
-    raise runs.UserError(
+    raise ValueError(
       f"--label_limit goes with --labels={_DATASET}NAME; of a file, all "
       "labels are used."
     )
@@ -158,7 +161,7 @@ def _number(text):
   try:
     return float(text)
   except ValueError as error:
-    raise runs.UserError(f"--target_range: {text!r} is no number.") from error
+    raise ValueError(f"--target_range: {text!r} is no number.") from error
 
 
 def _from_labels(run, parts, settings, recipe, options):
@@ -172,7 +175,7 @@ def _from_labels(run, parts, settings, recipe, options):
     )
   attribute = path.removeprefix(_DATASET)
   if run.dataset is None or not generator_lib.can_encode(parts.generator):
-    raise runs.UserError(
+    raise ValueError(
       f"--labels={path}: the latents of this run are not those of images of a "
       "data set. Give a file of labels, or a --rule."
     )
@@ -197,10 +200,10 @@ def _from_labels(run, parts, settings, recipe, options):
 
 def _tell(learnt, folder):
   """Says what was learnt, and how far it can be trusted."""
-  runs.say(f"{learnt.name}: {_line(learnt.manifest)}")
+  messages.say(f"{learnt.name}: {_line(learnt.manifest)}")
   if not learnt.manifest["trustworthy"]:
     low = learnt.manifest["figures"]["balanced_accuracy"]["interval"][0]
-    runs.say(
+    messages.say(
       f"WARNING: {learnt.name} is not to be relied on. On rows that a member "
       f"has not seen, its balanced accuracy may be as low as {low:.2f}; the "
       f"bar is {trust.BAR}. Give more labels, or more of the rarer kind."
@@ -212,8 +215,8 @@ def _tell(learnt, folder):
       for name in ("read", "read_and_others_kept", "true")
       if name in figures
     ]
-    runs.say(f"{learnt.name}: its actor's single step, {', '.join(told)}")
-  runs.say(
+    messages.say(f"{learnt.name}: its actor's single step, {', '.join(told)}")
+  messages.say(
     f"{learnt.name}: done in {learnt.manifest['seconds']:.0f} s, in {folder}"
   )
 
@@ -269,7 +272,7 @@ def _draw(run, name, folder):
   )
   path = os.path.join(folder, _PICTURE)
   plotting.save(picture, path)
-  runs.say(f"{name}: look at {path}")
+  messages.say(f"{name}: look at {path}")
 
 
 def _progress(recipe):
@@ -290,7 +293,7 @@ def _progress(recipe):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, run_job, "begins again: it takes a minute")
+  program.main(define_flags, run_job, "begins again: it takes a minute")
 
 
 if __name__ == "__main__":

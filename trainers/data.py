@@ -6,22 +6,21 @@ python -m trainers.data --dataset=toon_faces/studio --run_dir=runs/mine
 from absl import flags
 
 from trainers import common_flags
-from trainers import runs
+from trainers import program
+
+define_flags = common_flags.define_run_flags
 
 
-def define_flags(values: flags.FlagValues) -> None:
-  """Defines the flags of this job."""
-  common_flags.define_run_flags(values)
-
-
-def prepare(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Begins the run and prepares its data set."""
+  from trainers import runs
+
   runs.open_run(settings)
 
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, prepare)
+  program.main(define_flags, run_job)
 
 
 if __name__ == "__main__":

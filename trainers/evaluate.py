@@ -13,7 +13,8 @@ import functools
 from absl import flags
 
 from trainers import common_flags
-from trainers import runs
+from trainers import messages
+from trainers import program
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -62,18 +63,19 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def evaluate(settings: flags.FlagValues) -> None:
   """Writes the report of a run."""
-  run = runs.open_run(settings)
-  stage = runs.Stage(run, "report", settings)
-  if stage.done:
-    return
   # Here, so that --help need not wait for TensorFlow.
   from trainers import measuring
+  from trainers import runs
 
+  run = runs.open_run(settings)
+  stage = run.stage("report", settings)
+  if stage.done:
+    return
   measured = measuring.measure(run, stage, settings)
   stage.finish(systems=list(measured))
   for name, one in measured.items():
     if scores := one.get("natural"):
-      runs.say(
+      messages.say(
         f"{name:16s} accuracy {scores['accuracy']:.3f}  weighted F1 "
         f"{scores['weighted_f1']:.3f}  macro F1 {scores['macro_f1']:.3f}"
       )
@@ -81,7 +83,7 @@ def evaluate(settings: flags.FlagValues) -> None:
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, evaluate)
+  program.main(define_flags, evaluate)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def draw(model, run):
 
 
 JOB = jobs.Job("flow", recipes.Flow, begin, draw)
-define_flags, train, main = JOB.define_flags, JOB.train, JOB.main
+define_flags, run_job, main = JOB.define_flags, JOB.run_job, JOB.main
 
 if __name__ == "__main__":
   main()

@@ -29,8 +29,8 @@ def draw(model, run):
   return {"samples": plotting.in_rows(images, _COLUMNS)}
 
 
-JOB = jobs.Job("gan", recipes.GAN, begin, draw, is_generator=True)
-define_flags, train, main = JOB.define_flags, JOB.train, JOB.main
+JOB = jobs.Job("gan", recipes.GAN, begin, draw)
+define_flags, run_job, main = JOB.define_flags, JOB.run_job, JOB.main
 
 if __name__ == "__main__":
   main()

@@ -24,7 +24,8 @@ from etils import epy
 
 from lc_keras import files
 from trainers import common_flags
-from trainers import runs
+from trainers import messages
+from trainers import program
 
 with epy.lazy_imports():
   import tensorflow as tf
@@ -33,6 +34,7 @@ with epy.lazy_imports():
   from lc_keras.data import pipeline
   from lc_keras.generators import generator
   from lc_keras.generators import importing
+  from trainers import runs
 
 _STAGE = "generator"
 # As in `adapter`, which takes seconds to load.
@@ -105,7 +107,7 @@ def define_flags(values: flags.FlagValues) -> None:
   )
 
 
-def import_generator(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Imports a model into a run."""
   started = time.monotonic()
   if _is_done(settings):
@@ -114,7 +116,7 @@ def import_generator(settings: flags.FlagValues) -> None:
     # First of all: what is refused leaves no run behind.
     drafted = _draft(settings)
     if drafted["kind"] != "keras":
-      runs.say(
+      messages.say(
         "This runs the model, which is a program: import only what you trust."
       )
     spec, notes = importing.complete(drafted)
@@ -122,7 +124,7 @@ def import_generator(settings: flags.FlagValues) -> None:
     settings, needs_data=False, image_shape=spec and spec["image_shape"]
   )
   seconds = time.monotonic() - started
-  stage = runs.Stage(run, _STAGE, settings)
+  stage = run.stage(_STAGE, settings)
   if stage.done:
     importing.read_spec(stage.folder)  # Refuses what has changed since.
     return
@@ -136,7 +138,7 @@ def import_generator(settings: flags.FlagValues) -> None:
     image_shape=list(model.image_shape),
     encodes=generator.can_encode(model),
   )
-  runs.say("\n".join([*notes, *_uses(run, model)]))
+  messages.say("\n".join([*notes, *_uses(run, model)]))
 
 
 def _is_done(settings):
@@ -148,11 +150,11 @@ def _is_done(settings):
   except FileNotFoundError:
     return False
   if found != _STAGE:
-    raise runs.UserError(
+    raise ValueError(
       f"The run in {settings.run_dir!r} has a generative model, in its stage "
       f"{found!r}, and can have only one. Choose another --run_dir."
     )
-  run = runs.read_run(settings.run_dir, settings.data_dir)
+  run = runs.Run(settings.run_dir, settings.data_dir)
   return run.done(_STAGE) is not None
 
 
@@ -165,14 +167,14 @@ def _draft(settings):
   }
   given = [kind for kind, (decoder, _) in kinds.items() if decoder]
   if len(given) != 1:
-    raise runs.UserError(
+    raise ValueError(
       "Say what to import, with one of --saved_model, --keras_decoder and "
       f"--callable; got {len(given)} of them."
     )
   (kind,) = given
   strange = [name for name, (_, encoder) in kinds.items() if encoder]
   if strange not in ([], [kind]):
-    raise runs.UserError(
+    raise ValueError(
       f"The encoder must be of the same kind as the decoder, {kind}: "
       "--encode_signature goes with --saved_model, --keras_encoder with "
       "--keras_decoder, and --encode_callable with --callable."
@@ -187,7 +189,7 @@ def _draft(settings):
     )
   }
   if encode["outputs"] and not encoder:
-    raise runs.UserError(
+    raise ValueError(
       "Outputs of an encoder are named, but no encoder: give it with "
       "--encode_signature, --keras_encoder or --encode_callable."
     )
@@ -248,7 +250,7 @@ def _draw(run, stage, model):
   return notes
 
 
-def _uses(run: runs.Run, model: generator.Generator) -> Sequence[str]:
+def _uses(run, model: generator.Generator) -> Sequence[str]:
   """Returns lines that say what can be done with an imported model."""
   encodes = generator.can_encode(model)
   changes = (
@@ -288,7 +290,7 @@ def _is_range(values):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, import_generator)
+  program.main(define_flags, run_job)
 
 
 if __name__ == "__main__":

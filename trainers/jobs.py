@@ -1,25 +1,61 @@
-"""Trainings as programs: a recipe, a model with its data, and pictures.
+"""The jobs of a run, and trainings as programs.
 
-A job's module says in a `Job` what is its own, and everything else is here.
+A training's module says in a `Job` what is its own (model, data and pictures);
+everything else is here.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
 from trainers import common_flags
+from trainers import program
 from trainers import recipe_flags
-from trainers import runs
 
 
-def _no_pictures(model, run) -> Mapping:
-  return {}
+class Entry(NamedTuple):
+  """A row of `JOBS`.
+
+  Attributes:
+    text: What the job does.
+    needs: Jobs that come before it.
+  """
+
+  text: str
+  needs: tuple[str, ...] = ()
 
 
-def _nothing(recipe, run) -> Mapping:
-  return {}
+# `trainers.<name>` is the job; it has define_flags, run_job and main. In an
+# order in which they can be run.
+JOBS = {
+  "data": Entry("Prepare a data set"),
+  "vae": Entry("Train a VAE", ("data",)),
+  "gan": Entry("Train a GAN, another model to be frozen", ("data",)),
+  "latents": Entry("Encode the data set", ("vae",)),
+  "classifier": Entry("Train the classifier that scores images", ("data",)),
+  "attributes": Entry("Train the attribute critic", ("latents",)),
+  "realism": Entry("Train the realism critic", ("latents",)),
+  "flow": Entry("Train the flow between noise and latents", ("latents",)),
+  "linear": Entry("Fit a direction for each attribute", ("latents",)),
+  "actor": Entry("Train the actor and its critic", ("attributes", "flow")),
+  "conditional_vae": Entry("Train a baseline", ("data",)),
+  "conditional_gan": Entry("Train a baseline", ("data",)),
+}
+
+
+def leading_to(*names: str) -> list[str]:
+  """Returns some jobs and all that they need, in order.
+
+  >>> leading_to("flow")
+  ['data', 'vae', 'latents', 'flow']
+  """
+  needed = set(names)
+  for name in reversed(JOBS):
+    if name in needed:
+      needed.update(JOBS[name].needs)
+  return [name for name in JOBS if name in needed]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +63,7 @@ class Job:
   """A training that is run as a program.
 
   Attributes:
-    stage: The stage's folder; a function of the flags where it varies.
+    name: The name of its module, and of its stage unless `stage` says another.
     recipe: The class of its recipe.
     begin: (recipe, run) and what `prepare` returned to a `training.Training`;
       called in the scope of the distribution strategy.
@@ -35,16 +71,16 @@ class Job:
     prepare: (recipe, run) to more keyword arguments of `begin`; called outside
       of the scope.
     define_more: Defines flags besides the recipe's.
-    is_generator: Whether it trains the generative model of a run.
+    stage: The flags to the name of the stage.
   """
 
-  stage: str | Callable[[flags.FlagValues], str]
+  name: str
   recipe: type
   begin: Callable[..., Any]
-  draw: Callable[[Any, runs.Run], Mapping] = _no_pictures
-  prepare: Callable[[Any, runs.Run], Mapping] = _nothing
+  draw: Callable[..., Mapping] = lambda model, run: {}
+  prepare: Callable[..., Mapping] = lambda recipe, run: {}
   define_more: Callable[[flags.FlagValues], None] = lambda values: None
-  is_generator: bool = False
+  stage: Callable[[flags.FlagValues], str] | None = None
 
   def define_flags(self, values: flags.FlagValues) -> None:
     """Defines the flags of the job."""
@@ -54,16 +90,17 @@ class Job:
     common_flags.check_batch_size(values)
     self.define_more(values)
 
-  def train(self, settings: flags.FlagValues) -> None:
+  def run_job(self, settings: flags.FlagValues) -> None:
     """Trains the model of a run, or goes on training it."""
-    run = runs.open_run(settings)
-    name = self.stage if isinstance(self.stage, str) else self.stage(settings)
-    open_stage = runs.generator_stage if self.is_generator else runs.Stage
-    stage = open_stage(run, name, settings)
-    if stage.done:
-      return
+    # TensorFlow takes seconds to load, and --help does not need it.
+    from trainers import runs
     from trainers import training
 
+    run = runs.open_run(settings)
+    name = self.stage(settings) if self.stage else self.name
+    stage = run.stage(name, settings)
+    if stage.done:
+      return
     recipe = recipe_flags.read(settings, self.recipe)
     # Before anything else starts TensorFlow.
     strategy = training.strategy(settings.replicas)
@@ -80,4 +117,4 @@ class Job:
 
   def main(self) -> None:
     """Runs the job as a program."""
-    runs.main(self.define_flags, self.train)
+    program.main(self.define_flags, self.run_job)

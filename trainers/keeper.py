@@ -17,7 +17,7 @@ from lc_keras import files
 from lc_keras import plotting
 from trainers import checkpoints
 from trainers import cluster
-from trainers import runs
+from trainers import stages
 
 Draw = Callable[[], Mapping[str, Image.Image]]
 
@@ -35,7 +35,7 @@ class Keeper:
 
   def __init__(
     self,
-    stage: runs.Stage,
+    stage: stages.Stage,
     model: keras.Model,
     *,
     keep: int,
@@ -70,7 +70,7 @@ class Keeper:
     """Loads the newest whole checkpoint, if any; returns the steps it has.
 
     Raises:
-      runs.UserError: There are checkpoints, but none that can be used.
+      ValueError: There are checkpoints, but none that can be used.
       ValueError: Workers on other machines see another one.
     """
     found = cluster.chief_first(lambda: self._checkpoints.restore(self._model))
@@ -92,7 +92,7 @@ class Keeper:
       logs: Its figures.
 
     Raises:
-      runs.UserError: A figure or a weight is not a number any more.
+      ValueError: A figure or a weight is not a number any more.
     """
     # In the order of Keras, however the loop has put them together.
     names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
@@ -102,7 +102,7 @@ class Keeper:
     if not self._is_finite():
       broken.append("a weight")
     if broken:
-      raise runs.UserError(
+      raise ValueError(
         f"{self._stage.name} diverged before step {step}: "
         f"{', '.join(sorted(broken))} is not a number. The last checkpoint is "
         "kept. Lower --learning_rate and start in another --run_dir."

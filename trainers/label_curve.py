@@ -21,8 +21,10 @@ from etils import epy
 from lc_keras import files
 from lc_keras import recipes
 from trainers import common_flags
+from trainers import messages
+from trainers import program
 from trainers import recipe_flags
-from trainers import runs
+from trainers import stages
 
 with epy.lazy_imports():
   from lc_keras import control
@@ -37,6 +39,7 @@ with epy.lazy_imports():
   from lc_keras.learning import labels as labels_lib
   from lc_keras.learning import learnt as learnt_lib
   from lc_keras.learning import trust
+  from trainers import runs
   from trainers import training
 
 _SHOWN = 8
@@ -87,7 +90,7 @@ def run_job(settings: flags.FlagValues) -> None:
   """Measures what is not measured yet, and writes all of it."""
   run = runs.open_run(settings)
   os.makedirs(run.path("label_curve"), exist_ok=True)
-  runs.lock(run.path("label_curve", "lock"))
+  stages.lock(run.path("label_curve", "lock"))
   files.sweep(run.path("label_curve"))
   curve = _Curve(run, settings)
   points, rows = [], {}
@@ -116,7 +119,7 @@ def run_job(settings: flags.FlagValues) -> None:
   grid = plotting.grid(np.stack(list(rows.values())), row_labels=list(rows))
   with files.replacing(f"{stem}_samples.jpg") as aside:
     grid.save(aside, quality=90)
-  runs.say(f"Look at {stem}.png and {stem}_samples.jpg")
+  messages.say(f"Look at {stem}.png and {stem}_samples.jpg")
 
 
 class _Curve:
@@ -132,15 +135,15 @@ class _Curve:
     self._parts = parts_lib.read(run.folder)
     flagfile = run.path(settings.judge, "flags.cfg")
     if not os.path.exists(flagfile):
-      raise runs.UserError(
+      raise ValueError(
         f"{run.folder!r} has no stage {settings.judge!r}: train it first, with "
         f"`python -m trainers.classifier --stage={settings.judge} "
         "--attributes=...`."
       )
     with open(flagfile, encoding="utf-8") as file:
-      of_judge = runs.settings_of(file.read().splitlines())
+      of_judge = stages.settings_of(file.read().splitlines())
     if "attributes" not in of_judge:
-      raise runs.UserError(
+      raise ValueError(
         f"--judge={settings.judge} reads what all in the run was trained on: "
         "nothing of that is new. Give a classifier with --attributes."
       )
@@ -182,9 +185,9 @@ class _Curve:
     if os.path.exists(path):
       with open(path, encoding="utf-8") as file:
         return json.load(file), np.load(shown, allow_pickle=False)
-    runs.say(f"{name}: learning")
+    messages.say(f"{name}: learning")
     learnt = self._learn(attribute, name, count)
-    runs.say(f"{name}: samples and edits")
+    messages.say(f"{name}: samples and edits")
     point = {
       "attribute": attribute,
       "labels": count,
@@ -266,7 +269,7 @@ def _name(attribute, count):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, run_job, "goes on with what is not measured yet")
+  program.main(define_flags, run_job, "goes on with what is not measured yet")
 
 
 if __name__ == "__main__":

@@ -17,21 +17,21 @@ from lc_keras.evaluation import report
 from lc_keras.evaluation import systems
 from lc_keras.generators import generator
 from trainers import code_version
-from trainers import latents
 from trainers import provenance
 from trainers import runs
+from trainers import stages
 
 _BATCH_SIZE = 256
 _FOLDER = "systems"
 
 
 def measure(
-  run: runs.Run, stage: runs.Stage, settings: flags.FlagValues
+  run: runs.Run, stage: stages.Stage, settings: flags.FlagValues
 ) -> dict[str, dict]:
   """Measures systems and writes the report; returns the figures by name.
 
   Raises:
-    runs.UserError: --systems names one that the run does not have.
+    ValueError: --systems names one that the run does not have.
   """
   done = [name for name in os.listdir(run.folder) if run.done(name)]
   found = _chosen(systems.candidates(run.parts, done), settings.systems)
@@ -54,7 +54,7 @@ def measure(
       "figures": _save(stage, drawn),
       "provenance": _provenance(run, settings, protocol, measured),
       "seconds": {
-        **runs.stage_seconds(run.folder),
+        **run.seconds(),
         "evaluate": stage.seconds,  # Up to here; writing takes no time.
       },
     },
@@ -66,7 +66,7 @@ def _chosen(found, names):
   """Returns the systems of these names; all if none is given."""
   unknown = [name for name in names or () if name not in found]
   if unknown:
-    raise runs.UserError(
+    raise ValueError(
       f"--systems names {unknown[0]!r}, which this run does not have; it has "
       f"{', '.join(found)}."
     )
@@ -158,7 +158,7 @@ def _provenance(run, settings, protocol, measured):
   for one in measured.values():
     weights |= one.get("weights", {})
   origin = "the data set's"
-  if "classifier" in latents.source(run):
+  if "classifier" in run.latents_source():
     origin = (
       "as the classifier reads them that also scores: scores say how well "
       "systems do what it sees, not how right that is"

@@ -9,7 +9,7 @@ import platform
 import shlex
 
 from lc_keras import version
-from trainers import runs
+from trainers import stages as run_stages
 
 _PACKAGES = (
   "tensorflow",
@@ -62,7 +62,7 @@ def processor() -> str:
   )
 
 
-def data(run: runs.Run) -> dict[str, str]:
+def data(run) -> dict[str, str]:
   """Returns the SHA-256 of each split as prepared, and of the latents."""
   from lc_keras.data import latent_cache
   from lc_keras.data import pipeline
@@ -73,7 +73,7 @@ def data(run: runs.Run) -> dict[str, str]:
   return found | {"latents": hashlib.sha256(text.encode()).hexdigest()}
 
 
-def weights(run: runs.Run, stages) -> dict[str, str]:
+def weights(run, stages) -> dict[str, str]:
   """Returns the SHA-256 of the weights of those stages that have some."""
   from lc_keras import files
   from lc_keras.generators import generator
@@ -89,7 +89,7 @@ def weights(run: runs.Run, stages) -> dict[str, str]:
   return found
 
 
-def stages(run: runs.Run) -> dict[str, dict]:
+def stages(run) -> dict[str, dict]:
   """Returns of each stage of a run its flags and the code that made it.
 
   Returns:
@@ -98,7 +98,7 @@ def stages(run: runs.Run) -> dict[str, dict]:
   """
   found = {}
   for name in sorted(os.listdir(run.folder)):
-    lines = runs.flags_of(run.path(name))
+    lines = run_stages.flags_of(run.path(name))
     if lines is not None:
       kept = (
         line

@@ -16,7 +16,7 @@ def begin(recipe: recipes.Realism, run):
 
 
 JOB = jobs.Job("realism", recipes.Realism, begin)
-define_flags, train, main = JOB.define_flags, JOB.train, JOB.main
+define_flags, run_job, main = JOB.define_flags, JOB.run_job, JOB.main
 
 if __name__ == "__main__":
   main()

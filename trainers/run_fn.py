@@ -6,8 +6,6 @@ Needs nothing of TFX: `fn_args` is any object with the attributes of its FnArgs.
 docs/tfx.md says what was tried with TFX itself.
 """
 
-from __future__ import annotations
-
 import importlib
 import os
 import shutil
@@ -15,28 +13,22 @@ from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
-from etils import epy
 
 from lc_keras import files
-from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.constraints import attributes
+from lc_keras.data import tf_examples
+from serving import export
 from trainers import config_files
-from trainers import runs
+from trainers import jobs
 
-with epy.lazy_imports():
-  from lc_keras.data import tf_examples
-  from serving import export
-
-_JOBS = ("vae", "latents", "classifier", "attributes", "flow", "actor")
-_FUNCTIONS = {"latents": "encode"}
 # Of fn_args, and of custom_config.
 _GIVEN = ("train_files", "eval_files", "model_run_dir", "serving_model_dir")
 _NEEDED = ("attributes", "image_shape")
 # What custom_config may hold.
 _KNOWN = (
-  "attributes",
+  *_NEEDED,
   "exclusive",
   "continuous",
-  "image_shape",
   "config_dir",
   "jobs",
   "flags",
@@ -63,14 +55,9 @@ def run_fn(fn_args: Any) -> None:
       transform_graph_path, base_model: Must be None.
 
   Raises:
-    runs.UserError: Something is missing, unknown or not supported.
+    ValueError: Something is missing, unknown or not supported.
   """
   config = _config(fn_args)
-  names = attributes_lib.Attributes(
-    config["attributes"],
-    config.get("exclusive", ()),
-    config.get("continuous", ()),
-  )
   os.makedirs(fn_args.model_run_dir, exist_ok=True)
   spec = os.path.abspath(os.path.join(fn_args.model_run_dir, "examples.json"))
   tf_examples.write_spec(
@@ -81,16 +68,23 @@ def run_fn(fn_args: Any) -> None:
       "test": config.get("test_files") or fn_args.eval_files,
     },
     config["image_shape"],
-    names,
+    attributes.Attributes(
+      config["attributes"],
+      config.get("exclusive", ()),
+      config.get("continuous", ()),
+    ),
   )
-  for job in config.get("jobs", _JOBS):
-    module = importlib.import_module(f"{__package__}.{job}")
+  # The data are there: the job "data" has nothing to do.
+  _, *usual = jobs.leading_to("classifier", "actor")
+  for job in config.get("jobs", usual):
+    module = importlib.import_module(f"trainers.{job}")
     settings = flags.FlagValues()
     module.define_flags(settings)
     arguments = _arguments(job, config, spec, fn_args, settings)
     settings([job, *config_files.expand(arguments, job)])
-    _validate_on(settings, fn_args.eval_steps)
-    getattr(module, _FUNCTIONS.get(job, "train"))(settings)
+    if fn_args.eval_steps and "validation_limit" in settings:
+      settings.validation_limit = fn_args.eval_steps * settings.batch_size
+    module.run_job(settings)
   with files.replacing(fn_args.serving_model_dir) as aside:
     made = export.export(
       fn_args.model_run_dir, os.path.join(fn_args.model_run_dir, "export")
@@ -103,25 +97,18 @@ def _config(fn_args) -> Mapping[str, Any]:
   config = fn_args.custom_config or {}
   unknown = sorted(set(config) - set(_KNOWN))
   if unknown:
-    raise runs.UserError(
+    raise ValueError(
       f"custom_config has {', '.join(unknown)}; known are {', '.join(_KNOWN)}."
     )
-  missing = [
-    name for name in ("attributes", "image_shape") if not config.get(name)
-  ]
+  missing = [name for name in _NEEDED if not config.get(name)]
   if missing:
-    raise runs.UserError(f"custom_config lacks {', '.join(missing)}.")
-  for name in (
-    "train_files",
-    "eval_files",
-    "model_run_dir",
-    "serving_model_dir",
-  ):
+    raise ValueError(f"custom_config lacks {', '.join(missing)}.")
+  for name in _GIVEN:
     if not getattr(fn_args, name, None):
-      raise runs.UserError(f"fn_args.{name} is empty: nothing can be trained.")
+      raise ValueError(f"fn_args.{name} is empty: nothing can be trained.")
   for name in ("transform_graph_path", "base_model"):
     if getattr(fn_args, name, None):
-      raise runs.UserError(
+      raise ValueError(
         f"fn_args.{name} is {getattr(fn_args, name)!r}, which is not "
         "supported: models train on examples as they are, from the beginning."
       )
@@ -129,7 +116,7 @@ def _config(fn_args) -> Mapping[str, Any]:
 
 
 def _arguments(job, config, spec, fn_args, settings):
-  """Returns the flags of a job; what comes later counts."""
+  """Yields the flags of a job; later ones override earlier ones."""
   if config.get("config_dir"):
     yield f"--flagfile={os.path.join(config['config_dir'], job)}.cfg"
   if fn_args.train_steps and "steps" in settings:
@@ -142,8 +129,3 @@ def _arguments(job, config, spec, fn_args, settings):
       yield f"--{flag}={value}"
   yield f"--run_dir={fn_args.model_run_dir}"
   yield f"--dataset={tf_examples.PREFIX}{spec}"
-
-
-def _validate_on(settings, batches):
-  if batches and "validation_limit" in settings:
-    settings.validation_limit = batches * settings.batch_size

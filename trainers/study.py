@@ -12,8 +12,8 @@ import os
 
 from absl import flags
 
-from trainers import programs
-from trainers import runs
+from trainers import commands
+from trainers import program
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -85,7 +85,7 @@ def run_study(settings: flags.FlagValues) -> None:
     os.path.join(settings.run_dir, f"seed_{seed}") for seed in settings.seeds
   ]
   for folder, seed in zip(folders, settings.seeds):
-    jobs = programs.Programs(folder, settings.data_dir, settings.config_dir)
+    jobs = commands.Commands(folder, settings.data_dir, settings.config_dir)
     shared, once = [f"--base_run={folders[0]}"], []
     if folder == folders[0]:
       for config in settings.generator:
@@ -93,7 +93,7 @@ def run_study(settings: flags.FlagValues) -> None:
       shared, once = [], settings.once
     for config in (*settings.jobs, *once, "evaluate"):
       jobs.train(config, *shared, *_seed(config, seed))
-  whole = programs.Programs(
+  whole = commands.Commands(
     settings.run_dir, settings.data_dir, settings.config_dir
   )
   whole.run(
@@ -115,7 +115,7 @@ def _seed(config, seed):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, run_study)
+  program.main(define_flags, run_study)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from absl import flags
 from PIL import Image
 
 from lc_keras import files
-from trainers import runs
+from trainers import program
 
 # What must agree, or the figures of the runs are not the same quantity.
 _SAME = (
@@ -76,12 +76,12 @@ def summarize(settings: flags.FlagValues) -> None:
   """Writes the summary, and prints its main figures as Markdown.
 
   Raises:
-    runs.UserError: A run has no report, is named twice, or differs from the
+    ValueError: A run has no report, is named twice, or differs from the
       others in what was measured.
   """
   folders = [os.path.normpath(folder) for folder in settings.runs]
   if len(set(folders)) < len(folders):
-    raise runs.UserError("--runs names a run twice.")
+    raise ValueError("--runs names a run twice.")
   reports = {folder: _report(folder) for folder in folders}
   first = reports[folders[0]]
   for name in _SAME:
@@ -90,7 +90,7 @@ def summarize(settings: flags.FlagValues) -> None:
       for folder, report in reports.items()
     }
     if len(set(found.values())) > 1:
-      raise runs.UserError(
+      raise ValueError(
         f"The runs differ in {name}: "
         + ", ".join(f"{value} in {folder}" for folder, value in found.items())
         + ". Evaluate them alike."
@@ -152,7 +152,7 @@ def table(summary: dict) -> str:
 def _report(folder):
   path = os.path.join(folder, "report", "results.json")
   if not os.path.exists(path):
-    raise runs.UserError(
+    raise ValueError(
       f"{folder!r} has no report. Write it with `python -m trainers.evaluate "
       f"--run_dir={folder}`."
     )
@@ -181,9 +181,9 @@ def _flags(folder):
   """
   stages = {}
   for name in sorted(os.listdir(folder)):
-    lines = runs.flags_of(os.path.join(folder, name))
+    lines = stages.flags_of(os.path.join(folder, name))
     if lines is not None:
-      settings = runs.settings_of(lines)
+      settings = stages.settings_of(lines)
       stages[name] = shlex.join(
         f"--{key}={value}" if value else f"--{key}"
         for key, value in settings.items()
@@ -255,7 +255,7 @@ def _cell(system, keys):
 
 def main() -> None:
   """Runs the job as a program."""
-  runs.main(define_flags, summarize)
+  program.main(define_flags, summarize)
 
 
 if __name__ == "__main__":

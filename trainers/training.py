@@ -12,8 +12,9 @@ from lc_keras import training as trainings
 from trainers import cluster
 from trainers import keeper as keeper_lib
 from trainers import loop as loop_lib
+from trainers import messages
 from trainers import preemption
-from trainers import runs
+from trainers import stages
 
 
 def strategy(replicas: int) -> tf.distribute.Strategy:
@@ -25,12 +26,12 @@ def strategy(replicas: int) -> tf.distribute.Strategy:
     replicas: How many; 0 takes all GPUs, or one CPU.
 
   Raises:
-    runs.UserError: There are fewer devices.
+    ValueError: There are fewer devices.
   """
   shared = cluster.strategy()
   if shared is not None:
     if replicas:
-      raise runs.UserError(
+      raise ValueError(
         "--replicas is for one machine. With --multi_worker every worker takes "
         "the GPUs that it sees (CUDA_VISIBLE_DEVICES), or one CPU."
       )
@@ -40,7 +41,7 @@ def strategy(replicas: int) -> tf.distribute.Strategy:
   if tf.config.list_physical_devices("GPU"):
     gpus = tf.config.list_logical_devices("GPU")
     if replicas > len(gpus):
-      raise runs.UserError(
+      raise ValueError(
         f"--replicas={replicas}, but this machine has {len(gpus)} GPUs."
       )
     names = [gpu.name for gpu in gpus[: replicas or None]]
@@ -49,7 +50,7 @@ def strategy(replicas: int) -> tf.distribute.Strategy:
 
 
 def fit(
-  stage: runs.Stage,
+  stage: stages.Stage,
   begun: trainings.Training,
   recipe: recipes.Training,
   *,
@@ -71,7 +72,7 @@ def fit(
     draw: Draws the model as it is.
 
   Raises:
-    runs.UserError: The loss is not a number any more, or there are
+    ValueError: The loss is not a number any more, or there are
       checkpoints but none that can be used, or the rows of a batch cannot be
       shared out evenly.
     preemption.Terminated: It was told to stop.
@@ -79,7 +80,7 @@ def fit(
   """
   replicas = begun.model.distribute_strategy.num_replicas_in_sync
   if recipe.batch_size % replicas:
-    raise runs.UserError(
+    raise ValueError(
       f"--batch_size={recipe.batch_size} is no multiple of the "
       f"{replicas} replicas, which get the same number of rows."
     )
@@ -92,7 +93,7 @@ def fit(
     draw=draw,
   )
   if keeper.restore():
-    runs.say(f"{stage.name}: going on from step {keeper.step}")
+    messages.say(f"{stage.name}: going on from step {keeper.step}")
   if keeper.step < steps or keeper.metrics is not None:
     loop = loop_lib.Loop(begun.model, begun.batches(keeper.step))
     with (
@@ -113,7 +114,7 @@ def _make_epochs(loop, keeper, validation, per_epoch, steps, told, bar):
     if votes.any(told.asked):
       metrics = loop.metrics() if metrics is None else metrics
       if keeper.stop_within_epoch(step, metrics):
-        runs.say(f"\nStopped and kept at step {step}")
+        messages.say(f"\nStopped and kept at step {step}")
       cluster.wait_for_chief()
       told.stop()
 
@@ -137,7 +138,7 @@ def _make_epochs(loop, keeper, validation, per_epoch, steps, told, bar):
     bar.set_postfix(shown, refresh=True)
     unfinished = None
     if votes.any(told.asked, now=True):
-      runs.say(f"\nStopped after step {step}")
+      messages.say(f"\nStopped after step {step}")
       told.stop()
 
 
@@ -177,7 +178,7 @@ def _cpus(count: int) -> list[str]:
     tf.config.set_logical_device_configuration(physical, [one] * count)
   names = [device.name for device in tf.config.list_logical_devices("CPU")]
   if count > len(names):
-    raise runs.UserError(
+    raise ValueError(
       f"--replicas={count}, but TensorFlow has already started with "
       f"{len(names)} logical CPUs."
     )

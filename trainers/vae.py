@@ -36,8 +36,8 @@ def draw(model, run):
   }
 
 
-JOB = jobs.Job("vae", recipes.VAE, begin, draw, is_generator=True)
-define_flags, train, main = JOB.define_flags, JOB.train, JOB.main
+JOB = jobs.Job("vae", recipes.VAE, begin, draw)
+define_flags, run_job, main = JOB.define_flags, JOB.run_job, JOB.main
 
 if __name__ == "__main__":
   main()

@@ -1,15 +1,11 @@
-"""What to say when the machine fails a job: disks, permissions, lost files."""
+"""What programs tell their users, above all when a machine fails them."""
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 
-from etils import epy
-
-with epy.lazy_imports():
-  import tensorflow as tf
-
-# What is wrong, as the operating system says it, and what to do.
+# What to do about an error of the operating system.
 _REMEDIES = {
   errno.ENOSPC: "Make room there",
   errno.EDQUOT: "Make room there, or have the quota raised",
@@ -25,32 +21,40 @@ _REMEDIES = {
 }
 
 
-def explain(error: BaseException) -> str | None:
-  """Returns what the machine failed at and what to do; None if it did not.
+def say(message: str) -> None:
+  """Tells the user something, beside the progress bars."""
+  print(message, file=sys.stderr, flush=True)
 
-  Libraries hide the operating system's errors in their own: what caused an
-  error is looked at, too, and what it says.
+
+def explain(error: BaseException) -> str | None:
+  """Returns how the machine failed and what to do; None if it did not.
+
+  Libraries hide the operating system's errors in their own: this looks at the
+  causes of an error, too, and at its text.
 
   Args:
-    error: What a job ended with.
+    error: The error that ended a job.
   """
-  for one in _chain(error):
+  for one in causes(error):
     if isinstance(one, OSError) and one.errno in _REMEDIES and one.filename:
       # Of two files, the second is the one that is written.
       return _sentence(one.errno, os.fspath(one.filename2 or one.filename))
-  for one in _chain(error):
-    if not isinstance(one, (OSError, RuntimeError, tf.errors.OpError)):
-      continue
-    for number in _REMEDIES:
-      if os.strerror(number) in str(one):
-        return _sentence(number, str(one).splitlines()[0])
+  for one in causes(error):
+    # TensorFlow's errors are no RuntimeErrors, and it may not be loaded.
+    if isinstance(one, (OSError, RuntimeError)) or hasattr(one, "error_code"):
+      for number in _REMEDIES:
+        if os.strerror(number) in str(one):
+          return _sentence(number, str(one).splitlines()[0])
   return None
 
 
-def is_lost_data(error: BaseException) -> bool:
-  """Whether TensorFlow could not read a file of a data set."""
-  kinds = (tf.errors.DataLossError, tf.errors.NotFoundError)
-  return any(isinstance(one, kinds) for one in _chain(error))
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+  """Yields an error and the errors that led to it."""
+  seen = set()
+  while error is not None and id(error) not in seen:
+    seen.add(id(error))
+    yield error
+    error = error.__cause__ or error.__context__
 
 
 def _sentence(number, where):
@@ -59,11 +63,3 @@ def _sentence(number, where):
   text = os.strerror(number)
   told = where if text in where else f"{where}: {text}"
   return f"{told}. {_REMEDIES[number]}"
-
-
-def _chain(error) -> Iterator[BaseException]:
-  seen = set()
-  while error is not None and id(error) not in seen:
-    seen.add(id(error))
-    yield error
-    error = error.__cause__ or error.__context__

@@ -1,4 +1,4 @@
-"""Jobs run one after the other as programs, as a user would type them."""
+"""Jobs of one run as commands, one after the other, as a user types them."""
 
 import contextlib
 import json
@@ -10,21 +10,23 @@ import time
 
 from lc_keras import files
 from trainers import preemption
-from trainers import runs
+
+# In a run folder: seconds of each command, start-up included.
+SECONDS = "seconds.json"
 
 
-class Programs:
-  """Runs jobs of one run as programs and notes their seconds.
+class Commands:
+  """Runs jobs as programs and notes their seconds.
 
-  What is done is not done again: every job sees to that itself.
+  A job that is done does nothing: every job sees to that itself.
 
   Attributes:
     run_dir: The run folder.
-    seconds: Of each program so far, start-up included, by name.
+    seconds: Of each command so far, by name.
   """
 
   def __init__(self, run_dir: str, data_dir: str, config_dir: str):
-    """Goes on with what an earlier attempt has noted.
+    """Goes on with the seconds that an earlier attempt has noted.
 
     Args:
       run_dir: The run folder.
@@ -34,14 +36,10 @@ class Programs:
     self.run_dir = run_dir
     self._data_dir = data_dir
     self._config_dir = config_dir
-    self._path = os.path.join(run_dir, runs.SECONDS)
-    self.seconds = {}
-    if os.path.exists(self._path):
-      with open(self._path, encoding="utf-8") as file:
-        self.seconds = json.load(file)
+    self.seconds = read_seconds(run_dir) or {}
 
   def train(self, config: str, *arguments: str) -> None:
-    """Runs a trainer with its flagfile.
+    """Runs a job with its flagfile.
 
     Args:
       config: Name of the flagfile, which is the job's unless that stands
@@ -53,8 +51,7 @@ class Programs:
     self.run(
       name,
       "-m",
-      # Run as a program, and not depended on: the demo is a job, too.
-      f"{__package__}.{job or name}",
+      f"trainers.{job or name}",
       f"--flagfile={flagfile}",
       f"--run_dir={self.run_dir}",
       f"--data_dir={self._data_dir}",
@@ -67,7 +64,7 @@ class Programs:
     Raises:
       KeyboardInterrupt: It, or this process, was interrupted.
       preemption.Terminated: It, or this process, was told to stop by SIGTERM.
-      runs.UserError: It failed, and has said why.
+      ValueError: It failed, and has said why.
     """
     print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
     started = time.monotonic()
@@ -77,15 +74,24 @@ class Programs:
     if code == preemption.RESUME_ME:
       raise preemption.Terminated
     if code:
-      raise runs.UserError(
-        f"{name} failed with exit code {code}; its message is "
-        "above. The same command goes on from here."
+      raise ValueError(
+        f"{name} failed with exit code {code}; its message is above. The same "
+        "command goes on from here."
       )
-    # A stage that had been done only says so: keep what it took.
+    # A job that had been done only says so: keep the seconds that it took.
     seconds = time.monotonic() - started
     self.seconds[name] = max(seconds, self.seconds.get(name, 0.0))
     os.makedirs(self.run_dir, exist_ok=True)
-    files.write_json(self._path, self.seconds)
+    files.write_json(os.path.join(self.run_dir, SECONDS), self.seconds)
+
+
+def read_seconds(run_dir: str) -> dict[str, float] | None:
+  """Returns the seconds of each command in a run; None if none were noted."""
+  path = os.path.join(run_dir, SECONDS)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding="utf-8") as file:
+    return json.load(file)
 
 
 def _end_of(program):

@@ -1,0 +1,132 @@
+"""The main function of every job: flags, messages and exit codes."""
+
+import pathlib
+import sys
+import traceback
+from collections.abc import Callable
+
+from absl import app
+from absl import flags
+from absl import logging
+
+from trainers import cluster
+from trainers import config_files
+from trainers import messages
+from trainers import preemption
+
+_CONFIG = (
+  "Name of configs, such as celeb_a: --config=NAME is the same as "
+  "--flagfile=configs/NAME/<job>.cfg, and --config=NAME/FILE as "
+  "--flagfile=configs/NAME/FILE.cfg."
+)
+
+
+def main(
+  define_flags: Callable[[flags.FlagValues], None],
+  job: Callable[[flags.FlagValues], None],
+  again: str = "goes on from the last checkpoint",
+  positional: str | None = None,
+) -> None:
+  """Runs a job as a program.
+
+  Exits with 1 and one sentence for an error that the user can put right, with
+  130 after Ctrl-C, and with 75 after SIGTERM or if another machine of several
+  has gone.
+
+  Args:
+    define_flags: Defines the job's flags.
+    job: Does the job; gets the flags that `define_flags` defined, and no other.
+    again: What the same command does after it was stopped.
+    positional: The flag that an argument without a name gives.
+  """
+  settings = flags.FlagValues()
+  define_flags(settings)
+  flags.FLAGS.append_flag_values(settings)
+  flags.DEFINE_string("config", None, _CONFIG, flag_values=flags.FLAGS)
+  for name in [*settings, "config", "flagfile"]:
+    # --help lists the key flags of the program.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+  # "trainers/vae.py", or "lc-keras train vae".
+  job_name = pathlib.Path(sys.argv[0]).stem.rpartition(" ")[2]
+  try:
+    arguments = [*config_files.expand(sys.argv[1:], job_name)]
+  except ValueError as error:
+    sys.exit(f"Error: {error}")
+
+  def run(arguments):
+    # tfds logs every file that it opens.
+    if not flags.FLAGS["verbosity"].present:
+      logging.set_verbosity(logging.WARNING)
+    settings.mark_as_parsed()
+    if positional and len(arguments) == 2:
+      settings[positional].value = arguments.pop()
+    if len(arguments) > 1:
+      raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
+    with cluster.leaving():
+      _run(job, settings, again)
+
+  app.run(run, [sys.argv[0], *arguments])
+
+
+def _run(job, settings, again):
+  try:
+    with preemption.raising():
+      cluster.join(settings)
+      job(settings)
+      cluster.wait_for_chief()
+  except KeyboardInterrupt:
+    messages.say(f"\nInterrupted. The same command {again}.")
+    sys.exit(130)
+  except preemption.Terminated:
+    messages.say(f"\nTold to stop by SIGTERM. The same command {again}.")
+    raise
+  except Exception as error:
+    gone = cluster.explain(error)
+    if gone is not None:
+      messages.say(
+        f"\nError: {gone}. Stopped, too; the same command on all machines "
+        f"{again}."
+      )
+      sys.exit(preemption.RESUME_ME)
+    told = _message(error, settings, again)
+    if told is None:
+      raise
+    sys.exit(f"Error: {told}")
+
+
+def _message(error, settings, again):
+  """Returns what to tell the user of an error; None if it is a bug."""
+  if isinstance(error, (FileNotFoundError, ValueError)) and _is_ours(error):
+    return str(error)
+  damage = _lost_data(error, settings)
+  if damage:
+    return f"{damage} The same command then {again}."
+  told = messages.explain(error)
+  return told and (
+    f"{told}; the same command then {again}. What was finished is kept."
+  )
+
+
+def _is_ours(error):
+  """Whether our own code raised an error: then its text says what to do."""
+  *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+  module = frame.f_globals.get("__name__", "")
+  return module.startswith(("bulk", "lc_keras", "trainers", "__main__"))
+
+
+def _lost_data(error, settings):
+  """Returns which file of the run's data set TensorFlow could not read."""
+  if "run_dir" not in settings or "tensorflow" not in sys.modules:
+    return None
+  import tensorflow as tf
+
+  from trainers import runs
+
+  lost = (tf.errors.DataLossError, tf.errors.NotFoundError)
+  if not any(isinstance(one, lost) for one in messages.causes(error)):
+    return None
+  try:
+    runs.Run(settings.run_dir, settings.data_dir).verify_data()
+  except (FileNotFoundError, ValueError) as damage:
+    return str(damage)
+  return None

@@ -1,0 +1,188 @@
+"""Stages: one job's folder in a run, begun, interrupted, gone on with, done."""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterable
+
+from absl import flags
+
+from lc_keras import files
+from lc_keras import locks
+from trainers import cluster
+from trainers import code_version
+from trainers import messages
+
+DONE = "done.json"
+_FLAGS = "flags.cfg"
+_LOCK = "lock"
+# Flags that may differ between the command that began a stage and the one that
+# goes on with it: where things lie and how fast they are made.
+_FREE_FLAGS = frozenset(
+  {
+    "run_dir",
+    "base_run",
+    "data_dir",
+    "replicas",
+    "multi_worker",
+    "nomulti_worker",
+    "keep_checkpoints",
+    "max_bad_examples",
+  }
+)
+
+
+class Stage:
+  """One job's folder in a run.
+
+  Attributes:
+    name: Its name.
+    folder: Its path.
+  """
+
+  def __init__(self, run, name: str, settings: flags.FlagValues):
+    """Begins a stage, or goes on with one.
+
+    Args:
+      run: The `runs.Run`.
+      name: Folder name.
+      settings: The job's flags; written to flags.cfg.
+
+    Raises:
+      ValueError: The stage was begun with other flags, or another process is
+        at it.
+    """
+    files.check_name(name, "a stage")
+    self.name = name
+    self.folder = run.path(name)
+    self._started = time.monotonic()
+    cluster.chief_first(lambda: self._begin(settings))
+
+  def _begin(self, settings):
+    # A finished stage may lie where nothing can be written.
+    if cluster.is_chief() and not self._is_done:
+      os.makedirs(self.folder, exist_ok=True)
+      lock(self.path(_LOCK))
+      files.sweep(self.folder)
+    try:
+      self._check_flags(settings)
+    except ValueError:
+      locks.give_back(self.path(_LOCK))
+      raise
+
+  def _check_flags(self, settings):
+    """Notes the flags, or refuses other ones than were noted."""
+    given = sorted(settings.flags_into_string().splitlines())
+    before = flags_of(self.folder)
+    if before is None:
+      path = self.path(_FLAGS)
+      with files.replacing(path) as aside, open(aside, "w") as file:
+        file.write("\n".join(given) + "\n")
+      return
+    changed = settings_of(given).items() ^ settings_of(before).items()
+    if changed:
+      names = ", ".join(sorted({f"--{name}" for name, _ in changed}))
+      raise ValueError(
+        f"{self.folder!r} was begun with other values of {names} (see its "
+        f"{_FLAGS}). Use those, another --run_dir, or delete the folder."
+      )
+
+  def path(self, *parts: str) -> str:
+    """Returns a path below the stage's folder."""
+    return os.path.join(self.folder, *parts)
+
+  @property
+  def done(self) -> bool:
+    """Whether the stage has been finished; says so if it has."""
+    if not self._is_done:
+      return False
+    messages.say(
+      f"{self.name} is done ({self.folder}). Delete it to do it again."
+    )
+    return True
+
+  @property
+  def _is_done(self):
+    return os.path.exists(self.path(DONE))
+
+  @property
+  def seconds(self) -> float:
+    """Seconds since this attempt at the stage began."""
+    return time.monotonic() - self._started
+
+  def finish(self, *, seconds_before: float = 0.0, **facts) -> None:
+    """Marks the stage as done.
+
+    Args:
+      seconds_before: Time that interrupted attempts took.
+      **facts: What else to note; JSON values.
+    """
+    seconds = seconds_before + self.seconds
+    files.write_json(
+      self.path(DONE),
+      {
+        "seconds": seconds,
+        **facts,
+        "machine": {
+          "processor": platform.machine(),
+          "cpus": os.cpu_count(),
+        },
+        "commit": code_version.commit(),
+      },
+    )
+    locks.give_back(self.path(_LOCK))
+    messages.say(f"{self.name}: done in {seconds:.0f} s, in {self.folder}")
+
+
+def lock(path: str) -> None:
+  """Takes a folder's lock until the process ends.
+
+  Args:
+    path: The file that stands for it.
+
+  Raises:
+    ValueError: Another process has it.
+  """
+  try:
+    locks.take(path)
+  except locks.Busy as error:
+    raise ValueError(
+      f"{os.path.dirname(path)!r} is being written by {error}. Wait until it "
+      "has ended, end it, or choose another --run_dir."
+    ) from error
+
+
+def read_done(folder: str) -> dict | None:
+  """Returns what was noted when a stage was finished; None if it is not."""
+  path = os.path.join(folder, DONE)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding="utf-8") as file:
+    return json.load(file)
+
+
+def flags_of(folder: str) -> list[str] | None:
+  """Returns the lines of a stage's flagfile; None if it is no stage's folder.
+
+  Args:
+    folder: The stage's folder.
+  """
+  path = os.path.join(folder, _FLAGS)
+  if not os.path.exists(path):
+    return None
+  with open(path, encoding="utf-8") as file:
+    return file.read().splitlines()
+
+
+def settings_of(lines: Iterable[str]) -> dict[str, str]:
+  """Returns the flags of a stage's flagfile, but for where things lie.
+
+  Args:
+    lines: "--name=value" or "--name".
+
+  Returns:
+    Values by name, without dashes.
+  """
+  pairs = (line.lstrip("-").partition("=") for line in lines)
+  return {name: value for name, _, value in pairs if name not in _FREE_FLAGS}
