@@ -25,7 +25,7 @@ from lc_keras import files
 from lc_keras.models import storage
 from trainers import messages
 
-_FORMAT = 2  # Format 1 had no manifest.
+_FORMAT = 2
 _MANIFEST = "manifest.json"
 _STATE = "state.json"
 _WEIGHTS = "model.weights.h5"
@@ -61,8 +61,8 @@ class Checkpoints:
       model: As when it was saved, with every optimiser built.
 
     Returns:
-      What `save` was told: "state", "metrics" (None if an epoch had just
-      ended) and "step". None if there is no checkpoint.
+      The "step", "state" and "metrics" that `save` was given; the last is None
+      if an epoch had just ended. None if there is no checkpoint.
 
     Raises:
       ValueError: There are checkpoints, but none that can be used.
@@ -183,18 +183,7 @@ def _damage(folder):
   Raises:
     ValueError: It is whole, but of another format.
   """
-  path = os.path.join(folder, _MANIFEST)
-  if not os.path.exists(path):
-    try:
-      older = "epochs" in _read_json(folder, _STATE)
-    except (OSError, ValueError):
-      older = False
-    if older:
-      raise ValueError(
-        f"The checkpoint {folder} has an older format, "
-        "which this version does not read. End the training with the version "
-        f"that began it, or delete {os.path.dirname(folder)!r} to begin again."
-      )
+  if not os.path.exists(os.path.join(folder, _MANIFEST)):
     return f"{_MANIFEST} is missing"
   try:
     manifest = _read_json(folder, _MANIFEST)
@@ -203,9 +192,9 @@ def _damage(folder):
     return f"{_MANIFEST} cannot be read"
   if number != _FORMAT:
     raise ValueError(
-      f"The checkpoint {folder} has format {number}, and this version reads "
-      f"{_FORMAT}: a newer version of lc_keras wrote it. Go on with that one, "
-      f"or delete {os.path.dirname(folder)!r} to begin again."
+      f"The checkpoint {folder} has format {number}, and this version of "
+      f"lc_keras reads {_FORMAT}. Go on with the version that wrote it, or "
+      f"delete {os.path.dirname(folder)!r} to begin again."
     )
   for part, seal in known.items():
     path = os.path.join(folder, part)

@@ -20,13 +20,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from absl import flags
-from etils import epy
 
-from trainers import rendezvous
-from trainers import tf_config
-
-with epy.lazy_imports():
-  import tensorflow as tf
+from trainers import messages
+from trainers import workers
 
 _Result = TypeVar("_Result")
 
@@ -36,7 +32,7 @@ _SHARING = 10.0
 _ASKING = 1.0
 
 # Of this process, from `join` on: a process joins one cluster, once.
-_config = None
+_workers = None
 _strategy = None
 
 
@@ -49,46 +45,49 @@ def join(settings: flags.FlagValues) -> None:
   Raises:
     ValueError: TF_CONFIG is missing or wrong, or a worker has not come.
   """
-  global _config, _strategy
+  global _workers, _strategy
   if "multi_worker" not in settings:
     return  # A job that runs on one machine.
-  config = tf_config.read()
-  if settings.multi_worker and config is None:
+  found = workers.read()
+  if settings.multi_worker and found is None:
     raise ValueError(
       "--multi_worker needs the environment variable TF_CONFIG, which says "
       "which machines train together: see docs/several_machines.md."
     )
-  if config is None or len(config.addresses) == 1:
+  if found is None or len(found) == 1:
     return
   if not settings.multi_worker:
     raise ValueError(
-      f"TF_CONFIG names {len(config.addresses)} workers. Give --multi_worker "
-      "to train on all of them together, or unset TF_CONFIG to train alone."
+      f"TF_CONFIG names {len(found)} workers. Give --multi_worker to train on "
+      "all of them together, or unset TF_CONFIG to train alone."
     )
-  _tell(f"{config.describe(config.index)}: waiting for the other workers")
-  rendezvous.meet(config)
+  own = found.describe(found.index)
+  messages.say(f"{own}: waiting for the other workers")
+  found.meet()
+  import tensorflow as tf
+
   # TensorFlow waits within C++ code that no signal interrupts. Everybody has
   # just been there; should one have gone again, this ends the process.
-  faulthandler.dump_traceback_later(rendezvous.PATIENCE, exit=True)
+  faulthandler.dump_traceback_later(workers.PATIENCE, exit=True)
   _strategy = tf.distribute.MultiWorkerMirroredStrategy()
   faulthandler.cancel_dump_traceback_later()
-  _config = config
+  _workers = found
   # TensorFlow has put its own handler in place of Python's.
   signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-  _tell(
-    f"{config.describe(config.index)}: all {len(config.addresses)} workers "
-    f"are here, with {_strategy.num_replicas_in_sync} replicas in all"
+  messages.say(
+    f"{own}: all {len(found)} workers are here, with "
+    f"{_strategy.num_replicas_in_sync} replicas in all"
   )
 
 
-def strategy() -> "tf.distribute.Strategy | None":
-  """Returns the cluster's strategy; None if this process is alone."""
+def strategy():
+  """Returns the cluster's `tf.distribute.Strategy`; None without a cluster."""
   return _strategy
 
 
 def is_chief() -> bool:
   """Whether this process is the one that writes."""
-  return _config is None or _config.is_chief
+  return _workers is None or _workers.is_chief
 
 
 def chief_first(
@@ -104,7 +103,7 @@ def chief_first(
     ValueError: Another worker has raised an error, which this tells; or the
       folder is not one and the same.
   """
-  if _config is None:
+  if _workers is None:
     return do()
   result = None
   for turn in (True, False):
@@ -126,11 +125,11 @@ def check_same(what: str, value: Any) -> None:
   Raises:
     ValueError: They have not.
   """
-  if _config is None:
+  if _workers is None:
     return
   told = _exchange(str(value))
   if len(set(told)) > 1:
-    known = zip(_config.names, told)
+    known = zip(_workers.names, told)
     raise ValueError(
       f"The workers differ in {what}: "
       + ", ".join(f"{name} has {value}" for name, value in known)
@@ -154,7 +153,7 @@ class Votes:
       told: Whether this worker has been told to.
       now: Whether to ask even if it has just been asked.
     """
-    if _config is None:
+    if _workers is None:
       return told
     self._calls += 1
     if self._calls < self._every and not now:
@@ -170,13 +169,17 @@ class Votes:
 
 def wait_for_chief() -> None:
   """Returns when all workers are here: what the chief wrote is there."""
-  if _config is not None:
-    _barrier()
+  if _workers is not None:
+    _sum([0.0])
 
 
 def explain(error: BaseException) -> str | None:
   """Returns who has gone, if that is what an error is about."""
-  if _config is None or not isinstance(error, tf.errors.OpError):
+  if _workers is None:
+    return None
+  import tensorflow as tf
+
+  if not isinstance(error, tf.errors.OpError):
     return None
   kinds = (
     tf.errors.UnavailableError,
@@ -188,7 +191,7 @@ def explain(error: BaseException) -> str | None:
   text = str(error)
   if not isinstance(error, kinds) and "Collective ops is aborted" not in text:
     return None
-  lost = [_config.describe(index) for index in _lost(text)]
+  lost = [_workers.describe(index) for index in _lost(text)]
   return (
     f"Lost {' and '.join(lost) or 'another worker'}: it has been killed or "
     "cannot be reached"
@@ -204,13 +207,13 @@ def leaving() -> Iterator[None]:
   try:
     yield
   except BaseException as error:
-    if _config is None:
+    if _workers is None:
       raise
     code = error.code if isinstance(error, SystemExit) else 1
     if not isinstance(error, SystemExit):
       traceback.print_exc()
     if isinstance(code, str):
-      _tell(code)
+      messages.say(code)
       code = 1
     sys.stdout.flush()
     sys.stderr.flush()
@@ -220,17 +223,15 @@ def leaving() -> Iterator[None]:
 def _lost(text):
   """Returns which workers TensorFlow's message is about, or do not answer."""
   named = {
-    _config.names.index(f"{kind} {task}")
+    _workers.names.index(f"{kind} {task}")
     for kind, task in re.findall(r"/job:(\w+)/(?:replica:0/)?task:(\d+)", text)
-    if f"{kind} {task}" in _config.names
+    if f"{kind} {task}" in _workers.names
   }
   if "CoordinationService/Heartbeat" in text:
     named.add(0)
-  others = set(range(len(_config.addresses))) - {_config.index}
+  others = set(range(len(_workers))) - {_workers.index}
   return sorted(named & others) or [
-    index
-    for index in sorted(others)
-    if not rendezvous.answers(_config.addresses[index])
+    index for index in sorted(others) if not _workers.answers(index)
   ]
 
 
@@ -276,17 +277,17 @@ def _all_or_none(error):
     raise error
   for index, text in enumerate(told):
     if text:
-      raise ValueError(f"{_config.describe(index)}: {text}")
+      raise ValueError(f"{_workers.describe(index)}: {text}")
 
 
 def _exchange(text):
   """Returns the texts of all workers, in order."""
-  count, own = len(_config.addresses), text.encode()
+  count, own = len(_workers), text.encode()
   lengths = np.zeros([count], np.float32)
-  lengths[_config.index] = len(own)
+  lengths[_workers.index] = len(own)
   lengths = _sum(lengths).astype(int)
   letters = np.zeros([count, max(lengths.max(), 1)], np.float32)
-  letters[_config.index, : len(own)] = list(own)
+  letters[_workers.index, : len(own)] = list(own)
   letters = _sum(letters).astype(np.uint8)
   return [
     row[:length].tobytes().decode() for row, length in zip(letters, lengths)
@@ -295,16 +296,10 @@ def _exchange(text):
 
 def _sum(values):
   """Returns the sum of all workers' arrays."""
+  import tensorflow as tf
+
   # As floats: NCCL, too, adds them up.
   summed = _strategy.reduce(
     tf.distribute.ReduceOp.SUM, tf.constant(values, tf.float32), axis=None
   )
   return summed.numpy()
-
-
-def _barrier():
-  _sum([0.0])
-
-
-def _tell(message):
-  print(message, file=sys.stderr, flush=True)

@@ -43,7 +43,8 @@ def main(
   define_flags(settings)
   flags.FLAGS.append_flag_values(settings)
   flags.DEFINE_string("config", None, _CONFIG, flag_values=flags.FLAGS)
-  for name in [*settings, "config", "flagfile"]:
+  flags.declare_key_flag("flagfile")
+  for name in [*settings, "config"]:
     # --help lists the key flags of the program.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
   # "trainers/vae.py", or "lc-keras train vae".

@@ -1,21 +1,26 @@
-"""The environment variable TF_CONFIG: which machines train together.
+"""The workers that TF_CONFIG names, and how they wait for each other.
 
     {"cluster": {"worker": ["host-a:2222", "host-b:2222"]},
      "task": {"type": "worker", "index": 0}}
 
-The same cluster on every machine, and a task of its own.
+The environment variable has the same cluster on every machine, and a task of
+its own.
 """
 
 import dataclasses
 import json
 import os
+import socket
+import time
 
+# Seconds in which all workers must have been started.
+PATIENCE = 600.0
 _TYPES = ("chief", "worker")
 
 
 @dataclasses.dataclass(frozen=True)
-class TFConfig:
-  """Who trains together.
+class Workers:
+  """The processes that train together.
 
   Attributes:
     addresses: "host:port" of every worker; the first one is the chief.
@@ -27,31 +32,79 @@ class TFConfig:
   index: int
   names: tuple[str, ...]
 
+  def __len__(self) -> int:
+    return len(self.addresses)
+
   @property
   def is_chief(self) -> bool:
-    """Whether this process writes what all have made."""
+    """Whether this process is the one that writes."""
     return self.index == 0
 
   def describe(self, index: int) -> str:
     """Returns a worker's name and address, to be shown."""
     return f"{self.names[index]} ({self.addresses[index]})"
 
+  def answers(self, index: int) -> bool:
+    """Returns whether a process listens at a worker's address."""
+    host, _, port = self.addresses[index].rpartition(":")
+    try:
+      socket.create_connection((host.strip("[]"), int(port)), 2).close()
+    except OSError:
+      return False
+    return True
 
-def read() -> TFConfig | None:
-  """Reads TF_CONFIG; returns None if there is none.
+  def meet(self) -> None:
+    """Waits until every other worker has been reached.
+
+    TensorFlow would wait, too, but within C++ code: no signal ends that, and
+    nobody is told which worker is missing.
+
+    Raises:
+      ValueError: A worker has not come, or the own port is taken.
+    """
+    missing = set(range(len(self))) - {self.index}
+    deadline = time.monotonic() + PATIENCE
+    with self._listen():
+      while missing:
+        missing = {index for index in missing if not self.answers(index)}
+        if missing and time.monotonic() > deadline:
+          names = ", ".join(map(self.describe, sorted(missing)))
+          raise ValueError(
+            f"Waited {PATIENCE:.0f} s for {names}. Start the same command, "
+            "with its own TF_CONFIG, on every machine; see to it that they "
+            "reach each other at these addresses."
+          )
+        time.sleep(0.2 if missing else 0.0)
+
+  def _listen(self):
+    port = int(self.addresses[self.index].rpartition(":")[2])
+    options = {}
+    if socket.has_dualstack_ipv6():
+      options = {"family": socket.AF_INET6, "dualstack_ipv6": True}
+    try:
+      return socket.create_server(("", port), **options)
+    except OSError as error:
+      raise ValueError(
+        f"Port {port} of {self.describe(self.index)} cannot be listened on: "
+        f"{error.strerror}. Is another worker running here?"
+      ) from error
+
+
+def read() -> Workers | None:
+  """Reads TF_CONFIG; returns None if it is not set.
 
   Raises:
-    ValueError: It is not what it has to be.
+    ValueError: TF_CONFIG is wrong; the message says where.
   """
   text = os.environ.get("TF_CONFIG")
   return parse(text) if text else None
 
 
-def parse(text: str) -> TFConfig:
+def parse(text: str) -> Workers:
   """Reads the value of TF_CONFIG.
 
   Raises:
-    ValueError: It is not what it has to be.
+    ValueError: It is wrong; the message says where.
   """
   try:
     config = json.loads(text)
@@ -67,32 +120,30 @@ def parse(text: str) -> TFConfig:
   for kind in cluster:
     if kind not in _TYPES:
       raise ValueError(
-        f"TF_CONFIG's cluster has tasks of type {kind!r}; what is known is "
+        f"TF_CONFIG's cluster has tasks of type {kind!r}; known types are "
         f"{' and '.join(_TYPES)}."
       )
-  tasks = [
-    (kind, index, _address(address))
+  addresses = {
+    f"{kind} {index}": _address(address)
     for kind in _TYPES
     for index, address in enumerate(_part(cluster, kind, list, []))
-  ]
-  addresses = tuple(address for _, _, address in tasks)
+  }
   if not addresses:
     raise ValueError("TF_CONFIG's cluster has no workers.")
   if len(cluster.get("chief", ())) > 1:
     raise ValueError("TF_CONFIG's cluster has more than one chief.")
-  twice = {address for address in addresses if addresses.count(address) > 1}
+  known = list(addresses.values())
+  twice = sorted({address for address in known if known.count(address) > 1})
   if twice:
     raise ValueError(
-      f"TF_CONFIG's cluster has {', '.join(sorted(twice))} more than once."
+      f"TF_CONFIG's cluster has {', '.join(twice)} more than once."
     )
-  return TFConfig(
-    addresses,
-    _own_index(tasks, cluster, task),
-    tuple(f"{kind} {index}" for kind, index, _ in tasks),
-  )
+  names = tuple(addresses)
+  return Workers(tuple(known), names.index(_own(cluster, task)), names)
 
 
-def _own_index(tasks, cluster, task):
+def _own(cluster, task):
+  """Returns the name of this process, such as "worker 0"."""
   kind, index = task.get("type"), task.get("index")
   if kind not in cluster:
     raise ValueError(
@@ -101,15 +152,15 @@ def _own_index(tasks, cluster, task):
     )
   if isinstance(index, str) and index.isdecimal():
     index = int(index)  # Environment variables are pasted in as text.
-  count = len(cluster[kind])
   if isinstance(index, bool) or not isinstance(index, int):
     raise ValueError(f"TF_CONFIG's task has the index {index!r}: no integer.")
+  count = len(cluster[kind])
   if not 0 <= index < count:
     raise ValueError(
       f"TF_CONFIG's task is {kind} {index}, but its cluster has {count} of "
       f"type {kind}, counted from 0."
     )
-  return [known[:2] for known in tasks].index((kind, index))
+  return f"{kind} {index}"
 
 
 def _part(value, name, kind, default=None):
