@@ -40,6 +40,7 @@ def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
       "image_shape": spec.image_shape,
       "attributes": spec.attributes.names,
       "exclusive": spec.attributes.exclusive,
+      "continuous": spec.attributes.continuous,
     },
   )
   os.makedirs(os.path.join(run_dir, "latents"))
@@ -51,7 +52,11 @@ def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
       )
       for split in ("train", "test")
     },
-    {"generator": generator.fingerprint(run_dir), "dataset": DATASET},
+    {
+      "generator": generator.fingerprint(run_dir),
+      "dataset": DATASET,
+      "attributes": ",".join(spec.attributes.names),
+    },
   )
   if attributes:
     storage.save(

@@ -15,7 +15,6 @@ from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import faces_run
 from trainers import label_curve
-from trainers import runs
 
 _NEW = ("Straight_Hair",)
 _QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=2")
@@ -84,9 +83,9 @@ class LabelCurveTest(tf.test.TestCase):
     self.assertEqual((self.folder / "labels.json").read_text(), written)
 
   def test_a_judge_that_cannot_judge_is_refused(self):
-    with self.assertRaisesRegex(runs.UserError, "no stage 'juge': train it"):
+    with self.assertRaisesRegex(ValueError, "no stage 'juge': train it"):
       self._run("--judge=juge")
-    with self.assertRaisesRegex(runs.UserError, "nothing of that is new"):
+    with self.assertRaisesRegex(ValueError, "nothing of that is new"):
       self._run("--judge=classifier")
 
 

@@ -6,7 +6,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 
-from trainers import runs
+from lc_keras.evaluation import summary
 from trainers import summarize
 
 
@@ -130,7 +130,7 @@ class SummarizeTest(parameterized.TestCase):
   def test_table_shows_mean_and_deviation(self):
     self._write("a", _report(0, 0.5))
     self._write("b", _report(2, 0.75))
-    table = summarize.table(self._summarize("a", "b")).splitlines()
+    table = summary.table(self._summarize("a", "b")["systems"]).splitlines()
     self.assertLen({line.count("|") for line in table}, 1)
     self.assertIn("| Actor | 2 | 0.625 ± 0.177 |", table[-1])
     self.assertIn("| Real images | 2 | 0.750 |", table[-2])
@@ -142,15 +142,15 @@ class SummarizeTest(parameterized.TestCase):
     self._write("a", _report(0, 0.5))
     self._write("b", _report(1, 0.5, **provenance))
     ((name, value),) = provenance.items()
-    with self.assertRaisesRegex(runs.UserError, f"differ in {name}.*{value}"):
+    with self.assertRaisesRegex(ValueError, f"differ in {name}.*{value}"):
       self._summarize("a", "b")
 
   def test_refuses_a_run_twice_or_without_a_report(self):
     self._write("a", _report(0, 0.5))
-    with self.assertRaisesRegex(runs.UserError, "twice"):
+    with self.assertRaisesRegex(ValueError, "twice"):
       self._summarize("a", "a")
     (self.folder / "b").mkdir()
-    with self.assertRaisesRegex(runs.UserError, "trainers.evaluate"):
+    with self.assertRaisesRegex(ValueError, "trainers.evaluate"):
       self._summarize("a", "b")
 
 

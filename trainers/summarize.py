@@ -12,13 +12,15 @@ import json
 import os
 import re
 import shlex
-import statistics
+from collections.abc import Mapping
 
 from absl import flags
 from PIL import Image
 
 from lc_keras import files
+from lc_keras.evaluation import summary
 from trainers import program
+from trainers import stages
 
 # What must agree, or the figures of the runs are not the same quantity.
 _SAME = (
@@ -29,33 +31,7 @@ _SAME = (
   "edits per attribute and direction",
   "threshold",
 )
-# What is about single rows or about one run.
-_LEFT_OUT = frozenset(
-  {
-    "changes",
-    "failures",
-    "figures",
-    "intervals",
-    "rows",
-    "seed",
-    "threshold",
-    "weights",
-  }
-)
 _PICTURES = ("samples", "edits", "reconstructions")
-_SHOWN = {
-  "Weighted F1": ("natural", "weighted_f1"),
-  "Macro F1": ("natural", "macro_f1"),
-  "Unseen: weighted F1": ("unseen", "weighted_f1"),
-  "FID": ("fidelity", "fid"),
-  "Diversity": ("diversity", "ratio"),
-  "Edits read": ("transformations", "mean_read"),
-  "Least read": ("transformations", "min_read"),
-  "Others changed": ("transformations", "mean_others_changed"),
-  "Sample, ms": ("cost", "milliseconds"),
-  "Edit, ms": ("transformations", "milliseconds"),
-  "One more attribute, s": ("training", "new_attribute_seconds"),
-}
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -83,70 +59,43 @@ def summarize(settings: flags.FlagValues) -> None:
   if len(set(folders)) < len(folders):
     raise ValueError("--runs names a run twice.")
   reports = {folder: _report(folder) for folder in folders}
-  first = reports[folders[0]]
+  facts = {folder: one["provenance"] for folder, one in reports.items()}
   for name in _SAME:
-    found = {
-      folder: report["provenance"].get(name)
-      for folder, report in reports.items()
-    }
+    found = {folder: one.get(name) for folder, one in facts.items()}
     if len(set(found.values())) > 1:
-      raise ValueError(
-        f"The runs differ in {name}: "
-        + ", ".join(f"{value} in {folder}" for folder, value in found.items())
-        + ". Evaluate them alike."
+      told = ", ".join(
+        f"{value} in {folder}" for folder, value in found.items()
       )
-  names = dict.fromkeys(
-    name for report in reports.values() for name in report["systems"]
-  )
-  summary = {
-    "command": shlex.join(
-      [
-        "python",
-        "-m",
-        "trainers.summarize",
-        f"--runs={','.join(settings.runs)}",
-        f"--out={settings.out}",
-      ]
-    ),
-    **{name: first["provenance"].get(name) for name in _SAME},
+      raise ValueError(
+        f"The runs differ in {name}: {told}. Evaluate them alike."
+      )
+  command = ["python", "-m", "trainers.summarize"]
+  command += [f"--runs={','.join(settings.runs)}", f"--out={settings.out}"]
+  result = {
+    "command": shlex.join(command),
+    **{name: facts[folders[0]].get(name) for name in _SAME},
     "runs": {
       folder: {
-        "seed": report["provenance"]["seed"],
-        "versions": report["provenance"]["versions"],
-        "weights": report["provenance"]["weights"],
+        **{name: one[name] for name in ("seed", "versions", "weights")},
         "flags": _flags(folder),
       }
-      for folder, report in reports.items()
+      for folder, one in facts.items()
     },
-    "systems": {
-      name: _summary(
-        [
-          report["systems"][name]
-          for report in reports.values()
-          if name in report["systems"]
-        ]
-      )
-      for name in names
-    },
+    "systems": summary.of([one["systems"] for one in reports.values()]),
   }
   os.makedirs(os.path.dirname(os.path.abspath(settings.out)), exist_ok=True)
   with files.replacing(settings.out) as aside:
     with open(aside, "w", encoding="utf-8") as file:
-      file.write(_text(summary))
-  _copy_pictures(folders[0], settings.out)
-  print(table(summary))
-
-
-def table(summary: dict) -> str:
-  """Returns the main figures of a summary as a Markdown table."""
-  lines = [
-    ["", "Runs", *_SHOWN],
-    ["---", *["---:"] * (1 + len(_SHOWN))],
-  ]
-  for system in summary["systems"].values():
-    cells = (_cell(system, keys) for keys in _SHOWN.values())
-    lines.append([system["title"], str(system["runs"]), *cells])
-  return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+      file.write(_text(result))
+  # As JPEG, a third of the size: these are committed.
+  stem, _ = os.path.splitext(settings.out)
+  for name in _PICTURES:
+    path = os.path.join(folders[0], "report", f"{name}.png")
+    if os.path.exists(path):
+      with files.replacing(f"{stem}_{name}.jpg") as aside:
+        with Image.open(path) as picture:
+          picture.convert("RGB").save(aside, quality=90)
+  print(summary.table(result["systems"]))
 
 
 def _report(folder):
@@ -160,97 +109,27 @@ def _report(folder):
     return json.load(file)
 
 
-def _copy_pictures(folder, out):
-  """Copies what a report has of `_PICTURES` beside the summary.
-
-  As JPEG, a third of the size: these are committed.
-  """
-  stem, _ = os.path.splitext(out)
-  for name in _PICTURES:
-    path = os.path.join(folder, "report", f"{name}.png")
-    if os.path.exists(path):
-      with files.replacing(f"{stem}_{name}.jpg") as aside:
-        with Image.open(path) as picture:
-          picture.convert("RGB").save(aside, quality=90)
-
-
 def _flags(folder):
-  """Returns the flags of every stage of a run, each as one line.
-
-  Where things lay is left out: it says nothing of the figures.
-  """
-  stages = {}
+  """Returns the flags of every stage, but for where things lie, as one line."""
+  found = {}
   for name in sorted(os.listdir(folder)):
     lines = stages.flags_of(os.path.join(folder, name))
     if lines is not None:
-      settings = stages.settings_of(lines)
-      stages[name] = shlex.join(
+      found[name] = shlex.join(
         f"--{key}={value}" if value else f"--{key}"
-        for key, value in settings.items()
+        for key, value in stages.settings_of(lines).items()
       )
-  return stages
+  return found
 
 
-def _summary(systems):
-  """Returns the figures of one system, over the runs that have it."""
-  return {"runs": len(systems), **_merged(systems)}
-
-
-def _merged(values):
-  """Merges the same part of several reports.
-
-  Numbers become their mean, standard deviation (over n - 1), least and most;
-  mappings and lists of one length are merged part by part; other values are
-  kept where all agree, and are None where not.
-  """
-  first = values[0]
-  if all(isinstance(value, dict) for value in values):
-    names = dict.fromkeys(name for value in values for name in value)
-    return {
-      name: _merged([value.get(name) for value in values])
-      for name in names
-      if name not in _LEFT_OUT
-    }
-  if all(isinstance(value, list) for value in values):
-    if len({len(value) for value in values}) > 1:
-      return None
-    return [_merged(list(parts)) for parts in zip(*values)]
-  numbers = [value for value in values if _is_number(value)]
-  if numbers:
-    figure = {
-      "mean": statistics.fmean(numbers),
-      "std": statistics.stdev(numbers) if len(numbers) > 1 else 0.0,
-      "min": min(numbers),
-      "max": max(numbers),
-    }
-    # More digits than any figure has, and fewer than make a file unreadable.
-    return {name: float(f"{value:.6g}") for name, value in figure.items()}
-  return first if all(value == first for value in values) else None
-
-
-def _text(summary):
+def _text(result: Mapping) -> str:
   """Returns JSON in which every figure is one line."""
-  text = json.dumps(summary, indent=2, allow_nan=False) + "\n"
+  text = json.dumps(result, indent=2, allow_nan=False) + "\n"
   return re.sub(
     r'{\s*("mean":[^{}]*?)\s*}',
     lambda found: f"{{{' '.join(found[1].split())}}}",
     text,
   )
-
-
-def _is_number(value):
-  return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _cell(system, keys):
-  """Returns a mean and its standard deviation, as text."""
-  for key in keys:
-    system = (system or {}).get(key)
-  if system is None:
-    return "–"
-  digits = 3 if system["mean"] < 10 else 1
-  text = f"{system['mean']:.{digits}f}"
-  return f"{text} ± {system['std']:.{digits}f}" if system["std"] else text
 
 
 def main() -> None:

@@ -44,3 +44,25 @@ class Judge:
     if images is not self._images:
       self._images, self._seen = images, self._look(images)
     return self._seen
+
+
+class Extended:
+  """A judge that reads one more attribute by a classifier of its own."""
+
+  def __init__(self, judge: Judge, other: Judge, column: int):
+    """Creates the judge.
+
+    Args:
+      judge: Reads all attributes but the last; features are its own.
+      other: Reads the last one.
+      column: Of the last attribute, among those that `other` reads.
+    """
+    self._judge = judge
+    self._other = other
+    self._column = column
+    self.features = judge.features
+
+  def probabilities(self, images: np.ndarray) -> np.ndarray:
+    """Returns what the images show, [n, num_attributes + 1] in [0, 1]."""
+    last = self._other.probabilities(images)[:, [self._column]]
+    return np.concatenate([self._judge.probabilities(images), last], axis=1)

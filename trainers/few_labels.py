@@ -1,0 +1,144 @@
+"""The work of `trainers.label_curve`: constraints of few labels, measured."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+
+import lc_keras
+from lc_keras import recipes
+from lc_keras.data import pipeline
+from lc_keras.evaluation import judge as judges
+from lc_keras.evaluation import scores
+from lc_keras.evaluation import transformations
+from lc_keras.learning import acquire
+from lc_keras.learning import labels as labels_module
+from lc_keras.learning import learnt as learnt_module
+from lc_keras.learning import trust
+from trainers import recipe_flags
+from trainers import runs
+from trainers import training
+
+_BATCH_SIZE = 256
+
+
+class Bench:
+  """Held-out images, and the classifiers that judge what becomes of them."""
+
+  def __init__(
+    self, run: runs.Run, settings: flags.FlagValues, judged: Sequence[str]
+  ):
+    """Reads the images.
+
+    Args:
+      run: The run.
+      settings: The job's flags.
+      judged: The attributes that the judge reads.
+    """
+    self._run = run
+    self._settings = settings
+    self._judged = judged
+    batches = list(
+      pipeline.load(
+        run.dataset, "test", _BATCH_SIZE, data_dir=run.data_dir
+      ).as_numpy_iterator()
+    )
+    self._images, self._own = (
+      np.concatenate([batch[key] for batch in batches])
+      for key in ("image", "attributes")
+    )
+    self._classifier, self._judge = (
+      judges.Judge(run.parts.models[stage])
+      for stage in ("classifier", settings.judge)
+    )
+
+  def real_images(self, attribute: str) -> dict:
+    """Returns the scores of held-out images, see `attribute_scores`."""
+    return self._score(attribute, self._images, self._labels(attribute, "test"))
+
+  def measure(
+    self, name: str, attribute: str, count: int
+  ) -> tuple[dict, np.ndarray]:
+    """Learns a constraint, keeps it in the run, and measures it.
+
+    Args:
+      name: Of the constraint.
+      attribute: The data set has its labels.
+      count: How many of them to learn from.
+
+    Returns:
+      The figures; and samples, [2, rows, height, width, channels]: without the
+      constraint and with it.
+    """
+    value = self._labels(attribute, "train", count)
+    learnt = self._learn(name, attribute, value)
+    rows, seed = self._settings.rows, self._settings.seed
+    # It alone: a search keeps all other constraints that it knows.
+    control = lc_keras.load(self._run.folder, [name])
+    request = control.constraint(name)
+    samples = np.stack(
+      [control.sample(one, rows, seed).images for one in (~request, request)]
+    )
+
+    def transform(images, targets, mask):
+      one = request if targets[0, -1] else ~request
+      return control.transform(images, one, seed).images
+
+    labels = self._labels(attribute, "test")[:, np.newaxis]
+    edits = transformations.table(
+      self._images,
+      np.concatenate([self._own, labels], axis=1),
+      self._run.attributes.extended([name]),
+      judges.Extended(
+        self._classifier, self._judge, self._judged.index(attribute)
+      ),
+      lambda images: control.decode(control.encode(images, seed)),
+      transform,
+      rows=rows,
+      switched=[name],
+    )
+    figures = {
+      "attribute": attribute,
+      "labels": count,
+      "positive": int(value.sum()),
+      "seconds": learnt.manifest["seconds"],
+      "trustworthy": learnt.manifest["trustworthy"],
+      "critic": learnt.manifest["test"],
+      "actor": learnt.manifest.get("actor"),
+      "samples": self._score(
+        attribute, np.concatenate(list(samples)), np.repeat([0.0, 1.0], rows)
+      ),
+      "edits": edits,
+    }
+    return figures, samples
+
+  def _learn(self, name, attribute, value):
+    learnt = acquire.from_labels(
+      self._run.parts,
+      name,
+      labels_module.Labels(value, np.ones_like(value), np.arange(len(value))),
+      {"dataset": self._run.dataset, "attribute": attribute},
+      recipe_flags.read(self._settings, recipes.Constraint),
+      strategy=training.strategy(self._settings.replicas),
+    )
+    learnt.manifest["test"] = trust.of_latents(
+      learnt.model,
+      self._run.parts.latents["test"],
+      self._labels(attribute, "test"),
+    )
+    learnt_module.write(self._run.folder, learnt)
+    return learnt
+
+  def _labels(self, attribute, split, limit=None):
+    return pipeline.labels(
+      self._run.dataset,
+      split,
+      attribute,
+      data_dir=self._run.data_dir,
+      limit=limit,
+    )
+
+  def _score(self, attribute, images, labels):
+    read = self._judge.probabilities(images)
+    read = read[:, [self._judged.index(attribute)]]
+    return scores.attribute_scores(read, labels[:, np.newaxis], [attribute])
