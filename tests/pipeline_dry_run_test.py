@@ -59,7 +59,7 @@ _GAN_JOBS = (
   (
     "evaluate",
     "evaluate",
-    ["--systems=prior,actor_0.1,gradient_search"],
+    ["--systems=prior,actor_0.1,search"],
     "report",
   ),
 )
@@ -79,9 +79,9 @@ _SYSTEMS = (
   "prior",
   "actor_0",
   "actor_0.1",
-  "gradient_search",
-  "gradient_search_published",
-  "energy_ode",
+  "search",
+  "search_published",
+  "energy",
   "energy_langevin",
   "best_of_n",
   "importance",
@@ -182,8 +182,7 @@ class PipelineDryRunTest(tf.test.TestCase):
       )
       for figure in results["figures"]:
         self._assert_a_picture(report / f"{figure}.png")
-      self.assertIn("<html", (report / "index.html").read_text())
-      self.assertIn("Actor, lambda 0.1", (report / "report.md").read_text())
+      self.assertIn("Actor, lambda 0.1", (report / "index.html").read_text())
 
     with self.subTest("nothing is left half written"):
       self.assertEmpty([name for name in self._written() if ".tmp" in name])
@@ -230,14 +229,14 @@ class PipelineDryRunTest(tf.test.TestCase):
     with self.subTest("everything samples"):
       self.assertEqual(
         list(measured),
-        ["majority", "real", "prior", "actor_0.1", "gradient_search"],
+        ["majority", "real", "prior", "actor_0.1", "search"],
       )
-      for name in ("prior", "actor_0.1", "gradient_search"):
+      for name in ("prior", "actor_0.1", "search"):
         self.assertIn("natural", measured[name])
         self.assertIn("gan", measured[name]["weights"])
         for figure in measured[name]["figures"]:
           self._assert_a_picture(report / f"{figure}.png")
-      self.assertIn("Actor, lambda 0.1", (report / "report.md").read_text())
+      self.assertIn("Actor, lambda 0.1", (report / "index.html").read_text())
 
     with self.subTest("running all again does nothing"):
       before = self._written()

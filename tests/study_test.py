@@ -1,4 +1,4 @@
-"""Tests of study and programs: which commands are run, and in which order."""
+"""Tests of study and commands: which commands are run, and in which order."""
 
 import json
 import os
@@ -13,20 +13,19 @@ from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from trainers import commands
 from trainers import preemption
-from trainers import programs
-from trainers import runs
 from trainers import study
 
 
-class _ProgramsTest(parameterized.TestCase):
+class _CommandsTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir())
     self.commands = []
     self.exit_code = 0
     self.enter_context(
-      mock.patch.object(programs.subprocess, "Popen", self._start)
+      mock.patch.object(commands.subprocess, "Popen", self._start)
     )
 
   def _start(self, command):
@@ -37,7 +36,7 @@ class _ProgramsTest(parameterized.TestCase):
     )
 
 
-class StudyTest(_ProgramsTest):
+class StudyTest(_CommandsTest):
   def _study(self, *arguments):
     values = flags.FlagValues()
     study.define_flags(values)
@@ -66,11 +65,11 @@ class StudyTest(_ProgramsTest):
     )
 
   def test_each_seed_has_a_run_that_shares_the_first_ones_model(self):
-    commands = self._study("--seeds=3,7", "--jobs=attributes,linear")
+    ran = self._study("--seeds=3,7", "--jobs=attributes,linear")
     folders = [f"{self.folder}/seed_{seed}" for seed in (3, 7)]
     base = f"--base_run={folders[0]}"
     seen = {folder: [] for folder in folders}
-    for job, arguments in commands[:-1]:
+    for job, arguments in ran[:-1]:
       (folder,) = (f for f in folders if f"--run_dir={f}" in arguments)
       self.assertEqual(base in arguments, folder == folders[1])
       seen[folder] += [a for a in arguments if a.startswith("--seed")]
@@ -81,7 +80,7 @@ class StudyTest(_ProgramsTest):
       seen, {folders[0]: ["--seed=3"] * 2, folders[1]: ["--seed=7"] * 2}
     )
     self.assertEqual(
-      commands[-1],
+      ran[-1],
       (
         "summarize",
         [f"--runs={folders[0]},{folders[1]}", "--out=results.json"],
@@ -98,31 +97,31 @@ class StudyTest(_ProgramsTest):
       self._study(f"--seeds={seeds}")
 
 
-class ProgramsTest(_ProgramsTest):
-  def _programs(self):
-    return programs.Programs(str(self.folder), "data", "configs/tiny")
+class CommandsTest(_CommandsTest):
+  def _commands(self):
+    return commands.Commands(str(self.folder), "data", "configs/tiny")
 
   def test_notes_seconds_and_keeps_the_longest(self):
     clock = mock.patch.object(
-      programs.time, "monotonic", side_effect=[0, 5, 10, 11]
+      commands.time, "monotonic", side_effect=[0, 5, 10, 11]
     )
     with clock:
-      self._programs().train("vae")
+      self._commands().train("vae")
       # The second time it is done, and only says so.
-      self._programs().train("vae")
-    written = json.loads((self.folder / runs.SECONDS).read_text())
+      self._commands().train("vae")
+    written = json.loads((self.folder / commands.SECONDS).read_text())
     self.assertEqual(written, {"vae": 5})
 
   @parameterized.parameters(
     (130, KeyboardInterrupt),
     (75, preemption.Terminated),
-    (1, runs.UserError),
+    (1, ValueError),
   )
   def test_stops_where_a_job_stops(self, code, error):
     self.exit_code = code
     with self.assertRaises(error):
-      self._programs().train("vae")
-    self.assertFalse((self.folder / runs.SECONDS).exists())
+      self._commands().train("vae")
+    self.assertFalse((self.folder / commands.SECONDS).exists())
 
 
 class StopTest(parameterized.TestCase):
@@ -138,9 +137,9 @@ class StopTest(parameterized.TestCase):
       "  sys.exit(75)\n"
       "signal.signal(signal.SIGTERM, stop)\n"
       f"pathlib.Path({str(kept)!r} + '.begun').touch()\n"
-      "time.sleep(60)\n"
+      "signal.pause()\n"
     )
-    run = programs.Programs(str(folder), "data", "configs/tiny")
+    run = commands.Commands(str(folder), "data", "configs/tiny")
 
     def tell():
       while not os.path.exists(f"{kept}.begun"):
