@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import signal
+import types
 from unittest import mock
 
 import keras
@@ -17,18 +18,18 @@ from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
+from lc_keras import parts
+from lc_keras import recipes
+from lc_keras import training as trainings
 from lc_keras.constraints import attributes
-from lc_keras.data import latent_batches
 from lc_keras.data import latents
 from lc_keras.models import actor_critic
-from lc_keras.models import actor_critic_recipe
 from lc_keras.models import attribute_model
 from lc_keras.models import storage
 from tests import testing
-from trainers import attributes as attributes_job
-from trainers import loop as loop_lib
+from trainers import loop as loops
 from trainers import preemption
-from trainers import runs
+from trainers import stages
 from trainers import training
 
 # Before anything starts TensorFlow.
@@ -38,14 +39,22 @@ _LATENT = 4
 _NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Male", "Smiling")
 _FACES = attributes.Attributes(_NAMES, [_NAMES[:3]])
 # Four epochs of two steps.
-_FLAGS = ("--steps=8", "--steps_per_epoch=2", "--batch_size=4")
+_SMALL = {
+  "steps": 8,
+  "steps_per_epoch": 2,
+  "batch_size": 4,
+  "width": 8,
+  "depth": 2,
+}
+_MORE = {"actor": {"critic_steps": 2, "attribute_weight": 1.0}}
+_KINDS = {
+  "attributes": (recipes.Attributes, attribute_model.training),
+  "actor": (recipes.Actor, actor_critic.training),
+}
 
 
-def _settings(*arguments):
-  values = flags.FlagValues()
-  attributes_job.define_flags(values)
-  values(["job", "--run_dir=unused", *_FLAGS, *arguments])
-  return values
+def _recipe(kind="attributes", **changes):
+  return _KINDS[kind][0](**_SMALL | _MORE.get(kind, {}) | changes)
 
 
 def _rows(rows=24):
@@ -57,27 +66,16 @@ def _rows(rows=24):
   return latents.Latents(mean, scale, labels.astype(np.float32))
 
 
-def _attribute_model(settings):
-  model = attribute_model.AttributeModel(_LATENT, len(_FACES), 8, 2)
-  optimizer = keras.optimizers.Adam(training.schedule(settings))
-  optimizer.build(model.trainable_variables)
-  model.compile(optimizer=optimizer, jit_compile=False)
-  return model
-
-
-def _actor_critic(settings):
-  model = actor_critic.ActorCritic(_LATENT, len(_FACES), 8, 2)
-  model.compile(
-    *(keras.optimizers.Adam(training.schedule(settings)) for _ in range(2)),
-    actor_critic_recipe.Recipe(
-      posterior_scale=tf.fill([_LATENT], 0.5),
-      excludes=_FACES.excludes,
-      read_attributes=lambda z: tf.pad(z, [[0, 0], [0, 1]]),
-      attribute_weight=1.0,
-    ),
-    jit_compile=False,
+def _begin(recipe, kind="attributes", held_out=9):
+  """Returns the training of a kind on `_rows`."""
+  critic = attribute_model.AttributeModel(_LATENT, len(_FACES), 8, 2)
+  known = parts.Parts(
+    None,
+    _FACES,
+    models={"attributes": critic},
+    latents={"train": _rows(), "validation": _rows(held_out)},
   )
-  return model
+  return _KINDS[kind][1](recipe, known)
 
 
 def _state(model):
@@ -95,37 +93,23 @@ class _FitTest(tf.test.TestCase, parameterized.TestCase):
 
   def fit(
     self,
-    *arguments,
     name="attributes",
-    make=_attribute_model,
-    batches=None,
+    kind="attributes",
+    *,
+    replicas=1,
+    keep=2,
     draw=dict,
-    monitor="val_loss",
+    change=lambda begun: begun,
+    **changes,
   ):
     """Fits in a stage folder, as a job does; returns the model."""
-    settings = _settings(*arguments)
-    run = runs.Run(str(self.folder), "tiny", "data", (8, 16, 1), _FACES)
-    stage = runs.Stage(run, name, settings)
-    keras.utils.set_random_seed(settings.seed)
-    with training.strategy(settings.replicas).scope():
-      model = make(settings)
-    turns = 3 if make is _actor_critic else 1
-
-    def from_step(step):
-      return latent_batches.at_random(
-        _rows(), settings.batch_size, turns=turns, start_step=step
-      )
-
-    training.fit(
-      stage,
-      model,
-      settings,
-      training=batches or from_step,
-      validation=latent_batches.in_order(_rows(9), 4),
-      monitor="val_attribute_loss" if turns > 1 else monitor,
-      draw=draw,
-    )
-    return model
+    run = types.SimpleNamespace(path=lambda name: str(self.folder / name))
+    stage = stages.Stage(run, name, flags.FlagValues())
+    recipe = _recipe(kind, **changes)
+    with training.strategy(replicas).scope():
+      begun = change(_begin(recipe, kind))
+    training.fit(stage, begun, recipe, keep_checkpoints=keep, draw=draw)
+    return begun.model
 
   def log(self, name="attributes"):
     with open(self.folder / name / "log.csv", newline="") as file:
@@ -155,6 +139,17 @@ def _draw():
   return {"seen": Image.fromarray(np.eye(64, dtype=np.uint8)).convert("RGB")}
 
 
+def _spoilt(spoil):
+  """Returns what has a training spoil its batches, given their number."""
+
+  def change(begun):
+    return begun._replace(
+      batches=lambda step: begun.batches(step).enumerate(step).map(spoil)
+    )
+
+  return change
+
+
 class _ResumeTest(_FitTest):
   def _assert_alike(self, first, second):
     """Asserts that two runs ended alike, bit for bit."""
@@ -174,16 +169,14 @@ class _ResumeTest(_FitTest):
 
 
 class ResumeTest(_ResumeTest):
-  @parameterized.named_parameters(
-    ("attribute_model", _attribute_model), ("actor_critic", _actor_critic)
-  )
-  def test_a_run_stopped_while_drawing_ends_as_if_it_had_not_been(self, make):
-    whole = self.fit(name="whole", make=make)
+  @parameterized.parameters(*_KINDS)
+  def test_a_run_stopped_while_drawing_ends_as_if_it_had_not_been(self, kind):
+    whole = self.fit("whole", kind)
     with self.assertRaises(KeyboardInterrupt):
-      self.fit(name="stopped", make=make, draw=_interrupt_at(3))
+      self.fit("stopped", kind, draw=_interrupt_at(3))
     self.assertIn("checkpoint-4", self.names("stopped"))
     self.assertNotIn("done.json", self.names("stopped"))
-    stopped = self.fit(name="stopped", make=make)
+    stopped = self.fit("stopped", kind)
     self._assert_alike(("whole", whole), ("stopped", stopped))
     self.assertEqual(
       [row["step"] for row in self.log("stopped")], ["2", "4", "6", "8"]
@@ -223,7 +216,7 @@ class ResumeTest(_ResumeTest):
 
   def test_seconds_add_up_over_attempts(self):
     with (
-      mock.patch.object(runs.Stage, "seconds", 1000.0),
+      mock.patch.object(stages.Stage, "seconds", 1000.0),
       self.assertRaises(KeyboardInterrupt),
     ):
       self.fit(draw=_interrupt_at(3))
@@ -236,17 +229,16 @@ class ResumeTest(_ResumeTest):
     with self.assertRaises(KeyboardInterrupt):
       self.fit(draw=_interrupt_at(3))
 
-    def unbuilt(settings):
-      model = _attribute_model(settings)
-      model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)
-      return model
+    def unbuilt(begun):
+      begun.model.optimizer = keras.optimizers.Adam(1e-3)
+      return begun
 
     with self.assertRaisesRegex(ValueError, "Skipping variable loading"):
-      self.fit(make=unbuilt)
+      self.fit(change=unbuilt)
 
 
 class StopTest(_ResumeTest):
-  def _stop(self, *arguments, at=None, **options):
+  def _stop(self, kind="attributes", *, at=None, **options):
     """Fits until SIGTERM comes after a step of this attempt, or validating."""
 
     def tell(*arguments, **options):
@@ -256,24 +248,24 @@ class StopTest(_ResumeTest):
     calls = itertools.count(1)
     bar = mock.Mock()
     bar.update = lambda: tell() if next(calls) == at else None
-    validate = loop_lib.Loop.validate
+    validate = loops.Loop.validate
 
     def told(*arguments):
       tell()
       yield from validate(*arguments)
 
     if at is None:
-      moment = mock.patch.object(loop_lib.Loop, "validate", told)
+      moment = mock.patch.object(loops.Loop, "validate", told)
     else:
       moment = mock.patch.object(training.tqdm, "tqdm", return_value=bar)
     with moment, self.assertRaises(preemption.Terminated) as stopped:
-      self.fit(*arguments, name="stopped", **options)
+      self.fit("stopped", kind, **options)
     self.assertEqual(stopped.exception.code, 75)
     return self.names("stopped")
 
   def test_a_run_told_to_stop_ends_as_if_it_had_not_been(self):
-    flags = ("--replicas=2", "--steps=12", "--steps_per_epoch=4")
-    whole = self.fit(*flags, name="whole")
+    options = {"replicas": 2, "steps": 12, "steps_per_epoch": 4}
+    whole = self.fit("whole", **options)
     for step, moment, at in (
       (2, "within an epoch", 1),
       (4, "after an epoch's steps", 1),
@@ -281,17 +273,16 @@ class StopTest(_ResumeTest):
       (8, "while validating", 4),
     ):
       with self.subTest(moment):
-        names = self._stop(*flags, at=at)
+        names = self._stop(at=at, **options)
         self.assertIn(f"checkpoint-{step}-unfinished", names)
-    stopped = self.fit(*flags, name="stopped")
+    stopped = self.fit("stopped", **options)
     self._assert_alike(("whole", whole), ("stopped", stopped))
 
   def test_two_that_are_trained_in_turns_stop_together(self):
-    flags = ("--steps_per_epoch=4",)
-    whole = self.fit(*flags, name="whole", make=_actor_critic)
-    names = self._stop(*flags, make=_actor_critic, at=1)
+    whole = self.fit("whole", "actor", steps_per_epoch=4)
+    names = self._stop("actor", at=1, steps_per_epoch=4)
     self.assertIn("checkpoint-2-unfinished", names)
-    stopped = self.fit(*flags, name="stopped", make=_actor_critic)
+    stopped = self.fit("stopped", "actor", steps_per_epoch=4)
     self._assert_alike(("whole", whole), ("stopped", stopped))
 
 
@@ -304,7 +295,7 @@ class DamageTest(_FitTest):
     self.newest = self.stage / "checkpoint-6"
 
   def _refused(self):
-    with self.assertRaises(runs.UserError) as refused:
+    with self.assertRaises(ValueError) as refused:
       self.fit()
     return str(refused.exception)
 
@@ -342,10 +333,7 @@ class DamageTest(_FitTest):
     manifest = self.newest / "manifest.json"
     known = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({**known, "format": 3}))
-    self.assertRegex(self._refused(), "has format 3, .* newer version")
-    manifest.unlink()
-    (self.newest / "state.json").write_text('{"epochs": 3, "rows": []}')
-    self.assertRegex(self._refused(), "older format.*delete")
+    self.assertRegex(self._refused(), "has format 3, .*the version that wrote")
     self.assertIn("checkpoint-6", self.names())
 
   def test_the_best_is_put_back(self):
@@ -357,7 +345,7 @@ class DamageTest(_FitTest):
     self.assertEqual(best.read_bytes(), whole)
 
   def test_keeps_as_many_as_it_is_told(self):
-    self.fit("--keep_checkpoints=1")
+    self.fit(keep=1)
     self.assertEqual(
       [name for name in self.names() if "checkpoint" in name], ["checkpoint-8"]
     )
@@ -409,20 +397,16 @@ class FitTest(_FitTest):
       self.assertIn((tag, step), seen)
 
   def test_keeps_the_best_by_validation(self):
-    def misled_later(step):
-      def mislead(number, batch):
-        labels = batch["attributes"]
-        wrong = tf.where(number >= 20, 1.0 - labels, labels)
-        return {**batch, "attributes": wrong}
-
-      batches = latent_batches.at_random(_rows(), 4, start_step=step)
-      return batches.enumerate(step).map(mislead)
+    def mislead(number, batch):
+      labels = batch["attributes"]
+      wrong = tf.where(number >= 20, 1.0 - labels, labels)
+      return {**batch, "attributes": wrong}
 
     last = self.fit(
-      "--steps=40",
-      "--steps_per_epoch=10",
-      "--learning_rate=0.03",
-      batches=misled_later,
+      steps=40,
+      steps_per_epoch=10,
+      learning_rate=0.03,
+      change=_spoilt(mislead),
     )
     losses = [float(row["val_loss"]) for row in self.log()]
     self.assertEqual(np.argmin(losses), 1)
@@ -432,14 +416,13 @@ class FitTest(_FitTest):
     )
     kept = storage.load(str(self.folder / "attributes"))
     self.assertNotAllClose(kept.get_weights()[0], last.get_weights()[0])
-    kept.compile(keras.optimizers.SGD(), jit_compile=False)
-    logs = kept.evaluate(
-      latent_batches.in_order(_rows(9), 4), return_dict=True, verbose=0
-    )
+    begun = _begin(_recipe())
+    begun.model.set_weights(kept.get_weights())
+    logs = begun.model.evaluate(begun.validation, return_dict=True, verbose=0)
     self.assertAllClose(logs["loss"], min(losses), rtol=1e-5)
 
   def test_keeps_the_last_where_nothing_says_which_is_best(self):
-    last = self.fit(monitor=None)
+    last = self.fit(change=lambda begun: begun._replace(monitor=None))
     self.assertEqual(
       self.read_json("attributes", "done.json")["best"],
       {"value": None, "step": 8, "monitor": None},
@@ -454,18 +437,14 @@ class FitTest(_FitTest):
     ("mean", "a weight"),
   )
   def test_stops_at_nan_and_keeps_the_last_checkpoint(self, spoilt, seen):
-    def broken_later(step):
-      def spoil(number, batch):
-        values = tf.where(number >= 4, np.nan, batch[spoilt])
-        return {**batch, spoilt: values}
-
-      batches = latent_batches.at_random(_rows(), 4, start_step=step)
-      return batches.enumerate(step).map(spoil)
+    def spoil(number, batch):
+      values = tf.where(number >= 4, np.nan, batch[spoilt])
+      return {**batch, spoilt: values}
 
     with self.assertRaisesRegex(
-      runs.UserError, f"diverged before step 6: .*{seen}.*--learning_rate"
+      ValueError, f"diverged before step 6: .*{seen}.*--learning_rate"
     ):
-      self.fit(batches=broken_later)
+      self.fit(change=_spoilt(spoil))
     self.assertIn("checkpoint-4", self.names())
     self.assertNotIn("checkpoint-6", self.names())
     self.assertNotIn("done.json", self.names())
@@ -475,20 +454,36 @@ class FitTest(_FitTest):
       self.assertAllInRange(weight, -10.0, 10.0)
 
   def test_makes_ten_epochs_if_not_told(self):
-    self.fit("--steps=20", "--steps_per_epoch=0")
+    self.fit(steps=20, steps_per_epoch=0)
     self.assertEqual(
       [row["step"] for row in self.log()], [str(2 * n) for n in range(1, 11)]
     )
 
   def test_fewer_steps_than_an_epoch_are_one(self):
-    self.fit("--steps=3", "--steps_per_epoch=100")
+    self.fit(steps=3, steps_per_epoch=100)
     self.assertEqual([row["step"] for row in self.log()], ["3"])
 
-  @parameterized.named_parameters(
-    ("attribute_model", _attribute_model), ("actor_critic", _actor_critic)
-  )
-  def test_trains_on_two_replicas(self, make):
-    model = self.fit("--replicas=2", make=make)
+  @parameterized.parameters(1, 2)
+  def test_does_what_keras_fit_does(self, replicas):
+    # Keras shares out a last batch that is smaller in another way.
+    def whole_batches(begun):
+      return begun._replace(validation=_begin(recipe, held_out=8).validation)
+
+    recipe = _recipe()
+    ours = self.fit(replicas=replicas, change=whole_batches)
+    with training.strategy(replicas).scope():
+      theirs = _begin(recipe, held_out=8)
+    history = trainings.fit(theirs, recipe, verbose=0).history
+    for name in ("loss", "val_loss"):
+      ours_by_epoch = [float(row[name]) for row in self.log()]
+      self.assertEqual(ours_by_epoch, history[name])
+    kept = storage.load(str(self.folder / "attributes"))
+    for one, two in zip(kept.get_weights(), theirs.model.get_weights()):
+      self.assertAllEqual(one, two)
+    self.assertAllEqual(ours.optimizer.iterations, 8)
+
+  def test_an_actor_trains_on_two_replicas(self):
+    model = self.fit(kind="actor", replicas=2)
     self.assertLen(self.log(), 4)
     self.assertAllEqual(model.optimizer.iterations, 8)
     for row in self.log():
@@ -496,32 +491,10 @@ class FitTest(_FitTest):
     loaded = storage.load(str(self.folder / "attributes"))
     self.assertLen(loaded.weights, len(model.weights))
 
-  def test_does_what_keras_fit_does(self):
-    for replicas in ("--replicas=1", "--replicas=2"):
-      ours = self.fit(replicas, name=f"ours{replicas}")
-      settings = _settings(replicas)
-      keras.utils.set_random_seed(settings.seed)
-      with training.strategy(settings.replicas).scope():
-        theirs = _attribute_model(settings)
-      history = theirs.fit(
-        latent_batches.at_random(_rows(), settings.batch_size),
-        steps_per_epoch=2,
-        epochs=4,
-        # Keras shares out a last batch that is smaller in another way.
-        validation_data=latent_batches.in_order(_rows(8), 4),
-        shuffle=False,
-        verbose=0,
-      ).history
-      for one, two in zip(_state(ours).values(), _state(theirs).values()):
-        self.assertAllEqual(one, two)
-      losses = [float(row["loss"]) for row in self.log(f"ours{replicas}")]
-      self.assertEqual(losses, history["loss"])
-
   def test_metrics_survive_another_number_of_replicas(self):
-    settings = _settings("--replicas=2")
     with training.strategy(2).scope():
-      model = _attribute_model(settings)
-    loop = loop_lib.Loop(model, latent_batches.at_random(_rows(), 4))
+      begun = _begin(_recipe())
+    loop = loops.Loop(begun.model, begun.batches(0))
     loop.set_metrics(None)
     loop.train()
     figures, metrics = loop.figures(), loop.metrics()
@@ -533,56 +506,46 @@ class FitTest(_FitTest):
       self.assertAllClose(loop.figures(), figures)
 
 
-class ScheduleTest(tf.test.TestCase):
-  def _rates(self, *arguments, steps):
-    schedule = training.schedule(_settings(*arguments))
+class LearningRateTest(tf.test.TestCase, parameterized.TestCase):
+  def _rates(self, steps, **changes):
+    schedule = trainings.learning_rate(_recipe(**changes))
     return [float(schedule(step)) for step in steps]
 
   def test_is_constant_if_no_final_rate_is_given(self):
-    rates = self._rates(
-      "--steps=100", "--learning_rate=0.5", steps=[0, 50, 100]
-    )
+    rates = self._rates([0, 50, 100], steps=100, learning_rate=0.5)
     self.assertAllClose(rates, [0.5] * 3)
 
-  def test_warms_up_then_goes_to_the_final_rate(self):
-    for shape in ("cosine", "log"):
-      rates = self._rates(
-        "--steps=110",
-        "--warmup_steps=10",
-        "--learning_rate=1",
-        "--final_learning_rate=0.01",
-        f"--schedule={shape}",
-        steps=range(121),
-      )
-      self.assertAllClose(rates[:11], [*np.arange(1, 11) / 10, 1.0])
-      self.assertTrue(np.all(np.diff(rates[10:111]) < 0))
-      self.assertAllClose(rates[110:], [0.01] * 11)
-
-  def test_cosine_and_log_pass_through_their_middles(self):
-    common = ("--steps=100", "--learning_rate=1", "--final_learning_rate=0.01")
-    self.assertAllClose(self._rates(*common, steps=[50]), [0.505])
-    self.assertAllClose(
-      self._rates(*common, "--schedule=log", steps=[50]), [0.1]
+  @parameterized.parameters(("cosine", 0.505), ("log", 0.1))
+  def test_warms_up_then_goes_to_the_final_rate(self, shape, middle):
+    rates = self._rates(
+      range(121),
+      steps=110,
+      warmup_steps=10,
+      learning_rate=1.0,
+      final_learning_rate=0.01,
+      schedule=shape,
     )
+    self.assertAllClose(rates[:11], [*np.arange(1, 11) / 10, 1.0])
+    self.assertTrue(np.all(np.diff(rates[10:111]) < 0))
+    self.assertAllClose(rates[60], middle)
+    self.assertAllClose(rates[110], 0.01)
 
   def test_an_optimiser_with_several_updates_a_step_ends_with_the_steps(self):
     # A critic whose rate fell with its own updates stopped learning after a
     # fraction of the run, and the actor left the data without being told.
-    settings = _settings(
-      "--steps=40",
-      "--learning_rate=0.5",
-      "--final_learning_rate=0",
-      "--warmup_steps=8",
+    recipe = _recipe(
+      steps=40, learning_rate=0.5, final_learning_rate=0.0, warmup_steps=8
     )
-    actor = training.schedule(settings)
-    critic = training.schedule(settings, updates_per_step=5)
+    actor = trainings.learning_rate(recipe)
+    critic = trainings.learning_rate(recipe, updates_per_step=5)
     for step in (8, 20, 33, 40):
       self.assertAllClose(actor(step), critic(5 * step))
     self.assertGreater(float(critic(40)), 0.4)
 
   def test_log_needs_a_rate_above_zero(self):
-    with self.assertRaisesRegex(runs.UserError, "--final_learning_rate"):
-      training.schedule(_settings("--schedule=log", "--final_learning_rate=0"))
+    recipe = _recipe(schedule="log", final_learning_rate=0.0)
+    with self.assertRaisesRegex(ValueError, "final learning rate above zero"):
+      trainings.learning_rate(recipe)
 
 
 class StrategyTest(tf.test.TestCase):
@@ -593,7 +556,7 @@ class StrategyTest(tf.test.TestCase):
 
   def test_says_so_when_there_are_fewer(self):
     training.strategy(1)
-    with self.assertRaisesRegex(runs.UserError, "--replicas=3.* 2 logical"):
+    with self.assertRaisesRegex(ValueError, "--replicas=3.* 2 logical"):
       training.strategy(3)
 
 

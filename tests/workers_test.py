@@ -1,13 +1,16 @@
-"""Tests of TF_CONFIG: who trains together, and what is wrong with it."""
+"""Tests of the workers of TF_CONFIG: who they are, and how they meet."""
 
+import contextlib
 import json
 import os
+import socket
+import threading
 from unittest import mock
 
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from trainers import tf_config
+from trainers import workers
 
 _TWO = {"worker": ["host-a:2222", "host-b:2223"]}
 
@@ -21,9 +24,9 @@ def _text(cluster=None, kind="worker", index=0):
   )
 
 
-class TFConfigTest(parameterized.TestCase):
+class ParseTest(parameterized.TestCase):
   def test_the_first_worker_is_the_chief(self):
-    first, second = (tf_config.parse(_text(index=n)) for n in (0, 1))
+    first, second = (workers.parse(_text(index=n)) for n in (0, 1))
     self.assertTrue(first.is_chief)
     self.assertFalse(second.is_chief)
     self.assertEqual(second.index, 1)
@@ -32,24 +35,24 @@ class TFConfigTest(parameterized.TestCase):
 
   def test_a_chief_comes_before_the_workers(self):
     cluster = {"worker": ["b:1", "c:1"], "chief": ["a:1"]}
-    chief = tf_config.parse(_text(cluster, "chief"))
-    last = tf_config.parse(_text(cluster, "worker", 1))
+    chief = workers.parse(_text(cluster, "chief"))
+    last = workers.parse(_text(cluster, "worker", 1))
     self.assertEqual(chief.addresses, ("a:1", "b:1", "c:1"))
     self.assertTrue(chief.is_chief)
     self.assertEqual(last.index, 2)
     self.assertEqual(last.names, ("chief 0", "worker 0", "worker 1"))
 
   def test_an_index_may_be_text(self):
-    self.assertEqual(tf_config.parse(_text(index="1")).index, 1)
+    self.assertEqual(workers.parse(_text(index="1")).index, 1)
 
   @parameterized.parameters({}, {"TF_CONFIG": ""})
   def test_there_may_be_none(self, **environment):
     with mock.patch.dict(os.environ, environment, clear=True):
-      self.assertIsNone(tf_config.read())
+      self.assertIsNone(workers.read())
 
   def test_is_read_from_the_environment(self):
     with mock.patch.dict(os.environ, {"TF_CONFIG": _text(index=1)}):
-      self.assertEqual(tf_config.read().index, 1)
+      self.assertEqual(workers.read().index, 1)
 
   @parameterized.parameters(
     ("{'cluster': 1}", "is not JSON"),
@@ -80,8 +83,80 @@ class TFConfigTest(parameterized.TestCase):
   )
   def test_says_what_is_wrong(self, text, message):
     with self.assertRaisesRegex(ValueError, "TF_CONFIG") as raised:
-      tf_config.parse(text)
+      workers.parse(text)
     self.assertIn(message, str(raised.exception))
+
+
+def _configs(count):
+  with contextlib.ExitStack() as stack:
+    servers = [
+      stack.enter_context(socket.create_server(("localhost", 0)))
+      for _ in range(count)
+    ]
+    addresses = [f"localhost:{one.getsockname()[1]}" for one in servers]
+  names = tuple(f"worker {index}" for index in range(count))
+  return [
+    workers.Workers(tuple(addresses), index, names) for index in range(count)
+  ]
+
+
+class MeetTest(absltest.TestCase):
+  def test_nobody_goes_on_before_the_last_has_come(self):
+    configs = _configs(3)
+    threads = [
+      threading.Thread(target=config.meet, daemon=True) for config in configs
+    ]
+    for thread in threads[:2]:
+      thread.start()
+    threads[0].join(1.0)
+    self.assertTrue(threads[0].is_alive())
+    self.assertTrue(threads[1].is_alive())
+    # The first to see all of them leaves its port to TensorFlow, which answers
+    # there from then on.
+    threads[2].start()
+    for config in configs:
+      port = int(config.addresses[config.index].rpartition(":")[2])
+      self.enterContext(_answering(port))
+    for thread in threads:
+      thread.join(60.0)
+      self.assertFalse(thread.is_alive())
+
+  def test_says_who_has_not_come(self):
+    config, _ = _configs(2)
+    with (
+      mock.patch.object(workers, "PATIENCE", 0.3),
+      self.assertRaisesRegex(ValueError, r"worker 1 \(localhost:\d+\)"),
+    ):
+      config.meet()
+
+  def test_says_that_its_port_is_taken(self):
+    config, _ = _configs(2)
+    port = int(config.addresses[0].rpartition(":")[2])
+    with (
+      socket.create_server(("", port)),
+      self.assertRaisesRegex(ValueError, f"Port {port} of worker 0"),
+    ):
+      config.meet()
+
+
+@contextlib.contextmanager
+def _answering(port):
+  """Within, somebody listens at a port as soon as it is free."""
+  stopped = threading.Event()
+
+  def listen():
+    while not stopped.is_set():
+      with contextlib.suppress(OSError), socket.create_server(("", port)):
+        stopped.wait()
+      stopped.wait(0.05)
+
+  thread = threading.Thread(target=listen)
+  thread.start()
+  try:
+    yield
+  finally:
+    stopped.set()
+    thread.join()
 
 
 if __name__ == "__main__":
