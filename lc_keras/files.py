@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: write aside, fsync, rename."""
+"""Files that are either complete or absent: write aside, fsync, rename."""
 
 import contextlib
 import errno
@@ -12,13 +12,21 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-  """Yields a path beside `path` to write to; renames it when all went well.
+  """Yields a path beside `path` to write to, and renames it afterwards.
 
   The path yielded ends like `path`, since some writers go by the ending. It
   may become a file or a folder; a folder replaces an older one.
 
   Args:
-    path: What will be there afterwards. Nothing changes if the body raises.
+    path: The final path. It does not change if the body raises.
+
+  >>> import os, tempfile
+  >>> from lc_keras import files
+  >>> folder = tempfile.mkdtemp()
+  >>> with files.replacing(folder + "/a.txt") as aside:
+  ...   written = open(aside, "w").write("new")
+  >>> os.listdir(folder)
+  ['a.txt']
   """
   folder, name = os.path.split(os.path.abspath(path))
   aside = os.path.join(folder, f".tmp-{os.getpid()}-{name}")
@@ -29,7 +37,7 @@ def replacing(path: str) -> Iterator[str]:
     sync_tree(aside)
     older = os.path.join(folder, f".tmp-{os.getpid()}-older-{name}")
     if os.path.isdir(aside) and os.path.isdir(path):
-      # Renamed, and not removed bit by bit: it must not be read as a half one.
+      # Renamed, not removed file by file: nobody must read a part of it.
       _remove(older)
       os.replace(path, older)
     os.replace(aside, path)
@@ -40,20 +48,20 @@ def replacing(path: str) -> Iterator[str]:
 
 
 def copy(source: str, path: str) -> None:
-  """Copies a file; what is at `path` is replaced by the whole copy."""
+  """Copies a file to `path`, which changes when the copy is complete."""
   with replacing(path) as aside:
     shutil.copyfile(source, aside)
 
 
 def reserve(path: str, size: int) -> None:
-  """Sees whether there is room for a file, for writers that need to know.
+  """Checks that there is room for a file.
 
   Args:
-    path: Where it is to be; there must be none yet, and there is none then.
+    path: Path of the file; it must not exist, and does not afterwards.
     size: Its bytes.
 
   Raises:
-    OSError: There is none.
+    OSError: There is no room.
   """
   with open(path, "xb") as file:
     try:
@@ -66,7 +74,7 @@ def reserve(path: str, size: int) -> None:
 
 
 def remove(path: str) -> None:
-  """Removes a file or a folder, if it is there, from one moment to the next."""
+  """Removes a file or a folder, if it exists, in one step."""
   folder, name = os.path.split(os.path.abspath(path))
   if os.path.lexists(path):
     aside = os.path.join(folder, f".tmp-{os.getpid()}-{name}")
@@ -76,13 +84,14 @@ def remove(path: str) -> None:
 
 
 def sweep(folder: str, name: str | None = None) -> None:
-  """Removes what killed processes have left half written below a folder.
+  """Removes the unfinished files of killed processes below a folder.
 
   Nobody else may be writing there.
 
   Args:
-    folder: With all that is in it.
-    name: Only what was to become this, directly in the folder.
+    folder: The folder.
+    name: If given, removes only unfinished files of this name, directly in the
+      folder.
   """
   wanted = r".*" if name is None else rf"\d+-(older-)?{re.escape(name)}"
   for found in os.listdir(folder):
@@ -94,14 +103,14 @@ def sweep(folder: str, name: str | None = None) -> None:
 
 
 def check_name(name: str, what: str) -> None:
-  """Raises ValueError unless a name is that of something in a folder.
+  """Raises ValueError unless a name can be that of a file in a folder.
 
   Names come from flags and from files that others have written, and one with
   `/` or `..` in it would lead out of the folder.
 
   Args:
     name: The name.
-    what: It is to be the name of, such as "a stage".
+    what: The thing that it names, such as "a stage".
   """
   if not name or name[0] == "." or "/" in name or "\0" in name:
     raise ValueError(
@@ -118,13 +127,13 @@ def write_json(path: str, value) -> None:
 
 
 def checksum(path: str) -> str:
-  """Returns the SHA-256 of a file, in hexadecimal."""
+  """Returns the SHA-256 of a file's contents, in hexadecimal."""
   with open(path, "rb") as file:
     return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync_tree(path: str) -> None:
-  """Has a file, or a folder with all in it, survive a power cut."""
+  """Makes a file, or a folder with its contents, survive a power cut."""
   for folder, _, names in os.walk(path):
     for name in names:
       sync(os.path.join(folder, name))
@@ -132,7 +141,7 @@ def sync_tree(path: str) -> None:
 
 
 def sync(path: str) -> None:
-  """Has a file, or the list of what is in a folder, survive a power cut."""
+  """Makes a file, or the list of a folder's files, survive a power cut."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)

@@ -1,8 +1,14 @@
 """Locks between processes: one at a time works in a folder.
 
 The kernel holds them (flock), so that a killed process leaves none. On NFS they
-hold between machines if the server's lock service runs; on a file system that
-has no locks at all, one is told so and nothing is locked.
+hold between machines if the server's lock service runs; on a file system
+without locks a warning says so, and nothing is locked.
+
+>>> import tempfile
+>>> from lc_keras import locks
+>>> path = tempfile.mkdtemp() + "/lock"
+>>> locks.take(path)
+>>> locks.give_back(path)
 """
 
 import fcntl
@@ -10,7 +16,7 @@ import os
 import socket
 import warnings
 
-# By path. A process may take again what it has.
+# Files by path. A process may take a lock again that it has.
 _held = {}
 
 
@@ -22,8 +28,8 @@ def take(path: str, *, wait: bool = False) -> None:
   """Takes a lock, until it is given back or the process ends.
 
   Args:
-    path: The file that stands for it; made if needed, and left there.
-    wait: Whether to wait for who has it.
+    path: The file that is locked; made if needed, and left there.
+    wait: Whether to wait until the lock is free.
 
   Raises:
     Busy: Another process has it.
@@ -41,8 +47,8 @@ def take(path: str, *, wait: bool = False) -> None:
     raise Busy(owner) from error
   except OSError as error:
     warnings.warn(
-      f"{path} cannot be locked ({error.strerror}): see to it that no two "
-      "processes work there.",
+      f"{path} cannot be locked ({error.strerror}): make sure that only one "
+      "process works there.",
       stacklevel=2,
     )
   file.truncate(0)

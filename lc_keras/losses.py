@@ -26,6 +26,11 @@ def negative_elbo(
 
   Returns:
     [batch], in nats.
+
+  >>> import numpy as np
+  >>> from lc_keras import losses
+  >>> losses.negative_elbo(np.array([-3.0]), np.array([1.0]), beta=2.0)
+  array([5.])
   """
   return beta * kl_divergence - log_likelihood
 
@@ -38,10 +43,15 @@ def critic_cross_entropy(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
 
   Args:
     logits: [batch], the critic's output.
-    is_real: Whether the critic should say "real".
+    is_real: Whether the latents are real.
 
   Returns:
     [batch], in nats.
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import losses
+  >>> losses.critic_cross_entropy(tf.zeros([2]), is_real=True).numpy()
+  array([0.6931472, 0.6931472], dtype=float32)
   """
   labels = tf.ones_like(logits) if is_real else tf.zeros_like(logits)
   return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
@@ -50,7 +60,7 @@ def critic_cross_entropy(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
 def attribute_cross_entropy(
   logits: tf.Tensor, attributes: tf.Tensor, mask: tf.Tensor | None = None
 ) -> tf.Tensor:
-  """Returns the cross-entropy of the attributes, averaged over those asked for.
+  """Returns the cross-entropy of the attributes, averaged over some of them.
 
   Args:
     logits: [batch, num_attributes].
@@ -60,6 +70,12 @@ def attribute_cross_entropy(
 
   Returns:
     [batch], in nats per attribute.
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import losses
+  >>> logits, attributes = tf.constant([[0.0, 9.0]]), tf.constant([[1.0, 0.0]])
+  >>> losses.attribute_cross_entropy(logits, attributes, [[1.0, 0.0]]).numpy()
+  array([0.6931472], dtype=float32)
   """
   losses = tf.nn.sigmoid_cross_entropy_with_logits(
     labels=attributes, logits=logits
@@ -81,6 +97,11 @@ def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:
 
   Returns:
     [batch].
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import losses
+  >>> losses.gradient_penalty(tf.constant([[3.0, 4.0]])).numpy()
+  array([16.], dtype=float32)
   """
   # The square root has no gradient at zero: a critic that is flat somewhere
   # must not turn the whole update into NaN.
@@ -100,6 +121,12 @@ def zero_centred_penalty(discriminator, images: tf.Tensor) -> tf.Tensor:
 
   Returns:
     [batch].
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import losses
+  >>> total = lambda images: tf.reduce_sum(images, axis=[1, 2, 3])
+  >>> losses.zero_centred_penalty(total, tf.zeros([1, 2, 3, 1])).numpy()
+  array([3.], dtype=float32)
   """
   with tf.GradientTape(watch_accessed_variables=False) as tape:
     tape.watch(images)
@@ -125,6 +152,12 @@ def latent_distance(
 
   Returns:
     [batch].
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import losses
+  >>> moved, scale = tf.constant([[1.0, 0.0]]), tf.constant([0.5, 1.0])
+  >>> losses.latent_distance(moved, tf.zeros([1, 2]), scale).numpy()
+  array([1.3862944], dtype=float32)
   """
   squares = tf.square(latents - originals)
   return tf.reduce_mean(

@@ -1,9 +1,9 @@
-"""What p(z) is, and where random numbers come from.
+"""The prior p(z), and where random numbers come from.
 
 All draws are stateless. A step draws with a seed made of its number and its
-replica, so that a resumed run draws what the uninterrupted one would have
-drawn; a served row draws with its own seed, so that it does not depend on the
-rows it is batched with.
+replica, so that a resumed run draws the same numbers as an uninterrupted one.
+A served row draws with its own seed, so that it does not depend on the rows of
+its batch.
 """
 
 import math
@@ -13,26 +13,36 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
-# How much wider than the prior what it must be told from is.
+# Width of the distribution that `realism_logits` compares the prior with.
 _FAR_OUT = 1.5
 
 
 def standard_normal(latent_size: int) -> tfd.Distribution:
-  """Returns the prior p(z) = N(0, I), event shape [latent_size]."""
+  """Returns the prior p(z) = N(0, I), event shape [latent_size].
+
+  >>> from lc_keras import priors
+  >>> priors.standard_normal(4).sample(3, seed=0).shape
+  TensorShape([3, 4])
+  """
   return tfd.MultivariateNormalDiag(
     loc=tf.zeros([latent_size]), scale_diag=tf.ones([latent_size])
   )
 
 
 def realism_logits(latents: tf.Tensor) -> tf.Tensor:
-  """Returns log N(z; 0, I) - log N(z; 0, s^2 I), [batch]: typical, or far out?
+  """Returns log N(z; 0, I) - log N(z; 0, s^2 I), [batch], with s = 1.5.
 
-  The prior as its own critic, for generators that were made for it (a GAN):
-  above 0 for what is rather a draw of it than one of a prior that is half as
-  wide again.
+  The prior as its own critic, for generators that were trained for it (a GAN):
+  above 0 for latents that are likelier under the prior than under one that is
+  half as wide again.
 
   Args:
     latents: [batch, latent_size].
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import priors
+  >>> priors.realism_logits(tf.constant([[0.5, -1.0], [3.0, 3.0]])).numpy() > 0
+  array([ True, False])
   """
   latent_size = latents.shape[-1]
   squares = tf.reduce_sum(tf.square(latents), axis=-1)
@@ -50,6 +60,11 @@ def step_seed(step: tf.Tensor, stream: int = 0) -> tf.Tensor:
 
   Returns:
     int32 [2], for `seed=` of stateless functions and of tfp.
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import priors
+  >>> priors.step_seed(tf.constant(7), stream=3).numpy()
+  array([7, 3], dtype=int32)
   """
   context = tf.distribute.get_replica_context()
   replica = 0 if context is None else context.replica_id_in_sync_group
@@ -67,11 +82,17 @@ def sample_rows(
   Args:
     seeds: int64 [batch]; all 64 bits count.
     latent_size: Size of a latent vector.
-    draw: Scalar integer that tells apart the draws of rows that need several;
-      None is one more, different from all that have a number.
+    draw: Scalar integer that tells apart several draws of a row; None is one
+      more, different from all numbered ones.
 
   Returns:
     float32 [batch, latent_size].
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import priors
+  >>> rows = priors.sample_rows(tf.constant([7, 7, 8], tf.int64), 4).numpy()
+  >>> bool((rows[0] == rows[1]).all()), bool((rows[0] == rows[2]).any())
+  (True, False)
   """
 
   def one(seed):

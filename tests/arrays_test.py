@@ -1,6 +1,5 @@
 """Tests of images and labels from memory, tf.data and named data sets."""
 
-import doctest
 import tempfile
 
 import numpy as np
@@ -11,7 +10,6 @@ from absl.testing import parameterized
 
 from lc_keras.constraints import attributes
 from lc_keras.data import arrays
-from lc_keras.data import label_columns
 from lc_keras.data import latents
 from lc_keras.data import pipeline
 
@@ -223,13 +221,6 @@ class ArraysTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(arrays.check_images(images, _SHAPE), images / 255)
     with self.assertRaisesRegex(ValueError, r"\[n, 4, 6, 3\]"):
       arrays.check_images(images, (4, 6, 3))
-
-  def test_examples_in_docstrings_run(self):
-    names = {"np": np, "arrays": arrays}
-    for module in (arrays, label_columns):
-      failed, tried = doctest.testmod(module, extraglobs=names)
-      self.assertGreater(tried, 0)
-      self.assertEqual(failed, 0)
 
 
 if __name__ == "__main__":

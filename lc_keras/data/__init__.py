@@ -1,6 +1,6 @@
 """What goes in: data sets, the pipeline, and encoded data."""
 
-# Name of a data set -> the module whose `load()` returns its `source.Source`;
+# Name of a data set -> the module whose `load()` returns its `stored.Dataset`;
 # what follows a slash in the name is handed to `load`. The module is imported
 # when the data set is used. See docs/extending.md.
 DATASETS = {

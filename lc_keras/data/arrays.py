@@ -304,6 +304,8 @@ def check_images(images, image_shape=None) -> np.ndarray:
   Raises:
     ValueError: They have another shape, type or range.
 
+  >>> import numpy as np
+  >>> from lc_keras.data import arrays
   >>> arrays.check_images(np.full([2, 1, 1, 1], 255, np.uint8)).ravel()
   array([1., 1.], dtype=float32)
   """
@@ -326,6 +328,8 @@ def held_out(rows, share: float) -> tf.Tensor:
   Returns:
     bool, shaped like `rows`.
 
+  >>> import numpy as np
+  >>> from lc_keras.data import arrays
   >>> arrays.held_out(np.arange(8), 0.25).numpy().astype(int)
   array([1, 0, 1, 0, 0, 1, 0, 0])
   """

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager
 
-from lc_keras.data import source
+from lc_keras.data import stored
 
 # Names of the files on CelebA's project page.
 FILES = (
@@ -54,8 +54,8 @@ _CROP = 128  # pixels, a square in the middle
 
 
 def load():
-  """Returns the source."""
-  return source.Source(
+  """Returns the data set."""
+  return stored.Dataset(
     image_shape=IMAGE_SHAPE,
     stored_shape=(_HEIGHT, _WIDTH, 3),
     all_attributes=ALL_ATTRIBUTES,

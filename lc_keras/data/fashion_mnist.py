@@ -11,7 +11,7 @@ import os
 import numpy as np
 import tensorflow_datasets as tfds
 
-from lc_keras.data import source
+from lc_keras.data import stored
 
 CLASSES = (
   "T-shirt",
@@ -37,8 +37,8 @@ _UNSIGNED_BYTE = 8  # the idx format's code for it
 
 
 def load():
-  """Returns the source."""
-  return source.from_examples(
+  """Returns the data set."""
+  return stored.from_examples(
     "fashion_mnist_files",  # tfds has a `fashion_mnist` of its own.
     _examples,
     image_shape=IMAGE_SHAPE,

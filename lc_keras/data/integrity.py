@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 import tqdm
 
 from lc_keras import files
-from lc_keras.data import source as sources
+from lc_keras.data import stored
 from lc_keras.data import streams
 
 _NAME = "checked.json"
@@ -33,7 +33,7 @@ _PUT_BACK = "Put back a copy, or delete {} to have the data set prepared again."
 
 
 def check(
-  source: sources.Source,
+  dataset: stored.Dataset,
   builder: tfds.core.DatasetBuilder,
   *,
   again: bool = False,
@@ -41,7 +41,7 @@ def check(
   """Checks a prepared data set, as far as that has not been done.
 
   Args:
-    source: Source of the data set.
+    dataset: The data set.
     builder: Its tfds builder, prepared.
     again: Whether to compute all checksums, also of files whose sizes and times
       have not changed.
@@ -76,7 +76,7 @@ def check(
         f"(written: {old['bytes']}) and another checksum than when it was "
         f"written. {put_back}"
       )
-  bad = known["bad"] if known else _examine(source, builder, paths)
+  bad = known["bad"] if known else _examine(dataset, builder, paths)
   if known is None or found != before:
     _write(folder, {"format": _FORMAT, "files": found, "bad": bad})
   return [
@@ -133,7 +133,7 @@ def without(
   )
 
 
-def _examine(source, builder, paths):
+def _examine(dataset, builder, paths):
   """Looks at every example; returns {file name: {row: what is wrong}}."""
   lengths = [
     length
@@ -148,7 +148,7 @@ def _examine(source, builder, paths):
   faults = iter(
     tf.data.TFRecordDataset(paths)
     .map(
-      lambda record: _fault(source, _parse(builder, record)),
+      lambda record: _fault(dataset, _parse(builder, record)),
       num_parallel_calls=tf.data.AUTOTUNE,
       deterministic=True,
     )
@@ -198,17 +198,19 @@ def _has_more(faults):
     return True
 
 
-def _fault(source, example):
+def _fault(dataset, example):
   """Returns a scalar int, 0 for a good example; see `_FAULTS`."""
   stored = tf.io.decode_image(example["image"], expand_animations=False)
   shape = tf.shape(stored)
-  right_shape = tf.reduce_all(tf.equal(shape, tf.constant(source.stored_shape)))
+  right_shape = tf.reduce_all(
+    tf.equal(shape, tf.constant(dataset.stored_shape))
+  )
 
   def of_values():
-    decoded = source.decode(example)
+    decoded = dataset.decode(example)
     image, attributes = decoded["image"], decoded["attributes"]
     binary = tf.constant(
-      [name not in source.continuous for name in source.all_attributes]
+      [name not in dataset.continuous for name in dataset.all_attributes]
     )
     whole = (attributes == 0.0) | (attributes == 1.0)
     return tf.case(

@@ -69,15 +69,15 @@ def describe(name: str) -> DatasetSpec:
   Raises:
     ValueError: There is no data set of this name.
   """
-  source = _source(name)
+  dataset = _dataset(name)
   return DatasetSpec(
     name=name,
-    image_shape=source.image_shape,
+    image_shape=dataset.image_shape,
     attributes=attribute_sets.Attributes(
-      source.attributes, source.exclusive, source.continuous
+      dataset.attributes, dataset.exclusive, dataset.continuous
     ),
-    all_attributes=source.all_attributes,
-    splits=source.splits,
+    all_attributes=dataset.all_attributes,
+    splits=dataset.splits,
   )
 
 
@@ -101,22 +101,22 @@ def prepare(name: str, data_dir: str, max_bad_examples: int = 0) -> list[str]:
     FileNotFoundError: It needs files that are fetched by hand, or a file is
       missing.
   """
-  source = _source(name)
+  dataset = _dataset(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
-  builder = source.builder(data_dir)
+  builder = dataset.builder(data_dir)
   if not builder.is_prepared():
     os.makedirs(data_dir, exist_ok=True)
     lock = os.path.join(data_dir, f".lock-{name.replace('/', '-')}")
     locks.take(lock, wait=True)
     try:
-      builder = source.builder(data_dir)
+      builder = dataset.builder(data_dir)
       if not builder.is_prepared():
-        source.prepare(builder, data_dir)
+        dataset.prepare(builder, data_dir)
     finally:
       locks.give_back(lock)
   if name.startswith(tf_examples.PREFIX):
     return []  # All were read for their specification.
-  bad = integrity.check(source, builder)
+  bad = integrity.check(dataset, builder)
   if len(bad) > max_bad_examples:
     raise ValueError(
       f"{name} has {len(bad)} examples that cannot be used, and "
@@ -137,7 +137,7 @@ def verify(name: str, data_dir: str) -> None:
     ValueError: There is no such data set, or a file of it is wrong.
     FileNotFoundError: A file is missing, or the whole data set.
   """
-  integrity.check(_source(name), _prepared(name, data_dir), again=True)
+  integrity.check(_dataset(name), _prepared(name, data_dir), again=True)
 
 
 def load(
@@ -231,12 +231,12 @@ def labels(
     ValueError: There is no such data set, split or attribute.
     FileNotFoundError: The data set has not been prepared.
   """
-  source = _source(name)
+  dataset = _dataset(name)
   column = _column(name, attribute)
   examples, _, _ = _examples(name, split, data_dir, limit)
   # TensorFlow prunes the decoding of images, which nothing uses.
   values = _mapped(
-    examples, lambda example: source.decode(example)["attributes"][column]
+    examples, lambda example: dataset.decode(example)["attributes"][column]
   )
   batches = values.batch(4096).apply(streams.untuned)
   return np.concatenate(list(batches.as_numpy_iterator()))
@@ -255,7 +255,7 @@ def checksums(name: str, *, data_dir: str) -> dict[str, str]:
   """
   builder = _prepared(name, data_dir)
   found = {}
-  for split in _source(name).splits:
+  for split in _dataset(name).splits:
     whole = hashlib.sha256()
     for path in builder.info.splits[split].filepaths:
       whole.update(files.checksum(os.fspath(path)).encode())
@@ -273,7 +273,7 @@ def count(name: str, split: str, *, data_dir: str) -> int:
   return _examples(name, split, data_dir, None)[1]
 
 
-def _source(name):
+def _dataset(name):
   if name.startswith(tf_examples.PREFIX):
     return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
   if name not in data.DATASETS:
@@ -291,7 +291,7 @@ def _imported(name, module):
 def _prepared(name, data_dir):
   """Returns the builder of a data set that is prepared."""
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
-  builder = _source(name).builder(data_dir)
+  builder = _dataset(name).builder(data_dir)
   if not builder.is_prepared():
     raise FileNotFoundError(
       f"{name} has not been prepared in {data_dir}: call "
@@ -306,7 +306,7 @@ def _examples(name, split, data_dir, limit, rows=None):
 
   The size is that of the whole data set, in bytes. Bad examples are left out.
   """
-  splits = _source(name).splits
+  splits = _dataset(name).splits
   if split not in splits:
     raise ValueError(
       f"{name} has no split {split!r}: {spelling.suggest(split, splits)}"
@@ -341,7 +341,7 @@ def _mapped(examples, function):
 
 def _column(name, attribute):
   """Returns the place of an attribute among all of its data set's."""
-  known = _source(name).all_attributes
+  known = _dataset(name).all_attributes
   if attribute not in known:
     raise ValueError(
       f"{name} has no attribute {attribute!r}: "
@@ -352,16 +352,16 @@ def _column(name, attribute):
 
 def _decoder(name, split, attributes):
   """Returns a function that decodes an example and keeps some attributes."""
-  source = _source(name)
-  kept = source.attributes if attributes is None else attributes
+  dataset = _dataset(name)
+  kept = dataset.attributes if attributes is None else attributes
   rows = [_column(name, attribute) for attribute in kept]
   columns = [
     rows.index(k) if k in rows else -1
-    for k in range(len(source.all_attributes))
+    for k in range(len(dataset.all_attributes))
   ]
 
   def decode(example):
-    decoded = source.decode(example)
+    decoded = dataset.decode(example)
     features = {
       "image": decoded["image"],
       "attributes": tf.gather(decoded["attributes"], rows),

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from lc_keras import files
 from lc_keras.constraints import attributes as attribute_sets
-from lc_keras.data import source
+from lc_keras.data import stored
 
 PREFIX = "tf_examples:"
 IMAGE = "image/encoded"
@@ -83,8 +83,8 @@ def write_spec(
   )
 
 
-def load(path: str) -> source.Source:
-  """Returns the source of a specification.
+def load(path: str) -> stored.Dataset:
+  """Returns the data set of a specification.
 
   Raises:
     FileNotFoundError: There is no such file.
@@ -112,7 +112,7 @@ def load(path: str) -> source.Source:
       "attributes": example["attributes"],
     }
 
-  return source.Source(
+  return stored.Dataset(
     image_shape=shape,
     stored_shape=shape,
     all_attributes=names,

@@ -4,7 +4,7 @@ import functools
 
 import tensorflow as tf
 
-from lc_keras.data import source
+from lc_keras.data import stored
 from lc_keras.data.toon_faces import builder
 from lc_keras.data.toon_faces import factors
 
@@ -12,8 +12,8 @@ _NUM_PAPER_ATTRIBUTES = 10
 
 
 def load(config):
-  """Returns the source of one configuration: studio, wild or tiny."""
-  return source.Source(
+  """Returns one configuration: studio, wild or tiny."""
+  return stored.Dataset(
     image_shape=builder.IMAGE_SHAPE,
     stored_shape=builder.IMAGE_SHAPE,
     all_attributes=factors.NAMES,

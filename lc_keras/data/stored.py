@@ -1,4 +1,4 @@
-"""What the input pipeline needs to know of a data set."""
+"""Stored data sets: how each is built, and how its examples are read."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -14,8 +14,8 @@ def _download_and_prepare(builder, data_dir):
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
-  """A data set: how to build it and how to read one example of it.
+class Dataset:
+  """How to build a data set and how to read one example of it.
 
   Attributes:
     image_shape: (height, width, channels) after `decode`.
@@ -60,8 +60,8 @@ def from_examples(
   continuous: Sequence[str] = (),
   splits: Sequence[str] = ("train", "validation", "test"),
   version: str = "1.0.0",
-) -> Source:
-  """Returns a source whose examples come from a Python function.
+) -> Dataset:
+  """Returns a data set whose examples come from a Python function.
 
   They are written once, losslessly and in their order, into
   `<data_dir>/<name>/<version>`.
@@ -100,7 +100,7 @@ def from_examples(
       "attributes": example["attributes"],
     }
 
-  return Source(
+  return Dataset(
     image_shape=image_shape,
     stored_shape=image_shape,
     all_attributes=names,
