@@ -35,9 +35,11 @@ _RUN_BYTES = {
 # docs/security.md), or one that stands in the code.
 _IMPORT_BY_NAME = {
   "lc_keras/__init__.py",
-  "lc_keras/generators/foreign.py",
   "lc_keras/constraints/rule.py",
+  "lc_keras/data/pipeline.py",
+  "lc_keras/generators/foreign.py",
   "serving/__init__.py",
+  "serving/server/__init__.py",
   "trainers/run_fn.py",
   "trainers/study.py",
 }
@@ -192,10 +194,10 @@ class AttackTest(parameterized.TestCase):
     run_dir = self.folder / "run"
     run_dir.mkdir()
     known = {"dataset": None, "image_shape": [4, 4, 1], "attributes": []}
-    known["exclusive"] = []
+    known["exclusive"] = known["continuous"] = []
     (run_dir / "run.json").write_text(json.dumps(known))
-    with self.assertRaisesRegex(ValueError, "cannot be the name of a stage"):
-      parts.Parts(str(run_dir)).load(name)
+    with self.assertRaisesRegex(ValueError, "cannot be the name of a model"):
+      _ = parts.read(str(run_dir)).models[name]
     run = runs.read_run(str(run_dir), "")
     settings = flags.FlagValues()
     classifier.define_flags(settings)

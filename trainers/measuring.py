@@ -44,7 +44,8 @@ def measure(
     bar.set_postfix_str(name)
     limit = settings.slow_limit if candidate.is_slow else None
     measured[name] = _measured(run, stage, protocol, name, candidate, limit)
-    with np.load(stage.path(_FOLDER, f"{name}.npz")) as arrays:
+    path = stage.path(_FOLDER, f"{name}.npz")
+    with np.load(path, allow_pickle=False) as arrays:
       exhibits[name] = dict(arrays)
   drawn = figures.of_all(protocol, unchanged, measured, exhibits)
   report.write(
