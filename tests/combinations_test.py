@@ -40,15 +40,13 @@ class UnseenTest(absltest.TestCase):
     found = combinations.unseen(_SEEN, _ATTRIBUTES, 500)
     _, counts = np.unique(found, axis=0, return_counts=True)
     self.assertLessEqual(counts.max() - counts.min(), 1)
-
-  def test_seed_decides(self):
-    first, again, other = (
-      combinations.unseen(_SEEN, _ATTRIBUTES, 6, seed) for seed in (1, 1, 2)
+    again, other = (
+      combinations.unseen(_SEEN, _ATTRIBUTES, 500, seed) for seed in (0, 1)
     )
-    np.testing.assert_array_equal(first, again)
-    self.assertFalse(np.array_equal(first, other))
-
-  def test_contradictions_of_training_are_not_handed_on(self):
+    np.testing.assert_array_equal(found, again)
+    self.assertFalse(np.array_equal(found, other))
+    self.assertIsNone(combinations.unseen(_legal(), _ATTRIBUTES, 3))
+    # What training itself has of contradictions is not handed on.
     seen = np.concatenate([_SEEN, [[1, 1, 0, 0, 0]]])
     found = combinations.unseen(seen, _ATTRIBUTES, 500)
     self.assertLess(found[:, :3].sum(axis=1).max(), 2)
@@ -59,9 +57,6 @@ class UnseenTest(absltest.TestCase):
     np.testing.assert_array_equal(found[:, :3].sum(axis=1), np.ones(100))
     classes = attributes.Attributes(_ATTRIBUTES.names, [_ATTRIBUTES.names])
     self.assertIsNone(combinations.unseen(np.eye(5), classes, 3))
-
-  def test_training_may_have_seen_all(self):
-    self.assertIsNone(combinations.unseen(_legal(), _ATTRIBUTES, 3))
 
 
 if __name__ == "__main__":

@@ -30,15 +30,8 @@ class DiversityTest(absltest.TestCase):
     low, high = found["intervals"]["ratio"]
     self.assertBetween(found["ratio"], low, high)
     self.assertLess(high, 0.6)
-
-  def test_one_face_a_condition_is_no_diversity(self):
-    found = diversity.diversity(_people(0, scale=0), _people(1))
-    self.assertEqual((found["distance"], found["ratio"]), (0, 0))
-
-  def test_real_people_are_as_diverse_as_themselves(self):
-    found = diversity.diversity(_people(0), _people(0))
-    self.assertEqual(found["ratio"], 1)
-    self.assertEqual(found["intervals"]["ratio"], [1, 1])
+    bare = diversity.diversity(_people(0), _people(0), resamples=0)
+    self.assertEqual((bare["ratio"], "intervals" in bare), (1, False))
 
   def test_conditions_without_pairs_are_left_out(self):
     made, real = _people(0), _people(1)
@@ -48,10 +41,6 @@ class DiversityTest(absltest.TestCase):
     self.assertEqual(found["conditions"], 2)
     with self.assertRaisesRegex(ValueError, "two made and two real rows"):
       diversity.diversity({0: made[0]}, real)
-
-  def test_intervals_can_be_left_out(self):
-    found = diversity.diversity(_people(0), _people(1), resamples=0)
-    self.assertNotIn("intervals", found)
 
 
 class SortingTest(absltest.TestCase):

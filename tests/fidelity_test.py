@@ -37,10 +37,6 @@ class FrechetDistanceTest(parameterized.TestCase):
     expected += np.trace(covariances[0] + covariances[1] - 2 * root)
     self.assertAlmostEqual(found, expected, places=6)
 
-  def test_of_a_shift_is_its_square(self):
-    found, _ = fidelity.frechet_distance(_normal(0), _normal(0) + 0.5)
-    self.assertAlmostEqual(found, 6 * 0.25, places=4)
-
   def test_of_itself_is_zero_even_with_dead_features(self):
     features = _normal(0)
     features[:, 2] = 0
@@ -48,10 +44,6 @@ class FrechetDistanceTest(parameterized.TestCase):
     found, error = fidelity.frechet_distance(features, features)
     self.assertAlmostEqual(found, 0, places=5)
     self.assertTrue(np.isfinite(error))
-
-  def test_of_constants_is_the_distance_of_points(self):
-    found, _ = fidelity.frechet_distance(np.zeros([5, 3]), np.ones([4, 3]))
-    self.assertAlmostEqual(found, 3)
 
   def test_of_fewer_rows_than_features(self):
     real, made = _normal(0, 5, 8), _normal(1, 7, 8)
@@ -99,13 +91,6 @@ class KernelDistanceTest(absltest.TestCase):
     error = np.std(found) / np.sqrt(len(found))
     self.assertBetween(np.mean(found), -3 * error, 3 * error)
 
-  def test_resamples_lie_around_it(self):
-    real, made = _normal(0), _normal(1, shift=0.3)
-    found, resampled = fidelity.kernel_distance(real, made, 300)
-    self.assertLen(resampled, 300)
-    error = resampled.std() / np.sqrt(300)
-    self.assertBetween(resampled.mean(), found - 4 * error, found + 4 * error)
-
   def test_resamples_spread_as_draws_do(self):
     real = _normal(0, 100)
     found, resampled = zip(
@@ -142,12 +127,6 @@ class FidelityTest(parameterized.TestCase):
     self.assertLess(found["kid"], 0)
     self.assertEqual((found["real_count"], found["made_count"]), (300, 300))
 
-  def test_of_sets_far_apart(self):
-    found = fidelity.fidelity(_normal(0), _normal(1, shift=100))
-    self.assertEqual((found["precision"], found["recall"]), (0, 0))
-    self.assertGreater(found["fid"], 6 * 99**2)
-    self.assertGreater(found["intervals"]["kid"][0], 0)
-
   def test_precision_and_recall_tell_too_little_from_too_much(self):
     real = _normal(0)
     narrow = fidelity.fidelity(real, _normal(1, scale=0.3))
@@ -156,6 +135,10 @@ class FidelityTest(parameterized.TestCase):
     self.assertLess(narrow["recall"], 0.3)
     self.assertLess(wide["precision"], 0.3)
     self.assertGreater(wide["recall"], 0.9)
+    apart = fidelity.fidelity(real, _normal(1, shift=100))
+    self.assertEqual((apart["precision"], apart["recall"]), (0, 0))
+    self.assertGreater(apart["fid"], 6 * 99**2)
+    self.assertGreater(apart["intervals"]["kid"][0], 0)
 
   def test_intervals_hold_what_they_are_of(self):
     found = fidelity.fidelity(_normal(0), _normal(1, 200, shift=0.2))
@@ -163,10 +146,10 @@ class FidelityTest(parameterized.TestCase):
     for name, (low, high) in found["intervals"].items():
       self.assertBetween(found[name], low, high)
       self.assertLess(low, high)
-
-  def test_intervals_can_be_left_out(self):
-    found = fidelity.fidelity(_normal(0), _normal(1), resamples=0)
-    self.assertNotIn("intervals", found)
+    bare = fidelity.fidelity(
+      _normal(0), _normal(1, 200, shift=0.2), resamples=0
+    )
+    self.assertEqual(found.keys() - bare.keys(), {"intervals"})
 
   def test_seed_draws_the_rows(self):
     sets = _normal(0), _normal(1, 200)
