@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from lc_keras import data
 from lc_keras.data import pipeline
 from lc_keras.data.toon_faces import factors
 from lc_keras.data.toon_faces import renderer
@@ -33,19 +34,10 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
       _NAME, split, batch_size, data_dir=self.data_dir, **options
     )
 
-  def _times(self):
-    """{file: when it was written, in nanoseconds}."""
-    files = pathlib.Path(self.data_dir).rglob("*")
-    return {path: path.stat().st_mtime_ns for path in files}
-
   def _train(self, batches, **options):
     """[batches, _BATCH, 64, 64, 3], the first images of a training stream."""
     stream = self._load(training=True, **options)
     return np.stack([batch["image"] for batch in stream.take(batches)])
-
-  def test_who_ends_it_does_not_wait_for_its_tuning(self):
-    for options in ({}, {"training": True}):
-      self.assertFalse(self._load(**options).options().autotune.enabled)
 
   def test_evaluation_is_one_pass_in_order_with_the_remainder(self):
     batches = list(self._load())
@@ -65,22 +57,25 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllEqual(np.sort(labels[focus == column, column]), [0, 1])
 
   @parameterized.parameters(True, False)
-  def test_shapes_types_and_ranges(self, training):
+  def test_shapes_are_known_and_nothing_is_tuned(self, training):
     dataset = self._load(training=training)
+    batch = _BATCH if training else None
     self.assertEqual(
       dataset.element_spec,
       {
-        "image": tf.TensorSpec([_BATCH if training else None, 64, 64, 3]),
-        "attributes": tf.TensorSpec([_BATCH if training else None, 10]),
+        "image": tf.TensorSpec([batch, 64, 64, 3]),
+        "attributes": tf.TensorSpec([batch, 10]),
       },
     )
-    batch = next(iter(dataset))
-    self.assertAllInRange(batch["image"], 0.0, 1.0)
-    self.assertGreater(tf.reduce_max(batch["image"]), 0.9)
-    self.assertAllInSet(batch["attributes"], [0.0, 1.0])
+    self.assertFalse(dataset.options().autotune.enabled)
 
   def test_an_epoch_of_training_has_every_face_once(self):
-    images = self._train(2 * _FACES // _BATCH, seed=3)
+    for buffer in (4, 65_536):
+      self._check_epochs(
+        self._train(2 * _FACES // _BATCH, seed=3, shuffle_buffer=buffer)
+      )
+
+  def _check_epochs(self, images):
     epochs = images.reshape(-1, 64, 64, 3)[: _FACES + 56]
     first = np.unique(epochs[:_FACES], axis=0)
     self.assertLen(first, _FACES)
@@ -100,10 +95,6 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllEqual(self._train(3, seed=3), first)
     self.assertNotAllEqual(self._train(3, seed=4), first)
 
-  def test_a_small_buffer_still_gives_every_face_once(self):
-    images = self._train(5, shuffle_buffer=4).reshape(-1, 64, 64, 3)
-    self.assertLen(np.unique(images, axis=0), 60)
-
   def test_limit_keeps_the_first_examples(self):
     whole = np.concatenate([batch["image"] for batch in self._load()])
     some = np.concatenate([batch["image"] for batch in self._load(limit=17)])
@@ -113,33 +104,21 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
       np.unique(trained, axis=0), np.unique(whole[:17], axis=0)
     )
 
-  def test_prepare_again_changes_nothing(self):
-    before = self._times()
-    pipeline.prepare(_NAME, self.data_dir)
-    self.assertEqual(self._times(), before)
-
   def test_every_data_set_is_described(self):
-    for name, shape in (
-      ("toon_faces/studio", (64, 64, 3)),
-      ("toon_faces/wild", (64, 64, 3)),
-      ("celeb_a", (64, 64, 3)),
-      ("fashion_mnist", (28, 28, 1)),
-    ):
+    for name in data.DATASETS:
       spec = pipeline.describe(name)
       self.assertEqual(spec.name, name)
+      shape = (28, 28, 1) if name == "fashion_mnist" else (64, 64, 3)
       self.assertEqual(spec.image_shape, shape)
       self.assertLen(spec.attributes.names, 10)
       self.assertContainsSubset(spec.attributes.names, spec.all_attributes)
       self.assertContainsSubset(("train", "validation", "test"), spec.splits)
-
-  def test_bald_rules_out_hair_and_hats(self):
-    for name in ("toon_faces/studio", "celeb_a"):
-      attributes = pipeline.describe(name).attributes
-      ruled_out = attributes.excludes[attributes.index("Bald")]
-      self.assertCountEqual(
-        np.array(attributes.names)[ruled_out > 0],
-        ["Black_Hair", "Blond_Hair", "Brown_Hair", "Wearing_Hat"],
-      )
+      if "Bald" in spec.attributes.names:
+        excluded = spec.attributes.excludes[spec.attributes.index("Bald")]
+        self.assertCountEqual(
+          np.array(spec.attributes.names)[excluded > 0],
+          ["Black_Hair", "Blond_Hair", "Brown_Hair", "Wearing_Hat"],
+        )
 
   def test_unknown_names_get_the_nearest(self):
     with self.assertRaisesRegex(ValueError, "did you mean toon_faces/studio"):
@@ -252,7 +231,7 @@ class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
   def test_files_that_were_only_moved_are_not_looked_through_again(self):
     os.utime(self.shard)
     with mock.patch.object(pipeline.integrity, "_examine") as examine:
-      self.assertEmpty(pipeline.prepare(_NAME, str(self.data_dir)))
+      self.assertEmpty(pipeline.prepare(_NAME, str(self.data_dir)))  # Again.
       pipeline.verify(_NAME, str(self.data_dir))
     examine.assert_not_called()
     with mock.patch.object(pipeline.integrity.files, "checksum") as checksum:
