@@ -17,7 +17,7 @@ _TIMES = 3
 # The samplers of `serving.export` in a few words; others have none.
 _IN_WORDS = {
   "actor": "The run’s own way: a network trained to do it in one step, and a "
-  "search for attributes that were learnt later.",
+  "search for constraints that were learned later.",
   "search": "Gradient steps on the critics’ scores, for each face anew.",
   "energy": "An energy of the critics, followed down in many small steps.",
   "flow": "To noise and back, with the request as a condition.",
