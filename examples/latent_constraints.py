@@ -25,7 +25,7 @@ from lc_keras.data.toon_faces import renderer
 tfd, nn = tfp.distributions, keras.layers
 NAMES = ["Smiling", "Male", "Eyeglasses"]
 SIZE, SIGMA_X, LAMBDA_DISTANCE, CRITIC_STEPS = 64, 0.1, 0.1, 5
-_LAYERS = (48, 8, 4), (96, 4, 2), (192, 4, 2)  # filters, kernel, stride
+DOWN = (48, 8, 4), (96, 4, 2), (192, 4, 2)  # filters, kernel, stride
 
 
 class VAE(keras.Model):
@@ -34,11 +34,11 @@ class VAE(keras.Model):
   def __init__(self):
     super().__init__()
     options = {"padding": "same", "activation": "relu"}
-    down = [nn.Conv2D(n, k, s, **options) for n, k, s in _LAYERS]
+    down = [nn.Conv2D(n, k, s, **options) for n, k, s in DOWN]
     self.encoder = keras.Sequential([*down, nn.Flatten(), nn.Dense(2 * SIZE)])
-    up = nn.Dense(8 * 8 * 96, "relu"), nn.Reshape([8, 8, 96])
-    up += (nn.Conv2DTranspose(64, 4, 2, **options),)
-    up += (nn.Conv2DTranspose(3, 8, 4, "same"),)
+    up = [nn.Dense(8 * 8 * 96, "relu"), nn.Reshape([8, 8, 96])]
+    up += [nn.Conv2DTranspose(64, 4, 2, **options)]
+    up += [nn.Conv2DTranspose(3, 8, 4, "same")]
     self.decoder = keras.Sequential([nn.Dense(256, "relu"), *up])
     self.prior = tfd.MultivariateNormalDiag(tf.zeros(SIZE), tf.ones(SIZE))
 
@@ -56,8 +56,7 @@ class VAE(keras.Model):
       distortion = -self.decode(posterior.sample()).log_prob(images)
       rate = tfd.kl_divergence(posterior, self.prior)
       loss = tf.reduce_mean(losses.negative_elbo(-distortion, rate))
-    gradients = tape.gradient(loss, self.trainable_variables)
-    self.optimizer.apply(gradients, self.trainable_variables)
+    self.optimizer.apply(tape.gradient(loss, self.trainable_variables))
     return {"loss": loss, "rate": tf.reduce_mean(rate)}
 
 
@@ -101,10 +100,10 @@ class ActorCritic(keras.Model):
     return {"realism": tf.reduce_mean(realism)}
 
   def draw(self, mean, scale, labels):
-    """Returns encoded faces, where the actor starts, and what it is asked."""
+    """Returns encoded faces, the actor's starts, and labels asked of them."""
     real = mean + scale * tf.random.normal(tf.shape(mean))
     prior = tf.random.normal(tf.shape(mean))
-    # Half of them: a draw of the prior, to get these labels. Half: another's.
+    # Half start from the prior, half from a face that has other labels.
     from_prior = tf.random.uniform([tf.shape(mean)[0], 1]) < 0.5
     asked = tf.where(from_prior, labels, tf.roll(labels, 1, axis=0))
     return real, tf.where(from_prior, prior, real), asked
@@ -137,8 +136,8 @@ def main(out="faces.png", count=6000, vae_epochs=24, epochs=60):
   vae.compile(keras.optimizers.Adam(decay))
   vae.fit(images, batch_size=64, epochs=vae_epochs, verbose=2)
   codes = [vae.encode(part) for part in np.array_split(images, 20)]
-  mean = np.concatenate([code.mean() for code in codes])
-  scale = np.concatenate([code.stddev() for code in codes])
+  codes = [(code.mean(), code.stddev()) for code in codes]
+  mean, scale = map(np.concatenate, zip(*codes))
   model = ActorCritic(scale.mean(axis=0))
   rows = tf.data.Dataset.from_tensor_slices((mean, scale, labels))
   rows = rows.shuffle(count).batch(64, drop_remainder=True).prefetch(2)
