@@ -41,12 +41,6 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
       grpc.StatusCode.NOT_FOUND, "", _check, self.running, "other"
     )
 
-  def test_only_if_asked_for(self):
-    with self.serving(enable_grpc_healthcheck_service=False) as running:
-      self.assert_refused(
-        grpc.StatusCode.UNIMPLEMENTED, "", _check, running, ""
-      )
-
   def test_follows_the_models(self):
     base_path = self.create_tempdir().full_path
     with self.serving(**self.flags, model_base_path=base_path) as running:

@@ -1,12 +1,10 @@
 """Tests of which version answers, of labels, and of reloading."""
 
 import contextlib
-import threading
 from unittest import mock
 
 import grpc
 from absl.testing import absltest
-from absl.testing import parameterized
 
 from serving.server import errors
 from serving.server import interrupts
@@ -27,25 +25,6 @@ class ManagerTest(pretended_models.TestCase):
       r"^Servable not found for request: Specific\(demo, 9\)$",
       version=9,
     )
-
-  @parameterized.parameters(
-    ("all {}", {2, 9, 10}),
-    ("latest { num_versions: 2 }", {9, 10}),
-    ("specific { versions: 2 versions: 9 }", {2, 9}),
-  )
-  def test_policies(self, policy, numbers):
-    self.add(2, 10, 9)
-    started = self.start(
-      self.config(
-        'model_config_list { config { name: "demo" base_path: "PATH/demo" '
-        'model_platform: "tensorflow" '
-        f"model_version_policy {{ {policy} }} }} }}"
-      )
-    )
-    self.wait_for_states(
-      started, {n: "AVAILABLE" for n in sorted(numbers, reverse=True)}
-    )
-    self.assertEqual(self.answers(started), max(numbers))
 
   def test_calls_in_flight_keep_their_version(self):
     self.add(1)
@@ -203,20 +182,11 @@ class ManagerTest(pretended_models.TestCase):
     gate = self.gate(1, "other")
     started = self.start()
     interrupt = interrupts.Interrupt()
-    caught = []
-
-    def reload():
-      try:
-        started.reload(self.config(names=("demo", "other")), interrupt)
-      except errors.ServingError as error:
-        caught.append(error.code)
-
-    thread = threading.Thread(target=reload)
-    thread.start()
-    self.wait_for_states(started, {1: "LOADING"}, "other")
-    interrupt.set()
-    thread.join(running_server.PATIENCE)
-    self.assertEqual(caught, [grpc.StatusCode.CANCELLED])
+    both = self.config(names=("demo", "other"))
+    with self.reloading(started, both, interrupt) as failures:
+      self.wait_for_states(started, {1: "LOADING"}, "other")
+      interrupt.set()
+    self.assertEqual(failures, ["The call was cancelled."])
     gate.set()
     self.wait_for_states(started, {1: "AVAILABLE"}, "other")
 
@@ -277,14 +247,6 @@ class ManagerTest(pretended_models.TestCase):
         gate.set()
     self.assertEmpty(failures)
     self.assertEqual(self.answers(started), 1)
-
-  def test_closing_unloads(self):
-    self.add(1)
-    started = self.start()
-    with started.use(pretended_models.spec()) as servable:
-      pass
-    started.close()
-    self.assertTrue(servable.closed)
 
 
 if __name__ == "__main__":

@@ -115,13 +115,13 @@ class TestCase(parameterized.TestCase):
         gate.set()
 
   @contextlib.contextmanager
-  def reloading(self, started, config):
+  def reloading(self, started, config, interrupt=None):
     """Reloads in a thread; yields a list of its failures."""
     failures = []
 
     def reload():
       try:
-        started.reload(config)
+        started.reload(config, interrupt)
       except errors.ServingError as error:
         failures.append(error.text)
 

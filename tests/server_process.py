@@ -36,6 +36,7 @@ class ServerProcess:
     port: Where gRPC is.
     rest_port: Where HTTP is.
     loads: How many versions it has loaded.
+    stopping: Set when it has understood that it should stop.
   """
 
   def __init__(self, log: str, flags: Sequence[str], port=0, rest_port=-1):
@@ -50,6 +51,7 @@ class ServerProcess:
     self.loads = 0
     self.port = self.rest_port = None
     self._log = log
+    self.stopping = threading.Event()
     self._ready = threading.Event()
     command = [sys.executable, "-m", "serving.server", *flags]
     command += [f"--port={port}", f"--rest_api_port={rest_port}"]
@@ -121,6 +123,8 @@ class ServerProcess:
   def _read(self):
     for line in self._child.stdout:
       self.loads += bool(_LOADED.match(line))
+      if line.startswith("Stopping"):
+        self.stopping.set()
       for name, pattern in _PORTS.items():
         if found := pattern.match(line):
           setattr(self, name, int(found[1]))

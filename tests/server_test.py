@@ -69,15 +69,6 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
         self.assertEqual(status, 200)
         self.assertEqual(answer, {"outputs": (factor * _X).tolist()})
 
-  def test_a_label_of_what_is_not_there(self):
-    labels = 'version_labels { key: "stable" value: 2 }'
-    path = self.create_tempfile(content=self._config(labels)).full_path
-    with self.assertRaisesRegex(
-      ValueError,
-      "FAILED_PRECONDITION: Request to assign label to version 2 of model demo",
-    ):
-      self.start(model_config_file=path)
-
   def test_follows_its_file_of_models(self):
     path = self.create_tempfile(content=self._config()).full_path
     with self.serving(

@@ -11,19 +11,18 @@ import os
 import random
 import threading
 import time
+import types
 
 import numpy as np
+import pandas as pd
 from absl.testing import absltest
 from absl.testing import parameterized
+from scipy import stats
 
 from lc_keras import files
-from lc_keras import plotting
 from tests import running_server
 from tests import server_process
-from tests import soak_clients
-from tests import soak_held
-from tests import soak_report
-from tests import soak_run
+from tests import soak_parts
 from tests import soak_world
 
 _MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
@@ -34,12 +33,14 @@ _FLAGS = os.environ.get("SOAK_FLAGS", "").split()
 _SECONDS = 60.0 * _MINUTES or 15.0
 _LOADS = 200 if _MINUTES else 0
 _RESTARTS = 5 if _MINUTES else 1
-# What 200 loads may add. A version that is not let go of would be seen: its
-# weights alone are a megabyte. Threads there are as many as there once were
-# calls at the same time, which a machine that stands still for a second makes
-# more; a load must not leave any.
+# What 200 loads may add. A version that is not freed would be seen: its weights
+# alone are a megabyte. There are as many threads as there once were calls at
+# the same time, which a machine that stalls makes more.
 _LIMITS = {"memory": 20.0, "threads": 20.0, "files": 4.0}
-_UNITS = {"memory": " MB", "threads": "", "files": ""}
+# Part of the loads in which buffers, threads and caches are still being filled.
+_WARM_UP = 0.25
+# Room for all clients at once, and for calls of dead ones, for a moment.
+_SLOTS, _REST_SLOTS = 24, 12
 # Clients at once, answers that each has to get, and places for calls.
 _CROWD, _ANSWERS, _PLACES = 64, 3, 3
 _X = np.array([[1.0, 2.0]], np.float32)
@@ -49,51 +50,204 @@ class SoakTest(absltest.TestCase):
   def test_soak(self):
     seed = _SEED or str(random.randrange(10**6) if _MINUTES else 1)
     print(f"SOAK_SEED={seed}", flush=True)
-    run = soak_run.Run(self.create_tempdir().full_path, seed, _FLAGS)
-    self.addCleanup(run.stop)
-    run.go_on(_SECONDS, _LOADS)
-    run.settle()
-    run.free_slots()
+    self.world = soak_world.World(self.create_tempdir().full_path, seed)
+    self.samples, exits = [], []
+    self.configurer = soak_parts.Configurer(self.world)
+    self._start()
+    self.addCleanup(lambda: self.world.process.kill())
+    self.addCleanup(self.world.stopping.set)
+    self.configurer.connect()
+    self._soak()
+    self._check_slots()
     for _ in range(_RESTARTS):
-      run.restart()
-    trends = {name: soak_report.trend(run.samples, name) for name in _LIMITS}
-    self._report(seed, run, trends)
+      exits.append(self._restart())
+    growth = self._report(seed)
 
-    counts = run.world.counts
-    examples = "\n".join(counts.examples)
-    self.assertEqual(counts.total("wrong"), 0, examples)
-    self.assertEqual(counts.total("failed"), 0, examples)
-    self.assertEqual(run.exits, [0] * _RESTARTS)
-    self.assertNotIn("Traceback", run.world.process.errors())
-    if _MINUTES:  # A minute says nothing of where memory goes.
+    _assert_clean(self, self.world.counts)
+    self.assertEqual(exits, [0] * _RESTARTS)
+    self.assertNotIn("Traceback", self.world.process.errors())
+    if _MINUTES:  # A minute does not tell where memory goes.
       for name, limit in _LIMITS.items():
-        self.assertLess(
-          trends[name].growth,
-          limit,
-          soak_report.sentence(name, _UNITS[name], trends[name]),
-        )
+        self.assertLess(growth[name], limit, name)
 
-  def _report(self, seed, run, trends):
+  def _start(self, port=0, rest_port=-1):
+    self.configurer.write()
+    self.world.process = server_process.ServerProcess(
+      os.path.join(self.world.folder, "errors.txt"),
+      [
+        f"--model_config_file={self.configurer.path}",
+        "--model_config_file_poll_wait_seconds=1",
+        "--allow_version_labels_for_unavailable_models",
+        f"--grpc_max_threads={_SLOTS}",
+        f"--rest_api_num_threads={_REST_SLOTS}",
+        "--rest_api_timeout_in_ms=0",
+        f"--shutdown_grace_seconds={running_server.PATIENCE}",
+        *_FLAGS,
+      ],
+      port,
+      rest_port,
+    )
+    with self.world.process.channel() as channel:
+      for name, model in self.world.models.items():
+        truths = [model.truth]
+        if name == "labelled":
+          truths = self.world.labels.values()
+        for truth in truths:
+          for version in truth.since(-1) - {soak_world.ABSENT}:
+            self.world.wait_until_available(channel, name, version)
+
+  def _start_checkers(self):
+    checkers = [
+      soak_parts.Checker(self.world, kind.__name__, kind, number)
+      for kind in (soak_world.Grpc, soak_world.Rest)
+      for number in range(2)
+    ]
+    for part in checkers:
+      part.start()
+    return checkers
+
+  def _end(self, parts):
+    self.world.stopping.set()
+    for part in parts:
+      part.join(2.0 * running_server.PATIENCE)
+      self.assertFalse(part.is_alive(), part.name)
+    self.world.stopping.clear()
+
+  def _soak(self):
+    """Lets everything happen, for some time and some loads."""
+    parts = [
+      soak_parts.Patient(self.world, "Grpc", soak_world.Grpc),
+      soak_parts.Patient(self.world, "Rest", soak_world.Rest),
+      soak_parts.Impatient(self.world),
+      soak_parts.Swapper(self.world, "steady", 0.5),
+      soak_parts.Swapper(self.world, "slow", 3.0),
+      soak_parts.Mender(self.world),
+      self.configurer,
+    ]
+    checkers = self._start_checkers()
+    for part in parts:
+      part.start()
+    begun = time.monotonic()
+    while all(part.is_alive() for part in parts):  # Else one has failed.
+      time.sleep(0.5)
+      process, seconds = self.world.process, time.monotonic() - begun
+      sample = {"loads": process.loads, "seconds": seconds} | process.usage()
+      self.samples.append(sample)
+      if seconds >= _SECONDS and process.loads >= _LOADS:
+        break
+    self._end(parts + checkers)
+
+  def _check_slots(self):
+    """Checks that the server is idle, and that all slots are free.
+
+    A call that was left running, or a slot that is not free again, shows here.
+    """
+    self._wait_until_idle()
+    if "--enable_batching" in _FLAGS:
+      return  # Its calls run together, in one place.
+    with contextlib.closing(soak_world.Grpc(self.world.process)) as client:
+      # One is left for asking how many run.
+      for calls in ((_SLOTS - 1, 0), (0, _REST_SLOTS)):
+        for _ in running_server.attempts():
+          held = soak_parts.Held(self.world, client, *calls, "spin")
+          # Calls of dead clients end in a moment.
+          if held.all_run():
+            held.release()
+            held.count("all slots at once")
+            break
+          held.cancel()
+    self._wait_until_idle()
+
+  def _wait_until_idle(self):
+    # An endless call takes a whole CPU, or as much as there is.
+    for _ in running_server.attempts():
+      if self.world.process.load_on_cpu(0.5) < 0.1:
+        return
+
+  def _restart(self):
+    """Stops the server during calls, which are answered, and starts it again.
+
+    Returns:
+      Its exit status.
+    """
+    checkers = self._start_checkers()
+    _wait_until_heard(checkers)
+    process = self.world.process
+    path = os.path.join(self.create_tempdir().full_path, "released")
+    with contextlib.closing(soak_world.Grpc(process)) as client:
+      held = soak_parts.Held(
+        self.world, client, 3, 3, "hold", path=np.array([path, path])
+      )
+      if "--enable_batching" not in _FLAGS:
+        self.assertTrue(held.all_run())
+      self.world.outage.may_be(soak_world.DOWN)
+      process.terminate()
+      process.stopping.wait(running_server.PATIENCE)
+      soak_world.write(os.path.dirname(path), "released", b"")
+      held.count("in flight at SIGTERM")
+    status = process.wait()
+    process.kill()
+    self._start(process.port, process.rest_port)
+    # A connection may learn of it later than we do.
+    _wait_until_heard(checkers)
+    self.world.outage.may_be()
+    _wait_until_heard(checkers)
+    self._end(checkers)
+    return status
+
+  def _report(self, seed):
+    """Writes tables and a picture; returns the growth in 200 loads by name."""
     folder = _FOLDER or self.create_tempdir().full_path
     os.makedirs(folder, exist_ok=True)
-    plotting.save(
-      soak_report.picture(run.samples), os.path.join(folder, "memory.png")
+    frame = pd.DataFrame(self.samples)
+    axes = frame.plot(
+      x="loads", y=list(_LIMITS), subplots=True, style=".", figsize=(11, 7)
     )
-    text = "\n".join(
-      [
-        f"seed {seed}, {run.samples[-1]['seconds']:.0f} s, "
-        f"{run.samples[-1]['loads']} versions loaded, {_RESTARTS} restarts",
-        run.world.counts.table(),
-        *(
-          soak_report.sentence(name, _UNITS[name], found)
-          for name, found in trends.items()
-        ),
-      ]
+    axes[0].figure.savefig(os.path.join(folder, "memory.png"))
+    growth = {name: round(float(_growth(frame, name)), 2) for name in _LIMITS}
+    text = (
+      f"seed {seed}, {_RESTARTS} restarts; {frame.iloc[-1].to_dict()}\n"
+      f"{self.world.counts.table()}\ngrowth in 200 loads: {growth}"
     )
-    files.write_json(os.path.join(folder, "samples.json"), run.samples)
+    files.write_json(os.path.join(folder, "samples.json"), self.samples)
     with open(os.path.join(folder, "report.txt"), "w") as file:
       file.write(text + "\n")
     print(f"\n{text}\nMore in {folder}.", flush=True)
+    return growth
+
+
+def _wait_until_heard(checkers):
+  for part in checkers:
+    part.heard.clear()
+  for part in checkers:
+    if not part.heard.wait(running_server.PATIENCE):
+      raise AssertionError(f"{part.name} is not answered any more.")
+
+
+def _assert_clean(test, counts):
+  examples = "\n".join(counts.examples)
+  test.assertEqual(counts.total("wrong"), 0, examples)
+  test.assertEqual(counts.total("failed"), 0, examples)
+
+
+def _growth(frame, name):
+  """Returns how much of a quantity 200 loads add, after the warm-up.
+
+  The smaller of two measures, since lasting growth shows in both: the slope by
+  Theil and Sen, and the medians of the first and the last third.
+  """
+  loads = frame["loads"]
+  first, last = loads.iloc[0], loads.iloc[-1]
+  frame = frame[loads >= first + _WARM_UP * (last - first)]
+  loads, values = frame["loads"], frame[name]
+  span = loads.iloc[-1] - loads.iloc[0]
+  if not span:  # A straight line needs two places.
+    return 0.0
+  with np.errstate(invalid="ignore"):  # Of an interval that is not used.
+    slope = stats.theilslopes(values, loads)[0]
+  early = values[loads <= loads.iloc[0] + span / 3.0].median()
+  late = values[loads >= loads.iloc[-1] - span / 3.0].median()
+  return 200.0 * min(slope, (late - early) / (span * 2.0 / 3.0))
 
 
 class CrowdTest(parameterized.TestCase):
@@ -110,24 +264,22 @@ class CrowdTest(parameterized.TestCase):
         f"--model_base_path={self.model.base_path}",
         f"--grpc_max_threads={_PLACES}",
         f"--rest_api_num_threads={_PLACES}",
-        # All of them wait for a place, behind each other.
+        # All of them wait for a place, one behind the other.
         "--rest_api_timeout_in_ms=0",
       ],
     )
     self.addCleanup(self.world.process.kill)
-    self.client = soak_clients.Grpc(self.world.process)
+    self.client = soak_world.Grpc(self.world.process)
     self.addCleanup(self.client.close)
     self.world.wait_until_available(self.client.channel, "slow", 1)
 
-  @parameterized.parameters(soak_clients.Grpc, soak_clients.Rest)
+  @parameterized.parameters(soak_world.Grpc, soak_world.Rest)
   def test_each_is_answered_in_the_end(self, kind):
     # One place is left for all of them.
-    held = soak_held.Held(self.world, self.client, _PLACES - 1, 0, "spin")
+    held = soak_parts.Held(self.world, self.client, _PLACES - 1, 0, "spin")
     self.assertTrue(held.all_run())
     clients = [
-      threading.Thread(
-        target=self._ask_until_answered, args=[kind], daemon=True
-      )
+      threading.Thread(target=self._ask, args=[kind], daemon=True)
       for _ in range(_CROWD)
     ]
     for thread in clients:
@@ -137,50 +289,101 @@ class CrowdTest(parameterized.TestCase):
       self.assertFalse(thread.is_alive())
     held.release()
     held.count("held")
-    self._assert_answered(_CROWD * _ANSWERS + _PLACES - 1)
-    if kind == soak_clients.Grpc:
+    if kind == soak_world.Grpc:
       self.assertIn("RESOURCE_EXHAUSTED", self.world.counts.table())
-    # And afterwards, with all places free.
-    with contextlib.closing(kind(self.world.process)) as client:
-      self.assertTrue(self._ask(client))
-    held = soak_held.Held(self.world, self.client, _PLACES - 1, _PLACES, "spin")
+    # And afterwards, all places are free.
+    places = _PLACES - 1, _PLACES
+    held = soak_parts.Held(self.world, self.client, *places, "spin")
     self.assertTrue(held.all_run())
     held.release()
     held.count("held")
-    self._assert_answered(_CROWD * _ANSWERS + 3 * _PLACES - 1)
-
-  def _ask_until_answered(self, kind):
-    with contextlib.closing(kind(self.world.process)) as client:
-      answers = 0
-      # Over HTTP, calls wait for a place instead.
-      expected = ("RESOURCE_EXHAUSTED",) if kind == soak_clients.Grpc else ()
-      while answers < _ANSWERS:
-        if self._ask(client, expected=expected):
-          answers += 1
-        elif self.world.counts.total("failed"):
-          return
-        else:
-          time.sleep(0.02)
-
-  def _ask(self, client, **expected):
-    seconds = np.array([0.01], np.float32)
-    return soak_clients.check(
-      self.world,
-      "crowd",
-      client,
-      self.model,
-      _X,
-      signature="wait",
-      seconds=seconds,
-      **expected,
+    _assert_clean(self, self.world.counts)
+    self.assertEqual(
+      self.world.counts.total("right"),
+      _CROWD * _ANSWERS + 2 * (_PLACES - 1) + _PLACES,
     )
 
-  def _assert_answered(self, number):
-    counts = self.world.counts
-    examples = "\n".join(counts.examples)
-    self.assertEqual(counts.total("wrong"), 0, examples)
-    self.assertEqual(counts.total("failed"), 0, examples)
-    self.assertEqual(counts.total("right"), number)
+  def _ask(self, kind):
+    # Over HTTP, calls wait for a place instead.
+    expected = ("RESOURCE_EXHAUSTED",) if kind == soak_world.Grpc else ()
+    answers = 0
+    with contextlib.closing(kind(self.world.process)) as client:
+      while answers < _ANSWERS and not self.world.counts.total("failed"):
+        answers += soak_world.check(
+          self.world,
+          "crowd",
+          client,
+          self.model,
+          _X,
+          expected=expected,
+          signature="wait",
+          seconds=np.array([0.01], np.float32),
+        )
+
+
+class CheckTest(parameterized.TestCase):
+  """The soak test would see what it looks for."""
+
+  def setUp(self):
+    super().setUp()
+    self.counts = soak_world.Counts()
+    self.truth = soak_world.Truth(1)
+
+  def _assert_outcome(self, outcome, answer, **kwargs):
+    def ask(*_):
+      if isinstance(answer, Exception):
+        raise answer
+      return answer
+
+    before = self.counts.total(outcome)
+    soak_world.check(
+      types.SimpleNamespace(counts=self.counts, outage=soak_world.Truth()),
+      "kind",
+      types.SimpleNamespace(ask=ask),
+      soak_world.Model("demo", "", None, 2.0, self.truth),
+      _X,
+      **kwargs,
+    )
+    self.assertEqual(self.counts.total(outcome), before + 1)
+
+  @parameterized.parameters(
+    (1, [[3.0, 5.0]], "right"),
+    (None, [[3.0, 5.0]], "right"),
+    (2, [[3.0, 5.0]], "wrong"),  # Another version than it says.
+    (2, [[4.0, 6.0]], "wrong"),  # There is no version 2.
+    (1, [[3.0, 5.5]], "wrong"),
+    (1, [[4.0, 7.0]], "wrong"),  # Another model's.
+    (1, [3.0, 5.0], "wrong"),
+  )
+  def test_answers(self, said, y, outcome):
+    self._assert_outcome(outcome, (said, y))
+    self.assertLen(self.counts.examples, int(outcome == "wrong"))
+
+  def test_failures(self):
+    failure = soak_world.Failure("NOT_FOUND", "It is not there.")
+    self._assert_outcome("failed", failure)
+    self._assert_outcome("expected", failure, expected=("NOT_FOUND",))
+    self.truth.may_be(1, soak_world.ABSENT)
+    self._assert_outcome("expected", failure)
+
+  def test_the_truth_changes_while_a_call_runs(self):
+    begin = self.truth.begin()
+    self.truth.may_be(1, 2)
+    self.truth.may_be(3)
+    self.assertEqual(self.truth.since(begin), {1, 2, 3})
+    self.assertEqual(self.truth.since(self.truth.begin()), {3})
+
+  @parameterized.parameters(0.0, 0.1, 1.0)
+  def test_growth(self, per_load):
+    loads = np.arange(400)
+    noise = np.random.default_rng(0).uniform(0.0, 5.0, 400)
+    warm_up = np.minimum(0, loads - 50)
+    frame = pd.DataFrame(
+      {"loads": loads, "memory": warm_up + per_load * loads + noise}
+    )
+    growth = _growth(frame, "memory")
+    self.assertAlmostEqual(growth, 200.0 * per_load, delta=2.0)
+    self.assertEqual(_growth(frame.assign(loads=3), "memory"), 0.0)
 
 
 if __name__ == "__main__":

@@ -1,46 +1,240 @@
-"""What the parts of a soak test share: models, the server, what is counted."""
+"""What the parts of a soak test share: models, the truth, counts, clients.
+
+A model answers y = factor * x + version, so that the right answer is known from
+the version that answers; the factor tells models apart.
+"""
 
 import abc
+import collections
 import contextlib
 import dataclasses
+import http.client
+import json
 import os
 import random
+import shutil
+import struct
 import threading
 import traceback
 
 import grpc
+import numpy as np
+import tensorflow as tf
 
 from tests import running_server
 from tests import server_process
-from tests import soak_counts
-from tests import soak_models
+from tests import serving_models
 
-# Names of models, and what each multiplies by.
+# A model that is not there, and a server that is not: no version has them.
+ABSENT, DOWN = "absent", "down"
 _FACTORS = {"steady": 2.0, "slow": 3.0, "mended": 5.0, "labelled": 7.0}
 _FACTORS |= {"guest": 11.0}
+# Placeholders in the template, whose bytes stand nowhere else in it.
+_FACTOR, _VERSION = 123456.7, 987654.3
+# A version that is not freed should be seen: a megabyte.
+_BALLAST = 2**18
+_STATUSES = {
+  404: "NOT_FOUND",
+  429: "RESOURCE_EXHAUSTED",
+  503: "UNAVAILABLE",
+  504: "DEADLINE_EXCEEDED",
+}
+# gRPC itself says CANCELLED of a call that arrives while the port is being
+# closed, before the client hears of that.
+_WHILE_DOWN = ("UNAVAILABLE", "CANCELLED")
+_MOST_EXAMPLES = 20
+
+
+class Truth:
+  """What may answer, now and since then.
+
+  Whoever changes what a server serves calls `may_be` with the states before and
+  after, makes the change, waits until the server has followed, and calls it
+  with the state that is left. A call may be answered by all that was possible
+  between its beginning and its end.
+  """
+
+  def __init__(self, *versions):
+    self._states = [frozenset(versions)]
+
+  def may_be(self, *versions) -> None:
+    """Notes what is possible from now on."""
+    self._states.append(frozenset(versions))
+
+  def begin(self) -> int:
+    """Returns the argument of `since` for a call that begins."""
+    return len(self._states) - 1
+
+  def since(self, begin: int) -> frozenset:
+    """Returns all that was possible since then."""
+    return frozenset().union(*self._states[begin:])
+
+
+class Counts:
+  """Counts calls by kind and outcome: right, expected, wrong, failed."""
+
+  def __init__(self):
+    self._lock = threading.Lock()
+    self._counter = collections.Counter()
+    self.examples = []
+
+  def add(self, kind: str, outcome: str, text: str = "") -> None:
+    """Notes one; of a failure that may be, the text is its code."""
+    with self._lock:
+      if outcome in ("wrong", "failed"):
+        if len(self.examples) < _MOST_EXAMPLES:
+          self.examples.append(f"{outcome}: {kind}: {text}")
+        text = ""
+      self._counter[kind, outcome, text] += 1
+
+  def total(self, outcome: str | None = None) -> int:
+    """Returns how many there were, of an outcome or of all."""
+    with self._lock:
+      return sum(
+        number
+        for (_, one, _), number in self._counter.items()
+        if outcome in (None, one)
+      )
+
+  def table(self) -> str:
+    """Returns all of it as text."""
+    with self._lock:
+      return "\n".join(
+        f"{kind:24} {number:8} {outcome} {text}".rstrip()
+        for (kind, outcome, text), number in sorted(self._counter.items())
+      )
+
+
+class Template:
+  """A SavedModel to make models and versions of, by replacing two numbers."""
+
+  def __init__(self, folder: str):
+    """Saves it in a folder."""
+    _save(folder)
+    self._files = {}
+    for parent, _, names in os.walk(folder):
+      for name in names:
+        path = os.path.join(parent, name)
+        with open(path, "rb") as file:
+          self._files[os.path.relpath(path, folder)] = file.read()
+    del self._files["fingerprint.pb"]
+
+  def files(self, factor: float, version: int) -> dict[str, bytes]:
+    """Returns the files of a version, in the order of a copy."""
+    proto = self._files["saved_model.pb"]
+    for mark, value in ((_FACTOR, factor), (_VERSION, version)):
+      proto = proto.replace(struct.pack("<f", mark), struct.pack("<f", value))
+    return {"saved_model.pb": proto} | {
+      name: content
+      for name, content in self._files.items()
+      if name != "saved_model.pb"
+    }
+
+
+def _save(folder):
+  module = tf.Module()
+  module.ballast = tf.Variable(tf.zeros([_BALLAST]))
+  module.gate = tf.Variable(0, dtype=tf.int64)
+  module.started = tf.Variable(0, dtype=tf.int64)
+
+  def answer(x, turns=()):
+    with tf.control_dependencies(turns):
+      y = tf.constant(_FACTOR) * x + tf.constant(_VERSION)
+      return {"y": y + module.ballast[0]}
+
+  def while_true(condition):
+    with tf.control_dependencies([module.started.assign_add(1)]):
+      return tf.while_loop(lambda turn: condition(), lambda turn: turn + 1, [0])
+
+  def wait(x, seconds):
+    """Answers after a while."""
+    end = tf.timestamp() + tf.cast(tf.reduce_max(seconds), tf.float64)
+    return answer(x, while_true(lambda: tf.timestamp() < end))
+
+  def hold(x, path):
+    """Answers once there is a file."""
+    return answer(
+      x,
+      while_true(lambda: tf.equal(tf.size(tf.io.matching_files(path[0])), 0)),
+    )
+
+  def spin(x):
+    """Answers after `release` was called, and never without."""
+    begin = module.gate.read_value()
+    with tf.control_dependencies([begin]):
+      return answer(
+        x, while_true(lambda: tf.equal(module.gate.read_value(), begin))
+      )
+
+  def release(x):
+    with tf.control_dependencies([module.gate.assign_add(1)]):
+      return {"x": tf.identity(x)}
+
+  def started(x):
+    """Returns how many calls of `wait`, `hold` and `spin` have begun."""
+    began = tf.cast(module.started.read_value(), tf.float32)
+    return {"started": began + tf.zeros_like(x)}
+
+  rows = tf.TensorSpec([None, 2], tf.float32, "x")
+  module.functions = {
+    name: tf.function(function, [rows, *more], autograph=False)
+    for name, function, *more in (
+      ("serving_default", lambda x: answer(x)),
+      ("wait", wait, tf.TensorSpec([None], tf.float32, "seconds")),
+      ("hold", hold, tf.TensorSpec([None], tf.string, "path")),
+      ("spin", spin),
+      ("release", release),
+      ("started", started),
+    )
+  }
+  tf.saved_model.save(module, folder, module.functions)
+
+
+def write(folder: str, name: str, content: bytes) -> None:
+  """Writes one file of a version."""
+  path = os.path.join(folder, name)
+  os.makedirs(os.path.dirname(path), exist_ok=True)
+  with open(path, "wb") as file:
+    file.write(content)
 
 
 @dataclasses.dataclass
 class Model:
-  """A model, and what a call of its newest version may be answered with."""
+  """A model; `truth` is what may answer a call for its newest version."""
 
   name: str
   base_path: str
-  template: soak_models.Template
+  template: Template | None
   factor: float
-  truth: soak_counts.Truth
+  truth: Truth
 
   def files(self, version: int) -> dict[str, bytes]:
-    """Returns what a version's folder holds."""
+    """Returns the files of a version."""
     return self.template.files(self.factor, version)
 
   def publish(self, version: int) -> None:
-    """Puts a version there."""
-    soak_models.publish(self.files(version), self.base_path, version)
+    """Publishes a version by a rename."""
+    aside = os.path.join(self.base_path, f".tmp-{version}")
+    for name, content in self.files(version).items():
+      write(aside, name, content)
+    os.rename(aside, os.path.join(self.base_path, str(version)))
 
   def remove(self, version: int) -> None:
-    """Takes a version away."""
-    soak_models.remove(self.base_path, version)
+    """Takes a version away by a rename."""
+    aside = os.path.join(self.base_path, f".gone-{version}")
+    os.rename(os.path.join(self.base_path, str(version)), aside)
+    shutil.rmtree(aside)
+
+  def version_of(self, x: np.ndarray, y) -> int | None:
+    """Returns the version that answers y; None if none does."""
+    y = np.asarray(y, np.float32)
+    if y.shape != x.shape or not y.size:
+      return None
+    rest = y - self.factor * x
+    version = rest.ravel()[0]
+    return (
+      int(version) if np.all(rest == version) and version % 1 == 0 else None
+    )
 
 
 class World:
@@ -49,7 +243,7 @@ class World:
   Attributes:
     folder: For everything.
     models: By name.
-    labels: By label of the model `labelled`, what it may answer.
+    labels: By label of the model `labelled`, what may answer.
     outage: Whether the server may be DOWN; else it has no versions.
     counts: Of calls.
     process: The server, once it has started.
@@ -59,21 +253,16 @@ class World:
   def __init__(self, folder: str, seed: str):
     """Writes the models, version 1 of each and version 2 of `labelled`."""
     self.folder = folder
+    template = Template(os.path.join(folder, "template"))
     self.models = {}
-    template = soak_models.Template(os.path.join(folder, "template"))
     for name, factor in _FACTORS.items():
       base_path = os.path.join(folder, name)
-      os.makedirs(base_path)
-      truth = soak_counts.Truth(1)
-      self.models[name] = Model(name, base_path, template, factor, truth)
+      self.models[name] = Model(name, base_path, template, factor, Truth(1))
       self.models[name].publish(1)
     self.models["labelled"].publish(2)
-    self.labels = {
-      "stable": soak_counts.Truth(1),
-      "canary": soak_counts.Truth(2),
-    }
-    self.outage = soak_counts.Truth()
-    self.counts = soak_counts.Counts()
+    self.labels = {"stable": Truth(1), "canary": Truth(2)}
+    self.outage = Truth()
+    self.counts = Counts()
     self.process: server_process.ServerProcess | None = None
     self.stopping = threading.Event()
     self._seed = seed
@@ -82,31 +271,23 @@ class World:
     """Returns the dice of a part."""
     return random.Random(f"{self._seed}/{name}")
 
-  def wait_for(self, channel: grpc.Channel, model: str, condition) -> None:
-    """Waits until the states of a model's versions are as they should be."""
+  def wait_for(self, channel, model: str, version: int, condition) -> None:
+    """Waits until the state of a version is as it should be."""
     for _ in running_server.attempts():
-      if condition(self.process.states(channel, model)):
+      if condition(self.process.states(channel, model).get(version)):
         return
 
   def wait_until_available(self, channel, model: str, version: int) -> None:
-    """Waits until a version can be asked."""
-    self.wait_for(
-      channel, model, lambda states: states.get(version) == "AVAILABLE"
-    )
+    """Waits until a version can answer."""
+    self.wait_for(channel, model, version, lambda state: state == "AVAILABLE")
 
   def wait_until_gone(self, channel, model: str, version: int) -> None:
-    """Waits until a version cannot be asked any more."""
-    self.wait_for(
-      channel, model, lambda states: states.get(version) != "AVAILABLE"
-    )
+    """Waits until a version cannot answer any more."""
+    self.wait_for(channel, model, version, lambda state: state != "AVAILABLE")
 
 
 class Part(threading.Thread, abc.ABC):
-  """Does something again and again, until the world stops.
-
-  Attributes:
-    closing: What is closed then.
-  """
+  """Does something again and again, until the world stops."""
 
   def __init__(self, world: World, name: str):
     super().__init__(name=name, daemon=True)
@@ -123,13 +304,167 @@ class Part(threading.Thread, abc.ABC):
     try:
       while not self.world.stopping.is_set():
         self.step()
-    # It is the server that has not come to what was waited for, or a mistake
-    # of the test's: neither may pass for a quiet run.
+    # The server has not followed, or the test is wrong: neither may pass for a
+    # quiet run.
     except Exception:
-      self.world.counts.failed(self.name, traceback.format_exc())
+      self.world.counts.add(self.name, "failed", traceback.format_exc())
     finally:
       self.closing.close()
 
   def pause(self, longest: float) -> None:
     """Waits for a while of any length, or until the world stops."""
     self.world.stopping.wait(self.random.uniform(0.0, longest))
+
+  def rows(self) -> np.ndarray:
+    """Returns an input of some rows."""
+    return np.array(
+      [
+        [self.random.randint(-50, 50) for _ in range(2)]
+        for _ in range(self.random.randint(1, 4))
+      ],
+      np.float32,
+    )
+
+
+class Failure(Exception):
+  """A call that was not answered: a code and a text."""
+
+  def __init__(self, code: str, text: str):
+    super().__init__(f"{code}: {text}")
+    self.code = code
+
+
+class Grpc:
+  """Asks over gRPC."""
+
+  def __init__(self, process: server_process.ServerProcess):
+    self.channel = process.channel()
+    self.stub = server_process.predictions(self.channel)
+
+  def send(self, model, x, signature="", timeout=None, where=None, **inputs):
+    """Sends a request; `receive` takes what it returns.
+
+    Args:
+      model: Name of the model.
+      x: The input.
+      signature: Name of the signature.
+      timeout: Seconds that it may take; None is the tests' patience.
+      where: "version" or "label", and which.
+      **inputs: Further ones.
+    """
+    request = serving_models.request(
+      signature, name=model, x=x, **(where or {}), **inputs
+    )
+    return self.stub.Predict.future(
+      request, timeout=timeout or running_server.PATIENCE
+    )
+
+  def receive(self, call, x):
+    """Returns the version that is said to answer, and the answer.
+
+    Raises:
+      Failure: There is none.
+    """
+    try:
+      response = call.result()
+    except grpc.RpcError as error:
+      raise Failure(error.code().name, error.details()) from error
+    except grpc.FutureCancelledError as error:
+      raise Failure("CANCELLED", "") from error
+    values = response.outputs["y"].float_val
+    y = np.reshape(values, x.shape) if len(values) == x.size else values
+    return response.model_spec.version.value, y
+
+  def ask(self, model, x, **asked):
+    """Sends and receives."""
+    return self.receive(self.send(model, x, **asked), x)
+
+  def close(self):
+    """Ends the connection."""
+    self.channel.close()
+
+
+class Rest:
+  """Asks over HTTP as `Grpc` does; an answer does not name its version."""
+
+  def __init__(self, process: server_process.ServerProcess):
+    self.connection = http.client.HTTPConnection(
+      "localhost", process.rest_port, timeout=running_server.PATIENCE
+    )
+
+  def send(self, model, x, signature="", timeout=None, where=None, **inputs):
+    """See `Grpc.send`."""
+    path = "".join(f"/{key}s/{value}" for key, value in (where or {}).items())
+    inputs = {"x": x} | inputs
+    body = {
+      "signature_name": signature or "serving_default",
+      "inputs": {name: value.tolist() for name, value in inputs.items()},
+    }
+    self.connection.request(
+      "POST", f"/v1/models/{model}{path}:predict", json.dumps(body)
+    )
+
+  def receive(self, call, x):
+    """See `Grpc.receive`."""
+    response = self.connection.getresponse()
+    answer = json.loads(response.read())
+    if response.status != 200:
+      code = _STATUSES.get(response.status, f"HTTP {response.status}")
+      raise Failure(code, answer["error"])
+    return None, answer["outputs"]
+
+  def ask(self, model, x, **asked):
+    """Sends and receives."""
+    try:
+      return self.receive(self.send(model, x, **asked), x)
+    except (OSError, http.client.HTTPException) as error:
+      self.close()
+      raise Failure("UNAVAILABLE", repr(error)) from error
+
+  def close(self):
+    """Ends the connection."""
+    self.connection.close()
+
+
+def check(
+  world, kind, client, model, x, truth=None, expected=(), **asked
+) -> bool:
+  """Makes a call and counts its outcome; returns whether that was right.
+
+  Args:
+    world: The world.
+    kind: The name that it is counted under.
+    client: `Grpc` or `Rest`.
+    model: The model.
+    x: The input.
+    truth: What may answer; None is the truth of the model.
+    expected: Codes of failures that may be.
+    **asked: See `Grpc.send`.
+  """
+  truth = truth or model.truth
+  up, begin = world.outage.begin(), truth.begin()
+  try:
+    said, y = client.ask(model.name, x, **asked)
+  except Failure as failure:
+    may_be = (
+      failure.code in expected
+      or (failure.code == "NOT_FOUND" and ABSENT in truth.since(begin))
+      or (failure.code in _WHILE_DOWN and DOWN in world.outage.since(up))
+    )
+    if may_be:
+      world.counts.add(kind, "expected", failure.code)
+    else:
+      text = f"{model.name}, {asked}: {failure}"
+      world.counts.add(kind, "failed", text)
+    return False
+  version, possible = model.version_of(x, y), truth.since(begin)
+  right = version in possible and said in (None, version)
+  world.counts.add(
+    kind,
+    "right" if right else "wrong",
+    ""
+    if right
+    else f"{model.name}, {asked}: version {said} is said to answer {y} to "
+    f"{x.tolist()}, which is version {version}'s; possible: {possible}",
+  )
+  return right

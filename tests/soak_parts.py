@@ -1,0 +1,497 @@
+"""The parts of a soak test: callers, some of which misbehave, and faults."""
+
+import contextlib
+import http.client
+import os
+import subprocess
+import sys
+import threading
+
+import grpc
+import numpy as np
+from google.protobuf import text_format
+from tensorflow_serving.apis import model_management_pb2
+from tensorflow_serving.apis import model_service_pb2_grpc
+
+from serving.server import model_configs
+from tests import running_server
+from tests import serving_models
+from tests import soak_world
+
+_DATA = "variables/variables.data-00000-of-00001"
+_X = np.array([[1.0, 2.0], [-3.0, 4.0]], np.float32)
+# A client that calls in every way at once until it is killed. Its last two
+# arguments are PredictRequests in hexadecimal.
+_VICTIM = """
+import grpc, json, socket, sys, threading
+port, rest_port = map(int, sys.argv[1:3])
+endless, quick = map(bytes.fromhex, sys.argv[3:5])
+call = grpc.insecure_channel(f"localhost:{port}").unary_unary(
+  "/tensorflow.serving.PredictionService/Predict"
+)
+call(quick)
+calls = [call.future(endless)]
+body = json.dumps({"signature_name": "spin", "inputs": [[1.0, 1.0]]}).encode()
+connections = []
+for length in (len(body), 10**6):  # Of the second, the body never ends.
+  connections.append(socket.create_connection(("localhost", rest_port)))
+  connections[-1].sendall(
+    b"POST /v1/models/slow:predict HTTP/1.1\\r\\nHost: localhost\\r\\n"
+    b"Content-Length: %d\\r\\n\\r\\n%b" % (length, body)
+  )
+print("calling", flush=True)
+while True:
+  call(quick)
+"""
+
+
+class Held:
+  """Calls of the model `slow` that all run at the same time, on both ports."""
+
+  def __init__(self, world, client, calls, rest_calls, signature, **inputs):
+    """Sends them.
+
+    Args:
+      world: The world.
+      client: A `Grpc`.
+      calls: How many over gRPC.
+      rest_calls: How many over HTTP.
+      signature: "spin" or "hold".
+      **inputs: Besides x.
+    """
+    self._world = world
+    self._client = client
+    self._before = self._started()
+    clients = [client] * calls
+    clients += [soak_world.Rest(world.process) for _ in range(rest_calls)]
+    self._calls = [
+      (one, one.send("slow", _X, signature=signature, **inputs))
+      for one in clients
+    ]
+
+  def all_run(self) -> bool:
+    """Waits until all have begun; returns whether they did.
+
+    If not, one that was sent over gRPC has ended, or the server is too full to
+    say how many have begun.
+    """
+    for _ in running_server.attempts():
+      try:
+        if self._started() >= self._before + len(self._calls):
+          return True
+      except grpc.RpcError as error:
+        if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
+          raise
+        return False
+      if any(call is not None and call.done() for _, call in self._calls):
+        return False
+
+  def release(self) -> None:
+    """Lets calls of `spin` end."""
+    self._ask("release")
+
+  def count(self, kind: str) -> None:
+    """Waits for the answers: each has to come, and be right."""
+    model = self._world.models["slow"]
+    for client, call in self._calls:
+      try:
+        _, y = client.receive(call, _X)
+        right = model.version_of(_X, y) in model.truth.since(-1)
+        if right:
+          self._world.counts.add(kind, "right")
+        else:
+          self._world.counts.add(kind, "wrong", str(y))
+      # Whatever else happens to the server, these must be answered.
+      except (soak_world.Failure, OSError, http.client.HTTPException) as error:
+        self._world.counts.add(kind, "failed", f"lost: {error!r}")
+
+  def cancel(self) -> None:
+    """Goes away from those that still run."""
+    for client, call in self._calls:
+      if call is None:
+        client.close()
+      else:
+        call.cancel()
+
+  def _started(self):
+    return self._ask("started").outputs["started"].float_val[0]
+
+  def _ask(self, signature):
+    return self._client.stub.Predict(
+      serving_models.request(signature, name="slow", x=_X[:1]),
+      timeout=running_server.PATIENCE,
+    )
+
+
+class Checker(soak_world.Part):
+  """Asks all models and checks the answers.
+
+  Attributes:
+    heard: Set at every right answer.
+  """
+
+  def __init__(self, world, kind, client, number):
+    super().__init__(world, f"{kind} {number}")
+    self.heard = threading.Event()
+    self._kind = kind
+    self._client = self.closing.enter_context(
+      contextlib.closing(client(world.process))
+    )
+    models = world.models
+    self._targets = [
+      (models[name], None, None) for name in ("steady", "mended", "guest")
+    ] + [
+      (models["labelled"], truth, {"label": label})
+      for label, truth in world.labels.items()
+    ]
+
+  def step(self):
+    model, *where = self.random.choice(self._targets)
+    truth, where = where
+    if soak_world.check(
+      self.world,
+      self._kind,
+      self._client,
+      model,
+      self.rows(),
+      truth,
+      where=where,
+    ):
+      self.heard.set()
+    elif soak_world.DOWN in self.world.outage.since(-1):
+      self.world.stopping.wait(0.05)
+
+
+class Patient(soak_world.Part):
+  """Makes calls that take a while, over which versions come and go."""
+
+  def __init__(self, world, kind, client):
+    super().__init__(world, f"{kind} slow")
+    self._client = self.closing.enter_context(
+      contextlib.closing(client(world.process))
+    )
+
+  def step(self):
+    x = self.rows()
+    seconds = np.full(len(x), self.random.uniform(0.0, 0.5), np.float32)
+    asked = {"signature": "wait", "seconds": seconds}
+    model = self.world.models["slow"]
+    soak_world.check(self.world, self.name, self._client, model, x, **asked)
+    self.pause(0.5)
+
+
+class Impatient(soak_world.Part):
+  """Makes calls with little time, cancels them, hangs up and is killed."""
+
+  def __init__(self, world):
+    super().__init__(world, "impatient")
+    self._client = self.closing.enter_context(
+      contextlib.closing(soak_world.Grpc(world.process))
+    )
+
+  def step(self):
+    steps = [self._hasty] * 8 + [self._deadline, self._cancel, self._hang_up]
+    self.random.choice([*steps * 2, self._killed])()
+
+  def _check(self, kind, model, **asked):
+    return soak_world.check(
+      self.world,
+      kind,
+      self._client,
+      self.world.models[model],
+      self.rows(),
+      expected=("DEADLINE_EXCEEDED", "CANCELLED"),
+      **asked,
+    )
+
+  def _hasty(self):
+    timeout = 0.0005 * 400.0 ** self.random.random()
+    self._check("gRPC in a hurry", "steady", timeout=timeout)
+
+  def _deadline(self):
+    timeout = self.random.uniform(0.02, 0.5)
+    self._check(
+      "gRPC endless, deadline", "slow", signature="spin", timeout=timeout
+    )
+
+  def _send(self, client):
+    # A call that ends soon may be over before it is cancelled.
+    signature = self.random.choice(["", "spin"])
+    call = client.send("slow", self.rows(), signature=signature)
+    self.pause(self.random.choice([0.005, 0.3]))
+    return call
+
+  def _cancel(self):
+    call = self._send(self._client)
+    call.cancel()
+    code = call.code()
+    if code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.OK):
+      self.world.counts.add("gRPC cancelled", "expected", code.name)
+    else:
+      self.world.counts.add("gRPC cancelled", "failed", call.details())
+
+  def _hang_up(self):
+    client = soak_world.Rest(self.world.process)
+    self._send(client)
+    client.close()
+    self.world.counts.add("REST hung up", "expected")
+
+  def _killed(self):
+    process = self.world.process
+    x = np.ones([1, 2], np.float32)
+    requests = [
+      serving_models.request(signature, name=name, x=x)
+      .SerializeToString()
+      .hex()
+      for signature, name in (("spin", "slow"), ("", "steady"))
+    ]
+    command = [sys.executable, "-c", _VICTIM]
+    command += [str(process.port), str(process.rest_port), *requests]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
+      said = child.stdout.readline()
+      self.pause(0.5)
+      child.kill()
+    outcome = "expected" if said.strip() == b"calling" else "failed"
+    self.world.counts.add("client killed", outcome)
+
+
+class Swapper(soak_world.Part):
+  """Publishes versions, and takes the newest or older ones away."""
+
+  def __init__(self, world, model, longest_pause):
+    super().__init__(world, f"swaps of {model}")
+    self._model = world.models[model]
+    self._channel = self.closing.enter_context(world.process.channel())
+    self._versions = [1]
+    self._newest = 1
+    self._longest_pause = longest_pause
+
+  def step(self):
+    steps = [self._swap] * 4 + [lambda: self._swap(3), self._regret]
+    if len(self._versions) > 1:
+      steps.append(self._roll_back)
+    self.random.choice(steps)()
+    # Now and then all go but the version in service.
+    while len(self._versions) > self.random.randint(1, 3):
+      self._model.remove(self._versions.pop(0))
+    self.pause(self._longest_pause)
+
+  def _swap(self, number=1, regretted=()):
+    old = self._versions[-1]
+    new = [self._newest + 1 + i for i in range(number)]
+    self._model.truth.may_be(old, *regretted, *new)
+    for version in new:
+      self._model.publish(version)
+    self.world.wait_until_available(self._channel, self._model.name, new[-1])
+    self._model.truth.may_be(new[-1])
+    self._newest = new[-1]
+    self._versions += new
+
+  def _regret(self):
+    self._newest += 1
+    self._model.truth.may_be(self._versions[-1], self._newest)
+    self._model.publish(self._newest)
+    self.pause(1.5)
+    self._model.remove(self._newest)
+    # Perhaps the server has not seen it: only the next one ends this.
+    self._swap(regretted=[self._newest])
+
+  def _roll_back(self):
+    withdrawn = self._versions.pop()
+    self._model.truth.may_be(withdrawn, self._versions[-1])
+    self._model.remove(withdrawn)
+    self.world.wait_until_gone(self._channel, self._model.name, withdrawn)
+    self._model.truth.may_be(self._versions[-1])
+
+
+class Mender(soak_world.Part):
+  """Copies versions in place, slowly or wrongly, and repairs them."""
+
+  def __init__(self, world):
+    super().__init__(world, "broken versions")
+    self._model = world.models["mended"]
+    self._channel = self.closing.enter_context(world.process.channel())
+    self._good = self._newest = 1
+
+  def step(self):
+    self._newest += 1
+    folder = os.path.join(self._model.base_path, str(self._newest))
+    whole = self._model.files(self._newest)
+    if self.random.random() < 0.4:
+      self._model.truth.may_be(self._good, self._newest)
+      for name, content in whole.items():
+        for part in (content[: len(content) // 2], content):
+          soak_world.write(folder, name, part)
+          self.pause(1.0)
+    elif not self._break_and_repair(folder, whole):
+      return
+    name = self._model.name
+    self.world.wait_until_available(self._channel, name, self._newest)
+    self._model.truth.may_be(self._newest)
+    self._model.remove(self._good)
+    self._good = self._newest
+    self.pause(1.0)
+
+  def _break_and_repair(self, folder, whole):
+    """Returns whether it was repaired, or else taken away."""
+    name, content = self.random.choice(
+      [
+        ("saved_model.pb", b"no SavedModel"),
+        ("saved_model.pb", whole["saved_model.pb"][:-1000]),
+        (_DATA, whole[_DATA][:1000]),
+        (_DATA, b"\x55" + whole[_DATA][1:]),
+        ("variables/variables.index", b""),
+      ]
+    )
+    for other, right in whole.items():
+      if other != name:
+        soak_world.write(folder, other, right)
+    soak_world.write(folder, name, content)
+    self.world.counts.add(self.name, "expected", name)
+    self.world.wait_for(
+      self._channel, self._model.name, self._newest, lambda s: s == "END"
+    )
+    self.pause(1.0)
+    if self.random.random() < 0.5:
+      self._model.remove(self._newest)
+      return False
+    self._model.truth.may_be(self._good, self._newest)
+    soak_world.write(folder, name, whole[name])
+    return True
+
+
+class Configurer(soak_world.Part):
+  """Changes the models that are served: by the file, and by calls.
+
+  Attributes:
+    path: The file of models.
+  """
+
+  def __init__(self, world):
+    super().__init__(world, "configurations")
+    self.path = os.path.join(world.folder, "models.config")
+    self._versions, self._labels = [1, 2], {"stable": 1, "canary": 2}
+    self._has_guest = True
+    self.write()
+
+  def connect(self):
+    """Takes a connection, once there is a server."""
+    self._client = self.closing.enter_context(
+      contextlib.closing(soak_world.Grpc(self.world.process))
+    )
+    self._stub = model_service_pb2_grpc.ModelServiceStub(self._client.channel)
+
+  def step(self):
+    steps = [self._move_labels, self._refused, self._damage, self._guest]
+    self.random.choice([*steps, self._guest])()
+    self.pause(1.0)
+
+  def _config(self, *more, labels=None):
+    names = ["labelled", "steady", "slow", "mended"]
+    config = model_configs.ModelServerConfig()
+    for name in (*names, *["guest"] * self._has_guest, *more):
+      config.model_config_list.config.add(
+        name=name,
+        base_path=os.path.join(self.world.folder, name),
+        model_platform="tensorflow",
+      )
+    labelled = config.model_config_list.config[0]
+    labelled.model_version_policy.specific.versions.extend(self._versions)
+    for label, version in (labels or self._labels).items():
+      labelled.version_labels[label] = version
+    return config
+
+  def write(self):
+    """Writes the configuration as it is now."""
+    self._in_file = self._config()
+    self._replace(text_format.MessageToString(self._in_file))
+
+  def _apply(self):
+    """Tells the server; returns whether it has followed by now."""
+    by_file = self.random.random() < 0.5 and self._config() != self._in_file
+    if by_file:
+      self.write()
+    else:
+      self._call(self._config())
+    text = "by the file" if by_file else "by a call"
+    self.world.counts.add(self.name, "expected", text)
+    return not by_file
+
+  def _replace(self, text):
+    with open(self.path + "~", "w") as file:
+      file.write(text)
+    os.replace(self.path + "~", self.path)
+
+  def _call(self, config):
+    request = model_management_pb2.ReloadConfigRequest(config=config)
+    self._stub.HandleReloadConfigRequest(
+      request, timeout=running_server.PATIENCE
+    )
+
+  def _move_labels(self):
+    """Canary becomes stable, and a new version the canary."""
+    old, stable = self._versions
+    new = stable + 1
+    model, channel = self.world.models["labelled"], self._client.channel
+    model.publish(new)
+    self._versions = [old, stable, new]
+    self._apply()
+    self.world.wait_until_available(channel, "labelled", new)
+    self._labels = {"stable": stable, "canary": new}
+    for label, version in self._labels.items():
+      self.world.labels[label].may_be(version - 1, version)
+    self._apply()
+    for label, version in self._labels.items():
+      for _ in running_server.attempts():
+        asked = {"where": {"label": label}}
+        if self._client.ask("labelled", _X, **asked)[0] == version:
+          break
+      self.world.labels[label].may_be(version)
+    self._versions = [stable, new]
+    self._apply()
+    self.world.wait_until_gone(channel, "labelled", old)
+    model.remove(old)
+
+  def _guest(self):
+    """Adds the guest; or removes it, and perhaps wants it back at once."""
+    truth, channel = self.world.models["guest"].truth, self._client.channel
+    truth.may_be(1, soak_world.ABSENT)
+    self._has_guest = not self._has_guest
+    if not self._has_guest and self.random.random() < 0.5:
+      self._call(self._config())
+      self.pause(self.random.choice([0.0, 0.1]))
+      self._has_guest = True
+      self._call(self._config())
+      self.world.counts.add(self.name, "expected", "gone and back")
+    else:
+      self._apply()
+    if self._has_guest:
+      self.world.wait_until_available(channel, "guest", 1)
+    else:
+      self.world.wait_until_gone(channel, "guest", 1)
+    truth.may_be(1 if self._has_guest else soak_world.ABSENT)
+
+  def _refused(self):
+    """Neither wrong labels, nor a model twice, nor one without versions."""
+    for config, code in (
+      (
+        self._config(labels=self._labels | {"stable": 999}),
+        "FAILED_PRECONDITION",
+      ),
+      (self._config("steady"), "INVALID_ARGUMENT"),
+      (self._config("nowhere"), "UNKNOWN"),
+    ):
+      request = model_management_pb2.ReloadConfigRequest(config=config)
+      call = self._stub.HandleReloadConfigRequest.future(
+        request, timeout=running_server.PATIENCE
+      )
+      outcome = "expected" if call.code().name == code else "wrong"
+      self.world.counts.add(self.name, outcome, str(call.code().name))
+    self._call(self._config())  # The model without versions goes.
+
+  def _damage(self):
+    """The file cannot be read for a while, and nothing may change."""
+    self._replace("model_config_list { config {")
+    self.pause(2.5)
+    self._replace(text_format.MessageToString(self._in_file))
+    self.world.counts.add(self.name, "expected", "file damaged")
