@@ -9,6 +9,7 @@ and 10,000 labels. The judge, a classifier trained on all labels, then reads
 samples and edits. Constraints that were measured before are not measured again.
 """
 
+import functools
 import json
 import os
 import shlex
@@ -31,12 +32,12 @@ _SHOWN = 8
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   common_flags.define_run_flags(values)
-  flags.DEFINE_string(
+  string = functools.partial(flags.DEFINE_string, flag_values=values)
+  string(
     "judge",
     "judge",
     "Stage of the run with a classifier that reads attributes which nothing "
     "else in the run was trained on.",
-    flag_values=values,
   )
   flags.DEFINE_list(
     "counts",
@@ -59,11 +60,10 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   recipe_flags.define(values, recipes.Constraint)
   common_flags.define_replicas_flag(values)
-  flags.DEFINE_string(
+  string(
     "out",
     None,
     "JSON file for the figures; a chart and samples are put beside it.",
-    flag_values=values,
     required=True,
   )
 

@@ -7,6 +7,7 @@ per seed, evaluates each seed's run and summarises them. Like every job it goes
 on where it was interrupted, and exits with 75 after SIGTERM, 130 after Ctrl-C.
 """
 
+import functools
 import importlib
 import os
 
@@ -18,31 +19,20 @@ from trainers import program
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
-  flags.DEFINE_string(
-    "run_dir",
-    None,
-    "Folder of the runs, seed_<number> in it.",
-    flag_values=values,
-    required=True,
+  string = functools.partial(flags.DEFINE_string, flag_values=values)
+  names = functools.partial(flags.DEFINE_list, flag_values=values)
+  string(
+    "run_dir", None, "Folder of the runs, seed_<number> in it.", required=True
   )
-  flags.DEFINE_string(
-    "config_dir",
-    None,
-    "Folder with a flagfile per job.",
-    flag_values=values,
-    required=True,
+  string("config_dir", None, "Folder with a flagfile per job.", required=True)
+  string("data_dir", "data", "Folder in which prepared data sets are kept.")
+  string(
+    "results", None, "JSON file for the summary over the seeds.", required=True
   )
-  flags.DEFINE_string(
-    "data_dir",
-    "data",
-    "Folder in which prepared data sets are kept.",
-    flag_values=values,
-  )
-  flags.DEFINE_list(
+  names(
     "seeds",
     ["0", "1", "2"],
     "Seeds; the first one's run has the generative model that all share.",
-    flag_values=values,
   )
   flags.register_validator(
     "seeds",
@@ -50,32 +40,22 @@ def define_flags(values: flags.FlagValues) -> None:
     "--seeds are whole numbers separated by commas, at least one.",
     flag_values=values,
   )
-  flags.DEFINE_list(
+  names(
     "generator",
     ["data", "vae", "latents", "classifier"],
     "Jobs that look at pixels, run once: names of flagfiles without .cfg, "
     "after the job and a colon where that has another name.",
-    flag_values=values,
   )
-  flags.DEFINE_list(
+  names(
     "jobs",
     ["attributes", "realism", "flow", "linear", "actor"],
     "Jobs that are run for every seed; written like --generator.",
-    flag_values=values,
   )
-  flags.DEFINE_list(
+  names(
     "once",
     [],
     "Jobs that are run for the first seed only, such as baselines and "
     "ablations; written like --generator.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    "results",
-    None,
-    "JSON file for the summary over the seeds.",
-    flag_values=values,
-    required=True,
   )
 
 

@@ -36,16 +36,11 @@ _PICTURES = ("samples", "edits", "reconstructions")
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
+  options = {"flag_values": values, "required": True}
   flags.DEFINE_list(
-    "runs",
-    None,
-    "Folders of runs that have been evaluated.",
-    flag_values=values,
-    required=True,
+    "runs", None, "Folders of runs that have been evaluated.", **options
   )
-  flags.DEFINE_string(
-    "out", None, "JSON file to write.", flag_values=values, required=True
-  )
+  flags.DEFINE_string("out", None, "JSON file to write.", **options)
 
 
 def summarize(settings: flags.FlagValues) -> None:

@@ -1,7 +1,14 @@
-"""The protocol: what is measured of every system, on one held-out split.
+"""The protocol: the figures of a system, on held-out images.
 
 Engel et al. 2018, Table 1 (attributes read from samples), and what they did
 not measure: realism, diversity, identity, drift, steps and time.
+
+  protocol = Protocol(attributes, judge.Judge(classifier), train_labels,
+                      Split(images, labels), references=other_images)
+  results = protocol.references(systems.prior(generator))
+  results["flow"] = {"title": "Flow", **protocol.measure(system)}
+
+`report.write` shows such results.
 """
 
 import dataclasses
@@ -36,7 +43,7 @@ class Split:
       that no image has.
     labels: float32 [n, num_attributes] in {0, 1}.
     focus: None; or [n], the attribute that each row was drawn for, see
-      `scores.balanced_scores`.
+      `scores.attribute_scores`.
   """
 
   images: np.ndarray | None
@@ -370,9 +377,8 @@ class Protocol:
     )
 
   def _fidelity(self, images):
-    features = self.judge.features(images)
     return fidelity.fidelity(
-      self._reference_features, features, seed=self._seed
+      self._reference_features, self.judge.features(images), seed=self._seed
     )
 
   def _diversity(self, images, labels):
@@ -380,13 +386,8 @@ class Protocol:
 
     Two rows of a label are needed, which a short split need not have.
     """
-    made, real = (
-      diversity.by_labels(features, labels)
-      for features, labels in (
-        (self.judge.features(images), labels),
-        (self._real_features, self.natural.labels),
-      )
-    )
+    made = diversity.by_labels(self.judge.features(images), labels)
+    real = diversity.by_labels(self._real_features, self.natural.labels)
     if not any(len(rows) > 1 for rows in made.values()):
       return None
     return diversity.diversity(made, real, seed=self._seed)
