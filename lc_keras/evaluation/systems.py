@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import batched
-from lc_keras import parts as parts_module
 from lc_keras import priors
 from lc_keras.constraints import attributes as attributes_module
 from lc_keras.constraints import constraint as constraint_module
@@ -140,16 +139,14 @@ class Candidate:
     return [stage for stage in self.stages if stage not in unlabelled]
 
 
-def candidates(
-  parts: parts_module.Parts, done: Collection[str]
-) -> dict[str, Candidate]:
+def candidates(parts, done: Collection[str]) -> dict[str, Candidate]:
   """Returns the systems of a generator, in the order of a report's tables.
 
   They are the generator as it is, its actors, the other entries of `SAMPLERS`,
   and the baselines. The critic of one actor judges the realism of all.
 
   Args:
-    parts: The generator, and all that was trained for it.
+    parts: The generator and all that was trained for it, a `parts.Parts`.
     done: The trainings that are finished: "latents", the generator's stage, and
       the names of models.
   """
@@ -164,8 +161,8 @@ def candidates(
   }
   if entries:
     # Without an actor there is no critic that could judge the others.
-    first = next(iter(entries))
-    critic = parts_module.ACTOR if parts_module.ACTOR in entries else first
+    (best,) = table.SAMPLERS["actor"].needs
+    critic = best if best in entries else next(iter(entries))
     entries |= {n: e for n, e in table.SAMPLERS.items() if n != "actor"}
     for name, entry in entries.items():
       found[name] = Candidate(
