@@ -11,6 +11,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras import data
+from lc_keras.data import arrays
 from lc_keras.data import pipeline
 from lc_keras.data.toon_faces import factors
 from lc_keras.data.toon_faces import renderer
@@ -207,6 +208,10 @@ class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLen(smiling, 28)
     with self.assertRaisesRegex(ValueError, "gives 28 examples"):
       self._load(training=True)
+    with self.assertWarnsRegex(UserWarning, "4 bad examples .* left out"):
+      images = arrays.source(_NAME, data_dir=str(self.data_dir))
+    (batch,) = images.batches("validation", 64)
+    self.assertLen(batch["image"], 28)
 
   def test_a_file_that_changed_is_named(self):
     data = bytearray(self.shard.read_bytes())

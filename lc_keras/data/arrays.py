@@ -16,6 +16,7 @@ images of floats must be in [0, 1].
 """
 
 import abc
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -223,7 +224,12 @@ class _Stored(Source):
 
   def __init__(self, name, attributes, data_dir):
     spec = pipeline.describe(name)
-    pipeline.prepare(name, data_dir)
+    bad = pipeline.prepare(name, data_dir, max_bad_examples=None)
+    if bad:
+      warnings.warn(
+        f"{len(bad)} bad examples of {name} are left out. The first: {bad[0]}.",
+        stacklevel=3,
+      )
     self._name, self._data_dir = name, data_dir
     self.image_shape = spec.image_shape
     self.attributes = spec.attributes

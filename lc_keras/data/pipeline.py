@@ -81,7 +81,9 @@ def describe(name: str) -> DatasetSpec:
   )
 
 
-def prepare(name: str, data_dir: str, max_bad_examples: int = 0) -> list[str]:
+def prepare(
+  name: str, data_dir: str, max_bad_examples: int | None = 0
+) -> list[str]:
   """Builds a data set in `data_dir`, with progress, unless it is there.
 
   Its files and examples are checked once; files that have changed since then
@@ -90,7 +92,8 @@ def prepare(name: str, data_dir: str, max_bad_examples: int = 0) -> list[str]:
   Args:
     name: Name of the data set.
     data_dir: Folder of all prepared data sets; made if needed.
-    max_bad_examples: Most examples that may be bad; they are left out.
+    max_bad_examples: Most examples that may be bad; they are left out. None
+      allows any number.
 
   Returns:
     The bad examples, each with what is wrong.
@@ -117,7 +120,7 @@ def prepare(name: str, data_dir: str, max_bad_examples: int = 0) -> list[str]:
   if name.startswith(tf_examples.PREFIX):
     return []  # All were read for their specification.
   bad = integrity.check(dataset, builder)
-  if len(bad) > max_bad_examples:
+  if max_bad_examples is not None and len(bad) > max_bad_examples:
     raise ValueError(
       f"{name} has {len(bad)} examples that cannot be used, and "
       f"max_bad_examples is {max_bad_examples}. The first: {bad[0]}. Mend the "
