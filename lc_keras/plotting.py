@@ -135,7 +135,7 @@ def conditional_samples(
   read: np.ndarray | None = None,
   scale: int = 1,
 ) -> Image.Image:
-  """Shows what the same prior samples become under each condition.
+  """Shows the same prior samples under each condition, a row each.
 
   Args:
     samples: [conditions, samples, height, width, channels]; column j comes from

@@ -31,7 +31,7 @@ def commit(root: str | os.PathLike = _ROOT) -> dict | None:
 
 
 def _git(root, *arguments):
-  """Returns what git says; None if it does not know, or is not there."""
+  """Returns the output of git; None if it fails, or is not there."""
   try:
     said = subprocess.run(
       ["git", "-C", root, *arguments],

@@ -3,9 +3,9 @@
     python -m trainers.evaluate --run_dir=runs/mine
 
 Every sampler and baseline whose stages are finished answers the same requests
-on the same held-out images; `lc_keras.evaluation.protocol` says what is
-measured. The figures of each system are kept in report/systems, so that an
-interrupted evaluation goes on with the next system.
+on the same held-out images, see `lc_keras.evaluation.protocol`. The figures of
+each system are kept in report/systems: an interrupted evaluation goes on with
+the next system.
 """
 
 import functools

@@ -23,7 +23,7 @@ _BATCH_SIZE = 256
 
 
 class Bench:
-  """Held-out images, and the classifiers that judge what becomes of them."""
+  """Held-out images, and the classifiers that judge samples and edits."""
 
   def __init__(
     self, run: runs.Run, settings: flags.FlagValues, judged: Sequence[str]

@@ -1,4 +1,4 @@
-"""How good a constraint gets with the number of labels, and what that costs.
+"""Measures how good constraints get with the number of their labels.
 
     python -m trainers.classifier --flagfile=configs/toon_faces/classifier.cfg \
         --run_dir=runs/mine --stage=judge --attributes=Bangs,Pale_Skin
@@ -131,8 +131,8 @@ def _judged(run, judge):
   names = stages.settings_of(lines).get("attributes")
   if names is None:
     raise ValueError(
-      f"--judge={judge} reads what all in the run was trained on: nothing of "
-      "that is new. Give a classifier with --attributes."
+      f"--judge={judge} reads attributes that all models of the run were "
+      "trained on: nothing of that is new. Give a classifier with --attributes."
     )
   return names.split(",")
 

@@ -154,7 +154,7 @@ def _save(stage, drawn):
 
 
 def _provenance(run, settings, protocol, measured):
-  """Returns what the numbers come from."""
+  """Returns the origin of the numbers."""
   weights = provenance.weights(run, [generator.find(run.folder), "classifier"])
   for one in measured.values():
     weights |= one.get("weights", {})

@@ -1,4 +1,4 @@
-"""What numbers come from: code, packages, machine, data, and every flag."""
+"""The origin of numbers: code, packages, machine, data, and every flag."""
 
 import hashlib
 import importlib.metadata
@@ -23,7 +23,7 @@ _PLACES = frozenset({"run_dir", "base_run", "data_dir"})
 
 
 def versions() -> dict[str, str]:
-  """Returns the versions of what computes, by name."""
+  """Returns the versions of Python and of packages, by name."""
   return {
     "lc_keras": version.__version__,
     "python": platform.python_version(),
@@ -32,7 +32,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict:
-  """Returns what the machine computes with."""
+  """Returns the machine's processors, memory and system."""
   import tensorflow as tf  # Benchmarks ask for the processor without it.
 
   gpus = [
@@ -50,7 +50,7 @@ def hardware() -> dict:
 
 
 def processor() -> str:
-  """Returns what the processor is called."""
+  """Returns the name of the processor."""
   try:
     lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
   except OSError:  # Not Linux.

@@ -60,7 +60,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_study(settings: flags.FlagValues) -> None:
-  """Trains, evaluates and summarises what is not done yet."""
+  """Trains, evaluates and summarises; skips all that is done."""
   folders = [
     os.path.join(settings.run_dir, f"seed_{seed}") for seed in settings.seeds
   ]

@@ -22,7 +22,7 @@ from lc_keras.evaluation import summary
 from trainers import program
 from trainers import stages
 
-# What must agree, or the figures of the runs are not the same quantity.
+# These must agree, or the figures of the runs are not the same quantity.
 _SAME = (
   "dataset",
   "split",

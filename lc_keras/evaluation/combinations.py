@@ -29,7 +29,7 @@ def unseen(
       for on in (True, False)
     ]
   )
-  # What training itself has of contradictions is not handed on.
+  # Contradictions in the training labels are not handed on.
   legal = ~np.any((reached @ attributes.excludes) * reached, axis=1)
   for group in attributes.exclusive:
     columns = [attributes.index(name) for name in group]

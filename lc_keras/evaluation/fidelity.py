@@ -92,7 +92,7 @@ def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
   |mu - nu|^2 + tr S + tr T - 2 tr (B^T T B)^(1/2): a symmetric root, where that
   of S T is none. The error, of the draw of made rows, is that of the sum of
   the rows' influences (the delta method). A bootstrap would not do: a resample
-  repeats rows, which adds to the distance about what having half as many rows
+  repeats rows, which adds to the distance about as much as half the rows
   adds.
 
   Args:
@@ -105,7 +105,7 @@ def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
   variances, directions = linalg.eigh(real.T @ real / (len(real) - 1))
   projected = made @ (directions * np.sqrt(np.maximum(variances, 0)))
   variances, directions = linalg.eigh(projected.T @ projected / (len(made) - 1))
-  # What is zero but for rounding has no direction, and adds nothing.
+  # Variances that are zero but for rounding have no direction, and add nothing.
   kept = variances > variances[-1] * len(variances) * np.finfo(float).eps
   roots = np.sqrt(variances[kept])
   squares = np.square(made).sum(axis=1)

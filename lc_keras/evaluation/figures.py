@@ -42,11 +42,11 @@ def of_system(
   Args:
     protocol: Holds the held-out images.
     system: Makes images.
-    measured: What `protocol.measure` returned for the system.
+    measured: The system's figures, of `protocol.measure`.
 
   Returns:
     "samples", "failed_samples", "edits" and "failed_edits", where there is
-    something to show; and what `side_by_side` takes, [1 + num_attributes,
+    something to show; and the exhibits of `of_all`, [1 + num_attributes,
     height, width, channels]: "samples", from one seed, without a request and
     with each attribute requested alone; "edits", the reconstruction of one
     held-out image, and each attribute switched alone.
@@ -73,13 +73,13 @@ def of_all(
   measured: Mapping[str, Mapping],
   exhibits: Mapping[str, Mapping[str, np.ndarray]],
 ) -> dict[str, Figure]:
-  """Draws what compares systems.
+  """Draws systems side by side.
 
   Args:
     protocol: Holds the held-out images.
     unchanged: The generative model without constraints.
-    measured: By name, what `protocol.measure` returned, and a "title".
-    exhibits: By name, what `of_system` returned.
+    measured: By name, the figures of `protocol.measure`, and a "title".
+    exhibits: By name, the exhibits of `of_system`.
   """
   figures = {}
   if unchanged.reconstructs:
@@ -111,15 +111,15 @@ def of_all(
       "curve",
       "dials",
       dials,
-      "What a dial trades: what is asked against what is lost. The numbers are "
-      "its settings.",
+      "Dials: the more an edit obeys, the more it changes besides. The numbers "
+      "are settings of the dial.",
     ),
     (
       "sequence",
       "sequences",
       sequences,
       "Edits one after another, each of the image that the last one made, then "
-      "taken back in turn: what is left is drift.",
+      "taken back in turn: the rest is drift.",
     ),
   ):
     if have := {o["title"]: o[part] for o in measured.values() if part in o}:
@@ -177,7 +177,7 @@ def dials(curves: Mapping[str, Mapping]) -> Image.Image:
 
 
 def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
-  """Draws what changes while edits are made one after another, and undone.
+  """Draws the changes that edits leave, one after another and then undone.
 
   Args:
     states: By title of a system, see `Protocol.sequence`.
@@ -237,7 +237,7 @@ def label_curve(points: Sequence[Mapping]) -> Image.Image:
 
 
 def _samples(protocol, system):
-  """Draws what the same seeds become under each attribute alone."""
+  """Draws samples of each attribute alone, from the same seeds."""
   attributes = protocol.attributes
   nothing = np.zeros([1, len(attributes)], np.float32)
   conditions, values, masks = ["anything"], [nothing], [nothing]
@@ -260,7 +260,7 @@ def _samples(protocol, system):
   )
   caption = (
     "Samples. A row is a request that leaves all else open, a column a seed. A "
-    "frame marks what the classifier does not read as asked."
+    "frame marks samples that the classifier does not read as asked."
   )
   shown = [0, *range(1, len(conditions), 2)]
   return (caption, picture), images[shown, 0]
@@ -295,14 +295,14 @@ def _edits(protocol, system):
     scale=_SCALE,
   )
   caption = (
-    "Held-out images, each attribute switched alone. A frame marks what the "
-    "classifier does not read as asked."
+    "Held-out images, each attribute switched alone. A frame marks edits that "
+    "the classifier does not read as asked."
   )
   return (caption, picture), np.concatenate([rebuilt[:1], edited[0]])
 
 
 def _failed_samples(protocol, system, failures):
-  """Draws the samples that show least of what was asked."""
+  """Draws the samples that disobey their requests most."""
   images = protocol.again(system, [failure["row"] for failure in failures])
   labels = [
     "\n".join(
@@ -319,7 +319,7 @@ def _failed_samples(protocol, system, failures):
 
 
 def _failed_edits(protocol, system, failures):
-  """Draws the edits that did least of what was asked, and most else."""
+  """Draws the edits that obey least and change most besides."""
   rows = [failure["row"] for failure in failures]
   images = protocol.natural.images[rows]
   columns = np.array(
@@ -334,8 +334,8 @@ def _failed_edits(protocol, system, failures):
     changed = [f"changed: {name}" for name in failure["changed"]]
     captions.append("\n".join([request, result, *changed]))
   return (
-    "The worst edits: what was asked is not read, or most else changed. The "
-    "first line above a picture is what was asked.",
+    "The worst edits: the requested value is not read, or most else changed. "
+    "The first line above a picture is the request.",
     plotting.before_after(
       protocol.reconstructed(system, images),
       system.transform(images, values, mask, seeds).images,

@@ -65,7 +65,7 @@ def share(indicators: np.ndarray) -> list[float]:
 
 
 def wilson(share_of_rows: float, count: float) -> list[float]:
-  """Returns what `share` does, of a share of so many rows.
+  """Returns the interval of a share of so many rows, see `share`.
 
   Args:
     share_of_rows: In [0, 1].

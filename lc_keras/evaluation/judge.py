@@ -1,4 +1,4 @@
-"""The pixel classifier as a judge of images: what they show, where they lie."""
+"""The pixel classifier as a judge: attributes and features of images."""
 
 import numpy as np
 import tensorflow as tf
@@ -28,7 +28,7 @@ class Judge:
     self._images = self._seen = None
 
   def probabilities(self, images: np.ndarray) -> np.ndarray:
-    """Returns what the images show, [n, num_attributes] in [0, 1].
+    """Returns the probabilities of the attributes, [n, num_attributes].
 
     Args:
       images: [n, height, width, channels] in [0, 1].
@@ -36,11 +36,11 @@ class Judge:
     return self._of(images)["probabilities"]
 
   def features(self, images: np.ndarray) -> np.ndarray:
-    """Returns where the images lie, [n, d]."""
+    """Returns the features of images, [n, d]."""
     return self._of(images)["features"]
 
   def _of(self, images):
-    # Both are wanted of the same images: one pass is enough.
+    # Callers ask for both of the same images: one pass is enough.
     if images is not self._images:
       self._images, self._seen = images, self._look(images)
     return self._seen
@@ -63,6 +63,6 @@ class Extended:
     self.features = judge.features
 
   def probabilities(self, images: np.ndarray) -> np.ndarray:
-    """Returns what the images show, [n, num_attributes + 1] in [0, 1]."""
+    """Returns the probabilities of all, [n, num_attributes + 1]."""
     last = self._other.probabilities(images)[:, [self._column]]
     return np.concatenate([self._judge.probabilities(images), last], axis=1)

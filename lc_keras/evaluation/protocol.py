@@ -125,8 +125,8 @@ class Protocol:
 
     Returns:
       "majority", the answer that is right most often; "real", the held-out
-      images; and "reconstruction", what an encoder and a decoder make of them;
-      each as `measure` returns it, and with a "title".
+      images; and "reconstruction", the same encoded and decoded; each with a
+      "title".
     """
     images = [split and split.images for split in (self.natural, self.balanced)]
     majority = scores.majority_scores(
@@ -148,17 +148,20 @@ class Protocol:
     return references
 
   def measure(
-    self, system: systems.System, limit: int | None = None, dial=None
+    self,
+    system: systems.System,
+    limit: int | None = None,
+    dial: systems.Dial | None = None,
   ) -> dict:
     """Returns all figures of a system.
 
     Args:
       system: Samples, transforms, or both.
       limit: Most rows of each split to sample; all if not given.
-      dial: None, or what turns the system's changes up and down, see `curve`.
+      dial: None, or the system's dial, see `systems.Dial`.
 
     Returns:
-      What `samples` returns, if it samples; and, if it transforms,
+      The figures of `samples`, if it samples; and, if it transforms,
       "transformations", "sequence" and "curve", see the methods.
     """
     result = {}
@@ -235,13 +238,12 @@ class Protocol:
     )
     return table | {"milliseconds": _mean(np.concatenate(costs))}
 
-  def curve(self, system: systems.System, dial) -> dict:
+  def curve(self, system: systems.System, dial: systems.Dial) -> dict:
     """Returns how much is obeyed, and how much is lost, along a dial.
 
     Args:
       system: Transforms.
-      dial: Has a `name`; a `default`; `settings`, numbers; and a `variable`
-        that the system reads, which stands at the default afterwards.
+      dial: The system's, see `systems.Dial`; stands at its default afterwards.
 
     Returns:
       "dial", its name; "default"; and "points", for each "setting" the shares
@@ -267,16 +269,16 @@ class Protocol:
   def sequence(self, system: systems.System) -> list[dict]:
     """Edits images again and again, then takes the edits back one by one.
 
-    Each edit starts from the image that the last one made, as with a user who
-    sends back what he was given: whatever is lost on the way adds up.
+    Each edit starts from the image that the last one made, as when users send
+    images back: losses add up.
 
     Returns:
       For every state, the first included: "edits", how many are in force;
       "taken_back", how many have been; "others_changed", the share of images
       in which an attribute that is not under an edit in force reads otherwise
       than at first, with its "interval"; "feature_distance" to the first
-      state, averaged; "read", the share of images in which what the last edit
-      asked is read. In the last state no edit is in force.
+      state, averaged; "read", the share of images in which the values of the
+      last edit are read. In the last state no edit is in force.
     """
     images = self.natural.images[: self._sizes.sequences]
     images = self.reconstructed(system, images)
@@ -306,7 +308,7 @@ class Protocol:
     """Returns values and mask of requests that switch one attribute each.
 
     Args:
-      own: [n, num_attributes] in {0, 1}, what the rows have.
+      own: [n, num_attributes] in {0, 1}, the labels of the rows.
       columns: [n], the attribute that is switched in each.
     """
     values, mask = np.empty([2, *own.shape], np.float32)
@@ -338,10 +340,10 @@ class Protocol:
     return read.astype(np.float32)
 
   def image_seeds(self, images: np.ndarray) -> np.ndarray:
-    """Returns a seed an image, made of its pixels.
+    """Returns a seed for each image, made of its pixels.
 
-    So an image is encoded to the same latent vector wherever it turns up, and
-    what a transformation is compared with is what it started from.
+    So an image is encoded to the same latent vector wherever it turns up: a
+    transformation starts from the reconstruction that it is compared with.
     """
     salt = self._seed.to_bytes(8, "little")
     digests = [
@@ -422,7 +424,7 @@ class Protocol:
 
 
 def _cost(made):
-  """Returns what a row takes: network evaluations in a row, and time."""
+  """Returns the time of a row, and its steps if they were counted."""
   cost = {"milliseconds": _mean(made.measures[batched.MILLISECONDS])}
   if "steps" in made.measures:
     cost["steps"] = float(np.mean(made.measures["steps"]))
@@ -430,6 +432,6 @@ def _cost(made):
 
 
 def _mean(values):
-  """Returns the mean of what has been measured; None if nothing has."""
+  """Returns the mean without NaNs; None if there is nothing else."""
   measured = values[~np.isnan(values)]
   return float(measured.mean()) if len(measured) else None

@@ -27,12 +27,12 @@ def write(report_dir: str | os.PathLike, results: Mapping) -> None:
     report_dir: Folder of the report; files in it are replaced. The pictures
       are there already.
     results: Plain or numpy values; NaN and infinities become null. Holds
-      "systems": By name, what `Protocol.references` and `Protocol.measure`
-        return, with a "title", and maybe "training", and "figures", captions by
-        the name of a picture (<name>.png);
+      "systems": By name, figures of `Protocol.references` and
+        `Protocol.measure`, a "title", and maybe "training", and "figures",
+        captions by the name of a picture (<name>.png);
       "figures": The same, of pictures of all systems;
       "seconds": Maps the stages of a run to their seconds;
-      "provenance": What the numbers come from: run, checksums of checkpoints,
+      "provenance": Origin of the numbers: run, checksums of checkpoints,
         data, split, threshold, seed, versions; mappings may nest.
 
   Raises:
@@ -74,7 +74,7 @@ def write(report_dir: str | os.PathLike, results: Mapping) -> None:
 
 
 def plain(value):
-  """Returns the value as what JSON knows: no numpy, no NaN.
+  """Returns a value in the types of JSON: no numpy, no NaN.
 
   Raises:
     ValueError: It holds something else.

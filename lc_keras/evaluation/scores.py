@@ -22,7 +22,7 @@ def attribute_scores(
   resamples: int = intervals.RESAMPLES,
   seed: int = 0,
 ) -> dict:
-  """Scores what a classifier reads against what it should have read.
+  """Scores a classifier's readings against labels.
 
   >>> read = [[0.9, 0.2], [0.7, 0.6]]
   >>> scores = attribute_scores(read, np.eye(2), ["Male", "Young"])
@@ -159,7 +159,7 @@ def _intervals(read, wanted, scored, resamples, seed):
   """Returns the intervals of all averages: booleans [n, num_attributes] each.
 
   Scores are made of sums over rows, and those of all resamples are products of
-  matrices: what `attribute_scores` says of each resample, all at once.
+  matrices: the averages of each resample, all at once.
   """
   columns = scored.any(axis=0)
   read, wanted, scored = (

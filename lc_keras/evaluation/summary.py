@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-# What is about single rows or about one run.
+# Parts about single rows or about one run.
 _LEFT_OUT = frozenset(
   {
     "changes",

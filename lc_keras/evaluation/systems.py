@@ -29,7 +29,7 @@ _MEASURES = ("realism", "converged", "steps", "distance")
 
 
 class Made(NamedTuple):
-  """Images, and what is known of each.
+  """Images, and measures of each.
 
   Attributes:
     images: float32 [n, height, width, channels] in [0, 1].
@@ -91,16 +91,16 @@ class System:
     return _made(self._sample, values, mask, seeds)
 
   def reconstruct(self, images, seeds) -> Made:
-    """Returns what a transformation of the same seeds starts from."""
+    """Returns the images that `transform` starts from, with these seeds."""
     return _made(self._reconstruct, images, seeds)
 
   def transform(self, images, values, mask, seeds) -> Made:
-    """Changes what is requested in images, and nothing else."""
+    """Changes the requested attributes of images, and nothing else."""
     return _made(self._transform, images, values, mask, seeds)
 
 
 class Dial(NamedTuple):
-  """What turns the edits of a built system up and down.
+  """A number that turns the edits of a built system up and down.
 
   Attributes:
     name: In reports.
@@ -273,9 +273,9 @@ def conditional_vae(
 ) -> System:
   """Returns a VAE that was trained with the attributes as an input.
 
-  It needs a value for every attribute. What a sample's request leaves open
-  comes from a row of the training labels, and what a transformation's leaves
-  open from a reading of the image.
+  It needs a value for every attribute. For attributes that a request leaves
+  open, a sample takes those of a row of the training labels, and a
+  transformation those that a classifier reads from the image.
 
   Args:
     model: A model with `encode(images, attributes)`, `decode(latents,
@@ -314,8 +314,8 @@ def conditional_gan(
   Args:
     model: A model with `generate(latents, attributes)` and `latent_size`.
     attributes: The attributes.
-    labels: [m, num_attributes] in {0, 1}, of the training split: what a
-      request leaves open comes from a row of them.
+    labels: [m, num_attributes] in {0, 1}, of the training split: a request's
+      open attributes come from a row of them.
   """
   fill = _filler(attributes, labels)
 
@@ -327,7 +327,7 @@ def conditional_gan(
 
 
 def _reconstruct(generator):
-  """Returns what encodes and decodes; None if the model cannot encode."""
+  """Returns the `reconstruct` of a system; None without an encoder."""
   if not generator_module.can_encode(generator):
     return None
 

@@ -1,7 +1,7 @@
 """The tables of a report: results in, data frames of text out.
 
 Only differences and sums are computed here, so that numbers and page cannot
-disagree. What a table is about is written in templates/index.html.jinja.
+disagree. templates/index.html.jinja explains each table.
 """
 
 import json
@@ -137,7 +137,7 @@ def comparisons(results: Mapping) -> dict[str, pd.DataFrame]:
 
 
 def dial(curve: Mapping) -> pd.DataFrame:
-  """Returns what the settings of a system's dial do, see `Protocol.curve`."""
+  """Returns the figures of each setting of a dial, see `Protocol.curve`."""
   points = {f"{point['setting']:g}": point for point in curve["points"]}
   return _table(points, _DIAL, curve["dial"].capitalize())
 
@@ -210,7 +210,7 @@ def _across(systems, text, name, count, head):
 
 
 def _gaps(systems):
-  """Returns what each step loses, in points of a hundredth."""
+  """Returns the losses of each step, in points of a hundredth."""
   cells = {}
   for name, system in systems.items():
     other = systems.get(

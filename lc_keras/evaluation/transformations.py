@@ -1,4 +1,4 @@
-"""Transformations of held-out images: is what was asked done, and only that?
+"""Transformations of held-out images: do they obey, and change nothing else?
 
 Every attribute is switched on where a held-out image lacks it, and off where
 it has it, one at a time. The pixel classifier then says whether the asked
@@ -33,10 +33,10 @@ def table(
   resamples: int = intervals.RESAMPLES,
   switched: Sequence[str] | None = None,
 ) -> dict:
-  """Switches each attribute on and off alone and measures what happens.
+  """Switches each attribute on and off alone and measures the effects.
 
-  Everything is compared with the reconstruction, not with the image: what the
-  generative model loses is not the transformation's doing. Attributes that
+  Everything is compared with the reconstruction, not with the image: losses of
+  the generative model are not the transformation's. Attributes that
   exclude the switched one are part of a request: asked to be blond, black hair
   has to go, and asked not to be blond, it has to be of another colour.
 
@@ -49,7 +49,7 @@ def table(
       [batch, K] and [batch, d], as those of `judge.Judge` do.
     reconstruct: Images to images, without any request.
     transform: Images, targets [batch, K] and mask [batch, K] (float32, 1 for
-      what is asked for) to images, or to images and measures of each.
+      attributes that are requested) to images, or to images and measures.
     rows: At most so many rows for each direction, drawn at random.
     batch_size: Rows handed to the functions at a time.
     threshold: A probability above it reads as "on".
@@ -179,7 +179,7 @@ def table(
 
 
 def _directions(attributes, switched):
-  """Returns (column, on) of what is switched, first on, then off."""
+  """Returns (column, on) of each edit, first on, then off."""
   columns = map(attributes.index, switched or attributes.names)
   return [(k, on) for k in columns for on in (True, False)]
 
@@ -188,7 +188,7 @@ def _values(k, before, after, targets, asked, about, scale):
   """Compares before and after.
 
   Returns:
-    What is averaged over rows, a mapping of names to [n]; and which attributes
+    Measures that are averaged over rows, [n] by name; and which attributes
     read otherwise, booleans [n, K].
   """
   changed = before["readings"] != after["readings"]
