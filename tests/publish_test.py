@@ -110,16 +110,6 @@ class PublishTest(parameterized.TestCase):
     with open(path, encoding="utf-8") as file:
       return json.load(file)
 
-  def _damaged(self):
-    """Returns a copy whose answers are not what Python answered."""
-    folder = os.path.join(self.create_tempdir().full_path, "model")
-    shutil.copytree(self.exported, folder)
-    path = os.path.join(folder, validation.ANSWERS)
-    answers = dict(np.load(path))
-    answers["sample/images"] = 1.0 - answers["sample/images"]
-    np.savez(path, **answers)
-    return folder
-
   def test_the_newest_export_is_judged_and_published_and_rolled_back(self):
     arguments = (
       f"--run_dir={self.run_dir}",
@@ -175,30 +165,39 @@ class PublishTest(parameterized.TestCase):
       ["NOT_BLESSED"],
     )
 
-  def test_what_does_not_do_what_python_did_is_refused(self):
-    with self.assertRaisesRegex(
-      publish.Refused, "A fresh process .*: sample/images is not the answer"
+  def test_an_export_that_cannot_be_served_is_refused(self):
+    with (
+      mock.patch.object(
+        validation, "check_apart", side_effect=validation.ValidationError("bad")
+      ),
+      self.assertRaisesRegex(publish.Refused, "bad Nothing was published"),
     ):
-      self._run(f"--saved_model={self._damaged()}", "--noevaluate")
+      self._run(f"--saved_model={self.exported}", "--noevaluate")
     self.assertEqual(self.versions.versions(), [])
 
   def test_validation_compares_everything_that_was_recorded(self):
     self.assertGreater(validation.check(self.exported), 10)
-    # One that is not ours brings nothing to compare.
     folder = os.path.join(self.create_tempdir().full_path, "model")
     shutil.copytree(self.exported, folder)
-    os.remove(os.path.join(folder, validation.ANSWERS))
+
+    def refuse(sentence):
+      with self.assertRaisesRegex(validation.ValidationError, sentence):
+        validation.check(folder)
+
+    path = os.path.join(folder, validation.ANSWERS)
+    answers = dict(np.load(path))
+    answers["sample/images"] = 1.0 - answers["sample/images"]
+    np.savez(path, **answers)
+    refuse("sample/images is not the answer of Python")
+    # A model of others brings nothing to compare.
+    os.remove(path)
     self.assertEqual(validation.check(folder), 0)
     path = os.path.join(folder, server.WARMUP_REQUESTS)
     with tf.io.TFRecordWriter(path) as writer:
       writer.write(b"no request")
-    with self.assertRaisesRegex(
-      validation.ValidationError, "warm-up request 1"
-    ):
-      validation.check(folder)
+    refuse("warm-up request 1")
     shutil.rmtree(os.path.join(folder, "variables"))
-    with self.assertRaisesRegex(validation.ValidationError, "cannot be loaded"):
-      validation.check(folder)
+    refuse("cannot be loaded")
 
   @parameterized.parameters(
     ((), "what to publish"),
