@@ -31,7 +31,7 @@ _VIEWS = {
   tf.complex64: ("scomplex_val", np.float32),
   tf.complex128: ("dcomplex_val", np.float64),
 }
-# On the wire, what these fields hold is the array's own memory: parsing it is
+# On the wire, the values of these fields are the array's own memory: parsing is
 # one copy, where appending 200,000 pixels to a field one by one takes 10 ms.
 _PACKED = {tf.float32: b"\x2a", tf.float64: b"\x32", tf.bool: b"\x5a"}
 # A few bytes can spell a tensor that fills the memory, since one value may
@@ -40,7 +40,7 @@ _LARGEST = 2**31
 # Up to so many values, reading a packed field one by one is faster.
 _FEW = 64
 
-# What these make of a type is the same every time, and takes 1 us each.
+# Each takes 1 us, and gives the same every time.
 _dtype = functools.lru_cache(tf.as_dtype)
 _enum = functools.lru_cache(lambda dtype: tf.as_dtype(dtype).as_datatype_enum)
 
@@ -73,7 +73,7 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
           values = _packed(proto, field, element)
         return np.array(values, element, copy=None).reshape(shape)
     return tf.make_ndarray(proto)
-  # What of the values does not go into the type, or of a type into numpy.
+  # Values that do not fit the type, or a type that numpy does not have.
   except (KeyError, OverflowError, TypeError) as error:
     raise ValueError(
       f"the values cannot be of type {proto.dtype}: {error}"

@@ -10,13 +10,11 @@ import shutil
 import tempfile
 import urllib.request
 
-import grpc
 import keras
 import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests import running_server
 from tests import serving_models
@@ -77,11 +75,9 @@ class ContractTest(parameterized.TestCase):
       )
     config = cls._file("models.txt", f"model_config_list {{ {models} }}")
     session = cls._file("session.txt", "intra_op_parallelism_threads: 1")
-    cls.socket = os.path.join(cls.folder, "grpc.sock")
     cls.servers = []
     for flags in (
       {
-        "grpc_socket_path": cls.socket,
         "tensorflow_session_config_file": session,
         "mixed_precision": "bfloat16",
       },
@@ -133,11 +129,6 @@ class ContractTest(parameterized.TestCase):
       signature="custom_signature_key",
       x=np.float32(2.0),
     )
-
-  def test_predict_over_a_socket(self):
-    with grpc.insecure_channel(f"unix:{self.socket}") as channel:
-      stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-      self._verify(stub, 3.0, name="default")
 
   @parameterized.parameters(
     ({"instances": [2.0, 3.0, 4.0]}, {"predictions": [3.0, 3.5, 4.0]}),

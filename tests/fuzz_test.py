@@ -1,4 +1,4 @@
-"""Requests as nobody would send them: an answer or a sentence, never a crash.
+"""Requests of any kind: an answer or a sentence, never a crash.
 
 `make fuzz` runs this for as long as one likes; the suite, for some seconds and
 with the same requests every time.
@@ -87,6 +87,10 @@ def _requests(draw):
   return request
 
 
+def _serialize(request):
+  return request.SerializeToString()
+
+
 _json = st.recursive(
   st.none() | st.booleans() | _numbers | st.text(max_size=8),
   lambda inner: (
@@ -125,14 +129,9 @@ class FuzzTest(running_server.TestCase, absltest.TestCase):
       self.assertNotIn("Traceback", text)
 
   @_fuzzed
-  @given(st.binary(max_size=200))
-  def test_any_bytes(self, data):
+  @given(st.binary(max_size=200) | _requests().map(_serialize))
+  def test_any_request(self, data):
     self._assert_answered(data)
-
-  @_fuzzed
-  @given(_requests())
-  def test_any_request(self, request):
-    self._assert_answered(request.SerializeToString())
 
   @_fuzzed
   @given(_requests(), st.data())
@@ -142,30 +141,26 @@ class FuzzTest(running_server.TestCase, absltest.TestCase):
       sent[place] = data.draw(st.integers(0, 255))
     self._assert_answered(bytes(sent))
 
-  def _assert_http(self, path, body):
-    status, _, answer = self.running.http(path, body)
+  @_fuzzed
+  @given(
+    st.builds(
+      lambda key, value, signature: json.dumps(
+        {key: value, "signature_name": signature}, ensure_ascii=False
+      ).encode(),
+      st.sampled_from(["instances", "inputs", "signature_name", ""]),
+      _json,
+      st.sampled_from(_SIGNATURES),
+    )
+    | st.binary(max_size=100)
+    | st.text(max_size=100).map(str.encode)
+  )
+  def test_any_body(self, body):
+    status, _, answer = self.running.http("/v1/models/demo:predict", body)
     self.assertIn(status, _STATUSES, answer)
     if status != 200:
       said = json.loads(answer)["error"]
       self.assertNotEmpty(said)
       self.assertNotIn("Traceback", said)
-
-  @_fuzzed
-  @given(
-    st.sampled_from(["instances", "inputs", "signature_name", ""]),
-    _json,
-    st.sampled_from(_SIGNATURES),
-  )
-  def test_any_json(self, key, value, signature):
-    body = {key: value, "signature_name": signature}
-    self._assert_http(
-      "/v1/models/demo:predict", json.dumps(body, ensure_ascii=False).encode()
-    )
-
-  @_fuzzed
-  @given(st.binary(max_size=100) | st.text(max_size=100).map(str.encode))
-  def test_any_body(self, body):
-    self._assert_http("/v1/models/demo:predict", body)
 
   @_fuzzed
   @given(

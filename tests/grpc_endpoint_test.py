@@ -174,49 +174,6 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
         running.predict(name="other", x=_X).model_spec.name, "other"
       )
 
-  def test_no_call_fails_while_versions_change(self):
-    base_path = self.create_tempdir().full_path
-    serving_models.write(os.path.join(base_path, "1"), 1.0)
-    flags = {"model_base_path": base_path, "file_system_poll_wait_seconds": 1}
-    with self.serving(**flags) as running:
-      answers, failures = set(), []
-      done = threading.Event()
-
-      def ask():
-        while not done.is_set():
-          try:
-            response = running.predict(x=_X)
-          except grpc.RpcError as error:
-            failures.append(error)
-            return
-          answers.add(
-            (
-              response.model_spec.version.value,
-              response.outputs["y"].float_val[0],
-            )
-          )
-
-      threads = [threading.Thread(target=ask) for _ in range(3)]
-      for thread in threads:
-        thread.start()
-      aside = os.path.join(base_path, ".tmp-2")
-      serving_models.write(aside, 2.0)
-      os.rename(aside, os.path.join(base_path, "2"))
-      running.wait_for("AVAILABLE", 2)
-      running.wait_for("END", 1)
-      for _ in running_server.attempts():
-        if failures or (2, 2.0) in answers:
-          break
-      os.rename(os.path.join(base_path, "2"), aside)
-      running.wait_for("AVAILABLE", 1)
-      running.wait_for("END", 2)
-      running.predict(x=_X)
-      done.set()
-      for thread in threads:
-        thread.join()
-    self.assertEmpty(failures)
-    self.assertEqual(answers, {(1, 1.0), (2, 2.0)})
-
 
 if __name__ == "__main__":
   absltest.main()

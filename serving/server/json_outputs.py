@@ -94,7 +94,7 @@ def _nested(texts, shape):
   """Returns values, each already a text, as lists in lists."""
   for size in reversed(shape):
     if size == 0:
-      # Nothing below it can be there; what is above is as often as it says.
+      # The sizes below it do not matter; those above count the empty lists.
       texts = ["[]"] * math.prod(shape[: shape.index(0)])
       return _nested(texts, shape[: shape.index(0)])
     texts = [

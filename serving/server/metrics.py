@@ -70,7 +70,7 @@ class Metrics:
     self._runtime_of(model, "Predict", "TF1").observe(seconds * 1e6)
 
   def _histogram(self, name, text, label):
-    """Returns what finds the histogram of some labels."""
+    """Returns a function from labels to their histogram."""
     histogram = prometheus_client.Histogram(
       name,
       text,

@@ -44,7 +44,7 @@ def outputs(
   """Returns the names of the outputs that a call gets, all without a filter.
 
   Raises:
-    ServingError: The filter names an output twice, or one that there is not.
+    ServingError: The filter names an output twice, or an unknown one.
   """
   for position, name in enumerate(output_filter):
     if name not in signature.outputs:
