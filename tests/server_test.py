@@ -1,8 +1,6 @@
 """Tests of the server as a whole, and as a program."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,10 +11,11 @@ import numpy as np
 from absl.testing import absltest
 from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving.server import calls
 from serving.server import servables
 from tests import running_server
+from tests import server_process
 from tests import serving_models
 
 _X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
@@ -101,10 +100,6 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
         enable_grpc_healthcheck_service=True,
       ) as running,
     ):
-      # Asked first, and answered when the model is there.
-      early = running.predictions.Predict.future(
-        serving_models.request(x=_X), timeout=running_server.PATIENCE
-      )
       running.wait_for("LOADING", 1)
       self.assertEqual(running.json("/health/live")[0], 200)
       self.assertEqual(running.json("/health/ready")[0], 503)
@@ -114,14 +109,18 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
           health.Check(health_pb2.HealthCheckRequest(service=name)).status,
           health_pb2.HealthCheckResponse.NOT_SERVING,
         )
-      self.assert_refused(
-        grpc.StatusCode.UNAVAILABLE,
-        "Model demo is still being loaded",
-        running.predict,
-        x=_X,
-        # Half of it for the model; what is left, for the answer.
-        timeout=10.0,
+      with mock.patch.object(calls, "LONGEST_WAIT", 0.1):
+        self.assert_refused(
+          grpc.StatusCode.UNAVAILABLE,
+          "Model demo is still being loaded",
+          running.predict,
+          x=_X,
+        )
+      # With more patience, a call is answered when the model is there.
+      early = running.predictions.Predict.future(
+        serving_models.request(x=_X), timeout=running_server.PATIENCE
       )
+      self.assertEqual(running.json("/health/ready")[0], 503)
       warm.set()
       self.assertEqual(early.result().model_spec.version.value, 1)
 
@@ -149,81 +148,71 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
 class ProgramTest(running_server.TestCase, absltest.TestCase):
   flags = None
 
-  @contextlib.contextmanager
-  def _program(self, *arguments):
-    command = [sys.executable, "-m", "serving.server", "--port=0", *arguments]
-    with subprocess.Popen(
-      command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as child:
-      try:
-        yield child
-      finally:
-        child.kill()
-
   def test_stops_when_its_calls_are_answered(self):
-    arguments = [
-      "--model_name=demo",
-      f"--model_base_path={self.base_path}",
-      "--enable_grpc_healthcheck_service",
-      f"--shutdown_grace_seconds={running_server.PATIENCE}",
-    ]
-    released = os.path.join(self.create_tempdir().full_path, "released")
-    with self._program(*arguments) as child:
-      for line in child.stdout:
-        if line.startswith("Serving gRPC"):
-          break
-      port = line.split("port ")[1].split(";")[0]
-      with grpc.insecure_channel(f"localhost:{port}") as channel:
-        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
-        health = health_pb2_grpc.HealthStub(channel)
-        response = stub.Predict(
-          serving_models.request(x=_X), timeout=running_server.PATIENCE
-        )
-        self.assertSequenceEqual(
-          response.outputs["y"].float_val, (2 * _X).ravel().tolist()
-        )
-        held = stub.Predict.future(
-          serving_models.request("hold", path=np.array([released])),
+    folder = self.create_tempdir().full_path
+    released = os.path.join(folder, "released")
+    process = server_process.ServerProcess(
+      os.path.join(folder, "errors.txt"),
+      [
+        "--model_name=demo",
+        f"--model_base_path={self.base_path}",
+        "--enable_grpc_healthcheck_service",
+        f"--shutdown_grace_seconds={running_server.PATIENCE}",
+      ],
+    )
+    self.addCleanup(process.kill)
+    with process.channel() as channel:
+      stub = server_process.predictions(channel)
+
+      def ask(*args, **inputs):
+        return stub.Predict.future(
+          serving_models.request(*args, **inputs),
           timeout=running_server.PATIENCE,
         )
-        for _ in running_server.attempts():
-          if os.path.exists(released + serving_models.BEGUN):
-            break
-        child.send_signal(signal.SIGTERM)
-        for _ in running_server.attempts():
-          status = health.Check(health_pb2.HealthCheckRequest()).status
-          if status == health_pb2.HealthCheckResponse.NOT_SERVING:
-            break
-        # It says so first, and a moment later lets no more calls in.
-        for _ in running_server.attempts():
-          try:
-            stub.Predict(
-              serving_models.request(x=_X), timeout=running_server.PATIENCE
-            )
-          except grpc.RpcError as error:
-            self.assertEqual(error.code(), grpc.StatusCode.UNAVAILABLE)
-            break
-        self.assertFalse(held.done())
-        with open(released, "w"):
-          pass
-        self.assertEqual(
-          list(held.result().outputs["path"].string_val), [released.encode()]
-        )
-      self.assertEqual(child.wait(running_server.PATIENCE), 0)
 
-  def test_says_what_is_wrong_and_where(self):
-    # What TensorFlow Serving's own test looks for.
+      self.assertSequenceEqual(
+        ask(x=_X).result().outputs["y"].float_val, (2 * _X).ravel().tolist()
+      )
+      held = ask("hold", path=np.array([released]))
+      for _ in running_server.attempts():
+        if os.path.exists(released + serving_models.BEGUN):
+          break
+      process.terminate()
+      health = health_pb2_grpc.HealthStub(channel)
+      for _ in running_server.attempts():
+        status = health.Check(health_pb2.HealthCheckRequest()).status
+        if status == health_pb2.HealthCheckResponse.NOT_SERVING:
+          break
+      # A moment after it has said so, it admits no more calls.
+      for _ in running_server.attempts():
+        code = ask(x=_X).code()
+        if code != grpc.StatusCode.OK:
+          break
+      self.assertEqual(code, grpc.StatusCode.UNAVAILABLE)
+      self.assertFalse(held.done())
+      with open(released, "w"):
+        pass
+      self.assertEqual(
+        list(held.result().outputs["path"].string_val), [released.encode()]
+      )
+    self.assertEqual(process.wait(), 0)
+
+  def test_errors_name_the_file(self):
+    # TensorFlow Serving's own test looks for these words.
     path = self.create_tempfile(
       content="improperly formatted file contents"
     ).full_path
-    with self._program(f"--model_config_file={path}") as child:
-      _, errors = child.communicate(timeout=running_server.PATIENCE)
-    self.assertNotEqual(child.returncode, 0)
-    self.assertIn(f"Invalid protobuf file: '{path}'", errors)
-    self.assertIn(
-      "Error parsing text-format tensorflow.serving.ModelServerConfig", errors
+    command = [sys.executable, "-m", "serving.server", "--port=0"]
+    done = subprocess.run(
+      [*command, f"--model_config_file={path}"], capture_output=True, text=True
     )
-    self.assertNotIn("Traceback", errors)
+    self.assertNotEqual(done.returncode, 0)
+    self.assertIn(f"Invalid protobuf file: '{path}'", done.stderr)
+    self.assertIn(
+      "Error parsing text-format tensorflow.serving.ModelServerConfig",
+      done.stderr,
+    )
+    self.assertNotIn("Traceback", done.stderr)
 
 
 if __name__ == "__main__":
