@@ -63,7 +63,7 @@ class Encoding:
     return make
 
 
-def encode(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Writes the latent cache of a run.
 
   Raises:
@@ -137,7 +137,7 @@ def _flags_of_latents(settings):
 
 def main() -> None:
   """Runs the job as a program."""
-  program.main(define_flags, encode, again="makes the shards that are missing")
+  program.main(define_flags, run_job, again="makes the shards that are missing")
 
 
 if __name__ == "__main__":

@@ -148,7 +148,7 @@ class Scoring:
     return sample
 
 
-def score(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Writes the records, and manifest.json last."""
   from lc_keras import parts
 
@@ -209,7 +209,7 @@ def _identity(known, settings):
 
 def main() -> None:
   """Runs the job as a program."""
-  program.main(define_flags, score, again="makes the shards that are missing")
+  program.main(define_flags, run_job, again="makes the shards that are missing")
 
 
 if __name__ == "__main__":

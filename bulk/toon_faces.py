@@ -59,7 +59,7 @@ class Rendering:
     return make
 
 
-def build(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Renders all faces, and prepares the data set from them."""
   from bulk import records
   from lc_keras.data.toon_faces import builder
@@ -102,7 +102,7 @@ def build(settings: flags.FlagValues) -> None:
 
 def main() -> None:
   """Runs the job as a program."""
-  program.main(define_flags, build, again="makes the shards that are missing")
+  program.main(define_flags, run_job, again="makes the shards that are missing")
 
 
 if __name__ == "__main__":

@@ -200,6 +200,7 @@ class ArraysTest(parameterized.TestCase, tf.test.TestCase):
     (np.zeros([3, *_SHAPE]), np.zeros([3, 1]), "A", "must name"),
     (np.zeros([3, *_SHAPE]), None, ["A"], "no labels"),
     (np.zeros([3, *_SHAPE]), {"Happy": np.zeros(3)}, ["Hapy"], "Happy"),
+    (np.zeros([3, *_SHAPE]), {"File": list("abc")}, None, "numbers or boole"),
     ("toon_faces/tiny", np.zeros([3, 1]), ["A"], "labels of its own"),
     (tf.data.Dataset.range, None, None, "height"),
   )

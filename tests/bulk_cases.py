@@ -32,13 +32,6 @@ _RULE = f"{face_rules.__name__}:blue_background"
 _RUNNERS = ("local", "DirectRunner")
 
 
-def _settings(job, *arguments):
-  values = flags.FlagValues()
-  job.define_flags(values)
-  values(["job", *arguments])
-  return values
-
-
 def _bytes(folder, ending=""):
   """Returns the contents of the files of a folder, by name."""
   return {
@@ -80,42 +73,40 @@ class BulkCases(absltest.TestCase):
     )
 
   def encode(self, run_dir, *arguments, data=None):
-    encode.encode(
-      _settings(
-        encode,
-        f"--run_dir={run_dir}",
-        f"--data_dir={data or self.data}",
-        "--batch_size=16",
-        "--rows_per_shard=16",
-        "--runner=DirectRunner",
-        *arguments,
-      )
+    self.run_job(
+      encode,
+      f"--run_dir={run_dir}",
+      f"--data_dir={data or self.data}",
+      "--batch_size=16",
+      "--rows_per_shard=16",
+      "--runner=DirectRunner",
+      *arguments,
     )
 
   def score(self, run_dir, out, *arguments):
-    score.score(
-      _settings(
-        score,
-        f"--run_dir={run_dir}",
-        f"--out={out}",
-        "--rows=20",
-        "--rows_per_shard=8",
-        f"--rules={_RULE}",
-        "--images",
-        *arguments,
-      )
+    self.run_job(
+      score,
+      f"--run_dir={run_dir}",
+      f"--out={out}",
+      "--rows=20",
+      "--rows_per_shard=8",
+      *arguments,
     )
+
+  def run_job(self, job, *arguments):
+    values = flags.FlagValues()
+    job.define_flags(values)
+    values(["job", *arguments])
+    job.run_job(values)
 
   def test_faces_are_those_that_are_drawn_here(self):
     elsewhere = self.folder / "elsewhere"
-    toon_faces.build(
-      _settings(
-        toon_faces,
-        "--faces=tiny",
-        f"--data_dir={elsewhere}",
-        "--rows_per_shard=24",
-        "--runner=DirectRunner",
-      )
+    self.run_job(
+      toon_faces,
+      "--faces=tiny",
+      f"--data_dir={elsewhere}",
+      "--rows_per_shard=24",
+      "--runner=DirectRunner",
     )
     self.assertEqual(
       pipeline.checksums(_DATASET, data_dir=str(elsewhere)),
@@ -124,29 +115,20 @@ class BulkCases(absltest.TestCase):
 
   def test_latents_are_those_that_are_encoded_here(self):
     here, there = self.run_dir("here"), self.run_dir("there")
-    latents_job.encode(
-      _settings(
+    self.encode(there)
+    # The job that encodes in one process takes that for its own.
+    for run_dir in (here, there):
+      self.run_job(
         latents_job,
-        f"--run_dir={here}",
+        f"--run_dir={run_dir}",
         f"--data_dir={self.data}",
         "--batch_size=16",
       )
-    )
-    self.encode(there)
     self.assertEqual(
       _bytes(here / "latents/cache"), _bytes(there / "latents/cache")
     )
     found = latent_cache.read(str(there / "latents/cache"), "train")
     self.assertEqual(found.mean.shape, (64, 4))
-    # The job that encodes here takes it for its own.
-    latents_job.encode(
-      _settings(
-        latents_job,
-        f"--run_dir={there}",
-        f"--data_dir={self.data}",
-        "--batch_size=16",
-      )
-    )
 
   def test_an_image_that_is_cut_short_is_counted_and_named(self):
     data = self.folder / "damaged"
@@ -174,7 +156,8 @@ class BulkCases(absltest.TestCase):
     made = {}
     for runner in _RUNNERS:
       out = self.folder / f"scores_{runner}"
-      self.score(run, out, "--seed=3", f"--runner={runner}")
+      again = (f"--runner={runner}", "--seed=3", f"--rules={_RULE}", "--images")
+      self.score(run, out, *again)
       made[runner] = _bytes(out)
     self.assertEqual(made["local"], made["DirectRunner"])
     rows = [
@@ -192,27 +175,20 @@ class BulkCases(absltest.TestCase):
       before = {name: (out / name).stat().st_mtime_ns for name in names}
       (out / names[0]).unlink()
       (out / names[1]).write_bytes(b"damaged")
-      self.score(run, out, "--seed=3", "--runner=DirectRunner")
+      self.score(run, out, *again)
       self.assertEqual(_bytes(out), made["local"])
       self.assertEqual((out / names[2]).stat().st_mtime_ns, before[names[2]])
 
     with self.subTest("other work is not mixed with it"):
       with self.assertRaisesRegex(ValueError, "seed differ"):
-        self.score(run, out, "--seed=4")
+        self.score(run, out, *again, "--seed=4")
 
   def test_what_is_asked_for_is_what_control_makes(self):
     run = self.folder / "asked"
     tiny_run.write(str(run))
     out = self.folder / "asked_samples"
-    score.score(
-      _settings(
-        score,
-        f"--run_dir={run}",
-        f"--out={out}",
-        "--want=Smiling or Male",
-        "--rows=5",
-        "--rows_per_shard=3",
-      )
+    self.score(
+      run, out, "--want=Smiling or Male", "--rows=5", "--rows_per_shard=3"
     )
     found = [
       row["latents"]

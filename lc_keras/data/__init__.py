@@ -1,4 +1,4 @@
-"""What goes in: data sets, the pipeline, and encoded data."""
+"""Data sets by name or in memory, batches of them, and encoded data."""
 
 # Name of a data set -> the module whose `load()` returns its `stored.Dataset`;
 # what follows a slash in the name is handed to `load`. The module is imported

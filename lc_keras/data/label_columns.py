@@ -25,7 +25,8 @@ def read(labels, attributes, count: int) -> tuple[np.ndarray, Attributes]:
   Args:
     labels: [count, num_attributes] in [0, 1]; [count] of one attribute; [count]
       whole numbers, one class for each of several attributes; columns by name,
-      in a dictionary or a pandas frame; or None.
+      in a dictionary or a pandas frame, rows in the order of the images; or
+      None.
     attributes: Names, an `Attributes`, or None for the names that a dictionary
       or a frame has; with these, it chooses columns, in any spelling of case.
     count: Number of images.
@@ -79,6 +80,11 @@ def check(labels: np.ndarray, names, count: int) -> np.ndarray:
   Raises:
     ValueError: They have another shape or range.
   """
+  if labels.dtype.kind not in "biuf":
+    raise ValueError(
+      f"Labels must be numbers or booleans; got {labels.dtype}. Name the "
+      "columns that are: attributes=[...]."
+    )
   if _are_classes(labels.dtype, labels.shape[1:], names):
     if labels.min() < 0 or labels.max() >= len(names):
       raise ValueError(
