@@ -10,7 +10,7 @@ import os
 
 # TensorFlow reads these when it loads, so they are set here, before any module
 # of ours imports it. oneDNN is off by default on many CPUs although a training
-# step is up to 1.9 times faster with it (measured in docs/results/performance.md).
+# step is up to 1.9 times faster with it (docs/results/performance.md).
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
