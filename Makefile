@@ -23,12 +23,8 @@ check: venv ## Run the linter, quick tests and those of changed files
 test: venv venv-beam bazel chromium ## Run the linter, then all tests under Bazel
 	@$(PYTHON) -m tools.run_tests
 
-.PHONY: test-pytest
-test-pytest: venv venv-beam chromium ## Run the same tests in one pytest process
-	@$(PYTHON) -m pytest
-
 .PHONY: test-browser
-test-browser: venv chromium ## Run all tests of the studio in a browser
+test-browser: venv chromium ## Run the studio's long test in a browser
 	@$(PYTHON) -m pytest tests/studio_test.py tests/studio_full.py
 
 .PHONY: lint
