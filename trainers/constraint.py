@@ -17,7 +17,6 @@ import os
 import numpy as np
 import tqdm
 from absl import flags
-from etils import epy
 
 from lc_keras import files
 from lc_keras import recipes
@@ -27,23 +26,6 @@ from trainers import program
 from trainers import recipe_flags
 from trainers import stages
 
-with epy.lazy_imports():
-  import keras
-
-  from lc_keras import control
-  from lc_keras import parts as parts_lib
-  from lc_keras import plotting
-  from lc_keras.constraints import rule as rule_lib
-  from lc_keras.data import latent_cache
-  from lc_keras.data import pipeline
-  from lc_keras.generators import generator as generator_lib
-  from lc_keras.learning import acquire
-  from lc_keras.learning import labels as labels_lib
-  from lc_keras.learning import learnt as learnt_lib
-  from lc_keras.learning import trust
-  from trainers import runs
-  from trainers import training
-
 _DATASET = "dataset:"
 _SHOWN = 8
 _PICTURE = "picture.png"
@@ -52,35 +34,32 @@ _PICTURE = "picture.png"
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   common_flags.define_run_flags(values)
-  flags.DEFINE_string(
-    "name", None, "What the constraint is called in wishes.", flag_values=values
-  )
-  flags.DEFINE_string(
-    "rule",
-    None,
-    "module:function that gives each of a batch of images a number. It is code "
-    "that is run.",
-    flag_values=values,
-  )
+  for name, text in (
+    ("name", "What the constraint is called in requests."),
+    (
+      "rule",
+      "module:function that gives each of a batch of images a number. It is "
+      "code that is run.",
+    ),
+    (
+      "labels",
+      "CSV file with columns id or z0, z1, ..., value, and perhaps weight; or "
+      f"{_DATASET}NAME for an attribute of the data set, also one that nothing "
+      "was trained on.",
+    ),
+  ):
+    flags.DEFINE_string(name, None, text, flag_values=values)
   flags.DEFINE_float(
     "threshold",
     None,
-    "Values of the rule from here up are what is wanted; without it, and "
-    "without --target_range, values must be in [0, 1].",
+    "Values of the rule from here up hold; without it, and without "
+    "--target_range, values must be in [0, 1].",
     flag_values=values,
   )
   flags.DEFINE_list(
     "target_range",
     None,
-    "low,high: values of the rule in here are what is wanted.",
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    "labels",
-    None,
-    "CSV file with columns id or z0, z1, ..., value, and perhaps weight; or "
-    f"{_DATASET}NAME for an attribute of the data set, also one that nothing "
-    "was trained on.",
+    "low,high: values of the rule in here hold.",
     flag_values=values,
   )
   flags.DEFINE_integer(
@@ -91,56 +70,42 @@ def define_flags(values: flags.FlagValues) -> None:
     flag_values=values,
   )
   recipe_flags.define(values, recipes.Constraint)
-  flags.DEFINE_bool(
-    "replace",
-    False,
-    "Learn again what there is of this name already.",
-    flag_values=values,
-  )
-  flags.DEFINE_bool(
-    "list", False, "List the run's constraints instead.", flag_values=values
-  )
+  for name, text in (
+    ("replace", "Learn the constraint again if the run has it already."),
+    ("list", "List the run's constraints instead."),
+  ):
+    flags.DEFINE_bool(name, False, text, flag_values=values)
   common_flags.define_replicas_flag(values)
 
 
 def run_job(settings: flags.FlagValues) -> None:
   """Learns a constraint, or lists those that there are."""
+  from lc_keras import parts as run_parts
+  from lc_keras.learning import learnt
+  from trainers import runs
+
   run = runs.open_run(settings, needs_data=False)
-  parts = parts_lib.read(run.folder)
+  parts = run_parts.read(run.folder)
   if settings.list:
     _list(parts)
     return
   _check(settings)
-  name = settings.name
-  if name in learnt_lib.names(settings.run_dir) and not settings.replace:
+  name, folder = settings.name, run.path(learnt.FOLDER)
+  if name in learnt.names(run.folder) and not settings.replace:
     raise ValueError(
       f"{settings.run_dir!r} has a constraint {name!r} already. Give "
       "--replace to learn it again, or choose another --name."
     )
-  learnt_lib.check_name(name)
-  os.makedirs(run.path(learnt_lib.FOLDER), exist_ok=True)
-  stages.lock(run.path(learnt_lib.FOLDER, f".lock-{name}"))
-  files.sweep(run.path(learnt_lib.FOLDER), name)
-  recipe = recipe_flags.read(settings, recipes.Constraint)
-  options = {
-    "strategy": training.strategy(settings.replicas),
-    "callbacks": [_progress(recipe)],
-  }
-  if settings.rule:
-    rule = rule_lib.Rule(
-      settings.rule,
-      settings.threshold,
-      settings.target_range and tuple(map(_number, settings.target_range)),
-    )
-    messages.say(f"{settings.rule} is code from outside of the run, and is run")
-    learnt = acquire.from_rule(
-      parts, name, rule, recipe, say=messages.say, **options
-    )
-  else:
-    learnt = _from_labels(run, parts, settings, recipe, options)
-  folder = learnt_lib.write(settings.run_dir, learnt)
-  _tell(learnt, folder)
-  _draw(run, name, folder)
+  learnt.check_name(name)
+  os.makedirs(folder, exist_ok=True)
+  stages.lock(os.path.join(folder, f".lock-{name}"))
+  files.sweep(folder, name)
+  learned = _learn(run, parts)
+  folder = learnt.write(run.folder, learned)
+  _tell(learned, folder)
+  path = os.path.join(folder, _PICTURE)
+  _draw(run, name, path)
+  messages.say(f"{name}: look at {path}")
 
 
 def _check(settings):
@@ -164,20 +129,52 @@ def _number(text):
     raise ValueError(f"--target_range: {text!r} is no number.") from error
 
 
-def _from_labels(run, parts, settings, recipe, options):
-  """Learns from a file, or from the data set, whose test split then judges."""
-  path = settings.labels
-  if not path.startswith(_DATASET):
-    labels = labels_lib.read(path)
-    source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
-    return acquire.from_labels(
-      parts, settings.name, labels, source, recipe, **options
+def _learn(run, parts):
+  """Learns the constraint that the flags ask for."""
+  from lc_keras.constraints import rule as rules
+  from lc_keras.learning import acquire
+  from lc_keras.learning import labels as label_files
+  from trainers import training
+
+  settings = run.settings
+  recipe = recipe_flags.read(settings, recipes.Constraint)
+  options = {
+    "strategy": training.strategy(settings.replicas),
+    "callbacks": [_progress(recipe)],
+  }
+  if settings.rule:
+    rule = rules.Rule(
+      settings.rule,
+      settings.threshold,
+      settings.target_range and tuple(map(_number, settings.target_range)),
     )
-  attribute = path.removeprefix(_DATASET)
-  if run.dataset is None or not generator_lib.can_encode(parts.generator):
+    messages.say(f"{settings.rule} is code from outside of the run, and is run")
+    return acquire.from_rule(
+      parts, settings.name, rule, recipe, say=messages.say, **options
+    )
+  path = settings.labels
+  if path.startswith(_DATASET):
+    return _from_data_set(run, parts, recipe, options)
+  source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
+  return acquire.from_labels(
+    parts, settings.name, label_files.read(path), source, recipe, **options
+  )
+
+
+def _from_data_set(run, parts, recipe, options):
+  """Learns from the data set's labels; its test split then judges."""
+  from lc_keras.data import pipeline
+  from lc_keras.generators import generator
+  from lc_keras.learning import acquire
+  from lc_keras.learning import labels as label_files
+  from lc_keras.learning import trust
+
+  settings = run.settings
+  attribute = settings.labels.removeprefix(_DATASET)
+  if run.dataset is None or not generator.can_encode(parts.generator):
     raise ValueError(
-      f"--labels={path}: the latents of this run are not those of images of a "
-      "data set. Give a file of labels, or a --rule."
+      f"--labels={settings.labels}: the latents of this run are not those of "
+      "images of a data set. Give a file of labels, or a --rule."
     )
 
   def read(split, limit=None):
@@ -186,48 +183,52 @@ def _from_labels(run, parts, settings, recipe, options):
     )
 
   value = read("train", settings.label_limit)
-  labels = labels_lib.Labels(
+  labels = label_files.Labels(
     value, np.ones_like(value), ids=np.arange(len(value))
   )
   source = {"dataset": run.dataset, "attribute": attribute}
-  learnt = acquire.from_labels(
+  learned = acquire.from_labels(
     parts, settings.name, labels, source, recipe, **options
   )
-  test = latent_cache.read(run.path("latents", "cache"), "test")
-  learnt.manifest["test"] = trust.of_latents(learnt.model, test, read("test"))
-  return learnt
+  learned.manifest["test"] = trust.of_latents(
+    learned.model, parts.latents["test"], read("test")
+  )
+  return learned
 
 
-def _tell(learnt, folder):
-  """Says what was learnt, and how far it can be trusted."""
-  messages.say(f"{learnt.name}: {_line(learnt.manifest)}")
-  if not learnt.manifest["trustworthy"]:
-    low = learnt.manifest["figures"]["balanced_accuracy"]["interval"][0]
+def _tell(learned, folder):
+  """Says what was learned, and how far it can be trusted."""
+  from lc_keras.learning import trust
+
+  name, manifest = learned.name, learned.manifest
+  messages.say(f"{name}: {_line(manifest)}")
+  if not manifest["trustworthy"]:
+    low = manifest["figures"]["balanced_accuracy"]["interval"][0]
     messages.say(
-      f"WARNING: {learnt.name} is not to be relied on. On rows that a member "
-      f"has not seen, its balanced accuracy may be as low as {low:.2f}; the "
-      f"bar is {trust.BAR}. Give more labels, or more of the rarer kind."
+      f"WARNING: {name} is not to be relied on. On rows that a member has not "
+      f"seen, its balanced accuracy may be as low as {low:.2f}; the bar is "
+      f"{trust.BAR}. Give more labels, or more of the rarer kind."
     )
-  if learnt.actor is not None:
-    figures = learnt.manifest["actor"]
+  if learned.actor is not None:
+    figures = manifest["actor"]
     told = [
       f"{name.replace('_', ' ')} {figures[name]['value']:.3f}"
       for name in ("read", "read_and_others_kept", "true")
       if name in figures
     ]
-    messages.say(f"{learnt.name}: its actor's single step, {', '.join(told)}")
-  messages.say(
-    f"{learnt.name}: done in {learnt.manifest['seconds']:.0f} s, in {folder}"
-  )
+    messages.say(f"{name}: its actor's single step, {', '.join(told)}")
+  messages.say(f"{name}: done in {manifest['seconds']:.0f} s, in {folder}")
 
 
 def _list(parts):
-  """Prints what there is, also of another generator."""
-  found = learnt_lib.names(parts.folder)
+  """Prints the constraints of a run, also those of another generator."""
+  from lc_keras.learning import learnt
+
+  found = learnt.names(parts.folder)
   if not found:
     print(f"{parts.folder} has no constraints yet.")
   for name in found:
-    manifest = learnt_lib.read_manifest(parts.folder, name)
+    manifest = learnt.read_manifest(parts.folder, name)
     foreign = manifest["generator"] != parts.fingerprint
     note = " (of another generator: cannot be used)" if foreign else ""
     print(f"{name}: {_line(manifest)}{note}")
@@ -249,43 +250,39 @@ def _line(manifest):
   return ", ".join(told)
 
 
-def _draw(run, name, folder):
+def _draw(run, name, path):
   """Draws samples with and without it, and images changed both ways."""
-  generator = control.ControlledGenerator(run.folder)
-  wish = generator.constraint(name)
+  from lc_keras import control
+  from lc_keras import plotting
+  from lc_keras.generators import generator
+
+  controlled = control.ControlledGenerator(run.folder)
+  wanted = controlled.constraint(name)
   rows = {
-    "wanted": generator.sample(wish, _SHOWN).images,
-    "not wanted": generator.sample(~wish, _SHOWN).images,
+    "wanted": controlled.sample(wanted, _SHOWN).images,
+    "not wanted": controlled.sample(~wanted, _SHOWN).images,
   }
-  if run.dataset and generator_lib.can_encode(generator.parts.generator):
-    batches = pipeline.load(
-      run.dataset, "test", _SHOWN, data_dir=run.data_dir, limit=_SHOWN
-    )
-    images = next(iter(batches))["image"].numpy()
+  if run.dataset and generator.can_encode(controlled.parts.generator):
+    images = next(iter(run.images().batches("test", _SHOWN)))["image"].numpy()
     rows["an image"] = images
-    rows["with it"] = generator.transform(images, wish).images
-    rows["without it"] = generator.transform(images, ~wish).images
+    rows["with it"] = controlled.transform(images, wanted).images
+    rows["without it"] = controlled.transform(images, ~wanted).images
   shown = min(map(len, rows.values()))
-  picture = plotting.grid(
-    np.stack([images[:shown] for images in rows.values()]),
-    row_labels=list(rows),
-  )
-  path = os.path.join(folder, _PICTURE)
-  plotting.save(picture, path)
-  messages.say(f"{name}: look at {path}")
+  grid = np.stack([images[:shown] for images in rows.values()])
+  plotting.save(plotting.grid(grid, row_labels=list(rows)), path)
 
 
 def _progress(recipe):
   """Returns a callback that shows steps, rate and time left."""
-  total = recipe.all_steps + recipe.actor_steps
-  bar = None
+  import keras
+
+  bar = tqdm.tqdm(
+    total=recipe.all_steps + recipe.actor_steps, unit=" steps", delay=1e-9
+  )
 
   def show(batch, logs):
-    nonlocal bar
-    if bar is None:
-      bar = tqdm.tqdm(total=total, unit=" steps", mininterval=0.5)
     bar.update()
-    if bar.n == total:
+    if bar.n == bar.total:
       bar.close()
 
   return keras.callbacks.LambdaCallback(on_train_batch_end=show)

@@ -12,29 +12,18 @@ A SavedModel and a Python function are programs: importing one runs it. Take
 them only from people whose programs you would run.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Sequence
 
 import numpy as np
 from absl import flags
-from etils import epy
 
 from lc_keras import files
 from trainers import common_flags
 from trainers import messages
 from trainers import program
-
-with epy.lazy_imports():
-  import tensorflow as tf
-
-  from lc_keras import plotting
-  from lc_keras.data import pipeline
-  from lc_keras.generators import generator
-  from lc_keras.generators import importing
-  from trainers import runs
+from trainers import stages
 
 _STAGE = "generator"
 # As in `adapter`, which takes seconds to load.
@@ -109,10 +98,13 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def run_job(settings: flags.FlagValues) -> None:
   """Imports a model into a run."""
+  from lc_keras.generators import generator
+  from lc_keras.generators import importing
+  from trainers import runs
+
   started = time.monotonic()
-  if _is_done(settings):
-    spec, notes = None, []
-  else:
+  spec, notes = None, []
+  if not _is_done(settings):
     # First of all: what is refused leaves no run behind.
     drafted = _draft(settings)
     if drafted["kind"] != "keras":
@@ -143,8 +135,8 @@ def run_job(settings: flags.FlagValues) -> None:
 
 def _is_done(settings):
   """Whether the run has its model; refuses to bring a second one."""
-  if not os.path.isdir(settings.run_dir):
-    return False
+  from lc_keras.generators import generator
+
   try:
     found = generator.find(settings.run_dir)
   except FileNotFoundError:
@@ -154,12 +146,14 @@ def _is_done(settings):
       f"The run in {settings.run_dir!r} has a generative model, in its stage "
       f"{found!r}, and can have only one. Choose another --run_dir."
     )
-  run = runs.Run(settings.run_dir, settings.data_dir)
-  return run.done(_STAGE) is not None
+  done = stages.read_done(os.path.join(settings.run_dir, _STAGE))
+  return done is not None
 
 
 def _draft(settings):
   """Returns what the flags say of the model."""
+  from lc_keras.generators import importing
+
   kinds = {
     "saved_model": (settings.saved_model, settings.encode_signature),
     "keras": (settings.keras_decoder, settings.keras_encoder),
@@ -220,17 +214,20 @@ def _given(**values):
 
 
 def _draw(run, stage, model):
-  """Draws what the model makes; returns what there is to say of it."""
+  """Draws what the model makes; returns sentences about it."""
+  import tensorflow as tf
+
+  from lc_keras import plotting
+  from lc_keras.generators import generator
+
   count = _ROWS * _COLUMNS
   latents = tf.random.stateless_normal([count, model.latent_size], (0, 0))
   samples = model.decode(latents).mean().numpy()
-  samples = samples.reshape(_ROWS, _COLUMNS, *model.image_shape)
   path = stage.path("pictures", "prior_samples.png")
-  plotting.save(plotting.grid(samples), path)
+  plotting.save(plotting.in_rows(samples, _COLUMNS), path)
   notes = [f"Samples of its prior: {path}"]
   if generator.can_encode(model) and run.dataset:
-    batches = pipeline.load(run.dataset, "test", count, data_dir=run.data_dir)
-    images = next(iter(batches))["image"].numpy()
+    images = next(iter(run.images().batches("test", count)))["image"].numpy()
     posterior = model.encode(images)
     rebuilt = model.decode(posterior.mean()).mean().numpy()
     path = stage.path("pictures", "reconstructions.png")
@@ -250,8 +247,10 @@ def _draw(run, stage, model):
   return notes
 
 
-def _uses(run, model: generator.Generator) -> Sequence[str]:
+def _uses(run, model) -> Sequence[str]:
   """Returns lines that say what can be done with an imported model."""
+  from lc_keras.generators import generator
+
   encodes = generator.can_encode(model)
   changes = (
     "It can encode: samples and changes of given images."
