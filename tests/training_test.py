@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 import signal
 import types
 from unittest import mock
@@ -287,10 +288,16 @@ class StopTest(_ResumeTest):
 
 
 class DamageTest(_FitTest):
+  stopped = None
+
   def setUp(self):
     super().setUp()
-    with self.assertRaises(KeyboardInterrupt):
-      self.fit(draw=_interrupt_at(4))
+    if self.stopped is None:
+      with self.assertRaises(KeyboardInterrupt):
+        self.fit(draw=_interrupt_at(4))
+      type(self).stopped = self.folder
+      self.folder = pathlib.Path(self.create_tempdir())
+    shutil.copytree(self.stopped, self.folder, dirs_exist_ok=True)
     self.stage = self.folder / "attributes"
     self.newest = self.stage / "checkpoint-6"
 

@@ -78,7 +78,7 @@ class Stage:
     if before is None:
       path = self.path(_FLAGS)
       with files.replacing(path) as aside, open(aside, "w") as file:
-        file.write("\n".join(given) + "\n")
+        file.writelines(f"{line}\n" for line in given)
       return
     changed = settings_of(given).items() ^ settings_of(before).items()
     if changed:
