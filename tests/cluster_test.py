@@ -21,7 +21,7 @@ from lc_keras import files
 from tests import trainers_case
 
 _ACTOR = (
-  "--teacher_weight=0",
+  "--imitation_weight=0",
   "--critic_steps=1",
   "--steps=40",
   "--steps_per_epoch=20",

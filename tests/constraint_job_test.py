@@ -15,7 +15,6 @@ from lc_keras import files
 from lc_keras.models import storage
 from tests import faces_run
 from trainers import constraint
-from trainers import runs
 
 _QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=20", "--rounds=2")
 _RULES = """
@@ -121,7 +120,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
       ),
       kept,
     )
-    with self.assertRaisesRegex(runs.UserError, "'Odd' already. Give --repl"):
+    with self.assertRaisesRegex(ValueError, "'Odd' already. Give --repl"):
       self._run("--name=Odd", f"--labels={labels}", *_QUICK)
 
   @parameterized.parameters(
@@ -146,7 +145,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     (("--name=A", "--labels=x.csv", "--label_limit=9"), "--label_limit goes"),
   )
   def test_what_is_wrong_is_named(self, arguments, message):
-    with self.assertRaisesRegex((runs.UserError, ValueError), message):
+    with self.assertRaisesRegex(ValueError, message):
       self._run(*arguments, *_QUICK)
     self.assertFalse((self.run_dir / "constraints" / "A").exists())
 

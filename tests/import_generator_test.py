@@ -70,14 +70,12 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     return said.getvalue()
 
   def _import(self, *arguments):
-    return self._run(
-      import_generator, import_generator.import_generator, *arguments
-    )
+    return self._run(import_generator, import_generator.run_job, *arguments)
 
   def _latents(self, *arguments):
     return self._run(
       latents_job,
-      latents_job.encode,
+      latents_job.run_job,
       "--rows_train=30",
       "--rows_validation=5",
       "--rows_test=4",
@@ -85,8 +83,8 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     )
 
   def _read(self, split):
-    run = runs.read_run(str(self.run_dir), str(self.data_dir))
-    source = latents_job.source(run, labelled=False)
+    run = runs.Run(str(self.run_dir), str(self.data_dir))
+    source = run.latents_source(labelled=False)
     return latent_cache.read(run.path("latents", "cache"), split, source)
 
   def _module(self, shape=(8, 16)):
@@ -137,7 +135,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
         self.assertIn(text, said)
       self.assertNotIn("trainers.attributes", said)
     with self.subTest("there is a run, and a picture"):
-      run = runs.read_run(str(self.run_dir), "data")
+      run = runs.Run(str(self.run_dir), "data")
       self.assertEqual((run.dataset, run.image_shape), (None, (8, 16, 1)))
       self.assertFalse(run.done("generator")["encodes"])
       with Image.open(
@@ -159,26 +157,26 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       self.assertNotAllClose(train.mean[:4], self._read("test").mean)
       self.assertIn("is done", self._latents("--posterior_scale=0.2"))
     with self.subTest("what needs attributes says so"):
-      with self.assertRaisesRegex(runs.UserError, "no data set"):
-        self._run(attributes_job, attributes_job.train)
+      with self.assertRaisesRegex(ValueError, "no data set"):
+        self._run(attributes_job, attributes_job.run_job)
 
   def test_what_is_refused_leaves_nothing(self):
     module = self._module()
     for arguments, error, sentence in (
-      ([], runs.UserError, "got 0 of them"),
+      ([], ValueError, "got 0 of them"),
       (
         [*self._flags(module), "--saved_model=x"],
-        runs.UserError,
+        ValueError,
         "got 2 of them",
       ),
       (
         [*self._flags(module), "--keras_encoder=x"],
-        runs.UserError,
+        ValueError,
         "must be of the same kind as the decoder, callable",
       ),
       (
         [*self._flags(module), "--encode_mean=mu"],
-        runs.UserError,
+        ValueError,
         "but no encoder",
       ),
       (
@@ -188,7 +186,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       ),
       (
         [*self._flags(module), "--dataset=fashion_mnist"],
-        runs.UserError,
+        ValueError,
         r"\(8, 16, 1\), but those of fashion_mnist have \(28, 28, 1\)",
       ),
     ):
@@ -210,7 +208,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_a_run_has_one_generative_model(self):
     storage.save(gan.GAN((8, 16, 1), 4, "mlp"), str(self.run_dir / "gan"))
-    with self.assertRaisesRegex(runs.UserError, "its stage 'gan'"):
+    with self.assertRaisesRegex(ValueError, "its stage 'gan'"):
       self._import(*self._flags(self._module()))
 
   def test_an_interrupted_import_goes_on(self):
@@ -219,7 +217,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     (self.run_dir / "generator" / "done.json").unlink()
     self._import(*arguments)
     self.assertTrue((self.run_dir / "generator" / "done.json").exists())
-    with self.assertRaisesRegex(runs.UserError, "other values of --prior"):
+    with self.assertRaisesRegex(ValueError, "other values of --prior"):
       self._import(*arguments, "--prior=uniform")
 
   def test_labels_of_draws_are_what_a_classifier_reads(self):
@@ -231,8 +229,8 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     with self.subTest("without one there are none"):
       self._latents()
       self.assertEqual(self._read("train").attributes.shape, (30, 0))
-      with self.assertRaisesRegex(runs.UserError, "a classifier reads"):
-        self._run(attributes_job, attributes_job.train)
+      with self.assertRaisesRegex(ValueError, "a classifier reads"):
+        self._run(attributes_job, attributes_job.run_job)
     classifier = pixel_classifier.PixelClassifier((28, 28, 1), 10, "mlp")
     storage.save(classifier, str(self.run_dir / "classifier"))
     (self.run_dir / "classifier" / "done.json").write_text("{}")
@@ -243,9 +241,9 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       file.unlink()
     with self.subTest("with one, classes exclude each other"):
       self._latents()
-      run = runs.read_run(str(self.run_dir), str(self.data_dir))
+      run = runs.Run(str(self.run_dir), str(self.data_dir))
       train = latent_cache.read(
-        run.path("latents", "cache"), "train", latents_job.source(run)
+        run.path("latents", "cache"), "train", run.latents_source()
       )
       images = generator.load(run.folder).decode(train.mean).mean()
       logits = classifier(images).numpy()

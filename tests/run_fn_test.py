@@ -15,7 +15,6 @@ from lc_keras.data import tf_examples
 from serving import endpoints
 from serving import server
 from trainers import run_fn
-from trainers import runs
 
 _NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Male", "Smiling")
 _SHAPE = (8, 16, 1)
@@ -150,7 +149,7 @@ class RunFnTest(absltest.TestCase):
       ({"custom_config": None}, "lacks attributes, image_shape"),
       ({"custom_config": {"atributes": []}}, "has atributes; known are"),
     ):
-      with self.assertRaisesRegex(runs.UserError, said):
+      with self.assertRaisesRegex(ValueError, said):
         run_fn.run_fn(self.fn_args(**changes))
     with self.assertRaisesRegex(FileNotFoundError, "nothing matches"):
       run_fn.run_fn(self.fn_args(eval_files=[str(self.folder / "none*")]))

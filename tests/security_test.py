@@ -198,12 +198,12 @@ class AttackTest(parameterized.TestCase):
     (run_dir / "run.json").write_text(json.dumps(known))
     with self.assertRaisesRegex(ValueError, "cannot be the name of a model"):
       _ = parts.read(str(run_dir)).models[name]
-    run = runs.read_run(str(run_dir), "")
+    run = runs.Run(str(run_dir), "")
     settings = flags.FlagValues()
     classifier.define_flags(settings)
     settings(["classifier", f"--run_dir={run_dir}", f"--stage={name}"])
     with self.assertRaisesRegex(ValueError, "cannot be the name of a stage"):
-      runs.Stage(run, settings.stage, settings)
+      run.stage(settings.stage, settings)
     self.assertEqual(
       list(self.folder.rglob("*")), [run_dir, run_dir / "run.json"]
     )
