@@ -1,9 +1,7 @@
-"""How fast it is, measured against something that one could use instead.
+"""Programs that measure speed, against an alternative where there is one.
 
-Each benchmark is a program, writes results/<name>.json and a picture, and takes
-what it compares in turn: on a machine that does other things, only ratios of
-neighbours mean something.
+Each writes results/<name>.json and a picture, and lets all sides work in turn:
+on a machine that does other things, only ratios of neighbours mean something.
 """
 
-# First of all: it sets what TensorFlow reads when it loads.
-import lc_keras as lc_keras
+import lc_keras as lc_keras  # First: it sets what TensorFlow reads on loading.

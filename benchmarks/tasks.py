@@ -40,7 +40,7 @@ class Task(Protocol):
 
 
 def train(loop, steps: int) -> None:
-  """Makes steps of a `trainers.loop.Loop`, and waits for the last one."""
+  """Makes steps of a `trainers.loop.Loop` and waits for the last one."""
   for _ in range(steps):
     loop.train()
   loop.figures()

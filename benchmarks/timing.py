@@ -20,6 +20,7 @@ import psutil
 import tqdm
 from absl import app
 from absl import flags
+from absl import logging
 
 from lc_keras import files
 from lc_keras import plotting
@@ -340,6 +341,7 @@ def run(benchmark) -> None:
   def main(arguments):
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
+    logging.set_verbosity(logging.ERROR)
     benchmark()
 
   app.run(main)
