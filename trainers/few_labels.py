@@ -1,7 +1,5 @@
 """The work of `trainers.label_curve`: constraints of few labels, measured."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from absl import flags
 
@@ -17,27 +15,32 @@ from lc_keras.learning import learnt as learnt_module
 from lc_keras.learning import trust
 from trainers import recipe_flags
 from trainers import runs
+from trainers import stages
 from trainers import training
 
 _BATCH_SIZE = 256
 
 
 class Bench:
-  """Held-out images, and the classifiers that judge samples and edits."""
+  """Held-out images, and the classifiers that judge samples and edits.
 
-  def __init__(
-    self, run: runs.Run, settings: flags.FlagValues, judged: Sequence[str]
-  ):
+  Attributes:
+    judged: Names of the attributes that the judge reads.
+  """
+
+  def __init__(self, run: runs.Run, settings: flags.FlagValues):
     """Reads the images.
 
     Args:
       run: The run.
       settings: The job's flags.
-      judged: The attributes that the judge reads.
+
+    Raises:
+      ValueError: There is no such judge, or its attributes are not new.
     """
     self._run = run
     self._settings = settings
-    self._judged = judged
+    self.judged = _judged(run, settings.judge)
     batches = list(
       pipeline.load(
         run.dataset, "test", _BATCH_SIZE, data_dir=run.data_dir
@@ -90,7 +93,7 @@ class Bench:
       np.concatenate([self._own, labels], axis=1),
       self._run.attributes.extended([name]),
       judges.Extended(
-        self._classifier, self._judge, self._judged.index(attribute)
+        self._classifier, self._judge, self.judged.index(attribute)
       ),
       lambda images: control.decode(control.encode(images, seed)),
       transform,
@@ -140,5 +143,21 @@ class Bench:
 
   def _score(self, attribute, images, labels):
     read = self._judge.probabilities(images)
-    read = read[:, [self._judged.index(attribute)]]
+    read = read[:, [self.judged.index(attribute)]]
     return scores.attribute_scores(read, labels[:, np.newaxis], [attribute])
+
+
+def _judged(run, judge):
+  lines = stages.flags_of(run.path(judge))
+  if lines is None:
+    raise ValueError(
+      f"{run.folder!r} has no stage {judge!r}: train it first, with `python -m "
+      f"trainers.classifier --stage={judge} --attributes=...`."
+    )
+  names = stages.settings_of(lines).get("attributes")
+  if names is None:
+    raise ValueError(
+      f"--judge={judge} reads attributes that all models of the run were "
+      "trained on: nothing of that is new. Give a classifier with --attributes."
+    )
+  return names.split(",")

@@ -77,14 +77,13 @@ def run_job(settings: flags.FlagValues) -> None:
   from trainers import runs
 
   run = runs.open_run(settings)
-  judged = _judged(run, settings.judge)
+  bench = few_labels.Bench(run, settings)
   folder = run.path("label_curve")
   os.makedirs(folder, exist_ok=True)
   stages.lock(os.path.join(folder, "lock"))
   files.sweep(folder)
-  bench = few_labels.Bench(run, settings, judged)
   points, rows = [], {}
-  for attribute in judged:
+  for attribute in bench.judged:
     for count in map(int, settings.counts):
       name = f"{attribute}_{count}"
       path = os.path.join(folder, name)
@@ -104,7 +103,7 @@ def run_job(settings: flags.FlagValues) -> None:
       "command": shlex.join(command),
       "dataset": run.dataset,
       "rows": settings.rows,
-      "real images": {name: bench.real_images(name) for name in judged},
+      "real images": {name: bench.real_images(name) for name in bench.judged},
       "points": points,
     },
   )
@@ -114,27 +113,6 @@ def run_job(settings: flags.FlagValues) -> None:
   with files.replacing(f"{stem}_samples.jpg") as aside:
     grid.save(aside, quality=90)
   messages.say(f"Look at {stem}.png and {stem}_samples.jpg")
-
-
-def _judged(run, judge):
-  """Returns the names of the attributes that a judge reads.
-
-  Raises:
-    ValueError: There is no such judge, or its attributes are not new.
-  """
-  lines = stages.flags_of(run.path(judge))
-  if lines is None:
-    raise ValueError(
-      f"{run.folder!r} has no stage {judge!r}: train it first, with `python -m "
-      f"trainers.classifier --stage={judge} --attributes=...`."
-    )
-  names = stages.settings_of(lines).get("attributes")
-  if names is None:
-    raise ValueError(
-      f"--judge={judge} reads attributes that all models of the run were "
-      "trained on: nothing of that is new. Give a classifier with --attributes."
-    )
-  return names.split(",")
 
 
 def main() -> None:
