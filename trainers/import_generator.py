@@ -3,10 +3,10 @@
     python -m trainers.import_generator --run_dir=runs/theirs \
         --saved_model=PATH --decode_signature=generate --pixel_range=-1,1
 
-One of --saved_model, --keras_decoder and --callable says what it is. The model
-is looked at and run; what it is, is noted in <run_dir>/generator, and its files
-stay where they are. With --dataset, the run has attributes, too; without, what
-can be asked of the model comes from rules.
+One of --saved_model, --keras_decoder and --callable says where the model is.
+The job runs the model and notes in <run_dir>/generator what it is; the model's
+files stay where they are. With --dataset, the run has attributes, too; without,
+constraints come from rules.
 
 A SavedModel and a Python function are programs: importing one runs it. Take
 them only from people whose programs you would run.
@@ -14,9 +14,7 @@ them only from people whose programs you would run.
 
 import os
 import time
-from collections.abc import Sequence
 
-import numpy as np
 from absl import flags
 
 from lc_keras import files
@@ -29,34 +27,41 @@ _STAGE = "generator"
 # As in `adapter`, which takes seconds to load.
 _PRIORS = ("normal", "uniform", "unit_uniform")
 _ROWS, _COLUMNS = 4, 8
+# By kind of model, the flags of its decoder and encoder.
+_KINDS = {
+  "saved_model": ("saved_model", "encode_signature"),
+  "keras": ("keras_decoder", "keras_encoder"),
+  "callable": ("callable", "encode_callable"),
+}
+_TEXTS = {
+  "saved_model": "Folder of a SavedModel.",
+  "decode_signature": "Signature of the SavedModel that makes images of "
+  "latents; needed if it has several.",
+  "decode_input": "Name of that signature's input; only to be sure.",
+  "decode_output": "Name of the output that is the images; needed if there are "
+  "several.",
+  "encode_signature": "Signature of the SavedModel that makes latents of "
+  "images; the model cannot change images if not given.",
+  "encode_input": "Name of that signature's input; only to be sure.",
+  "encode_mean": "Name of the encoder's output that is the posterior's mean; "
+  "needed if there are several and none is called mean.",
+  "encode_scale": "Name of the output that is its standard deviation; not used "
+  "with a uniform prior.",
+  "encode_log_variance": "Name of the output that is the logarithm of its "
+  "variance; instead of --encode_scale.",
+  "keras_decoder": "A .keras file that makes images of latents.",
+  "keras_encoder": "A .keras file that makes latents of images, if any.",
+  "callable": "A Python function, module:function, that makes images of "
+  "latents [batch, size]. One that returns numpy arrays cannot be exported.",
+  "encode_callable": "A Python function, module:function, that makes of images "
+  "the posterior's mean, or its mean and standard deviation.",
+}
 
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   common_flags.define_run_flags(values)
-  for name, text in {
-    "saved_model": "Folder of a SavedModel.",
-    "decode_signature": "Signature of the SavedModel that makes images of "
-    "latents; needed if it has several.",
-    "decode_input": "Name of that signature's input; only to be sure.",
-    "decode_output": "Name of the output that is the images; needed if there "
-    "are several.",
-    "encode_signature": "Signature of the SavedModel that makes latents of "
-    "images; the model cannot change images if not given.",
-    "encode_input": "Name of that signature's input; only to be sure.",
-    "encode_mean": "Name of the encoder's output that is the posterior's mean; "
-    "needed if there are several and none is called mean.",
-    "encode_scale": "Name of the output that is its standard deviation; not "
-    "used with a uniform prior.",
-    "encode_log_variance": "Name of the output that is the logarithm of its "
-    "variance; instead of --encode_scale.",
-    "keras_decoder": "A .keras file that makes images of latents.",
-    "keras_encoder": "A .keras file that makes latents of images, if any.",
-    "callable": "A Python function, module:function, that makes images of "
-    "latents [batch, size]. One that returns numpy arrays cannot be exported.",
-    "encode_callable": "A Python function, module:function, that makes of "
-    "images the posterior's mean, or its mean and standard deviation.",
-  }.items():
+  for name, text in _TEXTS.items():
     flags.DEFINE_string(name, None, text, flag_values=values)
   flags.DEFINE_integer(
     "latent_size",
@@ -96,6 +101,14 @@ def define_flags(values: flags.FlagValues) -> None:
   )
 
 
+def _is_range(values):
+  try:
+    low, high = map(float, values)
+  except ValueError:
+    return False
+  return low < high
+
+
 def run_job(settings: flags.FlagValues) -> None:
   """Imports a model into a run."""
   from lc_keras.generators import generator
@@ -104,8 +117,8 @@ def run_job(settings: flags.FlagValues) -> None:
 
   started = time.monotonic()
   spec, notes = None, []
-  if not _is_done(settings):
-    # First of all: what is refused leaves no run behind.
+  if not _is_done(settings.run_dir):
+    # First of all: a model that is refused leaves no run behind.
     drafted = _draft(settings)
     if drafted["kind"] != "keras":
       messages.say(
@@ -118,7 +131,7 @@ def run_job(settings: flags.FlagValues) -> None:
   seconds = time.monotonic() - started
   stage = run.stage(_STAGE, settings)
   if stage.done:
-    importing.read_spec(stage.folder)  # Refuses what has changed since.
+    importing.read_spec(stage.folder)  # Refuses a model that has changed since.
     return
   model = importing.build(spec)
   notes += _draw(run, stage, model)
@@ -133,88 +146,85 @@ def run_job(settings: flags.FlagValues) -> None:
   messages.say("\n".join([*notes, *_uses(run, model)]))
 
 
-def _is_done(settings):
+def _is_done(run_dir):
   """Whether the run has its model; refuses to bring a second one."""
   from lc_keras.generators import generator
 
   try:
-    found = generator.find(settings.run_dir)
+    found = generator.find(run_dir)
   except FileNotFoundError:
     return False
   if found != _STAGE:
     raise ValueError(
-      f"The run in {settings.run_dir!r} has a generative model, in its stage "
-      f"{found!r}, and can have only one. Choose another --run_dir."
+      f"The run in {run_dir!r} has a generative model, in its stage {found!r}, "
+      "and can have only one. Choose another --run_dir."
     )
-  done = stages.read_done(os.path.join(settings.run_dir, _STAGE))
-  return done is not None
+  return stages.read_done(os.path.join(run_dir, _STAGE)) is not None
 
 
 def _draft(settings):
   """Returns what the flags say of the model."""
   from lc_keras.generators import importing
 
-  kinds = {
-    "saved_model": (settings.saved_model, settings.encode_signature),
-    "keras": (settings.keras_decoder, settings.keras_encoder),
-    "callable": (settings.callable, settings.encode_callable),
-  }
-  given = [kind for kind, (decoder, _) in kinds.items() if decoder]
+  said = {name: settings[name].value for name in _TEXTS if settings[name].value}
+  given = [kind for kind, (decoder, _) in _KINDS.items() if decoder in said]
   if len(given) != 1:
     raise ValueError(
       "Say what to import, with one of --saved_model, --keras_decoder and "
       f"--callable; got {len(given)} of them."
     )
   (kind,) = given
-  strange = [name for name, (_, encoder) in kinds.items() if encoder]
-  if strange not in ([], [kind]):
+  encoders = [kind for kind, (_, encoder) in _KINDS.items() if encoder in said]
+  if encoders not in ([], [kind]):
     raise ValueError(
       f"The encoder must be of the same kind as the decoder, {kind}: "
       "--encode_signature goes with --saved_model, --keras_encoder with "
       "--keras_decoder, and --encode_callable with --callable."
     )
-  decoder, encoder = kinds[kind]
-  decode = {"outputs": _given(images=settings.decode_output)}
+  decode = {"outputs": _named(said, images="decode_output")}
   encode = {
-    "outputs": _given(
-      mean=settings.encode_mean,
-      scale=settings.encode_scale,
-      log_variance=settings.encode_log_variance,
+    "outputs": _named(
+      said,
+      mean="encode_mean",
+      scale="encode_scale",
+      log_variance="encode_log_variance",
     )
   }
-  if encode["outputs"] and not encoder:
+  if encode["outputs"] and not encoders:
     raise ValueError(
       "Outputs of an encoder are named, but no encoder: give it with "
       "--encode_signature, --keras_encoder or --encode_callable."
     )
+  decoder, encoder = _KINDS[kind]
   if kind == "saved_model":
-    decode |= {"path": decoder} | _given(
-      signature=settings.decode_signature, input=settings.decode_input
+    path = {"path": said[decoder]}
+    decode |= path | _named(
+      said, signature="decode_signature", input="decode_input"
     )
-    encode |= {"path": decoder} | _given(
-      signature=encoder, input=settings.encode_input
-    )
+    encode |= path | _named(said, signature=encoder, input="encode_input")
   else:
-    key = "path" if kind == "keras" else "function"
-    decode[key], encode[key] = decoder, encoder
-  low, high = map(float, settings.pixel_range)
+    place = "path" if kind == "keras" else "function"
+    decode |= _named(said, **{place: decoder})
+    encode |= _named(said, **{place: encoder})
   return importing.draft(
     kind,
     decode,
-    encode if encoder else None,
+    encode if encoders else None,
     prior=settings.prior,
-    pixel_range=(low, high),
+    pixel_range=tuple(map(float, settings.pixel_range)),
     posterior_scale=settings.posterior_scale,
     latent_size=settings.latent_size,
   )
 
 
-def _given(**values):
-  return {name: value for name, value in values.items() if value is not None}
+def _named(said, **names):
+  """Returns the values of flags, under other names, where they are given."""
+  return {key: said[name] for key, name in names.items() if name in said}
 
 
 def _draw(run, stage, model):
   """Draws what the model makes; returns sentences about it."""
+  import numpy as np
   import tensorflow as tf
 
   from lc_keras import plotting
@@ -235,31 +245,30 @@ def _draw(run, stage, model):
     plotting.save(
       plotting.before_after(*shown, ["image", "reconstruction"]), path
     )
-    error = np.square(rebuilt - images).mean()
-    spread = np.std(posterior.mean(), axis=0).mean()
     notes += [
       f"Reconstructions of held-out images: {path}",
-      f"Their squared error is {error:.4f} (that of their mean image: "
-      f"{images.var(axis=0).mean():.4f}). The means of their posteriors vary "
-      f"by {spread:.2f} (the prior: 1), its scale is "
-      f"{posterior.stddev().numpy().mean():.3f}.",
+      f"Their squared error is {np.square(rebuilt - images).mean():.4f} (that "
+      f"of their mean image: {images.var(axis=0).mean():.4f}). The means of "
+      "their posteriors vary by "
+      f"{np.std(posterior.mean(), axis=0).mean():.2f} (the prior: 1), its "
+      f"scale is {posterior.stddev().numpy().mean():.3f}.",
     ]
   return notes
 
 
-def _uses(run, model) -> Sequence[str]:
+def _uses(run, model):
   """Returns lines that say what can be done with an imported model."""
   from lc_keras.generators import generator
 
   encodes = generator.can_encode(model)
-  changes = (
-    "It can encode: samples and changes of given images."
-    if encodes
-    else "No encoder was named: samples, but no changes of given images."
-  )
+  shape = " x ".join(map(str, model.image_shape))
   lines = [
-    f"{model.latent_size} numbers a latent vector, images of "
-    f"{' x '.join(map(str, model.image_shape))}. {changes}",
+    f"{model.latent_size} numbers a latent vector, images of {shape}. "
+    + (
+      "It can encode: samples and changes of given images."
+      if encodes
+      else "No encoder was named: samples, but no changes of given images."
+    ),
     "Next, each with the same --run_dir:",
   ]
   if run.dataset and not encodes:
@@ -270,21 +279,13 @@ def _uses(run, model) -> Sequence[str]:
       "  python -m trainers.attributes  and then trainers.flow and "
       f"trainers.actor: {', '.join(run.attributes.names)}"
     )
-  lines.append("  python -m trainers.constraint  new constraints, from rules")
-  lines.append(
+  return [
+    *lines,
+    "  python -m trainers.constraint  new constraints, from rules",
     "It can be exported and served."
     if model.exportable
-    else "It cannot be exported: it is a Python function that returns arrays."
-  )
-  return lines
-
-
-def _is_range(values):
-  try:
-    low, high = map(float, values)
-  except ValueError:
-    return False
-  return low < high
+    else "It cannot be exported: it is a Python function that returns arrays.",
+  ]
 
 
 def main() -> None:
