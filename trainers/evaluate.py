@@ -61,7 +61,7 @@ def define_flags(values: flags.FlagValues) -> None:
   )
 
 
-def evaluate(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Writes the report of a run."""
   # Here, so that --help need not wait for TensorFlow.
   from trainers import measuring
@@ -83,7 +83,7 @@ def evaluate(settings: flags.FlagValues) -> None:
 
 def main() -> None:
   """Runs the job as a program."""
-  program.main(define_flags, evaluate)
+  program.main(define_flags, run_job)
 
 
 if __name__ == "__main__":
