@@ -4,8 +4,8 @@ A checkpoint is a folder `checkpoint-<step>` in the stage's folder:
 
   model.weights.h5              weights and optimisers
   best.weights.h5, model.json   the best model so far, once there is one
-  metrics.npz                   what an unfinished epoch has added up so far
-  state.json                    the step, and what else its writer wants back
+  metrics.npz                   sums of the metrics of an unfinished epoch
+  state.json                    the step, and the state that was to be saved
   manifest.json                 written last: format, sizes and checksums
 
 The best is in it, so that no kill can part the two; `publish` puts it where
@@ -37,7 +37,7 @@ _DAMAGED = "damaged-"
 
 
 class Checkpoints:
-  """The checkpoints of a stage. One process at a time may have them."""
+  """The checkpoints of a stage, which one process at a time writes."""
 
   def __init__(self, folder: str, keep: int, *, read_only: bool = False):
     """Looks at what there is.
@@ -45,8 +45,8 @@ class Checkpoints:
     Args:
       folder: The stage's folder.
       keep: How many to keep, at least one.
-      read_only: Whether another process, which has just restored them, has
-        them: this one then only restores them, too.
+      read_only: Whether another process writes them, so that this one only
+        restores them.
     """
     self._folder = folder
     self._keep = keep
@@ -115,7 +115,7 @@ class Checkpoints:
       state: JSON values.
       is_best: Whether the model is the best so far. Otherwise the best stays
         that of the checkpoint before.
-      metrics: What an epoch that has not ended has added up so far.
+      metrics: Sums of the metrics of an epoch that has not ended.
     """
     older = self._names()
     name = f"checkpoint-{step}" + ("" if metrics is None else "-unfinished")

@@ -1,7 +1,7 @@
-"""Keeps what a training is to go on from and to be judged by.
+"""The log, the pictures, the checkpoints and the best model of a training.
 
-Knows nothing of how steps are made: a loop tells it when an epoch has ended,
-or that it must stop within one. Of several workers, only the chief writes.
+A keeper does not make steps: it is told when an epoch has ended, or that it
+must stop within one. Of several workers, only the chief writes.
 """
 
 import csv
@@ -27,8 +27,8 @@ class Keeper:
 
   Attributes:
     step: Steps made, as of the last checkpoint.
-    metrics: What an epoch had added up in which that was; None if it was at
-      the end of one. Some of its steps may be missing, its validation is.
+    metrics: Sums of the metrics of an unfinished epoch, as of then; None if
+      that was the end of one. Its validation has not been made.
     best: {"value", "step", "monitor"} of the best model; None before there is
       one.
   """
@@ -132,7 +132,7 @@ class Keeper:
 
     Args:
       step: Steps made.
-      metrics: What the epoch had added up when its steps were made.
+      metrics: Sums of the epoch's metrics, see `Loop.metrics`.
     """
     if step == self.step:
       # Nothing is new, and to write it again is to take it away for a moment.

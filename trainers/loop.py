@@ -64,9 +64,9 @@ class Loop:
     return {name: float(value) for name, value in results.items()}
 
   def metrics(self) -> list[np.ndarray]:
-    """Returns what metrics have added up, [replicas, ...] each.
+    """Returns the sums of the metrics so far, [replicas, ...] each.
 
-    Replicas add up apart: their sum could not be taken apart again.
+    Each replica has sums of its own, which a total could not give back.
     """
     replicas = self._strategy.num_replicas_in_sync
     gathered = []
@@ -81,11 +81,11 @@ class Loop:
     return gathered
 
   def set_metrics(self, metrics: Sequence[np.ndarray] | None) -> None:
-    """Gives metrics what they had added up; zeroes them if that is None.
+    """Has the metrics go on from some sums; zeroes them if there are none.
 
     Args:
-      metrics: What `metrics` returned. If there were another number of
-        replicas, the first one of now goes on from their sum.
+      metrics: Returned by `metrics`. If there were another number of replicas,
+        the first one of now goes on from their total.
     """
     self._model.reset_metrics()
     if metrics is None:
@@ -99,7 +99,7 @@ class Loop:
         part.assign(values[replica])
 
   def _function(self, step):
-    """Returns what takes a batch from an iterator and makes a step with it."""
+    """Returns a function that takes a batch and makes a step with it."""
 
     def once(batches):
       self._strategy.run(step, args=(next(batches),))
@@ -127,10 +127,10 @@ class Loop:
 
 
 def _share(batches, mine, replicas):
-  """Returns what the replicas of one worker get: in turn, as TensorFlow asks.
+  """Returns the shares of one worker's replicas, in turn.
 
-  Replica i of n gets the i-th n-th of every batch, wherever it is: so that two
-  workers of one replica do what one of two would.
+  Replica i of n gets the i-th n-th of every batch, on whatever worker it is:
+  two workers of one replica each then do what one worker of two would.
   """
   if replicas == 1:
     return batches

@@ -1,4 +1,4 @@
-"""Being told to stop: SIGTERM before a machine is taken away, and Ctrl-C."""
+"""Signals to stop: SIGTERM before a machine is taken away, and Ctrl-C."""
 
 import contextlib
 import signal
@@ -48,9 +48,9 @@ class Postponed:
 
 @contextlib.contextmanager
 def postponed() -> Iterator[Postponed]:
-  """Yields what tells whether to stop; within, signals do nothing else.
+  """Yields a `Postponed`; within, signals do nothing but set it.
 
-  In a thread that is not the main one, which gets no signals, it never does.
+  Threads other than the main one get no signals.
   """
   told = Postponed()
   if threading.current_thread() is not threading.main_thread():
