@@ -4,7 +4,7 @@ import os
 
 import keras
 
-from lc_keras import files
+from lc_keras import parts
 from lc_keras.data import latent_cache
 from lc_keras.data import latents
 from lc_keras.data import pipeline
@@ -33,16 +33,7 @@ def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
   for weight in model.decoder.weights:
     weight.assign(6.0 * weight)
   storage.save(model, os.path.join(run_dir, "vae"))
-  files.write_json(
-    os.path.join(run_dir, "run.json"),
-    {
-      "dataset": DATASET,
-      "image_shape": spec.image_shape,
-      "attributes": spec.attributes.names,
-      "exclusive": spec.attributes.exclusive,
-      "continuous": spec.attributes.continuous,
-    },
-  )
+  parts.write_about(run_dir, DATASET, spec.image_shape, spec.attributes)
   os.makedirs(os.path.join(run_dir, "latents"))
   latent_cache.write(
     os.path.join(run_dir, "latents", "cache"),

@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 
-from lc_keras import files
+from lc_keras import parts
 from lc_keras.constraints import attributes
 from lc_keras.data import latent_cache
 from lc_keras.data import latents
@@ -40,16 +40,7 @@ def write(folder: str) -> None:
   )
   for name in ("actor_0", "actor_0.1"):
     storage.save(actor_critic.ActorCritic(*sizes), os.path.join(folder, name))
-  files.write_json(
-    os.path.join(folder, "run.json"),
-    {
-      "dataset": "tiny",
-      "image_shape": IMAGE_SHAPE,
-      "attributes": ATTRIBUTES.names,
-      "exclusive": ATTRIBUTES.exclusive,
-      "continuous": ATTRIBUTES.continuous,
-    },
-  )
+  parts.write_about(folder, "tiny", IMAGE_SHAPE, ATTRIBUTES)
   random = np.random.default_rng(2)
   cache = latents.Latents(
     random.normal(size=[_ROWS, LATENT_SIZE]).astype(np.float32),
