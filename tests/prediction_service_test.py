@@ -51,17 +51,6 @@ _ERRORS = {
     grpc.StatusCode.FAILED_PRECONDITION,
     'Serving signature key "halve" not found.',
   ),
-  "no inputs": (
-    _request(),
-    _INVALID,
-    "input size does not match signature: 0!=1 len({}) != len({x}). "
-    "Sent extra: {}. Missing but required: {x}.",
-  ),
-  "rows that do not match": (
-    _request("add", a=_ROWS, b=np.array([1, 2])),
-    _INVALID,
-    "",
-  ),
   "an error of the graph": (
     _request("add", a=-_ROWS, b=_ROWS),
     _INVALID,

@@ -16,20 +16,6 @@ _NAN = b'{"instances": [[NaN, Infinity], [-Infinity, 1]]}'
 
 # Path, body, status, and how the text of the error begins.
 _ERRORS = {
-  "no json": (_PREDICT, b"{", 400, "JSON Parse error: "),
-  "wrong type": (
-    _PREDICT,
-    {"instances": [[1.0, "x"]]},
-    400,
-    "Failed to process element: 0 of 'instances' list. Error: "
-    'INVALID_ARGUMENT: JSON Value: "x" is not of expected type: float',
-  ),
-  "graph's own error": (
-    _PREDICT,
-    {"signature_name": "add", "inputs": {"a": [-1], "b": [1]}},
-    400,
-    "assertion failed: [a must not be negative]",
-  ),
   "unknown signature": (
     _PREDICT,
     {"signature_name": "halve", "instances": [1]},
@@ -41,12 +27,6 @@ _ERRORS = {
     {"signature_name": "__saved_model_init_op", "inputs": {}},
     400,
     "Failed to get input map for signature: __saved_model_init_op",
-  ),
-  "half floats": (
-    _PREDICT,
-    {"signature_name": "picture", "inputs": [1]},
-    400,
-    "Failed to write JSON value for tensor type: half",
   ),
   "unknown model": (
     "/v1/models/other:predict",
