@@ -177,8 +177,8 @@ class ConditionalGAN(GAN):
 
   mismatch_weight: float = setting(
     1.0,
-    "Weight of real images with another image's labels among what the "
-    "discriminator must tell from real ones; 0 leaves them out.",
+    "Weight of real images with another image's labels in the "
+    "discriminator's loss; 0 leaves them out.",
     low=0,
   )
 
@@ -225,8 +225,8 @@ class Attributes(Labelled):
   )
   edit_weight: float = setting(
     0.0,
-    "Weight of edits that the critic has led itself, labelled with what it "
-    "reads once they are decoded and encoded again, or what a classifier reads "
+    "Weight of edits that follow the critic's own gradient, labelled with its "
+    "reading once they are decoded and encoded again, or with a classifier's "
     "if the generator cannot encode; 0 is the published recipe.",
     low=0,
   )
@@ -260,13 +260,13 @@ class Actor(Labelled):
   )
   attribute_weight: float = setting(
     0.0,
-    "Weight of what the attribute critic reads in the actor's latents; 0 is "
-    "the published recipe.",
+    "Weight of the attribute critic's cross-entropy on the actor's latents; 0 "
+    "is the published recipe.",
     low=0,
   )
   imitation_weight: float = setting(
     0.0,
-    "Weight of the squared distance, per dimension, to what the flow makes of "
+    "Weight of the squared distance, per dimension, to the flow's answer to "
     "the same request; 0 is the published recipe, and needs no flow.",
     low=0,
   )
@@ -374,12 +374,12 @@ class Constraint(_Checked):
   )
   count: int = setting(4096, "Draws that a rule scores at least.", low=1)
   limit: int = setting(
-    20_000, "Draws that a rule scores at most, looking for what is rare.", low=1
+    20_000, "Draws that a rule scores at most, in search of rare values.", low=1
   )
   actor_steps: int = setting(
     0,
-    "Training steps of an actor, which does in one step what a search does in "
-    "many; 1,000 are enough, and 0 trains none.",
+    "Training steps of an actor, which replaces a search by one step; 1,000 "
+    "are enough, and 0 trains none.",
     low=0,
   )
   seed: int = setting(0, "Seed of everything.", low=0)

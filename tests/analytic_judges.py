@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lc_keras.constraints import attributes
 from lc_keras.constraints import constraint
+from lc_keras.models import whitening
 from lc_keras.samplers import sampler
 
 LATENT_SIZE = 4
@@ -14,7 +15,7 @@ LATENT_SIZE = 4
 ATTRIBUTES = attributes.Attributes(
   ("Bald", "Black_Hair", "Male", "Smiling", "Young"), [("Bald", "Black_Hair")]
 )
-_NORMALS = np.array(
+NORMALS = np.array(
   [
     [4.0, 0.0, 0.0, 2.0, -2.0],
     [0.0, 4.0, 0.0, 2.0, 0.0],
@@ -27,7 +28,7 @@ _NORMALS = np.array(
 
 def attribute_critic(latents: tf.Tensor) -> tf.Tensor:
   """Returns linear logits, [batch, 5]."""
-  return tf.matmul(latents, _NORMALS)
+  return tf.matmul(latents, NORMALS)
 
 
 def critic(latents: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -42,6 +43,29 @@ JUDGES = sampler.Judges(
   attribute_critic,
   np.array([0.1, 0.2, 0.5, 0.9], np.float32),
 )
+
+
+class Flow:
+  """The exact flow of latents N(mean(y), 0.5^2) in every dimension.
+
+  The mean is 0, but for the third dimension: 2 for Male, -2 for not Male.
+  """
+
+  SCALE = 0.5
+
+  def __init__(self):
+    self.whitening = whitening.Whitening(LATENT_SIZE)  # The identity.
+
+  def __call__(self, points, angles, values, mask):
+    male = ATTRIBUTES.index("Male")
+    side = mask[:, male] * (2.0 * values[:, male] - 1.0)
+    mean = 2.0 * side[:, tf.newaxis] * tf.one_hot(2, LATENT_SIZE)
+    cosine = tf.cos(angles)[:, tf.newaxis]
+    sine = tf.sin(angles)[:, tf.newaxis]
+    # The noise and the latent to expect, given the point.
+    away = points - sine * mean
+    away /= tf.square(cosine) + tf.square(sine * self.SCALE)
+    return cosine * (mean + self.SCALE**2 * sine * away) - sine * cosine * away
 
 
 def ask(rows: int = 3, **targets: float) -> constraint.Constraint:

@@ -1,4 +1,4 @@
-"""Tests of wishes and of what they amount to."""
+"""Tests of expressions, and of the requests that they make."""
 
 import itertools
 import random
@@ -18,26 +18,26 @@ _FACES = attributes.Attributes(
 _BALD, _BLACK, _BLOND, _SMILING, _AGE = map(expressions.Has, _FACES.names)
 
 
-def _alternatives(wish):
-  """Returns what a wish amounts to, in no particular order."""
+def _alternatives(expression):
+  """Returns the alternatives of a request, in no particular order."""
   return {
     (tuple(values), tuple(weights))
-    for values, weights in expressions.Request(wish, _FACES).alternatives
+    for values, weights in expressions.Request(expression, _FACES).alternatives
   }
 
 
-def _random_wish(generator, depth=3):
-  """Returns a wish without exclusions, so that none contradicts by them."""
-  want = expressions.Has(generator.choice(("Bald", "Smiling", "Age")))
+def _random_expression(generator, depth=3):
+  """Returns an expression without attributes that exclude each other."""
+  has = expressions.Has(generator.choice(("Bald", "Smiling", "Age")))
   if not depth:
-    return want
-  first, second = (_random_wish(generator, depth - 1) for _ in range(2))
-  return generator.choice((want, ~first, first & second, first | second))
+    return has
+  first, second = (_random_expression(generator, depth - 1) for _ in range(2))
+  return generator.choice((has, ~first, first & second, first | second))
 
 
-def _holds(wish, row):
-  """Evaluates a wish by the definition of and, or and not."""
-  match wish:
+def _holds(expression, row):
+  """Evaluates an expression by the definition of and, or and not."""
+  match expression:
     case expressions.Has(name, value):
       return row[_FACES.index(name)] == value
     case expressions.And(parts):
@@ -47,7 +47,7 @@ def _holds(wish, row):
 
 
 class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
-  def test_a_want_rules_out_what_it_excludes(self):
+  def test_an_attribute_rules_out_what_it_excludes(self):
     (only,) = expressions.Request(3 * _BLACK, _FACES).alternatives
     self.assertAllEqual(only.values, [0, 1, 0, 0, 0])
     self.assertAllEqual(only.weights, [3, 3, 3, 0, 0])
@@ -58,31 +58,31 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(only.weights, [0, 1, 0, 0, 0])
 
   def test_the_largest_weight_counts(self):
-    wish = _SMILING & 2 * _SMILING & 0.5 * ~_BALD & 4 * _BLOND
-    (only,) = expressions.Request(wish, _FACES).alternatives
+    expression = _SMILING & 2 * _SMILING & 0.5 * ~_BALD & 4 * _BLOND
+    (only,) = expressions.Request(expression, _FACES).alternatives
     self.assertAllEqual(only.weights, [4, 4, 4, 2, 0])
 
-  def test_an_attribute_may_be_wanted_in_part(self):
-    wish = expressions.Has("age", 0.7) & ~_SMILING
-    (only,) = expressions.Request(wish, _FACES).alternatives
+  def test_an_attribute_may_be_asked_for_in_part(self):
+    expression = expressions.Has("age", 0.7) & ~_SMILING
+    (only,) = expressions.Request(expression, _FACES).alternatives
     self.assertAllClose(only.values, [0, 0, 0, 0, 0.7])
     self.assertAllEqual(only.weights, [0, 0, 0, 1, 1])
 
   @parameterized.parameters(range(40))
   def test_alternatives_are_the_truth_table(self, seed):
-    wish = _random_wish(random.Random(seed))
+    expression = _random_expression(random.Random(seed))
     true = [
       row
       for row in itertools.product((0.0, 1.0), repeat=5)
-      if _holds(wish, row) and sum(row[:3]) <= 1
+      if _holds(expression, row) and sum(row[:3]) <= 1
     ]
     if not true:
       with self.assertRaisesRegex(ValueError, "contradict"):
-        expressions.Request(wish, _FACES)
+        expressions.Request(expression, _FACES)
       return
-    expression = expressions.Request(wish, _FACES)
+    request = expressions.Request(expression, _FACES)
     rows = list(itertools.product((0.0, 1.0), repeat=5))
-    held = expression.satisfied(tf.constant(rows)).numpy()
+    held = request.satisfied(tf.constant(rows)).numpy()
     # Bald rules hair out: of the rows that contradict themselves some count.
     found = [row for row, holds in zip(rows, held) if holds]
     self.assertEqual([row for row in found if sum(row[:3]) <= 1], true)
@@ -90,32 +90,32 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(range(10))
   def test_de_morgan(self, seed):
     generator = random.Random(seed)
-    first, second = (_random_wish(generator, 2) for _ in range(2))
+    first, second = (_random_expression(generator, 2) for _ in range(2))
     self.assertEqual(~(first & second), ~first | ~second)
     self.assertEqual(~(first | second), ~first & ~second)
     self.assertEqual(~~first, first)
 
   def test_order_and_repetition_do_not_matter(self):
-    wish = (_SMILING | _BALD) & ~_AGE
+    expression = (_SMILING | _BALD) & ~_AGE
     for same in (
       ~_AGE & (_BALD | _SMILING),
-      wish & wish & ~_AGE,
+      expression & expression & ~_AGE,
       (_SMILING & ~_AGE) | (~_AGE & _BALD),
-      wish | (wish & _BLACK),
-      wish | wish,
+      expression | (expression & _BLACK),
+      expression | expression,
     ):
-      self.assertEqual(_alternatives(same), _alternatives(wish))
+      self.assertEqual(_alternatives(same), _alternatives(expression))
 
   def test_weights_scale(self):
-    wish = (_SMILING | 2 * _BALD) & ~(_AGE | 0.5 * _BLOND)
+    expression = (_SMILING | 2 * _BALD) & ~(_AGE | 0.5 * _BLOND)
     scaled = {
       (values, tuple(3 * weight for weight in weights))
-      for values, weights in _alternatives(wish)
+      for values, weights in _alternatives(expression)
     }
-    self.assertEqual(_alternatives(3 * wish), scaled)
-    self.assertEqual(~(3 * wish), 3 * ~wish)
+    self.assertEqual(_alternatives(3 * expression), scaled)
+    self.assertEqual(~(3 * expression), 3 * ~expression)
 
-  def test_no_wish_leaves_everything_open(self):
+  def test_no_request_leaves_everything_open(self):
     nothing = expressions.Request(expressions.And(), _FACES, 0.5)
     constraint = nothing.rows(2)
     self.assertAllEqual(constraint.mask, np.zeros([2, 5]))
@@ -134,9 +134,9 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     (_AGE & expressions.Has("Smilling"), "did you mean Smiling"),
     (expressions.Has("Smiling", 0.7), "Smiling is on or off"),
   )
-  def test_refuses(self, wish, message):
+  def test_refuses(self, expression, message):
     with self.assertRaisesRegex(ValueError, message):
-      expressions.Request(wish, _FACES)
+      expressions.Request(expression, _FACES)
 
   @parameterized.parameters(0.0, -1.0, float("nan"), float("inf"))
   def test_refuses_weights(self, weight):
@@ -155,13 +155,15 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
       ~(_SMILING & expressions.Has("Age", 0.7))
 
   def test_contradictory_alternatives_are_dropped(self):
-    wish = (_BALD | _SMILING) & _BLOND
-    self.assertEqual(_alternatives(wish), _alternatives(_SMILING & _BLOND))
+    expression = (_BALD | _SMILING) & _BLOND
+    self.assertEqual(
+      _alternatives(expression), _alternatives(_SMILING & _BLOND)
+    )
 
   def test_the_number_of_alternatives_is_bounded(self):
     many = attributes.Attributes([f"Attribute_{i}" for i in range(14)])
-    wants = [expressions.Has(name) for name in many.names]
-    pairs = [a | b for a, b in zip(wants[::2], wants[1::2])]
+    parts = [expressions.Has(name) for name in many.names]
+    pairs = [a | b for a, b in zip(parts[::2], parts[1::2])]
     six = expressions.Request(expressions.And(tuple(pairs[:6])), many)
     self.assertLen(six.alternatives, 64)
     with self.assertRaisesRegex(ValueError, "at most 64"):
@@ -196,15 +198,18 @@ class ConstraintsTest(tf.test.TestCase):
       tf.float32,
     )
     constraint = expression.nearest(now)
-    wanted = [bald, smiling, smiling, bald]
-    self.assertAllEqual(constraint.values, [row.values for row in wanted])
-    self.assertAllEqual(constraint.weights, [row.weights for row in wanted])
+    nearest = [bald, smiling, smiling, bald]
+    self.assertAllEqual(constraint.values, [row.values for row in nearest])
+    self.assertAllEqual(constraint.weights, [row.weights for row in nearest])
     self.assertAllEqual(expression.nearest(now[:0]).values.shape, [0, 5])
 
   def test_nearest_heeds_weights(self):
     now = tf.zeros([1, 5])
-    for wish, column in ((3 * _SMILING | _AGE, 4), (_SMILING | 3 * _AGE, 3)):
-      nearest = expressions.Request(wish, _FACES).nearest(now)
+    for expression, column in (
+      (3 * _SMILING | _AGE, 4),
+      (_SMILING | 3 * _AGE, 3),
+    ):
+      nearest = expressions.Request(expression, _FACES).nearest(now)
       self.assertAllEqual(nearest.mask[0], np.eye(5)[column])
 
   def test_satisfied_by_any_alternative(self):

@@ -9,7 +9,6 @@ import tensorflow as tf
 from lc_keras.data import latent_batches
 from lc_keras.data import latents
 from lc_keras.models import flow_matching
-from lc_keras.models import storage
 from lc_keras.samplers import flow
 from tests import testing
 
@@ -44,22 +43,7 @@ def _model(optimizer=None, width=16, **options):
   return model
 
 
-def _constant_draws():
-  """Makes every row of every batch meet the same chance."""
-  return mock.patch.multiple(
-    tf.random,
-    stateless_normal=lambda shape, seed: tf.fill(shape, 0.7),
-    stateless_uniform=lambda shape, seed: tf.fill(shape, 0.6),
-  )
-
-
 class FlowMatchingTest(tf.test.TestCase):
-  def test_steps_return_exactly_the_metrics(self):
-    model = _model()
-    self.assertEqual([metric.name for metric in model.metrics], ["loss"])
-    self.assertEqual(list(model.train_step(_batch())), ["loss"])
-    self.assertEqual(list(model.test_step(_batch())), ["loss"])
-
   def test_a_fresh_flow_is_the_normal_distribution_of_its_data(self):
     model, rows = _model(), _rows()
     losses = model.evaluate(latent_batches.in_order(rows, 1000), verbose=0)
@@ -72,48 +56,6 @@ class FlowMatchingTest(tf.test.TestCase):
     covariance = np.cov(rows.mean.T) + 0.2**2 * np.eye(4)
     self.assertAllClose(np.mean(made, 0), rows.mean.mean(0), atol=0.1)
     self.assertAllClose(np.cov(made, rowvar=False), covariance, atol=0.15)
-
-  def test_training_reaches_every_trained_variable(self):
-    model = _model()
-    before = model.trained_velocity.get_weights()
-    # At first only the exit learns: what is behind it is multiplied by zero.
-    model.fit(tf.data.Dataset.from_tensors(_batch()).repeat(3), verbose=0)
-    for old, variable in zip(before, model.trained_velocity.weights):
-      self.assertNotAllEqual(old, variable, variable.path)
-      self.assertAllInRange(variable, -1e3, 1e3)
-
-  def test_training_leaves_the_whitening_alone(self):
-    model, mean = _model(), _rows(3).mean
-    before = model.whitening(mean)
-    model.train_step(_batch())
-    self.assertAllEqual(model.whitening(mean), before)
-
-  def test_the_average_follows_and_is_what_is_called_and_validated(self):
-    model = _model(average_decay=0.0)
-    model.train_step(_batch())
-    for mean, new in zip(
-      model.velocity.weights, model.trained_velocity.weights
-    ):
-      self.assertAllEqual(mean, new)
-    points = model.whitening(_batch(3)["mean"])
-    request = [tf.zeros([3]), *2 * [tf.ones([3, _ATTRIBUTES])]]
-    before = model(points, *request)
-    judged = model.evaluate(latent_batches.in_order(_rows(), 100), verbose=0)
-    model.trained_velocity.set_weights(
-      [weight + 1.0 for weight in model.trained_velocity.get_weights()]
-    )
-    again = model.evaluate(latent_batches.in_order(_rows(), 100), verbose=0)
-    self.assertEqual(again, judged)
-    self.assertAllEqual(model(points, *request), before)
-    model.velocity.set_weights(model.trained_velocity.get_weights())
-    self.assertNotAllClose(model(points, *request), before)
-
-  def test_training_draws_afresh_and_validation_does_not(self):
-    model = _model(keras.optimizers.SGD(0.0))
-    data = latent_batches.in_order(_rows(7), 7)
-    history = model.fit(data, validation_data=data, epochs=4, verbose=0).history
-    self.assertLen(set(history["loss"]), 4)
-    self.assertLen(set(history["val_loss"]), 1)
 
   def test_what_is_asked_for_varies_from_nothing_to_everything(self):
     model, masks = _model(), []
@@ -152,42 +94,6 @@ class FlowMatchingTest(tf.test.TestCase):
     self.assertBetween(np.mean(unasked > 0), 0.35, 0.65)
     # Between the clusters there is nobody; a normal would have one in three.
     self.assertLess(np.mean(np.abs(unasked) < 1.0), 0.1)
-
-  def test_two_replicas_make_the_update_of_one(self):
-    def make():
-      model = _model(keras.optimizers.SGD(0.5))
-      random = np.random.default_rng(0)
-      model.trained_velocity.set_weights(
-        [
-          weight + 0.1 * random.normal(size=weight.shape)
-          for weight in model.trained_velocity.get_weights()
-        ]
-      )
-      return model
-
-    batch = {name: value.numpy() for name, value in _batch(8).items()}
-    with _constant_draws():
-      one = testing.weights_after_one_step(make, batch)
-      two = testing.weights_after_one_step(
-        make, batch, testing.two_replica_strategy()
-      )
-    for first, second in zip(one, two, strict=True):
-      self.assertAllClose(first, second, atol=1e-5)
-    start = make().get_weights()
-    self.assertFalse(all(map(np.allclose, one, start)))
-
-  def test_is_stored_with_its_whitening(self):
-    model, folder = _model(average_decay=0.5), self.create_tempdir().full_path
-    for _ in range(2):
-      model.train_step(_batch())
-    storage.save(model, folder)
-    loaded = storage.load(folder)
-    prior = tf.random.stateless_normal([3, _LATENT], (0, 0))
-    request = 2 * [tf.ones([3, _ATTRIBUTES])]
-    self.assertAllEqual(
-      flow.transport(loaded, prior, *request),
-      flow.transport(model, prior, *request),
-    )
 
 
 if __name__ == "__main__":

@@ -42,13 +42,13 @@ def _targets(text):
   ]
 
 
-def _random_wish(generator, depth=3):
+def _random_expression(generator, depth=3):
   if not depth or generator.random() < 0.2:
     name = generator.choice(_NAMES)
     parts = (0.25, 1 / 3, 1e-7) if name == "Age" else (0.0, 1.0)
     value, weight = generator.choice(parts), generator.choice((1.0, 0.1, 3e9))
     return expressions.Has(name, value, weight)
-  parts = tuple(_random_wish(generator, depth - 1) for _ in range(2))
+  parts = tuple(_random_expression(generator, depth - 1) for _ in range(2))
   return generator.choice((expressions.And, expressions.Or))(parts)
 
 
@@ -75,7 +75,7 @@ class LanguageTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ("Smiling, Shirt, not Male", "Smiling and Shirt and not Male"),
-    # A comma separates wishes; within one, `and` goes before `or`.
+    # A comma separates expressions; within one, `and` goes before `or`.
     ("Smiling, Male or Shirt", "Smiling and (Male or Shirt)"),
     ("Smiling or Male and Shirt", "Smiling or (Male and Shirt)"),
     ("not Smiling and Male", "(not Smiling) and Male"),
@@ -120,14 +120,14 @@ class LanguageTest(parameterized.TestCase):
 
   @parameterized.parameters(range(50))
   def test_what_is_printed_reads_the_same(self, seed):
-    wish = _random_wish(random.Random(seed))
+    expression = _random_expression(random.Random(seed))
     try:
-      expected = expressions.Request(wish, _ALL)
+      expected = expressions.Request(expression, _ALL)
     except ValueError:
       with self.assertRaises(ValueError):
-        language.parse(str(wish), _ALL)
+        language.parse(str(expression), _ALL)
       return
-    read = language.parse(str(wish), _ALL)
+    read = language.parse(str(expression), _ALL)
     for own, other in zip(
       expected.alternatives, read.alternatives, strict=True
     ):

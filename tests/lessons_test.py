@@ -23,11 +23,11 @@ class _Teacher(sampler.Transformer):
   def sample(self, constraint, seeds):
     return self._told(self._prior(seeds), constraint)
 
-  def transform(self, latents, constraint, seeds):
-    kept = self.judges.keep(latents, constraint)
-    changed = tf.reduce_any(constraint.weights > 0.0, axis=-1, keepdims=True)
-    moved = self._told(latents + 1.0, kept).latents
-    result = self._told(latents, kept)
+  def edit(self, latents, edit, seeds):
+    weights = edit.asked.weights
+    changed = tf.reduce_any(weights > 0.0, axis=-1, keepdims=True)
+    moved = self._told(latents + 1.0, edit.shown).latents
+    result = self._told(latents, edit.shown)
     return result._replace(latents=tf.where(changed, moved, latents))
 
   def _told(self, start, constraint):
@@ -67,14 +67,14 @@ class LessonsTest(tf.test.TestCase):
       self.assertLen(array, count, name)
       self.assertEqual(array.dtype, np.float32, name)
     asked = np.pad(made["prior_values"] * made["prior_mask"], [(0, 0), (0, 1)])
-    self.assertAllClose(made["prior_goal"], made["prior"] + asked, atol=1e-5)
+    self.assertAllClose(made["prior_moved"], made["prior"] + asked, atol=1e-5)
     # Draws of the prior: the same ones that the teacher starts from.
     seeds = tf.range(count, dtype=tf.int64) + 3 * (1 << 32)
     self.assertAllClose(made["prior"], priors.sample_rows(seeds, _LATENT))
 
   def test_a_quarter_of_the_edits_asks_for_nothing(self):
     made = lessons.make(_teacher(), _rows(), 100)
-    stays = np.all(made["real_goal"] == made["real"], axis=1)
+    stays = np.all(made["real_moved"] == made["real"], axis=1)
     self.assertAllClose(stays.mean(), 0.25)
     # What the others ask for is another attribute than the row has.
     own = (made["real"][:, :5] > 0).astype(np.float32)
@@ -92,7 +92,7 @@ class LessonsTest(tf.test.TestCase):
   def test_beside_batches_that_are_not_tuned_nothing_is(self):
     made = lessons.make(_teacher(), _rows(), 50)
     batches = latent_batches.at_random(_rows(), 4)
-    beside = lessons.beside(batches, made, 7)
+    beside = latent_batches.beside(batches, made, 7)
     self.assertFalse(beside.options().autotune.enabled)
 
   def test_batches_depend_on_their_number_alone(self):
@@ -100,7 +100,7 @@ class LessonsTest(tf.test.TestCase):
     batches = tf.data.Dataset.range(6).map(lambda n: {"mean": n})
 
     def beside(start):
-      given = lessons.beside(
+      given = latent_batches.beside(
         batches.skip(start), made, 7, seed=5, start_step=start
       )
       return list(given.as_numpy_iterator())
@@ -115,7 +115,7 @@ class LessonsTest(tf.test.TestCase):
     # A request stays with its answer.
     drawn = whole[0]["lessons"]
     row = np.flatnonzero((made["real"] == drawn["real"][2]).all(axis=1))[0]
-    self.assertAllEqual(made["real_goal"][row], drawn["real_goal"][2])
+    self.assertAllEqual(made["real_moved"][row], drawn["real_moved"][2])
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from lc_keras.constraints import constraint
 from lc_keras.samplers import actor
 from lc_keras.samplers import open_requests
 from lc_keras.samplers import unconditional
-from tests import analytic_judges
+from tests import analytic_judges as judges
 
-_JUDGES = analytic_judges.JUDGES
+_JUDGES = judges.JUDGES
 
 
 def _samplers():
@@ -20,11 +20,11 @@ def _samplers():
 class OpenRequestsTest(tf.test.TestCase):
   def test_each_row_is_answered_by_who_knows_it(self):
     first, of_open, both = _samplers()
-    asked = analytic_judges.ask(3, Male=1.0)
+    asked = judges.ask(3, Male=1.0)
     weights = asked.weights * [[1.0], [0.0], [1.0]]
     mixed = constraint.Constraint(asked.values, weights)
-    seeds = analytic_judges.seeds()
-    made = analytic_judges.run(both.sample, mixed)
+    seeds = judges.seeds()
+    made = judges.run(both.sample, mixed)
     for rows, alone in (
       ([0, 2], first.sample(mixed, seeds)),
       ([1], of_open.sample(mixed, seeds)),
@@ -36,8 +36,8 @@ class OpenRequestsTest(tf.test.TestCase):
 
   def test_nothing_else_changes(self):
     first, _, both = _samplers()
-    asked = analytic_judges.ask(3, Male=1.0)
-    seeds, latents = analytic_judges.seeds(), analytic_judges.latents()
+    asked = judges.ask(3, Male=1.0)
+    seeds, latents = judges.seeds(), judges.latents()
     for ours, theirs in (
       (both.sample(asked, seeds), first.sample(asked, seeds)),
       (

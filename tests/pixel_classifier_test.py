@@ -5,10 +5,6 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import pixel_classifier
-from tests import testing
-
-# Before anything starts TensorFlow.
-testing.two_logical_cpus()
 
 _SHAPE, _ATTRIBUTES = (16, 32, 2), 3
 
@@ -24,12 +20,10 @@ def _batch(rows):
   return {"image": images.astype(np.float32), "attributes": labels}
 
 
-def _model(optimizer=None):
+def _model():
   keras.utils.set_random_seed(0)
   model = pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, "toon_faces")
-  optimizer = optimizer or keras.optimizers.Adam(1e-3)
-  optimizer.build(model.trainable_variables)
-  model.compile(optimizer=optimizer, jit_compile=False)
+  model.compile(keras.optimizers.Adam(1e-3))
   return model
 
 
@@ -46,12 +40,6 @@ class PixelClassifierTest(tf.test.TestCase):
     self.assertEqual(model(images).shape, [5, _ATTRIBUTES])
     self.assertAllClose(model(images), model.head(features))
 
-  def test_a_step_returns_exactly_the_metrics(self):
-    model, batch = _model(), _batch(5)
-    self.assertEqual([m.name for m in model.metrics], ["loss", "accuracy"])
-    self.assertEqual(list(model.train_step(batch)), ["loss", "accuracy"])
-    self.assertEqual(list(model.test_step(batch)), ["loss", "accuracy"])
-
   def test_accuracy_is_the_share_of_attributes_read_right(self):
     model, batch = _model(), _batch(7)
     logs = model.evaluate(_dataset(batch, 3), return_dict=True, verbose=0)
@@ -63,25 +51,6 @@ class PixelClassifierTest(tf.test.TestCase):
     model.fit(data.repeat(10), verbose=0)
     logs = model.evaluate(data, return_dict=True, verbose=0)
     self.assertGreater(logs["accuracy"], 0.9)
-
-  def test_training_reaches_every_variable(self):
-    model = _model(keras.optimizers.SGD(0.1))
-    before = model.get_weights()
-    model.fit(_dataset(_batch(7), 7), verbose=0)
-    for old, new in zip(before, model.get_weights(), strict=True):
-      self.assertNotAllEqual(old, new)
-
-  def test_two_replicas_make_the_update_of_one(self):
-    def make():
-      return _model(keras.optimizers.SGD(0.1))
-
-    one = testing.weights_after_one_step(make, _batch(8))
-    two = testing.weights_after_one_step(
-      make, _batch(8), testing.two_replica_strategy()
-    )
-    for start, first, second in zip(make().get_weights(), one, two):
-      self.assertAllClose(first, second, atol=1e-6)
-      self.assertNotAllClose(first, start, atol=1e-6)
 
 
 if __name__ == "__main__":

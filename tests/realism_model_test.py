@@ -7,10 +7,6 @@ import tensorflow as tf
 from lc_keras.data import latent_batches
 from lc_keras.data import latents
 from lc_keras.models import realism_model
-from tests import testing
-
-# Before anything starts TensorFlow.
-testing.two_logical_cpus()
 
 _LATENT = 4
 
@@ -26,12 +22,10 @@ def _batch(rows, mean=2.0):
   }
 
 
-def _model(optimizer=None):
+def _model():
   keras.utils.set_random_seed(0)
   model = realism_model.RealismModel(_LATENT, 16, 2)
-  optimizer = optimizer or keras.optimizers.Adam(1e-2)
-  optimizer.build(model.trainable_variables)
-  model.compile(optimizer=optimizer, jit_compile=False)
+  model.compile(keras.optimizers.Adam(1e-2))
   return model
 
 
@@ -44,12 +38,6 @@ class RealismModelTest(tf.test.TestCase):
     model = _model()
     self.assertEqual(model(_batch(3)["mean"]).shape, [3])
     self.assertEqual(model(_batch(0)["mean"]).shape, [0])
-
-  def test_a_step_returns_exactly_the_metrics(self):
-    model, batch = _model(), _batch(3)
-    self.assertEqual([m.name for m in model.metrics], ["loss", "accuracy"])
-    self.assertEqual(list(model.train_step(batch)), ["loss", "accuracy"])
-    self.assertEqual(list(model.test_step(batch)), ["loss", "accuracy"])
 
   def test_learns_the_density_ratio(self):
     # The logarithm of N(2, 1) / N(0, 1) is 2 z - 2.
@@ -66,13 +54,6 @@ class RealismModelTest(tf.test.TestCase):
     self.assertAllClose(logs["accuracy"], 0.5, atol=0.1)
     self.assertAllClose(logs["loss"], np.log(2.0), atol=0.1)
 
-  def test_training_draws_afresh_and_validation_does_not(self):
-    model = _model(keras.optimizers.SGD(0.0))
-    data = _dataset(_batch(7), 7)
-    history = model.fit(data, validation_data=data, epochs=4, verbose=0).history
-    self.assertLen(set(history["loss"]), 4)
-    self.assertLen(set(history["val_loss"]), 1)
-
   def test_takes_the_batches_of_a_cache(self):
     rows = latents.Latents(**_batch(9))
     history = _model().fit(
@@ -82,16 +63,6 @@ class RealismModelTest(tf.test.TestCase):
       verbose=0,
     )
     self.assertAllInRange(list(history.history.values()), 0.0, 10.0)
-
-  def test_training_reaches_every_variable_on_two_replicas(self):
-    def make():
-      return _model(keras.optimizers.SGD(1.0))
-
-    after = testing.weights_after_one_step(
-      make, _batch(8), testing.two_replica_strategy()
-    )
-    for old, new in zip(make().get_weights(), after, strict=True):
-      self.assertNotAllEqual(old, new)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from lc_keras.samplers import objective
 from lc_keras.samplers import refined
 from lc_keras.samplers import sampler
 from lc_keras.samplers import unconditional
-from tests import analytic_judges
+from tests import analytic_judges as judges
 
-_KNOWN = analytic_judges.JUDGES
+_KNOWN = judges.JUDGES
 _NEW = "Heavy"
 _COLUMN = len(_KNOWN.attributes)
 
@@ -68,10 +68,10 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
   def test_who_asks_for_nothing_new_gets_what_the_first_makes(self):
     first = _firsts()["actor"]
     both = refined.Refined(first, _search())
-    known = analytic_judges.ask(3, Male=1.0)
+    known = judges.ask(3, Male=1.0)
     asked = _ask(known, [1.0, 1.0, 0.0], [0.0, 1.0, 0.0])
-    seeds = analytic_judges.seeds()
-    latents = 0.5 * analytic_judges.latents()
+    seeds = judges.seeds()
+    latents = 0.5 * judges.latents()
     for made, alone in (
       (both.sample(asked, seeds), first.sample(known, seeds)),
       (
@@ -89,9 +89,9 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_a_model_as_it_is_knows_nothing_so_that_all_is_searched(self):
     both = refined.Refined(_firsts()["unconditional"], _search())
-    asked = _ask(analytic_judges.ask(3, Male=1.0), [0.0] * 3, [0.0] * 3)
-    seeds = analytic_judges.seeds()
-    latents = 0.5 * analytic_judges.latents()
+    asked = _ask(judges.ask(3, Male=1.0), [0.0] * 3, [0.0] * 3)
+    seeds = judges.seeds()
+    latents = 0.5 * judges.latents()
     for made in (
       both.sample(asked, seeds),
       both.transform(latents, asked, seeds),
@@ -101,10 +101,8 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_everything_asked_for_holds_in_the_end(self):
     both = refined.Refined(_firsts()["actor"], _search())
-    asked = _ask(
-      analytic_judges.ask(5, Bald=1.0, Male=0.0), [0.0] * 5, [1.0] * 5
-    )
-    made = both.sample(asked, analytic_judges.seeds(5))
+    asked = _ask(judges.ask(5, Bald=1.0, Male=0.0), [0.0] * 5, [1.0] * 5)
+    made = both.sample(asked, judges.seeds(5))
     self.assertAllEqual(made.converged, [True] * 5)
     self.assertAllGreater(made.attribute_probabilities[:, 0], 0.98)
     self.assertAllLess(made.attribute_probabilities[:, 2], 0.02)
@@ -113,9 +111,9 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
   def test_a_row_that_asks_for_new_things_only_does_not_go_to_the_first(self):
     far = actor.ActorSampler(_KNOWN, lambda latents, values, mask: latents + 99)
     both = refined.Refined(far, _search())
-    latents = 0.5 * analytic_judges.latents(2)
-    asked = _ask(analytic_judges.ask(2), [1.0] * 2, [1.0] * 2)
-    made = both.transform(latents, asked, analytic_judges.seeds(2))
+    latents = 0.5 * judges.latents(2)
+    asked = _ask(judges.ask(2), [1.0] * 2, [1.0] * 2)
+    made = both.transform(latents, asked, judges.seeds(2))
     self.assertAllEqual(made.converged, [True] * 2)
     self.assertAllLess(tf.abs(made.latents), 3.0)
 
@@ -127,38 +125,22 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
         keep_tolerance=0.2,
       ),
     )
-    latents = 0.5 * analytic_judges.latents(6)
-    asked = _ask(analytic_judges.ask(6), [1.0] * 6, [1.0] * 6)
-    made = both.transform(latents, asked, analytic_judges.seeds(6))
+    latents = 0.5 * judges.latents(6)
+    asked = _ask(judges.ask(6), [1.0] * 6, [1.0] * 6)
+    made = both.transform(latents, asked, judges.seeds(6))
     before = tf.sigmoid(_KNOWN.attribute_critic(latents)) > 0.5
     after = made.attribute_probabilities[:, :_COLUMN] > 0.5
     self.assertAllEqual(before, after)
 
-  def test_it_works_in_a_graph(self):
-    both = refined.Refined(_firsts()["actor"], _search())
-    asked = _ask(analytic_judges.ask(3, Male=1.0), [1.0] * 3, [0.0, 1.0, 1.0])
-    seeds = analytic_judges.seeds()
-    eager = both.sample(asked, seeds)
-    graph = tf.function(
-      lambda values, weights: both.sample(
-        constraint.Constraint(values, weights), seeds
-      ),
-      autograph=False,
-    )(asked.values, asked.weights)
-    self.assertAllClose(eager.latents, graph.latents, atol=1e-4)
-    self.assertAllEqual(eager.converged, graph.converged)
-
   def test_a_search_can_begin_with_what_another_sampler_makes(self):
-    first = _firsts()["unconditional"]
     fixed = tf.constant([[0.9, 0.0, 0.0, 0.9]])
 
-    def begin(constraint, seeds):
-      self.assertLen(refined.known_to(first, constraint).values[0], _COLUMN)
+    def starts(constraint, seeds):
       return tf.repeat(fixed, tf.shape(seeds)[0], axis=0)
 
-    made = _search(begin=begin).sample(
-      _ask(analytic_judges.ask(2), [1.0] * 2, [1.0] * 2),
-      analytic_judges.seeds(2),
+    made = _search(starts=starts).sample(
+      _ask(judges.ask(2), [1.0] * 2, [1.0] * 2),
+      judges.seeds(2),
     )
     # It is there already, so that it stays.
     self.assertAllEqual(made.latents, tf.repeat(fixed, 2, axis=0))
@@ -175,13 +157,13 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
       learning_rate=0.05,
       beta_2=0.9,
       max_steps=150,
-      begin=lambda constraint, seeds: 0.5 * analytic_judges.latents(2),
+      starts=lambda constraint, seeds: 0.5 * judges.latents(2),
     )
     both = refined.Refined(_firsts()["unconditional"], search)
-    asked = _ask(analytic_judges.ask(2), [1.0] * 2, [1.0] * 2)
+    asked = _ask(judges.ask(2), [1.0] * 2, [1.0] * 2)
     for made in (
-      both.sample(asked, analytic_judges.seeds(2)),
-      search.sample(asked, analytic_judges.seeds(2)),
+      both.sample(asked, judges.seeds(2)),
+      search.sample(asked, judges.seeds(2)),
     ):
       self.assertAllEqual(made.converged, [True] * 2)
       self.assertAllGreater(made.realism, sampler.REALISM_THRESHOLD)

@@ -1,4 +1,4 @@
-"""Tests of requests."""
+"""Tests of switching."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ _FACES = attributes.Attributes(
 _OWN = np.array([[0, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0, 1, 0, 1, 0]], np.float32)
 
 
-class RequestsTest(tf.test.TestCase, parameterized.TestCase):
+class SwitchingTest(tf.test.TestCase, parameterized.TestCase):
   def test_switching_on_rules_out(self):
     switched, about = switching.switch(_OWN, [0, 4, 1], _FACES.excludes)
     self.assertAllEqual(

@@ -1,6 +1,7 @@
-"""Two replicas on one machine, for the tests of distributed steps."""
+"""Two replicas on one machine, and fixed draws, for the tests of models."""
 
 from collections.abc import Callable, Mapping
+from unittest import mock
 
 import keras
 import numpy as np
@@ -32,6 +33,26 @@ def two_replica_strategy() -> tf.distribute.MirroredStrategy:
   # second strategy in it, as under pytest, runs into those of the first.
   return tf.distribute.MirroredStrategy(
     ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+  )
+
+
+def draws(normal: float | None = None, uniform: float | None = None):
+  """Makes every random number the same; batches must be drawn before.
+
+  Args:
+    normal: Every draw of a normal distribution; None leaves them random.
+    uniform: The same, of a uniform one.
+  """
+
+  def fixed(value):
+    return lambda shape, seed, low=0, high=1, dtype=tf.float32: tf.cast(
+      tf.fill(shape, value), dtype
+    )
+
+  values = {"stateless_normal": normal, "stateless_uniform": uniform}
+  return mock.patch.multiple(
+    tf.random,
+    **{k: fixed(value) for k, value in values.items() if value is not None},
   )
 
 

@@ -1,16 +1,14 @@
 """A small actor and its critic for tests, with rows, requests and draws."""
 
-from unittest import mock
-
 import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import recipes
 from lc_keras.constraints import attributes
 from lc_keras.data import latent_batches
 from lc_keras.data import latents
 from lc_keras.models import actor_critic
-from lc_keras.models import actor_critic_recipe
 
 LATENT_SIZE, TURNS = 4, 3
 _FACES = attributes.Attributes(
@@ -50,23 +48,20 @@ def build(
   critic_optimizer=None,
   *,
   size=LATENT_SIZE,
-  average_decay=0.999,
-  **options,
+  posterior_scale=0.5,
+  read_attributes=None,
+  **settings,
 ):
-  """Returns a model with a recipe of some options."""
+  """Returns a model with a recipe of some settings."""
   keras.utils.set_random_seed(0)
   model = actor_critic.ActorCritic(size, NUM_ATTRIBUTES, 8, 2)
-  settings = {
-    "posterior_scale": tf.fill([size], 0.5),
-    "excludes": _FACES.excludes,
-    "read_attributes": lambda z: _read(z[:, :4]),
-    "attribute_weight": 1.0,
-  }
   model.compile(
     actor_optimizer or keras.optimizers.SGD(0.1),
     critic_optimizer or keras.optimizers.SGD(0.1),
-    actor_critic_recipe.Recipe(**settings | options),
-    average_decay,
+    recipes.Actor(**{"attribute_weight": 1.0, **settings}),
+    read_attributes=read_attributes or (lambda z: _read(z[:, :4])),
+    posterior_scale=tf.fill([size], posterior_scale),
+    excludes=_FACES.excludes,
     jit_compile=False,
   )
   return model
@@ -94,7 +89,7 @@ def some_lessons(moved, count=9):
   lessons = {}
   for name in ("prior", "real"):
     start = random.normal(size=[count, LATENT_SIZE]).astype(np.float32)
-    lessons[name], lessons[f"{name}_goal"] = start, start + np.float32(moved)
+    lessons[name], lessons[f"{name}_moved"] = start, start + np.float32(moved)
     for part in ("values", "mask"):
       ask = random.integers(0, 2, [count, NUM_ATTRIBUTES]).astype(np.float32)
       lessons[f"{name}_{part}"] = ask
@@ -107,16 +102,3 @@ def evaluate(model, rows=None, batch_size=7, lessons=None):
   if lessons is not None:
     batches = batches.map(lambda batch: {**batch, "lessons": lessons})
   return model.evaluate(batches, return_dict=True, verbose=0)
-
-
-def draws(normal=None, uniform=None):
-  """Makes every random number the same; batches must be drawn before."""
-  values = {"stateless_normal": normal, "stateless_uniform": uniform}
-  return mock.patch.multiple(
-    tf.random,
-    **{
-      name: lambda shape, seed, value=value, **_: tf.fill(shape, value)
-      for name, value in values.items()
-      if value is not None
-    },
-  )

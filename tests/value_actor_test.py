@@ -99,23 +99,6 @@ class ValueActorTest(tf.test.TestCase):
     self.assertLess(change[3], 0.05)
     self.assertAllGreater(change[:3], 0.2)
 
-  def test_two_replicas_take_the_step_of_one(self):
-    # Without noise: each replica draws its own.
-    batch = _batch() | {"scale": np.zeros([_ROWS, _SIZE], np.float32)}
-
-    def make():
-      model = _model()
-      # For the same reason, one value for all.
-      model._wanted = lambda start, seed: tf.ones_like(start[:, 0])
-      return model
-
-    one = testing.weights_after_one_step(make, batch)
-    two = testing.weights_after_one_step(
-      make, batch, testing.two_replica_strategy()
-    )
-    for a, b in zip(one, two):
-      self.assertAllClose(a, b, atol=1e-6)
-
 
 if __name__ == "__main__":
   tf.test.main()

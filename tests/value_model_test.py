@@ -61,15 +61,6 @@ class ValueModelTest(tf.test.TestCase, parameterized.TestCase):
       testing.weights_after_one_step(_model, other)[0],
     )
 
-  def test_two_replicas_make_the_step_of_one(self):
-    batch = _batch()
-    one = testing.weights_after_one_step(_model, batch)
-    two = testing.weights_after_one_step(
-      _model, batch, testing.two_replica_strategy()
-    )
-    for a, b in zip(one, two):
-      self.assertAllClose(a, b, atol=1e-5)
-
   def test_the_logit_is_the_calibrated_mean_of_the_members(self):
     model = _model()
     latents = tf.constant(_batch()["mean"])

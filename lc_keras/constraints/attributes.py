@@ -1,4 +1,4 @@
-"""Attributes: their names, and what excludes what."""
+"""Attributes: their names, and which exclude each other."""
 
 import difflib
 import re
@@ -11,8 +11,8 @@ import tensorflow as tf
 class Attributes:
   """The attributes of a data set, in the order of its label columns.
 
-  Some attributes rule each other out: nobody is bald and blond. Asking for one
-  is then asking for the others to go, and a request that wants both is a
+  Some attributes rule each other out, such as bald and blond. Asking for one
+  then also asks for the others to go, and a request for both is a
   contradiction.
   """
 
@@ -76,12 +76,12 @@ class Attributes:
     Raises:
       ValueError: No attribute has this name; the message lists the nearest.
     """
-    wanted = _plain(name)
+    plain_name = _plain(name)
     for column, own in enumerate(self.names):
-      if _plain(own) == wanted:
+      if _plain(own) == plain_name:
         return column
     plain = {_plain(own): own for own in self.names}
-    near = difflib.get_close_matches(wanted, plain, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(plain_name, plain, n=3, cutoff=0.5)
     hint = (
       f"did you mean {' or '.join(plain[key] for key in near)}?"
       if near
@@ -92,7 +92,7 @@ class Attributes:
   def request(
     self, labels: np.ndarray, name: str, on: bool
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Switches one attribute, and off what that rules out.
+    """Switches one attribute, and switches off those that it rules out.
 
     Args:
       labels: [n, num_attributes] in {0, 1}.
@@ -101,7 +101,7 @@ class Attributes:
 
     Returns:
       The new labels, [n, num_attributes] float32, and a bool
-      [num_attributes] that marks what the request is about: the attribute
+      [num_attributes] that marks the attributes of the request: the attribute
       and, if it is switched on, those that it rules out.
     """
     column = self.index(name)
@@ -117,23 +117,23 @@ class Attributes:
   def complete(
     self, own: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
   ) -> tf.Tensor:
-    """Fills in what a request leaves open.
+    """Fills in the attributes that a request leaves open.
 
     Args:
-      own: [batch, num_attributes] in {0, 1}, what the row has now.
-      values: [batch, num_attributes] in [0, 1], what is asked for.
+      own: [batch, num_attributes] in {0, 1}, the row's attributes.
+      values: [batch, num_attributes] in [0, 1], the targets.
       mask: [batch, num_attributes] in {0, 1}, 1 where it is asked for.
 
     Returns:
-      [batch, num_attributes]: `values` where asked, else `own`, less what an
-      attribute that is asked to be on rules out.
+      [batch, num_attributes]: `values` where asked, else `own`, less those that
+      an attribute that is asked to be on rules out.
     """
-    wanted = mask * tf.cast(values > 0.5, tf.float32)
-    ruled_out = tf.cast(tf.matmul(wanted, self.excludes) > 0.0, tf.float32)
+    on = mask * tf.cast(values > 0.5, tf.float32)
+    ruled_out = tf.cast(tf.matmul(on, self.excludes) > 0.0, tf.float32)
     return mask * values + (1.0 - mask) * own * (1.0 - ruled_out)
 
   def likely(self, logits: tf.Tensor) -> tf.Tensor:
-    """Returns the labels that a reading speaks for.
+    """Returns the most probable labels.
 
     Of attributes that exclude each other, only the most probable can be on.
 
@@ -143,25 +143,25 @@ class Attributes:
     Returns:
       [batch, num_attributes] in {0, 1}.
     """
-    # 0 for what rules nothing out, so that whatever is on is above 0.
+    # 0 for attributes without rivals: they are on above 0.
     rivals = logits[:, tf.newaxis] * self.excludes
     return tf.cast(logits > tf.reduce_max(rivals, axis=-1), tf.float32)
 
   def freed(
     self, own: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
   ) -> tf.Tensor:
-    """Says what may take the place of what a request takes away.
+    """Marks attributes that may replace those that a request takes away.
 
     Hair that must not be blond any more has to have another colour, or to go.
 
     Args:
-      own: [batch, num_attributes] in [0, 1], what the row has now.
-      values: [batch, num_attributes] in [0, 1], what is asked for.
+      own: [batch, num_attributes] in [0, 1], the row's attributes.
+      values: [batch, num_attributes] in [0, 1], the targets.
       mask: [batch, num_attributes] in {0, 1}, 1 where it is asked for.
 
     Returns:
-      [batch, num_attributes] in {0, 1}: 1 for what is not asked for and
-      excludes an attribute that the row has and is asked to lose.
+      [batch, num_attributes] in {0, 1}: 1 for an attribute that is not
+      asked for and excludes one that the row has and is asked to lose.
     """
     lost = mask * tf.cast((values < 0.5) & (own > 0.5), tf.float32)
     place = tf.cast(tf.matmul(lost, self.excludes) > 0.0, tf.float32)

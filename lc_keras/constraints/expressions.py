@@ -1,7 +1,12 @@
-"""Wishes about attributes, joined by and, or and not, and what they amount to.
+"""Requests: expressions of attributes, joined by and, or and not.
 
-  wish = (Has("Smiling") | Has("Eyeglasses")) & ~Has("Male")
-  constraint = Request(wish, attributes).rows(16)
+>>> from lc_keras.constraints import attributes
+>>> faces = attributes.Attributes(["Smiling", "Eyeglasses", "Male"])
+>>> expression = (Has("Smiling") | Has("Eyeglasses")) & ~Has("Male")
+>>> Request(expression, faces).rows(3).values.numpy()
+array([[1., 0., 0.],
+       [0., 1., 0.],
+       [1., 0., 0.]], dtype=float32)
 
 `language` reads the same from text.
 """
@@ -15,19 +20,19 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.constraints import attributes as attributes_lib
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import attributes as attribute_names
+from lc_keras.constraints import constraint as constraints
 
-# More are rather a mistake than a wish, and all of them are held in memory.
+# More are probably a mistake, and all of them are held in memory.
 MAX_ALTERNATIVES = 64
 
 
 class Expression(abc.ABC):
-  """Something that can be wished for: `a & b`, `a | b`, `~a`, `2 * a`.
+  """Something to ask for: `a & b`, `a | b`, `~a`, `2 * a`.
 
-  There is no node for "not" and none for a weight: both go down to the single
-  wants at once, by De Morgan's laws. A wish is thus always in negation normal
-  form. `str` writes it in the language that `language.parse` reads.
+  There is no node for "not" and none for a weight: both go down to the leaves
+  (`Has`) at once, by De Morgan's laws. An expression is thus always in negation
+  normal form. `str` writes it in the language that `language.parse` reads.
   """
 
   def __and__(self, other: "Expression") -> "Expression":
@@ -41,7 +46,7 @@ class Expression(abc.ABC):
     """The opposite, as important.
 
     Raises:
-      ValueError: There is none: 0.7 of a continuous attribute is wanted.
+      ValueError: There is none: 0.7 of a continuous attribute is asked for.
     """
 
   @abc.abstractmethod
@@ -136,12 +141,13 @@ class Alternative(NamedTuple):
 
 
 class Request:
-  """What a wish amounts to: alternatives, of which one must hold.
+  """A request: alternatives, of which one must hold.
 
-  The disjunctive normal form of the wish. An alternative asks for its wants
-  and, as much, for the absence of what these rule out; where an attribute is
-  asked for repeatedly, the largest weight counts. Alternatives that contradict
-  themselves, or ask for more than another that would do, are dropped.
+  The disjunctive normal form of an expression. An alternative asks for its
+  attributes and, as much, for the absence of those that they rule out; where an
+  attribute is asked for repeatedly, the largest weight counts. Alternatives
+  that contradict themselves, or ask for more than another that would do, are
+  dropped.
 
   Attributes:
     attributes: The attributes, in the order of the columns.
@@ -151,20 +157,20 @@ class Request:
 
   def __init__(
     self,
-    wish: Expression,
-    attributes: attributes_lib.Attributes,
+    expression: Expression,
+    attributes: attribute_names.Attributes,
     realism_weight: float = 1.0,
   ):
     """Works out the alternatives.
 
     Args:
-      wish: What is wanted.
+      expression: What to ask for.
       attributes: The attributes that it is about.
       realism_weight: Above 0, see `Constraint`.
 
     Raises:
-      ValueError: A name is unknown, a binary attribute is wanted in part, all
-        alternatives contradict themselves, there are more than
+      ValueError: A name is unknown, a binary attribute is asked for in part,
+        all alternatives contradict themselves, there are more than
         `MAX_ALTERNATIVES`, or the realism weight is not above 0.
     """
     if not 0.0 < realism_weight < np.inf:
@@ -174,17 +180,17 @@ class Request:
     self.attributes = attributes
     self.realism_weight = realism_weight
     expansion = _Expansion(attributes)
-    conjunctions = expansion.expand(wish)
+    conjunctions = expansion.expand(expression)
     if not conjunctions:
       raise ValueError(expansion.contradiction)
     self.alternatives = tuple(
-      self._alternative(wants)
-      for wants in conjunctions
-      # What asks for all of another, and more, adds no way to satisfy it.
-      if not any(set(other) < set(wants) for other in conjunctions)
+      self._alternative(parts)
+      for parts in conjunctions
+      # One that asks for all of another, and more, adds no way to satisfy it.
+      if not any(set(other) < set(parts) for other in conjunctions)
     )
 
-  def rows(self, n: int, first: int = 0) -> constraint_lib.Constraint:
+  def rows(self, n: int, first: int = 0) -> constraints.Constraint:
     """Returns a constraint of n rows that take the alternatives in turns.
 
     Args:
@@ -195,11 +201,11 @@ class Request:
       np.arange(first, first + n) % len(self.alternatives)
     )
 
-  def nearest(self, probabilities: tf.Tensor) -> constraint_lib.Constraint:
-    """Returns a constraint that asks each row for what it misses least.
+  def nearest(self, probabilities: tf.Tensor) -> constraints.Constraint:
+    """Returns, for each row, the alternative that it is nearest to.
 
     Args:
-      probabilities: [batch, num_attributes] in [0, 1], what the rows have now.
+      probabilities: [batch, num_attributes] in [0, 1], of the rows.
 
     Returns:
       Per row the alternative with the least cross-entropy, summed by weight: an
@@ -242,36 +248,36 @@ class Request:
       yield self._constraint(tf.fill([count], index))
 
   def _constraint(self, indices):
-    return constraint_lib.Constraint(
+    return constraints.Constraint(
       tf.gather(self._stacked.values, indices),
       tf.gather(self._stacked.weights, indices),
       self.realism_weight,
     )
 
-  def _alternative(self, wants):
+  def _alternative(self, parts):
     values, weights = np.zeros([2, len(self.attributes)], np.float32)
-    for want in wants:
-      column = self.attributes.index(want.name)
-      values[column] = want.value
-      weights[column] = want.weight
+    for has in parts:
+      column = self.attributes.index(has.name)
+      values[column] = has.value
+      weights[column] = has.weight
     on = np.where(values > 0.5, weights, 0.0)[:, np.newaxis]
     implied = (on * self.attributes.excludes).max(axis=0)
     return Alternative(values, np.maximum(weights, implied))
 
 
 class _Expansion:
-  """Expands wishes into conjunctions: tuples of wants, one an attribute."""
+  """Expands expressions into conjunctions: tuples of `Has`."""
 
   def __init__(self, attributes):
     self._attributes = attributes
     # Why there is no conjunction, should there be none.
     self.contradiction = "Nothing satisfies an `or` of nothing."
 
-  def expand(self, wish: Expression) -> list[tuple[Has, ...]]:
+  def expand(self, expression: Expression) -> list[tuple[Has, ...]]:
     """Returns the conjunctions that do not contradict themselves."""
-    match wish:
+    match expression:
       case Has():
-        return [(self._checked(wish),)]
+        return [(self._checked(expression),)]
       case Or(parts):
         return self._bounded(c for part in parts for c in self.expand(part))
       case And(parts):
@@ -285,23 +291,23 @@ class _Expansion:
             if not self._contradict(first, second)
           )
         return conjunctions
-    raise TypeError(f"Not a wish: {wish!r}.")
+    raise TypeError(f"Not an expression: {expression!r}.")
 
-  def _checked(self, want):
-    name = self._attributes.names[self._attributes.index(want.name)]
-    if want.value not in (0.0, 1.0) and name not in self._attributes.continuous:
+  def _checked(self, has):
+    name = self._attributes.names[self._attributes.index(has.name)]
+    if has.value not in (0.0, 1.0) and name not in self._attributes.continuous:
       raise ValueError(
-        f"{name} = {want.value:g}: {name} is on or off. Write {name} or not "
+        f"{name} = {has.value:g}: {name} is on or off. Write {name} or not "
         f"{name}; for how much it counts, 2 * {name}."
       )
-    return dataclasses.replace(want, name=name)
+    return dataclasses.replace(has, name=name)
 
   def _merged(self, first, second):
-    wants = {want.name: want for want in first}
-    for want in second:
-      weight = max(want.weight, wants.get(want.name, want).weight)
-      wants[want.name] = dataclasses.replace(want, weight=weight)
-    return tuple(sorted(wants.values(), key=lambda want: want.name))
+    merged = {has.name: has for has in first}
+    for has in second:
+      weight = max(has.weight, merged.get(has.name, has).weight)
+      merged[has.name] = dataclasses.replace(has, weight=weight)
+    return tuple(sorted(merged.values(), key=lambda has: has.name))
 
   def _contradict(self, first, second):
     """Returns whether two conjunctions do, and notes why."""

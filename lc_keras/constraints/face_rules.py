@@ -3,7 +3,7 @@
 Every rule takes images, float32 [n, height, width, channels] in [0, 1], and
 returns float32 [n]. Where a rule looks at a part of the image, that part is a
 share of height and width, so that other sizes of the same faces work too.
-What is called usual is between 5% and 95% of studio faces.
+Usual values are those between the 5% and the 95% quantile of studio faces.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ _EDGE = 1 / 16
 # Where a frontal face has its mouth, as (top, bottom) and (left, right).
 _MOUTH = (0.72, 0.91), (0.34, 0.66)
 _DARK = 0.25
-# How much red, green and blue add to what an eye sees (ITU-R BT.601).
+# The shares of red, green and blue in brightness (ITU-R BT.601).
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -126,5 +126,5 @@ def _hue(pixels):
 
 
 def _brightness(images):
-  """Returns what an eye sees of [..., 1 or 3] images, [...] in [0, 1]."""
+  """Returns the brightness of [..., 1 or 3] images, [...] in [0, 1]."""
   return images[..., 0] if images.shape[-1] == 1 else images @ _LUMA

@@ -1,7 +1,7 @@
 """Rules about garments on a black ground, made for fashion_mnist: ink, shape.
 
 Every rule takes images, float32 [n, height, width, channels] in [0, 1], and
-returns float32 [n]. Ink is what is not black.
+returns float32 [n]. Ink is every pixel that is not black.
 """
 
 import numpy as np

@@ -4,8 +4,8 @@
   Smiling and (Black_Hair or blond hair), 2 * not Male
   Age = 0.7, 0.5 * realism
 
-A request lists wishes, separated by commas, all of which must hold. Within a
-wish, `not` and weights bind most tightly, then `and`, then `or`; parentheses
+A request lists expressions, separated by commas, all of which must hold. Within
+one, `not` and weights bind most tightly, then `and`, then `or`; parentheses
 hold a list again. Names and words may be written in any case, and names with
 blanks for underscores. A weight says how much an attribute, a group in
 parentheses, or `realism` counts: 1 if it is left out. Realism is always asked
@@ -17,15 +17,15 @@ import re
 
 import lark
 
-from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import expressions
 
 _LETTER = r"[\w.'\/-]"
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 _WORD = rf"(?:and|or|not)(?!{_LETTER})"
-# Known names come first, the longest of all, and may hold anything: words of
-# the language, digits, blanks. Whatever else looks like a name is misspelt;
-# `Attributes.index` says what was meant.
+# Known names come first, the longest of all, and may hold words of the
+# language, digits, blanks. Any other name is misspelt, and `Attributes.index`
+# suggests the nearest.
 _GRAMMAR = rf"""
 request: _item ("," _item)* ","?
 _item: realism | either
@@ -37,8 +37,8 @@ realism: WEIGHT? _REALISM
 ?one: _NOT one -> opposite
   | WEIGHT one -> weighted
   | "(" group ")"
-  | want
-want: (NAME | OTHER) VALUE?
+  | has
+has: (NAME | OTHER) VALUE?
 
 WEIGHT.4: /{_NUMBER}\s*\*/i
 VALUE.4: /=\s*{_NUMBER}/i
@@ -53,7 +53,7 @@ OTHER.1: /{_LETTER}+(?:\s+(?!{_WORD}){_LETTER}+)*/i
 
 
 def parse(
-  text: str, attributes: attributes_lib.Attributes
+  text: str, attributes: attribute_names.Attributes
 ) -> expressions.Request:
   """Reads a request such as "Smiling, Eyeglasses, not Male".
 
@@ -66,13 +66,13 @@ def parse(
       meant, see `Request`.
   """
   try:
-    wish, realism_weight = _parser(attributes.names).parse(text)
+    expression, realism_weight = _parser(attributes.names).parse(text)
   except lark.UnexpectedInput as error:
     raise ValueError(
       f"This request cannot be read here:\n{_pointed(text, error)}\n"
       f'Write, for example, "{", not ".join(attributes.names[:2])}".'
     ) from error
-  return expressions.Request(wish, attributes, realism_weight)
+  return expressions.Request(expression, attributes, realism_weight)
 
 
 @functools.lru_cache
@@ -84,12 +84,12 @@ def _parser(names):
     parser="lalr",
     lexer="basic",
     start="request",
-    transformer=_Wishes(),
+    transformer=_Builder(),
   )
 
 
 def _pattern(name):
-  """Returns what matches a name, with any blanks or _ where it has one."""
+  """Returns the pattern of a name, with any blanks or _ where it has one."""
   words = re.split(r"[\s_]+", name)
   # lark ends a pattern at a slash.
   return r"[\s_]+".join(re.escape(word).replace("/", r"\/") for word in words)
@@ -104,38 +104,36 @@ def _pointed(text, error):
   return f"  {line}\n  {' ' * position}^"
 
 
-class _Wishes(lark.Transformer):
-  """Makes a wish of what the rules of the grammar have matched."""
+class _Builder(lark.Transformer):
+  """Builds an expression from the matches of the grammar's rules."""
 
   def request(self, items):
-    wishes = [
-      item for item in items if isinstance(item, expressions.Expression)
-    ]
+    parts = [item for item in items if isinstance(item, expressions.Expression)]
     weights = [item for item in items if isinstance(item, float)]
     if len(weights) > 1:
       raise ValueError("realism stands more than once in the request.")
-    return expressions.And(tuple(wishes)), *(weights or [1.0])
+    return expressions.And(tuple(parts)), *(weights or [1.0])
 
   def realism(self, weight):
     return weight[0] if weight else 1.0
 
-  def group(self, wishes):
-    return expressions.And(tuple(wishes))
+  def group(self, parts):
+    return expressions.And(tuple(parts))
 
-  def both(self, wishes):
-    return expressions.And(tuple(wishes))
+  def both(self, parts):
+    return expressions.And(tuple(parts))
 
-  def either(self, wishes):
-    return expressions.Or(tuple(wishes))
+  def either(self, parts):
+    return expressions.Or(tuple(parts))
 
-  def opposite(self, wishes):
-    return ~wishes[0]
+  def opposite(self, parts):
+    return ~parts[0]
 
   def weighted(self, parts):
-    weight, wish = parts
-    return weight * wish
+    weight, expression = parts
+    return weight * expression
 
-  def want(self, parts):
+  def has(self, parts):
     name, *value = parts
     return expressions.Has(str(name), *value)
 

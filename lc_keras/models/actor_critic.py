@@ -31,6 +31,7 @@ from lc_keras.models import critic
 from lc_keras.models import distilled_actor
 from lc_keras.models import flow_matching
 from lc_keras.models import moving_average
+from lc_keras.models import stored_model
 from lc_keras.models import whitening
 
 # Streams of random numbers within one update, see `priors.step_seed`.
@@ -73,7 +74,7 @@ TERMS: dict[str, Callable[[Move], tf.Tensor]] = {
 }
 
 
-class ActorCritic(keras.Model):
+class ActorCritic(stored_model.StoredModel):
   """An actor G(z, y) and a critic D(z, y), trained in turns.
 
   Attributes:
@@ -81,6 +82,8 @@ class ActorCritic(keras.Model):
     trained_actor: The actor that the optimiser updates.
     critic: D(z, y).
   """
+
+  REPORTS = ("critic_loss", "penalty", "actor_loss", *TERMS)
 
   def __init__(
     self,
@@ -104,13 +107,6 @@ class ActorCritic(keras.Model):
     """
     super().__init__(**kwargs)
     self.latent_size = latent_size
-    self.arguments = {
-      "latent_size": latent_size,
-      "num_attributes": num_attributes,
-      "width": width,
-      "depth": depth,
-      "flow_sizes": flow_sizes and list(flow_sizes),
-    }
     sizes = (latent_size, num_attributes)
     self.whitening = whitening.Whitening(latent_size, name="whitening")
 
@@ -121,19 +117,9 @@ class ActorCritic(keras.Model):
         *sizes, *flow_sizes, self.whitening, name=name
       )
 
-    self.actor = new_actor("actor")
-    self.actor.trainable = False
-    self.trained_actor = new_actor("trained_actor")
+    self.actor, self.trained_actor = moving_average.pair(new_actor, "actor")
     self.critic = critic.Critic(*sizes, width, depth, name="critic")
-    self.actor.set_weights(self.trained_actor.get_weights())
-    names = ("critic_loss", "penalty", "actor_loss", *TERMS)
-    self._means = {name: keras.metrics.Mean(name) for name in names}
     self.built = True
-
-  @property
-  def metrics(self):
-    """The means that a step returns: both losses, the penalty, all `TERMS`."""
-    return list(self._means.values())
 
   def imitate(self, flow: flow_matching.FlowMatching) -> None:
     """Takes over the whitening and the weights of a flow.
@@ -177,9 +163,12 @@ class ActorCritic(keras.Model):
       excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
       **kwargs: For `keras.Model.compile`.
     """
-    super().compile(optimizer=actor_optimizer, loss=None, **kwargs)
+    super().compile(
+      actor_optimizer,
+      variables=self.trained_actor.trainable_variables,
+      **kwargs,
+    )
     self.critic_optimizer = critic_optimizer
-    actor_optimizer.build(self.trained_actor.trainable_variables)
     critic_optimizer.build(self.critic.trainable_variables)
     self._recipe = recipe
     # Behind a function, or Keras would take it for a part of this model.
@@ -214,7 +203,7 @@ class ActorCritic(keras.Model):
         self._update_critic(rows, seeds)
       else:
         self._update_actor(rows, seeds)
-    return {name: mean.result() for name, mean in self._means.items()}
+    return self._report()
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. The critic and the average actor, with fixed noise.
@@ -224,9 +213,10 @@ class ActorCritic(keras.Model):
         latent_size].
     """
     seeds = [(0, stream) for stream in range(_STREAMS)]
-    self._note(self._critic_terms(batch, seeds))
-    self._note(self._actor_terms(self.actor, batch, seeds))
-    return {name: mean.result() for name, mean in self._means.items()}
+    return self._report(
+      **self._critic_terms(batch, seeds),
+      **self._actor_terms(self.actor, batch, seeds),
+    )
 
   def _seeds(self, turn):
     first = turn * _STREAMS
@@ -241,7 +231,7 @@ class ActorCritic(keras.Model):
       loss = tf.nn.compute_average_loss(terms["critic_loss"])
     variables = self.critic.trainable_variables
     self.critic_optimizer.apply(tape.gradient(loss, variables), variables)
-    self._note(terms)
+    self._report(**terms)
 
   def _update_actor(self, rows, seeds):
     with tf.GradientTape() as tape:
@@ -255,7 +245,7 @@ class ActorCritic(keras.Model):
       self.optimizer.iterations,
       self._recipe.average_decay,
     )
-    self._note(terms)
+    self._report(**terms)
 
   def _critic_terms(self, rows, seeds):
     """Returns the critic's losses, [batch]: three blocks and a penalty."""
@@ -334,10 +324,6 @@ class ActorCritic(keras.Model):
     )
     return {"actor_loss": loss, **terms}
 
-  def _note(self, terms):
-    for name, values in terms.items():
-      self._means[name].update_state(values)
-
 
 def training(
   recipe: recipes.Actor,
@@ -374,7 +360,6 @@ def training(
     read_attributes=attribute_critic,
     posterior_scale=parts.posterior_scale,
     excludes=parts.labels.excludes,
-    jit_compile=False,
   )
 
   def batches(step):

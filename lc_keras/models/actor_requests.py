@@ -5,8 +5,8 @@ whose other value is the published recipe:
 
 - the actor also learns requests on REAL latents ("this face, but smiling"),
   not only repairs of prior samples (`real_weight`);
-- a request may leave attributes open (`masked_fraction`): nobody has to fill in
-  ten values to ask for one;
+- a request may leave attributes open (`masked_fraction`): one value is enough,
+  where ten attributes are known;
 - a flow can be the actor's teacher (`imitation_weight`, `lessons`): samples of
   a flow vary as much as real images, and a critic alone leaves few different
   faces.
@@ -142,8 +142,8 @@ def _published(rows, recipe, excludes, starts, seeds):
 def _wrong(rows, recipe, excludes, seed, mask_seed):
   """Returns labels that are not a row's own, and a mask of those asked for.
 
-  One switched attribute is the hardest negative, and exactly what a request
-  is; another row's labels (the published choice) differ in many.
+  One switched attribute is the hardest negative, and just like a request;
+  another row's labels (the published choice) differ in many.
   """
   own = rows["attributes"]
   switched, about = switching.switch(own, rows["focus"], excludes)

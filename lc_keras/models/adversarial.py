@@ -1,4 +1,4 @@
-"""What the generative adversarial networks share, with labels and without."""
+"""The base of generative adversarial networks, with labels and without."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,28 +13,27 @@ from lc_keras.models import adam
 from lc_keras.models import architectures
 from lc_keras.models import discriminator
 from lc_keras.models import moving_average
+from lc_keras.models import stored_model
 
-# Of the images of a step, those that the penalty is taken at. Every eighth
-# image in every step costs what all images in every eighth step do (Karras et
-# al. 2020), and needs no branch.
+# The penalty is taken at every eighth image of a step. This costs as much as
+# all images in every eighth step (Karras et al. 2020), and needs no branch.
 _PENALTY_STRIDE = 8
 
 
-class AdversarialModel(keras.Model):
+class AdversarialModel(stored_model.StoredModel):
   """A generator G(z, y) of images and a discriminator D(x, y): how they train.
 
   Goodfellow et al. 2014 with the non-saturating loss and, for it to converge,
   the zero-centred penalty of Mescheder et al. 2018, for which both networks may
   be updated at once. Without attributes, y is of size 0: G(z) and D(x).
 
-  Subclasses say what is made with them afterwards.
-
   Attributes:
-    generator: The moving average of the trained generator; what is used
-      afterwards.
-    trained_generator: What the optimiser updates.
+    generator: The moving average of the trained generator, used after training.
+    trained_generator: The generator that the optimiser updates.
     discriminator: D(x, y).
   """
+
+  REPORTS = ("discriminator_loss", "generator_loss", "penalty")
 
   def __init__(
     self,
@@ -64,21 +63,13 @@ class AdversarialModel(keras.Model):
       layers = networks.generator(inputs, self.image_shape)
       return architectures.stack((inputs,), layers, name)
 
-    self.generator = generator("generator")
-    self.generator.trainable = False
-    self.trained_generator = generator("trained_generator")
-    self.generator.set_weights(self.trained_generator.get_weights())
+    self.generator, self.trained_generator = moving_average.pair(
+      generator, "generator"
+    )
     self.discriminator = discriminator.Discriminator(
       self.image_shape, num_attributes, architecture, name="discriminator"
     )
-    names = ("discriminator_loss", "generator_loss", "penalty")
-    self._means = {name: keras.metrics.Mean(name) for name in names}
     self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: both losses in nats, and the bare penalty."""
-    return list(self._means.values())
 
   def compile(
     self,
@@ -99,9 +90,12 @@ class AdversarialModel(keras.Model):
         update.
       **kwargs: For `keras.Model.compile`.
     """
-    super().compile(optimizer=generator_optimizer, loss=None, **kwargs)
+    super().compile(
+      generator_optimizer,
+      variables=self.trained_generator.trainable_variables,
+      **kwargs,
+    )
     self.discriminator_optimizer = discriminator_optimizer
-    generator_optimizer.build(self.trained_generator.trainable_variables)
     discriminator_optimizer.build(self.discriminator.trainable_variables)
     self._penalty_weight = penalty_weight
     self._average_decay = average_decay
@@ -136,14 +130,14 @@ class AdversarialModel(keras.Model):
       self.optimizer.iterations,
       self._average_decay,
     )
-    return self._update_metrics(terms)
+    return self._report(**terms)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. The average generator, with the same noise every time.
 
     Neither loss says how good the images are: each depends on the opponent.
     """
-    return self._update_metrics(self._terms(self.generator, batch, seed=(0, 0)))
+    return self._report(**self._terms(self.generator, batch, seed=(0, 0)))
 
   def _terms(self, generator, batch, seed):
     """Returns the losses, one per row, and the penalties of some rows."""
@@ -169,18 +163,13 @@ class AdversarialModel(keras.Model):
     """Returns [batch], in nats.
 
     Args:
-      evidence: [batch, 1 + num_attributes], what D sees in the real images.
-      fake_logits: [batch], what D says of generated images.
+      evidence: [batch, 1 + num_attributes], of real images.
+      fake_logits: [batch], of generated images.
       attributes: [batch, num_attributes], of both.
     """
     return losses.critic_cross_entropy(
       self.discriminator.judge(evidence, attributes), True
     ) + losses.critic_cross_entropy(fake_logits, False)
-
-  def _update_metrics(self, terms):
-    for name, mean in self._means.items():
-      mean.update_state(terms[name])
-    return {name: mean.result() for name, mean in self._means.items()}
 
 
 def generate(
@@ -191,7 +180,7 @@ def generate(
   Args:
     generator: Maps z and y, side by side, to logits of pixels.
     latents: [batch, latent_size], draws of the prior N(0, I).
-    attributes: [batch, num_attributes] in [0, 1], what is asked for.
+    attributes: [batch, num_attributes] in [0, 1], the targets.
   """
   return tf.sigmoid(generator(tf.concat([latents, attributes], axis=-1)))
 
@@ -200,7 +189,7 @@ def optimizers(
   recipe: recipes.GAN,
 ) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
   """Returns the optimisers of the generator and of the discriminator."""
-  # No momentum: what the opponent did some steps ago is no guide.
+  # No momentum: the opponent has changed since.
   return tuple(
     adam.Adam(trainings.learning_rate(recipe), beta_1=0.0, beta_2=0.99)
     for _ in range(2)

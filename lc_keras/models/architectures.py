@@ -1,8 +1,8 @@
-"""Networks by name: what a config's --architecture stands for.
+"""Networks by name, for the setting `architecture`.
 
 "celeb_a" and "mlp" are the published networks (Engel et al. 2018, appendix);
 "toon_faces" is ours, chosen by measurement to learn fast on a CPU; "conv_small"
-and "conv_medium" are what is usual, and what benchmarks compare.
+and "conv_medium" are usual ones, for comparisons.
 """
 
 import dataclasses
@@ -86,12 +86,12 @@ def dense(inputs: int, units: int, activation: str | None = None):
 
 
 def condition(values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-  """Returns what a network is told of a request, [batch, 2 * num_attributes].
+  """Returns a request as a network's input, [batch, 2 * num_attributes].
 
   Args:
-    values: [batch, num_attributes] in [0, 1], what is wanted.
+    values: [batch, num_attributes] in [0, 1], the targets.
     mask: [batch, num_attributes] in {0, 1}: 0 leaves an attribute open, and
-      its value is not looked at.
+      hides its value.
   """
   return tf.concat([values * mask, mask], axis=-1)
 
@@ -245,8 +245,8 @@ def _toon_faces_generator(latent_size: int, image_shape: Shape) -> Layers:
 
 def _doubling(inputs: int, filters: int, activation: str | None = "relu"):
   # He et al. 2015, for the 2x2 of a stride-2 kernel's 4x4 weights that meet in
-  # an output. At the published scale, images hardly differ between latents to
-  # begin with (a deviation of 0.001 rather than 0.05), and learn to late.
+  # an output. At the published scale, images hardly differ between latents at
+  # first (a deviation of 0.001 rather than 0.05), and learn to late.
   return keras.layers.Conv2DTranspose(
     filters,
     4,
@@ -281,7 +281,7 @@ def _conv_encoder(filters: Shape, image_shape: Shape, outputs: int) -> Layers:
 
 
 def _conv_decoder(
-  filters: Shape, latent_size: int, image_shape: Shape
+  filters: Shape, upsample: Callable, latent_size: int, image_shape: Shape
 ) -> Layers:
   height, width, channels = image_shape
   grid = (height // 16, width // 16, filters[-1])
@@ -289,22 +289,8 @@ def _conv_decoder(
   return [
     dense(latent_size, math.prod(grid), "relu"),
     keras.layers.Reshape(grid),
-    *[_deconv(a, b, 4) for a, b in zip(sizes, sizes[1:])],
-    _deconv(sizes[-1], channels, 4, activation=None),
-  ]
-
-
-def _conv_generator(
-  filters: Shape, latent_size: int, image_shape: Shape
-) -> Layers:
-  height, width, channels = image_shape
-  grid = (height // 16, width // 16, filters[-1])
-  sizes = filters[::-1]
-  return [
-    dense(latent_size, math.prod(grid), "relu"),
-    keras.layers.Reshape(grid),
-    *[_doubling(a, b) for a, b in zip(sizes, sizes[1:])],
-    _doubling(sizes[-1], channels, activation=None),
+    *[upsample(a, b) for a, b in zip(sizes, sizes[1:])],
+    upsample(sizes[-1], channels, activation=None),
   ]
 
 
@@ -319,9 +305,11 @@ def _conv_classifier(filters: Shape, image_shape: Shape) -> Layers:
 def _conv_architecture(*filters: int) -> Architecture:
   return Architecture(
     functools.partial(_conv_encoder, filters),
-    functools.partial(_conv_decoder, filters),
+    functools.partial(
+      _conv_decoder, filters, functools.partial(_deconv, kernel=4)
+    ),
     functools.partial(_conv_classifier, filters),
-    generator=functools.partial(_conv_generator, filters),
+    generator=functools.partial(_conv_decoder, filters, _doubling),
     multiple=16,
   )
 

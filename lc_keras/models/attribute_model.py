@@ -1,11 +1,12 @@
 """Trains the attribute critic on cached latents.
 
 Beyond the paper: an actor or a search that follows a critic finds latents that
-it reads as asked and that decode to something else. So the critic also learns
-from edits that it has led itself (`edit_weight`): each is decoded and encoded
-again, which brings it back to where the critic knows its way, and what is read
-there is the edit's label. No labels are needed for it, and no classifier; but
-where nothing can be encoded, somebody else has to read the edits.
+the critic reads as requested and that decode to something else. So the critic
+also learns from edits that follow its own gradient (`edit_weight`): each is
+decoded and encoded again, which brings it back among the latents that the
+critic was trained on, and the critic's reading there is the edit's label. This
+needs no labels and no classifier; where the generator cannot encode, a
+classifier reads the edits.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,19 +22,22 @@ from lc_keras.data import latents as latent_rows
 from lc_keras.generators import generator as generators
 from lc_keras.models import adam
 from lc_keras.models import attribute_critic
-from lc_keras.models import edits as edits_lib
+from lc_keras.models import edits as critic_edits
+from lc_keras.models import stored_model
 from lc_keras.models import switching
 
 
-class AttributeModel(keras.Model):
+class AttributeModel(stored_model.StoredModel):
   """Supervised training of D_attr(z) on z ~ q(z|x).
 
   Engel et al. 2018, section 5: fresh noise every step, so that the critic
-  reads what the decoder will show and not the encoder's exact mean.
+  reads latents as the decoder gets them, not the encoder's exact mean.
 
   Attributes:
     critic: The `AttributeCritic`.
   """
+
+  REPORTS = ("loss", "accuracy")
 
   def __init__(
     self,
@@ -58,24 +62,10 @@ class AttributeModel(keras.Model):
     """
     super().__init__(**kwargs)
     self._noise_scale = noise_scale
-    self.arguments = {
-      "latent_size": latent_size,
-      "num_attributes": num_attributes,
-      "width": width,
-      "depth": depth,
-    }
     self.critic = attribute_critic.AttributeCritic(
-      **self.arguments, name="critic"
+      latent_size, num_attributes, width, depth, name="critic"
     )
-    self.arguments["noise_scale"] = noise_scale
-    self._loss_metric = keras.metrics.Mean("loss")
-    self._accuracy_metric = keras.metrics.Mean("accuracy")
     self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: nats per attribute, share of attributes right."""
-    return [self._loss_metric, self._accuracy_metric]
 
   def compile(
     self,
@@ -92,10 +82,10 @@ class AttributeModel(keras.Model):
 
     Args:
       optimizer: For the critic.
-      reread: Maps latents to the posterior means of what they decode to. This,
-        or the next one, and the two after it are needed for edits only.
-      read: Maps latents to logits [batch, num_attributes] of what they decode
-        to; instead of `reread`.
+      reread: Maps latents to the posterior means of the decoded images. This or
+        `read`, `covariance` and `excludes` are needed for edits only.
+      read: Maps latents to logits [batch, num_attributes] of the decoded
+        images.
       covariance: [latent_size, latent_size], see `latents.covariance`: edits
         move where encoded images differ.
       excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
@@ -103,8 +93,7 @@ class AttributeModel(keras.Model):
         recipe.
       **kwargs: For `keras.Model.compile`.
     """
-    super().compile(optimizer=optimizer, loss=None, **kwargs)
-    optimizer.build(self.trainable_variables)
+    super().compile(optimizer, **kwargs)
     self._read = read or (lambda latents: self.critic(reread(latents)))
     self._edit_weight = edit_weight
     if edit_weight:
@@ -132,18 +121,18 @@ class AttributeModel(keras.Model):
         )
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
-    return self._update_metrics(values, logits, batch["attributes"])
+    return self._reported(values, logits, batch["attributes"])
 
   def _edits(self, batch, seeds):
-    """Returns edits of every second row, with noise, and what they show."""
+    """Returns edits of every second row, with noise, and their labels."""
     rows = {name: value[::2] for name, value in batch.items()}
     latents = _sample(rows, seeds[0])
-    wanted, _ = switching.switch(
+    targets, _ = switching.switch(
       rows["attributes"], rows["focus"], self._excludes
     )
-    latents = edits_lib.lead(
+    latents = critic_edits.lead(
       latents,
-      lambda z: losses.attribute_cross_entropy(self.critic(z), wanted),
+      lambda z: losses.attribute_cross_entropy(self.critic(z), targets),
       self._covariance,
       seeds[1],
     )
@@ -156,12 +145,11 @@ class AttributeModel(keras.Model):
     """See base class. Plain posterior noise, the same every time."""
     logits = self.critic(_sample(batch, seed=(0, 0)))
     values = losses.attribute_cross_entropy(logits, batch["attributes"])
-    return self._update_metrics(values, logits, batch["attributes"])
+    return self._reported(values, logits, batch["attributes"])
 
-  def _update_metrics(self, values, logits, attributes):
-    self._loss_metric.update_state(values)
-    self._accuracy_metric.update_state((logits > 0.0) == (attributes > 0.5))
-    return {metric.name: metric.result() for metric in self.metrics}
+  def _reported(self, values, logits, attributes):
+    right = (logits > 0.0) == (attributes > 0.5)
+    return self._report(loss=values, accuracy=right)
 
 
 def training(recipe: recipes.Attributes, parts) -> trainings.Training:
@@ -187,19 +175,18 @@ def training(recipe: recipes.Attributes, parts) -> trainings.Training:
     covariance=latent_rows.covariance(rows),
     excludes=parts.labels.excludes,
     edit_weight=recipe.edit_weight,
-    jit_compile=False,
   )
   return trainings.on_latents(model, recipe, parts)
 
 
 def _reader(parts):
-  """Returns how edits are read: by the model itself, or by a classifier."""
+  """Returns the option of `compile` that says how edits are read."""
   generator = parts.generator
   if generators.can_encode(generator):
     return {
       "reread": lambda z: generator.encode(generator.decode(z).mean()).mean()
     }
-  # It is there: it has labelled the latents.
+  # A generator without an encoder has latents that a classifier has labelled.
   classifier = parts.models["classifier"]
   return {"read": lambda z: classifier(generator.decode(z).mean())}
 

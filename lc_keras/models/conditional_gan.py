@@ -1,9 +1,7 @@
 """The conditional generative adversarial network: trained anew for its labels.
 
-What one would do without latent constraints, and what they are compared with.
+The usual way without latent constraints, and one that they are compared with.
 """
-
-from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -24,34 +22,6 @@ class ConditionalGAN(adversarial.AdversarialModel):
   encoder: it makes new images and changes none.
   """
 
-  def __init__(
-    self,
-    image_shape: Sequence[int],
-    latent_size: int,
-    num_attributes: int,
-    architecture: str,
-    **kwargs,
-  ):
-    """Creates and builds the networks.
-
-    Args:
-      image_shape: (height, width, channels).
-      latent_size: Size of z.
-      num_attributes: Size of y.
-      architecture: A name in `architectures.NAMES`. The discriminator has the
-        layers of its classifier.
-      **kwargs: For `keras.Model`.
-    """
-    super().__init__(
-      image_shape, latent_size, num_attributes, architecture, **kwargs
-    )
-    self.arguments = {
-      "image_shape": self.image_shape,
-      "latent_size": latent_size,
-      "num_attributes": num_attributes,
-      "architecture": architecture,
-    }
-
   def compile(
     self,
     generator_optimizer: keras.optimizers.Optimizer,
@@ -67,7 +37,7 @@ class ConditionalGAN(adversarial.AdversarialModel):
       discriminator_optimizer: For the discriminator.
       mismatch_weight: Weight, in the discriminator's loss, of real images with
         another image's labels (Reed et al. 2016): they teach it to look at
-        labels early, and cost nothing, as the image has been looked at.
+        labels early, and cost nothing: the image's evidence is there.
       **kwargs: For the base class: penalty_weight, average_decay and so on.
     """
     super().compile(generator_optimizer, discriminator_optimizer, **kwargs)
@@ -78,7 +48,7 @@ class ConditionalGAN(adversarial.AdversarialModel):
 
     Args:
       latents: [batch, latent_size], draws of the prior N(0, I).
-      attributes: [batch, num_attributes] in [0, 1], what is asked for.
+      attributes: [batch, num_attributes] in [0, 1], the targets.
     """
     return adversarial.generate(self.generator, latents, attributes)
 
@@ -102,12 +72,7 @@ class ConditionalGAN(adversarial.AdversarialModel):
 
 
 def training(recipe: recipes.ConditionalGAN, data) -> trainings.Training:
-  """Returns the training of a conditional GAN on images and labels.
-
-  Args:
-    recipe: The settings.
-    data: `arrays.Source`.
-  """
+  """Returns the training of a conditional GAN on an `arrays.Source`."""
   keras.utils.set_random_seed(recipe.seed)
   model = ConditionalGAN(
     data.image_shape,
@@ -120,6 +85,5 @@ def training(recipe: recipes.ConditionalGAN, data) -> trainings.Training:
     penalty_weight=recipe.penalty_weight,
     mismatch_weight=recipe.mismatch_weight,
     average_decay=recipe.average_decay,
-    jit_compile=False,
   )
   return trainings.on_images(model, recipe, data, monitor=None)

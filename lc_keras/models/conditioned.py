@@ -1,10 +1,9 @@
-"""A trunk that is told a request, with no more work than that takes.
+"""The critic's and the actor's trunk, with shared work done once.
 
 The published networks join z and an embedding of y before their first hidden
-layer. The embedding is linear, and so is the layer up to its ReLU: what z and
-what y give can be computed apart and added. A latent vector is then looked at
-under several requests, or a request held up to many latents, for the price of
-one.
+layer. The embedding is linear, and so is the layer up to its ReLU: the products
+of z and of y are computed apart and added. One latent vector under several
+requests, or one request for many latents, then costs little more than one.
 """
 
 import keras
@@ -14,11 +13,61 @@ from lc_keras.models import architectures
 from lc_keras.models import layers
 
 
+class ConditionedTrunk(keras.layers.Layer):
+  """A linear embedding of a request, and a trunk for [latents, embedding].
+
+  Engel et al. 2018, appendix: the network of the actor and of the critic.
+  """
+
+  def __init__(
+    self,
+    latent_size: int,
+    num_attributes: int,
+    width: int,
+    depth: int,
+    outputs: int,
+    **kwargs,
+  ):
+    """Creates and builds the layers; see `Actor` for the arguments."""
+    super().__init__(**kwargs)
+    self._latent_size = latent_size
+    self.embedding = architectures.stack(
+      (2 * num_attributes,),
+      [architectures.dense(2 * num_attributes, width)],
+      name="embedding",
+    )
+    inputs = latent_size + width
+    self.trunk = architectures.stack(
+      (inputs,),
+      architectures.trunk(inputs, width, depth, outputs),
+      name="trunk",
+    )
+    self.built = True
+
+  def entrance(self) -> "Entrance":
+    """Returns the first hidden layer, in its two parts."""
+    return Entrance(self.embedding, self.trunk, self._latent_size)
+
+  def _outputs(self, latents, values, mask):
+    """Returns [batch, outputs]; see `Actor.call`."""
+    entrance = self.entrance()
+    return self._finished(
+      entrance.of_latents(latents) + entrance.of_request(values, mask)
+    )
+
+  def _finished(self, first):
+    """Returns the outputs, given the first hidden layer before its ReLU."""
+    features = tf.nn.relu(first)
+    for layer in self.trunk.layers[1:]:
+      features = layer(features)
+    return features
+
+
 class Entrance:
   """The first hidden layer of such a trunk, in its two parts.
 
-  Made anew wherever it is used, so that a gradient by the layer's weights is
-  put together once.
+  Made anew in every call, so that a gradient by the layer's weights is put
+  together once.
   """
 
   def __init__(
@@ -28,7 +77,7 @@ class Entrance:
 
     Args:
       embedding: One linear layer.
-      trunk: What takes [latents, embedding].
+      trunk: ReLU layers; their input is [latents, embedding].
       size: Of a latent vector.
     """
     (self._embed,) = embedding.layers
@@ -38,19 +87,19 @@ class Entrance:
     self.kernel, self._from_embedding = tf.split(first.kernel, sizes)
 
   def of_latents(self, latents: tf.Tensor) -> tf.Tensor:
-    """Returns what latents [batch, size] give, [batch, width]."""
+    """Returns the share of latents [batch, size], [batch, width]."""
     return tf.matmul(latents, self.kernel)
 
   def of_request(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Returns what a request gives, [batch, width].
+    """Returns the share of a request, with the bias, [batch, width].
 
     Args:
-      values: [batch, num_attributes] in [0, 1], what is wanted.
-      mask: [batch, num_attributes] in {0, 1}, 0 where anything will do.
+      values: [batch, num_attributes] in [0, 1], the targets.
+      mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
     """
     condition = architectures.condition(values, mask)
-    # The product of both layers is a small one, for as many rows as a request
-    # has numbers; a batch that is smaller still takes one after the other.
+    # The product of both layers' kernels has as many rows as a request has
+    # numbers: for a smaller batch, the layers one after the other are cheaper.
     rows, numbers = condition.shape
     if rows is not None and rows < numbers:
       embedded = self._embed(condition)
@@ -60,14 +109,6 @@ class Entrance:
       self._from_embedding, self._embed.bias, transpose_a=True
     )
     return tf.matmul(condition, both) + (shift + self._bias)
-
-
-def finished(trunk: keras.Sequential, first: tf.Tensor) -> tf.Tensor:
-  """Returns a trunk's outputs, given the first hidden layer before its ReLU."""
-  features = tf.nn.relu(first)
-  for layer in trunk.layers[1:]:
-    features = layer(features)
-  return features
 
 
 def slopes(
@@ -82,7 +123,7 @@ def slopes(
 
   Args:
     trunk: ReLU layers, and a linear one with a single output.
-    entrance: Its own.
+    entrance: Of this trunk.
     first: [batch, width], the first hidden layer before its ReLU.
 
   Returns:

@@ -2,14 +2,12 @@
 
 from collections.abc import Callable
 
-import keras
 import tensorflow as tf
 
-from lc_keras.models import architectures
 from lc_keras.models import conditioned
 
 
-class Critic(keras.layers.Layer):
+class Critic(conditioned.ConditionedTrunk):
   """D(z, y) as a logit; sigmoid of it is the value in [0, 1].
 
   Engel et al. 2018, section 3 and appendix: the actor's trunk with one output.
@@ -24,45 +22,31 @@ class Critic(keras.layers.Layer):
     **kwargs,
   ):
     """Creates and builds the critic; see `Actor` for the arguments."""
-    super().__init__(**kwargs)
-    self._latent_size = latent_size
-    self.embedding = architectures.stack(
-      (2 * num_attributes,),
-      [architectures.dense(2 * num_attributes, width)],
-      name="embedding",
-    )
-    self.trunk = architectures.stack(
-      (latent_size + width,),
-      architectures.trunk(latent_size + width, width, depth, 1),
-      name="trunk",
-    )
-    self.built = True
+    super().__init__(latent_size, num_attributes, width, depth, 1, **kwargs)
 
   def call(self, latents, values, mask):
     """Judges the latents.
 
     Args:
       latents: [batch, latent_size].
-      values: [batch, num_attributes] in [0, 1], what they should have.
-      mask: [batch, num_attributes] in {0, 1}, 0 where anything will do.
+      values: [batch, num_attributes] in [0, 1], the targets.
+      mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
 
     Returns:
       Logits, [batch].
     """
-    entrance = self._entrance()
-    told = entrance.of_request(values, mask)
-    return self._logits(entrance.of_latents(latents) + told)
+    return tf.squeeze(self._outputs(latents, values, mask), axis=-1)
 
   def under(
     self, values: tf.Tensor, mask: tf.Tensor
   ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function of latents alone: the request is looked at once.
+    """Returns the critic of one request, a function of latents alone.
 
     Args:
       values: [batch, num_attributes] in [0, 1].
       mask: [batch, num_attributes] in {0, 1}.
     """
-    entrance = self._entrance()
+    entrance = self.entrance()
     told = entrance.of_request(values, mask)
     return lambda latents: self._logits(entrance.of_latents(latents) + told)
 
@@ -72,7 +56,7 @@ class Critic(keras.layers.Layer):
     fake: tf.Tensor,
     mix: tf.Tensor,
     own: tf.Tensor,
-    wanted: tf.Tensor,
+    asked: tf.Tensor,
     wrong: tf.Tensor,
     mask: tf.Tensor,
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -83,7 +67,7 @@ class Critic(keras.layers.Layer):
       fake: [batch, latent_size].
       mix: [batch, 1] in [0, 1], of a point between the two: the share of real.
       own: [batch, num_attributes], the labels of real.
-      wanted: Those of fake, and of the point between.
+      asked: The labels of fake, and of the point between.
       wrong: Wrong ones of real.
       mask: [batch, num_attributes] in {0, 1}, of all labels.
 
@@ -92,18 +76,15 @@ class Critic(keras.layers.Layer):
       the gradient of the logit by the latents at the point between, [batch,
       latent_size].
     """
-    entrance = self._entrance()
+    entrance = self.entrance()
     points = entrance.of_latents(tf.concat([real, fake], axis=0))
     of_real, of_fake = tf.split(points, 2)
-    labels = tf.concat([own, wanted, wrong], axis=0)
+    labels = tf.concat([own, asked, wrong], axis=0)
     told = entrance.of_request(labels, tf.tile(mask, [3, 1]))
     logits = self._logits(tf.concat([of_real, of_fake, of_real], 0) + told)
     between = mix * of_real + (1.0 - mix) * of_fake + tf.split(told, 3)[1]
     slopes = conditioned.slopes(self.trunk, entrance, between)
     return *tf.split(logits, 3), slopes
 
-  def _entrance(self):
-    return conditioned.Entrance(self.embedding, self.trunk, self._latent_size)
-
   def _logits(self, first):
-    return tf.squeeze(conditioned.finished(self.trunk, first), axis=-1)
+    return tf.squeeze(self._finished(first), axis=-1)

@@ -9,7 +9,7 @@ from lc_keras.models import architectures
 
 
 class Discriminator(keras.Model):
-  """D(x, y) as a logit: is the image real, and does it show what y says?
+  """D(x, y) as a logit: is the image real, and has it the attributes y?
 
   The projection of Miyato and Koyama, "cGANs with Projection Discriminator"
   (ICLR 2018): one number for the image, plus one for each attribute, which is
@@ -48,14 +48,14 @@ class Discriminator(keras.Model):
     return self.judge(self.evidence(images), attributes)
 
   def evidence(self, images: tf.Tensor) -> tf.Tensor:
-    """Returns all of D that looks at images, [batch, 1 + num_attributes]."""
+    """Returns the outputs of the network, [batch, 1 + num_attributes]."""
     return self.head(self.features(images))
 
   def judge(self, evidence: tf.Tensor, attributes: tf.Tensor) -> tf.Tensor:
     """Returns logits [batch].
 
     Args:
-      evidence: [batch, 1 + num_attributes], what `evidence` gave.
+      evidence: [batch, 1 + num_attributes], see `evidence`.
       attributes: [batch, num_attributes] in [0, 1].
     """
     signs = 2.0 * attributes - 1.0

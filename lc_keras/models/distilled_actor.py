@@ -1,4 +1,4 @@
-"""An actor that makes in one step what a flow makes in many."""
+"""An actor that does in one step what a flow does in many."""
 
 import keras
 import tensorflow as tf
@@ -6,17 +6,17 @@ import tensorflow as tf
 from lc_keras.models import architectures
 from lc_keras.models import flow_matching
 from lc_keras.models import velocity
-from lc_keras.models import whitening as whitening_lib
+from lc_keras.models import whitening as whitenings
 
 
 class DistilledActor(keras.layers.Layer):
   """G(z, y), the published gated move, made by a flow's network.
 
   z' = (1 - gate) * z + gate * dz, in whitened coordinates. A distilled network
-  begins as its teacher (Salimans and Ho, 2022,
-  https://arxiv.org/abs/2202.00512): dz is at first what the flow expects noise
-  to become. The gate shuts where a latent holds nothing but the posterior's
-  noise.
+  starts as its teacher (Salimans and Ho, 2022,
+  https://arxiv.org/abs/2202.00512): dz is at first the flow's velocity at the
+  noise, the expected latent. The gate shuts on axes that hold nothing but the
+  posterior's noise.
   """
 
   def __init__(
@@ -25,7 +25,7 @@ class DistilledActor(keras.layers.Layer):
     num_attributes: int,
     width: int,
     depth: int,
-    whitening: whitening_lib.Whitening,
+    whitening: whitenings.Whitening,
     **kwargs,
   ):
     """Creates and builds the actor.

@@ -1,4 +1,4 @@
-"""Latent vectors led downhill: what a critic takes for an edit."""
+"""Edits of latent vectors that follow a critic's gradient."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ def lead(
   """Moves latent vectors to where an error is small.
 
   Args:
-    latents: [batch, latent_size], where to begin.
+    latents: [batch, latent_size], the start.
     error: Latents to [batch]; that of a row depends on the row alone.
     covariance: [latent_size, latent_size], see `latents.covariance`: moves are
       made where encoded images differ.

@@ -7,14 +7,14 @@ angle a in [0, pi / 2], between noise e and a latent z,
 
   x = cos(a) e + sin(a) z        dx/da = cos(a) z - sin(a) e
 
-and the network learns the expected dx/da, given x, a and what is asked for.
+and the network learns the expected dx/da, given x, a and a request.
 
-Both sides are whitened. Where a posterior fills the prior badly, most of what
-is wrong is the covariance (of 256 dimensions of studio faces, each with a
+Both sides are whitened. Where a posterior fills the prior badly, the covariance
+is most of the difference (of 256 dimensions of studio faces, each with a
 deviation near 1, the principal ones differ by a factor of 1,000 in variance),
 and that needs no network: a flow that stands still is the best normal
 distribution already, and along a circle it is the best flow for every direction
-that only holds the posterior's noise. What is left to learn is the rest.
+that only holds the posterior's noise. The network learns the rest.
 """
 
 import math
@@ -28,22 +28,25 @@ from lc_keras import recipes
 from lc_keras import training as trainings
 from lc_keras.models import adam
 from lc_keras.models import moving_average
+from lc_keras.models import stored_model
 from lc_keras.models import velocity
 from lc_keras.models import whitening
 
-# Where a latent is: noise lies at 0.
+# The angle of latents; noise lies at 0.
 LATENT_ANGLE = math.pi / 2
 
 
-class FlowMatching(keras.Model):
+class FlowMatching(stored_model.StoredModel):
   """A velocity field from N(0, I) to q(z | y), for any part of y.
 
   Attributes:
-    velocity: The moving average of the trained network; what is used
-      afterwards, on whitened latents.
-    trained_velocity: What the optimiser updates.
+    velocity: The moving average of the trained network, used after training; on
+      whitened latents.
+    trained_velocity: The network that the optimiser updates.
     whitening: To be adapted before training.
   """
+
+  REPORTS = ("loss",)
 
   def __init__(
     self,
@@ -58,24 +61,14 @@ class FlowMatching(keras.Model):
     A fresh model whitens nothing: see `Whitening.adapt`.
     """
     super().__init__(**kwargs)
-    self.arguments = {
-      "latent_size": latent_size,
-      "num_attributes": num_attributes,
-      "width": width,
-      "depth": depth,
-    }
-    sizes = (latent_size, num_attributes, width, depth)
-    self.velocity = velocity.Velocity(*sizes, name="velocity", trainable=False)
-    self.trained_velocity = velocity.Velocity(*sizes, name="trained_velocity")
-    self.velocity.set_weights(self.trained_velocity.get_weights())
+    self.velocity, self.trained_velocity = moving_average.pair(
+      lambda name: velocity.Velocity(
+        latent_size, num_attributes, width, depth, name=name
+      ),
+      "velocity",
+    )
     self.whitening = whitening.Whitening(latent_size, name="whitening")
-    self._loss_metric = keras.metrics.Mean("loss")
     self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: squared error; 1 is a flow that stands still."""
-    return [self._loss_metric]
 
   def compile(
     self,
@@ -91,8 +84,7 @@ class FlowMatching(keras.Model):
       average_decay: Of the moving average of its weights, per update.
       **kwargs: For `keras.Model.compile`.
     """
-    super().compile(optimizer=optimizer, loss=None, **kwargs)
-    optimizer.build(self.trained_velocity.trainable_variables)
+    super().compile(optimizer, **kwargs)
     self._average_decay = average_decay
 
   def call(self, points, angles, values, mask):
@@ -114,12 +106,12 @@ class FlowMatching(keras.Model):
       self.optimizer.iterations,
       self._average_decay,
     )
-    return self._update_metrics(values)
+    return self._report(loss=values)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. The average, with the same noise every time."""
     seeds = [(0, stream) for stream in range(4)]
-    return self._update_metrics(self._errors(self.velocity, batch, seeds))
+    return self._report(loss=self._errors(self.velocity, batch, seeds))
 
   def _errors(self, network, rows, seeds):
     """Returns the squared error of a velocity, [batch]."""
@@ -140,18 +132,9 @@ class FlowMatching(keras.Model):
     error = tf.reduce_mean(tf.square(error), axis=-1)
     return error / tf.reduce_mean(tf.square(signal))
 
-  def _update_metrics(self, values):
-    self._loss_metric.update_state(values)
-    return {metric.name: metric.result() for metric in self.metrics}
-
 
 def training(recipe: recipes.Flow, parts) -> trainings.Training:
-  """Returns the training of a flow on the latents of parts.
-
-  Args:
-    recipe: The settings.
-    parts: `parts.Parts`, of which latents and their labels are needed.
-  """
+  """Returns the training of a flow on the latents of `parts.Parts`."""
   rows = parts.latents["train"]
   keras.utils.set_random_seed(recipe.seed)
   model = FlowMatching(
@@ -161,16 +144,15 @@ def training(recipe: recipes.Flow, parts) -> trainings.Training:
   model.compile(
     adam.Adam(trainings.learning_rate(recipe)),
     average_decay=recipe.average_decay,
-    jit_compile=False,
   )
   return trainings.on_latents(model, recipe, parts)
 
 
 def _random_mask(attributes, seed):
-  """Returns what is asked for, [batch, num_attributes] in {0, 1}.
+  """Returns the attributes of random requests, [batch, num_attributes].
 
-  One row in seven asks for nothing, one for everything; in the others each
-  attribute is asked for with a probability of the row's own.
+  Values in {0, 1}. One row in seven asks for nothing, one for everything; in
+  the others each attribute is asked for with a probability of the row's own.
   """
   shape = tf.shape(attributes)
   uniform = tf.random.stateless_uniform([shape[0], shape[1] + 1], seed)

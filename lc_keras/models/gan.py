@@ -1,7 +1,6 @@
 """The generative adversarial network without labels, to be frozen.
 
-A generative model that has no encoder: what can be asked of it is what needs
-only a prior and a decoder.
+A generative model that has no encoder: it can sample, and transform no images.
 """
 
 from collections.abc import Sequence
@@ -32,21 +31,8 @@ class GAN(adversarial.AdversarialModel):
     architecture: str,
     **kwargs,
   ):
-    """Creates and builds the networks.
-
-    Args:
-      image_shape: (height, width, channels).
-      latent_size: Size of z.
-      architecture: A name in `architectures.NAMES`. The discriminator has the
-        layers of its classifier.
-      **kwargs: For `keras.Model`.
-    """
+    """Creates and builds the networks; see `AdversarialModel`."""
     super().__init__(image_shape, latent_size, 0, architecture, **kwargs)
-    self.arguments = {
-      "image_shape": self.image_shape,
-      "latent_size": latent_size,
-      "architecture": architecture,
-    }
 
   @property
   def prior(self) -> tfd.Distribution:
@@ -70,30 +56,24 @@ class GAN(adversarial.AdversarialModel):
     return self.decode(latents).mean()
 
   def _terms(self, generator, batch, seed):
-    """See base class. Looks at "image" only, whatever else the rows have."""
+    """See base class. Of a batch, only "image" counts."""
     images = batch["image"]
     batch = {"image": images, "attributes": _no_labels(images)}
     return super()._terms(generator, batch, seed)
 
 
 def _no_labels(rows):
-  """Returns [batch, 0], what rows without attributes have for them."""
+  """Returns [batch, 0], the labels of rows without attributes."""
   return tf.zeros([tf.shape(rows)[0], 0])
 
 
 def training(recipe: recipes.GAN, data) -> trainings.Training:
-  """Returns the training of a GAN on images.
-
-  Args:
-    recipe: The settings.
-    data: `arrays.Source`.
-  """
+  """Returns the training of a GAN on an `arrays.Source`."""
   keras.utils.set_random_seed(recipe.seed)
   model = GAN(data.image_shape, recipe.latent_size, recipe.architecture)
   model.compile(
     *adversarial.optimizers(recipe),
     penalty_weight=recipe.penalty_weight,
     average_decay=recipe.average_decay,
-    jit_compile=False,
   )
   return trainings.on_images(model, recipe, data, monitor=None)

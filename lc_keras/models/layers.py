@@ -22,13 +22,13 @@ def product(
   Args:
     rows: [n, inputs].
     kernel: [inputs, units], or, to be transposed, [units, inputs].
-    transpose: Whether it is to be.
+    transpose: Whether to transpose the kernel.
   """
   kernel = tf.convert_to_tensor(kernel)
   if math.prod(kernel.shape) < _LARGE:
     return tf.matmul(rows, kernel, transpose_b=transpose)
-  # A batch of one product: what computes a single one takes twice as long where
-  # a factor is transposed, as in the gradient.
+  # A batch of one product: a single one takes twice as long where a factor is
+  # transposed, as in the gradient.
   one = tf.expand_dims(rows, 0), tf.expand_dims(kernel, 0)
   return tf.squeeze(tf.matmul(*one, transpose_b=transpose), 0)
 
@@ -53,13 +53,7 @@ class SpaceToDepth(keras.layers.Layer):
     self._block = block
 
   def call(self, images):
-    # `tf.nn.space_to_depth` is a loop in one thread.
-    block, (_, height, width, channels) = self._block, images.shape
-    rows = tf.reshape(images, [-1, block, width // block, block * channels])
-    return tf.reshape(
-      tf.transpose(rows, [0, 2, 1, 3]),
-      [-1, height // block, width // block, block**2 * channels],
-    )
+    return tf.nn.space_to_depth(images, self._block)
 
 
 class DepthToSpace(keras.layers.Layer):
@@ -70,9 +64,4 @@ class DepthToSpace(keras.layers.Layer):
     self._block = block
 
   def call(self, features):
-    block, (_, height, width, channels) = self._block, features.shape
-    rows = tf.reshape(features, [-1, width, block, channels // block])
-    return tf.reshape(
-      tf.transpose(rows, [0, 2, 1, 3]),
-      [-1, height * block, width * block, channels // block**2],
-    )
+    return tf.nn.depth_to_space(features, self._block)

@@ -2,12 +2,12 @@
 
 from typing import Self
 
-import keras
 import numpy as np
 import tensorflow as tf
 from sklearn import linear_model
 
-from lc_keras.data import latents as latents_lib
+from lc_keras.data import latents as latent_rows
+from lc_keras.models import stored_model
 
 # Of the logistic regression, per row, on latents of variance 1. So strong that
 # a normal says where those with an attribute are on average, rather than where
@@ -18,7 +18,7 @@ _PENALTY = 1 / 6
 _MOST_ROWS = 100_000
 
 
-class LinearDirections(keras.Model):
+class LinearDirections(stored_model.StoredModel):
   """A score per attribute that is linear in z: its log odds.
 
   Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face
@@ -30,7 +30,7 @@ class LinearDirections(keras.Model):
   hyperplane is also the most probable one. Encoded images have not: along most
   axes there is hardly more than the posterior's noise, and there a classifier
   finds the shortest moves, of which the decoder shows nothing. So the fit and
-  the moves are in units of what latents vary by.
+  the moves are in units of the deviation of latents.
 
   Attributes:
     normals: [num_attributes, latent_size], the gradient of each score.
@@ -48,10 +48,6 @@ class LinearDirections(keras.Model):
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
-    self.arguments = {
-      "latent_size": latent_size,
-      "num_attributes": num_attributes,
-    }
     shape = (num_attributes, latent_size)
     self.normals = self.add_weight(shape, "zeros", name="normals")
     self.biases = self.add_weight((num_attributes,), "zeros", name="biases")
@@ -59,7 +55,7 @@ class LinearDirections(keras.Model):
     self.built = True
 
   @classmethod
-  def estimate(cls, rows: latents_lib.Latents) -> Self:
+  def estimate(cls, rows: latent_rows.Latents) -> Self:
     """Fits every attribute on its own, on the posterior's means.
 
     There is no chance in it. An attribute that all rows have, or none, has no
@@ -70,7 +66,7 @@ class LinearDirections(keras.Model):
         at, evenly spaced.
     """
     model = cls(rows.mean.shape[1], rows.attributes.shape[1])
-    variances, axes = latents_lib.moments(rows).principal_axes()
+    variances, axes = latent_rows.moments(rows).principal_axes()
     deviations = np.sqrt(variances)
     if len(rows) > _MOST_ROWS:
       rows = rows.take(np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(int))

@@ -1,4 +1,4 @@
-"""The pixel classifier: scores results, and never trains anything else."""
+"""The pixel classifier, which scores results."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,14 +10,17 @@ from lc_keras import recipes
 from lc_keras import training as trainings
 from lc_keras.models import adam
 from lc_keras.models import architectures
+from lc_keras.models import stored_model
 
 
-class PixelClassifier(keras.Model):
+class PixelClassifier(stored_model.StoredModel):
   """One logit per attribute from an image.
 
   Engel et al. 2018, appendix. Its features also serve as the space in which
   images are compared.
   """
+
+  REPORTS = ("loss", "accuracy")
 
   def __init__(
     self,
@@ -36,11 +39,6 @@ class PixelClassifier(keras.Model):
     """
     super().__init__(**kwargs)
     self.image_shape = tuple(image_shape)
-    self.arguments = {
-      "image_shape": self.image_shape,
-      "num_attributes": num_attributes,
-      "architecture": architecture,
-    }
     networks = architectures.get(architecture, self.image_shape)
     self.features = architectures.stack(
       self.image_shape, networks.classifier(self.image_shape), name="features"
@@ -49,14 +47,7 @@ class PixelClassifier(keras.Model):
     self.head = architectures.stack(
       (size,), [architectures.dense(size, num_attributes)], name="head"
     )
-    self._loss_metric = keras.metrics.Mean("loss")
-    self._accuracy_metric = keras.metrics.Mean("accuracy")
     self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: nats per attribute, share of attributes right."""
-    return [self._loss_metric, self._accuracy_metric]
 
   def call(self, images):
     """Returns logits [batch, num_attributes] of images in [0, 1]."""
@@ -70,18 +61,17 @@ class PixelClassifier(keras.Model):
       loss = tf.nn.compute_average_loss(values)
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
-    return self._update_metrics(values, logits, batch["attributes"])
+    return self._reported(values, logits, batch["attributes"])
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class."""
     logits = self(batch["image"])
     values = losses.attribute_cross_entropy(logits, batch["attributes"])
-    return self._update_metrics(values, logits, batch["attributes"])
+    return self._reported(values, logits, batch["attributes"])
 
-  def _update_metrics(self, values, logits, attributes):
-    self._loss_metric.update_state(values)
-    self._accuracy_metric.update_state((logits > 0.0) == (attributes > 0.5))
-    return {metric.name: metric.result() for metric in self.metrics}
+  def _reported(self, values, logits, attributes):
+    right = (logits > 0.0) == (attributes > 0.5)
+    return self._report(loss=values, accuracy=right)
 
 
 def training(recipe: recipes.Classifier, data) -> trainings.Training:
@@ -95,7 +85,5 @@ def training(recipe: recipes.Classifier, data) -> trainings.Training:
   model = PixelClassifier(
     data.image_shape, len(data.attributes), recipe.architecture
   )
-  optimizer = adam.Adam(trainings.learning_rate(recipe))
-  optimizer.build(model.trainable_variables)
-  model.compile(optimizer=optimizer, jit_compile=False)
+  model.compile(adam.Adam(trainings.learning_rate(recipe)))
   return trainings.on_images(model, recipe, data)

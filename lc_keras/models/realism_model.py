@@ -11,9 +11,10 @@ from lc_keras import recipes
 from lc_keras import training as trainings
 from lc_keras.models import adam
 from lc_keras.models import architectures
+from lc_keras.models import stored_model
 
 
-class RealismModel(keras.Model):
+class RealismModel(stored_model.StoredModel):
   """D(z) as a logit, trained on q(z) against p(z) and on nothing else.
 
   Noise contrastive priors: Aneja, Schwing, Kautz, Vahdat (2021), section 3.
@@ -22,29 +23,19 @@ class RealismModel(keras.Model):
   gradient penalty would spoil that.
   """
 
+  REPORTS = ("loss", "accuracy")
+
   def __init__(
     self, latent_size: int, width: int = 2048, depth: int = 4, **kwargs
   ):
     """Creates and builds the model; see `Actor` for the arguments."""
     super().__init__(**kwargs)
-    self.arguments = {
-      "latent_size": latent_size,
-      "width": width,
-      "depth": depth,
-    }
     self.trunk = architectures.stack(
       (latent_size,),
       architectures.trunk(latent_size, width, depth, 1),
       name="trunk",
     )
-    self._loss_metric = keras.metrics.Mean("loss")
-    self._accuracy_metric = keras.metrics.Mean("accuracy")
     self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: nats per latent, share of latents told right."""
-    return [self._loss_metric, self._accuracy_metric]
 
   def call(self, latents):
     """Returns log r(z), [batch], for latents [batch, latent_size]."""
@@ -59,11 +50,12 @@ class RealismModel(keras.Model):
       loss = tf.nn.compute_average_loss(values)
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
-    return self._update_metrics(values, right)
+    return self._report(loss=values, accuracy=right)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. With the same noise every time."""
-    return self._update_metrics(*self._judge(batch, seeds=[(0, 0), (0, 1)]))
+    values, right = self._judge(batch, seeds=[(0, 0), (0, 1)])
+    return self._report(loss=values, accuracy=right)
 
   def _judge(self, batch, seeds):
     """Returns losses and which logits are right, both [batch], half each."""
@@ -78,23 +70,11 @@ class RealismModel(keras.Model):
     right = tf.stack([real > 0.0, fake <= 0.0])
     return values, tf.reduce_mean(tf.cast(right, tf.float32), axis=0)
 
-  def _update_metrics(self, values, right):
-    self._loss_metric.update_state(values)
-    self._accuracy_metric.update_state(right)
-    return {metric.name: metric.result() for metric in self.metrics}
-
 
 def training(recipe: recipes.Realism, parts) -> trainings.Training:
-  """Returns the training of a density critic on the latents of parts.
-
-  Args:
-    recipe: The settings.
-    parts: `parts.Parts`, of which latents are needed.
-  """
+  """Returns the training of the critic on the latents of `parts.Parts`."""
   rows = parts.latents["train"]
   keras.utils.set_random_seed(recipe.seed)
   model = RealismModel(rows.mean.shape[1], recipe.width, recipe.depth)
-  optimizer = adam.Adam(trainings.learning_rate(recipe))
-  optimizer.build(model.trainable_variables)
-  model.compile(optimizer=optimizer, jit_compile=False)
+  model.compile(adam.Adam(trainings.learning_rate(recipe)))
   return trainings.on_latents(model, recipe, parts)

@@ -1,9 +1,10 @@
-"""Models in a folder: what they are (model.json) and what they know (weights).
+"""Models in a folder: a description (model.json) and the weights.
 
 A model is rebuilt from its constructor's arguments, so nothing is pickled and
-loading runs no code but ours.
+loading runs no foreign code.
 """
 
+import importlib
 import io
 import json
 import math
@@ -13,53 +14,40 @@ import h5py
 import keras
 
 from lc_keras import files
-from lc_keras.models import actor_critic
-from lc_keras.models import attribute_model
-from lc_keras.models import conditional_gan
-from lc_keras.models import conditional_vae
-from lc_keras.models import flow_matching
-from lc_keras.models import gan
-from lc_keras.models import linear_directions
-from lc_keras.models import pixel_classifier
-from lc_keras.models import realism_model
-from lc_keras.models import vae
-from lc_keras.models import value_actor
-from lc_keras.models import value_model
+from lc_keras.models import stored_model
 
 WEIGHTS = "best.weights.h5"
 DESCRIPTION = "model.json"
 # More than HDF5 needs for an array besides its numbers.
 _NODE_BYTES = 4096
 
-_CLASSES = {
-  model.__name__: model
-  for model in (
-    actor_critic.ActorCritic,
-    attribute_model.AttributeModel,
-    conditional_gan.ConditionalGAN,
-    conditional_vae.ConditionalVAE,
-    flow_matching.FlowMatching,
-    gan.GAN,
-    linear_directions.LinearDirections,
-    pixel_classifier.PixelClassifier,
-    realism_model.RealismModel,
-    vae.VAE,
-    value_actor.ValueActor,
-    value_model.ValueModel,
-  )
+# The modules of the models, each imported when one of its models is loaded.
+_MODULES = {
+  "ActorCritic": "actor_critic",
+  "AttributeModel": "attribute_model",
+  "ConditionalGAN": "conditional_gan",
+  "ConditionalVAE": "conditional_vae",
+  "FlowMatching": "flow_matching",
+  "GAN": "gan",
+  "LinearDirections": "linear_directions",
+  "PixelClassifier": "pixel_classifier",
+  "RealismModel": "realism_model",
+  "VAE": "vae",
+  "ValueActor": "value_actor",
+  "ValueModel": "value_model",
 }
 
 
-def save(model: keras.Model, folder: str) -> None:
+def save(model: stored_model.StoredModel, folder: str) -> None:
   """Writes a model's description and weights, without its optimisers.
 
   Args:
     model: One of the models of this package.
-    folder: Created if missing. What is there is replaced only by whole files.
+    folder: Created if missing. Files in it are replaced by whole ones only.
   """
   os.makedirs(folder, exist_ok=True)
   # A bare copy: Keras would write every optimiser into the weights file.
-  bare = _CLASSES[type(model).__name__](**model.arguments)
+  bare = type(model)(**model.arguments)
   bare.set_weights(model.get_weights())
   weights_path = os.path.join(folder, WEIGHTS)
   with files.replacing(weights_path) as path:
@@ -73,13 +61,13 @@ def save(model: keras.Model, folder: str) -> None:
 
 
 def write_weights(model: keras.Model, path: str) -> None:
-  """Writes what Keras's `save_weights` does; the same numbers, the same file.
+  """Writes weights as Keras does, but equal weights as equal files.
 
-  Keras writes the names of layers, too, which nothing reads, and which count
-  the models that a process has made.
+  Keras also writes the names of layers, which count the models that a process
+  has made, and which nothing reads.
 
   Args:
-    model: Optimisers that it has are written, too.
+    model: The model; its optimisers are written, too.
     path: The file.
 
   Raises:
@@ -130,7 +118,7 @@ def _copy_without_names(old, new):
   new.attrs.update(old.attrs)
 
 
-def load(folder: str) -> keras.Model:
+def load(folder: str) -> stored_model.StoredModel:
   """Rebuilds a model that `save` wrote.
 
   Raises:
@@ -148,19 +136,19 @@ def load(folder: str) -> keras.Model:
       )
   with open(description_path, encoding="utf-8") as file:
     description = json.load(file)
-  if description.get("class") not in _CLASSES:
+  name = description.get("class")
+  if name not in _MODULES:
     raise ValueError(
-      f"{description_path} names the class {description.get('class')!r}; "
-      f"known: {', '.join(sorted(_CLASSES))}."
+      f"{description_path} names the class {name!r}; "
+      f"known: {', '.join(_MODULES)}."
     )
-  # Older ones have no checksum.
-  known = description.get("sha256")
-  if known is not None and files.checksum(weights_path) != known:
+  if files.checksum(weights_path) != description["sha256"]:
     raise ValueError(
       f"{weights_path} is damaged: its checksum is not the one in "
       f"{DESCRIPTION}. If its training is not done, the same command as before "
       "puts it right; otherwise delete the folder and train it again."
     )
-  model = _CLASSES[description["class"]](**description["arguments"])
+  module = importlib.import_module(f"lc_keras.models.{_MODULES[name]}")
+  model = getattr(module, name)(**description["arguments"])
   model.load_weights(weights_path)
   return model

@@ -1,6 +1,6 @@
 """Requests to train on: one attribute of a row switched, others left open.
 
-Pure functions of what `latent_batches.at_random` yields. Throughout, `own` is
+Pure functions of the rows of `latent_batches.at_random`. Throughout, `own` is
 [batch, num_attributes] in {0, 1}, a row's labels; `focus` is int64 [batch], the
 column that the request on it switches; and `excludes` is that of `Attributes`.
 """
@@ -11,11 +11,11 @@ import tensorflow as tf
 def switch(
   own: tf.Tensor, focus: tf.Tensor, excludes: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-  """Switches the focus, and off what that rules out.
+  """Switches the focus, and switches off the attributes that it rules out.
 
   Returns:
-    The new labels, and a mask in {0, 1} of what the request is about: the focus
-    and what it rules out; both [batch, num_attributes].
+    The new labels, and a mask in {0, 1} of the attributes that the request is
+    about: the focus and those that it rules out; both [batch, num_attributes].
   """
   column = tf.one_hot(focus, own.shape[-1])
   turned_on = tf.reduce_sum(column * (1.0 - own), axis=-1, keepdims=True)
@@ -29,11 +29,12 @@ def open_some(
 ) -> tf.Tensor:
   """Returns which attributes a request asks for, [batch, num_attributes].
 
-  All of them; or what it is about, and each other one with a probability of the
-  row's own: requests for two attributes and for nine are equally frequent.
+  All of them; or those that it is about, and each other one with a probability
+  of the row's own: requests for two attributes and for nine are equally
+  frequent.
 
   Args:
-    about: [batch, num_attributes] in {0, 1}, what is always asked for.
+    about: [batch, num_attributes] in {0, 1}, always asked for.
     open_fraction: Share of rows that leave something open.
     seed: int32 [2].
   """

@@ -13,6 +13,7 @@ from lc_keras import recipes
 from lc_keras import training as trainings
 from lc_keras.models import adam
 from lc_keras.models import architectures
+from lc_keras.models import stored_model
 
 tfd = tfp.distributions
 
@@ -49,7 +50,7 @@ def elbo_terms(
   prior: tfd.Distribution,
   beta: float,
 ) -> dict[str, tf.Tensor]:
-  """Returns what a step of a variational autoencoder reports.
+  """Returns the terms of the negative evidence lower bound, and the error.
 
   Args:
     images: [batch, height, width, channels] in [0, 1].
@@ -83,7 +84,102 @@ def elbo_terms(
   }
 
 
-class VAE(keras.Model):
+class AutoEncoder(stored_model.StoredModel):
+  """What variational autoencoders share, with attributes and without.
+
+  A subclass has `encode(images, ...)` and `decode(latents, ...)`, which take,
+  besides, the other `INPUTS` of a batch.
+  """
+
+  INPUTS = ("image",)
+  REPORTS = ("loss", "distortion", "rate", "squared_error")
+
+  def __init__(
+    self,
+    image_shape: Sequence[int],
+    latent_size: int,
+    num_attributes: int,
+    architecture: str,
+    observation_scale: float = 0.1,
+    beta: float = 1.0,
+    **kwargs,
+  ):
+    """Creates and builds the networks.
+
+    Args:
+      image_shape: (height, width, channels).
+      latent_size: Size of z.
+      num_attributes: Size of y; may be 0.
+      architecture: A name in `architectures.NAMES`.
+      observation_scale: sigma_x, in units of a pixel range of [0, 1].
+      beta: Weight of the rate; 1 is the evidence lower bound.
+      **kwargs: For `keras.Model`.
+    """
+    super().__init__(**kwargs)
+    self.image_shape = tuple(image_shape)
+    self.latent_size = latent_size
+    self._observation_scale = observation_scale
+    self._beta = beta
+    networks = architectures.get(architecture, self.image_shape)
+    # One linear layer to 2 * latent_size: the mean, and what becomes the scale.
+    self.encoder = architectures.stack(
+      self.image_shape,
+      networks.encoder(self.image_shape, 2 * latent_size),
+      name="encoder",
+    )
+    if num_attributes:
+      # Added to the encoder's output, which equals y beside the input of its
+      # last layer. As further channels of the image, y would double the work
+      # of a first layer that is a space-to-depth.
+      self.attribute_encoder = architectures.stack(
+        (num_attributes,),
+        [architectures.dense(num_attributes, 2 * latent_size)],
+        name="attribute_encoder",
+      )
+    inputs = latent_size + num_attributes
+    self.decoder = architectures.stack(
+      (inputs,), networks.decoder(inputs, self.image_shape), name="decoder"
+    )
+    self.built = True
+
+  @property
+  def prior(self) -> tfd.Distribution:
+    """p(z), event shape [latent_size]."""
+    return priors.standard_normal(self.latent_size)
+
+  def call(self, images, *labels):
+    """Returns the reconstruction from the posterior's mean."""
+    latents = self.encode(images, *labels).mean()
+    return self.decode(latents, *labels).mean()
+
+  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class.
+
+    Args:
+      batch: "image" [batch, *image_shape] in [0, 1] and the other `INPUTS`.
+    """
+    seed = priors.step_seed(self.optimizer.iterations)
+    with tf.GradientTape() as tape:
+      terms = self._terms(batch, seed)
+      loss = tf.nn.compute_average_loss(terms["loss"])
+    gradients = tape.gradient(loss, self.trainable_variables)
+    self.optimizer.apply(gradients, self.trainable_variables)
+    return self._report(**terms)
+
+  def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class. The same noise every time, so that epochs compare."""
+    return self._report(**self._terms(batch, seed=(0, 0)))
+
+  def _terms(self, batch, seed):
+    images, *labels = (batch[name] for name in self.INPUTS)
+    approximation = self.encode(images, *labels)
+    reconstruction = self.decode(approximation.sample(seed=seed), *labels)
+    return elbo_terms(
+      images, approximation, reconstruction, self.prior, self._beta
+    )
+
+
+class VAE(AutoEncoder):
   """p(x|z) p(z) with an amortised posterior q(z|x).
 
   Kingma and Welling, "Auto-Encoding Variational Bayes",
@@ -102,60 +198,16 @@ class VAE(keras.Model):
     beta: float = 1.0,
     **kwargs,
   ):
-    """Creates and builds the model.
-
-    Args:
-      image_shape: (height, width, channels).
-      latent_size: Size of z.
-      architecture: A name in `architectures.NAMES`.
-      observation_scale: sigma_x, in units of a pixel range of [0, 1].
-      beta: Weight of the rate; 1 is the evidence lower bound.
-      **kwargs: For `keras.Model`.
-    """
-    super().__init__(**kwargs)
-    self.image_shape = tuple(image_shape)
-    self.latent_size = latent_size
-    self.arguments = {
-      "image_shape": self.image_shape,
-      "latent_size": latent_size,
-      "architecture": architecture,
-      "observation_scale": observation_scale,
-      "beta": beta,
-    }
-    self._observation_scale = observation_scale
-    self._beta = beta
-    networks = architectures.get(architecture, self.image_shape)
-    # One linear layer to 2 * latent_size: the mean, and what becomes the scale.
-    self.encoder = architectures.stack(
-      self.image_shape,
-      networks.encoder(self.image_shape, 2 * latent_size),
-      name="encoder",
+    """Creates and builds the networks; see `AutoEncoder`."""
+    super().__init__(
+      image_shape,
+      latent_size,
+      0,
+      architecture,
+      observation_scale,
+      beta,
+      **kwargs,
     )
-    self.decoder = architectures.stack(
-      (latent_size,),
-      networks.decoder(latent_size, self.image_shape),
-      name="decoder",
-    )
-    self._loss_metric = keras.metrics.Mean("loss")
-    self._distortion_metric = keras.metrics.Mean("distortion")
-    self._rate_metric = keras.metrics.Mean("rate")
-    self._error_metric = keras.metrics.Mean("squared_error")
-    self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: nats per image, and squared error per pixel."""
-    return [
-      self._loss_metric,
-      self._distortion_metric,
-      self._rate_metric,
-      self._error_metric,
-    ]
-
-  @property
-  def prior(self) -> tfd.Distribution:
-    """p(z), event shape [latent_size]."""
-    return priors.standard_normal(self.latent_size)
 
   def encode(self, images: tf.Tensor) -> tfd.Distribution:
     """Returns q(z|x), event shape [latent_size].
@@ -173,45 +225,9 @@ class VAE(keras.Model):
     """
     return likelihood(self.decoder(latents), self._observation_scale)
 
-  def call(self, images):
-    """Returns the reconstruction from the posterior's mean."""
-    return self.decode(self.encode(images).mean()).mean()
-
-  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. Uses "image" [batch, *image_shape] in [0, 1]."""
-    images = batch["image"]
-    seed = priors.step_seed(self.optimizer.iterations)
-    with tf.GradientTape() as tape:
-      terms = self._terms(images, seed)
-      loss = tf.nn.compute_average_loss(terms["loss"])
-    gradients = tape.gradient(loss, self.trainable_variables)
-    self.optimizer.apply(gradients, self.trainable_variables)
-    return self._update_metrics(terms)
-
-  def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. The same noise every time, so that epochs compare."""
-    return self._update_metrics(self._terms(batch["image"], seed=(0, 0)))
-
-  def _terms(self, images, seed):
-    approximation = self.encode(images)
-    reconstruction = self.decode(approximation.sample(seed=seed))
-    return elbo_terms(
-      images, approximation, reconstruction, self.prior, self._beta
-    )
-
-  def _update_metrics(self, terms):
-    for metric in self.metrics:
-      metric.update_state(terms[metric.name])
-    return {metric.name: metric.result() for metric in self.metrics}
-
 
 def training(recipe: recipes.VAE, data) -> trainings.Training:
-  """Returns the training of a VAE on images.
-
-  Args:
-    recipe: The settings.
-    data: `arrays.Source`.
-  """
+  """Returns the training of a VAE on an `arrays.Source`."""
   keras.utils.set_random_seed(recipe.seed)
   model = VAE(
     data.image_shape,
@@ -220,7 +236,5 @@ def training(recipe: recipes.VAE, data) -> trainings.Training:
     recipe.observation_scale,
     recipe.beta,
   )
-  optimizer = adam.Adam(trainings.learning_rate(recipe))
-  optimizer.build(model.trainable_variables)
-  model.compile(optimizer=optimizer, jit_compile=False)
+  model.compile(adam.Adam(trainings.learning_rate(recipe)))
   return trainings.on_images(model, recipe, data)

@@ -1,4 +1,4 @@
-"""Trains an actor for one constraint: what a search does, in one step."""
+"""Trains an actor for one learned constraint: one step instead of a search."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,17 +7,18 @@ import tensorflow as tf
 
 from lc_keras import priors
 from lc_keras.models import actor
+from lc_keras.models import stored_model
 from lc_keras.models import whitening
 
-# Start, what it was moved to [batch, latent_size], values and seeds [batch] to
-# what is wrong with the move, [batch].
+# Start and moved latents [batch, latent_size], targets and seeds [batch] to the
+# loss of the move, [batch].
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-# The share of training rows that are to stay as they are.
+# Share of training rows whose target is their reading.
 _STAYS = 0.25
 
 
-class ValueActor(keras.Model):
+class ValueActor(stored_model.StoredModel):
   """G_c(z, v): moves a latent vector to where a constraint has the value v.
 
   Engel et al. 2018, sections 3 and 6: the published gated move, for a value
@@ -25,25 +26,16 @@ class ValueActor(keras.Model):
   as that holds the posterior's noise and nothing else.
   """
 
+  REPORTS = ("loss",)
+
   def __init__(
     self, latent_size: int, width: int = 512, depth: int = 2, **kwargs
   ):
     """Creates and builds the network; see `Actor` for the arguments."""
     super().__init__(**kwargs)
-    self.arguments = {
-      "latent_size": latent_size,
-      "width": width,
-      "depth": depth,
-    }
     self.whitening = whitening.Whitening(latent_size, name="whitening")
     self.actor = actor.Actor(latent_size, 1, width, depth, name="actor")
-    self._loss_metric = keras.metrics.Mean("loss")
     self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns."""
-    return [self._loss_metric]
 
   def compile(
     self,
@@ -58,13 +50,12 @@ class ValueActor(keras.Model):
 
     Args:
       optimizer: For the actor.
-      loss_of_move: What is wrong with a move, such as an `Objective`.
+      loss_of_move: The loss of a move, such as an `Objective`.
       read_value: Latents to the constraint's logits, [batch].
-      continuous: Whether any value in [0, 1] is asked for, not 0 and 1 alone.
+      continuous: Whether targets are any values in [0, 1], not 0 and 1 alone.
       **kwargs: For `keras.Model.compile`.
     """
-    super().compile(optimizer=optimizer, loss=None, **kwargs)
-    optimizer.build(self.actor.trainable_variables)
+    super().compile(optimizer, **kwargs)
     # Behind functions, or Keras would take a layer for a part of this model.
     self._loss_of_move = lambda *arguments: loss_of_move(*arguments)
     self._read_value = lambda latents: read_value(latents)
@@ -75,7 +66,7 @@ class ValueActor(keras.Model):
 
     Args:
       latents: [batch, latent_size].
-      value: [batch] in [0, 1], what is wanted.
+      value: [batch] in [0, 1], the target.
     """
     points = self.whitening(latents)
     column = value[:, tf.newaxis]
@@ -93,7 +84,7 @@ class ValueActor(keras.Model):
     seeds = [priors.step_seed(step, stream) for stream in range(3)]
     noise = tf.random.stateless_normal(tf.shape(batch["mean"]), seeds[0])
     start = batch["mean"] + batch["scale"] * noise
-    value = self._wanted(start, seeds[1])
+    value = self._targets(start, seeds[1])
     rows = tf.random.stateless_uniform(
       tf.shape(value), seeds[2], None, None, tf.int64
     )
@@ -102,11 +93,10 @@ class ValueActor(keras.Model):
       loss = tf.nn.compute_average_loss(values)
     variables = self.actor.trainable_variables
     self.optimizer.apply(tape.gradient(loss, variables), variables)
-    self._loss_metric.update_state(values)
-    return {metric.name: metric.result() for metric in self.metrics}
+    return self._report(loss=values)
 
-  def _wanted(self, start, seed):
-    """Returns what to ask for, [batch]: mostly what is not there."""
+  def _targets(self, start, seed):
+    """Returns targets, [batch]: mostly the opposite of the reading."""
     uniform = tf.random.stateless_uniform(tf.shape(start)[:1], seed)
     if self._continuous:
       return uniform

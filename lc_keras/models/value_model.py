@@ -1,4 +1,4 @@
-"""Trains the critic of one constraint, from whatever values are known."""
+"""Trains the critic of one learned constraint on known values."""
 
 from collections.abc import Mapping
 
@@ -8,22 +8,25 @@ import tensorflow as tf
 from lc_keras import losses
 from lc_keras import priors
 from lc_keras.models import architectures
+from lc_keras.models import stored_model
 
 
-class ValueModel(keras.Model):
+class ValueModel(stored_model.StoredModel):
   """D_c(z): one logit, the mean of some members, calibrated.
 
-  Engel et al. 2018, section 6: a value critic on z, whatever the values come
+  Engel et al. 2018, section 6: a value critic on z, wherever the values come
   from. With few labels a single network is sure of itself for no reason, so
-  there are several, each of which leaves out the rows of one fold: what it says
-  of them is what it says of rows never seen, and that is what is calibrated
-  (Platt 1999) and reported. The mean of networks trained on different rows
+  there are several, each of which leaves out the rows of one fold. Their logits
+  of these rows, which they have not seen, are calibrated (Platt 1999) and
+  reported. The mean of networks trained on different rows
   (Breiman 1996, "Bagging predictors") is no worse than one trained on all.
 
   Attributes:
     members: The networks.
     calibration: (slope, shift) of the logit.
   """
+
+  REPORTS = ("loss",)
 
   def __init__(
     self,
@@ -48,12 +51,6 @@ class ValueModel(keras.Model):
     super().__init__(**kwargs)
     if folds < 2:
       raise ValueError(f"folds must be at least 2, got {folds}.")
-    self.arguments = {
-      "latent_size": latent_size,
-      "width": width,
-      "depth": depth,
-      "folds": folds,
-    }
     self.members = [
       architectures.stack(
         (latent_size,),
@@ -68,13 +65,7 @@ class ValueModel(keras.Model):
       trainable=False,
       name="calibration",
     )
-    self._loss_metric = keras.metrics.Mean("loss")
     self.built = True
-
-  @property
-  def metrics(self):
-    """What a step returns: nats per row, times its weight."""
-    return [self._loss_metric]
 
   def compile(
     self,
@@ -91,8 +82,7 @@ class ValueModel(keras.Model):
         `AttributeModel`.
       **kwargs: For `keras.Model.compile`.
     """
-    super().compile(optimizer=optimizer, loss=None, **kwargs)
-    optimizer.build(self.trainable_variables)
+    super().compile(optimizer, **kwargs)
     self._noise_scale = noise_scale
 
   def call(self, latents: tf.Tensor) -> tf.Tensor:
@@ -101,11 +91,11 @@ class ValueModel(keras.Model):
     return slope * tf.reduce_mean(self.by_member(latents), axis=-1) + shift
 
   def by_member(self, latents: tf.Tensor) -> tf.Tensor:
-    """Returns what each member says, not calibrated, [batch, folds]."""
+    """Returns the logit of each member, not calibrated, [batch, folds]."""
     return tf.concat([member(latents) for member in self.members], axis=-1)
 
   def calibrate(self, slope: float, shift: float) -> None:
-    """Sets what turns the mean of the members into the logit."""
+    """Sets the logit: slope * mean of the members + shift."""
     self.calibration.assign([slope, shift])
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
@@ -130,5 +120,4 @@ class ValueModel(keras.Model):
       loss = tf.nn.compute_average_loss(values)
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
-    self._loss_metric.update_state(values)
-    return {metric.name: metric.result() for metric in self.metrics}
+    return self._report(loss=values)

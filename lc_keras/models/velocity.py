@@ -1,4 +1,4 @@
-"""The velocity of a conditional flow: where is a point heading?"""
+"""The network of a conditional flow: the velocity of a point."""
 
 import math
 
@@ -67,8 +67,8 @@ class Velocity(keras.layers.Layer):
     Args:
       points: [batch, latent_size].
       angles: [batch] in [0, pi / 2].
-      values: [batch, num_attributes] in [0, 1], what is wanted.
-      mask: [batch, num_attributes] in {0, 1}, 0 where anything will do.
+      values: [batch, num_attributes] in [0, 1], the targets.
+      mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
 
     Returns:
       [batch, latent_size], per unit of angle.
@@ -76,7 +76,7 @@ class Velocity(keras.layers.Layer):
     return self.exit(self.features(points, angles, values, mask))
 
   def features(self, points, angles, values, mask):
-    """Returns what the velocity is read from, [batch, width]."""
+    """Returns the input of `exit`, [batch, width]."""
     # Even waves around the circle: their half periods fit the range of angles.
     waves = 2.0 * tf.range(1, _WAVES + 1, dtype=tf.float32)
     told = self.embedding(
@@ -95,7 +95,7 @@ class Velocity(keras.layers.Layer):
 
 
 class _Block(keras.layers.Layer):
-  """h + W2 silu(scale * norm(W1 h) + shift), as the embedding says."""
+  """h + W2 silu(scale * norm(W1 h) + shift), modulated by the embedding."""
 
   def __init__(self, width, told, **kwargs):
     super().__init__(**kwargs)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.data import latents as latents_lib
+from lc_keras.data import latents as latent_rows
 
 
 class Whitening(keras.layers.Layer):
@@ -30,13 +30,13 @@ class Whitening(keras.layers.Layer):
     self.signal = self.add_weight((size,), "ones", name="signal")
     self.built = True
 
-  def adapt(self, rows: latents_lib.Latents) -> None:
+  def adapt(self, rows: latent_rows.Latents) -> None:
     """Learns the map, once and before training.
 
     Args:
       rows: The training split, of more rows than dimensions.
     """
-    spread = latents_lib.moments(rows)
+    spread = latent_rows.moments(rows)
     variances, axes = spread.principal_axes()
     signal = np.sum(axes * (spread.covariance @ axes), axis=0) / variances
     self._center.assign(spread.center)
@@ -56,7 +56,7 @@ class Whitening(keras.layers.Layer):
   def noise(self, prior: tf.Tensor) -> tf.Tensor:
     """Maps prior samples to whitened latents of the same distribution.
 
-    A rotation, so that N(0, I) is what it gives; of all, `undo` after it moves
-    prior samples least.
+    A rotation, which keeps N(0, I); of all rotations, `undo` after this one
+    moves prior samples least.
     """
     return tf.matmul(prior, self._axes)

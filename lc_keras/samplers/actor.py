@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 # Latents, values and mask (see `Actor.call`) to latents.
@@ -32,15 +31,11 @@ class ActorSampler(sampler.Transformer):
     self._actor = actor
     self._starts = starts
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class."""
     return self._move(self._starts(self._prior(seeds)), constraint)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class. `converged` covers the attributes that are kept, too."""
     return self._move(latents, edit.shown)
 

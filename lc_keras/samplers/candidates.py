@@ -35,11 +35,9 @@ class CandidateSampler(sampler.Sampler):
   def _scores(
     self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Returns what maps a draw and its scalar number to scores [batch]."""
+    """Returns a function of a draw and its scalar number to scores [batch]."""
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class."""
     score = self._scores(constraint, seeds)
 

@@ -5,7 +5,6 @@ import math
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 # The diffusion's beta(t), linear in t from 0 to 1 (Song et al. 2021; LACE).
@@ -26,12 +25,12 @@ class EnergySampler(sampler.Transformer):
       U(z) = E(z) + ||z||^2 / 2
 
   "ode" solves the probability-flow ODE of the variance-preserving diffusion
-  from t = 1 to 0. The prior's score cancels its drift, and what is left is
+  from t = 1 to 0. The prior's score cancels its drift, which leaves
 
       dz/dt = beta(t) / 2 * grad E(z)
 
   In s, the integral of beta / 2 from t to 1, it is plain gradient flow, dz/ds
-  = -grad E, from 0 to 5.025 whatever the shape of beta; it is solved in equal
+  = -grad E, from 0 to 5.025 for any shape of beta; it is solved in equal
   steps of s by Heun's method. (The authors' solver chooses its steps for the
   whole batch at once; fixed ones leave rows independent of each other.)
 
@@ -68,7 +67,7 @@ class EnergySampler(sampler.Transformer):
       step_size: Of "langevin".
       temperature: Of "langevin". 1 samples exp(-U) as the step size goes to
         zero; the paper's scripts use 0.005, which all but descends, and which
-        an edit needs if it is to keep anything.
+        an edit needs to keep other attributes.
       keep_weight: Of each attribute that an edit keeps.
       distance_weight: Of the squared distance that an edit moves; 0.04 in the
         paper's scripts.
@@ -88,9 +87,7 @@ class EnergySampler(sampler.Transformer):
     self._keep_weight = keep_weight
     self._distance_weight = distance_weight
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class."""
     start = self._prior(seeds)
 
@@ -99,9 +96,7 @@ class EnergySampler(sampler.Transformer):
 
     return self._run(energy, start, seeds, constraint)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class. `converged` covers the attributes that are kept, too."""
     start = latents
     targets = dataclasses.replace(

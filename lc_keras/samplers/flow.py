@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraints
 from lc_keras.models import flow_matching
 from lc_keras.samplers import sampler
 
@@ -60,9 +59,7 @@ class FlowSampler(sampler.Transformer):
     self._guidance = guidance
     self._edit_guidance = edit_guidance
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class. Rows are moved from the prior, and `distance` says so."""
     prior = self._prior(seeds)
     latents = transport(
@@ -75,9 +72,7 @@ class FlowSampler(sampler.Transformer):
     )
     return self._result(latents, constraint, 2 * self._steps, prior)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class. Deterministic: the seeds do not matter."""
     back = conditioned(self._flow, edit.read, tf.ones_like(edit.read))
     forth = guided(
@@ -117,7 +112,7 @@ def transport(
     flow: A trained flow.
     prior: [batch, latent_size], draws of p(z).
     values: [batch, num_attributes] in [0, 1], the targets.
-    mask: [batch, num_attributes] in {0, 1}, 0 where anything will do.
+    mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
     steps: Of the integration; two evaluations each.
     guidance: See `FlowSampler`.
 

@@ -14,7 +14,7 @@ from lc_keras.samplers import sampler
 Starts = Callable[[constraints.Constraint, tf.Tensor], tf.Tensor]
 
 # Adam's momentum and its guard against division by zero, as Kingma and Ba
-# (2015) recommend and everybody, the paper included, uses them.
+# (2015) recommend; the paper uses them, too.
 _BETA_1 = 0.9
 _EPSILON = 1e-8
 # Steps whose noise is drawn together.
@@ -60,7 +60,7 @@ class GradientSearch(sampler.Transformer):
         `latents.covariance`. The search is then in the coordinates in which it
         is the identity, and Adam has one step size for the whole row.
       tolerance: How far from its target a probability may be, at least; see
-        `Judges.doubt`.
+        `Judges.tolerance`.
       keep_tolerance: How far the probability of an attribute that is kept may
         be from its value at the start for a row to stop. The published search
         does not look, and a row that goes on for this alone has converged.
@@ -90,7 +90,7 @@ class GradientSearch(sampler.Transformer):
     covariance: tf.Tensor,
     starts: Starts | None = None,
   ) -> "GradientSearch":
-    """Returns the search whose edits are seen in the image, too.
+    """Returns the search whose edits also show in the image.
 
     Args:
       judges: The critics.
@@ -107,9 +107,7 @@ class GradientSearch(sampler.Transformer):
       starts=starts,
     )
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class. `converged` is the published criterion.
 
     `distance` and `steps` are those of the search alone.
@@ -117,9 +115,7 @@ class GradientSearch(sampler.Transformer):
     starts = self._starts or (lambda constraint, seeds: self._prior(seeds))
     return self.improve(starts(constraint, seeds), constraint, seeds)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class. `converged` is the published criterion."""
     return self.search(latents, edit, seeds)
 
@@ -230,7 +226,7 @@ class GradientSearch(sampler.Transformer):
     )
     latents = start + self._in_latents(move)
     result = self._result(latents, edit.shown, steps, start)
-    # As published, whatever the search has kept beside it.
+    # As published: attributes that are kept do not count.
     met = edit.asked.satisfied(result.attribute_probabilities, tolerance)
     return result._replace(
       converged=met & (result.realism > sampler.REALISM_THRESHOLD)
@@ -251,7 +247,7 @@ class GradientSearch(sampler.Transformer):
 
 
 def _square_root(covariance):
-  """Returns the symmetric root: what it maps has this covariance."""
+  """Returns the symmetric root: it maps white vectors to this covariance."""
   variances, axes = tf.linalg.eigh(tf.cast(covariance, tf.float32))
   # Rounding can make a variance of nothing negative.
   scales = tf.sqrt(tf.maximum(variances, 0.0))

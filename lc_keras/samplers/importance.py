@@ -1,11 +1,11 @@
-"""Importance resampling: prior draws, weighted by what the prior lacks."""
+"""Importance resampling: prior draws, weighted by a density ratio."""
 
 from collections.abc import Callable
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from lc_keras.samplers import candidates as candidates_lib
+from lc_keras.samplers import candidates as candidate_samplers
 from lc_keras.samplers import sampler
 
 tfd = tfp.distributions
@@ -14,7 +14,7 @@ tfd = tfp.distributions
 _GUMBEL_DRAW = -1
 
 
-class ImportanceResampling(candidates_lib.CandidateSampler):
+class ImportanceResampling(candidate_samplers.CandidateSampler):
   """NCP-VAE: Aneja, Schwing, Kautz and Vahdat (2021), arXiv 2010.02917.
 
   The prior, corrected by the density ratio r(z) = q(z) / p(z), is the marginal

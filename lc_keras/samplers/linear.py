@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraints
 from lc_keras.models import linear_directions
 from lc_keras.samplers import sampler
 
@@ -19,7 +18,7 @@ class LinearDirection(sampler.Transformer):
       n_k . d = (+-margin) - score_k    where it is asked for and not there yet
       n_k . d = 0                       where it is there, or kept
 
-  the most probable is taken, the least one in units of what latents vary by
+  the most probable is taken, the least one in units of the deviation of latents
   (see `LinearDirections.moves`): by a pseudo-inverse, so that attributes whose
   directions coincide get the nearest compromise.
 
@@ -44,16 +43,12 @@ class LinearDirection(sampler.Transformer):
     self._directions = directions
     self._margin = margin
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class. Open attributes move along with those asked for."""
     values, asked = self._asked(constraint)
     return self._move(self._prior(seeds), constraint, values, asked, asked)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class. Deterministic: the seeds do not matter."""
     values, asked = self._asked(edit.asked)
     return self._move(latents, edit.shown, values, asked, tf.ones_like(asked))

@@ -35,8 +35,8 @@ class Objective:
 
   Engel et al. 2018, section 5. The loss of a row is
 
-      attribute_weight * cross-entropy(D_attr(z'), y) of what is asked for
-      + keep_weight * the same of all else, with y as read at the start
+      attribute_weight * cross-entropy(D_attr(z'), y) of requested attributes
+      + keep_weight * the same of the others, with y as read at the start
       + realism_weight * -log D(z', y)
       + distance_weight * L_dist(z', z)
 
@@ -60,7 +60,7 @@ class Objective:
 
   @classmethod
   def robust(cls, judges: sampler.Judges) -> "Objective":
-    """Returns the objective whose results are seen in the image, too.
+    """Returns the objective whose results also show in the image.
 
     docs/method.md has the figures of these weights and of others.
     """

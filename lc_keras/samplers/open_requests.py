@@ -2,12 +2,11 @@
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 
 class OpenRequests(sampler.Transformer):
-  """An actor; but samples without a request come from another sampler.
+  """An actor; but another sampler makes the samples without a request.
 
   An actor is trained on requests that ask for something. A flow, which is
   trained without labels half of the time, or a generative model as it is, knows
@@ -31,9 +30,7 @@ class OpenRequests(sampler.Transformer):
     """See base class."""
     return self._actor.knows
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class."""
     is_open = tf.reduce_all(constraint.weights <= 0.0, axis=-1)
     made = self._actor.sample(constraint, seeds)
@@ -52,8 +49,6 @@ class OpenRequests(sampler.Transformer):
     # It may take many steps, and is seldom needed.
     return tf.cond(tf.reduce_any(is_open), with_open, lambda: made)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class."""
     return self._actor.edit(latents, edit, seeds)

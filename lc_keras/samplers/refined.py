@@ -43,9 +43,7 @@ class Refined(sampler.Transformer):
     self._search = search
     self._advance = advance
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class. Where several move a row, their distances are added."""
     beyond = self._beyond(constraint)
     known = constraint.narrowed(len(self._base.judges.attributes))
@@ -58,9 +56,7 @@ class Refined(sampler.Transformer):
     )
     return result._replace(distance=made.distance + moved)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class."""
     beyond = self._beyond(edit.asked)
     known = edit.narrowed(len(self._base.judges.attributes))

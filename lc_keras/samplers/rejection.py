@@ -8,7 +8,7 @@ class BestOfN(candidates.CandidateSampler):
 
   The energy is that of `EnergySampler`, less the prior's, from which the draws
   come. With one candidate it is the prior itself. `converged` is False where
-  no candidate was good enough: what rejection sampling would not return.
+  no candidate was good enough: rejection sampling would go on.
   """
 
   def _scores(self, constraint, seeds):

@@ -2,7 +2,6 @@
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 
@@ -29,15 +28,11 @@ class Scaled(sampler.Transformer):
     """See base class."""
     return self._moves.knows
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class. A sample is not moved from anywhere: nothing to scale."""
     return self._moves.sample(constraint, seeds)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class. `converged` covers the attributes that are kept, too."""
     whole = self._moves.edit(latents, edit, seeds)
     strength = tf.reshape(self._strength, [-1, 1])

@@ -51,7 +51,7 @@ class Entry:
       dial's name as a keyword argument.
     needs: Names of the models that it is built from, beside the generator and
       the attribute critic.
-    dial: What turns its edits up and down, if anything does.
+    dial: The number that turns its edits up and down, if there is one.
     is_trained: Whether it knows only the attributes that its models were
       trained on; a search adds constraints that were learned afterwards.
     is_slow: Whether it takes some hundred steps a row.

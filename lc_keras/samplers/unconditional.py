@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import sampler
 
 
@@ -31,14 +30,10 @@ class Unconditional(sampler.Transformer):
     """See base class."""
     return 0
 
-  def sample(
-    self, constraint: constraints.Constraint, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def sample(self, constraint, seeds):
     """See base class."""
     return self._result(self._starts(self._prior(seeds)), constraint, steps=1)
 
-  def edit(
-    self, latents: tf.Tensor, edit: sampler.Edit, seeds: tf.Tensor
-  ) -> sampler.Result:
+  def edit(self, latents, edit, seeds):
     """See base class."""
     return self._result(latents, edit.asked, steps=0, start=latents)

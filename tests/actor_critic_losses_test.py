@@ -1,4 +1,4 @@
-"""Tests of the recipe: properties that hold whatever its settings are."""
+"""Tests of the losses of actor and critic, and of their rows."""
 
 from unittest import mock
 
@@ -7,38 +7,35 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import losses
-from lc_keras.models import actor_critic_recipe
-from tests import tiny_actor_critic
+from lc_keras import recipes
+from lc_keras.models import actor_requests
+from tests import testing
+from tests import tiny_actor_critic as tiny
 
 
 class ActorLossTest(tf.test.TestCase):
   def test_the_distance_is_a_mean_over_dimensions(self):
     # Summed, lambda_dist would be latent_size times too strong.
     for size in (4, 64):
-      model = tiny_actor_critic.build(
-        size=size, posterior_scale=tf.ones([size])
-      )
-      tiny_actor_critic.set_heads(model, target=1.0, raw_gate=100.0)
-      rows = tiny_actor_critic.some_rows(7, scale=0.0, size=size)
+      model = tiny.build(size=size, posterior_scale=1.0)
+      tiny.set_heads(model, target=1.0, raw_gate=100.0)
+      rows = tiny.some_rows(7, scale=0.0, size=size)
       rows.mean[:] = 0.0
-      with tiny_actor_critic.draws(normal=0.0):
-        distance = tiny_actor_critic.evaluate(model, rows)["distance"]
+      with testing.draws(normal=0.0):
+        distance = tiny.evaluate(model, rows)["distance"]
       self.assertAllClose(distance, np.log(2.0), rtol=1e-5)
 
   def test_sigma_bar_divides_the_distance(self):
     distances = []
     for scale in (1.0, 0.5):
-      model = tiny_actor_critic.build(
-        posterior_scale=tf.fill([tiny_actor_critic.LATENT_SIZE], scale)
-      )
-      distances.append(tiny_actor_critic.evaluate(model)["distance"])
+      model = tiny.build(posterior_scale=scale)
+      distances.append(tiny.evaluate(model)["distance"])
     self.assertAllClose(4 * distances[0], distances[1], rtol=1e-5)
 
   def test_each_term_has_its_weight(self):
     def logs(**weights):
-      return tiny_actor_critic.evaluate(
-        tiny_actor_critic.build(
+      return tiny.evaluate(
+        tiny.build(
           **{"distance_weight": 0.0, "attribute_weight": 0.0, **weights}
         )
       )
@@ -51,38 +48,33 @@ class ActorLossTest(tf.test.TestCase):
     )
     self.assertAllClose(
       logs(attribute_weight=2.0)["actor_loss"] - bare["actor_loss"],
-      2.0 * bare["attribute_loss"],
+      2.0 * bare["attribute"],
       rtol=1e-3,
     )
 
-  def test_of_real_rows_what_is_open_has_to_stay(self):
-    spied = mock.Mock(wraps=losses)
-    with mock.patch.object(actor_critic_recipe, "losses", spied):
-      tiny_actor_critic.build(masked_fraction=1.0).test_step(
-        {name: value[:, 0] for name, value in tiny_actor_critic.batch().items()}
-      )
-    (call,) = spied.attribute_cross_entropy.call_args_list
-    of_prior, of_real = zip(*(tf.split(part, 2) for part in call.args))
-    # Of a prior sample, only what is asked for is looked at.
-    self.assertLess(tf.reduce_mean(of_prior[2]), 1.0)
-    self.assertAllEqual(of_real[2], tf.ones_like(of_real[2]))
-    own = tiny_actor_critic.batch()["attributes"][:, 0]
-    open_ = of_prior[2] == 0.0
-    self.assertAllEqual(of_real[1][open_], own[open_])
+  def test_open_attributes_of_a_real_row_have_to_stay(self):
+    rows = {name: value[:, 0] for name, value in tiny.batch().items()}
+    prior, real = actor_requests.requests(
+      rows,
+      recipes.Actor(masked_fraction=1.0),
+      tf.zeros([tiny.NUM_ATTRIBUTES] * 2),
+      tf.identity,
+      [(0, stream) for stream in range(8)],
+    )
+    # Of a prior sample, only the attributes that are asked for are read.
+    self.assertAllEqual(prior.read, prior.mask)
+    self.assertLess(tf.reduce_mean(prior.mask), 1.0)
+    self.assertAllEqual(real.read, tf.ones_like(real.read))
+    open_ = real.mask == 0.0
+    self.assertAllEqual(real.values[open_], rows["attributes"][open_])
 
   def test_lessons_say_where_a_row_belongs(self):
-    model = tiny_actor_critic.build(teacher_weight=2.0, attribute_weight=0.0)
-    tiny_actor_critic.zero_critic(model)
-    tiny_actor_critic.set_heads(
-      model, target=0.0, raw_gate=-100.0
-    )  # The identity.
-    rows = {
-      name: value[:, 0] for name, value in tiny_actor_critic.batch().items()
-    }
-    logs = model.test_step(
-      {**rows, "lessons": tiny_actor_critic.some_lessons(moved=0.5)}
-    )
-    self.assertAllClose(logs["imitation_loss"], 0.25)
+    model = tiny.build(imitation_weight=2.0, attribute_weight=0.0)
+    tiny.zero_critic(model)
+    tiny.set_heads(model, target=0.0, raw_gate=-100.0)  # The identity.
+    rows = {name: value[:, 0] for name, value in tiny.batch().items()}
+    logs = model.test_step({**rows, "lessons": tiny.some_lessons(moved=0.5)})
+    self.assertAllClose(logs["imitation"], 0.25)
     # The distance, too, is taken from there, and not from the start.
     self.assertAllClose(logs["distance"], np.log(1.25) / 0.5**2, rtol=1e-5)
     self.assertAllClose(
@@ -93,48 +85,40 @@ class ActorLossTest(tf.test.TestCase):
 
   def test_lessons_teach(self):
     optimizers = keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01)
-    model = tiny_actor_critic.build(
-      *optimizers, teacher_weight=10.0, attribute_weight=0.0
-    )
-    before = tiny_actor_critic.evaluate(
-      model, lessons=tiny_actor_critic.some_lessons(moved=0.5)
-    )["imitation_loss"]
+    model = tiny.build(*optimizers, imitation_weight=10.0, attribute_weight=0.0)
+    lessons = tiny.some_lessons(moved=0.5)
+    before = tiny.evaluate(model, lessons=lessons)["imitation"]
     # As a graph: 60 steps in Python would take four times as long.
     train_step = tf.function(model.train_step)
     for seed in range(60):
-      batch = dict(tiny_actor_critic.batch(32, seed=seed))
-      train_step(
-        {**batch, "lessons": tiny_actor_critic.some_lessons(moved=0.5)}
-      )
-    after = tiny_actor_critic.evaluate(
-      model, lessons=tiny_actor_critic.some_lessons(moved=0.5)
-    )["imitation_loss"]
+      train_step({**tiny.batch(32, seed=seed), "lessons": lessons})
+    after = tiny.evaluate(model, lessons=lessons)["imitation"]
     self.assertLess(after, 0.7 * before)
 
   def test_a_critic_that_cannot_tell_gives_log_two(self):
-    model = tiny_actor_critic.build(distance_weight=0.0, attribute_weight=0.0)
-    tiny_actor_critic.zero_critic(model)
-    logs = tiny_actor_critic.evaluate(model)
+    model = tiny.build(distance_weight=0.0, attribute_weight=0.0)
+    tiny.zero_critic(model)
+    logs = tiny.evaluate(model)
     self.assertAllClose(logs["actor_loss"], np.log(2.0))
-    self.assertAllClose(logs["realism"], 0.5)
+    self.assertAllClose(logs["realism"], np.log(2.0))
 
 
 class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
   def _loss(self, labels, masked_fraction=0.0, **draws):
     """Returns the flat critic's loss, log 2 for each block that counts."""
     still = [keras.optimizers.SGD(0.0) for _ in range(2)]
-    model = tiny_actor_critic.build(
+    model = tiny.build(
       *still, penalty_weight=0.0, masked_fraction=masked_fraction
     )
-    tiny_actor_critic.zero_critic(model)
-    batch = dict(tiny_actor_critic.batch())
+    tiny.zero_critic(model)
+    batch = dict(tiny.batch())
     batch["focus"] = tf.zeros_like(batch["focus"])
     batch["attributes"] = tf.broadcast_to(labels, batch["attributes"].shape)
-    with tiny_actor_critic.draws(**draws):
+    with testing.draws(**draws):
       return float(model.train_step(batch)["critic_loss"])
 
   def test_has_three_blocks(self):
-    labels = np.zeros([7, 1, tiny_actor_critic.NUM_ATTRIBUTES], np.float32)
+    labels = np.zeros([7, 1, tiny.NUM_ATTRIBUTES], np.float32)
     labels[::2, :, 4] = 1  # Neighbours differ, but for the last and the first.
     labels[0, :, 3] = 1
     self.assertAllClose(self._loss(labels, uniform=0.0), 3 * np.log(2.0))
@@ -146,15 +130,15 @@ class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_wrong_labels_that_differ_in_what_is_open_are_left_out(self):
     # Asked for is the focus alone, in which no row differs from another.
-    labels = np.zeros([7, 1, tiny_actor_critic.NUM_ATTRIBUTES], np.float32)
+    labels = np.zeros([7, 1, tiny.NUM_ATTRIBUTES], np.float32)
     labels[::2, :, 4] = 1
     loss = self._loss(labels, masked_fraction=1.0, uniform=0.0)
     self.assertAllClose(loss, 2 * np.log(2.0))
 
   def test_the_penalty_is_taken_between_real_and_fake(self):
     # The paper's code takes it between real and real.
-    model = tiny_actor_critic.build(prior_fraction=1.0)
-    batch = dict(tiny_actor_critic.batch())
+    model = tiny.build(prior_fraction=1.0)
+    batch = dict(tiny.batch())
     row = tf.range(1.0, 8.0)[:, tf.newaxis, tf.newaxis]
     batch["mean"] = tf.broadcast_to(row, batch["mean"].shape)
     batch["scale"] = tf.zeros_like(batch["scale"])
@@ -167,38 +151,38 @@ class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
       return compare(real, fake, mix, *labels)
 
     with (
-      tiny_actor_critic.draws(normal=-1.0),
+      testing.draws(normal=-1.0),
       mock.patch.object(model.critic, "compare", spy),
     ):
       model.train_step(batch)
-    self.assertLen(taken, tiny_actor_critic.TURNS - 1)
+    self.assertLen(taken, tiny.TURNS - 1)
     for points in taken:
       # Real row i is i in every dimension, every fake is -1.
       share = (points + 1) / (np.arange(1, 8)[:, np.newaxis] + 1)
       self.assertAllInRange(share, 0.0, 1.0)
       # One share a row: on the line between the two, not in the box.
       self.assertAllClose(
-        share, np.repeat(share[:, :1], tiny_actor_critic.LATENT_SIZE, axis=1)
+        share, np.repeat(share[:, :1], tiny.LATENT_SIZE, axis=1)
       )
       self.assertGreater(np.ptp(share[:, 0]), 0.1)
     self.assertNotAllClose(taken[0], taken[1])
 
   def test_a_flat_critic_gets_finite_gradients(self):
-    model = tiny_actor_critic.build()
-    tiny_actor_critic.zero_critic(model)
-    logs = model.train_step(tiny_actor_critic.batch())
+    model = tiny.build()
+    tiny.zero_critic(model)
+    logs = model.train_step(tiny.batch())
     self.assertAllClose(logs["penalty"], 1.0, atol=0.1)
     for weight in model.get_weights():
       self.assertAllInRange(weight, -1e3, 1e3)
 
   @parameterized.parameters(-1e4, 1e4)
   def test_is_bounded_below_however_sure_the_critic_is(self, logit):
-    model = tiny_actor_critic.build(penalty_weight=0.0)
-    tiny_actor_critic.zero_critic(model)
+    model = tiny.build(penalty_weight=0.0)
+    tiny.zero_critic(model)
     weights = model.critic.get_weights()
     weights[-1][:] = logit
     model.critic.set_weights(weights)
-    logs = model.train_step(tiny_actor_critic.batch())
+    logs = model.train_step(tiny.batch())
     self.assertAllInRange(float(logs["critic_loss"]), 0.0, 1e5)
 
 

@@ -1,0 +1,84 @@
+"""The base class of our models: known arguments, reported means."""
+
+import inspect
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+
+class StoredModel(keras.Model):
+  """A Keras model that `storage` can save and rebuild.
+
+  Subclasses name the quantities that their steps report in `REPORTS`, and
+  update their means with `_report`.
+
+  Attributes:
+    arguments: The arguments of the constructor by name, defaults included; in
+      the form that JSON gives back.
+  """
+
+  REPORTS: tuple[str, ...] = ()
+
+  def __new__(cls, *args, **kwargs):
+    model = super().__new__(cls, *args, **kwargs)
+    given = inspect.signature(cls.__init__).bind(model, *args, **kwargs)
+    given.apply_defaults()
+    _, *arguments = given.arguments.items()
+    # Keras takes no attributes before its constructor has run.
+    object.__setattr__(
+      model,
+      "arguments",
+      {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in arguments
+        if name != "kwargs"
+      },
+    )
+    return model
+
+  def __init__(self, **kwargs):
+    """Creates the means of the reported quantities.
+
+    Args:
+      **kwargs: For `keras.Model`.
+    """
+    super().__init__(**kwargs)
+    self._means = {name: keras.metrics.Mean(name) for name in self.REPORTS}
+
+  def compile(
+    self,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    variables: Sequence[keras.Variable] | None = None,
+    jit_compile: bool = False,
+    **kwargs,
+  ):
+    """Sets the optimiser, and builds it: a step on two replicas cannot.
+
+    Args:
+      optimizer: For the trainable variables.
+      variables: Those that it updates, if not all of them.
+      jit_compile: Whether XLA compiles steps: it is slower on a CPU, and fails
+        on two replicas.
+      **kwargs: For `keras.Model.compile`.
+    """
+    super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+    optimizer.build(
+      self.trainable_variables if variables is None else variables
+    )
+
+  @property
+  def metrics(self) -> list[keras.metrics.Metric]:
+    """The means that a step returns, in the order of `REPORTS`."""
+    return list(self._means.values())
+
+  def _report(self, **quantities: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Updates means, and returns all of them: what a step returns.
+
+    Args:
+      **quantities: Values by name, of any shape; such as [batch].
+    """
+    for name, values in quantities.items():
+      self._means[name].update_state(values)
+    return {name: mean.result() for name, mean in self._means.items()}

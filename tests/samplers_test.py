@@ -1,0 +1,132 @@
+"""Tests of what every sampler promises; the rest is in the tests of each."""
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+from lc_keras.models import linear_directions
+from lc_keras.samplers import actor
+from lc_keras.samplers import energy
+from lc_keras.samplers import flow
+from lc_keras.samplers import gradient_search
+from lc_keras.samplers import importance
+from lc_keras.samplers import linear
+from lc_keras.samplers import objective
+from lc_keras.samplers import open_requests
+from lc_keras.samplers import refined
+from lc_keras.samplers import rejection
+from lc_keras.samplers import sampler
+from lc_keras.samplers import scaled
+from lc_keras.samplers import table
+from lc_keras.samplers import unconditional
+from tests import analytic_judges as judges
+
+_JUDGES = judges.JUDGES
+
+
+def _linear():
+  directions = linear_directions.LinearDirections(judges.LATENT_SIZE, 5)
+  normals = judges.NORMALS.T
+  directions.set_weights([normals, np.zeros(5), normals])
+  return linear.LinearDirection(_JUDGES, directions)
+
+
+def _actor():
+  return actor.ActorSampler(
+    _JUDGES, lambda z, values, mask: z - (values * mask)[:, :4]
+  )
+
+
+def _search():
+  # With noise of its own.
+  loss = objective.Objective(_JUDGES, keep_weight=1.0, attribute_noise=0.1)
+  return gradient_search.GradientSearch(
+    _JUDGES, loss, learning_rate=0.05, max_steps=12
+  )
+
+
+_SAMPLERS = {
+  "actor": _actor,
+  "best_of_n": lambda: rejection.BestOfN(_JUDGES, 9),
+  "energy": lambda: energy.EnergySampler(_JUDGES, num_steps=4),
+  "energy_langevin": lambda: energy.EnergySampler(
+    _JUDGES, "langevin", num_steps=4
+  ),
+  "flow": lambda: flow.FlowSampler(_JUDGES, judges.Flow(), steps=4),
+  "importance": lambda: importance.ImportanceResampling(
+    _JUDGES, lambda latents: latents[:, 0] - 0.5, 9
+  ),
+  "linear": _linear,
+  "open": lambda: open_requests.OpenRequests(
+    _actor(), unconditional.Unconditional(_JUDGES)
+  ),
+  "refined": lambda: refined.Refined(_actor(), _search()),
+  "scaled": lambda: scaled.Scaled(_actor(), 0.5),
+  "search": _search,
+  "search_published": lambda: gradient_search.GradientSearch(
+    _JUDGES, max_steps=9
+  ),
+  "unconditional": lambda: unconditional.Unconditional(_JUDGES),
+}
+# These choose among draws of the prior: there is nothing to start from.
+_ONLY_SAMPLE = ("best_of_n", "importance")
+_METHODS = [
+  (name, how)
+  for name in _SAMPLERS
+  for how in ("sample", "transform")
+  if how == "sample" or name not in _ONLY_SAMPLE
+]
+
+
+def _inputs(how, rows, **targets):
+  """Returns the arguments of a signature: (latents,) values, weights, seeds."""
+  asked = judges.ask(rows, **targets)
+  inputs = [asked.values, asked.weights, judges.seeds(rows)]
+  return [judges.latents(rows), *inputs] if how == "transform" else inputs
+
+
+class SamplersTest(tf.test.TestCase, parameterized.TestCase):
+  def test_every_sampler_of_the_table_is_tested(self):
+    self.assertContainsSubset({*table.SAMPLERS}, {*_SAMPLERS})
+    for name, make in _SAMPLERS.items():
+      transforms = isinstance(make(), sampler.Transformer)
+      self.assertEqual(transforms, name not in _ONLY_SAMPLE)
+
+  @parameterized.parameters(*_METHODS)
+  def test_a_row_depends_on_its_request_and_seed_alone(self, name, how):
+    function = judges.graph(getattr(_SAMPLERS[name](), how))
+    inputs = _inputs(how, 3, Smiling=1.0)
+    together = function(*inputs)
+    for row in range(3):
+      alone = function(*(value[row : row + 1] for value in inputs))
+      for one, whole in zip(alone, together):
+        self.assertAllClose(one[0], whole[row], atol=1e-4, rtol=1e-4)
+    if how == "sample":
+      self.assertNotAllClose(together.latents[0], together.latents[1])
+
+  @parameterized.parameters(*_METHODS)
+  def test_is_the_same_outside_of_a_graph_and_takes_no_rows(self, name, how):
+    method = getattr(_SAMPLERS[name](), how)
+    function = judges.graph(method)
+    for rows in (2, 0):
+      inputs = _inputs(how, rows, Male=1.0)
+      made = function(*inputs)
+      *latents, _, _, seeds = inputs
+      eager = method(*latents, judges.ask(rows, Male=1.0), seeds)
+      for field, value in made._asdict().items():
+        self.assertAllClose(value, getattr(eager, field), atol=1e-4, rtol=1e-4)
+      self.assertEqual(made.latents.shape, [rows, judges.LATENT_SIZE])
+      self.assertEqual(made.steps.dtype, tf.int32)
+
+  @parameterized.parameters(*_METHODS)
+  def test_the_judges_have_read_the_latents_that_are_returned(self, name, how):
+    inputs = _inputs(how, 3, Male=1.0)
+    made = judges.graph(getattr(_SAMPLERS[name](), how))(*inputs)
+    logits = judges.attribute_critic(made.latents)
+    self.assertAllClose(made.attribute_probabilities, tf.sigmoid(logits))
+    logits = judges.critic(made.latents, None, None)
+    self.assertAllClose(made.realism, tf.sigmoid(logits))
+
+
+if __name__ == "__main__":
+  tf.test.main()
