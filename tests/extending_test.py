@@ -136,7 +136,7 @@ class ExtendingTest(absltest.TestCase):
     self._insert("recipes.py", actor, _indented(field))
     code, output = self._run("-c", _USE)
     self.assertEqual(code, 0, output)
-    _, output = self._run("-m", "trainers.actor", "--helpfull")
+    _, output = self._run("-m", "trainers.actor", "--help")
     self.assertRegex(output, r"--typicality_weight: +Weight of the difference")
 
 
