@@ -17,6 +17,7 @@ from tensorflow_datasets.core.download import checksums
 
 from lc_keras.data import celeb_a
 from lc_keras.data import pipeline
+from lc_keras.data import stored
 
 _PARTITION = (0, 0, 0, 1, 2)  # of the five images: train, validation, test
 _LANDMARKS = (
@@ -86,7 +87,7 @@ class _CelebATest(parameterized.TestCase):
     folder = tempfile.TemporaryDirectory()
     self.addCleanup(folder.cleanup)
     self.data_dir = folder.name
-    self.manual_dir = celeb_a.manual_dir(self.data_dir)
+    self.manual_dir = stored.manual_dir(self.data_dir)
     contents = _write_files(self.manual_dir, self.cut)
     # The builder knows the real files by size and checksum: tell it of these.
     builder = tfds.builder_cls("celeb_a")

@@ -12,6 +12,7 @@ from absl.testing import parameterized
 
 from lc_keras.data import fashion_mnist
 from lc_keras.data import pipeline
+from lc_keras.data import stored
 from tests import idx_files
 
 
@@ -21,7 +22,7 @@ class FashionMnistTest(parameterized.TestCase):
     folder = tempfile.TemporaryDirectory()
     self.addCleanup(folder.cleanup)
     self.data_dir = folder.name
-    self.manual_dir = fashion_mnist.manual_dir(self.data_dir)
+    self.manual_dir = stored.manual_dir(self.data_dir)
     os.makedirs(self.manual_dir)
     generator = np.random.default_rng(0)
     self.images = generator.integers(0, 256, (15, 28, 28), np.uint8)

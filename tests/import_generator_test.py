@@ -15,8 +15,8 @@ from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
-from lc_keras.data import fashion_mnist
 from lc_keras.data import latent_cache
+from lc_keras.data import stored
 from lc_keras.generators import adapter
 from lc_keras.generators import generator
 from lc_keras.models import gan
@@ -106,7 +106,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
 
   def _write_data(self):
     """Writes a tiny Fashion-MNIST where its builder looks first."""
-    folder = pathlib.Path(fashion_mnist.manual_dir(str(self.data_dir)))
+    folder = pathlib.Path(stored.manual_dir(str(self.data_dir)))
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     for prefix, count in (("train", 48), ("t10k", 10)):

@@ -68,13 +68,8 @@ def load():
   )
 
 
-def manual_dir(data_dir):
-  """Returns the folder in which CelebA's files are expected."""
-  return os.path.join(data_dir, "downloads", "manual")
-
-
 def _prepare(builder, data_dir):
-  folder = manual_dir(data_dir)
+  folder = stored.manual_dir(data_dir)
   infos = {info.filename: info for info in builder.url_infos.values()}
   for name in FILES:
     path = os.path.join(folder, name)

@@ -102,13 +102,8 @@ def read_idx(path, rank):
   return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def manual_dir(data_dir):
-  """Returns the folder in which files fetched by hand are expected."""
-  return os.path.join(data_dir, "downloads", "manual")
-
-
 def _folders(data_dir):
-  return manual_dir(data_dir), DEBIAN
+  return stored.manual_dir(data_dir), DEBIAN
 
 
 def _find_files(data_dir):

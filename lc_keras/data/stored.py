@@ -1,6 +1,7 @@
 """Stored data sets: how each is built, and how its examples are read."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
@@ -111,6 +112,11 @@ def from_examples(
     decode=decode,
     continuous=tuple(continuous),
   )
+
+
+def manual_dir(data_dir: str) -> str:
+  """Returns the folder in which files fetched by hand are expected."""
+  return os.path.join(data_dir, "downloads", "manual")
 
 
 class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
