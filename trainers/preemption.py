@@ -17,18 +17,18 @@ class Terminated(SystemExit):
 
 
 class Postponed:
-  """Whether the process has been told to stop, and by what."""
+  """Notes whether a signal to stop has come."""
 
   def __init__(self):
     self._signal = None
 
   @property
   def asked(self) -> bool:
-    """Whether it has."""
+    """Whether one has come."""
     return self._signal is not None
 
   def stop(self) -> None:
-    """Stops now, as the signal would have.
+    """Ends the process as the signal would have.
 
     Raises:
       Terminated: It was SIGTERM, or another worker has been told to stop.

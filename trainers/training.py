@@ -1,4 +1,4 @@
-"""Fits a model in a stage folder: resumable, watchable, best kept."""
+"""Trains a model in a stage's folder: it can be stopped, watched, continued."""
 
 import contextlib
 import math
@@ -10,8 +10,8 @@ import tqdm
 from lc_keras import recipes
 from lc_keras import training as trainings
 from trainers import cluster
-from trainers import keeper as keeper_lib
-from trainers import loop as loop_lib
+from trainers import keeper
+from trainers import loop
 from trainers import messages
 from trainers import preemption
 from trainers import stages
@@ -55,7 +55,7 @@ def fit(
   recipe: recipes.Training,
   *,
   keep_checkpoints: int,
-  draw: keeper_lib.Draw,
+  draw: keeper.Draw,
 ) -> None:
   """Trains a model to its last step, from its last checkpoint if there is one.
 
@@ -85,55 +85,57 @@ def fit(
       f"{replicas} replicas, which get the same number of rows."
     )
   steps = recipe.epoch * recipe.epochs
-  keeper = keeper_lib.Keeper(
+  kept = keeper.Keeper(
     stage,
     begun.model,
     keep=keep_checkpoints,
     monitor=begun.monitor,
     draw=draw,
   )
-  if keeper.restore():
-    messages.say(f"{stage.name}: going on from step {keeper.step}")
-  if keeper.step < steps or keeper.metrics is not None:
-    loop = loop_lib.Loop(begun.model, begun.batches(keeper.step))
+  if kept.restore():
+    messages.say(f"{stage.name}: going on from step {kept.step}")
+  if kept.step < steps or kept.metrics is not None:
+    stepper = loop.Loop(begun.model, begun.batches(kept.step))
     with (
       preemption.postponed() as told,
-      contextlib.closing(_progress(stage.name, steps, keeper.step)) as bar,
+      contextlib.closing(_progress(stage.name, steps, kept.step)) as bar,
     ):
       _make_epochs(
-        loop, keeper, begun.validation, recipe.epoch, steps, told, bar
+        stepper, kept, begun.validation, recipe.epoch, steps, told, bar
       )
-  keeper.finish()
+  kept.finish()
 
 
-def _make_epochs(loop, keeper, validation, per_epoch, steps, told, bar):
+def _make_epochs(stepper, kept, validation, per_epoch, steps, told, bar):
   """Makes the rest of an unfinished epoch, if any, and those that follow."""
   votes = cluster.Votes()
 
   def stop_if_told(metrics=None):
     if votes.any(told.asked):
-      metrics = loop.metrics() if metrics is None else metrics
-      if keeper.stop_within_epoch(step, metrics):
+      metrics = stepper.metrics() if metrics is None else metrics
+      if kept.stop_within_epoch(step, metrics):
         messages.say(f"\nStopped and kept at step {step}")
       cluster.wait_for_chief()
       told.stop()
 
-  step, unfinished = keeper.step, keeper.metrics
+  step, unfinished = kept.step, kept.metrics
   while step < steps or unfinished is not None:
-    loop.set_metrics(unfinished)
+    stepper.set_metrics(unfinished)
     # An unfinished epoch may have made its last step.
     end = step if unfinished is not None else step + 1
     end = math.ceil(end / per_epoch) * per_epoch
     while step < end:
-      loop.train()
+      stepper.train()
       step += 1
       stop_if_told()
       bar.update()
-    figures, metrics = loop.figures(), loop.metrics()
-    for _ in loop.validate(validation):
+    figures, metrics = stepper.figures(), stepper.metrics()
+    for _ in stepper.validate(validation):
       stop_if_told(metrics)
-    figures |= {f"val_{name}": value for name, value in loop.figures().items()}
-    keeper.end_epoch(step, figures)
+    figures |= {
+      f"val_{name}": value for name, value in stepper.figures().items()
+    }
+    kept.end_epoch(step, figures)
     shown = {name: f"{value:.4g}" for name, value in figures.items()}
     bar.set_postfix(shown, refresh=True)
     unfinished = None
@@ -159,7 +161,7 @@ def _progress(name, steps, start):
 def _over(names: list[str]) -> tf.distribute.Strategy:
   """Returns the strategy of some devices, the first of which is the default."""
   if len(names) == 1:
-    # What distributes to one costs 6% of a step (docs/performance.md).
+    # A strategy of one device costs 6% of a step (docs/performance.md).
     return tf.distribute.get_strategy()
   if "CPU" not in names[0]:
     return tf.distribute.MirroredStrategy(names)
