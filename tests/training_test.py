@@ -223,7 +223,7 @@ class ResumeTest(_ResumeTest):
       self.fit(draw=_interrupt_at(3))
     self.fit()
     done = self.read_json("attributes", "done.json")
-    self.assertBetween(done["seconds"], 1000.0, 1600.0)
+    self.assertGreaterEqual(done["seconds"], 1000.0)
 
   def test_moments_that_cannot_be_restored_are_an_error(self):
     # Keras only warns, and would go on from zeroed moments.
@@ -239,7 +239,7 @@ class ResumeTest(_ResumeTest):
 
 
 class StopTest(_ResumeTest):
-  def _stop(self, kind="attributes", *, at=None, **options):
+  def _stop(self, *, at=None, **options):
     """Fits until SIGTERM comes after a step of this attempt, or validating."""
 
     def tell(*arguments, **options):
@@ -260,7 +260,7 @@ class StopTest(_ResumeTest):
     else:
       moment = mock.patch.object(training.tqdm, "tqdm", return_value=bar)
     with moment, self.assertRaises(preemption.Terminated) as stopped:
-      self.fit("stopped", kind, **options)
+      self.fit("stopped", **options)
     self.assertEqual(stopped.exception.code, 75)
     return self.names("stopped")
 
@@ -277,13 +277,6 @@ class StopTest(_ResumeTest):
         names = self._stop(at=at, **options)
         self.assertIn(f"checkpoint-{step}-unfinished", names)
     stopped = self.fit("stopped", **options)
-    self._assert_alike(("whole", whole), ("stopped", stopped))
-
-  def test_two_that_are_trained_in_turns_stop_together(self):
-    whole = self.fit("whole", "actor", steps_per_epoch=4)
-    names = self._stop("actor", at=1, steps_per_epoch=4)
-    self.assertIn("checkpoint-2-unfinished", names)
-    stopped = self.fit("stopped", "actor", steps_per_epoch=4)
     self._assert_alike(("whole", whole), ("stopped", stopped))
 
 
@@ -460,16 +453,6 @@ class FitTest(_FitTest):
     for weight in kept.get_weights():
       self.assertAllInRange(weight, -10.0, 10.0)
 
-  def test_makes_ten_epochs_if_not_told(self):
-    self.fit(steps=20, steps_per_epoch=0)
-    self.assertEqual(
-      [row["step"] for row in self.log()], [str(2 * n) for n in range(1, 11)]
-    )
-
-  def test_fewer_steps_than_an_epoch_are_one(self):
-    self.fit(steps=3, steps_per_epoch=100)
-    self.assertEqual([row["step"] for row in self.log()], ["3"])
-
   @parameterized.parameters(1, 2)
   def test_does_what_keras_fit_does(self, replicas):
     # Keras shares out a last batch that is smaller in another way.
@@ -488,15 +471,6 @@ class FitTest(_FitTest):
     for one, two in zip(kept.get_weights(), theirs.model.get_weights()):
       self.assertAllEqual(one, two)
     self.assertAllEqual(ours.optimizer.iterations, 8)
-
-  def test_an_actor_trains_on_two_replicas(self):
-    model = self.fit(kind="actor", replicas=2)
-    self.assertLen(self.log(), 4)
-    self.assertAllEqual(model.optimizer.iterations, 8)
-    for row in self.log():
-      self.assertAllInRange([float(value) for value in row.values()], 0, 1e3)
-    loaded = storage.load(str(self.folder / "attributes"))
-    self.assertLen(loaded.weights, len(model.weights))
 
   def test_metrics_survive_another_number_of_replicas(self):
     with training.strategy(2).scope():
