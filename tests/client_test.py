@@ -128,7 +128,7 @@ class ClientTest(parameterized.TestCase):
       seed=0,
     )
     # Who is bald has no hair of any colour, and who has black hair no other.
-    for wish, count in (
+    for target, count in (
       ("Bald", 3),
       ("not Bald", 2),
       ("not Black_Hair", 3),
@@ -136,7 +136,7 @@ class ClientTest(parameterized.TestCase):
       ("not Blond_Hair", 5),
       ("Male", 5),
     ):
-      self.assertRegex(printed, rf"(?m)^{wish}: .* of {count}$")
+      self.assertRegex(printed, rf"(?m)^{target}: .* of {count}$")
     self.assertRegex(printed, r"(?m)^Smiling = 0.7: .* on average$")
     self.assertRegex(printed, r"(?m)^Realistic and as asked, .* of 5$")
     self.assertLen(printed.splitlines(), 8)
@@ -152,8 +152,8 @@ class ClientTest(parameterized.TestCase):
     printed = self._printed(
       pictures.draw_transformations, [picture], "male or not male", seed=0
     )
-    wish = "Male" if male else "not Male"
-    self.assertRegex(printed, f"(?m)^{wish}: .* of 1$")
+    target = "Male" if male else "not Male"
+    self.assertRegex(printed, f"(?m)^{target}: .* of 1$")
     self.assertLen(printed.splitlines(), 2)
 
   def _printed(self, function, *args, **kwargs):

@@ -36,7 +36,7 @@ def write(folder: str, encodes: bool = True) -> None:
       "seed": tf.identity(seed),
     }
 
-  def begin(seed):
+  def prior(seed):
     """Alternates: even seeds have dark faces, odd ones light."""
     light = tf.cast(seed % 2, tf.float32)[:, tf.newaxis]
     off = -_FAR * tf.ones([tf.shape(seed)[0], _K])
@@ -48,7 +48,7 @@ def write(folder: str, encodes: bool = True) -> None:
     return tf.concat([asked, start[:, _K:]], axis=1)
 
   def sample(attributes, mask, seed):
-    start = begin(seed)
+    start = prior(seed)
     return drawn(start, moved(start, attributes, mask, 1.0), seed)
 
   def best_of_n(attributes, mask, seed, realism_weight):
@@ -127,7 +127,7 @@ def write(folder: str, encodes: bool = True) -> None:
 
   images = tf.TensorSpec([None, *_IMAGE_SHAPE], tf.float32, "images")
   latents = tf.TensorSpec([None, _SIZE], tf.float32, "latents")
-  wish = [
+  request = [
     tf.TensorSpec([None, _K], tf.float32, name)
     for name in ("attributes", "mask")
   ]
@@ -136,14 +136,14 @@ def write(folder: str, encodes: bool = True) -> None:
     tf.TensorSpec([None], tf.float32, n) for n in ("strength", "realism_weight")
   )
   specs = {
-    sample: [*wish, seed],
-    best_of_n: [*wish, seed, weight],
-    transform: [images, *wish, seed, strength],
-    search: [images, *wish, seed, weight],
-    slow: [images, *wish, seed, weight],
+    sample: [*request, seed],
+    best_of_n: [*request, seed, weight],
+    transform: [images, *request, seed, strength],
+    search: [images, *request, seed, weight],
+    slow: [images, *request, seed, weight],
     encode: [images],
     decode: [latents],
-    score: [latents, *wish],
+    score: [latents, *request],
     describe: [row],
     ticks: [row],
   }
