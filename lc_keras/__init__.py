@@ -3,6 +3,9 @@
 After Engel, Hoffman and Roberts, "Latent Constraints: Learning to Generate
 Conditionally from Unconditional Generative Models", ICLR 2018,
 https://arxiv.org/abs/1711.05772.
+
+This module names everything that is public. A name loads its module, and
+TensorFlow with it, when it is first used.
 """
 
 import importlib
@@ -17,15 +20,63 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 from lc_keras.version import __version__ as __version__  # noqa: E402
 
+# Public names, and where they are defined: "module:name", or a whole module.
+_PUBLIC = {
+  # All of it as one object.
+  "Generator": "generators.generator:Generator",
+  "LatentConstraints": "control:LatentConstraints",
+  "ControlledImages": "control:ControlledImages",
+  "load": "control:load",
+  # Requests.
+  "Attributes": "constraints.attributes:Attributes",
+  "Constraint": "constraints.constraint:Constraint",
+  "Expression": "constraints.expressions:Expression",
+  "Has": "constraints.expressions:Has",
+  "Request": "constraints.expressions:Request",
+  "parse": "constraints.language:parse",
+  # Constraints that are learned from rules and labels.
+  "Rule": "constraints.rule:Rule",
+  "Labels": "learning.labels:Labels",
+  # Settings of every training.
+  "recipes": "recipes",
+  # Models of images, and of latents.
+  "VAE": "models.vae:VAE",
+  "GAN": "models.gan:GAN",
+  "ConditionalVAE": "models.conditional_vae:ConditionalVAE",
+  "ConditionalGAN": "models.conditional_gan:ConditionalGAN",
+  "PixelClassifier": "models.pixel_classifier:PixelClassifier",
+  "AttributeModel": "models.attribute_model:AttributeModel",
+  "RealismModel": "models.realism_model:RealismModel",
+  "ActorCritic": "models.actor_critic:ActorCritic",
+  "FlowMatching": "models.flow_matching:FlowMatching",
+  "LinearDirections": "models.linear_directions:LinearDirections",
+  # Data.
+  "Latents": "data.latents:Latents",
+  "source": "data.arrays:source",
+  # Samplers.
+  "SAMPLERS": "samplers.table:SAMPLERS",
+  "Judges": "samplers.sampler:Judges",
+  "ActorSampler": "samplers.actor:ActorSampler",
+  "BestOfN": "samplers.rejection:BestOfN",
+  "EnergySampler": "samplers.energy:EnergySampler",
+  "FlowSampler": "samplers.flow:FlowSampler",
+  "GradientSearch": "samplers.gradient_search:GradientSearch",
+  "ImportanceResampling": "samplers.importance:ImportanceResampling",
+  "LinearDirection": "samplers.linear:LinearDirection",
+  # Pictures.
+  "plotting": "plotting",
+}
 
-def load(run_dir: str, constraints=None):
-  """Opens a run folder as a `control.ControlledGenerator`.
 
-  Args:
-    run_dir: What a trainer, or `trainers.import_generator`, has written.
-    constraints: Names of the learnt constraints to know; None is all of them.
-  """
-  # By name and not on import: TensorFlow takes seconds to load, and not
-  # everything in this package is to depend on all of it.
-  control = importlib.import_module("lc_keras.control")
-  return control.ControlledGenerator(run_dir, constraints)
+def __getattr__(name: str):
+  if name not in _PUBLIC:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  module, _, attribute = _PUBLIC[name].partition(":")
+  loaded = importlib.import_module(f"{__name__}.{module}")
+  value = getattr(loaded, attribute) if attribute else loaded
+  globals()[name] = value
+  return value
+
+
+def __dir__():
+  return sorted([*_PUBLIC, "__version__"])

@@ -57,6 +57,8 @@ class Parts:
     learned: Constraints that were learned afterwards, by name; the last columns
       of `attributes`, in this order.
     fingerprint: Says which generator it is, see `generators.fingerprint`.
+    encoded: Whether the latents are those of images; else they are draws of the
+      prior.
   """
 
   def __init__(
@@ -68,6 +70,7 @@ class Parts:
     latents: MutableMapping[str, latent_rows.Latents] | None = None,
     learned: dict[str, learned_constraints.Learnt] | None = None,
     fingerprint: str = "",
+    encoded: bool = True,
   ):
     self._generator = generator
     self.labels = labels
@@ -75,6 +78,7 @@ class Parts:
     self.latents = {} if latents is None else latents
     self.learned = {} if learned is None else learned
     self._fingerprint = fingerprint
+    self.encoded = encoded
 
   @property
   def generator(self) -> generators.Generator:
@@ -295,6 +299,7 @@ def read(
   folder: str,
   constraints: Sequence[str] | None = None,
   source: Mapping[str, str] | None = None,
+  generator: generators.Generator | None = None,
 ) -> "FolderParts":
   """Reads the parts of a folder, each when it is first used.
 
@@ -303,11 +308,12 @@ def read(
     constraints: Names of the learned constraints to know; None is all of them.
     source: What the latents must come from, besides the generator, see
       `latent_cache.read`.
+    generator: The generator, if it could not be saved.
 
   Raises:
     FileNotFoundError: It is no such folder, or has no such constraint.
   """
-  return FolderParts(folder, constraints, source)
+  return FolderParts(folder, constraints, source, generator)
 
 
 class FolderParts(Parts):
@@ -325,17 +331,20 @@ class FolderParts(Parts):
     folder: str,
     constraints: Sequence[str] | None = None,
     source: Mapping[str, str] | None = None,
+    generator: generators.Generator | None = None,
   ):
     self._source = dict(source or {})
     self.about = read_about(folder)
     self.folder = folder
     self.refused = {}
     super().__init__(
-      None,
+      generator,
       attributes_of(self.about),
       models=_Models(folder),
       latents=_Splits(self),
     )
+    has_images = self.about["dataset"] is not None
+    self.encoded = self.about.get("encoded", has_images)
     names = learned_constraints.names(folder)
     for name in names if constraints is None else constraints:
       try:
@@ -348,7 +357,7 @@ class FolderParts(Parts):
   @functools.cached_property
   def generator(self) -> generators.Generator:
     """See base class."""
-    return generators.load(self.folder)
+    return generators.load(self.folder, self._generator)
 
   @functools.cached_property
   def fingerprint(self) -> str:

@@ -1,19 +1,27 @@
 """Suggestions for names that nobody knows."""
 
 import difflib
+import re
 from collections.abc import Collection
 
 
 def suggest(name: str, known: Collection[str]) -> str:
   """Returns the end of a message: known names that a name resembles, or all.
 
+  Case does not count, and blanks count as underscores.
+
   >>> from lc_keras import spelling
-  >>> spelling.suggest("Smilin", ["Smiling", "Male"])
+  >>> spelling.suggest("smilin", ["Smiling", "Male"])
   'did you mean Smiling?'
   >>> spelling.suggest("imagenet", ["celeb_a", "fashion_mnist"])
   'choose one of celeb_a, fashion_mnist.'
   """
-  near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+  spelled = {_plain(one): one for one in known}
+  near = difflib.get_close_matches(_plain(name), spelled, n=3, cutoff=0.5)
   if near:
-    return f"did you mean {' or '.join(near)}?"
+    return f"did you mean {' or '.join(spelled[one] for one in near)}?"
   return f"choose one of {', '.join(known)}."
+
+
+def _plain(name):
+  return re.sub(r"[\s_]+", "_", name.strip().lower())

@@ -71,7 +71,7 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     ("Smilling", "did you mean Smiling"),
     ("Hair", "Black_Hair"),
     ("glasses", "Eyeglasses"),
-    ("zzz", "known: Bald, Black_Hair"),
+    ("zzz", "choose one of Bald, Black_Hair"),
   )
   def test_a_misspelt_name_is_answered_with_the_nearest(self, name, message):
     with self.assertRaisesRegex(ValueError, f"(?s){name}.*{message}"):

@@ -13,9 +13,8 @@ import tensorflow_probability as tfp
 from absl.testing import parameterized
 
 from lc_keras import files
-from lc_keras.generators import adapter
 from lc_keras.generators import generator
-from lc_keras.generators import importing
+from lc_keras.generators import specs
 from lc_keras.models import gan
 from lc_keras.models import storage
 from lc_keras.models import vae
@@ -94,14 +93,27 @@ def _model(said, own):
   return decode, encode
 
 
-class AdapterTest(tf.test.TestCase, parameterized.TestCase):
+class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.named_parameters(
     (name, *convention) for name, convention in _CONVENTIONS.items()
   )
   def test_the_same_images_under_all_conventions(self, said, own):
-    said = {"latent_shape": (_SIZE,), **said}
-    decode, encode = _model(said, own)
-    made = adapter.Adapter(decode, image_shape=_SHAPE, encode=encode, **said)
+    shape = said.get("latent_shape", (_SIZE,))
+    decode, encode = _model({"latent_shape": shape, **said}, own)
+    layout = said.get("layout", "channels_last")
+    # Functions of tensors of this shape, as a SavedModel's signatures are.
+    signature = tf.function(
+      lambda code: {"images": decode(code)},
+      input_signature=[tf.TensorSpec([None, *shape], tf.float32, "code")],
+    ).get_concrete_function()
+    made = generator.Generator(
+      _Signature(signature) if len(shape) > 1 else decode,
+      encode,
+      latent_size=None if len(shape) > 1 else _SIZE,
+      prior=said.get("prior", "normal"),
+      pixel_range=said.get("pixel_range", (0, 1)),
+    )
+    self.assertEqual(made.spec["layout"], layout)
     self.assertEqual((made.image_shape, made.latent_size), (_SHAPE, _SIZE))
     latents = tf.random.stateless_normal([7, _SIZE], (0, 0))
     images = made.decode(latents).mean()
@@ -118,70 +130,150 @@ class AdapterTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(found, latents[:3], atol=2e-2)
 
   def test_grey_images_may_have_no_channel(self):
-    made = adapter.Adapter(
-      lambda z: tf.reshape(z, [-1, 4, 6]),
-      image_shape=(4, 6, 1),
-      latent_shape=(24,),
-      layout="no_channels",
-      encode=lambda x: {"mean": x},
+    made = generator.Generator(
+      lambda z: tf.reshape(tf.sigmoid(z), [-1, 4, 6]),
+      lambda x: x,
+      latent_size=24,
     )
     latents = tf.random.stateless_uniform([3, 24], (0, 0))
     images = made.decode(latents).mean()
     self.assertEqual(images.shape, [3, 4, 6, 1])
-    self.assertAllClose(made.encode(images).mean(), latents)
-
-  def _posterior(self, **codes):
-    made = adapter.Adapter(
-      _images,
-      image_shape=_SHAPE,
-      latent_shape=(_SIZE,),
-      encode=lambda x: {"mean": tf.zeros([2, _SIZE]), **codes},
+    self.assertAllClose(
+      made.encode(images).mean(), tf.sigmoid(latents), atol=1e-6
     )
-    return made.encode(tf.zeros([2, *_SHAPE]))
 
-  def test_a_posterior_has_the_scale_that_the_model_says(self):
-    ones = tf.ones([2, _SIZE])
-    for codes, scale in (
-      ({"scale": 0.3 * ones}, 0.3),
-      ({"log_variance": 2.0 * np.log(0.3) * ones}, 0.3),
-      ({}, 0.1),
-    ):
-      self.assertAllClose(self._posterior(**codes).stddev(), scale * ones)
+  @parameterized.named_parameters(
+    ("mean", lambda m, s: m, 0.1),
+    ("scale", lambda m, s: (m, s), 0.3),
+    ("log_variance", lambda m, s: [m, 2.0 * tf.math.log(s)], 0.3),
+    ("and_a_draw", lambda m, s: (m, 2.0 * tf.math.log(s), m + s), 0.3),
+    ("dictionary", lambda m, s: {"sigma": s, "mu": m}, 0.3),
+    ("distribution", lambda m, s: tfd.MultivariateNormalDiag(m, s), 0.3),
+    ("halves", lambda m, s: tf.concat([m, 2.0 * tf.math.log(s)], -1), 0.3),
+    ("scale_halves", lambda m, s: tf.concat([m, s], -1), 0.3),
+  )
+  def test_a_posterior_is_what_the_encoder_gives(self, give, scale):
+    def encode(images):
+      mean = _latents(images)
+      return give(mean, tf.fill(tf.shape(mean), 0.3))
 
-  def test_what_lies_outside_is_clipped(self):
-    made = adapter.Adapter(
-      lambda z: tf.reshape(z, [-1, 4, 6, 1]),
-      image_shape=(4, 6, 1),
-      latent_shape=(24,),
+    made = generator.Generator(_images, encode, latent_size=_SIZE)
+    latents = tf.random.stateless_normal([2, _SIZE], (0, 0))
+    posterior = made.encode(_images(latents))
+    self.assertAllClose(posterior.mean(), latents, atol=2e-2)
+    self.assertAllClose(posterior.stddev(), tf.fill([2, _SIZE], scale))
+
+  def test_pixels_outside_of_the_range_are_clipped(self):
+    made = generator.Generator(
+      lambda z: tf.reshape(0.5 + 0.2 * z, [-1, 4, 6, 1]), latent_size=24
     )
-    images = made.decode(5.0 * tf.random.stateless_normal([3, 24], (0, 0)))
-    self.assertAllInRange(images.mean(), 0.0, 1.0)
-
-  def test_the_ends_of_a_uniform_prior_are_finite(self):
-    made = adapter.Adapter(
-      _images,
-      image_shape=_SHAPE,
-      latent_shape=(_SIZE,),
-      prior="uniform",
-      encode=lambda x: {"mean": tf.fill([2, _SIZE], -1.0)},
-    )
-    mean = made.encode(tf.zeros([2, *_SHAPE])).mean()
-    self.assertAllInRange(mean, -4.0, -3.0)
-
-  def test_without_an_encoder_there_is_none(self):
-    made = adapter.Adapter(_images, image_shape=_SHAPE, latent_shape=(_SIZE,))
+    self.assertIn("clipped", " ".join(made.notes))
+    images = made.map(5.0 * tf.random.stateless_normal([3, 24], (0, 0)))
+    self.assertAllInRange(images, 0.0, 1.0)
     self.assertFalse(generator.can_encode(made))
 
-  def test_refuses_what_it_does_not_know(self):
-    for said, sentence in (
-      ({"prior": "cauchy"}, "Unknown prior 'cauchy'"),
-      ({"layout": "sideways"}, "Unknown layout"),
-      ({"pixel_range": (1, 0)}, "black, then that of white"),
-    ):
-      with self.assertRaisesRegex(ValueError, sentence):
-        adapter.Adapter(
-          _images, image_shape=_SHAPE, latent_shape=(_SIZE,), **said
+  def test_the_ends_of_a_uniform_prior_are_finite(self):
+    made = generator.Generator(
+      lambda z: _images(tf.math.ndtri(tf.clip_by_value(z, 0.01, 0.99))),
+      lambda x: tf.sign(_latents(x)),
+      latent_size=_SIZE,
+      prior="uniform",
+    )
+    mean = made.encode(_images(tf.random.stateless_normal([9, _SIZE], (1, 1))))
+    self.assertAllInRange(tf.abs(mean.mean()), 3.0, 4.0)
+
+  @parameterized.named_parameters(
+    ("prior", _images, {"prior": "cauchy"}, "Unknown prior 'cauchy'"),
+    ("range", _images, {"pixel_range": (1, 0)}, "black, then that of white"),
+    ("logits", lambda z: 9.0 * (_images(z) - 0.5), {}, "a sigmoid to them"),
+    ("two", lambda z: (_images(z), z), {}, "several outputs"),
+  )
+  def test_refuses_with_the_reason(self, decode, said, sentence):
+    with self.assertRaisesRegex(ValueError, sentence):
+      generator.Generator(decode, latent_size=_SIZE, **said)
+
+  def test_refuses_what_is_no_model(self):
+    with self.assertRaisesRegex(TypeError, "is needed; got int"):
+      generator.Generator(3)
+
+
+class _Signature:
+  """Looks like a signature of a loaded SavedModel."""
+
+  def __init__(self, function):
+    self._function = function
+    self.structured_outputs = function.structured_outputs
+    spec = function.structured_input_signature[0][0]
+    self.structured_input_signature = (), {spec.name: spec}
+
+  def __call__(self, **inputs):
+    return self._function(*inputs.values())
+
+
+class WriteTest(tf.test.TestCase, parameterized.TestCase):
+  def _models(self):
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input([4, 6, 1])
+    flat = keras.layers.Flatten()(pixels)
+    heads = [keras.layers.Dense(_SIZE, name=n)(flat) for n in ("z_mean", "b")]
+    decoder = keras.Sequential(
+      [
+        keras.Input([_SIZE]),
+        keras.layers.Dense(24, "tanh"),
+        keras.layers.Reshape([4, 6, 1]),
+      ]
+    )
+    return decoder, keras.Model(pixels, [heads[0], heads[1]])
+
+  def _said(self):
+    return {"pixel_range": (-1, 1), "outputs": {"log_variance": "b"}}
+
+  def test_models_are_the_same_when_read_again(self):
+    decoder, encoder = self._models()
+    functions = (
+      tf.function(lambda z: decoder(z)),
+      tf.function(lambda x: dict(zip(["mean", "b"], encoder(x)))),
+    )
+    latents = tf.random.stateless_normal([3, _SIZE], (0, 0))
+    fingerprints = []
+    for models in ((decoder, encoder), functions):
+      said = {**self._said(), "latent_size": _SIZE}
+      made = generator.Generator(*models, **said)
+      folder = self.create_tempdir().full_path
+      generator.write(made, folder)
+      again = generator.load(folder)
+      self.assertTrue(generator.has_encoder(folder))
+      images = made.map(latents)
+      self.assertAllClose(again.map(latents), images, atol=1e-6)
+      for statistic in ("mean", "stddev"):
+        self.assertAllClose(
+          getattr(again.encode(images), statistic)(),
+          getattr(made.encode(images), statistic)(),
+          atol=1e-5,
         )
+      with tf.GradientTape() as tape:
+        tape.watch(latents)
+        made = again.decode(latents).mean()
+      self.assertGreater(np.abs(tape.gradient(made, latents)).min(), 0.0)
+      fingerprints.append(generator.fingerprint(folder))
+    self.assertLen(set(fingerprints), 2)
+
+  def test_our_own_are_written_as_their_trainers_do(self):
+    model = vae.VAE((8, 16, 1), 4, "mlp")
+    folder = self.create_tempdir().full_path
+    generator.write(generator.Generator(model), folder)
+    self.assertEqual(generator.find(folder), "vae")
+    latents = np.ones([2, 4], np.float32)
+    self.assertAllClose(
+      generator.load(folder).decode(latents).mean(),
+      generator.Generator(model).map(latents),
+    )
+
+
+def _complete(drafted):
+  """Returns spec and notes of a model in files."""
+  made = generator.Generator.of_files(drafted)
+  return made.spec, made.notes
 
 
 class _FolderTest(tf.test.TestCase, parameterized.TestCase):
@@ -193,7 +285,7 @@ class _FolderTest(tf.test.TestCase, parameterized.TestCase):
     """Writes a spec where the job would; returns the run folder."""
     folder = self.folder / run / "generator"
     folder.mkdir(parents=True)
-    files.write_json(str(folder / importing.SPEC), spec)
+    files.write_json(str(folder / specs.SPEC), spec)
     return str(self.folder / run)
 
   def _module(self, text):
@@ -222,7 +314,7 @@ class _FolderTest(tf.test.TestCase, parameterized.TestCase):
     def embed(pixels):
       flat = tf.reshape(20.0 * tf.atanh(pixels), [-1, 72])
       mean = tf.matmul(flat, _BACK / scale)
-      return {"mu": mean, "log_var": tf.zeros_like(mean)}
+      return {"m": mean, "lv": tf.zeros_like(mean)}
 
     path = str(self.folder / name)
     signatures = {"generate": generate, "embed": embed}
@@ -230,13 +322,13 @@ class _FolderTest(tf.test.TestCase, parameterized.TestCase):
     return path
 
   def _draft(self, path, decode=(), encode=(), **said):
-    return importing.draft(
+    return specs.draft(
       "saved_model",
       {"path": path, "signature": "generate", **dict(decode)},
       {
         "path": path,
         "signature": "embed",
-        "outputs": {"mean": "mu", "log_variance": "log_var"},
+        "outputs": {"mean": "m", "log_variance": "lv"},
         **dict(encode),
       },
       **{"pixel_range": (-1, 1), **said},
@@ -285,7 +377,8 @@ class FindTest(_FolderTest):
 class SavedModelTest(_FolderTest):
   def test_is_what_it_was(self):
     path = self._saved_model()
-    spec, notes = importing.complete(self._draft(path))
+    model = generator.Generator.of_files(self._draft(path))
+    spec, notes = model.spec, model.notes
     self.assertEqual(spec["image_shape"], [4, 6, 3])
     self.assertEqual(spec["layout"], "channels_first")
     self.assertEqual(spec["latent_shape"], [1, 1, _SIZE])
@@ -311,7 +404,7 @@ class SavedModelTest(_FolderTest):
     module.generate = generate
     path = str(self.folder / "one")
     tf.saved_model.save(module, path, {"serving_default": generate})
-    spec, _ = importing.complete(importing.draft("saved_model", {"path": path}))
+    spec, _ = _complete(specs.draft("saved_model", {"path": path}))
     self.assertEqual(spec["decode"]["signature"], "serving_default")
     self.assertEqual(spec["decode"]["outputs"], {"images": "out"})
     self.assertEqual(spec["image_shape"], [4, 6, 1])
@@ -327,11 +420,11 @@ class SavedModelTest(_FolderTest):
     ),
     ({"input": "z"}, {}, {}, "no input 'z'.*--decode_input"),
     ({"outputs": {"images": "x"}}, {}, {}, r"'x'.*pixels float32 \[16, 3, 4"),
-    ({"signature": "embed"}, {}, {}, "several outputs.*log_var float32"),
-    ({}, {"outputs": {}}, {}, "several outputs.*mean.*--encode_mean.*log_var"),
+    ({"signature": "embed"}, {}, {}, "several outputs.*lv float32"),
+    ({}, {"outputs": {}}, {}, "several outputs.*mean.*--encode_mean.*lv"),
     ({}, {"outputs": {"mean": "x"}}, {}, "no output 'x'"),
     ({}, {"signature": "generate"}, {}, "failed when it was asked to encode"),
-    ({}, {"outputs": {"mean": "mu", "scale": "log_var"}}, {}, "log-variance"),
+    ({}, {"outputs": {"mean": "m", "scale": "lv"}}, {}, "log-variance"),
     ({}, {}, {"pixel_range": (0, 1)}, "does not fit --pixel_range=0,1"),
     ({}, {}, {"pixel_range": (0, 255)}, "does not fit --pixel_range=0,255"),
     ({}, {}, {"latent_size": 4}, r"\[\?, 1, 1, 5\]: leave --latent_size=4"),
@@ -341,21 +434,21 @@ class SavedModelTest(_FolderTest):
   ):
     draft = self._draft(self._saved_model(), decode, encode, **said)
     with self.assertRaisesRegex(ValueError, f"(?s){sentence}"):
-      importing.complete(draft)
+      _complete(draft)
 
   def test_says_where_none_is(self):
     with self.assertRaisesRegex(FileNotFoundError, "no SavedModel.*nowhere"):
-      importing.complete(self._draft(str(self.folder / "nowhere")))
+      _complete(self._draft(str(self.folder / "nowhere")))
 
   def test_refuses_a_damaged_one(self):
     path = pathlib.Path(self._saved_model())
     (path / "saved_model.pb").write_bytes(b"nothing of the kind")
     with self.assertRaisesRegex(ValueError, "cannot be loaded by TensorFlow"):
-      importing.complete(self._draft(str(path)))
+      _complete(self._draft(str(path)))
 
   def test_refuses_one_that_has_gone_or_changed(self):
     path = pathlib.Path(self._saved_model())
-    run_dir = self._import(importing.complete(self._draft(str(path)))[0])
+    run_dir = self._import(_complete(self._draft(str(path)))[0])
     data = path / "variables" / "variables.data-00000-of-00001"
     content = data.read_bytes()
     data.write_bytes(bytes(reversed(content)))
@@ -370,7 +463,7 @@ class SavedModelTest(_FolderTest):
 
   def test_a_fingerprint_is_of_the_model_and_not_of_its_place(self):
     path = self._saved_model()
-    spec, _ = importing.complete(self._draft(path))
+    spec, _ = _complete(self._draft(path))
     one = generator.fingerprint(self._import(spec, "one"))
     os.rename(path, self.folder / "moved")
     for part in ("decode", "encode"):
@@ -380,9 +473,9 @@ class SavedModelTest(_FolderTest):
     self.assertEqual(generator.fingerprint(moved), one)
     self.assertEqual(generator.load(moved).image_shape, (4, 6, 3))
     other = self._saved_model("other", scale=2.0)
-    spec, _ = importing.complete(self._draft(other))
+    spec, _ = _complete(self._draft(other))
     self.assertNotEqual(generator.fingerprint(self._import(spec, "3")), one)
-    spec, _ = importing.complete(self._draft(other, posterior_scale=0.2))
+    spec, _ = _complete(self._draft(other, posterior_scale=0.2))
     self.assertNotEqual(generator.fingerprint(self._import(spec, "4")), one)
 
   def test_refuses_a_spec_of_another_format(self):
@@ -412,8 +505,8 @@ class KerasTest(_FolderTest):
     ]
     encoder = str(self.folder / "encoder.keras")
     keras.Model(pixels, outputs).save(encoder)
-    spec, _ = importing.complete(
-      importing.draft(
+    spec, _ = _complete(
+      specs.draft(
         "keras",
         {"path": decoder},
         {
@@ -437,15 +530,15 @@ class KerasTest(_FolderTest):
       keras.layers.Lambda(lambda z: z),
     )
     with self.assertRaisesRegex(ValueError, "without running code of its own"):
-      importing.complete(importing.draft("keras", {"path": path}))
+      _complete(specs.draft("keras", {"path": path}))
 
   def test_refuses_other_files(self):
     path = self.folder / "decoder.keras"
     with self.assertRaisesRegex(FileNotFoundError, "no file"):
-      importing.complete(importing.draft("keras", {"path": str(path)}))
+      _complete(specs.draft("keras", {"path": str(path)}))
     path.write_text("no model")
     with self.assertRaisesRegex(ValueError, "cannot be opened"):
-      importing.complete(importing.draft("keras", {"path": str(path)}))
+      _complete(specs.draft("keras", {"path": str(path)}))
 
 
 _NUMPY = """
@@ -474,8 +567,8 @@ def decode(z):
 
 class CallableTest(_FolderTest):
   def _complete(self, decode, encode=None, **said):
-    return importing.complete(
-      importing.draft(
+    return _complete(
+      specs.draft(
         "callable",
         {"function": decode},
         encode and {"function": encode},
@@ -527,7 +620,7 @@ class CallableTest(_FolderTest):
     ("np.array([['text']])", "numbers are needed"),
     ("np.random.rand(2, 4, 6)", "2 images of 16 latent vectors"),
     ("z[:, 99]", "asked to decode.*IndexError"),
-    ("(z, z)", "several outputs|no output"),
+    ("(z, z)", "several outputs"),
   )
   def test_says_what_is_wrong_with_images(self, made, sentence):
     name = self._module(
@@ -547,17 +640,17 @@ class CallableTest(_FolderTest):
   def test_says_what_can_be_called(self):
     name = self._module(_NUMPY)
     for function, sentence in (
-      ("decode", "module:function; got 'decode'"),
-      ("nobody.knows:decode", "no module 'nobody.knows'"),
-      (f"{name}:paint", "no function 'paint'; it has decode, encode"),
-      (f"{name}:LIST", "no function 'LIST'"),
+      ("decode", "'decode' does not say where a function"),
+      ("nobody.knows:decode", "no module 'nobody'"),
+      (f"{name}:paint", "no 'paint' in .*: choose one of decode, encode"),
+      (f"{name}:LIST", "type list, and no function"),
     ):
       with self.assertRaisesRegex(ValueError, sentence):
         self._complete(function)
 
   def test_needs_to_know_the_size_of_latents(self):
     name = self._module(_NUMPY)
-    with self.assertRaisesRegex(ValueError, "give --latent_size"):
+    with self.assertRaisesRegex(ValueError, "give latent_size"):
       self._complete(f"{name}:decode", latent_size=None)
 
 

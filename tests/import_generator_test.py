@@ -17,7 +17,7 @@ from PIL import Image
 
 from lc_keras.data import latent_cache
 from lc_keras.data import stored
-from lc_keras.generators import adapter
+from lc_keras.generators import conventions
 from lc_keras.generators import generator
 from lc_keras.models import gan
 from lc_keras.models import pixel_classifier
@@ -204,7 +204,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
   def test_flags_know_every_prior(self):
     values = flags.FlagValues()
     import_generator.define_flags(values)
-    self.assertEqual(values["prior"].parser.enum_values, [*adapter.PRIORS])
+    self.assertEqual(values["prior"].parser.enum_values, [*conventions.PRIORS])
 
   def test_a_run_has_one_generative_model(self):
     storage.save(gan.GAN((8, 16, 1), 4, "mlp"), str(self.run_dir / "gan"))

@@ -11,6 +11,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from scipy import ndimage
 
+from lc_keras import imports
 from lc_keras.constraints import face_rules
 from lc_keras.constraints import garment_rules
 from lc_keras.constraints import rule
@@ -204,39 +205,42 @@ class LoadTest(parameterized.TestCase):
 
   def test_finds_a_shipped_rule(self):
     self.assertIs(
-      rule.load(f"{_FACES}:blue_background"), face_rules.blue_background
+      imports.function(f"{_FACES}:blue_background"), face_rules.blue_background
     )
 
   def test_finds_a_file_in_the_current_directory(self):
     self._write("def tall(images):\n  return images[:, 0, 0, 0]\n")
-    self.assertEqual(rule.load("written_rules:tall").__name__, "tall")
+    self.assertEqual(imports.function("written_rules:tall").__name__, "tall")
 
   @parameterized.parameters(
-    ("blue", "does not say where a rule is. Write module:function"),
+    ("blue", "does not say where a function is. Write module:function"),
     (f"{_FACES}.dark_share", f"Did you mean {_FACES}:dark_share?"),
     ("./some/rules.py:tall", "Did you mean some.rules:tall?"),
     ("some.py:tall", "Did you mean some:tall?"),
     ("../rules.py:tall", "in the current directory$"),
     ("rules.py", "for the function tall of my_rules.py in the current direct"),
-    ("rules:", "'rules:' does not say where a rule is"),
-    (":tall", "':tall' does not say where a rule is"),
-    ("a:b:c", "'a:b:c' does not say where a rule is"),
+    ("rules:", "'rules:' does not say where a function is"),
+    (":tall", "':tall' does not say where a function is"),
+    ("a:b:c", "'a:b:c' does not say where a function is"),
     (
-      "lc_keras.rules.face:dark_share",
-      "no module 'lc_keras.rules.face', neither installed nor in .*"
-      "Did you mean faces?",
+      "lc_keras.constraints.face_rule:dark_share",
+      "no module 'lc_keras.constraints.face_rule', neither installed nor in .*"
+      "Did you mean face_rules",
     ),
     ("lc_kears.rules.faces:x", "no module 'lc_kears'.*Did you mean lc_keras?"),
     (
       f"{_FACES}:blue_backgroud",
       f"no 'blue_backgroud' in {_FACES}: did you mean blue_background",
     ),
-    (f"{_FACES}:qqqqqq", "it holds beige_background, blue_background, dark_sh"),
-    ("lc_keras.rules:x", "no 'x' in lc_keras.rules: it holds no functions."),
+    (f"{_FACES}:qqqqqq", "choose one of beige_background, blue_background, d"),
+    (
+      "lc_keras.constraints:x",
+      "no 'x' in lc_keras.constraints: it holds no fun",
+    ),
   )
   def test_refuses_an_address(self, address, message):
     with self.assertRaisesRegex(ValueError, message):
-      rule.load(address)
+      imports.function(address)
 
   @parameterized.parameters(
     ("x = 1 +\n", "SyntaxError: invalid syntax .written_rules.py, line 1"),
@@ -255,7 +259,7 @@ class LoadTest(parameterized.TestCase):
     with self.assertRaisesRegex(
       ValueError, f"module written_rules, which runs its code, fails: {message}"
     ):
-      rule.load("written_rules:tall")
+      imports.function("written_rules:tall")
 
   @parameterized.parameters(
     ("tall = 3", "written_rules:tall is of type int. A rule is a function"),
@@ -269,11 +273,11 @@ class LoadTest(parameterized.TestCase):
   def test_refuses_what_is_no_function_of_images(self, text, message):
     self._write(text)
     with self.assertRaisesRegex(TypeError, message):
-      rule.load("written_rules:tall")
+      rule.Rule("written_rules:tall")
 
   def test_extra_arguments_may_have_defaults(self):
     self._write("def tall(images, a=1): return images[:, 0, 0, 0]\n")
-    rule.load("written_rules:tall")
+    rule.Rule("written_rules:tall")
 
   def test_identity_holds_the_checksum_of_the_file_that_was_loaded(self):
     text = "def tall(images): return images[:, 0, 0, 0]\n"

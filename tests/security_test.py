@@ -17,7 +17,7 @@ from absl.testing import parameterized
 import lc_keras
 from lc_keras import parts
 from lc_keras.data import latent_cache
-from lc_keras.generators import foreign
+from lc_keras.generators import kinds
 from lc_keras.learning import learnt
 from lc_keras.models import storage
 from lc_keras.models import value_model
@@ -35,9 +35,8 @@ _RUN_BYTES = {
 # docs/security.md), or one that stands in the code.
 _IMPORT_BY_NAME = {
   "lc_keras/__init__.py",
-  "lc_keras/constraints/rule.py",
   "lc_keras/data/pipeline.py",
-  "lc_keras/generators/foreign.py",
+  "lc_keras/imports.py",
   "serving/__init__.py",
   "serving/server/__init__.py",
   "trainers/run_fn.py",
@@ -135,7 +134,7 @@ class AttackTest(parameterized.TestCase):
     self.marker.unlink(missing_ok=True)  # Saving it has run it.
     spec = {"kind": "keras", "decode": {"path": path}, "encode": None}
     with self.assertRaisesRegex(ValueError, "without running code of its own"):
-      foreign.open_parts(spec, "")
+      kinds.load(spec, "")
 
   def test_weights_that_are_another_file(self):
     folder = self.folder / "critic"

@@ -256,7 +256,7 @@ def _draw(run, name, path):
   from lc_keras import plotting
   from lc_keras.generators import generator
 
-  controlled = control.ControlledGenerator(run.folder)
+  controlled = control.load(run.folder)
   wanted = controlled.constraint(name)
   rows = {
     "wanted": controlled.sample(wanted, _SHOWN).images,

@@ -24,7 +24,7 @@ from trainers import program
 from trainers import stages
 
 _STAGE = "generator"
-# As in `adapter`, which takes seconds to load.
+# As in `conventions`, which takes seconds to load.
 _PRIORS = ("normal", "uniform", "unit_uniform")
 _ROWS, _COLUMNS = 4, 8
 # By kind of model, the flags of its decoder and encoder.
@@ -112,11 +112,11 @@ def _is_range(values):
 def run_job(settings: flags.FlagValues) -> None:
   """Imports a model into a run."""
   from lc_keras.generators import generator
-  from lc_keras.generators import importing
+  from lc_keras.generators import specs
   from trainers import runs
 
   started = time.monotonic()
-  spec, notes = None, []
+  model = None
   if not _is_done(settings.run_dir):
     # First of all: a model that is refused leaves no run behind.
     drafted = _draft(settings)
@@ -124,19 +124,18 @@ def run_job(settings: flags.FlagValues) -> None:
       messages.say(
         "This runs the model, which is a program: import only what you trust."
       )
-    spec, notes = importing.complete(drafted)
+    model = generator.Generator.of_files(drafted)
   run = runs.open_run(
-    settings, needs_data=False, image_shape=spec and spec["image_shape"]
+    settings, needs_data=False, image_shape=model and model.image_shape
   )
   seconds = time.monotonic() - started
   stage = run.stage(_STAGE, settings)
   if stage.done:
-    importing.read_spec(stage.folder)  # Refuses a model that has changed since.
+    specs.read(stage.folder)  # Refuses a model that has changed since.
     return
-  model = importing.build(spec)
-  notes += _draw(run, stage, model)
+  notes = [*model.notes, *_draw(run, stage, model)]
   # With it, the run has a generative model.
-  files.write_json(stage.path(importing.SPEC), spec)
+  files.write_json(stage.path(specs.SPEC), model.spec)
   stage.finish(
     seconds_before=seconds,
     latent_size=model.latent_size,
@@ -164,7 +163,7 @@ def _is_done(run_dir):
 
 def _draft(settings):
   """Returns what the flags say of the model."""
-  from lc_keras.generators import importing
+  from lc_keras.generators import specs
 
   said = {name: settings[name].value for name in _TEXTS if settings[name].value}
   given = [kind for kind, (decoder, _) in _KINDS.items() if decoder in said]
@@ -206,7 +205,7 @@ def _draft(settings):
     place = "path" if kind == "keras" else "function"
     decode |= _named(said, **{place: decoder})
     encode |= _named(said, **{place: encoder})
-  return importing.draft(
+  return specs.draft(
     kind,
     decode,
     encode if encoders else None,

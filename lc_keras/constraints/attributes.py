@@ -1,11 +1,12 @@
 """Attributes: their names, and which exclude each other."""
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
+
+from lc_keras import spelling
 
 
 class Attributes:
@@ -80,14 +81,9 @@ class Attributes:
     for column, own in enumerate(self.names):
       if _plain(own) == plain_name:
         return column
-    plain = {_plain(own): own for own in self.names}
-    near = difflib.get_close_matches(plain_name, plain, n=3, cutoff=0.5)
-    hint = (
-      f"did you mean {' or '.join(plain[key] for key in near)}?"
-      if near
-      else f"known: {', '.join(self.names)}."
+    raise ValueError(
+      f"Unknown attribute {name!r}: {spelling.suggest(name, self.names)}"
     )
-    raise ValueError(f"Unknown attribute {name!r}: {hint}")
 
   def request(
     self, labels: np.ndarray, name: str, on: bool

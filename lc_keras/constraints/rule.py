@@ -5,61 +5,20 @@ is somebody's own code, often a minute old, so whatever it returns is checked,
 and a refusal says what to change.
 """
 
-import difflib
-import importlib
 import inspect
 import math
 import os
-import pkgutil
-import sys
 import traceback
 from collections.abc import Callable
 
 import numpy as np
 
 from lc_keras import files
+from lc_keras import imports
 
-_EXAMPLE = "lc_keras.constraints.face_rules:blue_background"
 # What rounding may add to a value, and may change it by from call to call; the
 # latter as a share of the largest value.
 _ROUNDING = 1e-5
-
-
-def load(address: str) -> Callable:
-  """Imports a rule. Its file is code that is run: load only what you trust.
-
-  Modules are looked for where Python looks and in the current directory, which
-  stays on `sys.path`, at its end, for what the rule imports later. A module
-  that has been imported before is not read again, even if its file changed.
-
-  Args:
-    address: "module:function", for example
-      "lc_keras.constraints.face_rules:blue_background", or "my_rules:tall" for
-      the function `tall` of my_rules.py in the current directory.
-
-  Returns:
-    The function.
-
-  Raises:
-    ValueError: This is not of that form, or there is no such module or
-      function, or importing the module fails.
-    TypeError: What has this name is no function of one argument.
-  """
-  module_name, function_name = _split(address)
-  module = _import(module_name)
-  if not hasattr(module, function_name):
-    functions = [
-      name
-      for name, value in vars(module).items()
-      if inspect.isroutine(value) and not name.startswith("_")
-    ]
-    raise ValueError(
-      f"There is no {function_name!r} in {module_name}: "
-      f"{_near(function_name, functions)}"
-    )
-  function = getattr(module, function_name)
-  _check_function(function, address)
-  return function
 
 
 class Rule:
@@ -84,10 +43,10 @@ class Rule:
     """Creates the rule.
 
     Args:
-      rule: "module:function", see `load`; or the function itself. It takes
-        images, float32 [n, height, width, channels] in [0, 1], that it must
-        not write into, and returns [n] or [n, 1] numbers: an array, a list or
-        a tensor, of floats, whole numbers or bools.
+      rule: "module:function", see `imports.function`; or the function itself.
+        It takes images, float32 [n, height, width, channels] in [0, 1], that it
+        must not write into, and returns [n] or [n, 1] numbers: an array, a list
+        or a tensor, of floats, whole numbers or bools.
       threshold: Values from here up become 1, those below 0.
       target_range: (low, high); values from low to high, both included, become
         1, others 0.
@@ -99,10 +58,10 @@ class Rule:
       TypeError: It is no function of one argument, or no number.
     """
     if isinstance(rule, str):
-      self.name, self._function = rule, load(rule)
+      self.name, self._function = rule, imports.function(rule)
     else:
-      self.name, self._function = _address(rule), rule
-      _check_function(rule, self.name)
+      self.name, self._function = imports.address_of(rule), rule
+    _check_function(self._function, self.name)
     if threshold is not None and target_range is not None:
       raise ValueError(
         f"The rule {self.name} has a threshold, {threshold}, and a range, "
@@ -117,7 +76,7 @@ class Rule:
       raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     self._batch_size = batch_size
     self._all_binary = True
-    self._source = _source(self._function, self.name.partition(":")[0])
+    self._source = imports.file_of(self._function)
     # Now, not when it is asked for: the file may change while training runs.
     self._checksum = (
       files.checksum(self._source) if os.path.isfile(self._source) else None
@@ -332,7 +291,7 @@ class Rule:
     # The first frame is ours.
     frames = traceback.extract_tb(error.__traceback__)[1:]
     own = [frame for frame in frames if frame.filename == self._source]
-    return f"The rule {self.name} {problem}{_place(own or frames)}"
+    return f"The rule {self.name} {problem}{imports.place(own or frames)}"
 
   def _checked(self, output, start, count):
     """Returns what the function gave as finite float32 [count], or raises."""
@@ -412,93 +371,6 @@ class Rule:
         )
 
 
-def _split(address):
-  """Returns module and function of "module:function", or raises ValueError."""
-  module, colon, function = address.partition(":")
-  names = [*module.split("."), function]
-  is_file = module.endswith(".py")
-  if colon and not is_file and all(name.isidentifier() for name in names):
-    return module, function
-  message = (
-    f"{address!r} does not say where a rule is. Write module:function, for "
-    f"example {_EXAMPLE}, or my_rules:tall for the function tall of "
-    "my_rules.py in the current directory"
-  )
-  if not colon and "." in address:
-    module, _, function = address.rpartition(".")
-    # my_rules.py names a file, not a function py.
-    if function != "py":
-      message += f". Did you mean {module}:{function}?"
-  elif is_file:
-    path = os.path.relpath(module.removesuffix(".py"))
-    # A file outside of the current directory has no name to import it by.
-    if not path.startswith(os.pardir):
-      message += f". Did you mean {path.replace(os.sep, '.')}:{function}?"
-  raise ValueError(message)
-
-
-def _import(name):
-  """Returns a module, or raises ValueError."""
-  folder = os.getcwd()
-  if folder not in sys.path:
-    # Last, so that no file here takes the place of an installed module.
-    sys.path.append(folder)
-  # The file may have been written a moment ago.
-  importlib.invalidate_caches()
-  try:
-    return importlib.import_module(name)
-  except ModuleNotFoundError as error:
-    missing = error.name or ""
-    if name == missing or name.startswith(f"{missing}."):
-      parent, _, last = missing.rpartition(".")
-      paths = (
-        getattr(sys.modules.get(parent), "__path__", []) if parent else None
-      )
-      known = [module.name for module in pkgutil.iter_modules(paths)]
-      near = difflib.get_close_matches(last, known, n=3, cutoff=0.6)
-      hint = f" Did you mean {' or '.join(near)}?" if near else ""
-      raise ValueError(
-        f"There is no module {missing!r}, neither installed nor in "
-        f"{folder}.{hint}"
-      ) from error
-    raise ValueError(_import_failure(name, error)) from error
-  # SystemExit: a script that runs when it is imported.
-  except (Exception, SystemExit) as error:
-    raise ValueError(_import_failure(name, error)) from error
-
-
-def _import_failure(name, error):
-  frames = [
-    frame
-    for frame in traceback.extract_tb(error.__traceback__)[1:]
-    if not frame.filename.startswith("<frozen")
-    and frame.filename != importlib.__file__
-  ]
-  return (
-    f"Importing the module {name}, which runs its code, fails: "
-    f"{type(error).__name__}: {error}{_place(frames)}"
-  )
-
-
-def _place(frames):
-  """Returns the end of a message: where the last of these frames is."""
-  if not frames:
-    return "."
-  last = frames[-1]
-  return (
-    f"\n  {last.filename}, line {last.lineno}, in {last.name}:\n    {last.line}"
-  )
-
-
-def _near(name, known):
-  if not known:
-    return "it holds no functions."
-  near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-  if near:
-    return f"did you mean {' or '.join(near)}?"
-  return f"it holds {', '.join(sorted(known))}."
-
-
 def _check_function(function, name):
   """Raises TypeError if it cannot be called with images."""
   if inspect.isclass(function):
@@ -522,21 +394,6 @@ def _check_function(function, name):
       f"{name} takes {signature}. A rule is called with one argument, the "
       "images: give the others defaults, or write a function that does."
     ) from error
-
-
-def _address(function):
-  """Returns "module:function" of a function that was given as such."""
-  kind = type(function)
-  module = getattr(function, "__module__", kind.__module__)
-  return f"{module}:{getattr(function, '__qualname__', kind.__qualname__)}"
-
-
-def _source(function, module):
-  """Returns the file that a function stands in; "" if that is not known."""
-  code = getattr(inspect.unwrap(function), "__code__", None)
-  if code is not None:
-    return code.co_filename
-  return getattr(sys.modules.get(module), "__file__", None) or ""
 
 
 def _finite(value, name):

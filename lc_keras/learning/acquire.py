@@ -131,6 +131,12 @@ def from_labels(
   """
   started = time.monotonic()
   _check_name(parts, name)
+  if labels.ids is not None and not parts.encoded:
+    raise ValueError(
+      "The latents of this generator are draws of the prior and not encoded "
+      "images, so that labels by image mean nothing: give labels of latent "
+      "vectors (columns z0, z1, ...), or a rule."
+    )
   mean, scale = labels.rows(parts.latents["train"], parts.posterior_scale)
   examples = examples_lib.Examples.of(
     mean,

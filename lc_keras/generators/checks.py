@@ -1,4 +1,4 @@
-"""Runs a model that another program wrote, and says what is wrong with it."""
+"""Runs a model before it is used: what it can be used for, what is wrong."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.generators import adapter
-from lc_keras.generators import foreign
+from lc_keras.generators import conventions
+from lc_keras.generators import part as parts
 
 # Draws of the prior that a decoder is looked at with, and those of them that it
 # is asked for again.
@@ -20,59 +20,93 @@ _LEAST_USED = 0.02
 # Share of pixels that may lie outside the range, as those of a network without
 # an activation at its end do.
 _MOST_OUTSIDE = 0.05
+# Names under which encoders give their outputs, by ours.
+_NAMES = {
+  "images": ("images",),
+  "mean": ("mean", "mu", "z_mean", "loc"),
+  "scale": ("scale", "stddev", "std", "sigma"),
+  "log_variance": ("log_variance", "log_var", "logvar", "z_log_var"),
+}
+# A single output of an encoder that is both halves, mean first.
+HALVES = "halves"
 
 
-def run(
-  part: foreign.Part, rows: np.ndarray, direction: str, asked: Mapping[str, str]
-) -> tuple[dict[str, np.ndarray], dict[str, str], bool]:
-  """Runs one direction of a model.
+def complete(
+  drafted: Mapping, opened: Mapping[str, parts.Part]
+) -> tuple[dict, list[str]]:
+  """Runs a model, and says all that a `Generator` has to know of it.
 
   Args:
-    part: The direction.
-    rows: A batch as the model takes it.
-    direction: "decode" or "encode".
-    asked: The model's names of outputs by ours, as far as they were given.
+    drafted: See `importing.draft`.
+    opened: Its decoder and perhaps its encoder.
 
   Returns:
-    The outputs by our names, float32; the model's names by ours; and whether
-    it is a function of arrays, and not of tensors.
+    The spec, and sentences about the model.
 
   Raises:
-    ValueError: It fails, has no such output, or it is not clear which is
-      meant; or an output is no number.
+    ValueError: It is no such model, or not the one that the draft says; the
+      message lists what was found.
   """
+  spec = {**drafted}
+  conventions.check(spec["prior"], spec["pixel_range"])
+  shape = latent_shape(opened["decode"].shape, spec.pop("latent_size"))
+  spec["latent_shape"] = shape
+  draws = tf.random.stateless_normal([_PROBES, *shape], (0, 0))
+  latents = conventions.from_normal(draws, spec["prior"]).numpy()
+  pixels = _run(spec, opened, "decode", latents)["images"]
+  few = _run(spec, opened, "decode", latents[:FEW])["images"]
+  spec["layout"], spec["image_shape"] = layout(pixels.shape)
+  notes = check_pixels(pixels, few, spec["pixel_range"])
+  if spec["encode"] is not None:
+    codes = _run(spec, opened, "encode", few)
+    halve = codes["mean"].size == 2 * FEW * math.prod(shape)
+    if halve and len(codes) == 1:
+      mean, spread = np.split(codes["mean"], 2, axis=-1)
+      spec["encode"][HALVES] = _spread(spread)
+      codes = {"mean": mean, spec["encode"][HALVES]: spread}
+    check_codes(codes, math.prod(shape))
+  return spec, notes
+
+
+def _run(spec, opened, direction, rows):
+  """Runs a direction; notes in the spec what was found out about it."""
+  part, known = opened[direction], spec[direction]
   try:
     found = part.run(rows)
   except Exception as error:
     raise ValueError(
       f"The model failed when it was asked to {direction} a batch of shape "
-      f"[{foreign.dims(rows.shape)}]: {type(error).__name__}: {error}"
+      f"[{parts.dims(rows.shape)}]: {type(error).__name__}: {error}"
     ) from error
   # Given an array, a function of numpy answers with one, and a function of
   # TensorFlow with a tensor.
   is_numpy = not any(map(tf.is_tensor, found.values()))
   arrays = {name: np.asarray(value) for name, value in found.items()}
-  names = _chosen(arrays, direction, asked)
-  outputs = {
+  names = _chosen(arrays, direction, known.get("outputs", {}))
+  chosen = {"outputs": names, "numpy": is_numpy}
+  spec[direction] = {**known, **part.names, **chosen}
+  return {
     ours: _numbers(arrays[theirs], direction, ours)
     for ours, theirs in names.items()
   }
-  return outputs, names, is_numpy
 
 
 def _chosen(found, direction, asked):
   """Returns which output is which, by our names."""
-  listing = "".join(f"\n  {text}" for text in foreign.described(found))
-  needed = foreign.OUTPUTS[direction][0]
+  listing = "".join(f"\n  {text}" for text in parts.described(found))
+  needed = parts.OUTPUTS[direction][0]
   outputs = {}
-  for ours in foreign.OUTPUTS[direction]:
+  for ours in parts.OUTPUTS[direction]:
     theirs = asked.get(ours)
-    if theirs is None and ours in found:
-      theirs = ours
+    if theirs is None:
+      free = found.keys() - {*asked.values(), *outputs.values()}
+      theirs = next((name for name in _NAMES[ours] if name in free), None)
     if theirs is None and ours == needed and len(found) == 1:
       (theirs,) = found
     if theirs in found:
       outputs[ours] = theirs
+    elif theirs is None and ours == needed and direction == "encode":
+      return _in_order(found, listing)
     elif theirs or ours == needed:
       flag = "output" if direction == "decode" else ours
       what = f"no output {theirs!r}" if theirs else "several outputs"
@@ -86,6 +120,31 @@ def _chosen(found, direction, asked):
       f"only. It has:{listing}"
     )
   return outputs
+
+
+def _in_order(found, listing):
+  """Returns which output is which where they come in order, without names.
+
+  That is (mean, log-variance), (mean, scale), or one of these and a draw.
+  """
+  ordered = [str(number) for number in range(len(found))]
+  shapes = {value.shape for value in found.values()}
+  if list(found) != ordered or len(found) > 3 or len(shapes) > 1:
+    raise ValueError(
+      "Asked to encode, the model gives several outputs. Name the one that is "
+      f"the mean with --encode_mean:{listing}"
+    )
+  mean, spread = ordered[:2]
+  return {"mean": mean, _spread(found[spread]): spread}
+
+
+def _spread(values):
+  """Says whether numbers are scales or log-variances.
+
+  A scale is above zero. Log-variances that all are would mean posteriors wider
+  than the prior, which no encoder has.
+  """
+  return "scale" if np.min(values) > 0.0 else "log_variance"
 
 
 def _numbers(value, direction, name):
@@ -112,7 +171,7 @@ def latent_shape(
   """Returns the shape of one latent vector as the model takes it.
 
   Args:
-    shape: See `foreign.Part`.
+    shape: See `part.Part`.
     latent_size: What was said of it.
 
   Raises:
@@ -122,10 +181,10 @@ def latent_shape(
     if latent_size is None:
       raise ValueError(
         "The model does not say how long its latent vectors are: give "
-        "--latent_size."
+        "latent_size (--latent_size)."
       )
     return [latent_size]
-  what = f"The model takes latents of shape [?, {foreign.dims(shape)}]: "
+  what = f"The model takes latents of shape [?, {parts.dims(shape)}]: "
   if None in shape:
     raise ValueError(what + "only the batch can be of any length.")
   if latent_size not in (None, math.prod(shape)):
@@ -133,19 +192,8 @@ def latent_shape(
   return list(shape)
 
 
-def latents(shape: Sequence[int], prior: str) -> np.ndarray:
-  """Returns draws of a model's prior, float32 [16, *shape].
-
-  Args:
-    shape: Of one latent vector.
-    prior: One of `adapter.PRIORS`.
-  """
-  draws = tf.random.stateless_normal([_PROBES, *shape], (0, 0))
-  return adapter.from_normal(draws, prior).numpy()
-
-
 def layout(shape: Sequence[int]) -> tuple[str, list[int]]:
-  """Returns one of `adapter.LAYOUTS`, and [height, width, channels].
+  """Returns one of `conventions.LAYOUTS`, and [height, width, channels].
 
   Args:
     shape: Of a batch of the model's images.
@@ -161,7 +209,7 @@ def layout(shape: Sequence[int]) -> tuple[str, list[int]]:
   if len(sizes) == 3 and sizes[0] in (1, 3):
     return "channels_first", [*sizes[1:], sizes[0]]
   raise ValueError(
-    f"The model makes images of shape [{foreign.dims(shape)}]: expected "
+    f"The model makes images of shape [{parts.dims(shape)}]: expected "
     "[batch, height, width, channels] or [batch, channels, height, width] with "
     "1 or 3 channels, or [batch, height, width]. Is this the right output?"
   )
@@ -173,12 +221,12 @@ def check_pixels(
   """Returns sentences about images.
 
   Args:
-    pixels: What the model made of `latents`.
-    few: What it made of the first FEW of them, alone.
-    pixel_range: What was said of them.
+    pixels: The model's images of draws of the prior.
+    few: Its images of the first FEW of them, alone.
+    pixel_range: The values of black and white that were given.
 
   Raises:
-    ValueError: They cannot be meant.
+    ValueError: They do not fit the range, or are all the same.
   """
   if len(pixels) != _PROBES:
     raise ValueError(
@@ -202,7 +250,8 @@ def check_pixels(
       f"The model makes {seen}, which does not fit --pixel_range={low:g},"
       f"{high:g}: {outside:.0%} of them lie outside, and they use "
       f"{max(used, 0.0):.1%} of it. Give the model's values for black and "
-      "white."
+      "white, as pixel_range; if it gives logits, apply a sigmoid to them "
+      "first."
     )
   notes = [f"In {_PROBES} draws of the prior it made {seen}."]
   if outside:
@@ -217,20 +266,20 @@ def check_pixels(
 
 
 def check_codes(codes: Mapping[str, np.ndarray], size: int) -> None:
-  """Checks what an encoder makes of FEW images.
+  """Checks an encoder's outputs for FEW images.
 
   Args:
     codes: By our names.
     size: Of a latent vector.
 
   Raises:
-    ValueError: They cannot be meant.
+    ValueError: They are no posteriors of this size.
   """
   for name, value in codes.items():
     if value.shape[:1] != (FEW,) or value.size != FEW * size:
       raise ValueError(
         f"The encoder gives the {name} of {FEW} images as an array of shape "
-        f"[{foreign.dims(value.shape)}]: the decoder takes {size} numbers an "
+        f"[{parts.dims(value.shape)}]: the decoder takes {size} numbers an "
         "image. Is this the right output?"
       )
   if not np.ptp(codes["mean"], axis=0).any():
@@ -246,21 +295,23 @@ def check_codes(codes: Mapping[str, np.ndarray], size: int) -> None:
     )
 
 
-def check_traced(made: adapter.Adapter) -> None:
+def check_traced(generator) -> None:
   """Runs a generator the way in which all jobs do: as a graph, any batch.
 
   Raises:
     ValueError: It cannot be run so.
   """
   try:
-    decode = tf.function(lambda z: made.decode(z).mean(), autograph=False)
-    spec = tf.TensorSpec([None, made.latent_size], tf.float32)
+    decode = tf.function(lambda z: generator.decode(z).mean(), autograph=False)
+    spec = tf.TensorSpec([None, generator.latent_size], tf.float32)
     images = decode.get_concrete_function(spec)(
-      tf.zeros([FEW, made.latent_size])
+      tf.zeros([FEW, generator.latent_size])
     )
-    if hasattr(made, "encode"):
-      encode = tf.function(lambda x: made.encode(x).mean(), autograph=False)
-      spec = tf.TensorSpec([None, *made.image_shape], tf.float32)
+    if hasattr(generator, "encode"):
+      encode = tf.function(
+        lambda x: generator.encode(x).mean(), autograph=False
+      )
+      spec = tf.TensorSpec([None, *generator.image_shape], tf.float32)
       encode.get_concrete_function(spec)(images)
   except Exception as error:
     raise ValueError(

@@ -1,0 +1,142 @@
+"""Imports functions of other people's modules by "module:function".
+
+Importing a module runs its code: load only what you trust.
+"""
+
+import importlib
+import inspect
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from lc_keras import spelling
+
+_EXAMPLE = "lc_keras.constraints.face_rules:blue_background"
+
+
+def function(address: str) -> Callable:
+  """Imports a function.
+
+  Modules are looked for where Python looks and in the current directory, which
+  stays on `sys.path`, at its end, for what the module imports later. A module
+  that has been imported before is not read again, even if its file changed.
+
+  >>> from lc_keras import imports
+  >>> imports.function("math:sqrt")(9)
+  3.0
+
+  Args:
+    address: "module:function", such as "my_rules:tall" for the function `tall`
+      of my_rules.py in the current directory.
+
+  Raises:
+    ValueError: This is not of that form, or there is no such module or
+      function, or importing the module fails.
+  """
+  module_name, name = _split(address)
+  module = _import(module_name)
+  if not hasattr(module, name):
+    functions = [
+      key
+      for key, value in vars(module).items()
+      if inspect.isroutine(value) and not key.startswith("_")
+    ]
+    hint = "it holds no functions."
+    if functions:
+      hint = spelling.suggest(name, sorted(functions))
+    raise ValueError(f"There is no {name!r} in {module_name}: {hint}")
+  return getattr(module, name)
+
+
+def address_of(function: Callable) -> str:
+  """Returns "module:function" of a function that was given as such."""
+  kind = type(function)
+  module = getattr(function, "__module__", kind.__module__)
+  return f"{module}:{getattr(function, '__qualname__', kind.__qualname__)}"
+
+
+def file_of(function: Callable) -> str:
+  """Returns the file that a function stands in; "" if that is not known."""
+  code = getattr(inspect.unwrap(function), "__code__", None)
+  if code is not None:
+    return code.co_filename
+  module = address_of(function).partition(":")[0]
+  return getattr(sys.modules.get(module), "__file__", None) or ""
+
+
+def place(frames: Sequence[traceback.FrameSummary]) -> str:
+  """Returns the end of a message: where the last of some frames is."""
+  if not frames:
+    return "."
+  last = frames[-1]
+  return (
+    f"\n  {last.filename}, line {last.lineno}, in {last.name}:\n    {last.line}"
+  )
+
+
+def _split(address):
+  """Returns module and function of "module:function", or raises ValueError."""
+  module, colon, name = address.partition(":")
+  names = [*module.split("."), name]
+  is_file = module.endswith(".py")
+  if colon and not is_file and all(part.isidentifier() for part in names):
+    return module, name
+  message = (
+    f"{address!r} does not say where a function is. Write module:function, for "
+    f"example {_EXAMPLE}, or my_rules:tall for the function tall of "
+    "my_rules.py in the current directory"
+  )
+  if not colon and "." in address:
+    module, _, name = address.rpartition(".")
+    # my_rules.py names a file, not a function py.
+    if name != "py":
+      message += f". Did you mean {module}:{name}?"
+  elif is_file:
+    path = os.path.relpath(module.removesuffix(".py"))
+    # A file outside of the current directory has no name to import it by.
+    if not path.startswith(os.pardir):
+      message += f". Did you mean {path.replace(os.sep, '.')}:{name}?"
+  raise ValueError(message)
+
+
+def _import(name):
+  """Returns a module, or raises ValueError."""
+  folder = os.getcwd()
+  if folder not in sys.path:
+    # Last, so that no file here takes the place of an installed module.
+    sys.path.append(folder)
+  # The file may have been written a moment ago.
+  importlib.invalidate_caches()
+  try:
+    return importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    missing = error.name or ""
+    if name == missing or name.startswith(f"{missing}."):
+      parent, _, last = missing.rpartition(".")
+      paths = getattr(sys.modules.get(parent), "__path__", None)
+      known = [module.name for module in pkgutil.iter_modules(paths)]
+      hint = spelling.suggest(last, known)
+      hint = f" D{hint[1:]}" if hint.startswith("did") else ""
+      raise ValueError(
+        f"There is no module {missing!r}, neither installed nor in "
+        f"{folder}.{hint}"
+      ) from error
+    raise ValueError(_failure(name, error)) from error
+  # SystemExit: a script that runs when it is imported.
+  except (Exception, SystemExit) as error:
+    raise ValueError(_failure(name, error)) from error
+
+
+def _failure(name, error):
+  frames = [
+    frame
+    for frame in traceback.extract_tb(error.__traceback__)[1:]
+    if not frame.filename.startswith("<frozen")
+    and frame.filename != importlib.__file__
+  ]
+  return (
+    f"Importing the module {name}, which runs its code, fails: "
+    f"{type(error).__name__}: {error}{place(frames)}"
+  )

@@ -1,0 +1,50 @@
+"""Writes parts to a folder that `parts.read` and the trainers understand."""
+
+import dataclasses
+import os
+
+from lc_keras import files
+from lc_keras import parts as parts_of
+from lc_keras.data import latent_cache
+from lc_keras.generators import generator as generators
+from lc_keras.learning import learnt as learned_constraints
+from lc_keras.models import storage
+
+
+def write(parts: parts_of.Parts, folder: str) -> None:
+  """Writes a generator and all that was learned for it.
+
+  Args:
+    parts: In memory, or of another folder.
+    folder: Becomes a folder with all of it, or stays as it was.
+  """
+  with files.replacing(folder) as aside:
+    os.makedirs(aside)
+    generators.write(parts.generator, aside)
+    fingerprint = generators.fingerprint(aside)
+    labels = parts.labels
+    files.write_json(
+      os.path.join(aside, parts_of.ABOUT),
+      {
+        "dataset": None,
+        "image_shape": parts.generator.image_shape,
+        "attributes": labels.names,
+        "exclusive": labels.exclusive,
+        "continuous": labels.continuous,
+        "encoded": parts.encoded,
+      },
+    )
+    if parts.latents:
+      latent_cache.write(
+        os.path.join(aside, "latents", "cache"),
+        dict(parts.latents),
+        {"generator": fingerprint},
+      )
+    for name, model in parts.models.items():
+      if name not in generators.STAGES:
+        storage.save(model, os.path.join(aside, name))
+    for one in parts.learned.values():
+      manifest = {**one.manifest, "generator": fingerprint}
+      learned_constraints.write(
+        aside, dataclasses.replace(one, manifest=manifest)
+      )
