@@ -17,25 +17,21 @@ import sys
 import time
 
 from tests import nursery
+from trainers import jobs
 
 _HOURS = float(os.environ.get("CHAOS_HOURS", "1"))
 _SEED = int(os.environ.get("CHAOS_SEED", time.time_ns() % 10**9))
 _FOLDER = pathlib.Path(os.environ.get("CHAOS_FOLDER", "runs/chaos")).resolve()
 _CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
-# Run, job, flagfile, stage. The jobs of a run in an order in which they can be.
+# Run, job, flagfile, stage. A run is about one generative model.
 _JOBS = (
-  ("a", "vae", "vae", "vae"),
-  ("a", "latents", "latents", "latents"),
-  ("a", "classifier", "classifier", "classifier"),
-  ("a", "attributes", "attributes", "attributes"),
-  ("a", "realism", "realism", "realism"),
-  ("a", "flow", "flow", "flow"),
-  ("a", "linear", "linear", "linear"),
+  *(
+    ("b" if name == "gan" else "a", name, name, name)
+    for name in jobs.JOBS
+    if name not in ("data", "actor")
+  ),
   ("a", "actor", "actor", "actor_0.1"),
   ("a", "actor", "actor_0", "actor_0"),
-  ("a", "conditional_vae", "conditional_vae", "conditional_vae"),
-  ("a", "conditional_gan", "conditional_gan", "conditional_gan"),
-  ("b", "gan", "gan", "gan"),
 )
 _SIGNALS = (signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 _CODES = {signal.SIGKILL: -9, signal.SIGTERM: 75, signal.SIGINT: 130}

@@ -9,6 +9,7 @@ import os
 import pathlib
 import shutil
 import signal
+import tempfile
 import types
 from unittest import mock
 
@@ -288,8 +289,10 @@ class DamageTest(_FitTest):
     if self.stopped is None:
       with self.assertRaises(KeyboardInterrupt):
         self.fit(draw=_interrupt_at(4))
-      type(self).stopped = self.folder
-      self.folder = pathlib.Path(self.create_tempdir())
+      stopped = tempfile.mkdtemp(dir=self.get_temp_dir())
+      self.addClassCleanup(shutil.rmtree, stopped)
+      shutil.copytree(self.folder, stopped, dirs_exist_ok=True)
+      type(self).stopped = stopped
     shutil.copytree(self.stopped, self.folder, dirs_exist_ok=True)
     self.stage = self.folder / "attributes"
     self.newest = self.stage / "checkpoint-6"
