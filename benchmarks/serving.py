@@ -212,7 +212,7 @@ def _draw(loads):
       **style,
     )
   axis.set_xticks(-np.log10(1.0 - percents / 100.0), percents)
-  axis.set_xlabel("percent of calls that take no longer")
+  axis.set(xlabel="percent of calls that take no longer", yscale="log")
   axis.set_ylabel("milliseconds, of a trivial call")
   axis.legend()
   return plotting.drawn(chart)
