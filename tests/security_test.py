@@ -37,6 +37,7 @@ _IMPORT_BY_NAME = {
   "lc_keras/__init__.py",
   "lc_keras/data/pipeline.py",
   "lc_keras/imports.py",
+  "lc_keras/models/storage.py",
   "serving/__init__.py",
   "serving/server/__init__.py",
   "trainers/run_fn.py",
