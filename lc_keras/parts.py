@@ -266,6 +266,7 @@ def write_about(
   dataset: str | None,
   image_shape: Sequence[int],
   attributes: attribute_names.Attributes,
+  **more,
 ) -> None:
   """Writes what a folder is about, see `read_about`.
 
@@ -274,6 +275,7 @@ def write_about(
     dataset: Name of its data set; None without one.
     image_shape: (height, width, channels).
     attributes: The attributes that the data set labels.
+    **more: What else to note; JSON values.
   """
   os.makedirs(folder, exist_ok=True)
   files.write_json(
@@ -284,6 +286,7 @@ def write_about(
       "attributes": list(attributes.names),
       "exclusive": [list(group) for group in attributes.exclusive],
       "continuous": list(attributes.continuous),
+      **more,
     },
   )
 

@@ -22,17 +22,12 @@ def write(parts: parts_of.Parts, folder: str) -> None:
     os.makedirs(aside)
     generators.write(parts.generator, aside)
     fingerprint = generators.fingerprint(aside)
-    labels = parts.labels
-    files.write_json(
-      os.path.join(aside, parts_of.ABOUT),
-      {
-        "dataset": None,
-        "image_shape": parts.generator.image_shape,
-        "attributes": labels.names,
-        "exclusive": labels.exclusive,
-        "continuous": labels.continuous,
-        "encoded": parts.encoded,
-      },
+    parts_of.write_about(
+      aside,
+      None,
+      parts.generator.image_shape,
+      parts.labels,
+      encoded=parts.encoded,
     )
     if parts.latents:
       latent_cache.write(
