@@ -10,7 +10,6 @@ from lc_keras.evaluation import judge as judges
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import transformations
 from lc_keras.learning import acquire
-from lc_keras.learning import labels as labels_module
 from lc_keras.learning import learnt as learnt_module
 from lc_keras.learning import trust
 from trainers import recipe_flags
@@ -119,7 +118,7 @@ class Bench:
     learnt = acquire.from_labels(
       self._run.parts,
       name,
-      labels_module.Labels(value, np.ones_like(value), np.arange(len(value))),
+      lc_keras.Labels(value, ids=np.arange(len(value))),
       {"dataset": self._run.dataset, "attribute": attribute},
       recipe_flags.read(self._settings, recipes.Constraint),
       strategy=training.strategy(self._settings.replicas),
