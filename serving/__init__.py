@@ -1,4 +1,4 @@
-"""Exports models, publishes and serves them, and asks for images.
+"""Exports, publishes and serves models, and requests images from servers.
 
 Files, from the model to the user: `endpoints` (the signatures), `export`
 (writes a SavedModel), `validation` and `check` (can a server load and run it?),
@@ -10,7 +10,7 @@ clients), `client` with `pictures` (command line), `studio` (a web page).
 
 import importlib
 
-# First of all: it sets what TensorFlow reads from the environment on loading.
+# Before TensorFlow: it sets environment variables that TensorFlow reads.
 from lc_keras import tensorflow_banners
 
 tensorflow_banners.hold_back()

@@ -1,4 +1,4 @@
-"""Says whether a server could serve an export.
+"""Checks that a server can serve an export.
 
 python -m serving.check runs/demo/export/1
 """
@@ -12,7 +12,7 @@ from absl import logging
 def _run(argv):
   if len(argv) != 2:
     raise app.UsageError("Give the folder of one SavedModel.")
-  from serving import validation  # It loads TensorFlow.
+  from serving import validation  # Loads TensorFlow: not for `--help`.
 
   logging.set_verbosity(logging.ERROR)
   try:

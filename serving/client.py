@@ -1,10 +1,10 @@
-"""Asks a server for images, from the command line.
+"""Requests images from a server, on the command line.
 
   python -m serving.client sample --want="Smiling, not Male" --out=faces.png
   python -m serving.client transform --image=me.png --want=Smiling --out=us.png
 
 `constraints.language` reads the request. The server may be ours or a TensorFlow
-Serving: the client learns everything about the model from it.
+Serving: the client reads all facts about the model from it.
 """
 
 import functools
@@ -23,17 +23,17 @@ def define_server_flags(values: flags.FlagValues) -> None:
   string(
     "token_file",
     None,
-    "File with the bearer token that the server wants, if it wants one.",
+    "File with a bearer token, if the server requires one.",
   )
   string(
     "root_certificates",
     None,
-    "PEM file of the certificates that the server's is trusted by: speaks TLS.",
+    "PEM file of trusted root certificates; the client then uses TLS.",
   )
 
 
 def credentials(args: flags.FlagValues) -> dict:
-  """Returns the arguments of a client that `define_server_flags` stands for.
+  """Returns a client's arguments from the flags of `define_server_flags`.
 
   Raises:
     OSError: A file cannot be read.

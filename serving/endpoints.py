@@ -1,14 +1,13 @@
 """The signatures of an exported model.
 
-Every input and output has the batch as its first dimension, scalars a request
-would share (a seed) included, and no row depends on the rows it comes with: a
-server may batch requests of different callers together and split the answers.
-Random draws therefore take a seed per row.
+Every input and output has the batch as its first dimension, seeds included, and
+no row depends on other rows: a server may batch calls of different clients and
+split the answers. Random draws therefore take a seed per row.
 
 Shapes below: b rows, K attributes, images [height, width, channels], latent
-vectors of size `latent`. Values outside of what is documented (NaN included),
-and rows that ask for two attributes that rule each other out, make the call
-fail with INVALID_ARGUMENT and a sentence.
+vectors of size `latent`. A call with values outside of the documented ranges
+(NaN included), or with a row that requests two attributes that exclude each
+other, fails with INVALID_ARGUMENT and a sentence.
 """
 
 import dataclasses
@@ -54,8 +53,8 @@ class Models:
 def build(models: Models) -> dict[str, Endpoint]:
   """Returns each endpoint's function and input signature, `sample` first.
 
-  A request without a signature name gets the first one. A model that cannot
-  encode has none that take images.
+  A request without a signature name gets the first one. A model without an
+  encoder has no signatures that take images.
   """
   seed = tf.TensorSpec([None], tf.int64, "seed")
   row = tf.TensorSpec([None], tf.int64, "row")
@@ -107,26 +106,27 @@ class _Endpoints:
     """Draws images that have the attributes.
 
     Args:
-      attributes: float32 [b, K] in [0, 1], what is wanted, in the order of
-        `describe`'s attribute_names: 1 is on, 0 is off, and between is for
+      attributes: float32 [b, K] in [0, 1], the targets, in the order of
+        `describe`'s attribute_names: 1 is on, 0 is off; values between are for
         continuous attributes.
-      mask: float32 [b, K] from 0 up, how much each of them counts: 1 in
-        general, and 0 for one that is left open, which comes as it comes.
-      seed: int64 [b], any number; the same seed and wish give the same image.
+      mask: float32 [b, K] from 0 up, the weight of each target: usually 1; 0
+        leaves the attribute open.
+      seed: int64 [b], any number; equal seeds and requests give equal images.
 
     Returns:
       images: float32 [b, height, width, channels] in [0, 1].
       image_bytes: string [b], the same as PNG files.
-      realism: float32 [b] in [0, 1], the critic's belief that the latent
-        vector is that of a real image with what is asked for.
+      realism: float32 [b] in [0, 1], the critic's probability that the latent
+        vector is that of a real image that matches the request.
       attribute_probabilities: float32 [b, K] in [0, 1], what the attribute
         critic reads in the latent vector.
-      distance: float32 [b] from 0 up, how far the latent vector was moved from
-        where it started (a draw of the prior, or of the image's posterior), in
-        units of the posterior's width; 0 if it was made from nothing.
+      distance: float32 [b] from 0 up, from the start (a draw of the prior, or
+        of the image's posterior) to the latent vector, in widths of the
+        posterior; 0 if the sampler has no start.
       latents: float32 [b, latent], the latent vector of the image, which
         `decode` and `score` take.
-      converged: bool [b], whether these judges find it realistic and as asked.
+      converged: bool [b], whether the critics read it as realistic and as
+        requested.
       steps: int32 [b], evaluations of a network, one after the other.
       seed: int64 [b], as given.
     """
@@ -142,8 +142,8 @@ class _Endpoints:
         attributes: As of `sample`.
         mask: As of `sample`.
         seed: As of `sample`.
-        realism_weight: float32 [b] from 0 up, how much realism counts: 1 in
-          general. A sampler that does not weigh it takes no notice.
+        realism_weight: float32 [b] from 0 up, the weight of realism, usually
+          1. Samplers without such a term ignore it.
 
       Returns:
         As `sample`.
@@ -161,20 +161,20 @@ class _Endpoints:
     seed: tf.Tensor,
     strength: tf.Tensor,
   ) -> Tensors:
-    """Changes what is asked for in images, and nothing else.
+    """Moves images to the requested attributes, and keeps all others.
 
-    What is not asked for stays as the attribute critic reads it (at 0.5) in
-    the image's latent vector, except what an attribute that is asked to be on
-    rules out: blond hair goes when black hair is asked for.
+    The others keep the values that the attribute critic reads (at 0.5) in the
+    image's latent vector, unless a requested attribute excludes them: blond
+    hair goes when black hair is requested.
 
     Args:
       images: float32 [b, height, width, channels] in [0, 1].
       attributes: float32 [b, K] in [0, 1], as of `sample`.
-      mask: float32 [b, K] from 0 up, how much each attribute counts: 1 in
-        general, and 0 for one that is to be kept.
-      seed: int64 [b], any number: z is a draw of q(z|x), and this is its seed.
-      strength: float32 [b] from 0 up: 1 makes the change, 0 none, and between
-        and beyond the same by less or more.
+      mask: float32 [b, K] from 0 up, the weight of each target: usually 1; 0
+        keeps the attribute.
+      seed: int64 [b], any number: the seed of z, a draw of q(z|x).
+      strength: float32 [b] from 0 up, the part of the change to make: 1 makes
+        all of it, 0 none.
 
     Returns:
       As `sample`.
@@ -196,8 +196,8 @@ class _Endpoints:
         attributes: As of `transform`.
         mask: As of `transform`.
         seed: As of `transform`.
-        realism_weight: float32 [b] from 0 up, how much realism counts: 1 in
-          general. A sampler that does not weigh it takes no notice.
+        realism_weight: float32 [b] from 0 up, the weight of realism, usually
+          1. Samplers without such a term ignore it.
 
       Returns:
         As `sample`.
@@ -237,12 +237,13 @@ class _Endpoints:
   def score(
     self, latents: tf.Tensor, attributes: tf.Tensor, mask: tf.Tensor
   ) -> Tensors:
-    """Judges latent vectors.
+    """Scores latent vectors with the critics.
 
     Args:
       latents: float32 [b, latent], finite.
-      attributes: float32 [b, K] in [0, 1], what they should show.
-      mask: float32 [b, K] from 0 up, 0 for what they may show or not.
+      attributes: float32 [b, K] in [0, 1], the targets, as of `sample`.
+      mask: float32 [b, K] from 0 up, the weight of each target; 0 leaves it
+        open.
 
     Returns:
       realism: float32 [b] in [0, 1], as of `sample`.
@@ -261,11 +262,10 @@ class _Endpoints:
       }
 
   def describe(self, row: tf.Tensor) -> Tensors:
-    """Says what the attributes are, so that a client needs the server only.
+    """Returns the attributes, so that a client needs only the server.
 
-    No protocol of a model server carries such facts, but every one of them can
-    call a signature. It has an input because signatures must, and a row a
-    request because everything here has.
+    No protocol of a model server carries these facts, but each can call a
+    signature. Signatures must have an input; it gives the number of rows.
 
     Args:
       row: int64 [b], any numbers.
@@ -273,9 +273,9 @@ class _Endpoints:
     Returns:
       attribute_names: string [b, K], the same in every row.
       attribute_excludes: float32 [b, K, K] in {0, 1}, the same in every row:
-        1 at [i, j] if attribute i rules j out.
+        1 at [i, j] if attribute i excludes j.
       attribute_continuous: float32 [b, K] in {0, 1}, the same in every row: 1
-        if the attribute can be had in part.
+        if values between 0 and 1 have a meaning.
     """
     attributes = self._models.attributes
     continuous = [name in attributes.continuous for name in attributes.names]
@@ -316,7 +316,7 @@ class _Endpoints:
       return self._result(moved, seed)
 
   def _checks(self, **rows):
-    """Returns checks that a request makes sense, and of the rows beside it."""
+    """Returns checks of the request's values and of the number of rows."""
     attributes, mask = rows["attributes"], rows["mask"]
     checks = [
       _same_number_of_rows(**rows),
@@ -367,7 +367,7 @@ def _at_least_one_row(tensor):
 def _of_shapes(function, inputs):
   """Returns a function that refuses tensors of other shapes.
 
-  A graph runs with any shapes that it is fed, whatever its signature says.
+  A graph runs with any shapes that it is fed, even against its signature.
   """
 
   @functools.wraps(function)

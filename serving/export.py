@@ -47,7 +47,7 @@ def choose_models(
   """Returns the models behind the endpoints.
 
   Args:
-    parts: A generator and all that was learned for it.
+    parts: A generator and the models that were trained for it.
     sample_actor: Name of the model whose actor answers `sample`, and whose
       critic answers `score`. None is `parts.ACTOR`; without it the flow
       answers, or the generator as it is and a search.
@@ -55,8 +55,8 @@ def choose_models(
       that have no actor.
 
   Raises:
-    ValueError: A model that was named is missing, or there is no attribute to
-      ask for; a learned constraint cannot be used; or the generator is a
+    ValueError: A named model is missing, or there is no attribute to
+      request; a learned constraint cannot be used; or the generator is a
       function of Python, which no server can run.
   """
   if not getattr(parts.generator, "exportable", True):
@@ -68,7 +68,7 @@ def choose_models(
     raise ValueError(reason)
   if not len(parts.attributes):
     raise ValueError(
-      "There is nothing to ask for: no attribute critic and no constraints. "
+      "There is nothing to request: no attribute critic and no constraints. "
       "Train one with `python -m trainers.attributes`, or learn one with "
       "`python -m trainers.constraint`."
     )
@@ -97,7 +97,7 @@ def write(
   """Writes a SavedModel, after a check that a server can load and run it.
 
   Args:
-    parts: A generator and all that was learned for it.
+    parts: A generator and the models that were trained for it.
     folder: Where it appears, whole or not at all; it may not exist yet. Servers
       need a number for a name.
     sample_actor: See `choose_models`.
@@ -185,7 +185,7 @@ def _check_free(folder):
 
 
 def _manifest(parts, sample_actor, transform_actor):
-  """Returns the facts about parts that one should know of an export."""
+  """Returns the facts about parts for the manifest of an export."""
   actors = {
     "sample_actor": sample_actor or parts_lib.ACTOR,
     "transform_actor": transform_actor or parts_lib.ACTOR,

@@ -4,8 +4,8 @@
 an awaitable. `_Client` has the methods of both: it says which signature gets
 which inputs, and they make the calls.
 
-The server may be ours or a TensorFlow Serving: the client learns everything
-about the model from it.
+The server may be ours or a TensorFlow Serving: the client reads all facts about
+the model from it.
 """
 
 import asyncio
@@ -175,7 +175,7 @@ class _Client:
     return self._predict("describe", {"row": messages.integers(rows)})
 
   def forget(self) -> None:
-    """Drops everything known of the model: the server may have another now."""
+    """Forgets the facts about the model: the server may have another now."""
     self._known = None
     for name in ("attributes", "image_shape"):  # LatentClient caches them.
       vars(self).pop(name, None)
@@ -389,8 +389,8 @@ def _pauses() -> Iterator[float]:
 def _may_pass(error, pause, end):
   """Returns whether the same call may succeed after a pause, before the end.
 
-  Only where a server says that it will be there again: then it has done nothing
-  yet.
+  True only if the server says that it will be back: then it has not run the
+  call yet.
   """
   return (
     error.code() == grpc.StatusCode.UNAVAILABLE

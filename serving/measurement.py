@@ -1,7 +1,7 @@
 """Measures an export on held-out images, through its served signatures.
 
-As the evaluation of a run: samples under the labels of held-out images, and
-edits of these images, as a pixel classifier reads them.
+As in the evaluation of a run, a pixel classifier reads samples under the labels
+of held-out images, and edits of these images.
 """
 
 import numpy as np

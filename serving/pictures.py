@@ -65,14 +65,14 @@ def draw_samples(
 
   Args:
     client: The client.
-    request: Such as "Smiling, not Male"; "" asks for nothing but realism.
+    request: Such as "Smiling, not Male"; "" leaves every attribute open.
       Alternatives take turns.
     n: Number of images.
     seed: The first image's seed; the others follow.
     sampler: See `LatentClient.sample`.
 
   Raises:
-    RequestError: The server did not do it.
+    RequestError: The call failed.
     ValueError: The request cannot be read, or contradicts itself.
   """
   expression = language.parse(request.strip() or "realism", client.attributes)
@@ -103,7 +103,7 @@ def draw_transformations(
   sampler: str = latent_client.ACTOR,
   strength: float = 1.0,
 ) -> Image.Image:
-  """Returns pictures above what a request makes of them.
+  """Returns pictures, and below each its edit by a request.
 
   Args:
     client: The client.
@@ -115,7 +115,7 @@ def draw_transformations(
     strength: See `LatentClient.transform`.
 
   Raises:
-    RequestError: The server did not do it.
+    RequestError: The call failed.
     ValueError: A picture cannot be read, or the request cannot, or it
       contradicts itself.
   """

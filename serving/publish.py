@@ -5,8 +5,8 @@
 
 A fresh process loads it and compares its answers with those of Python; then it
 is measured beside the model in service, and published if it is not worse by
-more than the margins. Killed at any instant, or with a full disk, it leaves the
-versions that there were.
+more than the margins. If it is killed, or the disk is full, the versions stay
+as they were.
 """
 
 import dataclasses
@@ -26,11 +26,11 @@ from serving import versions_folder
 
 @dataclasses.dataclass(frozen=True)
 class Margins:
-  """By how much a model may be worse than the one in service.
+  """The margins by which a model may be worse than the one in service.
 
   Attributes:
-    f1: Weighted and macro F1 of samples, each, in [0, 1].
-    fid: Their FID, as a share of that of the other one.
+    f1: Each of weighted and macro F1 of samples, in [0, 1].
+    fid: FID of samples, as a share of the FID of the model in service.
     read: The share of edits that are read as asked.
     others_changed: The share of edits that change another attribute.
   """
@@ -59,13 +59,13 @@ def publish(
     folder: The folder that servers watch.
     measure: Returns the figures of a SavedModel in a folder, such as
       `HeldOut.measure`; None publishes any model that a server can serve.
-    margins: By how much it may be worse.
+    margins: The margins by which it may be worse.
     evaluation_dir: Folder for a copy of the note on it, for a pipeline.
 
   Raises:
     Refused: It cannot be served, or is worse than the model in service.
   """
-  from serving import validation  # It loads TensorFlow.
+  from serving import validation  # Loads TensorFlow: not for `--help`.
 
   facts = {"source": os.path.abspath(source)}
 
@@ -105,11 +105,11 @@ def objections(
   in_service: Mapping[str, float],
   margins: Margins,
 ) -> list[str]:
-  """Returns where a model is worse than the one in service, a sentence each.
+  """Returns a sentence for each figure that is worse than in service.
 
   Args:
     candidate: Its figures, see `measurement.HeldOut.measure`.
-    in_service: Those of the other one, on the same images.
+    in_service: Those of the model in service, on the same images.
     margins: The differences that do not count.
   """
   bounds = {
@@ -159,7 +159,7 @@ def define_flags(values: flags.FlagValues) -> None:
   switch(
     "evaluate",
     True,
-    "Whether it has to be as good as the model in service.",
+    "Whether to compare the model with the one in service.",
   )
   integer(
     "rows", 500, "Held-out images, and samples, to measure.", lower_bound=4
@@ -208,7 +208,7 @@ def run_job(args: flags.FlagValues) -> None:
   """Does what the flags say.
 
   Raises:
-    ValueError: It cannot be done, and why.
+    ValueError: The flags do not allow it.
     FileNotFoundError: A part of the run is missing.
   """
   folder = versions_folder.VersionsFolder(args.model_base_path)

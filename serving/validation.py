@@ -1,8 +1,8 @@
-"""Whether a server could serve an export: loads it, asks it, compares.
+"""Checks that a server can serve an export, and compares its answers.
 
-An export brings requests along, where TensorFlow Serving looks for those that
-it warms a version up with, and beside them the answers of Python. Validation
-runs the requests as a server does, and compares.
+An export contains warm-up requests, in TensorFlow Serving's place for them, and
+beside them the answers of Python. Validation runs the requests as a server
+does, and compares the answers.
 """
 
 import os
@@ -90,7 +90,7 @@ def check(folder: str) -> int:
 
 
 def check_apart(folder: str) -> None:
-  """Does the same in a fresh process, which may die of it.
+  """Runs `check` in a fresh process, which a broken model may kill.
 
   Raises:
     ValidationError: As `check`; or the process died, or took too long.

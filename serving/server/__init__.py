@@ -2,7 +2,7 @@
 
   python -m serving.server --model_name=demo --model_base_path=runs/demo/export
 
-or, in the process of something else:
+or, within another program's process:
 
   server.Server(server.Options(model_base_path="/runs/demo/export"))
 

@@ -1,8 +1,8 @@
 """Runs calls that come at the same time together.
 
 As TensorFlow Serving's batching does: the rows of several calls are stacked,
-one run answers them all, and each call gets its rows back. Other than there, no
-call can hurt the others: only rows of one shape come together; a batch that
+one run answers them all, and each call gets its rows back. Unlike there, no
+call can harm the others: only rows of one shape come together; a batch that
 fails is run again call by call, and so is one whose outputs are not rows; and a
 call that is cancelled leaves the others alone.
 """
@@ -211,10 +211,10 @@ class Batcher:
       return
     try:
       outcomes = self._together(batch, tasks)
-    except Exception as error:  # Whatever it is, the calls wait for it.
+    except Exception as error:  # Of any kind: the calls wait for an answer.
       outcomes = [error]
       if len(tasks) > 1 and not batch.interrupt.is_set:
-        # Perhaps one of them is to blame.
+        # Perhaps one call has caused it.
         outcomes = [self._alone(batch, task) for task in tasks]
     for task, outcome in zip(tasks, outcomes):
       task.finish(outcome)

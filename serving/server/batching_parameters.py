@@ -1,4 +1,4 @@
-"""BatchingParameters: the file that says how calls are put together."""
+"""BatchingParameters: the file with the settings of batching."""
 
 import dataclasses
 import os
@@ -10,7 +10,7 @@ from serving.server import text_protos
 
 @dataclasses.dataclass(frozen=True)
 class Parameters:
-  """How calls are put together.
+  """The settings of batching.
 
   Attributes:
     max_batch_size: Rows of a call, and of a batch.

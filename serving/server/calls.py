@@ -69,5 +69,8 @@ class Calls:
 
 
 def end_of_waiting(patience: float) -> float:
-  """Returns until when a caller waits for a model, in monotonic seconds."""
+  """Returns the time at which a caller stops waiting for a model.
+
+  In seconds of `time.monotonic`.
+  """
   return time.monotonic() + min(LONGEST_WAIT, patience / 2.0)

@@ -43,7 +43,7 @@ _COUNTED = "Predict"
 
 
 class GrpcEndpoint:
-  """Answers PredictionService, ModelService and, if asked to, Health.
+  """Answers PredictionService, ModelService and, if enabled, Health.
 
   Classify, Regress, MultiInference and SessionRun are UNIMPLEMENTED.
 
@@ -66,7 +66,7 @@ class GrpcEndpoint:
       services: Answer the requests.
       running: Limits the calls.
       counters: Counts and times them.
-      healthy: Answers the health service, if the settings ask for it.
+      healthy: Answers the health service, if the settings enable it.
       tokens: Those that callers may bring; None admits all callers.
       settings: Of the server.
     """

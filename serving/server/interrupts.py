@@ -1,6 +1,6 @@
-"""Stops one run of a graph and no other, which a session cannot.
+"""Stops one run of a graph; a session can only stop all.
 
-TensorFlow's own ways do not do it (TF 2.21, measured on two cores). Closing a
+TensorFlow's own ways fail (TF 2.21, measured on two cores). Closing a
 session stops all that runs in it. `RunOptions.timeout_in_ms` needs a free
 thread of the pool in which all runs share two threads: four endless loops left
 none, and then no deadline was kept and nothing else ran. So runs stay in the
@@ -165,7 +165,7 @@ class Watches:
       interrupt: Stops it; None lets it run unwatched.
 
     Yields:
-      What to add to the run.
+      The feeds and operations to add to the run.
     """
     if interrupt is None:
       yield _UNWATCHED

@@ -159,7 +159,7 @@ class Model:
   def to_unload(self) -> Iterator[tuple[int, Version]]:
     """Yields the versions that should be unloaded now.
 
-    While no wanted version is available, an unwanted one goes on answering.
+    A version that should not be served stays while no other is available.
     """
     available = self.available()
     if any(version.wanted for version in self.versions.values()) and not any(
@@ -185,7 +185,7 @@ class Model:
     """Notes whether the first load is over."""
     if self.config is not None and not self.looked:
       return
-    # A wanted version that still unloads will be loaded again.
+    # A version that should be served but still unloads will be loaded again.
     self.settled = (
       self.settled
       or bool(self.available())

@@ -2,7 +2,7 @@
 
 A few of our own follow at the end. No flag of `tensorflow_model_server` is
 unknown, so that a command line that works there works here: `_WITHOUT_EFFECT`
-and `_REFUSED` have those that this server has no use for.
+and `_REFUSED` list the flags that this server does not implement.
 """
 
 import dataclasses

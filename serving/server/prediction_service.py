@@ -2,7 +2,7 @@
 
 They are `tensorflow_model_server`'s, code by code and text by text, so that a
 client need not know which of the two it talks to. `grpc_endpoint` has sockets,
-deadlines and limits; `rest` asks here for states and signatures.
+deadlines and limits; `rest` gets states and signatures here.
 """
 
 import dataclasses

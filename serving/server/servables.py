@@ -75,7 +75,7 @@ class Servable:
         meta_graph = tf.compat.v1.saved_model.load(
           self._session, list(tags), path
         )
-    # Whatever damage does to a file, the server goes on.
+    # Of any kind: a damaged file must not stop the server.
     except Exception as error:
       self._session.close()
       raise errors.LoadError(

@@ -1,4 +1,4 @@
-"""The versions of a model: which there are, and which should be served."""
+"""The versions of a model: those in its folder, and those to serve."""
 
 import contextlib
 import os

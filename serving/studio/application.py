@@ -34,7 +34,7 @@ def build(
 
   Args:
     address: host:port of a server's gRPC.
-    model_name: What the server calls the model.
+    model_name: The server's name of the model.
     faces: The faces on offer.
     run_dir: A run to browse.
     **connection: More for the client, see `latent_client`.

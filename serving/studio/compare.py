@@ -40,12 +40,12 @@ class Compare(page.Page):
     self._results = Element("div", classes="studio-compared")
 
   def changed(self) -> None:
-    """Shows another state in the link; the button asks the samplers."""
+    """Puts another state into the link; the button calls the samplers."""
     super().changed()
     self._status.say("Press Compare to ask every sampler for this.")
 
   async def _answer(self, state):
-    """Asks every sampler, one after the other."""
+    """Calls every sampler, one after the other."""
     self._results.clear()
     self.fail("")
     start = await self._model.start(self._picture(state), state.seed)

@@ -23,7 +23,7 @@ class Controls:
   """Controls of one page of one user.
 
   Attributes:
-    state: What the user has set.
+    state: The settings of the user.
   """
 
   def __init__(
@@ -38,12 +38,12 @@ class Controls:
     """Draws them.
 
     Args:
-      state: What is set at first.
-      facts: What is known of the model.
+      state: The first settings.
+      facts: The facts about the model.
       faces: The faces on offer.
       on_change: Called after each change of the state.
       on_error: Called with a sentence about a change that cannot be made.
-      all_samplers: Whether all samplers are asked, and none is chosen.
+      all_samplers: Whether all samplers are called, so that none is chosen.
     """
     self.state = state
     self._facts = facts
@@ -87,7 +87,7 @@ class Controls:
           break
         picture = drawing.source(drawing.png(pixels))
         self._face_button(face, f"Picture {number + 1}", picture)
-      # Whatever was uploaded last.
+      # The last upload.
       with Element("button", aria_label="Uploaded picture", type="button") as b:
         self._uploaded_image = Element("img", alt="")
       self._uploaded, self._uploaded_face = b, ""
@@ -221,7 +221,7 @@ class Controls:
     with Element("div", classes="studio-fields"):
       samplers = list(self._facts.samplers)
       if state.sampler not in samplers:
-        samplers.append(state.sampler)  # The server says what is wrong.
+        samplers.append(state.sampler)  # The server's error has the reason.
       if not self._all_samplers:
         ui.select(
           samplers, value=state.sampler, label="Sampler", on_change=chosen

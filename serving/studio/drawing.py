@@ -8,7 +8,7 @@ from PIL import Image
 
 # Vermillion of the Okabe-Ito palette: told apart by the colour-blind too.
 _HIGHLIGHT = np.array([213, 94, 0], np.float32)
-# How pale the unchanged picture is behind what has changed.
+# The paleness of the unchanged picture behind the changes.
 _PALE = 0.75
 # A change of so much in [0, 1] is shown in full.
 _PLAIN = 0.35
@@ -28,12 +28,12 @@ def png(pixels: np.ndarray) -> bytes:
 
 
 def source(data: bytes) -> str:
-  """Returns a PNG file as what an `img` can show without another request."""
+  """Returns a PNG file as a data URL for an `img`."""
   return "data:image/png;base64," + base64.b64encode(data).decode()
 
 
 def difference(before: bytes, after: bytes) -> bytes:
-  """Returns where two PNG files differ, in colour on a pale grey `before`."""
+  """Returns the difference of two PNG files, in colour on a grey `before`."""
   one, other = (
     np.asarray(Image.open(io.BytesIO(data)).convert("RGB"), np.float32)
     for data in (before, after)

@@ -23,11 +23,11 @@ _NOTHING = (
 
 @dataclasses.dataclass(frozen=True)
 class Studio:
-  """What all pages share.
+  """The parts that all pages share.
 
   Attributes:
     address: Where the server is.
-    model: Asks it.
+    model: Calls the server.
     faces: The faces on offer.
     run_dir: The run to browse; None if none was named.
   """
@@ -188,12 +188,12 @@ class Bar:
 
 @contextlib.contextmanager
 def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
-  """Draws what is around a page, and yields the links to the others.
+  """Draws the frame of a page, and yields the links to the others.
 
   Args:
-    studio: What all pages have.
+    studio: The parts that all pages share.
     here: The path of the page.
-    state: What links to other pages take along.
+    state: The state to put into links to other pages.
   """
   ui.add_css(_CSS)
   links = {}

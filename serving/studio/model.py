@@ -1,12 +1,12 @@
-"""A served model, as the studio asks it.
+"""The studio's calls to a served model.
 
-A transformation is asked for once, at full strength. Between its start and its
-end lies a straight line of latent vectors, which are only decoded and scored:
-so every sampler has a strength, and changing it repeats no search.
+The studio requests a transformation once, at full strength. It only decodes and
+scores latent vectors on the straight line between start and end: so every
+sampler has a strength, and another strength needs no new search.
 
-All outputs of a signature are asked for. TensorFlow prepares a signature anew
-for each selection of its outputs, which takes seconds and hundreds of megabytes
-in the server; the requests that warm an export up ask for all of them.
+Each call requests all outputs of a signature. TensorFlow prepares a signature
+anew for each selection of its outputs, which takes seconds and hundreds of
+megabytes in the server; an export's warm-up requests prepare all of them.
 """
 
 import asyncio
@@ -30,13 +30,13 @@ _PATIENCE = 4.0
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-  """What is known of the model.
+  """The facts about a model.
 
   Attributes:
     attributes: The K attributes.
     samplers: The samplers that can make a change, the actor first.
     image_shape: (height, width, channels).
-    encodes: Whether it takes pictures; if not, faces are drawn anew.
+    encodes: Whether it takes pictures; if not, faces are drawn from the prior.
   """
 
   attributes: attributes_lib.Attributes
@@ -75,12 +75,12 @@ class Move:
 
   Attributes:
     start: The start of all.
-    targets: [n, K], what each attribute should be.
+    targets: [n, K], the value that each attribute should have.
     mask: [n, K], 1 where an attribute has a target.
     ends: [n, latent].
     converged: [n] booleans, by the model's own critics.
     steps: [n], the sampler's evaluations of a network.
-    milliseconds: How long the call took, there and back.
+    milliseconds: Duration of the call, there and back.
   """
 
   start: Start
@@ -100,8 +100,8 @@ class View:
     png: The picture.
     realism: In [0, 1].
     probabilities: [K], what the attribute critic reads.
-    distance: How far it is from the start, `losses.latent_distance` in widths
-      of the face's own posterior.
+    distance: `losses.latent_distance` from the start, in widths of the face's
+      own posterior.
   """
 
   png: bytes
@@ -111,18 +111,18 @@ class View:
 
 
 class Model:
-  """Asks the server; belongs to the event loop in which it was made.
+  """Calls the server; belongs to the event loop in which it was made.
 
   `start`, `move` and `views` raise RequestError. Cancelled, they cancel their
   calls.
 
   Attributes:
-    up: Whether the server was there when last asked.
-    returns: How often it has come, at first or again: with it, another model
-      may have come.
-    facts: What is known of the model; None before the server was ever there.
-    error: Why nothing is known; "" if there is no reason.
-    usual: Seconds that a sampler took for so many requests, the last time.
+    up: Whether the server answered the last call.
+    returns: How often the server has appeared, at first or again; it may then
+      have another model.
+    facts: The facts about the model; None until the server first answers.
+    error: The reason why there are no facts; "" without one.
+    usual: Seconds of the last call, by sampler and number of requests.
   """
 
   def __init__(self, client: latent_client.AsyncLatentClient):
@@ -134,7 +134,7 @@ class Model:
     self._client = client
 
   async def watch(self) -> None:
-    """Asks for the server again and again, until it is cancelled."""
+    """Calls the server at intervals, until it is cancelled."""
     while True:
       there = await self._client.connect(_PATIENCE)
       if there and not (self.up and self.facts and not self.error):
@@ -163,7 +163,7 @@ class Model:
     return Facts(attributes, tuple(samplers), shape, encodes)
 
   async def start(self, face: np.ndarray | None, seed: int) -> Start:
-    """Returns where changes start.
+    """Returns the start of changes.
 
     Args:
       face: [height, width, channels] in [0, 1]; None has the model draw one.
@@ -194,7 +194,7 @@ class Model:
     state: state_lib.State,
     requests: Sequence[Sequence[tuple[str, float]]],
   ) -> Move:
-    """Has the state's sampler move a start for each request by itself.
+    """Moves a start with the state's sampler, for each request alone.
 
     Args:
       start: The start.
@@ -240,7 +240,7 @@ class Model:
   async def views(
     self, move: Move, strengths: float | Sequence[float]
   ) -> list[View]:
-    """Returns where a move leads to.
+    """Returns the pictures and scores along a move.
 
     Args:
       move: The move.

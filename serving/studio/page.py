@@ -1,4 +1,4 @@
-"""What the two pages about the model share: controls, and a call that runs."""
+"""The base of the two pages about the model: controls, and a running call."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ class Page:
 
   Attributes:
     path: Where the page is.
-    all_samplers: Whether it asks all samplers, so that none is chosen.
+    all_samplers: Whether it calls all samplers, so that none is chosen.
     links: The links to the other pages, which take the state along.
   """
 
@@ -49,7 +49,7 @@ class Page:
       self._draw_more()
 
   def _draw_result(self):
-    """Draws what belongs below the pictures."""
+    """Draws the part below the pictures."""
 
   def _draw_more(self):
     """Draws further cards."""
@@ -65,11 +65,11 @@ class Page:
     ui.navigate.history.replace(state.link(self.path))
 
   def fail(self, sentence: str) -> None:
-    """Says what went wrong."""
+    """Shows an error."""
     self._error.say(sentence)
 
   def ask(self) -> None:
-    """Asks the model for the state of the controls, and for nothing else."""
+    """Requests the state of the controls, and drops older requests."""
     self.leave()
     self._running = asyncio.create_task(self._work())
 
@@ -79,13 +79,13 @@ class Page:
       self._running.cancel()
 
   def stop(self) -> None:
-    """Ends the call because the user says so."""
+    """Ends the call on the user's command."""
     if self._running and not self._running.done():
       self.leave()
       self._status.say("Stopped.")
 
   def tick(self) -> None:
-    """Does what is due; called ten times a second."""
+    """Updates the page; called ten times a second."""
 
   async def _work(self):
     try:
@@ -95,7 +95,7 @@ class Page:
       self._status.say("")
 
   async def _answer(self, state):
-    """Asks for a state, and shows the answer."""
+    """Requests a state, and shows the answer."""
     raise NotImplementedError
 
   def _picture(self, state):

@@ -26,7 +26,7 @@ class Play(page.Page):
   def _draw_result(self):
     self._started = 0.0
     self._call = "", 0, 0.0  # Its sampler, number of requests, and start.
-    self._changed = False  # Whether the controls say more than what runs.
+    self._changed = False  # Whether the controls have changed since.
     self._answers = {}
     with self._pictures:
       self._after = self._figure("After")
@@ -74,7 +74,7 @@ class Play(page.Page):
     self.ask()
 
   def ask(self) -> None:
-    """Asks for the state of the controls, after a quick call that still runs.
+    """Requests the state of the controls, after a quick call that still runs.
 
     A slow one is stopped: nobody waits for it any more.
     """
@@ -111,7 +111,7 @@ class Play(page.Page):
     self._elapsed.say(text)
 
   async def _work(self):
-    """Asks until the controls have not changed meanwhile."""
+    """Repeats the request until the controls do not change meanwhile."""
     try:
       while True:
         self._changed = False
@@ -156,7 +156,7 @@ class Play(page.Page):
       self._show_everyone(await self._model.views(move, state.strength), move)
 
   async def _once(self, kind, key, ask, *args):
-    """Returns what `ask` answers, or has answered if the key is the same."""
+    """Returns the answer of `ask`, or its last one if the key is the same."""
     if self._answers.get(kind, (None,))[0] != key:
       self._answers[kind] = key, await ask(*args)
     return self._answers[kind][1]
@@ -204,9 +204,9 @@ def progress(
   """Returns the progress of a call in [0, 1], and in words.
 
   Args:
-    sampler: The sampler that was asked.
+    sampler: The sampler that was called.
     seconds: The time that the call has taken so far.
-    usual: The time that the same took before; None the first time.
+    usual: Seconds of the same call before; None the first time.
 
   Returns:
     None in place of the number if it is not known: the first time, and when the

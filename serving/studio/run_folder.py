@@ -1,4 +1,4 @@
-"""The curves, pictures and report that a run folder has to show."""
+"""The curves, pictures and report of a run folder."""
 
 import glob
 import os

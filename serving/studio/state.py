@@ -1,8 +1,8 @@
-"""What the user has set on a page, as a link: the link is all that is kept.
+"""The user's settings on a page, as a link: nothing else stores them.
 
   /?face=data%3A3&want=Smiling&without=Male&strength=0.8&sampler=search
 
-Values that are as usual are left out.
+Default values are left out.
 """
 
 import dataclasses
@@ -10,7 +10,7 @@ import math
 import urllib.parse
 from collections.abc import Callable
 
-# Where a face comes from: face=prior, face=data:NUMBER, face=upload:PICTURE.
+# The source of a face: face=prior, face=data:NUMBER, face=upload:PICTURE.
 PRIOR, DATA, UPLOAD = "prior", "data", "upload"
 LARGEST_STRENGTH = 2.0
 LARGEST_REALISM_WEIGHT = 5.0
@@ -24,7 +24,7 @@ _NUMBERS = {
 
 @dataclasses.dataclass(frozen=True)
 class State:
-  """What the user has set.
+  """The user's settings on a page.
 
   Attributes:
     face: "prior", "data:3" (the third of the studio's pictures, from 0), or
@@ -32,8 +32,8 @@ class State:
     request: Attributes and their targets in [0, 1]: 1 is with, 0 is without;
       the others are left open. Sorted by name.
     strength: The part of the change to make, in [0, 2].
-    realism_weight: How much realism counts, in [0, 5].
-    sampler: Who makes the change.
+    realism_weight: The weight of realism, in [0, 5].
+    sampler: The sampler that makes the change.
     seed: Of all draws.
     everyone: Whether every attribute is shown on the same person, too.
   """
