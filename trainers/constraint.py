@@ -56,11 +56,8 @@ def define_flags(values: flags.FlagValues) -> None:
     "--target_range, values must be in [0, 1].",
     flag_values=values,
   )
-  flags.DEFINE_list(
-    "target_range",
-    None,
-    "low,high: values of the rule in here hold.",
-    flag_values=values,
+  common_flags.define_range_flag(
+    values, "target_range", None, "low,high: values of the rule in here hold."
   )
   flags.DEFINE_integer(
     "label_limit",
@@ -113,20 +110,11 @@ def _check(settings):
     raise ValueError("--name is missing: what is the constraint called?")
   if bool(settings.rule) == bool(settings.labels):
     raise ValueError("Give either --rule or --labels.")
-  if settings.target_range and len(settings.target_range) != 2:
-    raise ValueError("--target_range is two numbers: low,high.")
   if settings.label_limit and not settings.labels.startswith(_DATASET):
     raise ValueError(
       f"--label_limit goes with --labels={_DATASET}NAME; of a file, all "
       "labels are used."
     )
-
-
-def _number(text):
-  try:
-    return float(text)
-  except ValueError as error:
-    raise ValueError(f"--target_range: {text!r} is no number.") from error
 
 
 def _learn(run, parts):
@@ -146,9 +134,11 @@ def _learn(run, parts):
     rule = rules.Rule(
       settings.rule,
       settings.threshold,
-      settings.target_range and tuple(map(_number, settings.target_range)),
+      settings.target_range and tuple(map(float, settings.target_range)),
     )
-    messages.say(f"{settings.rule} is code from outside of the run, and is run")
+    messages.say(
+      f"This runs {settings.rule}: take rules only from people whom you trust."
+    )
     return acquire.from_rule(
       parts, settings.name, rule, recipe, say=messages.say, **options
     )

@@ -79,17 +79,11 @@ def define_flags(values: flags.FlagValues) -> None:
     "(uniform) or [0, 1] (unit_uniform).",
     flag_values=values,
   )
-  flags.DEFINE_list(
+  common_flags.define_range_flag(
+    values,
     "pixel_range",
     ["0", "1"],
     "The model's values for black and white, such as 0,1 or -1,1 or 0,255.",
-    flag_values=values,
-  )
-  flags.register_validator(
-    "pixel_range",
-    _is_range,
-    "--pixel_range needs two numbers, the lower first, such as -1,1.",
-    flag_values=values,
   )
   flags.DEFINE_float(
     "posterior_scale",
@@ -99,14 +93,6 @@ def define_flags(values: flags.FlagValues) -> None:
     lower_bound=1e-3,
     flag_values=values,
   )
-
-
-def _is_range(values):
-  try:
-    low, high = map(float, values)
-  except ValueError:
-    return False
-  return low < high
 
 
 def run_job(settings: flags.FlagValues) -> None:
