@@ -491,9 +491,9 @@ class FitTest(_FitTest):
 
 
 class LearningRateTest(tf.test.TestCase, parameterized.TestCase):
-  def _rates(self, steps, **changes):
+  def _rates(self, at, **changes):
     schedule = trainings.learning_rate(_recipe(**changes))
-    return [float(schedule(step)) for step in steps]
+    return [float(schedule(step)) for step in at]
 
   def test_is_constant_if_no_final_rate_is_given(self):
     rates = self._rates([0, 50, 100], steps=100, learning_rate=0.5)
