@@ -11,8 +11,8 @@ WORKDIR /build
 RUN python -m venv /opt/venv
 ENV PATH=/opt/venv/bin:$PATH
 COPY requirements.lock ./
-# Apart, and first: it changes least and takes longest. What is installed is what
-# setup.py asks for, in the versions of the lock.
+# Apart, and first: it changes least and takes longest. Installs the packages of
+# setup.py in the versions of the lock.
 COPY setup.py LICENSE NOTICE ./
 COPY lc_keras/version.py lc_keras/version.py
 RUN pip install --no-cache-dir --constraint requirements.lock wheel \
