@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.data import latent_batches
-from lc_keras.data import latents
 from lc_keras.models import attribute_model
 
 _LATENT, _ATTRIBUTES = 4, 5
@@ -46,16 +44,6 @@ class AttributeModelTest(tf.test.TestCase):
     model.fit(data.repeat(50), verbose=0)
     logs = model.evaluate(data, return_dict=True, verbose=0)
     self.assertGreater(logs["accuracy"], 0.9)
-
-  def test_takes_the_batches_of_a_cache(self):
-    rows = latents.Latents(**_batch(9, scale=0.1))
-    history = _model().fit(
-      latent_batches.at_random(rows, 3, balanced_fraction=0.5),
-      validation_data=latent_batches.in_order(rows, 4),
-      steps_per_epoch=2,
-      verbose=0,
-    )
-    self.assertAllInRange(list(history.history.values()), 0.0, 10.0)
 
 
 if __name__ == "__main__":

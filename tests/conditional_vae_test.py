@@ -81,8 +81,8 @@ class DistributionsTest(tf.test.TestCase):
     model.fit(data, epochs=20, verbose=0)
     latents = model.prior.sample(32, seed=(0, 0))
     for share in (0.0, 1.0):
-      wanted = tf.fill([32, _ATTRIBUTES], share)
-      brightness = tf.reduce_mean(model.decode(latents, wanted).mean())
+      targets = tf.fill([32, _ATTRIBUTES], share)
+      brightness = tf.reduce_mean(model.decode(latents, targets).mean())
       self.assertAllClose(brightness, 0.2 + 0.6 * share, atol=0.1)
 
 

@@ -54,8 +54,8 @@ class DenseTest(tf.test.TestCase, parameterized.TestCase):
     theirs, ours = network(keras.layers.Dense), network(layers.Dense)
     theirs.save_weights(path)
     ours.load_weights(path)
-    for got, wanted in zip(ours.get_weights(), theirs.get_weights()):
-      self.assertAllEqual(got, wanted)
+    for own, other in zip(ours.get_weights(), theirs.get_weights()):
+      self.assertAllEqual(own, other)
 
 
 class BlocksTest(tf.test.TestCase):

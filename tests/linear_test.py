@@ -5,7 +5,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras.constraints import attributes
-from lc_keras.constraints import constraint as constraint_lib
+from lc_keras.constraints import constraint as constraints
 from lc_keras.models import linear_directions
 from lc_keras.samplers import linear
 from lc_keras.samplers import sampler
@@ -46,12 +46,12 @@ def _latents(rows=3):
   return tf.constant(random.normal(size=[rows, _LATENT]), tf.float32)
 
 
-def _want(rows=3, **wanted):
+def _ask(rows=3, **asked):
   values, weights = np.zeros([2, rows, len(_FACES)], np.float32)
-  for name, on in wanted.items():
+  for name, on in asked.items():
     values[:, _FACES.index(name)] = on
     weights[:, _FACES.index(name)] = 0.5
-  return constraint_lib.Constraint(tf.constant(values), tf.constant(weights))
+  return constraints.Constraint(tf.constant(values), tf.constant(weights))
 
 
 def _seeds(rows=3):
@@ -64,7 +64,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     # Whatever is asked is missing in every row.
     directions.biases.assign([-9.0, 9.0, 0.0, 0.0, 9.0])
     result = _sampler(directions).transform(
-      latents, _want(Black_Hair=0, Smiling=0), _seeds()
+      latents, _ask(Black_Hair=0, Smiling=0), _seeds()
     )
     before, after = directions(latents), directions(result.latents)
     for column in (_BLACK, _SMILING):
@@ -77,9 +77,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
   def test_transform_takes_the_most_probable_move(self):
     directions, latents = _directions(), _latents(1)
     directions.biases.assign([-9.0] * 5)
-    result = _sampler(directions).transform(
-      latents, _want(1, Male=1), _seeds(1)
-    )
+    result = _sampler(directions).transform(latents, _ask(1, Male=1), _seeds(1))
     normals = directions.normals.numpy()
     missing = np.zeros(5)
     missing[_MALE] = _MARGIN - directions(latents).numpy()[0, _MALE]
@@ -91,7 +89,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
   def test_what_is_asked_on_turns_off_what_it_rules_out(self):
     directions, latents = _directions(), _latents()
     directions.biases.assign([-9.0, 9.0, 9.0, 0.0, 0.0])
-    result = _sampler(directions).transform(latents, _want(Bald=1), _seeds())
+    result = _sampler(directions).transform(latents, _ask(Bald=1), _seeds())
     scores = directions(result.latents)
     self.assertAllClose(scores[:, _BALD], [_MARGIN] * 3, atol=1e-4)
     self.assertAllClose(scores[:, _BLACK], [-_MARGIN] * 3, atol=1e-4)
@@ -105,11 +103,11 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     directions, side = _directions(), 1.0 if on else -1.0
     # Only the middle row is beyond the margin.
     normal = directions.normals.numpy()[_MALE]
-    goals = side * np.array([1.0, 3.0, -3.0], np.float32)
-    latents = np.outer(goals / (normal @ normal), normal)
+    scores = side * np.array([1.0, 3.0, -3.0], np.float32)
+    latents = np.outer(scores / (normal @ normal), normal)
     latents -= directions.biases[_MALE] * normal / (normal @ normal)
     latents = tf.constant(latents, tf.float32)
-    result = _sampler(directions).transform(latents, _want(Male=on), _seeds())
+    result = _sampler(directions).transform(latents, _ask(Male=on), _seeds())
     # The last row comes from 3 on the other side: how it is rounded on the way
     # depends on the processor.
     self.assertAllClose(
@@ -124,7 +122,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_a_request_for_nothing_moves_nothing(self):
     latents = _latents()
-    result = _sampler(_directions()).transform(latents, _want(), _seeds())
+    result = _sampler(_directions()).transform(latents, _ask(), _seeds())
     self.assertAllEqual(result.latents, latents)
     self.assertAllEqual(result.steps, [0, 0, 0])
 
@@ -132,8 +130,8 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     directions = _directions()
     directions.biases.assign([0.0, 0.0, 0.0, 0.0, -99.0])
     method = _sampler(directions)
-    free = method.sample(_want(), _seeds()).latents
-    result = method.sample(_want(Smiling=1), _seeds())
+    free = method.sample(_ask(), _seeds()).latents
+    result = method.sample(_ask(Smiling=1), _seeds())
     self.assertAllClose(
       directions(result.latents)[:, _SMILING], [_MARGIN] * 3, atol=1e-3
     )
@@ -147,7 +145,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     normals[_SMILING] = normals[_MALE]
     normals[_BLOND] = 0.0  # Never seen in training.
     result = _sampler(_directions(normals)).transform(
-      _latents(), _want(Male=1), _seeds()
+      _latents(), _ask(Male=1), _seeds()
     )
     self.assertAllInRange(result.latents, -1e2, 1e2)
 
@@ -155,7 +153,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     directions, latents = _directions(), _latents()
     directions.biases.assign([0.0, 0.0, 0.0, -9.0, 0.0])
     method = _sampler(directions, tf.constant([0.0, 1.0, 5.0]))
-    result = method.transform(latents, _want(Male=1), _seeds())
+    result = method.transform(latents, _ask(Male=1), _seeds())
     self.assertAllClose(
       directions(result.latents)[:, _MALE], [0.0, 1.0, 5.0], atol=1e-4
     )

@@ -4,8 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from lc_keras.data import latent_batches
-from lc_keras.data import latents
 from lc_keras.models import realism_model
 
 _LATENT = 4
@@ -53,16 +51,6 @@ class RealismModelTest(tf.test.TestCase):
     logs = model.evaluate(_dataset(batch, 128), return_dict=True, verbose=0)
     self.assertAllClose(logs["accuracy"], 0.5, atol=0.1)
     self.assertAllClose(logs["loss"], np.log(2.0), atol=0.1)
-
-  def test_takes_the_batches_of_a_cache(self):
-    rows = latents.Latents(**_batch(9))
-    history = _model().fit(
-      latent_batches.at_random(rows, 3),
-      validation_data=latent_batches.in_order(rows, 4),
-      steps_per_epoch=2,
-      verbose=0,
-    )
-    self.assertAllInRange(list(history.history.values()), 0.0, 10.0)
 
 
 if __name__ == "__main__":
