@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
+from lc_keras import recipes
 from lc_keras.data import latent_batches
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_critic
@@ -35,6 +36,11 @@ class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
       self.assertNotAllEqual(old, variable, variable.path)
       self.assertAllInRange(variable, -1e3, 1e3)
     self.assertAllInRange([float(value) for value in logs.values()], 0.0, 1e3)
+
+  def test_every_term_has_a_weight_and_a_report(self):
+    for name in actor_critic.TERMS:
+      self.assertTrue(hasattr(recipes.Actor(), f"{name}_weight"))
+      self.assertIn(name, actor_critic.ActorCritic.REPORTS)
 
   def test_updates_the_critic_in_all_turns_but_the_last(self):
     model = tiny.build()
