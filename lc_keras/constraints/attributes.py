@@ -15,6 +15,10 @@ class Attributes:
   Some attributes rule each other out, such as bald and blond. Asking for one
   then also asks for the others to go, and a request for both is a
   contradiction.
+
+  >>> faces = Attributes(["Bald", "Blond_Hair"], [["Bald", "Blond_Hair"]])
+  >>> faces.index("blond hair")
+  1
   """
 
   def __init__(

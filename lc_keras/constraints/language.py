@@ -57,6 +57,11 @@ def parse(
 ) -> expressions.Request:
   """Reads a request such as "Smiling, Eyeglasses, not Male".
 
+  >>> from lc_keras.constraints import attributes
+  >>> faces = attributes.Attributes(["Smiling", "Male"])
+  >>> parse("Smiling, not Male", faces).rows(1).values.numpy()
+  array([[1., 0.]], dtype=float32)
+
   Args:
     text: The request. "realism" alone asks for nothing in particular.
     attributes: The attributes that there are.

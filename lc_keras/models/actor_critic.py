@@ -77,6 +77,11 @@ TERMS: dict[str, Callable[[Move], tf.Tensor]] = {
 class ActorCritic(stored_model.StoredModel):
   """An actor G(z, y) and a critic D(z, y), trained in turns.
 
+  >>> model = ActorCritic(8, 2, width=16, depth=1)
+  >>> asked = tf.ones([3, 2])
+  >>> model(tf.zeros([3, 8]), asked, asked).shape
+  TensorShape([3, 8])
+
   Attributes:
     actor: The moving average of the trained actor, used after training.
     trained_actor: The actor that the optimiser updates.

@@ -33,6 +33,10 @@ class AttributeModel(stored_model.StoredModel):
   Engel et al. 2018, section 5: fresh noise every step, so that the critic
   reads latents as the decoder gets them, not the encoder's exact mean.
 
+  >>> model = AttributeModel(8, 2, width=16, depth=1)
+  >>> model(tf.zeros([3, 8])).shape
+  TensorShape([3, 2])
+
   Attributes:
     critic: The `AttributeCritic`.
   """

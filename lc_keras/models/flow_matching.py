@@ -39,6 +39,12 @@ LATENT_ANGLE = math.pi / 2
 class FlowMatching(stored_model.StoredModel):
   """A velocity field from N(0, I) to q(z | y), for any part of y.
 
+  >>> from lc_keras.samplers import flow
+  >>> model = FlowMatching(8, 2, width=16, depth=1)
+  >>> asked = tf.ones([3, 2])
+  >>> flow.transport(model, tf.zeros([3, 8]), asked, asked).shape
+  TensorShape([3, 8])
+
   Attributes:
     velocity: The moving average of the trained network, used after training; on
       whitened latents.

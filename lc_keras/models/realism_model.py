@@ -21,6 +21,10 @@ class RealismModel(stored_model.StoredModel):
   The best such critic is D = q / (q + p), so that the logit is the logarithm
   of the density ratio r(z) = D / (1 - D) = q(z) / p(z). An actor's fakes or a
   gradient penalty would spoil that.
+
+  >>> model = RealismModel(8, width=16, depth=1)
+  >>> model(tf.zeros([3, 8])).shape
+  TensorShape([3])
   """
 
   REPORTS = ("loss", "accuracy")

@@ -186,7 +186,11 @@ class VAE(AutoEncoder):
   https://arxiv.org/abs/1312.6114, with the likelihood
   Normal(sigmoid(logits), observation_scale). A small observation_scale puts
   the weight on reconstruction: images are sharp, but the prior has holes,
-  which is what the realism constraint repairs.
+  which the realism constraint repairs.
+
+  >>> model = VAE((28, 28, 1), 8, "mlp")
+  >>> model.decode(model.prior.sample(3)).mean().shape
+  TensorShape([3, 28, 28, 1])
   """
 
   def __init__(

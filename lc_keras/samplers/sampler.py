@@ -4,6 +4,18 @@ A sampler moves latent vectors to where a constraint holds. It consists of
 TensorFlow operations without Python side effects: it runs eagerly, inside
 `tf.function`, and in an exported signature. No row depends on the rows beside
 it, and every random draw comes from the row's own seed.
+
+>>> from lc_keras.samplers import rejection
+>>> judges = Judges(
+...   attribute_names.Attributes(["Smiling"]),
+...   critic=lambda latents, values, mask: priors.realism_logits(latents),
+...   attribute_critic=lambda latents: 4.0 * latents[:, :1],
+...   posterior_scale=tf.ones([2]),
+... )
+>>> smiling = constraints.Constraint(tf.ones([3, 1]), tf.ones([3, 1]))
+>>> seeds = tf.range(3, dtype=tf.int64)
+>>> rejection.BestOfN(judges).sample(smiling, seeds).converged.numpy()
+array([ True,  True,  True])
 """
 
 import abc
