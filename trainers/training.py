@@ -161,7 +161,7 @@ def _progress(name, steps, start):
 def _over(names: list[str]) -> tf.distribute.Strategy:
   """Returns the strategy of some devices, the first of which is the default."""
   if len(names) == 1:
-    # A strategy of one device costs 6% of a step (docs/performance.md).
+    # A strategy of one device costs 6% of a step: docs/results/performance.md.
     return tf.distribute.get_strategy()
   if "CPU" not in names[0]:
     return tf.distribute.MirroredStrategy(names)

@@ -62,7 +62,7 @@ class Objective:
   def robust(cls, judges: sampler.Judges) -> "Objective":
     """Returns the objective whose results also show in the image.
 
-    docs/method.md has the figures of these weights and of others.
+    docs/results/ablations.md has figures of these weights and of others.
     """
     return cls(
       judges,
