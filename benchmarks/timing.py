@@ -33,7 +33,7 @@ SECONDS = 1.0
 _TOLERANCE = 1e-4
 _TORCH = str(ROOT / ".venv-torch/bin/python")
 _OUT_DIR = flags.DEFINE_string(
-  "out_dir", "benchmarks/results", "Folder for the results."
+  "out_dir", "docs/results", "Folder for the results."
 )
 
 
