@@ -11,7 +11,7 @@
 >>> images = decode(np.random.default_rng(0).normal(size=[200, 4]))
 >>> left = images[:, 0, 0, 0] > 0.5
 >>> control = lc_keras.LatentConstraints(generator, ["Left"])
->>> small = {"steps": 4, "width": 8, "depth": 1}
+>>> small = {"steps": 4, "batch_size": 32, "width": 8, "depth": 1}
 >>> history = control.fit(
 ...   images, left, verbose=0, recipes=(
 ...     recipes.Attributes(**small),
@@ -67,7 +67,7 @@ _DRAWS = {"train": 20_000, "validation": 2_000}
 _DRAWN_SCALE = 0.1
 # An epoch by default: once over the rows, within these bounds.
 _FEWEST_STEPS, _MOST_STEPS = 100, 2_000
-_FIT = {"batch_size": 256, "final_learning_rate": 0.0, "warmup_steps": 50}
+_BATCH_SIZE_OF_FIT = 256
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,10 +243,17 @@ class LatentConstraints:
     """
     parts = self._encode_all(images, labels, seed, validation_split, data_dir)
     rows = len(parts.latents["train"])
-    steps = steps_per_epoch or math.ceil(rows / _FIT["batch_size"])
-    if not steps_per_epoch:
-      steps = min(max(steps, _FEWEST_STEPS), _MOST_STEPS)
-    plan = _recipes(recipes, steps, epochs, seed)
+    batch_size = min(rows, _BATCH_SIZE_OF_FIT)
+    if steps_per_epoch is None:
+      steps_per_epoch = math.ceil(rows / batch_size)
+      steps_per_epoch = min(max(steps_per_epoch, _FEWEST_STEPS), _MOST_STEPS)
+    plan = _recipes(
+      recipes,
+      batch_size=batch_size,
+      steps=epochs * steps_per_epoch,
+      steps_per_epoch=steps_per_epoch,
+      seed=seed,
+    )
     histories = {}
     if not len(parts.labels):
       plan = {}
@@ -557,48 +564,37 @@ def _function(how, sampler, realism_weight):
   return {"sample": sample, "transform": transform}[how]
 
 
-def _recipes(given, steps_per_epoch, epochs, seed):
-  """Returns how to train each model, in order, by name, with its recipe."""
-  size = {"width": 512, "depth": 3}
-  length = {"steps": steps_per_epoch * epochs, "seed": seed}
-  length["steps_per_epoch"] = steps_per_epoch
+def _recipes(given, **shared):
+  """Returns how to train each model, in order, by name, with its recipe.
+
+  Args:
+    given: Recipes that take the place of ours, which are those of the toon
+      faces.
+    **shared: Settings of all of ours.
+  """
+  shared |= {"final_learning_rate": 0.0, "warmup_steps": 50, "width": 512}
+  shared |= {"balanced_fraction": 0.5}
   plan = {
     "attributes": (
       attribute_model.training,
       settings.Attributes(
-        **_FIT,
-        **size,
-        **length,
-        learning_rate=1e-3,
-        balanced_fraction=0.5,
-        noise_scale=2.0,
-        edit_weight=1.0,
+        **shared, depth=3, learning_rate=1e-3, noise_scale=2.0, edit_weight=1.0
       ),
     ),
     "flow": (
       flow_matching.training,
-      settings.Flow(
-        **_FIT,
-        **size,
-        **length,
-        learning_rate=3e-3,
-        average_decay=0.995,
-        balanced_fraction=0.5,
-      ),
+      settings.Flow(**shared, depth=3, learning_rate=3e-3, average_decay=0.995),
     ),
     parts_of.ACTOR: (
       actor_critic.training,
       settings.Actor(
-        **_FIT,
-        **length,
-        width=512,
+        **shared,
         depth=4,
         learning_rate=1.5e-3,
         imitation_weight=100.0,
         lessons=20_000,
         attribute_weight=120.0,
         attribute_noise=2.0,
-        balanced_fraction=0.5,
         critic_steps=1,
         average_decay=0.995,
         beta_2=0.99,

@@ -14,6 +14,13 @@ class Constraint:
   Works on eager and on symbolic tensors alike, so that the same object drives
   samplers in Python and in an exported graph.
 
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> values, weights = tf.constant([[1.0, 0.0]]), tf.constant([[1.0, 0.0]])
+  >>> constraint = lc_keras.Constraint(values, weights)
+  >>> constraint.satisfied(tf.constant([[0.9, 0.9]])).numpy()
+  array([ True])
+
   Attributes:
     values: float32 [batch, num_attributes] in [0, 1], the targets.
     weights: float32 [batch, num_attributes] from 0 up, how much each target

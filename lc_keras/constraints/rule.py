@@ -27,6 +27,13 @@ class Rule:
   What a value means is said by a threshold (1 from there up), by a range (1
   inside), or by neither: then values are probabilities or degrees already.
 
+  >>> import numpy as np
+  >>> import lc_keras
+  >>> bright = lc_keras.Rule(lambda x: x.mean(axis=(1, 2, 3)), threshold=0.5)
+  >>> images = np.stack([np.zeros([2, 2, 3]), np.ones([2, 2, 3])])
+  >>> bright(images)
+  array([0., 1.], dtype=float32)
+
   Attributes:
     name: "module:function".
     threshold: A number or None.

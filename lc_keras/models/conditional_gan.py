@@ -20,6 +20,12 @@ class ConditionalGAN(adversarial.AdversarialModel):
 
   All attributes are always given; it cannot leave one open, and it has no
   encoder: it makes new images and changes none.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> model = lc_keras.ConditionalGAN((8, 16, 1), 4, 2, "mlp")
+  >>> tuple(model.generate(tf.zeros([3, 4]), tf.ones([3, 2])).shape)
+  (3, 8, 16, 1)
   """
 
   def compile(

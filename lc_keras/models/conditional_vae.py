@@ -23,6 +23,12 @@ class ConditionalVAE(vae.AutoEncoder):
   for every y, and the networks and the likelihood of `vae.VAE`.
 
   All attributes are always given; it cannot leave one open.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> model = lc_keras.ConditionalVAE((8, 16, 1), 4, 2, "mlp")
+  >>> tuple(model.decode(tf.zeros([3, 4]), tf.ones([3, 2])).mean().shape)
+  (3, 8, 16, 1)
   """
 
   INPUTS = ("image", "attributes")

@@ -22,6 +22,11 @@ class GAN(adversarial.AdversarialModel):
 
   An adversarial model with no attributes. It is used as `vae.VAE` is, but
   cannot encode.
+
+  >>> import lc_keras
+  >>> gan = lc_keras.GAN((8, 16, 1), latent_size=4, architecture="mlp")
+  >>> tuple(gan.decode(gan.prior.sample(3, seed=0)).mean().shape)
+  (3, 8, 16, 1)
   """
 
   def __init__(

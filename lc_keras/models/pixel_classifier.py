@@ -18,6 +18,12 @@ class PixelClassifier(stored_model.StoredModel):
 
   Engel et al. 2018, appendix. Its features also serve as the space in which
   images are compared.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> classifier = lc_keras.PixelClassifier((8, 16, 1), 2, "mlp")
+  >>> tuple(classifier(tf.zeros([3, 8, 16, 1])).shape)
+  (3, 2)
   """
 
   REPORTS = ("loss", "accuracy")

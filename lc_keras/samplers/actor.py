@@ -11,7 +11,24 @@ Actor = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
 class ActorSampler(sampler.Transformer):
-  """z' = G(z, y), Engel et al. 2018, section 3."""
+  """z' = G(z, y), Engel et al. 2018, section 3.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
+  >>> judges = lc_keras.Judges(
+  ...   attributes,
+  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
+  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
+  ...   posterior_scale=tf.fill([3], 0.1),
+  ... )
+  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
+  >>> seeds = tf.range(4, dtype=tf.int64)
+  >>> model = lc_keras.ActorCritic(3, num_attributes=2, width=16, depth=1)
+  >>> sampler = lc_keras.ActorSampler(judges, model.actor, model.starts)
+  >>> sampler.sample(rows, seeds).steps.numpy()
+  array([1, 1, 1, 1], dtype=int32)
+  """
 
   def __init__(
     self,

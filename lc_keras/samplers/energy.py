@@ -45,6 +45,21 @@ class EnergySampler(sampler.Transformer):
 
   (the authors' sequential editing, with cross-entropy for their squared
   difference of logits).
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
+  >>> judges = lc_keras.Judges(
+  ...   attributes,
+  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
+  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
+  ...   posterior_scale=tf.fill([3], 0.1),
+  ... )
+  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
+  >>> seeds = tf.range(4, dtype=tf.int64)
+  >>> made = lc_keras.EnergySampler(judges, num_steps=10).sample(rows, seeds)
+  >>> tuple(made.latents.shape)
+  (4, 3)
   """
 
   def __init__(

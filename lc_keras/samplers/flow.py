@@ -32,6 +32,22 @@ class FlowSampler(sampler.Transformer):
   left alone.
 
   Of a constraint, the mask counts; weights and realism do not.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
+  >>> judges = lc_keras.Judges(
+  ...   attributes,
+  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
+  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
+  ...   posterior_scale=tf.fill([3], 0.1),
+  ... )
+  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
+  >>> seeds = tf.range(4, dtype=tf.int64)
+  >>> flow = lc_keras.FlowMatching(3, num_attributes=2, width=16, depth=1)
+  >>> made = lc_keras.FlowSampler(judges, flow).sample(rows, seeds)
+  >>> made.steps.numpy()
+  array([16, 16, 16, 16], dtype=int32)
   """
 
   def __init__(

@@ -36,6 +36,21 @@ class GradientSearch(sampler.Transformer):
   alike. `covariance` makes the search move where encoded images differ from
   each other, noise in the objective keeps it from changes that D_attr alone
   sees.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
+  >>> judges = lc_keras.Judges(
+  ...   attributes,
+  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
+  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
+  ...   posterior_scale=tf.fill([3], 0.1),
+  ... )
+  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
+  >>> seeds = tf.range(4, dtype=tf.int64)
+  >>> made = lc_keras.GradientSearch(judges).sample(rows, seeds)
+  >>> made.converged.numpy()
+  array([ True,  True,  True,  True])
   """
 
   def __init__(

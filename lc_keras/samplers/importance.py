@@ -24,6 +24,22 @@ class ImportanceResampling(candidate_samplers.CandidateSampler):
 
   where p(c|z) = exp(-attribute energy) says how well the constraint is met
   (the paper has none). As n grows, rows become samples of q(z|c).
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
+  >>> judges = lc_keras.Judges(
+  ...   attributes,
+  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
+  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
+  ...   posterior_scale=tf.fill([3], 0.1),
+  ... )
+  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
+  >>> seeds = tf.range(4, dtype=tf.int64)
+  >>> density = lc_keras.RealismModel(latent_size=3, width=16, depth=1)
+  >>> sampler = lc_keras.ImportanceResampling(judges, density, 16)
+  >>> tuple(sampler.sample(rows, seeds).latents.shape)
+  (4, 3)
   """
 
   def __init__(

@@ -23,6 +23,27 @@ class LinearDirection(sampler.Transformer):
   directions coincide get the nearest compromise.
 
   Neither the weights nor the realism of a constraint count.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
+  >>> judges = lc_keras.Judges(
+  ...   attributes,
+  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
+  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
+  ...   posterior_scale=tf.fill([3], 0.1),
+  ... )
+  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
+  >>> seeds = tf.range(4, dtype=tf.int64)
+  >>> directions = lc_keras.LinearDirections(3, num_attributes=2)
+  >>> _ = directions.normals.assign(9.0 * tf.eye(2, 3))
+  >>> _ = directions.moves.assign(9.0 * tf.eye(2, 3))
+  >>> sampler = lc_keras.LinearDirection(judges, directions)
+  >>> sampler.sample(rows, seeds).attribute_probabilities.numpy().round()
+  array([[1., 0.],
+         [1., 0.],
+         [1., 0.],
+         [1., 0.]], dtype=float32)
   """
 
   def __init__(

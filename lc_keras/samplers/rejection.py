@@ -9,6 +9,21 @@ class BestOfN(candidates.CandidateSampler):
   The energy is that of `EnergySampler`, less the prior's, from which the draws
   come. With one candidate it is the prior itself. `converged` is False where
   no candidate was good enough: rejection sampling would go on.
+
+  >>> import tensorflow as tf
+  >>> import lc_keras
+  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
+  >>> judges = lc_keras.Judges(
+  ...   attributes,
+  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
+  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
+  ...   posterior_scale=tf.fill([3], 0.1),
+  ... )
+  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
+  >>> seeds = tf.range(4, dtype=tf.int64)
+  >>> made = lc_keras.BestOfN(judges, 64).sample(rows, seeds)
+  >>> made.converged.numpy()
+  array([ True,  True,  True,  True])
   """
 
   def _scores(self, constraint, seeds):

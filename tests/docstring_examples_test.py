@@ -1,0 +1,61 @@
+"""Runs every example of a public docstring; every public name has its own."""
+
+import doctest
+import importlib
+import pathlib
+import subprocess
+import sys
+
+from absl.testing import absltest
+from absl.testing import parameterized
+
+import lc_keras
+
+_ROOT = pathlib.Path(lc_keras.__file__).parent
+_MODULES = sorted(
+  ".".join(path.relative_to(_ROOT.parent).with_suffix("").parts)
+  for path in _ROOT.rglob("*.py")
+  if ">>>" in path.read_text(encoding="utf-8")
+)
+# Names that stand for others: interfaces, and results that nobody makes.
+_WITHOUT_EXAMPLE = {
+  "ControlledImages", "Expression", "SAMPLERS", "plotting", "recipes", "load",
+}  # fmt: skip
+
+
+class DocstringExamplesTest(parameterized.TestCase):
+  @parameterized.parameters(*_MODULES)
+  def test_examples_run(self, name):
+    failed, tried = doctest.testmod(
+      importlib.import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE
+    )
+    self.assertGreater(tried, 0)
+    self.assertEqual(failed, 0)
+
+  @parameterized.parameters(*lc_keras._PUBLIC)
+  def test_a_public_name_is_documented(self, name):
+    described = getattr(lc_keras, name).__doc__
+    self.assertTrue(described)
+    if name not in _WITHOUT_EXAMPLE:
+      module = sys.modules[f"lc_keras.{lc_keras._PUBLIC[name].split(':')[0]}"]
+      self.assertIn(">>>", described + module.__doc__)
+
+  def test_tensorflow_loads_with_the_first_name(self):
+    program = (
+      "import sys, lc_keras\n"
+      "assert 'tensorflow' not in sys.modules\n"
+      "assert {'Generator', 'load'} <= set(dir(lc_keras))\n"
+      "lc_keras.Generator\n"
+      "assert 'tensorflow' in sys.modules\n"
+    )
+    subprocess.run(
+      [sys.executable, "-c", program], check=True, cwd=_ROOT.parent
+    )
+
+  def test_an_unknown_name_is_refused(self):
+    with self.assertRaisesRegex(AttributeError, "no attribute 'Generatr'"):
+      _ = lc_keras.Generatr
+
+
+if __name__ == "__main__":
+  absltest.main()
