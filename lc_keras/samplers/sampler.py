@@ -66,21 +66,6 @@ class Edit(NamedTuple):
 class Judges:
   """The critics that say, in latent space, whether a constraint holds.
 
-  >>> import tensorflow as tf
-  >>> import lc_keras
-  >>> attributes = lc_keras.Attributes(["Smiling", "Male"])
-  >>> judges = lc_keras.Judges(
-  ...   attributes,
-  ...   critic=lambda z, values, mask: 3.0 - z[:, 2] ** 2,
-  ...   attribute_critic=lambda z: 9.0 * z[:, :2],
-  ...   posterior_scale=tf.fill([3], 0.1),
-  ... )
-  >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
-  >>> seeds = tf.range(4, dtype=tf.int64)
-  >>> z = tf.constant([[1.0, -1.0, 0.0], [1.0, 1.0, 0.0]])
-  >>> rows.narrowed(2).satisfied(tf.sigmoid(judges.attribute_critic(z[:1])))
-  <tf.Tensor: shape=(4,), dtype=bool, numpy=array([ True,  True,  True,  True])>
-
   Attributes:
     attributes: The attributes, in the order of the columns.
     critic: (latents, values, mask) to logits [batch]: realistic, and as asked?
