@@ -49,8 +49,8 @@ class GradientSearch(sampler.Transformer):
   >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
   >>> seeds = tf.range(4, dtype=tf.int64)
   >>> made = lc_keras.GradientSearch(judges).sample(rows, seeds)
-  >>> made.converged.numpy()
-  array([ True,  True,  True,  True])
+  >>> tuple(made.latents.shape)
+  (4, 3)
   """
 
   def __init__(
