@@ -70,6 +70,7 @@ def _rows(rows=24):
 
 def _begin(recipe, kind="attributes", held_out=9):
   """Returns the training of a kind on `_rows`."""
+  keras.utils.set_random_seed(1)
   critic = attribute_model.AttributeModel(_LATENT, len(_FACES), 8, 2)
   known = parts.Parts(
     None,
