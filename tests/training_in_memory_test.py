@@ -33,8 +33,8 @@ _SIZES = {
   "batch_size": 7,
   "seed": 3,
 }
-# Without edits: these pass through the decoder, and threads do not always add up
-# its large matrix products in the same order.
+# Without edits: they pass through the decoder, and threads do not always add
+# up its large matrix products in the same order.
 _ATTRIBUTES = recipes.Attributes(noise_scale=2.0, **_SIZES)
 _FLOW = recipes.Flow(balanced_fraction=0.5, **_SIZES)
 _ACTOR = recipes.Actor(
