@@ -3,7 +3,7 @@
 Engel, Hoffman, Roberts, "Latent Constraints: Learning to Generate Conditionally
 from Unconditional Generative Models", ICLR 2018, arXiv 1711.05772.
 
-    python examples/latent_constraints.py   # three minutes on two cores
+  python examples/latent_constraints.py  # three minutes on two cores
 
 A VAE learns faces without labels and is frozen; its prior has holes. Faces are
 encoded once. A critic D(z, y) learns to tell encoded faces with their labels
@@ -38,8 +38,7 @@ class VAE(keras.Model):
     self.encoder = keras.Sequential([*down, nn.Flatten(), nn.Dense(2 * SIZE)])
     up = [nn.Dense(8 * 8 * 96, "relu"), nn.Reshape([8, 8, 96])]
     up += [nn.Conv2DTranspose(64, 4, 2, **options)]
-    up += [nn.Conv2DTranspose(3, 8, 4, "same")]
-    self.decoder = keras.Sequential([nn.Dense(256, "relu"), *up])
+    self.decoder = keras.Sequential([*up, nn.Conv2DTranspose(3, 8, 4, "same")])
     self.prior = tfd.MultivariateNormalDiag(tf.zeros(SIZE), tf.ones(SIZE))
 
   def encode(self, images):
@@ -47,16 +46,17 @@ class VAE(keras.Model):
     return tfd.MultivariateNormalDiag(mean, tf.nn.softplus(raw_scale) + 1e-5)
 
   def decode(self, latents):
-    means = tf.sigmoid(self.decoder(latents))
-    return tfd.Independent(tfd.Normal(means, SIGMA_X), 3)
+    pixels = tfd.Normal(tf.sigmoid(self.decoder(latents)), SIGMA_X)
+    return tfd.Independent(pixels, 3)
 
   def train_step(self, images):
     with tf.GradientTape() as tape:
       posterior = self.encode(images)
-      distortion = -self.decode(posterior.sample()).log_prob(images)
+      likelihood = self.decode(posterior.sample()).log_prob(images)
       rate = tfd.kl_divergence(posterior, self.prior)
-      loss = tf.reduce_mean(losses.negative_elbo(-distortion, rate))
-    self.optimizer.apply(tape.gradient(loss, self.trainable_variables))
+      loss = tf.reduce_mean(losses.negative_elbo(likelihood, rate))
+    variables = self.trainable_variables
+    self.optimizer.apply(tape.gradient(loss, variables), variables)
     return {"loss": loss, "rate": tf.reduce_mean(rate)}
 
 
@@ -81,8 +81,7 @@ class ActorCritic(keras.Model):
     return self.critic(tf.concat([latents, labels], -1))[:, 0]
 
   def move(self, latents, labels):
-    outputs = self.actor(tf.concat([latents, labels], -1))
-    target, gate = tf.split(outputs, 2, axis=-1)
+    target, gate = tf.split(self.actor(tf.concat([latents, labels], -1)), 2, -1)
     return latents + tf.sigmoid(gate) * (target - latents)
 
   def train_step(self, batch):
@@ -102,17 +101,15 @@ class ActorCritic(keras.Model):
   def draw(self, mean, scale, labels):
     """Returns encoded faces, the actor's starts, and labels asked of them."""
     real = mean + scale * tf.random.normal(tf.shape(mean))
-    prior = tf.random.normal(tf.shape(mean))
     # Half start from the prior, half from a face that has other labels.
     from_prior = tf.random.uniform([tf.shape(mean)[0], 1]) < 0.5
-    asked = tf.where(from_prior, labels, tf.roll(labels, 1, axis=0))
-    return real, tf.where(from_prior, prior, real), asked
+    start = tf.where(from_prior, tf.random.normal(tf.shape(mean)), real)
+    return real, start, tf.where(from_prior, labels, tf.roll(labels, 1, 0))
 
   def update_critic(self, real, start, asked, labels):
     fake, wrong = self.move(start, asked), tf.roll(labels, 1, axis=0)
-    is_wrong = tf.cast(tf.reduce_any(wrong != labels, -1), tf.float32)
-    share = tf.random.uniform([tf.shape(real)[0], 1])
-    between = share * real + (1.0 - share) * fake
+    apart = tf.cast(tf.reduce_any(wrong != labels, -1), tf.float32)
+    between = fake + tf.random.uniform([tf.shape(real)[0], 1]) * (real - fake)
     with tf.GradientTape() as tape:
       with tf.GradientTape() as inner:
         inner.watch(between)
@@ -120,8 +117,8 @@ class ActorCritic(keras.Model):
       loss = 10.0 * losses.gradient_penalty(inner.gradient(logits, between))
       loss += losses.critic_cross_entropy(self.judge(real, labels), True)
       loss += losses.critic_cross_entropy(self.judge(fake, asked), False)
-      as_wrong = losses.critic_cross_entropy(self.judge(real, wrong), False)
-      loss = tf.reduce_mean(loss + is_wrong * as_wrong)
+      on_wrong = losses.critic_cross_entropy(self.judge(real, wrong), False)
+      loss = tf.reduce_mean(loss + apart * on_wrong)
     variables = self.critic.trainable_variables
     self.critic_optimizer.apply(tape.gradient(loss, variables), variables)
 
@@ -130,14 +127,12 @@ def main(out="faces.png", count=6000, vae_epochs=24, epochs=60):
   drawn = factors.sample(0, 0, count)
   images = renderer.render(drawn, looks.STUDIO).astype(np.float32) / 255
   columns = [factors.NAMES.index(name) for name in NAMES]
-  labels = drawn.labels[:, columns].astype(np.float32)
-  vae = VAE()
-  decay = keras.optimizers.schedules.CosineDecay(2e-3, vae_epochs * count // 64)
-  vae.compile(keras.optimizers.Adam(decay))
+  labels, vae = drawn.labels[:, columns].astype(np.float32), VAE()
+  vae.compile(keras.optimizers.Adam(1e-3))
   vae.fit(images, batch_size=64, epochs=vae_epochs, verbose=2)
   codes = [vae.encode(part) for part in np.array_split(images, 20)]
-  codes = [(code.mean(), code.stddev()) for code in codes]
-  mean, scale = map(np.concatenate, zip(*codes))
+  mean = np.concatenate([code.mean() for code in codes])
+  scale = np.concatenate([code.stddev() for code in codes])
   model = ActorCritic(scale.mean(axis=0))
   rows = tf.data.Dataset.from_tensor_slices((mean, scale, labels))
   rows = rows.shuffle(count).batch(64, drop_remainder=True).prefetch(2)

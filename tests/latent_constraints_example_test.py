@@ -1,0 +1,26 @@
+"""The paper in one file runs, and draws its picture."""
+
+import pathlib
+
+from absl.testing import absltest
+from PIL import Image
+
+from examples import latent_constraints
+
+
+class LatentConstraintsExampleTest(absltest.TestCase):
+  def test_draws_samples_and_edits(self):
+    out = pathlib.Path(self.create_tempdir().full_path, "faces.png")
+    latent_constraints.main(str(out), count=64, vae_epochs=1, epochs=1)
+    rows = 3 + len(latent_constraints.NAMES)
+    with Image.open(out) as picture:
+      self.assertEqual(picture.size, (8 * 64, rows * 64))
+      self.assertGreater(len(set(picture.getdata())), 100)
+
+  def test_is_read_in_one_sitting(self):
+    path = pathlib.Path(latent_constraints.__file__)
+    self.assertLessEqual(len(path.read_text().splitlines()), 150)
+
+
+if __name__ == "__main__":
+  absltest.main()
