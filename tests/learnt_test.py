@@ -69,7 +69,7 @@ class LearntTest(tf.test.TestCase):
     weights[1:, count] = 1.0
     weights[:, -1] = 1.0
     asked = constraint.Constraint(tf.constant(values), tf.constant(weights))
-    moved = learnt.begin([acts, does_not])(latents, asked)
+    moved = learnt.advance([acts, does_not])(latents, asked)
     self.assertAllEqual(moved[0], latents[0])
     # Alone, rounding is another.
     self.assertAllClose(
@@ -79,7 +79,7 @@ class LearntTest(tf.test.TestCase):
       atol=1e-6,
     )
     self.assertAllEqual(moved[3], latents[3])
-    self.assertAllEqual(learnt.begin([does_not])(latents, asked), latents)
+    self.assertAllEqual(learnt.advance([does_not])(latents, asked), latents)
 
   def test_one_of_the_same_name_is_replaced_and_others_stay(self):
     folder = self.create_tempdir().full_path
@@ -141,17 +141,17 @@ class LearntTest(tf.test.TestCase):
   def test_judges_learn_a_column(self):
     known = analytic_judges.JUDGES
     new = [_learnt("Heavy"), _learnt("Tall", 1, continuous=True)]
-    new[0].manifest["doubt"] = [0.1, 0.3]
+    new[0].manifest["margin"] = [0.1, 0.3]
     judges = learnt.extend(known, new)
     count = len(known.attributes)
     self.assertEqual(
       judges.attributes.names, (*known.attributes.names, "Heavy", "Tall")
     )
     self.assertEqual(judges.attributes.continuous, ("Tall",))
-    # Of what was there before there is no doubt, nor of what does not say.
-    self.assertAllClose(judges.doubt[:, :count], tf.zeros([2, count]))
-    self.assertAllClose(judges.doubt[:, count], [0.1, 0.3])
-    self.assertAllClose(judges.doubt[:, count + 1], [0.0, 0.0])
+    # Attributes of the run have no margin, nor a manifest that names none.
+    self.assertAllClose(judges.margin[:, :count], tf.zeros([2, count]))
+    self.assertAllClose(judges.margin[:, count], [0.1, 0.3])
+    self.assertAllClose(judges.margin[:, count + 1], [0.0, 0.0])
     self.assertAllEqual(judges.attributes.excludes[count:], np.zeros([2, 7]))
     latents = analytic_judges.latents(4)
     read = judges.attribute_critic(latents)

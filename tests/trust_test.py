@@ -86,17 +86,17 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
       known["balanced_accuracy"]["interval"],
     )
 
-  def test_doubt_is_that_of_three_rows_in_four(self):
+  def test_the_margin_is_that_of_three_rows_in_four(self):
     # Without noise a row is its own logit.
     logits = np.linspace([-4.0, 0.0], [0.0, 4.0], 101).T
     rows = examples.Examples.of(
       logits.reshape(-1, 1), [1.0], np.repeat([0.0, 1.0], 101), folds=2
     )
-    off, on = trust.doubt(_Itself(), rows, noise=0.0)
+    off, on = trust.margin(_Itself(), rows, noise=0.0)
     self.assertAllClose(off, special.expit(-1.0), atol=1e-3)
     self.assertAllClose(on, special.expit(-1.0), atol=1e-3)
     # However much there is, a search has to get to the right side.
-    self.assertEqual(trust.doubt(_Itself(), rows, noise=50.0), [0.45, 0.45])
+    self.assertEqual(trust.margin(_Itself(), rows, noise=50.0), [0.45, 0.45])
 
   def test_weights_count(self):
     value = np.array([1, 1, 0, 0], np.float32)

@@ -11,13 +11,13 @@ import tensorflow as tf
 from lc_keras import batched
 from lc_keras import recipes
 from lc_keras import version
-from lc_keras.constraints import rule as rule_lib
-from lc_keras.generators import generator as generator_lib
+from lc_keras.constraints import rule as rules
+from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
-from lc_keras.learning import examples as examples_lib
+from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
-from lc_keras.learning import labels as labels_lib
-from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import labels as label_sets
+from lc_keras.learning import learnt as learned_constraints
 from lc_keras.learning import scoring
 from lc_keras.learning import trust
 from lc_keras.models import value_model
@@ -31,13 +31,13 @@ _RECIPE = recipes.Constraint()
 def from_rule(
   parts,
   name: str,
-  rule: rule_lib.Rule,
+  rule: rules.Rule,
   recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
   say: Callable[[str], None] = lambda message: None,
   callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> learnt_lib.Learnt:
+) -> learned_constraints.Learnt:
   """Learns what a rule says of decoded latent vectors; no labels are needed.
 
   Engel et al. 2018, section 6. Half of what is scored comes from the prior,
@@ -108,13 +108,13 @@ def from_rule(
 def from_labels(
   parts,
   name: str,
-  labels: labels_lib.Labels,
+  labels: label_sets.Labels,
   source: dict,
   recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
   callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> learnt_lib.Learnt:
+) -> learned_constraints.Learnt:
   """Learns from the labels of some images, or of some latent vectors.
 
   Args:
@@ -138,7 +138,7 @@ def from_labels(
       "vectors (columns z0, z1, ...), or a rule."
     )
   mean, scale = labels.rows(parts.latents["train"], parts.posterior_scale)
-  examples = examples_lib.Examples.of(
+  examples = example_sets.Examples.of(
     mean,
     scale,
     labels.value,
@@ -154,7 +154,7 @@ def from_labels(
     )
   model = _model(parts, recipe, strategy)
   oracle = None
-  if generator_lib.can_encode(parts.generator):
+  if generators.can_encode(parts.generator):
     reread = batched.Batched(
       lambda latents: {"value": tf.sigmoid(model(_again(parts, latents)))},
       _DECODE_BATCH_SIZE,
@@ -201,7 +201,7 @@ def _learn(
   if recipe.actor_steps:
     learner = amortised.Learner(
       parts,
-      learnt_lib.Learnt(name, model, {"continuous": continuous}),
+      learned_constraints.Learnt(name, model, {"continuous": continuous}),
       recipe.actor_steps,
       seed=recipe.seed,
       strategy=strategy,
@@ -235,7 +235,9 @@ def _learn(
     learner.train(examples)
     manifest["actor"] = learner.figures(oracle)
   manifest["seconds"] = time.monotonic() - started
-  return learnt_lib.Learnt(name, model, manifest, learner and learner.actor)
+  return learned_constraints.Learnt(
+    name, model, manifest, learner and learner.actor
+  )
 
 
 def _model(parts, recipe, strategy):
@@ -251,7 +253,7 @@ def _model(parts, recipe, strategy):
 
 def _drawer(parts):
   """Returns what makes draws: of the prior, and of encoded images if any."""
-  encodes = generator_lib.can_encode(parts.generator)
+  encodes = generators.can_encode(parts.generator)
 
   def draw(count, seed):
     random = np.random.default_rng(seed)
@@ -273,6 +275,6 @@ def _again(parts, latents):
 
 
 def _check_name(parts, name):
-  learnt_lib.check_name(name)
+  learned_constraints.check_name(name)
   # Raises if the run's own attributes have it.
   parts.own_attributes.extended([name])

@@ -11,9 +11,9 @@ import tensorflow as tf
 from lc_keras import recipes
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import intervals
-from lc_keras.learning import examples as examples_lib
+from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
-from lc_keras.learning import learnt as learnt_lib
+from lc_keras.learning import learnt as learned_constraints
 from lc_keras.learning import trust
 from lc_keras.models import adam
 from lc_keras.models import value_actor
@@ -45,7 +45,7 @@ class Learner:
   def __init__(
     self,
     parts,
-    learnt: learnt_lib.Learnt,
+    learnt: learned_constraints.Learnt,
     steps: int,
     *,
     seed: int = 0,
@@ -72,7 +72,7 @@ class Learner:
     self._seconds = 0.0
     # What images read that are off and on, see `Judges.margin`.
     self._typical = tf.Variable([0.0, 1.0], trainable=False)
-    self._judges = learnt_lib.extend(parts.own_judges(), [learnt])
+    self._judges = learned_constraints.extend(parts.own_judges(), [learnt])
     self._objective = dataclasses.replace(
       objective_lib.Objective.robust(self._judges),
       realism_weight=_REALISM_WEIGHT,
@@ -92,7 +92,7 @@ class Learner:
         jit_compile=False,
       )
 
-  def train(self, examples: examples_lib.Examples) -> None:
+  def train(self, examples: example_sets.Examples) -> None:
     """Trains for the rounds that are left.
 
     Args:
@@ -103,8 +103,8 @@ class Learner:
       self._train(examples)
 
   def edit(
-    self, examples: examples_lib.Examples, seed: tuple[int, int]
-  ) -> examples_lib.Examples:
+    self, examples: example_sets.Examples, seed: tuple[int, int]
+  ) -> example_sets.Examples:
     """Trains for a round and moves some rows; a `fitting.Edit`."""
     self._train(examples)
     rows, start, wanted = fitting.wishes(
@@ -201,6 +201,6 @@ class Learner:
     rows = np.random.default_rng(self._seed).permutation(len(train))[:_ROWS]
     mean = train.mean[rows]
     logits = self._learnt.model.predict(mean, batch_size=4096, verbose=0)
-    return examples_lib.Examples.of(
+    return example_sets.Examples.of(
       mean, train.scale[rows], logits > 0.0, folds=1
     )

@@ -8,15 +8,15 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import losses
-from lc_keras.learning import examples as examples_lib
-from lc_keras.models import edits as edits_lib
+from lc_keras.learning import examples as example_sets
+from lc_keras.models import edits as led_edits
 from lc_keras.models import value_model
 
 # Latents [n, latent_size] to what is true of what they decode to, [n].
 Oracle = Callable[[np.ndarray], np.ndarray]
 # Examples and a seed to some of their rows, led to where a model reads them
 # otherwise.
-Edit = Callable[[examples_lib.Examples, tuple[int, int]], examples_lib.Examples]
+Edit = Callable[[example_sets.Examples, tuple[int, int]], example_sets.Examples]
 
 _BATCH_SIZE = 128
 _LEARNING_RATE = 1e-3
@@ -47,7 +47,7 @@ def compile_model(
 
 def learn(
   model: value_model.ValueModel,
-  examples: examples_lib.Examples,
+  examples: example_sets.Examples,
   oracle: Oracle,
   edits: Sequence[Edit],
   *,
@@ -103,7 +103,7 @@ def downhill(
 
   def edit(examples, seed):
     rows, start, wanted = wishes(examples, continuous, seed)
-    moved = edits_lib.lead(
+    moved = led_edits.lead(
       tf.constant(start),
       lambda z: losses.attribute_cross_entropy(
         model(z)[:, tf.newaxis], wanted[:, np.newaxis]
@@ -117,8 +117,8 @@ def downhill(
 
 
 def wishes(
-  examples: examples_lib.Examples, continuous: bool, seed: tuple[int, int]
-) -> tuple[examples_lib.Examples, np.ndarray, np.ndarray]:
+  examples: example_sets.Examples, continuous: bool, seed: tuple[int, int]
+) -> tuple[example_sets.Examples, np.ndarray, np.ndarray]:
   """Returns rows to lead somewhere else, as many that are on as off.
 
   Args:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from lc_keras.learning import examples as examples_lib
+from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
 from lc_keras.models import value_model
 
@@ -36,7 +36,7 @@ def collect(
   folds: int,
   seed: int = 0,
   say: Callable[[str], None] = lambda message: None,
-) -> examples_lib.Examples:
+) -> example_sets.Examples:
   """Scores draws until there are enough of both kinds, rare ones included.
 
   What is rare among plain draws is looked for by importance sampling: a first
@@ -79,7 +79,7 @@ def collect(
         f"{kinds[1]} are on and {kinds[0]} off; at least {_ENOUGH} of each are "
         "needed. Change the threshold, or raise the limit."
       )
-  return examples_lib.Examples.of(
+  return example_sets.Examples.of(
     latents, scale, values, weights / weights.mean(), folds=folds, seed=seed
   )
 
@@ -108,7 +108,7 @@ def _enriched(
   draw, oracle, model, scale, latents, values, rare, limit, folds, seed
 ):
   """Adds rows that a first critic takes for the rare kind; weighs them all."""
-  plain = examples_lib.Examples.of(latents, scale, values, folds=folds)
+  plain = example_sets.Examples.of(latents, scale, values, folds=folds)
   model.fit(
     plain.batches(128, seed),
     steps_per_epoch=_PRELIMINARY_STEPS,

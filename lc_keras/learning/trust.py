@@ -7,7 +7,7 @@ from sklearn import linear_model
 
 from lc_keras.data import latents as latents_lib
 from lc_keras.evaluation import intervals
-from lc_keras.learning import examples as examples_lib
+from lc_keras.learning import examples as example_sets
 from lc_keras.models import value_model
 
 # Below it, a critic's word is hardly worth following.
@@ -20,7 +20,7 @@ _BATCH_SIZE = 4096
 
 
 def calibrate(
-  model: value_model.ValueModel, examples: examples_lib.Examples
+  model: value_model.ValueModel, examples: example_sets.Examples
 ) -> dict:
   """Makes a model's logits log odds, and says how good they are.
 
@@ -48,7 +48,7 @@ def calibrate(
 
 
 def margin(
-  model: value_model.ValueModel, examples: examples_lib.Examples, noise: float
+  model: value_model.ValueModel, examples: example_sets.Examples, noise: float
 ) -> list[float]:
   """Returns how far from 0 and 1 a model reads rows that are off, and on.
 

@@ -95,8 +95,7 @@ class Page:
       self._status.say("")
 
   async def _answer(self, state):
-    """Requests a state, and shows the answer."""
-    raise NotImplementedError
+    """Requests a state, and shows the answer; each page has its own."""
 
   def _picture(self, state):
     """Returns the pixels of a state's face; None if the model draws it."""
