@@ -16,6 +16,7 @@ _USE = """
 import numpy as np
 import tensorflow as tf
 
+import lc_keras
 from lc_keras import parts as parts_module
 from lc_keras import recipes
 from lc_keras import training as trainings
@@ -59,6 +60,20 @@ assert np.mean(made.attribute_probabilities[:, 0] > 0.5) == 1.0
 smiles = sampler.judges.attribute_critic(start)[:, 0] > 0.0
 stays = np.all(made.latents == start, axis=1)
 assert np.array_equal(stays, smiles) and stays.any() and not stays.all()
+
+# The kind of generator.
+arrays = {
+  "weights": random.normal(size=[4, 8, 16, 1]),
+  "bias": np.zeros([8, 16, 1]),
+}
+np.savez("decoder.npz", **arrays)
+generator = lc_keras.Generator(np.load("decoder.npz"))
+assert generator.image_shape == (8, 16, 1) and generator.latent_size == 4
+np.testing.assert_allclose(
+  generator.decode(mean[:3]).mean(),
+  1.0 / (1.0 + np.exp(-np.tensordot(mean[:3], arrays["weights"], 1))),
+  rtol=1e-4,
+)
 
 # The term.
 assert "typicality_weight: Weight of the difference" in recipes.Actor.__doc__
@@ -120,7 +135,7 @@ class ExtendingTest(absltest.TestCase):
     )
     return done.returncode, done.stdout + done.stderr
 
-  def test_a_sampler_is_a_file_and_a_line_and_a_term_an_entry_and_a_field(self):
+  def test_each_recipe_of_the_page_works(self):
     file, entry = _blocks("A new sampler")
     name = re.match(r"# lc_keras/samplers/(\w+)\.py\n", file)[1]
     (self.root / "lc_keras" / "samplers" / f"{name}.py").write_text(file)
@@ -128,6 +143,17 @@ class ExtendingTest(absltest.TestCase):
     imports = "from lc_keras.samplers import linear\n"
     self._insert(
       "samplers/table.py", imports, f"from lc_keras.samplers import {name}\n"
+    )
+    file, entry = _blocks("A new kind of generator")
+    name = re.match(r"# lc_keras/generators/(\w+)\.py\n", file)[1]
+    (self.root / "lc_keras" / "generators" / f"{name}.py").write_text(file)
+    kinds = "\nKINDS: dict[str, types.ModuleType] = {\n"
+    self._insert("generators/kinds.py", kinds, _indented(entry))
+    imports = "from lc_keras.generators import keras_model\n"
+    self._insert(
+      "generators/kinds.py",
+      imports,
+      f"from lc_keras.generators import {name}\n",
     )
     term, field = _blocks("A new term in the actor's loss")
     terms = "\nTERMS: dict[str, Callable[[Move], tf.Tensor]] = {\n"
