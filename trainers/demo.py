@@ -23,6 +23,7 @@ from trainers import jobs
 from trainers import program
 
 _SHOWN = 4
+_PATIENCE = 600  # Seconds. A busy machine takes minutes to load a model.
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -89,6 +90,7 @@ def _ask(demo, settings, export_dir):
         "serving.client",
         verb,
         f"--server={address}",
+        f"--timeout={_PATIENCE}",
         f"--want={want}",
         *options,
         f"--out={path}",

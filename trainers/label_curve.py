@@ -95,7 +95,9 @@ def run_job(settings: flags.FlagValues) -> None:
         files.write_json(f"{path}.json", point)
       with open(f"{path}.json", encoding="utf-8") as file:
         points.append(json.load(file))
-      rows[f"not {name}"], rows[name] = np.load(f"{path}.npy")
+      rows[f"not {name}"], rows[name] = np.load(
+        f"{path}.npy", allow_pickle=False
+      )
   command = ["python", "-m", "trainers.label_curve", *sys.argv[1:]]
   files.write_json(
     settings.out,
