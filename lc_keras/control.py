@@ -138,6 +138,8 @@ class LatentConstraints:
         generator = generators.Generator(generator)
       nothing = attribute_names.Attributes(())
       self.parts = parts_of.Parts(generator, nothing, encoded=False)
+    if not isinstance(attributes, attribute_names.Attributes | None):
+      _check_names(attributes)
     self._asked = attributes
     self._build()
 
@@ -241,6 +243,12 @@ class LatentConstraints:
     Raises:
       ValueError: Images, labels and names do not fit together.
     """
+    if not isinstance(epochs, int) or epochs < 1:
+      raise ValueError(
+        f"epochs must be a whole number from 1 up; got {epochs!r}."
+      )
+    if isinstance(recipes, settings.Training):
+      recipes = [recipes]
     parts = self._encode_all(images, labels, seed, validation_split, data_dir)
     rows = len(parts.latents["train"])
     batch_size = min(rows, _BATCH_SIZE_OF_FIT)
@@ -613,6 +621,18 @@ def _recipes(given, **shared):
       "and Actor."
     )
   return plan
+
+
+def _check_names(names):
+  if isinstance(names, str):
+    raise ValueError(f"Attributes are a list of names; got {names!r} alone.")
+  for name in names:
+    if not isinstance(name, str) or not name.strip() or "," in name:
+      raise ValueError(
+        "An attribute's name is a text without commas, for requests are "
+        f"separated by commas; got {name!r}."
+      )
+  attribute_names.Attributes(names)  # Refuses a name that comes twice.
 
 
 def _progress(description, verbose):

@@ -135,7 +135,20 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, sentence):
       self._control.learn("X", **given)
 
+  @parameterized.parameters(
+    ("Smiling", "a list of names"),
+    (["A", "a"], "must differ"),
+    (["A", " "], "without commas"),
+    (["A, B"], "without commas"),
+    ([1], "without commas"),
+  )
+  def test_refuses_what_are_no_names(self, names, sentence):
+    with self.assertRaisesRegex(ValueError, sentence):
+      lc_keras.LatentConstraints(_tensors(), names)
+
   @parameterized.named_parameters(
+    ("epochs", _faces(9), {"epochs": "5"}, "epochs must be a whole number"),
+    ("no_epochs", _faces(9), {"epochs": 0}, "epochs must be a whole number"),
     ("shape", (np.zeros([9, 5, 6, 1]), None), {}, r"shape \(5, 6, 1\); those"),
     ("split", _faces(9), {"validation_split": 0.0}, "must be above 0"),
     ("recipe", _faces(9), {"recipes": [recipes.VAE()]}, "a recipe of VAE"),
