@@ -1,0 +1,204 @@
+"""Draws cartoon faces as if they were CelebA, in the forms that copies have.
+
+    python -m tools.celeb_a_stand_in --out=data/stand_in --images=6000
+
+Names, sizes, formats and proportions are CelebA's; the middle 128 x 128 pixels
+are a toon face, with its eyes and mouth where CelebA has them. It rehearses the
+jobs at CelebA's size without CelebA: users never need it.
+"""
+
+import argparse
+import io
+import multiprocessing
+import os
+import pathlib
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+from pyarrow import parquet
+
+from lc_keras.data.toon_faces import factors
+from lc_keras.data.toon_faces import renderer
+
+FORMS = ("official", "torchvision", "kaggle", "parquet")
+IMAGES = 202_599
+ATTRIBUTES = tuple(
+  "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs"
+  " Big_Lips Big_Nose Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows"
+  " Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones"
+  " Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin"
+  " Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling Straight_Hair"
+  " Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace"
+  " Wearing_Necktie Young".split()
+)
+# How often CelebA has what toon faces lack: drawn at random.
+_OTHER_RATES = {
+  "Arched_Eyebrows": 0.267,
+  "Attractive": 0.513,
+  "Big_Lips": 0.241,
+  "Blurry": 0.051,
+  "Double_Chin": 0.047,
+  "Heavy_Makeup": 0.387,
+  "High_Cheekbones": 0.455,
+  "Oval_Face": 0.284,
+  "Pointy_Nose": 0.277,
+  "Wearing_Earrings": 0.189,
+  "Wearing_Necklace": 0.123,
+  "Wearing_Necktie": 0.073,
+}
+_HEIGHT, _WIDTH, _CROP = 218, 178, 128
+_SPLITS = {"train": 162_770, "valid": 19_867, "test": 19_962}
+_CHUNK = 240  # faces that a worker draws at a time
+_SHARD = 8_192  # rows of a parquet file
+_FOLDER = "img_align_celeba"
+
+
+def labels(start: int, stop: int, seed: int = 0) -> np.ndarray:
+  """Returns bool [stop - start, 40], the attributes of some faces."""
+  known = factors.sample(seed, start, stop).labels
+  columns = []
+  for name in ATTRIBUTES:
+    if name in factors.NAMES:
+      columns.append(known[:, factors.NAMES.index(name)])
+    else:
+      draws = np.random.default_rng([seed, start, ATTRIBUTES.index(name)])
+      columns.append(draws.random(stop - start) < _OTHER_RATES[name])
+  return np.stack(columns, axis=1)
+
+
+def split_of(row: int, images: int) -> int:
+  """Returns 0, 1 or 2, in the official order and proportions."""
+  ends = np.cumsum([*_SPLITS.values()]) / IMAGES * images
+  return int(np.searchsorted(ends, row, side="right"))
+
+
+def _draw(task) -> tuple[np.ndarray, list[bytes]]:
+  """Returns labels and JPEG files of rows [start, stop)."""
+  start, stop, scene, seed = task
+  rows, columns = (_HEIGHT - _CROP) // 2, (_WIDTH - _CROP) // 2
+  faces = renderer.render(factors.sample(seed, start, stop), scene)
+  faces = faces.repeat(_CROP // 64, axis=1).repeat(_CROP // 64, axis=2)
+  edges = (0, 0), (rows, rows), (columns, columns), (0, 0)
+  files = []
+  for image in np.pad(faces, edges, mode="edge"):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=90)
+    files.append(file.getvalue())
+  return labels(start, stop, seed), files
+
+
+def _name(row):
+  return f"{row + 1:06d}.jpg"
+
+
+def _write_lists(out, on, as_csv):
+  """Writes the lists of attributes and of splits."""
+  rows = range(len(on))
+  if as_csv:
+    between, heading = ",", [",".join(["image_id", *ATTRIBUTES])]
+    partition = ["image_id,partition"]
+  else:
+    between, heading = " ", [str(len(on)), " ".join(ATTRIBUTES)]
+    partition = []
+  ending = "csv" if as_csv else "txt"
+  with open(out / f"list_attr_celeba.{ending}", "w") as file:
+    for line in heading:
+      print(line, file=file)
+    for row in rows:
+      signs = between.join("1" if value else "-1" for value in on[row])
+      print(_name(row), signs, sep=between, file=file)
+  with open(out / f"list_eval_partition.{ending}", "w") as file:
+    for line in partition:
+      print(line, file=file)
+    for row in rows:
+      print(_name(row), split_of(row, len(on)), sep=between, file=file)
+
+
+def _write_shards(out, images, drawn):
+  """Writes files of parquet as `datasets` on Hugging Face has them."""
+  out = out / "img_align+identity+attr"
+  out.mkdir()
+  counts = np.bincount(
+    [split_of(row, images) for row in range(images)], minlength=len(_SPLITS)
+  )
+  rows = ((row, *one) for row, one in enumerate(drawn))
+  for split, count in zip(_SPLITS, counts):
+    shards = -(-count // _SHARD)
+    for shard in range(shards):
+      size = count // shards + (shard < count % shards)
+      part = [next(rows) for _ in range(size)]
+      pictures = [{"bytes": f, "path": _name(row)} for row, _, f in part]
+      columns = np.stack([on for _, on, _ in part], axis=1)
+      table = {
+        "image": pictures,
+        "celeb_id": [row % 10_177 for row, *_ in part],
+      }
+      table |= {name: column for name, column in zip(ATTRIBUTES, columns)}
+      name = f"{split}-{shard:05d}-of-{shards:05d}.parquet"
+      # Small groups of rows, so that a reader needs little memory.
+      parquet.write_table(pa.table(table), out / name, row_group_size=100)
+
+
+def write(
+  out: str | os.PathLike,
+  form: str,
+  images: int,
+  scene: str = "wild",
+  seed: int = 0,
+  workers: int | None = None,
+) -> None:
+  """Draws images into a new folder.
+
+  Args:
+    out: The folder.
+    form: One of `FORMS`.
+    images: Their number.
+    scene: "studio" or "wild", see `toon_faces`.
+    seed: Of the faces.
+    workers: Processes that draw; a core each if not given.
+
+  Raises:
+    FileExistsError: The folder is there already.
+  """
+  out = pathlib.Path(out)
+  out.mkdir(parents=True)
+  tasks = [
+    (start, min(start + _CHUNK, images), scene, seed)
+    for start in range(0, images, _CHUNK)
+  ]
+  with multiprocessing.Pool(workers or os.cpu_count()) as pool:
+    drawn = (one for part in pool.imap(_draw, tasks) for one in zip(*part))
+    if form == "parquet":
+      _write_shards(out, images, drawn)
+      return
+    base = out / "celeba" if form == "torchvision" else out
+    folder = base / _FOLDER / (_FOLDER if form == "kaggle" else "")
+    on = []
+    if form == "official":
+      with zipfile.ZipFile(out / f"{_FOLDER}.zip", "w") as packed:
+        for row, (values, file) in enumerate(drawn):
+          packed.writestr(f"{_FOLDER}/{_name(row)}", file)
+          on.append(values)
+    else:
+      folder.mkdir(parents=True)
+      for row, (values, file) in enumerate(drawn):
+        (folder / _name(row)).write_bytes(file)
+        on.append(values)
+  _write_lists(base, on, as_csv=form == "kaggle")
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument("--out", required=True, help="A new folder.")
+  parser.add_argument("--form", choices=FORMS, default="official")
+  parser.add_argument("--images", type=int, default=IMAGES)
+  parser.add_argument("--scene", choices=("studio", "wild"), default="wild")
+  parser.add_argument("--seed", type=int, default=0)
+  parser.add_argument("--workers", type=int, help="Processes; a core each.")
+  write(**vars(parser.parse_args()))
+
+
+if __name__ == "__main__":
+  main()
