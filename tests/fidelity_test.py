@@ -45,14 +45,27 @@ class FrechetDistanceTest(parameterized.TestCase):
     self.assertAlmostEqual(found, 0, places=5)
     self.assertTrue(np.isfinite(error))
 
-  def test_of_fewer_rows_than_features(self):
-    real, made = _normal(0, 5, 8), _normal(1, 7, 8)
+  @parameterized.parameters((400, 350, 300), (20, 30, 60))
+  def test_is_the_usual_formula_to_all_digits(self, count, made_count, size):
+    real, made = _normal(0, count, size), _normal(1, made_count, size)
+    real, made = np.float64(real), np.float64(made)
     found, _ = fidelity.frechet_distance(real, made)
     product = np.cov(real.T) @ np.cov(made.T)
     roots = np.sqrt(np.maximum(linalg.eigvals(product).real, 0))
+    if count < size:  # The others are zero but for rounding, of which a root
+      roots = np.sort(roots)[-count + 1 :]  # has half the digits.
     expected = np.sum((real.mean(axis=0) - made.mean(axis=0)) ** 2)
     expected += np.trace(np.cov(real.T) + np.cov(made.T)) - 2 * roots.sum()
-    self.assertAlmostEqual(found, expected, places=3)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)
+
+  def test_depends_on_no_isometry_into_more_features_than_rows(self):
+    real, made = _normal(0, 50), _normal(1, 70, shift=0.5)
+    turn, _ = linalg.qr(_normal(2, 2000, 6), mode="economic")
+    np.testing.assert_allclose(
+      fidelity.frechet_distance(real @ turn.T, made @ turn.T),
+      fidelity.frechet_distance(real, made),
+      rtol=1e-5,
+    )
 
   @parameterized.parameters((0.0, 1.0), (0.1, 1.0), (0.0, 1.2))
   def test_error_is_the_spread_over_draws(self, shift, scale):

@@ -40,6 +40,16 @@ class PixelClassifierTest(tf.test.TestCase):
     self.assertEqual(model(images).shape, [5, _ATTRIBUTES])
     self.assertAllClose(model(images), model.head(features))
 
+  def test_compares_images_by_features_averaged_over_positions(self):
+    images = _batch(5)["image"]
+    for name, channels in (("toon_faces", 256), ("conv_small", 128)):
+      model = pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, name)
+      logits, features = model.look(images)
+      self.assertAllEqual(logits, model(images))
+      self.assertEqual(features.shape, [5, channels])
+      maps = tf.reshape(model.features(images), [5, -1, channels])
+      self.assertAllClose(features, tf.reduce_mean(maps, axis=1))
+
   def test_accuracy_is_the_share_of_attributes_read_right(self):
     model, batch = _model(), _batch(7)
     logs = model.evaluate(_dataset(batch, 3), return_dict=True, verbose=0)

@@ -88,12 +88,15 @@ def fidelity(
 def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
   """Returns the squared Frechet distance, and its standard error.
 
-  With the covariances S = B B^T and T, it is
-  |mu - nu|^2 + tr S + tr T - 2 tr (B^T T B)^(1/2): a symmetric root, where that
-  of S T is none. The error, of the draw of made rows, is that of the sum of
-  the rows' influences (the delta method). A bootstrap would not do: a resample
-  repeats rows, which adds to the distance about as much as half the rows
-  adds.
+  With A and B, the centred rows divided by the root of their number less one,
+  the covariances are A^T A and B^T B, and the distance is
+  |mu - nu|^2 + |A|^2 + |B|^2 - 2 |A B^T|_*. The nuclear norm stands for the
+  trace of the root of the covariances' product: its matrix is of rows by rows,
+  however many features there are.
+
+  The error, of the draw of made rows, is that of the sum of the rows'
+  influences (the delta method). A bootstrap would not do: a resample repeats
+  rows, which adds to the distance about as much as half the rows adds.
 
   Args:
     real: [m, d].
@@ -101,22 +104,23 @@ def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
   """
   real, made = np.asarray(real, np.float64), np.asarray(made, np.float64)
   shift = made.mean(axis=0) - real.mean(axis=0)
-  real, made = real - real.mean(axis=0), made - made.mean(axis=0)
-  variances, directions = linalg.eigh(real.T @ real / (len(real) - 1))
-  projected = made @ (directions * np.sqrt(np.maximum(variances, 0)))
-  variances, directions = linalg.eigh(projected.T @ projected / (len(made) - 1))
-  # Variances that are zero but for rounding have no direction, and add nothing.
-  kept = variances > variances[-1] * len(variances) * np.finfo(float).eps
-  roots = np.sqrt(variances[kept])
+  real, made = (
+    (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1) for rows in (real, made)
+  )
+  # With fewer features than rows, a triangle of features does as well.
+  (triangle,) = linalg.qr(real, mode="r", check_finite=False)
+  factor, other = linalg.qr(made, mode="economic", check_finite=False)
+  _, roots, right = linalg.svd(
+    triangle[: real.shape[1]] @ other.T, full_matrices=False
+  )
+  # The gradient of the norm for B^T B is A^T U diag(1 / (2 roots)) U^T A, and
+  # U^T A b is diag(roots) times the right vectors' entries for the row b.
+  overlaps = np.square(factor @ right.T) @ roots
   squares = np.square(made).sum(axis=1)
-  # The gradient of the last term for T is -B (B^T T B)^(-1/2) B^T.
-  overlaps = np.square(projected @ directions[:, kept]) @ (1 / roots)
-  influences = 2 * made @ shift + squares - overlaps
+  root = np.sqrt(len(made) - 1)
+  influences = 2 * root * made @ shift + root**2 * (squares - overlaps)
   distance = (
-    shift @ shift
-    + np.square(real).sum() / (len(real) - 1)
-    + squares.sum() / (len(made) - 1)
-    - 2 * roots.sum()
+    shift @ shift + np.square(real).sum() + squares.sum() - 2 * roots.sum()
   )
   return float(distance), float(influences.std() / np.sqrt(len(made)))
 

@@ -15,14 +15,13 @@ class Judge:
     """Compiles a `PixelClassifier`.
 
     Args:
-      classifier: A model with `features(images)` and `head(features)`.
+      classifier: A model with `look(images)`.
       batch_size: Images looked at at a time.
     """
 
     def look(images):
-      features = classifier.features(images)
-      probabilities = tf.sigmoid(classifier.head(features))
-      return {"features": features, "probabilities": probabilities}
+      logits, features = classifier.look(images)
+      return {"features": features, "probabilities": tf.sigmoid(logits)}
 
     self._look = batched.Batched(look, batch_size)
     self._images = self._seen = None

@@ -53,11 +53,28 @@ class PixelClassifier(stored_model.StoredModel):
     self.head = architectures.stack(
       (size,), [architectures.dense(size, num_attributes)], name="head"
     )
+    *_, last = self.features.layers
+    is_map = isinstance(last, keras.layers.Flatten)
+    self._channels = last.input.shape[-1] if is_map else size
     self.built = True
 
   def call(self, images):
     """Returns logits [batch, num_attributes] of images in [0, 1]."""
     return self.head(self.features(images))
+
+  def look(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns logits, and the features in which images are compared.
+
+    Args:
+      images: [batch, *image_shape] in [0, 1].
+
+    Returns:
+      [batch, num_attributes], and [batch, d]: features of a map are averaged
+      over its positions, as those of Inception are for an FID.
+    """
+    features = self.features(images)
+    maps = tf.reshape(features, [len(images), -1, self._channels])
+    return self.head(features), tf.reduce_mean(maps, axis=1)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. Uses "image" and "attributes"."""
