@@ -627,12 +627,12 @@ def _check_names(names):
   if isinstance(names, str):
     raise ValueError(f"Attributes are a list of names; got {names!r} alone.")
   for name in names:
-    if not isinstance(name, str) or not name.strip() or "," in name:
+    if "," in str(name):
       raise ValueError(
         "An attribute's name is a text without commas, for requests are "
         f"separated by commas; got {name!r}."
       )
-  attribute_names.Attributes(names)  # Refuses a name that comes twice.
+  attribute_names.Attributes(names)  # Refuses what no request could spell.
 
 
 def _progress(description, verbose):

@@ -54,6 +54,30 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     # What is asked to stay frees nothing.
     self.assertAllEqual(_faces().freed(own, own, mask), np.zeros_like(own))
 
+  @parameterized.parameters(
+    (("realism",), "'realism' is a word of the language of requests"),
+    (("Smiling", "AND"), "'AND' is a word"),
+    (("or", "Smiling"), "'or' is a word"),
+    (("Not",), "'Not' is a word"),
+    (("Young", "Not_Young"), "'Not_Young' is also a request for other attri"),
+    (("not a", "b", "A"), "'not a' is also a request"),
+    (("A", "B", "A or not B"), "'A or not B' is also a request"),
+    (("A", "B", "a, B"), "'a, B' is also a request"),
+    (("A", ""), "not blank; got ''"),
+    ((1, 2), "not blank; got 1"),
+    ((None,), "not blank; got None"),
+    (("A", "a "), "must differ in more than case"),
+  )
+  def test_names_that_requests_cannot_spell_are_refused(self, names, message):
+    with self.assertRaisesRegex(ValueError, message):
+      attributes.Attributes(names)
+
+  @parameterized.parameters(
+    ("Not_Young", "Old"), ("Black or Brown", "Black"), ("Sand", "A,B", "A")
+  )
+  def test_words_of_the_language_may_stand_in_names(self, *names):
+    self.assertEqual(attributes.Attributes(names).names, names)
+
   def test_continuous_ones_keep_their_order(self):
     given = attributes.Attributes(_NAMES, continuous=["Smiling", "X", "Bald"])
     self.assertEqual(given.continuous, ("Bald", "Smiling"))

@@ -138,9 +138,10 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(
     ("Smiling", "a list of names"),
     (["A", "a"], "must differ"),
-    (["A", " "], "without commas"),
+    (["A", " "], "not blank; got ' '"),
     (["A, B"], "without commas"),
-    ([1], "without commas"),
+    ([1], "not blank; got 1"),
+    (["Smiling", "Realism"], "'Realism' is a word of the language"),
   )
   def test_refuses_what_are_no_names(self, names, sentence):
     with self.assertRaisesRegex(ValueError, sentence):

@@ -138,6 +138,30 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       expressions.Request(expression, _FACES)
 
+  @parameterized.parameters(
+    lambda a, b: a and b,
+    lambda a, b: a and ~b,
+    lambda a, b: a or b,
+    lambda a, b: not a,
+    lambda a, b: a & (b or a),
+    lambda a, b: bool(a & b),
+    lambda a, b: a if a | b else b,
+    lambda a, b: all([a, b]),
+    lambda a, b: any([a, b]),
+    lambda a, b: 0 < a < 1,
+    lambda a, b: a >= 0.5,
+    lambda a, b: a < b,
+    lambda a, b: "Smiling" in a,
+    lambda a, b: a & "Male",
+    lambda a, b: a | True,
+    lambda a, b: expressions.Request(a == 0.7, _FACES),
+    lambda a, b: expressions.Request("Smiling", _FACES),
+    lambda a, b: expressions.Request(expressions.And((a, 1)), _FACES),
+  )
+  def test_python_s_own_words_raise_and_name_the_operators(self, write):
+    with self.assertRaisesRegex(TypeError, r"& \| ~ \(a & b, a \| b, ~a\)"):
+      write(_SMILING, _AGE)
+
   @parameterized.parameters(0.0, -1.0, float("nan"), float("inf"))
   def test_refuses_weights(self, weight):
     with self.assertRaisesRegex(ValueError, "weight must be above 0"):

@@ -8,6 +8,9 @@ import tensorflow as tf
 
 from lc_keras import spelling
 
+# The words of the language of requests, which cannot be names.
+RESERVED = ("and", "or", "not", "realism")
+
 
 class Attributes:
   """The attributes of a data set, in the order of its label columns.
@@ -39,14 +42,11 @@ class Attributes:
         others are on or off. Names that are not in `names` are ignored.
 
     Raises:
-      ValueError: A name appears twice.
+      ValueError: A name appears twice, or a request with it could be read in
+        two ways.
     """
     self.names = tuple(names)
-    if len({_plain(name) for name in self.names}) != len(self.names):
-      raise ValueError(
-        "Attribute names must differ in more than case, _ and blanks; got "
-        f"{self.names}."
-      )
+    _check_names(self.names)
     self.continuous = tuple(n for n in self.names if n in continuous)
     kept = [tuple(n for n in group if n in self.names) for group in exclusive]
     self.exclusive = tuple(group for group in kept if len(group) > 1)
@@ -166,6 +166,35 @@ class Attributes:
     lost = mask * tf.cast((values < 0.5) & (own > 0.5), tf.float32)
     place = tf.cast(tf.matmul(lost, self.excludes) > 0.0, tf.float32)
     return (1.0 - mask) * place
+
+
+def _check_names(names):
+  """Raises ValueError unless a request can spell each name, and mean it."""
+  for name in names:
+    if not isinstance(name, str) or not name.strip():
+      raise ValueError(
+        f"The name of an attribute is a text that is not blank; got {name!r}."
+      )
+  plain = {_plain(name) for name in names}
+  if len(plain) != len(names):
+    raise ValueError(
+      f"Attribute names must differ in more than case, _ and blanks; got "
+      f"{names}."
+    )
+  for name in names:
+    if _plain(name) in RESERVED:
+      raise ValueError(
+        f"{name!r} is a word of the language of requests ({', '.join(RESERVED)}"
+        ") and cannot be the name of an attribute: rename it."
+      )
+    # "not Young" beside "Young", "Black or Brown" beside both.
+    parts = re.split(r"_?,_?|_and_|_or_", _plain(name))
+    named = [re.sub("^(not_)*", "", part) in plain for part in parts]
+    if _plain(name) != parts[0].removeprefix("not_") and all(named):
+      raise ValueError(
+        f"The name {name!r} is also a request for other attributes of "
+        f"{', '.join(names)}: rename it, or leave it out."
+      )
 
 
 def _plain(name: str) -> str:

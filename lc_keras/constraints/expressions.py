@@ -33,13 +33,38 @@ class Expression(abc.ABC):
   There is no node for "not" and none for a weight: both go down to the leaves
   (`Has`) at once, by De Morgan's laws. An expression is thus always in negation
   normal form. `str` writes it in the language that `language.parse` reads.
+
+  It has no truth value: Python's `a and b` would be b alone, silently.
+
+  >>> Has("Smiling") and ~Has("Male")
+  Traceback (most recent call last):
+  TypeError: Smiling is neither true nor false: join constraints with & | ~ ...
   """
 
   def __and__(self, other: "Expression") -> "Expression":
+    if not isinstance(other, Expression):
+      raise _no_constraint(other)
     return And((self, other))
 
   def __or__(self, other: "Expression") -> "Expression":
+    if not isinstance(other, Expression):
+      raise _no_constraint(other)
     return Or((self, other))
+
+  def __bool__(self):
+    raise TypeError(
+      f"{self} is neither true nor false: join constraints with & | ~ (a & b, "
+      "a | b, ~a) instead of `and`, `or`, `not`, and do not ask `if` of them."
+    )
+
+  def _no_order(self, other):
+    raise TypeError(
+      f"{self} cannot be compared with {other!r}: to ask for a degree, write "
+      'lc_keras.Has("Age", 0.7), or "Age = 0.7" as text; join constraints with '
+      "& | ~ (a & b, a | b, ~a)."
+    )
+
+  __lt__ = __le__ = __gt__ = __ge__ = __contains__ = _no_order
 
   @abc.abstractmethod
   def __invert__(self) -> "Expression":
@@ -291,7 +316,7 @@ class _Expansion:
             if not self._contradict(first, second)
           )
         return conjunctions
-    raise TypeError(f"Not an expression: {expression!r}.")
+    raise _no_constraint(expression)
 
   def _checked(self, has):
     name = self._attributes.names[self._attributes.index(has.name)]
@@ -338,3 +363,11 @@ class _Expansion:
         f"{MAX_ALTERNATIVES} are possible. Use `or` less often."
       )
     return distinct
+
+
+def _no_constraint(other):
+  """Returns the error about something that is no expression."""
+  return TypeError(
+    f"{other!r} is no constraint. Constraints are control.constraint(name) or "
+    "lc_keras.Has(name), joined with & | ~ (a & b, a | b, ~a)."
+  )
