@@ -1,57 +1,21 @@
-"""Pictures of the command-line client: read from files, drawn from answers."""
+"""Pictures of the command-line client, drawn from answers."""
 
 from collections.abc import Mapping, Sequence
-from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
-from PIL import ImageOps
 
 from lc_keras import plotting
 from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.constraints import language
+from lc_keras.data import images as image_files
 from serving import latent_client
 
 # Smallest side of an image in a picture, in screen pixels.
 _VISIBLE = 128
 _COLUMNS = 8
 _OUTPUTS = ("images", "attribute_probabilities", "converged")
-
-
-def load(
-  file: str | BinaryIO, image_shape: Sequence[int], name: str = ""
-) -> np.ndarray:
-  """Reads a picture of any size and format that Pillow reads.
-
-  Args:
-    file: The file, or its path.
-    image_shape: (height, width, channels) of the model. The largest part from
-      the middle that has these proportions is resized to it.
-    name: The name of the file in errors; by default the path.
-
-  Returns:
-    float32 [height, width, channels] in [0, 1].
-
-  Raises:
-    ValueError: The file is missing, or no picture.
-  """
-  height, width, channels = image_shape
-  try:
-    with Image.open(file) as image:
-      # Cameras store how they were held; transparent pixels become white.
-      image = ImageOps.exif_transpose(image).convert("RGBA")
-  except (OSError, ValueError, Image.DecompressionBombError) as error:
-    raise ValueError(
-      f"{name or file} cannot be read as a picture: {error}. Give a PNG, JPEG "
-      "or other picture."
-    ) from error
-  white = Image.new("RGBA", image.size, "white")
-  image = Image.alpha_composite(white, image)
-  image = image.convert("L" if channels == 1 else "RGB")
-  image = ImageOps.fit(image, (width, height), Image.Resampling.LANCZOS)
-  pixels = np.asarray(image, np.float32) / 255.0
-  return pixels.reshape(height, width, channels)
 
 
 def draw_samples(
@@ -120,7 +84,9 @@ def draw_transformations(
       contradicts itself.
   """
   expression = language.parse(request, client.attributes)
-  images = np.stack([load(path, client.image_shape) for path in paths])
+  images = np.stack(
+    [image_files.load(path, client.image_shape) for path in paths]
+  )
   constraint = expression.rows(len(images))
   if len(expression.alternatives) > 1:
     latents = client.encode(images)["mean"]

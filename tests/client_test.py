@@ -14,6 +14,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 
+from lc_keras.data import images as image_files
 from serving import latent_client
 from serving import pictures
 from tests import exported_run
@@ -144,7 +145,7 @@ class ClientTest(parameterized.TestCase):
   def test_each_picture_takes_the_alternative_that_is_nearest(self):
     picture = os.path.join(self.create_tempdir().full_path, "grey.png")
     Image.new("L", (16, 8), 128).save(picture)
-    image = pictures.load(picture, tiny_run.IMAGE_SHAPE)[np.newaxis]
+    image = image_files.load(picture, tiny_run.IMAGE_SHAPE)[np.newaxis]
     nothing = np.zeros([1, _K])
     latents = self.client.encode(image)["mean"]
     read = self.client.score(latents, nothing, nothing)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from serving import pictures
+from lc_keras.data import images
 from serving.studio import drawing
 from serving.studio import state as state_lib
 
@@ -53,7 +53,7 @@ class Faces:
         data = base64.urlsafe_b64decode(rest)
       except (binascii.Error, ValueError):
         data = b""
-      return pictures.load(io.BytesIO(data), shape, "The link's picture")
+      return images.load(io.BytesIO(data), shape, name="The link's picture")
     if int(rest) >= len(self._pictures):
       raise ValueError(
         f"There is no face {rest}: this studio has {len(self._pictures)} "
@@ -61,7 +61,7 @@ class Faces:
       )
     found = self._pictures[int(rest)]
     if isinstance(found, str):
-      return pictures.load(found, shape)
+      return images.load(found, shape)
     if found.shape != tuple(shape):
       raise ValueError(
         f"The pictures of this studio are {found.shape}, and the model takes "
@@ -84,7 +84,7 @@ class Faces:
     Raises:
       ValueError: It is no picture, in a sentence.
     """
-    pixels = pictures.load(io.BytesIO(data), shape, name)
+    pixels = images.load(io.BytesIO(data), shape, name=name)
     image = drawing.image(pixels)
     for quality in _QUALITIES:
       file = io.BytesIO()
