@@ -335,7 +335,11 @@ class LatentConstraints:
       )
     latents = source.encode(generator)
     return parts_of.Parts(
-      generator, source.attributes, latents=latents, learned=learned
+      generator,
+      source.attributes,
+      latents=latents,
+      learned=learned,
+      preprocessing=source.preprocessing,
     )
 
   def learn(

@@ -31,6 +31,7 @@ from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
 from lc_keras.data import latent_cache
 from lc_keras.data import latents as latent_rows
+from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
 from lc_keras.learning import learnt as learned_constraints
 from lc_keras.models import storage
@@ -59,6 +60,7 @@ class Parts:
     fingerprint: Says which generator it is, see `generators.fingerprint`.
     encoded: Whether the latents are those of images; else they are draws of the
       prior.
+    preprocessing: How a picture becomes an image for `encode`.
   """
 
   def __init__(
@@ -71,8 +73,10 @@ class Parts:
     learned: dict[str, learned_constraints.Learnt] | None = None,
     fingerprint: str = "",
     encoded: bool = True,
+    preprocessing: preprocessings.Preprocessing | None = None,
   ):
     self._generator = generator
+    self._preprocessing = preprocessing
     self.labels = labels
     self.models = {} if models is None else models
     self.latents = {} if latents is None else latents
@@ -89,6 +93,13 @@ class Parts:
   def fingerprint(self) -> str:
     """Says which generator it is."""
     return self._fingerprint
+
+  @property
+  def preprocessing(self) -> preprocessings.Preprocessing:
+    """How a picture becomes an image; by default, its middle is resized."""
+    return self._preprocessing or preprocessings.Preprocessing(
+      tuple(self.generator.image_shape)
+    )
 
   @property
   def own_attributes(self) -> attribute_names.Attributes:
@@ -264,8 +275,9 @@ def read_about(folder: str) -> dict:
 def write_about(
   folder: str,
   dataset: str | None,
-  image_shape: Sequence[int],
   attributes: attribute_names.Attributes,
+  *,
+  image_shape: Sequence[int],
   **more,
 ) -> None:
   """Writes what a folder is about, see `read_about`.
@@ -273,9 +285,9 @@ def write_about(
   Args:
     folder: Made if needed.
     dataset: Name of its data set; None without one.
-    image_shape: (height, width, channels).
     attributes: The attributes that the data set labels.
-    **more: What else to note; JSON values.
+    image_shape: (height, width, channels).
+    **more: What else to note; JSON values, such as a `Preprocessing`'s.
   """
   os.makedirs(folder, exist_ok=True)
   files.write_json(
@@ -345,6 +357,7 @@ class FolderParts(Parts):
       attributes_of(self.about),
       models=_Models(folder),
       latents=_Splits(self),
+      preprocessing=preprocessings.Preprocessing.from_about(self.about),
     )
     has_images = self.about["dataset"] is not None
     self.encoded = self.about.get("encoded", has_images)

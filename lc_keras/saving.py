@@ -25,9 +25,9 @@ def write(parts: parts_of.Parts, folder: str) -> None:
     parts_of.write_about(
       aside,
       None,
-      parts.generator.image_shape,
       parts.labels,
       encoded=parts.encoded,
+      **parts.preprocessing.about(),
     )
     if parts.latents:
       latent_cache.write(

@@ -33,7 +33,9 @@ def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
   for weight in model.decoder.weights:
     weight.assign(6.0 * weight)
   storage.save(model, os.path.join(run_dir, "vae"))
-  parts.write_about(run_dir, DATASET, spec.image_shape, spec.attributes)
+  parts.write_about(
+    run_dir, DATASET, spec.attributes, image_shape=spec.image_shape
+  )
   os.makedirs(os.path.join(run_dir, "latents"))
   latent_cache.write(
     os.path.join(run_dir, "latents", "cache"),

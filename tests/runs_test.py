@@ -174,7 +174,7 @@ class StageTest(_InFolderTest):
   def setUp(self):
     super().setUp()
     smiling = attributes.Attributes(["Smiling"])
-    parts.write_about(self.run_dir, _DATASET, (8, 16, 1), smiling)
+    parts.write_about(self.run_dir, _DATASET, smiling, image_shape=(8, 16, 1))
     self.run = runs.Run(self.run_dir)
 
   def _stage(self, *arguments):

@@ -40,7 +40,7 @@ def write(folder: str) -> None:
   )
   for name in ("actor_0", "actor_0.1"):
     storage.save(actor_critic.ActorCritic(*sizes), os.path.join(folder, name))
-  parts.write_about(folder, "tiny", IMAGE_SHAPE, ATTRIBUTES)
+  parts.write_about(folder, "tiny", ATTRIBUTES, image_shape=IMAGE_SHAPE)
   random = np.random.default_rng(2)
   cache = latents.Latents(
     random.normal(size=[_ROWS, LATENT_SIZE]).astype(np.float32),

@@ -11,6 +11,7 @@ from lc_keras import parts
 from lc_keras.constraints import attributes
 from lc_keras.data import arrays
 from lc_keras.data import pipeline
+from lc_keras.data import preprocessing
 from lc_keras.generators import generator
 from lc_keras.models import storage
 from trainers import cluster
@@ -242,17 +243,20 @@ def _check_shape(known, image_shape, dataset):
 
 def _begin(folder, dataset, image_shape):
   """Begins a run about a data set, or about a model's images."""
-  known = attributes.Attributes(())
   if dataset:
     spec = pipeline.describe(dataset)
     _check_shape(spec.image_shape, image_shape, spec.name)
-    dataset, image_shape, known = spec.name, spec.image_shape, spec.attributes
-  elif not image_shape:
+    dataset, known = spec.name, spec.attributes
+    how = spec.preprocessing
+  elif image_shape:
+    known = attributes.Attributes(())
+    how = preprocessing.Preprocessing(tuple(image_shape))
+  else:
     raise ValueError(
       f"{folder!r} is not a run yet: give --dataset (or a --flagfile that "
       "does) to begin one, or correct --run_dir."
     )
-  parts.write_about(folder, dataset, image_shape, known)
+  parts.write_about(folder, dataset, known, **how.about())
 
 
 def _share(base_run, folder):

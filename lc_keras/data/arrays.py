@@ -26,6 +26,7 @@ from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import label_columns
 from lc_keras.data import latents
 from lc_keras.data import pipeline
+from lc_keras.data import preprocessing as preprocessings
 from lc_keras.data import streams
 
 TRAIN = "train"
@@ -54,6 +55,11 @@ class Source(abc.ABC):
   image_shape: tuple[int, int, int]
   attributes: attribute_sets.Attributes
   splits: tuple[str, ...] = (TRAIN, VALIDATION)
+
+  @property
+  def preprocessing(self) -> preprocessings.Preprocessing:
+    """How a picture becomes such an image."""
+    return preprocessings.Preprocessing(self.image_shape)
 
   @abc.abstractmethod
   def batches(
@@ -230,7 +236,7 @@ class _Stored(Source):
         f"{len(bad)} bad examples of {name} are left out. The first: {bad[0]}.",
         stacklevel=3,
       )
-    self._name, self._data_dir = name, data_dir
+    self._name, self._data_dir, self._spec = name, data_dir, spec
     self.image_shape = spec.image_shape
     self.attributes = spec.attributes
     if attributes is not None:
@@ -238,6 +244,10 @@ class _Stored(Source):
       names = label_columns.names(spec.all_attributes, attributes)
       self.attributes = attribute_sets.Attributes(names, *groups)
     self.splits = tuple(s for s in spec.splits if s != pipeline.BALANCED)
+
+  @property
+  def preprocessing(self):
+    return self._spec.preprocessing
 
   def batches(self, split, batch_size, *, training=False, seed=0, start_step=0):
     return pipeline.load(

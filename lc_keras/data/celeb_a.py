@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager
 
+from lc_keras.data import preprocessing
 from lc_keras.data import stored
 
 # Names of the files on CelebA's project page.
@@ -49,15 +50,18 @@ EXCLUSIVE = (
 )
 
 IMAGE_SHAPE = (64, 64, 3)
-_HEIGHT, _WIDTH = 218, 178  # of the aligned images
-_CROP = 128  # pixels, a square in the middle
+_SIZE = (218, 178)  # height, width of the aligned images
+# Their middle, 128 pixels wide and high, as published.
+_PREPROCESSING = preprocessing.Preprocessing(
+  IMAGE_SHAPE, crop="25,45,128,128", picture_size=_SIZE
+)
 
 
 def load():
   """Returns the data set."""
   return stored.Dataset(
     image_shape=IMAGE_SHAPE,
-    stored_shape=(_HEIGHT, _WIDTH, 3),
+    stored_shape=(*_SIZE, 3),
     all_attributes=ALL_ATTRIBUTES,
     attributes=PAPER_ATTRIBUTES,
     exclusive=EXCLUSIVE,
@@ -65,6 +69,7 @@ def load():
     builder=lambda data_dir: tfds.builder("celeb_a", data_dir=data_dir),
     decode=_decode,
     prepare=_prepare,
+    preprocessing=_PREPROCESSING,
   )
 
 
@@ -147,14 +152,15 @@ def _check_lists(folder):
 
 
 def _decode(example):
-  window = ((_HEIGHT - _CROP) // 2, (_WIDTH - _CROP) // 2, _CROP, _CROP)
-  image = tf.io.decode_and_crop_jpeg(
-    example["image"], window, channels=3, dct_method="INTEGER_ACCURATE"
+  x, y, width, height = _PREPROCESSING.window
+  part = tf.io.decode_and_crop_jpeg(
+    example["image"],
+    (y, x, height, width),
+    channels=3,
+    dct_method="INTEGER_ACCURATE",
   )
-  # The antialiased triangle only averages, but white becomes 1 and a bit.
-  image = tf.image.resize(image, IMAGE_SHAPE[:2], antialias=True) / 255.0
   attributes = [example["attributes"][name] for name in ALL_ATTRIBUTES]
   return {
-    "image": tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), IMAGE_SHAPE),
+    "image": _PREPROCESSING.resized(part),
     "attributes": tf.cast(tf.stack(attributes), tf.float32),
   }

@@ -34,6 +34,7 @@ from lc_keras import locks
 from lc_keras import spelling
 from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import integrity
+from lc_keras.data import preprocessing as preprocessings
 from lc_keras.data import streams
 from lc_keras.data import tf_examples
 
@@ -54,6 +55,7 @@ class DatasetSpec:
     attributes: The attributes that `load` gives by default.
     all_attributes: Names of all its attributes.
     splits: Names of its splits.
+    preprocessing: How a picture becomes an image of it.
   """
 
   name: str
@@ -61,6 +63,7 @@ class DatasetSpec:
   attributes: attribute_sets.Attributes
   all_attributes: tuple[str, ...]
   splits: tuple[str, ...]
+  preprocessing: preprocessings.Preprocessing
 
 
 def describe(name: str) -> DatasetSpec:
@@ -78,6 +81,8 @@ def describe(name: str) -> DatasetSpec:
     ),
     all_attributes=dataset.all_attributes,
     splits=dataset.splits,
+    preprocessing=dataset.preprocessing
+    or preprocessings.Preprocessing(dataset.image_shape),
   )
 
 

@@ -8,6 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from lc_keras.data import preprocessing as preprocessings
+
 
 def _download_and_prepare(builder, data_dir):
   del data_dir  # The builder knows it.
@@ -35,6 +37,7 @@ class Dataset:
       or wrong.
     continuous: Names of attributes that are degrees in [0, 1]; all others are
       0 or 1.
+    preprocessing: How its pictures became images; None if they are images.
   """
 
   image_shape: tuple[int, int, int]
@@ -49,6 +52,7 @@ class Dataset:
     _download_and_prepare
   )
   continuous: tuple[str, ...] = ()
+  preprocessing: preprocessings.Preprocessing | None = None
 
 
 def from_examples(
