@@ -37,17 +37,14 @@ def function(address: str) -> Callable:
   """
   module_name, name = _split(address)
   module = _import(module_name)
-  if not hasattr(module, name):
-    functions = [
-      key
-      for key, value in vars(module).items()
-      if inspect.isroutine(value) and not key.startswith("_")
-    ]
-    hint = "it holds no functions."
-    if functions:
-      hint = spelling.suggest(name, sorted(functions))
-    raise ValueError(f"There is no {name!r} in {module_name}: {hint}")
-  return getattr(module, name)
+  try:
+    return getattr(module, name)
+  except AttributeError:
+    raise ValueError(
+      f"There is no {name!r} in {module_name}: {_hint(module, name)}"
+    ) from None
+  except Exception as error:  # Of a module that loads its parts when needed.
+    raise ValueError(_failure(module_name, error)) from error
 
 
 def address_of(function: Callable) -> str:
@@ -101,6 +98,26 @@ def _split(address):
   raise ValueError(message)
 
 
+def _hint(module, name):
+  """Returns the end of a message about a name that a module has not."""
+  inner = module.__name__.replace(".", os.sep)
+  mine = os.path.realpath(f"{inner}.py")
+  source = getattr(module, "__file__", None) or "built into Python"
+  if os.path.isfile(mine) and os.path.realpath(source) != mine:
+    return (
+      f"that is another module of the same name, {source}. Rename {mine}, and "
+      "name it by that."
+    )
+  functions = [
+    key
+    for key, value in vars(module).items()
+    if inspect.isroutine(value) and not key.startswith("_")
+  ]
+  if not functions:
+    return "it holds no functions."
+  return spelling.suggest(name, sorted(functions))
+
+
 def _import(name):
   """Returns a module, or raises ValueError."""
   folder = os.getcwd()
@@ -136,7 +153,11 @@ def _failure(name, error):
     if not frame.filename.startswith("<frozen")
     and frame.filename != importlib.__file__
   ]
+  remedy = ""
+  if isinstance(error, ModuleNotFoundError) and error.name:
+    package = error.name.partition(".")[0]
+    remedy = f"\nInstall what it needs, for example: pip install {package}"
   return (
     f"Importing the module {name}, which runs its code, fails: "
-    f"{type(error).__name__}: {error}{place(frames)}"
+    f"{type(error).__name__}: {error}{place(frames)}{remedy}"
   )

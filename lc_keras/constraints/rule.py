@@ -1,23 +1,13 @@
-"""A rule in use: where it is found, what is asked of it, and its targets.
+"""A rule: what gives each image a number, and what is asked of the numbers."""
 
-A rule is any Python function of decoded images that gives a number for each. It
-is somebody's own code, often a minute old, so whatever it returns is checked,
-and a refusal says what to change.
-"""
-
-import inspect
 import math
-import os
-import traceback
 from collections.abc import Callable
 
 import numpy as np
 
-from lc_keras import files
-from lc_keras import imports
+from lc_keras.constraints import functions
 
-# What rounding may add to a value, and may change it by from call to call; the
-# latter as a share of the largest value.
+# What rounding may add to a value.
 _ROUNDING = 1e-5
 
 
@@ -35,14 +25,15 @@ class Rule:
   array([0., 1.], dtype=float32)
 
   Attributes:
-    name: "module:function".
+    name: "module:function", or what else says which rule it is.
     threshold: A number or None.
     target_range: (low, high) or None.
+    notes: Sentences about what was found out when it first saw images.
   """
 
   def __init__(
     self,
-    rule: str | Callable,
+    rule: str | Callable | functions.Scorer,
     threshold: float | None = None,
     target_range: tuple[float, float] | None = None,
     batch_size: int = 256,
@@ -50,25 +41,21 @@ class Rule:
     """Creates the rule.
 
     Args:
-      rule: "module:function", see `imports.function`; or the function itself.
-        It takes images, float32 [n, height, width, channels] in [0, 1], that it
-        must not write into, and returns [n] or [n, 1] numbers: an array, a list
-        or a tensor, of floats, whole numbers or bools.
+      rule: A function or "module:function", see `functions.Function`; or
+        another `functions.Scorer`, see `learning.rules`.
       threshold: Values from here up become 1, those below 0.
       target_range: (low, high); values from low to high, both included, become
         1, others 0.
       batch_size: Images that the function gets at a time, at most.
 
     Raises:
-      ValueError: The rule cannot be loaded, both a threshold and a range are
-        given, or one of the numbers cannot be meant.
-      TypeError: It is no function of one argument, or no number.
+      ValueError: The rule cannot be loaded or is no function of one argument,
+        both a threshold and a range are given, or one of the numbers cannot be
+        meant.
     """
-    if isinstance(rule, str):
-      self.name, self._function = rule, imports.function(rule)
-    else:
-      self.name, self._function = imports.address_of(rule), rule
-    _check_function(self._function, self.name)
+    if not isinstance(rule, functions.Scorer):
+      rule = functions.Function(rule)
+    self._scorer, self.name = rule, rule.name
     if threshold is not None and target_range is not None:
       raise ValueError(
         f"The rule {self.name} has a threshold, {threshold}, and a range, "
@@ -83,11 +70,7 @@ class Rule:
       raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
     self._batch_size = batch_size
     self._all_binary = True
-    self._source = imports.file_of(self._function)
-    # Now, not when it is asked for: the file may change while training runs.
-    self._checksum = (
-      files.checksum(self._source) if os.path.isfile(self._source) else None
-    )
+    self.notes = None
 
   def __str__(self) -> str:
     if self.threshold is not None:
@@ -99,18 +82,17 @@ class Rule:
 
   @property
   def identity(self) -> dict:
-    """What a manifest says of the rule.
+    """What a manifest says of the rule: JSON values.
 
-    "rule", its "module:function"; "threshold", a number or None; "range",
-    [low, high] or None; and "source_sha256", of the file that the function
-    stands in, as it was when this object was made; None for a function without
-    a file (built in, or typed in).
+    "rule", its name; "threshold", a number or None; "range", [low, high] or
+    None; and what else its kind knows, such as "source_sha256", of the file
+    that a function stands in, as it was when this object was made; None for a
+    function without a file (built in, or typed in).
     """
     return {
-      "rule": self.name,
       "threshold": self.threshold,
       "range": self.target_range and list(self.target_range),
-      "source_sha256": self._checksum,
+      **self._scorer.identity,
     }
 
   @property
@@ -125,7 +107,7 @@ class Rule:
       images: Floats [n, height, width, channels] in [0, 1], n at least 1.
 
     Raises:
-      ValueError: As `values` and `targets`; so is TypeError.
+      ValueError: As `values` and `targets`.
     """
     return self.targets(self.values(images))
 
@@ -137,13 +119,12 @@ class Rule:
 
     Raises:
       ValueError: The images are not such; or the function raised something,
-        wrote into its input, or gave another shape or numbers that are not
-        finite. The message says what, where, and what to do.
-      TypeError: The images or what the function gave are not such numbers.
+        wrote into its input, or gave another shape or what are not finite
+        numbers. The message says what, where, and what to do.
     """
     images = np.asarray(images)
     if images.dtype.kind != "f":
-      raise TypeError(
+      raise ValueError(
         f"Rules look at images of floats in [0, 1], got {images.dtype}. "
         "Divide whole numbers from 0 to 255 by 255."
       )
@@ -152,10 +133,11 @@ class Rule:
         "Rules look at images [n, height, width, channels], n at least 1, got "
         f"shape {list(images.shape)}."
       )
+    batches = range(0, len(images), self._batch_size)
     return np.concatenate(
       [
-        self._batch(images[start : start + self._batch_size], start)
-        for start in range(0, len(images), self._batch_size)
+        self._batch(images[start : start + self._batch_size])
+        for start in batches
       ]
     )
 
@@ -211,7 +193,6 @@ class Rule:
     Raises:
       ValueError: One of these does not hold. The message says which, with an
         example, and what to do.
-      TypeError: As `values`.
     """
     values = self.values(images)
     if len(values) < 2:
@@ -264,8 +245,8 @@ class Rule:
       )
     return "a target range that some of these values lie in and others do not"
 
-  def _batch(self, images, start):
-    """Returns the values of a batch that begins at row `start`."""
+  def _batch(self, images):
+    """Returns the values of a batch."""
     low, high = images.min(), images.max()
     # Written so that NaN does not pass.
     if not (low >= -_ROUNDING and high <= 1.0 + _ROUNDING):
@@ -277,71 +258,12 @@ class Rule:
     # A copy: nobody else's array must become read-only.
     batch = np.clip(images, 0.0, 1.0).astype(np.float32)
     batch.flags.writeable = False
-    try:
-      output = self._function(batch)
-    except Exception as error:
-      raise ValueError(self._failure(error, batch)) from error
-    return self._checked(output, start, len(batch))
-
-  def _failure(self, error, batch):
-    """Returns what to say of an exception that the function raised."""
-    if "read-only" in str(error):
-      problem = (
-        "writes into the images that it is given. Let it work on a copy, "
-        "images = images.copy()"
-      )
-    else:
-      problem = (
-        f"fails on images of shape {list(batch.shape)}: "
-        f"{type(error).__name__}: {error}"
-      )
-    # The first frame is ours.
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    own = [frame for frame in frames if frame.filename == self._source]
-    return f"The rule {self.name} {problem}{imports.place(own or frames)}"
-
-  def _checked(self, output, start, count):
-    """Returns what the function gave as finite float32 [count], or raises."""
-    wanted = f"A rule returns one number per image: [n], here [{count}]."
-    if output is None:
-      raise TypeError(
-        f"The rule {self.name} returns nothing. {wanted} Does it end with "
-        "return?"
-      )
-    kind = type(output).__name__
-    try:
-      values = np.asarray(output)
-    except Exception as error:
-      raise TypeError(
-        f"The rule {self.name} returns a {kind} that cannot be read as "
-        f"numbers: {error} {wanted}"
-      ) from error
-    if values.dtype.kind not in "biuf":
-      example = values.ravel().tolist()[0] if values.size else None
-      raise TypeError(
-        f"The rule {self.name} returns a {kind} of {values.dtype}, for example "
-        f"{example!r}, and not of real numbers. {wanted}"
-      )
-    if values.shape not in ((count,), (count, 1)):
-      raise ValueError(
-        f"The rule {self.name} returns shape {list(values.shape)} for {count} "
-        f"image{'s' * (count > 1)}. {wanted} {_remedy(values.shape, count)}"
-      )
-    with np.errstate(over="ignore"):
-      values = values.reshape(count).astype(np.float32)
-    wrong = ~np.isfinite(values)
-    if wrong.any():
-      row = int(wrong.argmax())
-      raise ValueError(
-        f"The rule {self.name} gives row {start + row} the value "
-        f"{values[row]}, and {wrong.sum()} of a batch of {count} are NaN or "
-        "infinite. A rule must give every image a finite number: guard it "
-        "against dividing by 0, the logarithm of 0 and means of nothing."
-      )
-    return values
+    if self.notes is None:
+      self.notes = self._scorer.look(batch)
+    return self._scorer(batch)
 
   def _check_same(self, values, again):
-    row = _differs(values, again)
+    row = self._differs(values, again)
     if row is not None:
       raise ValueError(
         f"The rule {self.name} gives row {row} the value {values[row]:.7g}, "
@@ -368,7 +290,7 @@ class Rule:
       (moved, "the same images come in another order"),
       (pieces, "the same images come in smaller batches"),
     ):
-      row = _differs(values, other)
+      row = self._differs(values, other)
       if row is not None:
         raise ValueError(
           f"The rule {self.name} gives row {row} the value "
@@ -377,37 +299,19 @@ class Rule:
           "over the first axis."
         )
 
-
-def _check_function(function, name):
-  """Raises TypeError if it cannot be called with images."""
-  if inspect.isclass(function):
-    raise TypeError(
-      f"{name} is a class. A rule is a function of images: write one that "
-      "makes an object of it and calls that."
-    )
-  if not callable(function):
-    raise TypeError(
-      f"{name} is of type {type(function).__name__}. A rule is a function of "
-      "images."
-    )
-  try:
-    signature = inspect.signature(function)
-  except (TypeError, ValueError):
-    return  # Built-in functions do not always say what they take.
-  try:
-    signature.bind(None)
-  except TypeError as error:
-    raise TypeError(
-      f"{name} takes {signature}. A rule is called with one argument, the "
-      "images: give the others defaults, or write a function that does."
-    ) from error
+  def _differs(self, values, other):
+    """Returns the row that differs most, None if by rounding only."""
+    difference = np.abs(values - other)
+    if difference.max() <= self._scorer.rounding * np.abs(values).max():
+      return None
+    return int(difference.argmax())
 
 
 def _finite(value, name):
   try:
     number = float(value)
   except (TypeError, ValueError) as error:
-    raise TypeError(f"The {name} must be a number, got {value!r}.") from error
+    raise ValueError(f"The {name} must be a number, got {value!r}.") from error
   if not math.isfinite(number):
     raise ValueError(f"The {name} must be a finite number, got {value!r}.")
   return number
@@ -417,7 +321,7 @@ def _range(target_range):
   try:
     low, high = target_range
   except (TypeError, ValueError) as error:
-    raise TypeError(
+    raise ValueError(
       f"The target range must be two numbers, (low, high), got "
       f"{target_range!r}."
     ) from error
@@ -430,17 +334,6 @@ def _range(target_range):
   return low, high
 
 
-def _remedy(shape, count):
-  """Returns what to do about a wrong shape."""
-  if not shape and count == 1:
-    return "Keep the first axis of a single image, too: np.squeeze takes it."
-  if not shape:
-    return "Keep the first axis: mean(axis=(1, 2, 3)), not mean()."
-  if shape[0] == count:
-    return "Reduce the other axes, too: for example .mean(axis=(1, 2, 3))."
-  return "Reduce every axis but the first: for example mean(axis=(1, 2, 3))."
-
-
 def _spread(values):
   """Returns a sentence about where values lie."""
   low, some, middle, most, high = np.quantile(values, [0, 0.05, 0.5, 0.95, 1])
@@ -448,11 +341,3 @@ def _spread(values):
     f"The values of these images: {low:.4g} at the least, {some:.4g} (5%), "
     f"{middle:.4g} (median), {most:.4g} (95%), {high:.4g} at the most."
   )
-
-
-def _differs(values, other):
-  """Returns the row in which values differ most, None if by rounding only."""
-  difference = np.abs(values - other)
-  if difference.max() <= _ROUNDING * np.abs(values).max():
-    return None
-  return int(difference.argmax())
