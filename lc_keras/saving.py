@@ -27,7 +27,7 @@ def write(parts: parts_of.Parts, folder: str) -> None:
       None,
       parts.labels,
       encoded=parts.encoded,
-      **parts.preprocessing.about(),
+      **dataclasses.asdict(parts.preprocessing),
     )
     if parts.latents:
       latent_cache.write(

@@ -1,5 +1,6 @@
 """Run folders: what a run is about, and what lies in it."""
 
+import dataclasses
 import functools
 import os
 from collections.abc import Sequence
@@ -256,7 +257,7 @@ def _begin(folder, dataset, image_shape):
       f"{folder!r} is not a run yet: give --dataset (or a --flagfile that "
       "does) to begin one, or correct --run_dir."
     )
-  parts.write_about(folder, dataset, known, **how.about())
+  parts.write_about(folder, dataset, known, **dataclasses.asdict(how))
 
 
 def _share(base_run, folder):

@@ -11,6 +11,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager
 
+from lc_keras.data import images
 from lc_keras.data import preprocessing
 from lc_keras.data import stored
 
@@ -53,7 +54,7 @@ IMAGE_SHAPE = (64, 64, 3)
 _SIZE = (218, 178)  # height, width of the aligned images
 # Their middle, 128 pixels wide and high, as published.
 _PREPROCESSING = preprocessing.Preprocessing(
-  IMAGE_SHAPE, crop="25,45,128,128", picture_size=_SIZE
+  IMAGE_SHAPE, "25,45,128,128 of 178x218"
 )
 
 
@@ -152,7 +153,7 @@ def _check_lists(folder):
 
 
 def _decode(example):
-  x, y, width, height = _PREPROCESSING.window
+  (x, y, width, height), _ = images.window(_PREPROCESSING.crop)
   part = tf.io.decode_and_crop_jpeg(
     example["image"],
     (y, x, height, width),

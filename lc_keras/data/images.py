@@ -6,11 +6,14 @@ comes out the same wherever it goes in. Needs no TensorFlow.
 >>> from lc_keras.data import images
 >>> images.box(178, 218, (64, 64, 3), "25,45,128,128")
 (25, 45, 153, 173)
+>>> images.box(356, 436, (64, 64, 3), "25,45,128,128 of 178x218")
+(50, 90, 306, 346)
 >>> images.box(300, 100, (64, 64, 3))  # The largest square in the middle.
 (100, 0, 200, 100)
 """
 
 import os
+import re
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -20,6 +23,9 @@ from PIL import Image
 
 # How a picture is cut to an image's proportions; or "x,y,width,height".
 CENTER, NONE = "center", "none"
+_WINDOW = re.compile(
+  r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)(?: of ([1-9]\d*)x([1-9]\d*))?"
+)
 
 # A header is a few bytes, whatever picture it announces: 50 megapixels take a
 # fifth of a gigabyte, and no camera makes a face of more.
@@ -104,7 +110,11 @@ def box(
     image_shape: (height, width, channels) of the image.
     crop: "center", the largest part from the middle that has the image's
       proportions; "none", all of it, whatever its proportions; or
-      "x,y,width,height" in the picture's pixels.
+      "x,y,width,height" in the picture's pixels; or a window of pictures of
+      one size, as "25,45,128,128 of 178x218", which is how a model remembers
+      it: taken in proportion from any picture of these proportions. A picture
+      of others has been cropped already, so that its middle is the image, and
+      one of the image's own size is the image.
 
   Returns:
     (left, top, right, bottom).
@@ -119,7 +129,18 @@ def box(
     part = [max(1, round(side * scale)) for side in image_shape[1::-1]]
     left, top = (width - part[0]) // 2, (height - part[1]) // 2
     return left, top, left + part[0], top + part[1]
-  left, top, across, down = _window(crop)
+  (left, top, across, down), size = window(crop)
+  if size is not None:
+    if (height, width) == tuple(image_shape[:2]) != size[::-1]:
+      return 0, 0, width, height
+    ratio = height / size[1]
+    left, top, across, down, expected = (
+      round(number * ratio) for number in (left, top, across, down, size[0])
+    )
+    across, down = max(across, 1), max(down, 1)
+    is_such = abs(width - expected) <= 1
+    if not is_such or left + across > width or top + down > height:
+      return box(width, height, image_shape)
   if left + across > width or top + down > height:
     raise _Unusable(
       f"has {width} x {height} pixels, too few for the crop {crop} (x, y, "
@@ -131,24 +152,35 @@ def box(
 def check_crop(crop: str) -> None:
   """Raises ValueError unless there is such a way to crop, see `box`."""
   if crop not in (CENTER, NONE):
-    _window(crop)
+    window(crop)
 
 
-class _Unusable(ValueError):
-  """A picture is whole, and cannot be used."""
+def window(
+  crop: str,
+) -> tuple[tuple[int, int, int, int], tuple[int, int] | None]:
+  """Returns x, y, width and height of a window; and of which pictures it is.
 
+  The width and height of these pictures are None for a window of any.
 
-def _window(crop):
-  try:
-    window = [int(number) for number in crop.split(",")]
-  except ValueError:
-    window = []
-  if len(window) != 4 or min(window) < 0 or min(window[2:]) < 1:
+  Raises:
+    ValueError: There is no such window.
+  """
+  numbers = _WINDOW.fullmatch(crop)
+  if numbers is None:
     raise ValueError(
       f"There is no crop {crop!r}: give {CENTER}, {NONE} or x,y,width,height "
       "in pixels."
     )
-  return window
+  left, top, across, down, *size = (int(n or 0) for n in numbers.groups())
+  if not all(size):
+    return (left, top, across, down), None
+  if left + across > size[0] or top + down > size[1]:
+    raise ValueError(f"The crop {crop} does not lie within such pictures.")
+  return (left, top, across, down), (size[0], size[1])
+
+
+class _Unusable(ValueError):
+  """A picture is whole, and cannot be used."""
 
 
 def _unreadable(name, what):

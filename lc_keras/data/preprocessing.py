@@ -12,65 +12,41 @@ TensorShape([64, 64, 3])
 """
 
 import dataclasses
+import os
 from collections.abc import Mapping
-from typing import Self
+from typing import BinaryIO, Self
 
+import numpy as np
 import tensorflow as tf
 
-CENTER, NONE = "center", "none"
+from lc_keras.data import images
 
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-  """How pictures become images.
-
-  A window is about pictures of one size. It is taken of pictures of the same
-  proportions, in proportion; any other picture is taken to be cropped already,
-  and its middle is used, as a picture of the images' own size is used whole.
+  """How pictures become images: as files, and as tensors in a graph.
 
   Attributes:
     image_shape: (height, width, channels) of the images.
-    crop: "center", the largest part in the middle that has the proportions of
-      the images; "none", the whole picture, stretched; or a window,
-      "x,y,width,height" in pixels.
-    picture_size: (height, width) of the pictures that a window is about.
+    crop: Which part of a picture becomes the image, see `images.box`.
   """
 
   image_shape: tuple[int, int, int]
-  crop: str = CENTER
-  picture_size: tuple[int, int] | None = None
+  crop: str = images.CENTER
 
   def __post_init__(self):
-    if self.crop in (CENTER, NONE):
-      return
-    try:
-      x, y, width, height = self.window
-    except ValueError as error:
-      raise ValueError(
-        f"A crop is {CENTER}, {NONE}, or four whole numbers x,y,width,height "
-        f"in pixels; got {self.crop!r}."
-      ) from error
-    if self.picture_size is None:
-      raise ValueError(
-        f"The crop {self.crop} is for pictures of one size: say of which."
-      )
-    most_high, most_wide = self.picture_size
-    if (
-      min(x, y) < 0
-      or min(width, height) < 1
-      or x + width > most_wide
-      or y + height > most_high
-    ):
-      raise ValueError(
-        f"The crop {self.crop} (x,y,width,height) does not lie within pictures "
-        f"of {most_wide} x {most_high} pixels."
-      )
+    images.check_crop(self.crop)
 
-  @property
-  def window(self) -> tuple[int, int, int, int]:
-    """x, y, width and height of a window in pixels, of `picture_size`."""
-    x, y, width, height = map(int, self.crop.split(","))
-    return x, y, width, height
+  @classmethod
+  def from_about(cls, about: Mapping) -> Self:
+    """Returns what `dataclasses.asdict` told of, also of the shape alone."""
+    return cls(tuple(about["image_shape"]), about.get("crop", images.CENTER))
+
+  def load(
+    self, file: str | os.PathLike | BinaryIO, name: str = ""
+  ) -> np.ndarray:
+    """Returns the image of a picture's file, see `images.load`."""
+    return images.load(file, self.image_shape, self.crop, name)
 
   def __call__(self, picture: tf.Tensor) -> tf.Tensor:
     """Returns the image of a picture.
@@ -82,8 +58,8 @@ class Preprocessing:
       float32 [*image_shape] in [0, 1].
     """
     size = tf.shape(picture)[:2]
-    top, left, height, width = tf.unstack(self._part(size[0], size[1]))
-    return self.resized(picture[top : top + height, left : left + width])
+    left, top, right, bottom = tf.unstack(self._box(size[1], size[0]))
+    return self.resized(picture[top:bottom, left:right])
 
   def resized(self, part: tf.Tensor) -> tf.Tensor:
     """Returns the image that the cropped part of a picture becomes.
@@ -98,47 +74,42 @@ class Preprocessing:
     # The antialiased triangle only averages, but white becomes 1 and a bit.
     return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), self.image_shape)
 
-  def about(self) -> dict:
-    """Returns it as JSON values, for `from_about`."""
-    return dataclasses.asdict(self)
-
-  @classmethod
-  def from_about(cls, about: Mapping) -> Self:
-    """Returns what `about` told of; or "center", of the shape alone."""
-    size = about.get("picture_size")
-    return cls(
-      tuple(about["image_shape"]),
-      about.get("crop", CENTER),
-      tuple(size) if size else None,
-    )
-
-  def _part(self, height, width):
-    """Returns top, left, height and width of the part of a picture, int32."""
-    whole = tf.stack([0, 0, height, width])
-    if self.crop == NONE:
+  def _box(self, width, height):
+    """Returns `images.box` of a picture whose size a graph finds out."""
+    whole = tf.stack([0, 0, width, height])
+    if self.crop == images.NONE:
       return whole
-    middle = _middle(height, width, self.image_shape[1] / self.image_shape[0])
-    if self.crop == CENTER:
-      return middle
-    x, y, wide, high = self.window
-    most_high, most_wide = self.picture_size
-    ratio = tf.cast(height, tf.float64) / most_high
-    window = tf.constant([y, x, high, wide], tf.float64) * ratio
-    expected = tf.cast(tf.round(most_wide * ratio), tf.int32)
-    part = tf.where(
-      tf.abs(width - expected) <= 1,
-      tf.maximum(tf.cast(tf.round(window), tf.int32), [0, 0, 1, 1]),
-      middle,
-    )
+    center = self._center(width, height)
+    if self.crop == images.CENTER:
+      return center
+    window, size = images.window(self.crop)
+    if size is None:
+      return _corners(window)
+    ratio = tf.cast(height, tf.float64) / size[1]
+    scaled = tf.round(ratio * tf.constant([*window, size[0]], tf.float64))
+    *window, expected = tf.unstack(tf.cast(scaled, tf.int32))
+    box = _corners(window)
+    is_such = tf.abs(width - expected) <= 1
+    is_such &= tf.reduce_all(box[2:] <= [width, height])
+    box = tf.where(is_such, box, center)
+    if self.image_shape[1::-1] == size:
+      return box
     is_image = (height == self.image_shape[0]) & (width == self.image_shape[1])
-    is_image &= self.picture_size != self.image_shape[:2]
-    return tf.where(is_image, whole, part)
+    return tf.where(is_image, whole, box)
+
+  def _center(self, width, height):
+    high, wide = self.image_shape[:2]
+    ratios = tf.cast([width, height], tf.float64) / [wide, high]
+    part = tf.round(
+      tf.reduce_min(ratios) * tf.constant([wide, high], tf.float64)
+    )
+    part = tf.maximum(tf.cast(part, tf.int32), 1)
+    corner = (tf.stack([width, height]) - part) // 2
+    return tf.concat([corner, corner + part], axis=0)
 
 
-def _middle(height, width, proportion):
-  """Returns the largest part in the middle, `proportion` as wide as high."""
-  height, width = tf.cast(height, tf.float64), tf.cast(width, tf.float64)
-  high = tf.round(tf.minimum(height, width / proportion))
-  wide = tf.round(tf.minimum(width, height * proportion))
-  part = tf.stack([(height - high) / 2, (width - wide) / 2, high, wide])
-  return tf.maximum(tf.cast(part, tf.int32), [0, 0, 1, 1])
+def _corners(window):
+  left, top, across, down = window
+  return tf.stack(
+    [left, top, left + tf.maximum(across, 1), top + tf.maximum(down, 1)]
+  )
