@@ -1,12 +1,30 @@
 """A function of tensors as one of arrays: compiled, batch by batch, timed."""
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 MILLISECONDS = "milliseconds"
+# Of the float32 images that are made at a time. What a decoder holds while it
+# makes them is 10 to 40 times as much.
+_BYTES = 32 << 20
+
+
+def rows_at_once(shape: Sequence[int], most: int = 256) -> int:
+  """Returns how many rows to work on at a time, so that memory is bounded.
+
+  >>> from lc_keras import batched
+  >>> batched.rows_at_once((64, 64, 3)), batched.rows_at_once((1024, 1024, 3))
+  (256, 2)
+
+  Args:
+    shape: Of a row, float32: (height, width, channels).
+    most: Rows, however small they are.
+  """
+  return max(1, min(most, _BYTES // (4 * math.prod(shape))))
 
 
 class Batched:
@@ -37,13 +55,17 @@ class Batched:
       row's batch took, divided by its size: NaN in the first batch of all,
       in which buffers and plans are made.
     """
+    parts = list(self.pieces(*arrays))
+    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+  def pieces(self, *arrays: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+    """Yields what a call returns batch by batch: no more is held at a time."""
     warm = self._concrete is not None
     if not warm:
       # The length is left open: small batches need no graph of their own.
       self._concrete = self._function.get_concrete_function(
         *(tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in arrays)
       )
-    parts = []
     for start in range(0, len(arrays[0]), self._batch_size):
       rows = slice(start, start + self._batch_size)
       inputs = [tf.constant(array[rows]) for array in arrays]
@@ -54,5 +76,4 @@ class Batched:
       spent = (time.perf_counter() - began) * 1000.0 / count
       part[MILLISECONDS] = np.full(count, spent if warm else np.nan)
       warm = True
-      parts.append(part)
-    return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+      yield part

@@ -49,6 +49,7 @@ from lc_keras.constraints import language
 from lc_keras.constraints import rule as rules
 from lc_keras.data import arrays
 from lc_keras.data import latents as latent_rows
+from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
 from lc_keras.learning import labels as some_labels
@@ -486,7 +487,7 @@ class LatentConstraints:
 
   def decode(self, latents: np.ndarray) -> np.ndarray:
     """Returns the images of latent vectors, [n, height, width, channels]."""
-    return self._decode(np.asarray(latents, np.float32))["images"]
+    return self._decode(np.asarray(latents, np.float32))[decoding.IMAGES]
 
   def save(self, path: str) -> None:
     """Writes everything to a folder, which `lc_keras.load` opens.
@@ -518,16 +519,15 @@ class LatentConstraints:
     self._compiled = {}
     self._samplers = {}
     self._judges = self.parts.judges() if self.parts.latents else None
-    self._decode = batched.Batched(
-      lambda latents: {"images": generator.decode(latents).mean()}, _BATCH_SIZE
-    )
+    self._decode = decoding.decoder(generator)
+    at_once = batched.rows_at_once(generator.image_shape, _BATCH_SIZE)
 
     def encoded(images, seeds):
       posterior = generator.encode(images)
       noise = priors.sample_rows(seeds, generator.latent_size)
       return {"latents": posterior.mean() + posterior.stddev() * noise}
 
-    self._encode = batched.Batched(encoded, _BATCH_SIZE)
+    self._encode = batched.Batched(encoded, at_once)
 
   def _request(self, request):
     if not len(self.attributes):

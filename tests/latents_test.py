@@ -39,6 +39,7 @@ class DrawTest(tf.test.TestCase):
   class Decoder:
     """Shows the first two numbers of its latent vector; knows no encoder."""
 
+    image_shape = (1, 2, 1)
     latent_size = 4
 
     def decode(self, latents):

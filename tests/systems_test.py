@@ -21,6 +21,7 @@ _LABELS = np.array([[1, 0, 0, 1, 0], [0, 1, 0, 0, 1], [0, 0, 1, 1, 1]], "f")
 class _Generator:
   """Draws its latent vector of size 4 as the first pixels of an image."""
 
+  image_shape = _SHAPE
   latent_size = 4
 
   def encode(self, images):
@@ -153,7 +154,8 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_a_system_does_what_its_parts_can(self):
     class Decoder:
-      latent_size, decode = _Generator.latent_size, _Generator.decode
+      image_shape, latent_size = _SHAPE, 4
+      decode = _Generator.decode
 
     class OnlySamples(sampler.Sampler):
       sample, _move = _Sampler.sample, _Sampler._move

@@ -77,12 +77,12 @@ def run_job(settings: flags.FlagValues) -> None:
 
 def _encode(run, model, split):
   """Returns the latents of a split's images."""
+  from lc_keras import batched
   from lc_keras.data import latents
   from lc_keras.data import pipeline
 
-  batches = pipeline.load(
-    run.dataset, split, run.settings.batch_size, data_dir=run.data_dir
-  )
+  at_once = batched.rows_at_once(model.image_shape, run.settings.batch_size)
+  batches = pipeline.load(run.dataset, split, at_once, data_dir=run.data_dir)
   return latents.encode(model, _progress(split)(batches))
 
 

@@ -22,6 +22,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import batched
 from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import label_columns
 from lc_keras.data import latents
@@ -93,11 +94,12 @@ class Source(abc.ABC):
 
     Args:
       generator: A model with `encode(images)`.
-      batch_size: Images encoded at once.
+      batch_size: Images encoded at once; fewer if they are large.
 
     Returns:
       {split: latents.Latents}, the rows of `batches(split, ...)` in order.
     """
+    batch_size = batched.rows_at_once(self.image_shape, batch_size)
     return {
       split: latents.join(
         latents.encode(generator, self.batches(split, batch_size))
@@ -117,6 +119,7 @@ class _Divided(Source):
     self._share = validation_split
 
   def encode(self, generator, batch_size=256):
+    batch_size = batched.rows_at_once(self.image_shape, batch_size)
     # In one pass, since a stream may be slow, and hold no image twice.
     rows = latents.join(
       latents.encode(generator, self.batches(ALL, batch_size))

@@ -14,6 +14,8 @@ from typing import Self
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import batched
+
 # Names of the columns.
 COLUMNS = ("mean", "scale", "attributes")
 
@@ -141,7 +143,7 @@ def draw(
     seed: Seed of the draws.
     read: Images -> labels [batch, num_attributes] in {0, 1}; None gives no
       attributes, and decodes nothing.
-    batch_size: Images decoded at once.
+    batch_size: Images decoded at once; fewer if they are large.
     progress: Wraps the batches, to show progress.
   """
   mean = tf.random.stateless_normal([rows, generator.latent_size], seed)
@@ -150,6 +152,7 @@ def draw(
     function = tf.function(
       lambda latents: read(generator.decode(latents).mean()), autograph=False
     )
+    batch_size = batched.rows_at_once(generator.image_shape, batch_size)
     starts = progress(range(0, rows, batch_size))
     labels = [function(mean[start : start + batch_size]) for start in starts]
     attributes = np.concatenate(labels)

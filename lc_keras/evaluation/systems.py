@@ -230,7 +230,7 @@ def prior(generator: generator_module.Generator) -> System:
     latents = priors.sample_rows(seeds, generator.latent_size)
     return {"images": generator.decode(latents).mean()}
 
-  return System(sample, _reconstruct(generator))
+  return System(sample, _reconstruct(generator), batch_size=_at_once(generator))
 
 
 def latent(
@@ -261,8 +261,8 @@ def latent(
 
   reconstruct = _reconstruct(generator)
   if reconstruct and isinstance(sampler, sampler_module.Transformer):
-    return System(sample, reconstruct, transform)
-  return System(sample)
+    return System(sample, reconstruct, transform, _at_once(generator))
+  return System(sample, batch_size=_at_once(generator))
 
 
 def conditional_vae(
@@ -324,6 +324,10 @@ def conditional_gan(
     return {"images": model.generate(latents, fill(values, mask, seeds))}
 
   return System(sample)
+
+
+def _at_once(generator):
+  return batched.rows_at_once(generator.image_shape, _BATCH_SIZE)
 
 
 def _reconstruct(generator):

@@ -13,6 +13,7 @@ from lc_keras import files
 from lc_keras import priors
 from lc_keras.generators import checks
 from lc_keras.generators import conventions
+from lc_keras.generators import decoding
 from lc_keras.generators import kinds
 from lc_keras.generators import specs
 from lc_keras.models import storage
@@ -183,7 +184,7 @@ class Generator:
     Args:
       latents: [n, latent_size].
     """
-    return self.decode(tf.constant(latents, tf.float32)).mean().numpy()
+    return decoding.decoder(self)(np.float32(latents))[decoding.IMAGES]
 
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].

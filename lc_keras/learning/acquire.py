@@ -12,6 +12,7 @@ from lc_keras import batched
 from lc_keras import recipes
 from lc_keras import version
 from lc_keras.constraints import rule as rules
+from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
 from lc_keras.learning import examples as example_sets
@@ -23,8 +24,9 @@ from lc_keras.learning import trust
 from lc_keras.models import value_model
 from lc_keras.samplers import objective
 
-_DECODE_BATCH_SIZE = 256
+# Images that a rule is tried on, and that its speed is measured with.
 _CHECKED = 256
+_TIMED = 16
 _RECIPE = recipes.Constraint()
 
 
@@ -60,20 +62,27 @@ def from_rule(
   started = time.monotonic()
   _check_name(parts, name)
   generator = parts.generator
-  decode = batched.Batched(
-    lambda latents: {"images": generator.decode(latents).mean()},
-    _DECODE_BATCH_SIZE,
-  )
-
+  decode = decoding.decoder(generator)
   scored = []
 
+  def read(latents):
+    # The images of a chunk are gone before those of the next one are made.
+    return np.concatenate(
+      [rule.values(p[decoding.IMAGES]) for p in decode.pieces(latents)]
+    )
+
   def oracle(latents):
-    scored.append(rule.values(decode(latents)["images"]))
+    scored.append(read(latents))
     return rule.targets(scored[-1])
 
   draw = _drawer(parts)
-  say(f"Trying {rule} on {_CHECKED} images")
-  rule.check(decode(draw(_CHECKED, recipe.seed))["images"], rare=True)
+  at_once = batched.rows_at_once(generator.image_shape, _CHECKED // 4)
+  tried = draw(max(4 * at_once, _TIMED), recipe.seed)
+  say(f"Trying {rule} on {len(tried)} images")
+  rule.check(decode(tried)[decoding.IMAGES], rare=True)
+  began = time.monotonic()
+  read(tried[:_TIMED])
+  say(_duration(recipe, (time.monotonic() - began) / _TIMED))
   try:
     examples = scoring.collect(
       draw,
@@ -157,7 +166,7 @@ def from_labels(
   if generators.can_encode(parts.generator):
     reread = batched.Batched(
       lambda latents: {"value": tf.sigmoid(model(_again(parts, latents)))},
-      _DECODE_BATCH_SIZE,
+      batched.rows_at_once(parts.generator.image_shape),
     )
 
     def oracle(latents):
@@ -266,6 +275,15 @@ def _drawer(parts):
     return latents.astype(np.float32)
 
   return draw
+
+
+def _duration(recipe, seconds):
+  """Returns a sentence on how long scoring takes, at so many seconds a row."""
+  edits = (recipe.all_steps // recipe.steps - 1) * fitting.EDITS
+  rows = recipe.count + edits
+  total = rows * seconds
+  told = f"{total:.0f} s" if total < 100 else f"{total / 60:.0f} min"
+  return f"About {rows:,} images are scored, {1 / seconds:.3g} a second: {told}"
 
 
 def _again(parts, latents):

@@ -22,7 +22,7 @@ _BATCH_SIZE = 128
 _LEARNING_RATE = 1e-3
 _WEIGHT_DECAY = 1e-2
 # Edits of a round; each has to be decoded.
-_EDITS = 1024
+EDITS = 1024
 
 
 def compile_model(
@@ -131,7 +131,7 @@ def wishes(
     them, [n] in [0, 1]; all float32.
   """
   random = np.random.default_rng(seed)
-  count = min(len(examples), _EDITS)
+  count = min(len(examples), EDITS)
   lists = [np.flatnonzero(~examples.on), np.flatnonzero(examples.on)]
   rows = examples.take(
     np.concatenate([random.choice(rows, count // 2) for rows in lists])
