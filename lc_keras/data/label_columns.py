@@ -9,14 +9,26 @@ array([[0., 0., 1.],
 (('A', 'B', 'C'),)
 """
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from lc_keras.constraints import attributes as attribute_sets
 
 Attributes = attribute_sets.Attributes
+
+# What stands for a label that is not known, besides nothing at all.
+_MISSING = ("", "na", "n/a", "nan", "none", "null", "?", "<na>")
+_WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+# More different texts are no classes, but captions or the like; more different
+# whole numbers are quantities.
+_MOST_CLASSES = 50
+_MOST_NUMBERS = 20
+# Columns whose classes need no name before them.
+_CLASS_COLUMNS = ("label", "class", "category")
 
 
 def read(labels, attributes, count: int) -> tuple[np.ndarray, Attributes]:
@@ -53,6 +65,125 @@ def read(labels, attributes, count: int) -> tuple[np.ndarray, Attributes]:
     exclusive=_are_classes(labels.dtype, labels.shape[1:], chosen),
     continuous=[name for name, some in zip(chosen, degrees) if some],
   )
+
+
+def from_table(
+  table: pd.DataFrame, name: str
+) -> tuple[np.ndarray, Attributes, list[str]]:
+  """Returns the columns of a table as labels, by what their values are.
+
+  0 and 1, -1 and 1, true and false, yes and no: on or off. Other texts, and up
+  to 20 different whole numbers: a class, which becomes an attribute for each
+  value, named column_value, which exclude each other. Other numbers: degrees,
+  as they are within [0, 1], or else from the least to the greatest. An empty
+  cell, NA, NaN or ? is a label that is not known.
+
+  >>> import pandas as pd
+  >>> from lc_keras.data import label_columns
+  >>> values = {"Bald": ["-1", "1", ""], "hair": ["red", "no", "red"]}
+  >>> table = pd.DataFrame(values)
+  >>> columns, attributes, _ = label_columns.from_table(table, "mine.csv")
+  >>> columns
+  array([[ 0.,  0.,  1.],
+         [ 1.,  1.,  0.],
+         [nan,  0.,  1.]], dtype=float32)
+  >>> attributes.names, attributes.exclusive
+  (('Bald', 'hair_no', 'hair_red'), (('hair_no', 'hair_red'),))
+
+  Args:
+    table: Columns by name, of text or of values.
+    name: What to call it in errors.
+
+  Returns:
+    float32 [len(table), num_attributes] in [0, 1], NaN where not known; their
+    `Attributes`; and what to tell of columns that were scaled or left out.
+
+  Raises:
+    ValueError: A column could be read in two ways, or has no fitting name.
+  """
+  columns, exclusive, continuous, notes = {}, [], [], []
+  for column in table.columns:
+    found, kind, note = _converted(table[column], _spelled(column), name)
+    columns |= found
+    notes += [f"{column}: {note}"] if note else []
+    exclusive += [tuple(found)] if kind == "classes" else []
+    continuous += [*found] if kind == "degrees" else []
+  try:
+    attributes = Attributes(tuple(columns), exclusive, continuous)
+  except ValueError as error:
+    raise ValueError(f"{name}: {error}") from error
+  values = np.empty([len(table), len(columns)], np.float32)
+  for place, column in enumerate(columns.values()):
+    values[:, place] = column
+  return values, attributes, notes
+
+
+def _converted(column, name, table):
+  """Returns {name: float32 [n]}, the kind, and a note, or None."""
+  try:
+    # What a column holds is the same few values many times.
+    codes, values = pd.factorize(column)
+  except TypeError:
+    return {}, None, "left out, since its cells are no numbers or words"
+  text = pd.Series(values).astype(str).str.strip()
+  known = ~text.str.lower().isin(_MISSING).to_numpy()
+  words = text.str.lower().map(_WORDS).to_numpy(float)
+  numbers = pd.to_numeric(text, errors="coerce").to_numpy(float)
+  numbers = np.where(np.isnan(numbers), words, numbers)
+
+  def spread(of_values):  # The code -1 is of cells that pandas calls missing.
+    return np.append(of_values, np.nan).astype(np.float32)[codes]
+
+  if not known.any():
+    return {}, None, "left out, since no label of it is known"
+  if np.isinf(numbers).any():
+    place = int(np.flatnonzero(np.isinf(numbers))[0])
+    raise ValueError(
+      f"{table}, row {list(codes).index(place) + 1}: {name} is {text[place]}, "
+      "and must be a finite number."
+    )
+  found = set(numbers[known])
+  if np.isnan(numbers[known]).any():
+    return _classes(text.to_numpy(), known, name, spread)
+  low, high = min(found), max(found)
+  if found <= {-1.0, 1.0} or found <= {0.0, 1.0}:
+    return {name: spread(np.maximum(numbers, 0.0))}, "switch", None
+  if found == {-1.0, 0.0, 1.0}:
+    raise ValueError(
+      f"{table}: {name} is -1, 0 and 1, of which one may mean unknown: leave "
+      "those cells empty, and write 0 and 1 (or -1 and 1) in the others."
+    )
+  if 0.0 <= low and high <= 1.0:
+    return {name: spread(numbers)}, "degrees", None
+  if len(found) <= _MOST_NUMBERS and all(map(float.is_integer, found)):
+    whole = np.array([f"{number:.0f}" for number in numbers])
+    return _classes(whole, known, name, spread)
+  if low == high:
+    return {}, None, f"left out, since it is {low:g} everywhere"
+  note = f"taken as degrees, 0 for {low:g} and 1 for {high:g}"
+  return {name: spread((numbers - low) / (high - low))}, "degrees", note
+
+
+def _classes(text, known, name, spread):
+  classes = sorted(set(text[known]))
+  if not 1 < len(classes) <= _MOST_CLASSES:
+    return {}, None, f"left out, since it has {len(classes)} different texts"
+  before = "" if name.lower() in _CLASS_COLUMNS else f"{name}_"
+  # "A b" and "A_b" are one.
+  spelled = np.array([_spelled(f"{before}{one}") for one in text])
+  return (
+    {
+      one: spread(np.where(known, spelled == one, np.nan))
+      for one in dict.fromkeys(_spelled(f"{before}{c}") for c in classes)
+    },
+    "classes",
+    None,
+  )
+
+
+def _spelled(name):
+  """Returns a name as requests can spell it."""
+  return re.sub(r"[^\w\-]+", "_", str(name)).strip("_")
 
 
 def describe(label, attributes) -> Attributes:

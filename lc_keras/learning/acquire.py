@@ -129,7 +129,8 @@ def from_labels(
   Args:
     parts: `parts.Parts`.
     name: What the constraint is called in wishes.
-    labels: Of rows of the training split of the cache, if not of latents.
+    labels: Of rows of the training split of the cache, if not of latents; by
+      file name, they must be `located` first.
     source: Where the labels come from, for the manifest.
     recipe: How.
     strategy: To train with.
@@ -140,12 +141,13 @@ def from_labels(
   """
   started = time.monotonic()
   _check_name(parts, name)
-  if labels.ids is not None and not parts.encoded:
+  if labels.latents is None and not parts.encoded:
     raise ValueError(
       "The latents of this generator are draws of the prior and not encoded "
       "images, so that labels by image mean nothing: give labels of latent "
       "vectors (columns z0, z1, ...), or a rule."
     )
+  labels = labels.located(None)
   mean, scale = labels.rows(parts.latents["train"], parts.posterior_scale)
   examples = example_sets.Examples.of(
     mean,

@@ -2,12 +2,13 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from lc_keras.data import latents as latent_rows
+from lc_keras.data import tables
 
 _ID, _VALUE, _WEIGHT = "id", "value", "weight"
 _LATENT = "z"
@@ -28,16 +29,46 @@ class Labels:
     weight: float32 [n] above 0; 1 if not given.
     ids: int64 [n], rows of the training split; None if latents are given.
     latents: float32 [n, latent_size]; None if ids are given.
+    files: n names of image files, in place of ids until `located` finds them.
   """
 
   value: np.ndarray
   weight: np.ndarray | None = None
   ids: np.ndarray | None = None
   latents: np.ndarray | None = None
+  files: Sequence[str] | None = None
 
   def __post_init__(self):
     if self.weight is None:
       object.__setattr__(self, "weight", np.ones(len(self.value), np.float32))
+
+  def located(self, names: Sequence[str] | None) -> "Labels":
+    """Returns labels by file name as labels by id; all others as they are.
+
+    Args:
+      names: File names of the training split, in order; None for images that
+        have none. Labels of other images are left out.
+
+    Raises:
+      ValueError: No label is of a training image.
+    """
+    if self.files is None:
+      return self
+    if names is None:
+      raise ValueError(
+        "The labels name files, and the training images have no names: give "
+        "`id`, the place of each image in the training split."
+      )
+    ids = tables.match(names, self.files)
+    rows = np.flatnonzero(ids >= 0)
+    if not len(rows):
+      raise ValueError(
+        f"None of the {len(self.files)} labels is of a training image: they "
+        f"name files such as {self.files[0]}, and the images are called "
+        f"{names[0]} and so on."
+      )
+    ids = ids[rows]
+    return Labels(self.value[ids], self.weight[ids], ids=rows)
 
   def rows(
     self, train: latent_rows.Latents, posterior_scale: np.ndarray
@@ -69,19 +100,25 @@ class Labels:
     return train.mean[self.ids], train.scale[self.ids]
 
 
-def read(labels) -> Labels:
-  """Reads labels from a CSV file, a pandas frame, columns or an array.
+def read(labels, name: str | None = None) -> Labels:
+  """Reads labels from a table in a file or in memory, or from an array.
 
-  Columns are `value`, in [0, 1], perhaps `weight`, above 0, and either `id`,
-  the place of an image in the training split, or `z0`, `z1` and so on, a latent
-  vector. An array or a series [n] has the values of the first n images.
+  Columns are `value`, in [0, 1] (or -1 and 1), perhaps `weight`, above 0, and
+  what is labelled: `file_name`, an image's file; `id`, the place of an image in
+  the training split; or `z0`, `z1` and so on, a latent vector. An array or a
+  series [n] has the values of the first n images.
 
   >>> from lc_keras.learning import labels
   >>> labels.read({"id": [4, 2], "value": [1, 0.5]}).ids
   array([4, 2])
+  >>> labels.read({"file_name": ["b.png"], "Red": [1]}, "Red").files
+  ('b.png',)
 
   Args:
-    labels: One of these; a `Labels` is returned as it is.
+    labels: One of these; a file is any that `tables.read` reads; a `Labels` is
+      returned as it is.
+    name: Of what is learnt: a column of this name is taken where there is no
+      `value`.
 
   Raises:
     FileNotFoundError: There is no such file.
@@ -90,44 +127,34 @@ def read(labels) -> Labels:
   if isinstance(labels, Labels):
     return labels
   if isinstance(labels, (str, os.PathLike)):
-    return _read_table(_read_file(labels), os.fspath(labels))
+    return _read_table(tables.read(labels), os.fspath(labels), name)
   if isinstance(labels, (pd.DataFrame, Mapping)):
-    return _read_table(pd.DataFrame(labels), "The table")
+    return _read_table(pd.DataFrame(labels), "The table", name)
   value = np.asarray(labels)
   if value.ndim != 1:
     raise ValueError(
       f"Labels in an array must have the shape [n]; got {list(value.shape)}."
     )
   table = pd.DataFrame({_ID: np.arange(len(value)), _VALUE: value})
-  return _read_table(table, "The array")
+  return _read_table(table, "The array", name)
 
 
-def _read_file(path):
-  """Returns the table of a CSV file, all of it text."""
-  try:
-    # The header as a row, so that a longer row and a name that stands twice
-    # are seen.
-    table = pd.read_csv(
-      path,
-      header=None,
-      dtype=str,
-      keep_default_na=False,
-      skipinitialspace=True,
-      encoding="utf-8-sig",
-    )
-  except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-    raise ValueError(f"{path} is no CSV file with a header: {error}") from error
-  return table.iloc[1:].set_axis(table.iloc[0].tolist(), axis="columns")
-
-
-def _read_table(table, name):
+def _read_table(table, name, wanted):
   """Returns the labels of a table, after checking its numbers."""
   table = table.rename(columns=lambda column: str(column).strip())
-  keys = _keys(name, list(table.columns))
-  used = [*keys, _VALUE, *([_WEIGHT] if _WEIGHT in table else [])]
+  if _VALUE not in table and wanted in table:
+    table = table.rename(columns={wanted: _VALUE})
+  if table.columns.has_duplicates:
+    raise ValueError(f"{name} has two columns of one name.")
   if not len(table):
     raise ValueError(f"{name} has a header, and no labels below it.")
+  keys = _keys(name, list(table.columns))
+  if keys is None:
+    table = tables.by_file_name(table, name)
+  used = [*(keys or ()), _VALUE, *([_WEIGHT] if _WEIGHT in table else [])]
   numbers = table[used].apply(pd.to_numeric, errors="coerce").astype(float)
+  if set(numbers[_VALUE]) == {-1.0, 1.0}:
+    numbers[_VALUE] = numbers[_VALUE].clip(lower=0.0)
   for column in used:
     value = numbers[column].to_numpy()
     good, needed = np.isfinite(value), "a number"
@@ -145,6 +172,8 @@ def _read_table(table, name):
       )
   value = numbers[_VALUE].to_numpy(np.float32)
   weight = numbers[_WEIGHT].to_numpy(np.float32) if _WEIGHT in used else None
+  if keys is None:
+    return Labels(value, weight, files=tuple(table.index))
   if keys != [_ID]:
     return Labels(value, weight, latents=numbers[keys].to_numpy(np.float32))
   ids = numbers[_ID].astype(np.int64)
@@ -158,17 +187,19 @@ def _read_table(table, name):
 
 
 def _keys(name, columns):
-  """Returns the columns that say what is labelled."""
+  """Returns the columns that say what is labelled; None for file names."""
   latents = [column for column in columns if column[:1] == _LATENT]
   numbered = [f"{_LATENT}{number}" for number in range(len(latents))]
-  if len(set(columns)) < len(columns):
-    raise ValueError(f"{name} has two columns of one name.")
-  if _VALUE in columns and _ID in columns:
-    return [_ID]
-  if _VALUE in columns and latents and latents == numbered:
-    return numbered
+  if _VALUE in columns:
+    if _ID in columns:
+      return [_ID]
+    if latents and latents == numbered:
+      return numbered
+    if tables.has_file_names(columns):
+      return None
   raise ValueError(
-    f"{name} has the columns {', '.join(columns) or '(none)'}; expected `id` "
-    "(the place of an image in its split) or `z0`, `z1`, ... (a latent "
-    "vector), `value` in [0, 1], and perhaps `weight`."
+    f"{name} has the columns {', '.join(columns) or '(none)'}; expected "
+    "`file_name` (of the image), `id` (the place of an image in its split) or "
+    "`z0`, `z1`, ... (a latent vector), and `value` in [0, 1], and perhaps "
+    "`weight`."
   )
