@@ -12,8 +12,7 @@ class ErrorsTest(parameterized.TestCase):
   def test_long_texts_are_cut(self):
     self.assertLen(errors.not_found("x" * 1024).text, 1024)
     cut = errors.not_found("x" * 1025).text
-    self.assertLen(cut, 1024)
-    self.assertEqual(cut.strip("x"), "...TRUNCATED")
+    self.assertEqual(cut, "x" * 1024 + "...TRUNCATED")
 
   @parameterized.parameters(
     (tf.errors.InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),

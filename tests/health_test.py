@@ -33,8 +33,8 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
   flags = {"enable_grpc_healthcheck_service": True}
 
   def test_of_the_server_and_of_a_model(self):
-    service = "tensorflow.serving.PredictionService"
-    names = "", "readiness", "liveness", "demo", service
+    services = "PredictionService", "tensorflow.serving.PredictionService"
+    names = "", "readiness", "liveness", "demo", *services
     # It follows the models: a moment later.
     _wait_for(self.running, **dict.fromkeys(names, _SERVING))
     self.assert_refused(

@@ -44,7 +44,7 @@ class MetricsTest(running_server.TestCase, absltest.TestCase):
         running.predict("halve", x=_X)
       status, headers, body = running.http(metrics.PATH)
     self.assertEqual(status, 200)
-    self.assertStartsWith(headers["Content-Type"], "text/plain")
+    self.assertEqual(headers["Content-Type"], "text/plain")
     text = body.decode()
     self.assertIn("# TYPE :tensorflow:serving:request_count counter", text)
     samples = _samples(text)

@@ -3,16 +3,21 @@
 import gzip
 import http.client
 import json
+import socket
 import threading
+from unittest import mock
 
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from serving.server import large_json
+from serving.server import rest
 from tests import running_server
 
 _PREDICT = "/v1/models/demo:predict"
 _NAN = b'{"instances": [[NaN, Infinity], [-Infinity, 1]]}'
+_HEADERS = "Host: localhost", "Connection: close"
 
 # Path, body, status, and how the text of the error begins.
 _ERRORS = {
@@ -51,6 +56,12 @@ _ERRORS = {
     {"instances": [1.0]},
     400,
     f"Failed to convert version: {'9' * 30} to numeric.",
+  ),
+  "a number that Python does not read": (
+    f"/v1/models/demo/versions/{'9' * 7000}:predict",
+    {"instances": [1.0]},
+    400,
+    "Failed to convert version: 9999",
   ),
   "classify": ("/v1/models/demo:classify", {}, 501, "This server has no class"),
   "regress": ("/v1/models/demo:regress", {}, 501, "This server has no regress"),
@@ -145,6 +156,53 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     self.assertEqual(list(answer), ["error"])
     self.assertStartsWith(answer["error"], text)
     self.assertNotEmpty(answer["error"])
+
+  def _raw(self, *lines):
+    """Sends lines of HTTP as they are; returns the answer."""
+    address = "localhost", self.running.server.rest_port
+    with socket.create_connection(address) as connection:
+      connection.sendall("\r\n".join([*lines, "", ""]).encode())
+      parts = iter(lambda: connection.recv(4096), b"")
+      return b"".join(parts).decode()
+
+  def test_headers_name_no_versions(self):
+    for lines in (["GET /x HTTP/1.1", *_HEADERS], ["no HTTP"]):
+      answer = self._raw(*lines)
+      self.assertIn("Server: lc_keras\r\n", answer)
+      self.assertNotRegex(answer, "(?i)python|aiohttp")
+
+  def test_errors_have_the_content_type_of_tensorflow_serving(self):
+    _, headers, _ = self.running.http(_PREDICT, b"{")
+    self.assertEqual(headers["Content-Type"], "application/json")
+
+  def test_no_path_passes_by_the_tokens(self):
+    path = self.create_tempfile(content="secret").full_path
+    with self.serving(bearer_token_file=path) as running:
+      for path in ("/v1/models/demo", "/%0d%0aSet-Cookie:x", "/a%0ab", "/x"):
+        status, answer = running.json(path)
+        self.assertEqual(status, 401, path)
+        self.assertIn("Bearer", answer["error"])
+
+  def test_bodies_that_are_too_large(self):
+    self.enter_context(mock.patch.object(rest, "_LARGEST_BODY", 1 << 20))
+    for size, sent in ((1 << 20, 400), ((1 << 20) + 1, 413)):
+      status, answer = self.running.json(
+        _PREDICT,
+        gzip.compress(bytes(size)),
+        headers={"Content-Encoding": "gzip"},
+      )
+      self.assertEqual(status, sent, answer)
+    self.assertStartsWith(answer["error"], "A body may have 1 MiB, also once")
+    # Before they are sent.
+    announced = f"Content-Length: {(1 << 20) + 1}"
+    answer = self._raw(f"POST {_PREDICT} HTTP/1.1", announced, *_HEADERS)
+    self.assertStartsWith(answer, "HTTP/1.1 413")
+
+  def test_large_bodies(self):
+    sent = json.dumps({"inputs": [[1.0, 2.0]]}).encode()
+    sent += b" " * large_json.LARGE
+    status, answer = self.running.json(_PREDICT, sent)
+    self.assertEqual((status, answer), (200, {"outputs": [[2.0, 4.0]]}))
 
   def test_status(self):
     for path in ("/v1/models/demo", "/v1/models/demo/versions/10"):

@@ -43,7 +43,15 @@ class SignaturesTest(parameterized.TestCase):
     self.assertEqual(signatures.feeds(signature, {"a": _A})["b:0"], 7)
     self.assertEqual(signatures.feeds(signature, {"a": _A, "b": _B})["b:0"], 2)
     self._assert_refused(
-      "Missing but required: {a}.", signatures.feeds, signature, {"b": _B}
+      "Signature input alias: a(feed name: a:0) not found in request and no "
+      "default value provided. Inputs expected to be in the request {b}, or "
+      "default input alias set: b",
+      *(signatures.feeds, signature, {"b": _B}),
+    )
+    self._assert_refused(
+      "Inputs contains invalid name. Used request inputs: a, request input: "
+      "a,c",
+      *(signatures.feeds, signature, {"a": _A, "c": _A}),
     )
 
   @parameterized.parameters(
@@ -59,8 +67,9 @@ class SignaturesTest(parameterized.TestCase):
     ),
     (
       {"a": _A, "c": _A},
-      "input tensor alias not found in signature: c. Inputs expected to be in "
-      "the set {a,b}.",
+      "Signature input alias: b(feed name: b:0) not found in request and no "
+      "default value provided. Inputs expected to be in the request {a,c}, or "
+      "default input alias set: ",
     ),
     (
       {"a": _A, "b": _A},

@@ -1,7 +1,13 @@
 """Errors of serving, each with the status code that a caller gets."""
 
+from __future__ import annotations
+
 import grpc
-import tensorflow as tf
+from etils import epy
+
+# Reading JSON, which raises these errors, does without it.
+with epy.lazy_imports():
+  import tensorflow as tf
 
 _LONGEST = 1024
 _TRUNCATED = "...TRUNCATED"
@@ -12,9 +18,9 @@ class ServingError(Exception):
   """A call that cannot be answered: a status code and a text."""
 
   def __init__(self, code: grpc.StatusCode, text: str):
-    """Creates the error; a text over 1024 characters is cut, and says so."""
+    """Creates the error; a text is cut after 1024 characters, and says so."""
     if len(text) > _LONGEST:
-      text = text[: _LONGEST - len(_TRUNCATED)] + _TRUNCATED
+      text = text[:_LONGEST] + _TRUNCATED
     super().__init__(text)
     self.code = code
     self.text = text

@@ -17,6 +17,9 @@ _ALIVE = "liveness"
 _READY = (
   "",
   "readiness",
+  # TensorFlow Serving knows the short names.
+  "ModelService",
+  "PredictionService",
   "tensorflow.serving.ModelService",
   "tensorflow.serving.PredictionService",
 )

@@ -1,29 +1,60 @@
 """The inputs of a REST request: JSON to numpy, as TensorFlow Serving reads it.
 
-In rows (`instances`) or columns (`inputs`); {"b64": ...} stands for bytes.
+In rows (`instances`) or columns (`inputs`); {"b64": ...} stands for bytes. Good
+values are read at once by numpy; only what fails is looked through value by
+value, in the order of TensorFlow Serving, for its text of the error.
+
+Without TensorFlow: `large_json` runs this in a process of its own.
 """
 
 import base64
 import binascii
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving import tensors
 from serving.server import errors
 
-Infos = Mapping[str, meta_graph_pb2.TensorInfo]
+# By input, the name of its type, such as float or string.
+Types = Mapping[str, str]
 ROWS, COLUMNS = "instances", "inputs"
 _BASE64 = "b64"
-_LONGEST_QUOTE = 300
+_DEFAULT_SIGNATURE = "serving_default"
+_LONGEST_QUOTE = 256
+_INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
+_DTYPES = {"float": np.float32, "double": np.float64, "bool": np.bool_} | {
+  name: np.dtype(name) for name in _INTEGERS
+}
 # `Inf` outside of strings, which the first alternative takes.
 _SHORT_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|\bInf\b')
 _WHITE = dict.fromkeys(b" \t\n\v\f\r")
+_TOO_BIG = "JSON Parse error: Number too big to be stored in double."
+# Python's messages, and the texts of RapidJSON that say the same.
+_PARSE_ERRORS = {
+  "Expecting value": "Invalid value.",
+  "Expecting property name enclosed in double quotes": (
+    "Missing a name for object member."
+  ),
+  "Illegal trailing comma before end of object": (
+    "Missing a name for object member."
+  ),
+  "Expecting ':' delimiter": "Missing a colon after a name of object member.",
+  "Invalid \\escape": "Invalid escape character in string.",
+  "Invalid control character at": "Invalid encoding in string.",
+  "Unterminated string starting at": (
+    "Missing a closing quotation mark in string."
+  ),
+}
+_KINDS = {
+  type(None): "Null",
+  dict: "Object",
+  list: "Array",
+  str: "String",
+}
 
 
 class _Constant(float):
@@ -33,27 +64,43 @@ class _Constant(float):
   """
 
 
+class _Unfit(ValueError):
+  """Values that are no tensor of the type."""
+
+
 def parse(body: bytes) -> dict[str, Any]:
   """Reads the JSON of a request, NaN, Infinity and Inf included.
+
+  What follows the object is ignored.
 
   Raises:
     ServingError: It is none, or no object.
   """
   try:
-    text = body.decode(json.detect_encoding(body))
+    text = body.decode(json.detect_encoding(body)).lstrip()
     if "Inf" in text:
       text = _SHORT_INFINITY.sub(
         lambda found: found[0] if found[0][0] == '"' else "Infinity", text
       )
-    document = json.loads(text, parse_constant=_Constant)
+    if not text:
+      raise errors.invalid_argument("JSON Parse error: The document is empty")
+    decoder = json.JSONDecoder(parse_constant=_Constant)
+    document, _ = decoder.raw_decode(text)
   except json.JSONDecodeError as error:
+    reason = _PARSE_ERRORS.get(error.msg, error.msg)
     raise errors.invalid_argument(
-      f"JSON Parse error: {error.msg} at offset: {error.pos}"
+      f"JSON Parse error: {reason} at offset: {error.pos}"
     ) from error
-  except (ValueError, RecursionError) as error:
+  except RecursionError as error:
     raise errors.invalid_argument(
-      f"JSON Parse error: Invalid value. {error}"
+      "JSON Parse error: Invalid value. It is nested too deeply."
     ) from error
+  except UnicodeDecodeError as error:
+    raise errors.invalid_argument(
+      f"JSON Parse error: Invalid encoding in string. at offset: {error.start}"
+    ) from error
+  except ValueError as error:  # An integer of more than 4,300 digits.
+    raise errors.invalid_argument(_TOO_BIG) from error
   if not isinstance(document, dict):
     raise errors.invalid_argument(
       f"JSON Value: {_quote(document)} Is not object"
@@ -61,196 +108,181 @@ def parse(body: bytes) -> dict[str, Any]:
   return document
 
 
-def signature_name(document: Mapping[str, Any]) -> str:
-  """Returns the signature that a request names.
+def read(
+  document: Mapping[str, Any], signatures: Mapping[str, Types]
+) -> tuple[str, str, dict[str, np.ndarray]]:
+  """Reads the signature and the inputs of a request.
+
+  Args:
+    document: The parsed request.
+    signatures: The inputs of each signature.
+
+  Returns:
+    The name of the signature; the form, ROWS or COLUMNS; values by input.
 
   Raises:
-    ServingError: The name is no text.
+    ServingError: There is no such signature, or the inputs are missing or do
+      not fit it.
   """
-  name = document.get("signature_name", "")
-  if not isinstance(name, str):
+  given = document.get("signature_name", "")
+  if not isinstance(given, str):
     raise errors.invalid_argument(
       f"JSON Value: {_quote(document)} not formatted correctly. "
       "'signature_name' key must be a string value."
     )
-  return name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-
-
-def read(
-  document: Mapping[str, Any], infos: Infos
-) -> tuple[str, dict[str, np.ndarray]]:
-  """Reads the inputs of a request.
-
-  Args:
-    document: The parsed request.
-    infos: The inputs of the signature.
-
-  Returns:
-    The form, ROWS or COLUMNS, and the values by input.
-
-  Raises:
-    ServingError: The inputs are missing, or do not fit the signature.
-  """
+  name = given or _DEFAULT_SIGNATURE
+  if name not in signatures:
+    raise errors.invalid_argument(
+      f'Serving signature name: "{name}" not found in signature def'
+    )
+  types = signatures[name]
+  if not types:
+    raise errors.invalid_argument(
+      f"Failed to get input map for signature: {given or 'DEFAULT'}"
+    )
   if ROWS in document and COLUMNS in document:
     raise errors.invalid_argument(
       f"JSON Value: {_quote(document)} Not formatted correctly expecting only "
       f"one of '{COLUMNS}' or '{ROWS}' keys to exist "
     )
   if ROWS in document:
-    return ROWS, _read_rows(document, infos)
+    return name, ROWS, _read_rows(document, types)
   if COLUMNS in document:
-    return COLUMNS, _read_columns(document[COLUMNS], infos)
+    return name, COLUMNS, _read_columns(document[COLUMNS], types)
   raise errors.invalid_argument(f"Missing '{COLUMNS}' or '{ROWS}' key")
 
 
-def _read_rows(document, infos):
+def _read_rows(document, types):
   rows = document[ROWS]
   if not isinstance(rows, list):
     raise errors.invalid_argument(
-      f"JSON Value: {_quote(document)} Excepting '{ROWS}' to be an list/array"
+      f"JSON Value: {_quote(document)} Expecting '{ROWS}' to be an list/array"
     )
   if not rows:
     raise errors.invalid_argument(
       f"JSON Value: {_quote(document)} No values in '{ROWS}' array"
     )
-  named = _is_object(rows[0])
-  if not named and len(infos) > 1:
+  if not isinstance(rows[0], dict) and len(types) > 1:
     raise errors.invalid_argument(
       "instances is a plain list, but expecting list of objects as multiple "
       "input tensors required as per tensorinfo_map"
     )
+  named = _is_object(rows[0])
+  try:
+    if not named:
+      name = next(iter(types))
+      return {name: _array(rows, types[name])}
+    if not all(_is_object(row) and len(row) == len(types) for row in rows):
+      raise _Unfit
+    return {
+      name: _array([row[name] for row in rows], kind)
+      for name, kind in types.items()
+    }
+  except (KeyError, _Unfit):
+    return _refuse_rows(rows, types, named)
+
+
+def _refuse_rows(rows, types, named):
+  """Raises the error of the first row that has one."""
+  shapes = {}
   for number, row in enumerate(rows):
-    if named != _is_object(row):
-      expected, given = ("object", "list") if named else ("list", "object")
+    where = f"Failed to process element: {number}"
+    if named and not _is_object(row):
       raise errors.invalid_argument(
-        f"Expecting {expected} but got {given} at item {number} of input list"
+        f"Expecting object but got list at item {number} of input list"
       )
-    if named and set(row) != set(infos):
-      names = ",".join(sorted(infos))
+    if not named and _is_object(row):
       raise errors.invalid_argument(
-        f"Failed to process element: {number} of 'instances' list. JSON "
-        f"object: {_quote(row)} keys must be equal to: {names}"
+        f"Expecting value/list but got object at item {number} of input list"
       )
-  if not named:
-    name = next(iter(infos))
-    return {name: _stack(rows, infos[name].dtype, "")}
-  return {
-    name: _stack([row[name] for row in rows], info.dtype, f" key: {name}")
-    for name, info in infos.items()
-  }
+    for name, value in (row if named else {next(iter(types)): row}).items():
+      try:
+        if name not in types:
+          raise errors.invalid_argument(
+            f"JSON object: does not have named input: {name}"
+          )
+        _check(value, types[name])
+        _check_shape(_shape(value), shapes.setdefault(name, _shape(value)))
+      except errors.ServingError as error:
+        key = f" key: {name}" if named else ""
+        raise errors.invalid_argument(
+          f"{where}{key} of 'instances' list. Error: {error.code.name}: "
+          f"{error.text}"
+        ) from error
+    if named and set(row) != set(types):
+      raise errors.invalid_argument(
+        f"{where} of 'instances' list. JSON object: {_quote(row)} keys must be "
+        f"equal to: {','.join(sorted(types))}"
+      )
+  raise errors.invalid_argument("The rows of 'instances' are no tensor.")
 
 
-def _read_columns(columns, infos):
+def _read_columns(columns, types):
   if not _is_object(columns):
-    if len(infos) > 1:
+    if len(types) > 1:
       raise errors.invalid_argument(
         "inputs is a plain value/list, but expecting an object as multiple "
         "input tensors required as per tensorinfo_map"
       )
-    columns = {next(iter(infos)): columns}
-  for name in infos:
+    columns = {next(iter(types)): columns}
+  inputs = {}
+  for name, kind in types.items():
     if name not in columns:
       raise errors.invalid_argument(
         f"Missing named input: {name} in 'inputs' object."
       )
-  return {
-    name: _tensor(columns[name], info.dtype) for name, info in infos.items()
-  }
-
-
-def _stack(rows, dtype, key):
-  """Returns one tensor of the values of all rows; an error names the row."""
-  try:
-    return _tensor(rows, dtype)
-  except errors.ServingError as error:
-    problem = error
-  first = None
-  for number, row in enumerate(rows):
     try:
-      shape = _tensor(row, dtype).shape
-      first = shape if first is None else first
-      if shape != first:
-        raise errors.invalid_argument(
-          f"Expecting shape {list(first)} but got: {list(shape)}"
-        )
-    except errors.ServingError as error:
-      problem = errors.invalid_argument(
-        f"Failed to process element: {number}{key} of 'instances' list. "
-        f"Error: {error.code.name}: {error.text}"
-      )
-      break
-  raise problem
+      inputs[name] = _array(columns[name], kind)
+    except _Unfit as error:
+      _check(columns[name], kind)
+      raise errors.invalid_argument(f"{name} is no tensor.") from error
+  return inputs
 
 
-def _tensor(value, dtype):
-  """Returns a tensor of nested lists, which must have the same lengths."""
+def _array(value, kind):
+  """Returns a tensor of nested lists of the same lengths.
+
+  Raises:
+    _Unfit: They have not, or a value is not of the type.
+    ServingError: A number is too large.
+  """
   array = np.array(value, object)
   flat = array.ravel().tolist()
-  if list in set(map(type, flat)):  # numpy could not go deeper.
-    raise errors.invalid_argument(
-      f"JSON Value: {_quote(value)} has lists of unexpected size: the lists of "
-      "a level must have the same length."
-    )
-  return _convert(flat, dtype).reshape(array.shape)
-
-
-def _convert(flat, enum):
-  """Returns values as an array, [len(flat)], of a type without any loss."""
-  dtype = tf.as_dtype(enum)
-  types = set(map(type, flat))
-  if dtype == tf.string:
+  kinds = set(map(type, flat))
+  if list in kinds:  # numpy could not go deeper.
+    raise _Unfit
+  if kind == "string":
     leaves = np.empty(len(flat), object)
-    leaves[:] = [_bytes(leaf, enum) for leaf in flat]
-    return leaves
-  if dtype == tf.bool:
-    allowed = {bool}
-  elif dtype in (tf.float32, tf.float64):
-    allowed = {int, float, _Constant}
-  elif dtype.is_integer and not dtype.is_quantized:
-    allowed = {int}
-  else:
-    raise errors.unimplemented(
-      f"Conversion of JSON Value: {_quote(flat[0] if flat else [])} to type: "
-      f"{tensors.type_name(enum)}"
-    )
-  if types - allowed:
-    raise _type_error(next(x for x in flat if type(x) not in allowed), enum)
-  if dtype.is_integer:
-    for leaf in flat:
-      if not dtype.min <= leaf <= dtype.max:
-        raise _type_error(leaf, enum)
-  elif dtype.is_floating:
-    _check_lossless(flat, dtype)
-  return np.array(flat, dtype.as_numpy_dtype)
+    leaves[:] = [_bytes(leaf) for leaf in flat]
+    return leaves.reshape(array.shape)
+  if kind not in _DTYPES or kinds - _allowed(kind):
+    raise _Unfit
+  try:
+    # Too large for float32 is infinite, as there.
+    with np.errstate(over="ignore"):
+      read = np.array(flat, _DTYPES[kind])
+  except OverflowError as error:
+    if kind in _INTEGERS:
+      raise _Unfit from error
+    raise errors.invalid_argument(_TOO_BIG) from error
+  if float in kinds and np.isinf(read).any():
+    if any(type(leaf) is float and np.isinf(leaf) for leaf in flat):
+      raise errors.invalid_argument(_TOO_BIG)
+  return read.reshape(array.shape)
 
 
-def _check_lossless(flat, dtype):
-  limit = float(dtype.max)
-  exact = 2 ** (np.finfo(dtype.as_numpy_dtype).nmant + 1) - 1
-  for leaf in flat:
-    # An integer that 64 bits cannot hold counts as a decimal number.
-    if type(leaf) is int and -(2**63) <= leaf < 2**64:
-      lost = abs(leaf) > exact
-    else:
-      lost = abs(leaf) > limit and type(leaf) is not _Constant
-    if lost:
-      raise errors.invalid_argument(
-        f"Cannot convert JSON value: {_quote(leaf)} to "
-        f"{'float' if dtype == tf.float32 else 'double'} without loss of "
-        "precision."
-      )
+def _allowed(kind):
+  if kind == "bool":
+    return {bool}
+  return {int} if kind in _INTEGERS else {int, float, _Constant}
 
 
-def _bytes(leaf, enum):
+def _bytes(leaf):
   if isinstance(leaf, str):
     # Half of a pair of surrogates is no character, and has no bytes.
     return leaf.encode("utf-8", "replace")
-  if not isinstance(leaf, dict):
-    raise _type_error(leaf, enum)
-  if _is_object(leaf):
-    raise errors.invalid_argument(
-      f"JSON Value: {_quote(leaf)} not formatted correctly for base64 data"
-    )
+  if not isinstance(leaf, dict) or _is_object(leaf):
+    raise _Unfit
   try:
     text = leaf[_BASE64].translate(_WHITE)
     # The padding must be complete, or left out.
@@ -261,6 +293,84 @@ def _bytes(leaf, enum):
     raise errors.invalid_argument("Unable to base64 decode") from error
 
 
+def _shape(value):
+  """Returns the lengths of lists, by the first value of each."""
+  shape = []
+  while isinstance(value, list):
+    shape.append(len(value))
+    value = value[0] if value else None
+  return shape
+
+
+def _check_shape(shape, first):
+  size, expected = (int(np.prod(lengths)) for lengths in (shape, first))
+  if size != expected:
+    raise errors.invalid_argument(
+      f"Expecting tensor size: {expected} but got: {size}"
+    )
+  if shape != first:
+    listed = [f"[{','.join(map(str, lengths))}]" for lengths in (first, shape)]
+    raise errors.invalid_argument(
+      f"Expecting shape {listed[0]} but got: {listed[1]}"
+    )
+
+
+def _check(value, kind):
+  """Raises the error of the first value that does not fit, if there is one."""
+  shape = _shape(value)
+  # Without recursion: each level is a list of what is still to be looked at.
+  pending = [iter([value])]
+  while pending:
+    try:
+      item = next(pending[-1])
+    except StopIteration:
+      pending.pop()
+      continue
+    level = len(pending) - 1
+    if not isinstance(item, list):
+      if level != len(shape):
+        raise errors.invalid_argument(
+          f"JSON Value: {_quote(item)} found at incorrect level: {level + 1} "
+          f"in the JSON DOM. Expected at level: {len(shape)}"
+        )
+      _check_leaf(item, kind)
+      continue
+    if level >= len(shape):
+      raise errors.invalid_argument(
+        f"Encountered list at unexpected level: {level} expected < {len(shape)}"
+      )
+    if len(item) != shape[level]:
+      raise errors.invalid_argument(
+        f"Encountered list at unexpected size: {len(item)} at level: {level} "
+        f"expected size: {shape[level]}"
+      )
+    pending.append(iter(item))
+
+
+def _check_leaf(leaf, kind):
+  if isinstance(leaf, dict):
+    if kind != "string":
+      raise _type_error(leaf, kind)
+    if _is_object(leaf):
+      raise errors.invalid_argument(
+        f"JSON Value: {_quote(leaf)} not formatted correctly for base64 data"
+      )
+    _bytes(leaf)
+  elif kind == "string":
+    if not isinstance(leaf, str):
+      raise _type_error(leaf, kind)
+  elif kind not in _DTYPES:
+    raise errors.unimplemented(
+      f"Conversion of JSON Value: {_quote(leaf)} to type: {kind}"
+    )
+  elif type(leaf) not in _allowed(kind):
+    raise _type_error(leaf, kind)
+  elif kind in _INTEGERS:
+    limits = np.iinfo(_DTYPES[kind])
+    if not limits.min <= leaf <= limits.max:
+      raise _type_error(leaf, kind)
+
+
 def _is_object(value):
   """Returns whether a value is an object other than {"b64": ...}."""
   return isinstance(value, dict) and not (
@@ -268,14 +378,49 @@ def _is_object(value):
   )
 
 
-def _quote(value):
-  """Returns JSON as it stands in a message, cut if it is long."""
-  text = json.dumps(value, ensure_ascii=False)
-  return text[:_LONGEST_QUOTE] + "..." * (len(text) > _LONGEST_QUOTE)
-
-
-def _type_error(value, enum):
+def _type_error(value, kind):
+  named = str(value) if isinstance(value, bool) else "Number"
   return errors.invalid_argument(
-    f"JSON Value: {_quote(value)} is not of expected type: "
-    f"{tensors.type_name(enum)}"
+    f"JSON Value: {_quote(value)} Type: {_KINDS.get(type(value), named)} is "
+    f"not of expected type: {kind}"
   )
+
+
+def _quote(value):
+  """Returns JSON as RapidJSON prints it, until it is long enough."""
+  text = ""
+  for piece in _pieces(value, 0):
+    if len(text) >= _LONGEST_QUOTE:
+      break
+    text += piece
+  return text
+
+
+def _pieces(value: Any, level: int) -> Iterator[str]:
+  """Yields the pieces of pretty JSON, with lists on one line."""
+  if isinstance(value, dict):
+    yield "{"
+    comma = ""
+    for key, member in value.items():
+      yield f"{comma}\n{'    ' * (level + 1)}{_text(key)}: "
+      yield from _pieces(member, level + 1)
+      comma = ","
+    yield f"\n{'    ' * level}}}" if value else "}"
+  elif isinstance(value, list):
+    yield "["
+    for position, item in enumerate(value):
+      if position:
+        yield ", "
+      yield from _pieces(item, level + 1)
+    yield "]"
+  elif isinstance(value, float) or (
+    isinstance(value, int) and not -(2**63) <= value < 2**64
+  ):
+    with contextlib.suppress(OverflowError):
+      yield repr(float(value)).replace("e+", "e")
+  else:
+    yield _text(value)
+
+
+def _text(value):
+  return json.dumps(value, ensure_ascii=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import prometheus_client
 
 PATH = "/monitoring/prometheus/metrics"
-CONTENT_TYPE = prometheus_client.CONTENT_TYPE_PLAIN_0_0_4
+CONTENT_TYPE = "text/plain"
 _COUNT = ":tensorflow:serving:request_count"
 _LATENCY = ":tensorflow:serving:request_latency"
 _RUNTIME = ":tensorflow:serving:runtime_latency"

@@ -9,10 +9,12 @@ import logging
 import re
 import time
 import urllib.parse
+import zlib
 from concurrent import futures
 
 import grpc
 from aiohttp import web
+from aiohttp import web_response
 from google.protobuf import json_format
 from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import get_model_status_pb2
@@ -26,6 +28,7 @@ from serving.server import index_page
 from serving.server import interrupts
 from serving.server import json_inputs
 from serving.server import json_outputs
+from serving.server import large_json
 from serving.server import metrics
 from serving.server import options
 from serving.server import prediction_service
@@ -55,6 +58,10 @@ _STATUSES = {
   grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _JSON = "application/json"
+# What TensorFlow Serving inflates at most, in bytes.
+_LARGEST_BODY = 100 << 20
+_MOST_IN_BODIES = 4 * _LARGEST_BODY
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _WORTH_COMPRESSING = 1024
 _LARGEST_VERSION = 2**63 - 1
 _CORS = {
@@ -62,6 +69,13 @@ _CORS = {
   "Access-Control-Allow-Methods": "POST, GET",
   "Access-Control-Allow-Headers": "Content-Type",
 }
+
+
+# aiohttp would tell everybody its version, and Python's. There is no other way
+# for its own answers, to what is no HTTP.
+web_response.SERVER_SOFTWARE = "lc_keras"
+# It would log a traceback of whatever is no HTTP; `_handle` logs its own.
+logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
 class RestEndpoint:
@@ -108,11 +122,20 @@ class RestEndpoint:
     )
     # Apart from the pool: stopping a call must not wait for other calls.
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
-    # Requests may be of any size.
-    app = web.Application(client_max_size=0)
-    app.router.add_route("*", "/{path:.*}", self._handle)
+    self._in_bodies = 0
+
+    @web.middleware
+    async def handle(request, handler):
+      del handler  # That there is nothing at this path.
+      return await self._handle(request)
+
+    # All paths come here, with whatever characters: there are no routes.
     self._runner = web.AppRunner(
-      app, access_log=None, handler_cancellation=True, shutdown_timeout=0.1
+      web.Application(middlewares=[handle]),
+      access_log=None,
+      auto_decompress=False,
+      handler_cancellation=True,
+      shutdown_timeout=0.1,
     )
 
   async def start(
@@ -150,9 +173,11 @@ class RestEndpoint:
   async def _handle(self, request):
     try:
       response = await self._answer(request)
+    except _TooLargeError as error:
+      response = _error(413, error.text)
     except errors.ServingError as error:
       response = _error(_STATUSES.get(error.code, 500), error.text)
-    except web.RequestPayloadError as error:  # It says gzip, and is none.
+    except web.RequestPayloadError as error:
       response = _error(400, f"The body cannot be read: {error}")
     except Exception as error:  # The caller must get an answer.
       logging.exception("%s %s failed", request.method, request.path)
@@ -184,7 +209,7 @@ class RestEndpoint:
       headers = {"Content-Type": metrics.CONTENT_TYPE}
       return web.Response(body=self._metrics.text(), headers=headers)
     if (method, path) == ("GET", "/"):
-      text = await self._in_time(lambda _: self._page.html())
+      text = await self._in_time(lambda *_: self._page.html())
       return web.Response(text=text, content_type="text/html")
     if not path.lower().startswith("/v1/"):
       return _error(404, f"Nothing is at {path}: see /.")
@@ -201,10 +226,13 @@ class RestEndpoint:
     if method != "predict":
       raise errors.unimplemented(f"This server has no {method}, only predict.")
     status = "CANCELLED"
+    gzip = "Content-Encoding" in request.headers
     try:
-      body = await request.read()
       answer = await self._in_time(
-        lambda interrupt: _predict(self._services, spec, body, interrupt)
+        lambda body, interrupt: _predict(
+          self._services, spec, _inflated(body) if gzip else body, interrupt
+        ),
+        request,
       )
       status = "OK"
       return web.Response(body=answer, content_type=_JSON)
@@ -224,20 +252,23 @@ class RestEndpoint:
       raise errors.invalid_argument("Missing model name in request.")
     spec = _spec(*names)
     ask = _metadata if resource else _status
-    answer = await self._in_time(lambda _: ask(self._services, spec))
+    answer = await self._in_time(lambda *_: ask(self._services, spec))
     return web.Response(body=answer, content_type=_JSON)
 
-  async def _in_time(self, job):
-    """Runs a job in a thread; stops it if it takes too long."""
+  async def _in_time(self, job, request=None):
+    """Runs a job on a request's body in a thread; stops it if it takes long."""
     patience = float("inf") if self._timeout is None else self._timeout
     end = calls.end_of_waiting(patience)
+    body = bytearray()
     try:
       # A call that still waits for a thread counts, too.
       with self._calls.admitted():
         async with asyncio.timeout(self._timeout):
+          if request is not None:
+            await self._read(request, body)
           while True:
             try:
-              return await self._in_thread(job)
+              return await self._in_thread(lambda stop: job(bytes(body), stop))
             except errors.StillLoadingError:
               if time.monotonic() >= end:
                 raise
@@ -247,6 +278,29 @@ class RestEndpoint:
         grpc.StatusCode.DEADLINE_EXCEEDED,
         f"Timed out after {self._timeout} seconds (rest_api_timeout_in_ms).",
       ) from error
+    finally:
+      self._in_bodies -= len(body)
+
+  async def _read(self, request, body):
+    """Reads a body, and no more than fits beside those of other calls."""
+    announced = request.content_length or 0
+    if announced > _LARGEST_BODY:
+      raise _TooLargeError()
+    while True:
+      if self._in_bodies + announced > _MOST_IN_BODIES:
+        raise errors.ServingError(
+          grpc.StatusCode.RESOURCE_EXHAUSTED,
+          f"The requests of all callers take {_MOST_IN_BODIES >> 20} MiB: try "
+          "again.",
+        )
+      chunk = await request.content.readany()
+      if not chunk:
+        return
+      body += chunk
+      self._in_bodies += len(chunk)
+      announced = 0
+      if len(body) > _LARGEST_BODY:
+        raise _TooLargeError()
 
   async def _in_thread(self, job):
     interrupt = interrupts.Interrupt()
@@ -268,25 +322,47 @@ class RestEndpoint:
       raise
 
 
+class _TooLargeError(errors.ServingError):
+  """A body that is not read."""
+
+  def __init__(self):
+    super().__init__(
+      grpc.StatusCode.RESOURCE_EXHAUSTED,
+      f"A body may have {_LARGEST_BODY >> 20} MiB, also once it is inflated: "
+      "send fewer rows at a time.",
+    )
+
+
+def _inflated(body):
+  """Returns a compressed body as it was."""
+  inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+  try:
+    inflated = inflater.decompress(body, _LARGEST_BODY + 1)
+  except zlib.error as error:
+    raise errors.invalid_argument(
+      f"The body cannot be read, it is not compressed by gzip: {error}"
+    ) from error
+  if len(inflated) > _LARGEST_BODY:
+    raise _TooLargeError()
+  if not inflater.eof:
+    raise errors.invalid_argument("The compressed body ends too early.")
+  return inflated
+
+
 def _predict(services, spec, body, interrupt):
   """Runs the signature that a request names."""
-  document = json_inputs.parse(body)
-  name = json_inputs.signature_name(document)
+  is_large = len(body) >= large_json.LARGE
+  document = None if is_large else json_inputs.parse(body)
   with services.models.use(spec) as servable:
-    signature = servable.signatures.get(name)
-    if signature is None:
-      raise errors.invalid_argument(
-        f'Serving signature name: "{name}" not found in signature def'
-      )
-    if not signature.inputs:
-      raise errors.invalid_argument(
-        f"Failed to get input map for signature: {name}"
-      )
-    form, inputs = json_inputs.read(document, signature.inputs)
+    if is_large:
+      read = large_json.read(body, servable.input_types, interrupt)
+    else:
+      read = json_inputs.read(document, servable.input_types)
+    name, form, inputs = read
     outputs = servable.predict(
       name, inputs, interrupt=interrupt, run=services.run
     )
-  return json_outputs.write(form, outputs)
+  return json_outputs.write(form, outputs, interrupt.check)
 
 
 def _status(services, spec):
@@ -326,7 +402,9 @@ def _write(value):
 def _spec(name, version, label):
   spec = model_pb2.ModelSpec(name=urllib.parse.unquote(name))
   if version is not None:
-    if int(version) > _LARGEST_VERSION:
+    # Python would not read a number of thousands of digits.
+    digits = version.lstrip("0")
+    if len(digits) > 19 or int(digits or "0") > _LARGEST_VERSION:
       raise errors.invalid_argument(
         f"Failed to convert version: {version} to numeric."
       )
@@ -347,4 +425,5 @@ def _metrics_path(file):
 
 
 def _error(status, text):
-  return web.json_response({"error": text}, status=status)
+  body = json.dumps({"error": text}).encode()
+  return web.Response(body=body, status=status, content_type=_JSON)

@@ -39,6 +39,7 @@ class Servable:
     version: Its version.
     path: The folder of the SavedModel.
     signatures: SignatureDefs by name.
+    input_types: By signature and input, the name of its type.
   """
 
   def __init__(
@@ -84,6 +85,13 @@ class Servable:
         _load_code(path, error),
       ) from error
     self.signatures = dict(meta_graph.signature_def)
+    self.input_types = {
+      name: {
+        key: tensors.type_name(info.dtype)
+        for key, info in signature.inputs.items()
+      }
+      for name, signature in self.signatures.items()
+    }
     self._watches = interrupts.Watches(
       self._session,
       watched_runs,

@@ -60,7 +60,6 @@ def outputs(
 def _check_names(signature, inputs):
   """Refuses unknown inputs, and missing ones without a default."""
   expected = signature.inputs
-  missing = set(expected) - set(inputs) - set(signature.defaults)
   if len(inputs) > len(expected) or (
     len(inputs) < len(expected) and not signature.defaults
   ):
@@ -68,17 +67,26 @@ def _check_names(signature, inputs):
       f"input size does not match signature: {len(inputs)}!={len(expected)} "
       f"len({_set(inputs)}) != len({_set(expected)}). "
       f"Sent extra: {_set(set(inputs) - set(expected))}. "
-      f"Missing but required: {_set(missing)}."
+      f"Missing but required: {_set(set(expected) - set(inputs))}."
     )
-  for name in sorted(inputs):
-    if name not in expected:
+  for name in sorted(expected):
+    if name not in inputs and name not in signature.defaults:
       raise errors.invalid_argument(
-        f"input tensor alias not found in signature: {name}. Inputs expected "
-        f"to be in the set {_set(expected)}."
+        f"Signature input alias: {name}(feed name: {expected[name].name}) not "
+        "found in request and no default value provided. Inputs expected to be "
+        f"in the request {_set(inputs)}, or default input alias set: "
+        f"{_list(signature.defaults)}"
       )
-  if missing:
-    raise errors.invalid_argument(f"Missing but required: {_set(missing)}.")
+  if unknown := set(inputs) - set(expected):
+    raise errors.invalid_argument(
+      "Inputs contains invalid name. Used request inputs: "
+      f"{_list(set(inputs) - unknown)}, request input: {_list(inputs)}"
+    )
+
+
+def _list(names):
+  return ",".join(sorted(names))
 
 
 def _set(names):
-  return "{" + ",".join(sorted(names)) + "}"
+  return "{" + _list(names) + "}"
