@@ -4,6 +4,10 @@ Every input and output has the batch as its first dimension, seeds included, and
 no row depends on other rows: a server may batch calls of different clients and
 split the answers. Random draws therefore take a seed per row.
 
+The rows of a call go through the graph in chunks, one after the other: memory
+is that of a chunk, and a server can stop a call between two. A call has a limit
+of rows, which its refusal names.
+
 Shapes below: b rows, K attributes, images [height, width, channels], latent
 vectors of size `latent`. A call with values outside of the documented ranges
 (NaN included), or with a row that requests two attributes that exclude each
@@ -16,6 +20,7 @@ from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
+from lc_keras import batched
 from lc_keras import priors
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
@@ -25,6 +30,11 @@ from lc_keras.samplers import scaled
 
 Tensors = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
+# Small enough to be stopped soon, large enough to be as fast as all at once.
+_ROWS_AT_ONCE = 64
+_MOST_CHUNKS = 16
+# Beyond it there is no face any more.
+_MOST_STRENGTH = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +97,9 @@ def build(models: Models) -> dict[str, Endpoint]:
       function = endpoints.transform_with(sampler)
       built[f"transform_{name}"] = function, [images, *inputs]
   encodes = generators.can_encode(models.generator)
+  at_once = batched.rows_at_once(models.generator.image_shape, _ROWS_AT_ONCE)
   return {
-    name: (_of_shapes(function, inputs), inputs)
+    name: (_in_chunks(_of_shapes(function, inputs), inputs, at_once), inputs)
     for name, (function, inputs) in built.items()
     if encodes or images not in inputs
   }
@@ -173,8 +184,8 @@ class _Endpoints:
       mask: float32 [b, K] from 0 up, the weight of each target: usually 1; 0
         keeps the attribute.
       seed: int64 [b], any number: the seed of z, a draw of q(z|x).
-      strength: float32 [b] from 0 up, the part of the change to make: 1 makes
-        all of it, 0 none.
+      strength: float32 [b] in [0, 10], the part of the change to make: 1 makes
+        all of it, 0 none, and more goes beyond it.
 
     Returns:
       As `sample`.
@@ -250,10 +261,7 @@ class _Endpoints:
       attribute_probabilities: float32 [b, K] in [0, 1], as of `sample`.
     """
     judges = self._models.sampler.judges
-    with _after(
-      _finite(latents=latents),
-      *self._checks(latents=latents, attributes=attributes, mask=mask),
-    ):
+    with _after(_finite(latents=latents), *self._checks(attributes, mask)):
       constraint = constraints.Constraint(attributes, mask)
       logits = judges.realism_logits(latents, constraint)
       return {
@@ -290,21 +298,14 @@ class _Endpoints:
     }
 
   def _sample(self, sampler, attributes, mask, seed, dials):
-    rows = {"attributes": attributes, "mask": mask, "seed": seed}
-    with _after(*self._checks(**rows, **dials), *_not_negative(**dials)):
+    with _after(*self._checks(attributes, mask), *_in_range(**dials)):
       constraint = constraints.Constraint(attributes, mask, **dials)
       return self._result(sampler.sample(constraint, seed), seed)
 
   def _transform(self, sampler, images, attributes, mask, seed, dials):
-    rows = {
-      "images": images,
-      "attributes": attributes,
-      "mask": mask,
-      "seed": seed,
-    }
     with _after(
-      *self._checks(**rows, **dials),
-      *_not_negative(**dials),
+      *self._checks(attributes, mask),
+      *_in_range(**dials),
       _within_unit_range(images=images),
     ):
       mean, scale = self._posterior(images)
@@ -315,11 +316,9 @@ class _Endpoints:
       moved = sampler.transform(mean + scale * noise, constraint, seed)
       return self._result(moved, seed)
 
-  def _checks(self, **rows):
-    """Returns checks of the request's values and of the number of rows."""
-    attributes, mask = rows["attributes"], rows["mask"]
+  def _checks(self, attributes, mask):
+    """Returns checks of the request's values."""
     checks = [
-      _same_number_of_rows(**rows),
       _within_unit_range(attributes=attributes),
       *_not_negative(mask=mask),
     ]
@@ -382,6 +381,46 @@ def _of_shapes(function, inputs):
   return checked
 
 
+def _in_chunks(function, inputs, at_once):
+  """Returns a function that gives another one some rows at a time."""
+  most = _MOST_CHUNKS * at_once
+
+  @functools.wraps(function)
+  def chunked(*tensors):
+    traced = tf.function(function, inputs, False).get_concrete_function()
+    specs = traced.structured_outputs
+    rows = tf.shape(tensors[0])[0]
+    named = {spec.name: value for spec, value in zip(inputs, tensors)}
+    too_many = f"A call may have {most} rows: send more in several calls."
+    with _after(
+      _same_number_of_rows(**named), _require(rows <= most, too_many)
+    ):
+      # Without rows, one chunk without rows.
+      chunks = tf.maximum(1, (rows + at_once - 1) // at_once)
+    parts = {
+      name: tf.TensorArray(
+        spec.dtype, chunks, infer_shape=False, element_shape=spec.shape
+      )
+      for name, spec in specs.items()
+    }
+
+    def add(chunk, parts):
+      start = chunk * at_once
+      made = traced(*(value[start : start + at_once] for value in tensors))
+      return chunk + 1, {n: p.write(chunk, made[n]) for n, p in parts.items()}
+
+    # Else ten chunks would be in memory at once.
+    _, parts = tf.while_loop(
+      lambda chunk, _: chunk < chunks, add, (0, parts), parallel_iterations=1
+    )
+    return {
+      name: tf.ensure_shape(part.concat(), specs[name].shape)
+      for name, part in parts.items()
+    }
+
+  return chunked
+
+
 def _after(*checks):
   """Runs a block's operations only when the checks have passed."""
   return tf.control_dependencies(checks)
@@ -406,6 +445,17 @@ def _not_negative(**tensors):
     )
     for name, values in tensors.items()
   ]
+
+
+def _in_range(**dials):
+  """Returns checks of the dials, each of which has a range of its own."""
+  checks = _not_negative(**dials)
+  if "strength" in dials:
+    good = tf.reduce_all(dials["strength"] <= _MOST_STRENGTH)
+    checks.append(
+      _require(good, f"strength must be numbers in [0, {_MOST_STRENGTH:g}].")
+    )
+  return checks
 
 
 def _finite(**tensor):

@@ -207,7 +207,10 @@ class _Client:
         "for less, or allow more time."
       )
     elif code == grpc.StatusCode.NOT_FOUND:
-      text += ". Is the model's name the one that the server was started with?"
+      text += (
+        ". Is the model's name the one that the server was started with? If "
+        "so, the server has said what is missing."
+      )
     elif code == grpc.StatusCode.UNAUTHENTICATED:
       text += " Give the client its token."
     return RequestError(text, code)

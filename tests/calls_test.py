@@ -9,6 +9,7 @@ from absl.testing import absltest
 
 from serving.server import calls
 from serving.server import errors
+from serving.server import interrupts
 from tests import running_server
 
 
@@ -27,6 +28,36 @@ class CallsTest(absltest.TestCase):
     with self.assertRaises(ZeroDivisionError), made.admitted():
       1 / 0  # noqa: B018
     self.assertEqual(made.running, 0)
+
+  def test_calls_wait_in_a_queue(self):
+    made = calls.Calls(1, queue=1)
+    ended = []
+
+    def call(interrupt):
+      try:
+        with made.admitted(interrupt):
+          ended.append("admitted")
+      except errors.ServingError as error:
+        ended.append(error.code)
+
+    def waiting(interrupt):
+      thread = threading.Thread(target=call, args=[interrupt])
+      thread.start()
+      for _ in running_server.attempts():
+        if made._waiting:
+          return thread
+
+    with made.admitted():
+      late = interrupts.Interrupt()
+      thread = waiting(late)
+      self._assert_refused(made, grpc.StatusCode.RESOURCE_EXHAUSTED)
+      late.set()
+      thread.join()
+      thread = waiting(None)
+      made.drain()  # It has begun before.
+    thread.join()
+    self.assertEqual(ended, [grpc.StatusCode.CANCELLED, "admitted"])
+    self.assertTrue(made.wait_until_idle(0.0))
 
   def test_drains(self):
     made = calls.Calls()

@@ -130,6 +130,23 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
         elif key != "image_bytes":  # A pixel may round the other way.
           np.testing.assert_array_equal(apart[key], value[rows])
 
+  def test_rows_go_through_in_chunks(self):
+    random = np.random.default_rng(4)
+    latents = random.normal(size=[130, tiny_run.LATENT_SIZE])
+    together = self._call("decode", latents=latents)["images"]
+    for rows in (slice(0, 64), slice(60, 70), slice(128, 130)):
+      apart = self._call("decode", latents=latents[rows])["images"]
+      np.testing.assert_allclose(together[rows], apart, atol=1e-5)
+
+  def test_a_call_has_a_limit_of_rows(self):
+    self.assertLen(
+      self._call("describe", row=np.zeros(1024))["attribute_names"], 1024
+    )
+    with self.assertRaisesRegex(
+      tf.errors.InvalidArgumentError, "A call may have 1024 rows"
+    ):
+      self._call("describe", row=np.zeros(1025))
+
   def test_no_rows_through_convolutions(self):
     # The tiny run has none; TensorFlow fails on empty ones.
     models = dataclasses.replace(
@@ -296,6 +313,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     ("transform", "images", -0.001),
     ("transform", "mask", np.inf),
     ("transform", "strength", -1.0),
+    ("transform", "strength", 10.5),
     ("transform_search", "realism_weight", np.nan),
     ("sample_energy", "realism_weight", -1.0),
     ("sample_best_of_n", "mask", np.nan),

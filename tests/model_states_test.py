@@ -59,7 +59,9 @@ class ModelStatesTest(absltest.TestCase):
     model.aspire({1: "/1"}, {1: {"a": (1, 2)}})
     self.assertEqual(_loading(model), [])
     model.aspire({1: "/1"}, {1: {"a": (1, 3)}})
-    self.assertEqual((_loading(model), version.attempts), ([1], 0))
+    self.assertEqual(_loading(model), [1])
+    version = model.versions[1]
+    self.assertEqual((version.attempts, version.error), (0, None))
 
   def test_settles(self):
     model = _model()

@@ -1,5 +1,7 @@
 """Tests of the server as a whole, and as a program."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
 
 from serving.server import calls
+from serving.server import embedded
 from serving.server import servables
 from tests import running_server
 from tests import server_process
@@ -91,8 +94,8 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
     with (
       mock.patch.object(
         servables.Servable,
-        "warm_up",
-        lambda *_: warm.wait(running_server.PATIENCE),
+        "warming",
+        lambda *_: iter([warm.wait(running_server.PATIENCE)]),
       ),
       self.serving(
         wait=False,
@@ -123,6 +126,37 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
       self.assertEqual(running.json("/health/ready")[0], 503)
       warm.set()
       self.assertEqual(early.result().model_spec.version.value, 1)
+
+  def test_most_of_the_warm_up_is_behind_the_traffic(self):
+    go_on, warm = threading.Event(), threading.Event()
+    self.addCleanup(go_on.set)
+
+    def warming(*_):
+      yield
+      go_on.wait(running_server.PATIENCE)
+      warm.set()
+
+    with (
+      mock.patch.object(servables.Servable, "warming", warming),
+      mock.patch.object(embedded, "_WARM_UP", 0.0),
+      self.serving() as running,
+    ):
+      running.predict(x=_X)
+      self.assertFalse(warm.is_set())
+      go_on.set()
+      self.assertTrue(warm.wait(running_server.PATIENCE))
+
+  def test_says_what_is_wrong_with_a_folder(self):
+    said = self.enter_context(contextlib.redirect_stderr(io.StringIO()))
+    folder = os.path.join(self.base_path, "2")
+    with self.serving(model_base_path=folder) as running:
+      self.assertEmpty(running.states())
+    self.assertIn(
+      f"Model demo cannot be served yet: {folder} is itself a version. A "
+      "server takes a folder of versions, each a folder named by a number: "
+      f"give {self.base_path}.",
+      said.getvalue(),
+    )
 
   def test_a_broken_model_blocks_no_other(self):
     base_path = self.create_tempdir().full_path

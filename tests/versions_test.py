@@ -30,6 +30,21 @@ class VersionsTest(parameterized.TestCase):
     self.assertEqual(versions.find_versions(folder), {})
     self.assertIsNone(versions.find_versions(os.path.join(folder, "missing")))
 
+  def test_says_what_a_folder_without_versions_is(self):
+    folder = self.create_tempdir()
+    path = folder.full_path
+    self.assertIn("but nothing. A server takes", versions.problem(path))
+    for name in ("v0.1", "v0.2"):
+      folder.mkdir(name)
+    self.assertIn("no versions, but v0.1, v0.2. A", versions.problem(path))
+    folder.create_file("saved_model.pb")
+    self.assertIn("itself a SavedModel", versions.problem(path))
+    folder.mkdir("3").create_file("saved_model.pb")
+    inner = os.path.join(path, "3")
+    self.assertEndsWith(versions.problem(inner), f"number: give {path}.")
+    missing = versions.problem(os.path.join(path, "missing"))
+    self.assertIn("cannot be read: No such file", missing)
+
   @parameterized.parameters(
     ("", {}, {12}),
     ("latest {}", {}, {12}),

@@ -49,7 +49,8 @@ class Attributes:
     _check_names(self.names)
     self.continuous = tuple(n for n in self.names if n in continuous)
     kept = [tuple(n for n in group if n in self.names) for group in exclusive]
-    self.exclusive = tuple(group for group in kept if len(group) > 1)
+    # Two groups of which less is kept may have become one.
+    self.exclusive = tuple(dict.fromkeys(g for g in kept if len(g) > 1))
     self.excludes = np.zeros([len(self.names)] * 2, np.float32)
     for group in self.exclusive:
       columns = [self.names.index(name) for name in group]

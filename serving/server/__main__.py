@@ -50,7 +50,7 @@ def _run(argv):
   # In turns of a second: only this thread runs Python's handlers of signals,
   # and a signal that the system hands to another thread does not wake it.
   while not stopped.wait(1.0):
-    pass
+    running.trim()
   print("Stopping: calls in flight finish first.", flush=True)
   running.stop(settings.shutdown_grace_seconds)
   sys.stdout.flush()

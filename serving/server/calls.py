@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import grpc
 
 from serving.server import errors
+from serving.server import interrupts
 
 # A call for a model that loads for the first time tries again after PAUSE, for
 # half of its own time and not longer than LONGEST_WAIT, in seconds.
@@ -16,18 +17,25 @@ PAUSE = 0.05
 
 
 class Calls:
-  """Counts the calls that run, in any thread."""
+  """Counts the calls that run, in any thread.
 
-  def __init__(self, limit: int | None = None):
+  Attributes:
+    ended: How many have ended.
+  """
+
+  def __init__(self, limit: int | None = None, queue: int = 0):
     """Starts at zero.
 
     Args:
       limit: How many may run at once; None means any number.
+      queue: How many more may wait until they may run.
     """
     self._limit = limit
+    self._queue = queue
     self._changed = threading.Condition()
-    self._running = 0
+    self._running = self._waiting = 0
     self._draining = False
+    self.ended = 0
 
   @property
   def running(self) -> int:
@@ -35,27 +43,50 @@ class Calls:
     return self._running
 
   @contextlib.contextmanager
-  def admitted(self) -> Iterator[None]:
-    """Admits a call for the length of a block.
+  def admitted(
+    self, interrupt: interrupts.Interrupt | None = None
+  ) -> Iterator[None]:
+    """Admits a call for the length of a block, perhaps after a while.
+
+    Args:
+      interrupt: Ends the waiting.
 
     Raises:
-      ServingError: Too many calls run, or the server stops.
+      ServingError: Too many calls run and wait, or the server stops, or the
+        interrupt was set.
     """
     with self._changed:
       if self._draining:
         raise errors.unavailable("The server is stopping.")
-      if self._limit is not None and self._running >= self._limit:
-        raise errors.ServingError(
-          grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
-        )
+      if self._is_full():
+        self._wait(interrupt)
       self._running += 1
     try:
       yield
     finally:
       with self._changed:
         self._running -= 1
-        if not self._running:
-          self._changed.notify_all()
+        self.ended += 1
+        self._changed.notify_all()
+
+  def _is_full(self):
+    return self._limit is not None and self._running >= self._limit
+
+  def _wait(self, interrupt):
+    if self._waiting >= self._queue:
+      raise errors.ServingError(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, "Server Threadpool Exhausted"
+      )
+    self._waiting += 1
+    try:
+      # In turns, as nobody wakes a call whose deadline passes. One that has
+      # begun to wait is let in, also when the server stops.
+      while self._is_full():
+        if interrupt is not None:
+          interrupt.check()
+        self._changed.wait(PAUSE)
+    finally:
+      self._waiting -= 1
 
   def drain(self) -> None:
     """Admits no more calls from now on."""
@@ -65,7 +96,9 @@ class Calls:
   def wait_until_idle(self, timeout: float) -> bool:
     """Waits for the end of the last call; returns whether it came."""
     with self._changed:
-      return self._changed.wait_for(lambda: not self._running, timeout)
+      return self._changed.wait_for(
+        lambda: not (self._running or self._waiting), timeout
+      )
 
 
 def end_of_waiting(patience: float) -> float:

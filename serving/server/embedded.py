@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from concurrent import futures
 
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from serving.server import errors
 from serving.server import grpc_endpoint
 from serving.server import health
 from serving.server import manager
+from serving.server import memory
 from serving.server import metrics
 from serving.server import model_configs
 from serving.server import options
@@ -25,6 +27,9 @@ from serving.server import rest
 from serving.server import servables
 from serving.server import text_protos
 from serving.server import versions
+
+# How long a version is warmed up before it is served, by the time of loading.
+_WARM_UP = 1.0
 
 
 class Server:
@@ -58,6 +63,7 @@ class Server:
         settings.model_name, settings.model_base_path
       )
     self._stopping = False
+    self._trimmed = 0
     self._closed = threading.Event()
     self._health = self._rest = None
     try:
@@ -73,6 +79,13 @@ class Server:
       raise
     if settings.model_config_file_poll_wait_seconds:
       threading.Thread(target=self._poll_config, daemon=True).start()
+
+  def trim(self) -> None:
+    """Gives memory back that calls have freed since it was called last."""
+    ended = self._calls.ended + self._rest_calls.ended
+    if ended != self._trimmed:
+      self._trimmed = ended
+      memory.trim()
 
   def stop(self, grace: float) -> None:
     """Refuses new calls, lets those in flight finish, then unloads.
@@ -102,7 +115,9 @@ class Server:
     self._health = health.Health(self.manager)
     self._health.update()
     self._metrics = metrics.Metrics(self.manager.knows)
-    self._calls = calls.Calls(settings.grpc_max_threads)
+    self._calls = calls.Calls(
+      settings.grpc_max_threads, settings.grpc_max_queued_calls
+    )
     self._rest_calls = calls.Calls()
     services = prediction_service.Services(
       self.manager,
@@ -204,17 +219,29 @@ def _session_config(settings):
 
 
 def _loader(settings):
-  """Returns the function that loads a version, warms it up and says so."""
+  """Returns the function that loads a version, warms it up and says so.
+
+  TensorFlow prepares each signature at its first run, all of which can take ten
+  times as long as loading. So a version is warmed up for as long as it took to
+  load, and the rest behind the traffic.
+  """
   session = _session_config(settings)
   tags = settings.saved_model_tags.split(",")
   # Calls of both ports can run at once.
   watched = min(64, settings.grpc_max_threads + settings.rest_api_num_threads)
+  behind = futures.ThreadPoolExecutor(1, "warm_up", _let_others_first)
 
   def load(name, number, path):
+    began = time.monotonic()
     servable = servables.Servable(name, number, path, tags, session, watched)
     if settings.enable_model_warmup:
+      loaded = time.monotonic()
+      rest = servable.warming(settings.num_request_iterations_for_warmup or 1)
       try:
-        servable.warm_up(settings.num_request_iterations_for_warmup or 1)
+        for _ in rest:
+          if time.monotonic() - loaded > _WARM_UP * (loaded - began):
+            behind.submit(_warm_up, servable, rest)
+            break
       except errors.LoadError:
         servable.close()
         raise
@@ -225,3 +252,18 @@ def _loader(settings):
     return servable
 
   return load
+
+
+def _let_others_first():
+  """Gives the thread what other threads leave of the CPUs."""
+  os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def _warm_up(servable, rest):
+  """Runs the rest of the warm-up requests of a version in service."""
+  try:
+    for _ in rest:
+      pass
+  except errors.LoadError as error:
+    if not servable.closed:
+      print(f"Error: {error} It stays in service.", file=sys.stderr, flush=True)

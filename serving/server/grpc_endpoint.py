@@ -155,7 +155,7 @@ class GrpcEndpoint:
     while True:
       interrupt.check()
       try:
-        with self._calls.admitted():
+        with self._calls.admitted(interrupt):
           return answer(request, interrupt)
       except errors.StillLoadingError:
         if end is None:

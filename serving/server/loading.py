@@ -37,11 +37,13 @@ class _Look:
     config: The model's configuration at that time.
     versions: The folder of each version; None if they could not be read.
     files: By failed version, the fingerprint of its folder.
+    problem: Why there are no versions; empty if there are.
   """
 
   config: model_configs.ModelConfig
   versions: Mapping[int, str] | None
   files: Mapping[int, Mapping]
+  problem: str
 
 
 class Loading:
@@ -140,14 +142,13 @@ class Loading:
         if model.config is not None
       }
     # Outside of the lock: a file system may be slow.
-    return {
-      name: _Look(
-        config,
-        versions.find_versions(config.base_path),
-        {n: versions.fingerprint(one.path) for n, one in failed.items()},
-      )
-      for name, (config, failed) in configs.items()
-    }
+    looks = {}
+    for name, (config, failed) in configs.items():
+      found = versions.find_versions(config.base_path)
+      files = {n: versions.fingerprint(one.path) for n, one in failed.items()}
+      problem = "" if found else versions.problem(config.base_path)
+      looks[name] = _Look(config, found, files, problem)
+    return looks
 
   def _decide(self, looks):
     """Starts the loads and unloads that are due."""
@@ -160,6 +161,11 @@ class Loading:
         continue
       elif look is not None and look.versions is not None:
         model.aspire(look.versions, look.files)
+      if look is not None and look.problem != model.problem:
+        model.problem = look.problem
+        if model.problem:
+          text = f"Error: Model {name} cannot be served yet: {model.problem}"
+          print(text, file=sys.stderr, flush=True)
       for number, version in list(model.to_load(self._retries)):
         version.state = State.LOADING
         self._loaders.submit(self._load_version, name, number, version)

@@ -81,12 +81,14 @@ class Model:
   Attributes:
     config: Its configuration; None if it is not to be served any more.
     versions: By number, all that it has had.
+    problem: What is wrong with its folder; empty if it has versions.
     looked: Whether its folder has been read since it is to be served.
     settled: Whether its first load is over, well or badly.
   """
 
   config: model_configs.ModelConfig | None = None
   versions: dict[int, Version] = dataclasses.field(default_factory=dict)
+  problem: str = ""
   looked: bool = False
   settled: bool = False
 
@@ -135,7 +137,8 @@ class Model:
       elif version.failed:
         version.path = found[number]
         if files.get(number, version.files) != version.files:
-          version.attempts, version.next_attempt = 0, 0.0
+          # Perhaps it is whole now: as if it were new.
+          self.versions[number] = Version(found[number])
     ended = sorted(
       number
       for number, version in self.versions.items()

@@ -113,8 +113,8 @@ class Options:
   )
   enable_model_warmup: bool = _flag(
     True,
-    "Run the requests in assets.extra/tf_serving_warmup_requests before a "
-    "version is served.",
+    "Run the requests in assets.extra/tf_serving_warmup_requests: for as long "
+    "as it took to load before a version is served, and the rest beside calls.",
   )
   num_request_iterations_for_warmup: int = _flag(
     0, "How often each of these requests is run; 0 means once.", 0
@@ -177,6 +177,13 @@ class Options:
     30.0,
     "After SIGTERM or Ctrl-C: seconds that calls in flight have to finish.",
     0,
+  )
+  grpc_max_queued_calls: int = _flag(
+    0,
+    "How many gRPC calls beyond --grpc_max_threads wait for a thread, until "
+    "their deadline, instead of being refused.",
+    0,
+    800,
   )
   bearer_token_file: str = _flag(
     "",

@@ -1,7 +1,7 @@
 """Loads a SavedModel, warms it up and runs its signatures."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import grpc
 import numpy as np
@@ -40,6 +40,7 @@ class Servable:
     path: The folder of the SavedModel.
     signatures: SignatureDefs by name.
     input_types: By signature and input, the name of its type.
+    closed: Whether it has been closed.
   """
 
   def __init__(
@@ -68,7 +69,7 @@ class Servable:
     self.version = version
     self.path = path
     self._callables = {}
-    self._closed = False
+    self.closed = False
     graph = tf.Graph()
     self._session = tf.compat.v1.Session(graph=graph, config=config)
     try:
@@ -164,9 +165,13 @@ class Servable:
     Raises:
       LoadError: A record cannot be read, or fails, or there are too many.
     """
+    return sum(1 for _ in self.warming(iterations))
+
+  def warming(self, iterations: int = 1) -> Iterator[None]:
+    """Runs the recorded requests as `warm_up`; yields after each of them."""
     path = os.path.join(self.path, WARMUP_REQUESTS)
     if not os.path.exists(path):
-      return 0
+      return
     count = 0
     try:
       records = tf.data.TFRecordDataset(path).as_numpy_iterator()
@@ -181,7 +186,8 @@ class Servable:
           raise errors.unimplemented(f"Unsupported log_type for warmup: {kind}")
         for _ in range(iterations if kind else 0):
           self.answer(log.predict_log.request)
-      return count
+        yield
+      return
     except message.DecodeError as error:
       text = f"Failed to parse warmup record: {error}"
       failure = errors.invalid_argument(text)
@@ -226,7 +232,7 @@ class Servable:
     except tf.errors.OpError as error:
       if interrupt is not None:
         interrupt.check()
-      if self._closed:
+      if self.closed:
         raise errors.unavailable("The model was unloaded.") from error
       raise errors.from_tensorflow(error) from error
     except (TypeError, ValueError) as error:  # The value cannot be fed.
@@ -237,7 +243,7 @@ class Servable:
 
   def close(self) -> None:
     """Stops the runs that are going on and frees the memory."""
-    self._closed = True
+    self.closed = True
     self._session.close()
     self._callables.clear()
 

@@ -11,6 +11,8 @@ Policy = (
 ).ServableVersionPolicy
 # Numbers of versions are int64 on the wire.
 _LARGEST = 2**63 - 1
+_SAVED_MODEL = "saved_model.pb"
+_MOST_LISTED = 5
 
 
 def find_versions(base_path: str) -> dict[int, str] | None:
@@ -24,14 +26,30 @@ def find_versions(base_path: str) -> dict[int, str] | None:
       return {
         int(entry.name): entry.path
         for entry in entries
-        # "01" is a version; "-1", "1.tmp" and "²" are not.
-        if entry.name.isascii()
-        and entry.name.isdigit()
-        and int(entry.name) <= _LARGEST
-        and entry.is_dir()
+        if _is_number(entry.name) and entry.is_dir()
       }
   except OSError:
     return None
+
+
+def problem(base_path: str) -> str:
+  """Returns why no version is found under a path, and what would help."""
+  wanted = (
+    "A server takes a folder of versions, each a folder named by a number"
+  )
+  try:
+    found = sorted(entry.name for entry in os.scandir(base_path))
+  except OSError as error:
+    return f"{base_path} cannot be read: {error.strerror}. {wanted}."
+  if _SAVED_MODEL in found:
+    parent, name = os.path.split(os.path.abspath(base_path))
+    if _is_number(name):
+      return f"{base_path} is itself a version. {wanted}: give {parent}."
+    return (
+      f"{base_path} is itself a SavedModel. {wanted}: move it to {base_path}/1."
+    )
+  listed = ", ".join(found[:_MOST_LISTED]) or "nothing"
+  return f"{base_path} has no versions, but {listed}. {wanted}, such as 1."
 
 
 def aspired(
@@ -76,3 +94,8 @@ def drop_from_cache(folder: str) -> None:
     # A hint only: a file that cannot be opened needs none.
     with contextlib.suppress(OSError), open(path, "rb") as file:
       os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _is_number(name):
+  """Returns whether a folder is a version: "01" is; "-1", "1.tmp", "²" not."""
+  return name.isascii() and name.isdigit() and int(name) <= _LARGEST
