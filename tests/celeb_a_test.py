@@ -1,29 +1,26 @@
-"""Tests of CelebA on tiny files of the true format, without a network."""
+"""Tests of CelebA from tiny copies in the forms that people have it in."""
 
-import hashlib
 import io
 import os
 import pathlib
 import tempfile
+import warnings
 import zipfile
-from unittest import mock
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from absl.testing import parameterized
 from PIL import Image
-from tensorflow_datasets.core.download import checksums
 
 from lc_keras.data import celeb_a
+from lc_keras.data import celeb_a_copies
 from lc_keras.data import pipeline
 from lc_keras.data import stored
 
-_PARTITION = (0, 0, 0, 1, 2)  # of the five images: train, validation, test
-_LANDMARKS = (
-  "lefteye_x lefteye_y righteye_x righteye_y nose_x nose_y leftmouth_x "
-  "leftmouth_y rightmouth_x rightmouth_y"
-)
+_SPLITS = (0, 0, 0, 1, 2)  # of the five images: train, validation, test
+_NAMES = [f"{row + 1:06d}.jpg" for row in range(5)]
+_FORMS = ("official", "unpacked", "torchvision", "kaggle", "parquet")
 
 
 def _images():
@@ -34,7 +31,7 @@ def _images():
 
 
 def _which(images):
-  """int [n], which of `_images` these were: tfds shuffles them."""
+  """int [n], which of `_images` these were."""
   return np.rint(images[..., 2].mean((1, 2)) * 255 / 40).astype(int)
 
 
@@ -43,73 +40,85 @@ def _labels():
   return np.random.default_rng(0).random((5, 40)) < 0.5
 
 
-def _write_files(folder, cut):
-  """Writes CelebA's five files for five faces; {name: contents}."""
-  names = [f"{i + 1:06d}.jpg" for i in range(5)]
-  archive = io.BytesIO()
-  with zipfile.ZipFile(archive, "w") as packed:
-    for name, image in zip(names, _images()):
-      jpeg = io.BytesIO()
-      Image.fromarray(image).save(jpeg, "JPEG", quality=95)
-      whole = jpeg.getvalue()
-      content = whole[: len(whole) // 2] if name == cut else whole
-      packed.writestr(f"img_align_celeba/{name}", content)
+def _jpegs():
+  for image in _images():
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=95)
+    yield file.getvalue()
 
-  def table(heading, rows):
-    lines = [f"{name}  {row}" for name, row in zip(names, rows)]
-    return "\n".join([*heading, *lines, ""]).encode()
 
-  signs = [" ".join("1" if v else "-1" for v in row) for row in _labels()]
-  contents = {
-    "img_align_celeba.zip": archive.getvalue(),
-    "list_eval_partition.txt": table([], _PARTITION),
-    "list_attr_celeba.txt": table(
-      ["5", " ".join(celeb_a.ALL_ATTRIBUTES)], signs
-    ),
-    "list_landmarks_align_celeba.txt": table(
-      ["5", _LANDMARKS], ["69 109 106 113 77 142 73 152 108 154"] * 5
-    ),
-    "identity_CelebA.txt": table([], (2880, 2937, 8692, 5805, 9295)),
-  }
-  os.makedirs(folder)
-  for name, content in contents.items():
-    with open(os.path.join(folder, name), "wb") as file:
-      file.write(content)
-  return contents
+def _write(folder, form):
+  """Writes a copy of five faces."""
+  folder = pathlib.Path(folder)
+  base = folder / "celeba" if form == "torchvision" else folder
+  base.mkdir(parents=True)
+  signs = np.where(_labels(), "1", "-1")
+  if form == "parquet":
+    for split, word in enumerate(("train", "valid", "test")):
+      rows = np.flatnonzero(np.array(_SPLITS) == split)
+      jpegs = list(_jpegs())
+      table = pd.DataFrame(
+        _labels()[rows], columns=list(celeb_a.ALL_ATTRIBUTES)
+      )
+      table["image"] = [{"bytes": jpegs[r], "path": _NAMES[r]} for r in rows]
+      table.to_parquet(base / f"{word}-00000-of-00001.parquet")
+    return
+  if form == "official":
+    with zipfile.ZipFile(base / "img_align_celeba.zip", "w") as packed:
+      for name, jpeg in zip(_NAMES, _jpegs()):
+        packed.writestr(f"img_align_celeba/{name}", jpeg)
+  else:
+    inside = base / "img_align_celeba"
+    inside = inside / "img_align_celeba" if form == "kaggle" else inside
+    inside.mkdir(parents=True)
+    for name, jpeg in zip(_NAMES, _jpegs()):
+      (inside / name).write_bytes(jpeg)
+  if form == "kaggle":
+    table = pd.DataFrame(signs, columns=list(celeb_a.ALL_ATTRIBUTES))
+    table.insert(0, "image_id", _NAMES)
+    table.to_csv(base / "list_attr_celeba.csv", index=False)
+    table = pd.DataFrame({"image_id": _NAMES, "partition": _SPLITS})
+    table.to_csv(base / "list_eval_partition.csv", index=False)
+    return
+  # The last line has no end, as in many a copy.
+  rows = [f"{name}  {'  '.join(row)}" for name, row in zip(_NAMES, signs)]
+  (base / "list_attr_celeba.txt").write_text(
+    "\n".join(["5", " ".join(celeb_a.ALL_ATTRIBUTES) + " ", *rows])
+  )
+  (base / "list_eval_partition.txt").write_text(
+    "\n".join(f"{name} {split}" for name, split in zip(_NAMES, _SPLITS))
+  )
 
 
 class _CelebATest(parameterized.TestCase):
-  # Which image lacks its end, if one does.
-  cut = None
-
   def setUp(self):
     super().setUp()
     folder = tempfile.TemporaryDirectory()
     self.addCleanup(folder.cleanup)
     self.data_dir = folder.name
-    self.manual_dir = stored.manual_dir(self.data_dir)
-    contents = _write_files(self.manual_dir, self.cut)
-    # The builder knows the real files by size and checksum: tell it of these.
-    builder = tfds.builder_cls("celeb_a")
-    known = {
-      url: checksums.UrlInfo(
-        size=len(contents[info.filename]),
-        checksum=hashlib.sha256(contents[info.filename]).hexdigest(),
-        filename=info.filename,
-      )
-      for url, info in builder.url_infos.items()
-    }
-    patch = mock.patch.object(builder, "url_infos", known)
-    patch.start()
-    self.addCleanup(patch.stop)
+    self.copy = pathlib.Path(folder.name) / "mine"
+    self.name = f"celeb_a?source_dir={self.copy}"
+    # Every copy of five images differs from what was published.
+    catching = warnings.catch_warnings()
+    catching.__enter__()
+    self.addCleanup(catching.__exit__, None, None, None)
+    warnings.simplefilter("ignore")
 
-  def _path(self, name):
-    return os.path.join(self.manual_dir, name)
+  def _prepare(self, most=0):
+    return pipeline.prepare(self.name, self.data_dir, most)
+
+  def _read(self, split, **options):
+    (batch,) = pipeline.load(
+      self.name, split, 4, data_dir=self.data_dir, **options
+    )
+    return {key: value.numpy() for key, value in batch.items()}
 
 
-class CelebATest(_CelebATest):
-  def test_crops_as_in_the_paper_and_labels_with_its_ten_attributes(self):
-    pipeline.prepare("celeb_a", self.data_dir)
+class FormsTest(_CelebATest):
+  @parameterized.parameters(*_FORMS)
+  def test_crops_as_in_the_paper_and_labels_with_its_ten_attributes(self, form):
+    _write(self.copy, form)
+    self.assertEmpty(self._prepare())
     columns = [
       celeb_a.ALL_ATTRIBUTES.index(name) for name in celeb_a.PAPER_ATTRIBUTES
     ]
@@ -118,81 +127,188 @@ class CelebATest(_CelebATest):
       ("validation", [3]),
       ("test", [4]),
     ):
-      (batch,) = pipeline.load("celeb_a", split, 4, data_dir=self.data_dir)
-      images = batch["image"].numpy()
-      self.assertEqual(images.shape, (len(rows), 64, 64, 3))
-      found = _which(images)
-      self.assertSameElements(found, rows)
-      crop = _images()[found, 45:173, 25:153].astype(np.float32)
+      batch = self._read(split)
+      self.assertEqual(batch["image"].shape, (len(rows), 64, 64, 3))
+      np.testing.assert_array_equal(_which(batch["image"]), rows)
+      crop = _images()[rows, 45:173, 25:153].astype(np.float32)
       # On a slope, the antialiased half is the mean of two by two.
       expected = crop.reshape(-1, 64, 2, 64, 2, 3).mean((2, 4)) / 255
       inside = np.s_[:, 2:-2, 2:-2]
-      np.testing.assert_allclose(images[inside], expected[inside], atol=0.02)
+      np.testing.assert_allclose(
+        batch["image"][inside], expected[inside], atol=0.02
+      )
       np.testing.assert_array_equal(
-        batch["attributes"], _labels()[found][:, columns]
+        batch["attributes"], _labels()[rows][:, columns]
+      )
+      self.assertEqual(
+        pipeline.file_names(self.name, split, data_dir=self.data_dir),
+        [_NAMES[row] for row in rows],
       )
 
+  def test_data_dir_itself_may_be_the_copy_or_have_it_where_downloads_lie(self):
+    _write(stored.manual_dir(self.data_dir), "kaggle")
+    self.assertEmpty(pipeline.prepare("celeb_a", self.data_dir))
+    _write(self.copy, "torchvision")
+    self.assertEmpty(pipeline.prepare("celeb_a", str(self.copy)))
+
+  def test_other_sizes_and_crops_are_other_data(self):
+    _write(self.copy, "official")
+    self.name += "&image_size=32&crop=center"
+    self._prepare()
+    image = self._read("test")["image"][0]
+    self.assertEqual(image.shape, (32, 32, 3))
+    # Two fifths of 178 rows from the middle are below row 45.
+    self.assertLess(image[0].min(), 40 / 255)
+
   def test_white_is_one_and_not_a_bit_more(self):
-    jpeg = io.BytesIO()
-    white = np.full([218, 178, 3], 255, np.uint8)
-    Image.fromarray(white).save(jpeg, "JPEG", quality=95)
-    decoded = celeb_a.load().decode(
-      {
-        "image": tf.constant(jpeg.getvalue()),
-        "attributes": dict.fromkeys(celeb_a.ALL_ATTRIBUTES, True),
-      }
-    )
-    self.assertLessEqual(decoded["image"].numpy().max(), 1.0)
-    np.testing.assert_allclose(decoded["image"], 1.0, atol=1e-6)
+    _write(self.copy, "unpacked")
+    for name in _NAMES:
+      white = Image.new("RGB", (178, 218), "white")
+      white.save(self.copy / "img_align_celeba" / name)
+    self._prepare()
+    np.testing.assert_array_equal(self._read("train")["image"], 1.0)
 
-  def test_names_are_those_of_the_builder(self):
-    features = tfds.builder("celeb_a", data_dir=self.data_dir).info.features
-    self.assertSameElements(features["attributes"], celeb_a.ALL_ATTRIBUTES)
+  def test_another_copy_than_the_published_is_used_with_a_warning(self):
+    _write(self.copy, "official")
+    with warnings.catch_warnings(record=True) as caught:
+      warnings.simplefilter("always")
+      self._prepare()
+    told = "\n".join(str(warning.message) for warning in caught)
+    for name in celeb_a_copies.PUBLISHED:
+      self.assertRegex(told, f"mine/{name} is not the file .*It is used")
+    self.assertIn("has 5 images; the whole has 202599", told)
 
-  @parameterized.parameters(*celeb_a.FILES)
-  def test_a_missing_file_is_named(self, name):
-    os.remove(self._path(name))
-    with self.assertRaisesRegex(FileNotFoundError, "project page") as caught:
-      pipeline.prepare("celeb_a", self.data_dir)
-    self.assertIn(self._path(name), str(caught.exception))
 
-  def test_a_file_of_the_wrong_size_is_named(self):
-    with open(self._path("list_attr_celeba.txt"), "ab") as file:
-      file.write(b"\n")
-    with self.assertRaisesRegex(ValueError, "list_attr_celeba.txt has"):
-      pipeline.prepare("celeb_a", self.data_dir)
+class FaultsTest(_CelebATest):
+  def _look(self):
+    """Reads a copy as preparing it would, and stores nothing."""
+    made = celeb_a.load().preprocessing
+    next(celeb_a_copies.find([str(self.copy)]).examples("train", made))
 
-  def test_a_file_with_other_contents_is_refused(self):
-    path = pathlib.Path(self._path("identity_CelebA.txt"))
-    path.write_text(path.read_text().replace("2880", "2881"))
-    with self.assertRaisesRegex(ValueError, "right size but other contents"):
-      pipeline.prepare("celeb_a", self.data_dir)
+  def _replace(self, name, old, new):
+    path = self.copy / name
+    content = path.read_text()
+    self.assertIn(old, content)
+    path.write_text(content.replace(old, new, 1))
+
+  def test_where_there_is_none_all_forms_are_told(self):
+    for name, place in (
+      (self.name, str(self.copy)),
+      ("celeb_a", stored.manual_dir(self.data_dir)),
+    ):
+      with self.assertRaisesRegex(
+        FileNotFoundError,
+        f"below {place}.*img_align_celeba.zip.*torchvision.*Kaggle.*Hugging "
+        "Face.*project page.*--source_dir",
+      ):
+        pipeline.prepare(name, self.data_dir)
 
   @parameterized.parameters(
-    ("list_attr_celeba.txt", "-1 ", "-7 ", "line 3.*none of -1, 1"),
-    ("list_eval_partition.txt", "03.jpg  0", "03.jpg  5", "line 3.*of 0, 1, 2"),
-    ("identity_CelebA.txt", "000005", "000004", "lacks 1 .*000005.jpg"),
-    ("list_landmarks_align_celeba.txt", "000001", "x00001", "line 3.*no image"),
-    ("list_landmarks_align_celeba.txt", "69 109", "69_109", "9 values .* 10"),
+    ("img_align_celeba.zip", "img_align_celeba.zip or a folder"),
+    ("list_attr_celeba.txt", "list_attr_celeba.txt or .csv"),
+    ("list_eval_partition.txt", "list_eval_partition.txt or .csv"),
+  )
+  def test_a_missing_part_is_named(self, name, missing):
+    _write(self.copy, "official")
+    (self.copy / name).unlink()
+    with self.assertRaisesRegex(ValueError, f"part of CelebA.*: {missing}"):
+      self._look()
+
+  @parameterized.parameters(
+    ("list_attr_celeba.txt", "-1 ", "-7 ", "row 1: .* is '-7', and must be -1"),
+    ("list_attr_celeba.txt", "Bald", "Bold", "CelebA's 40 attributes"),
+    ("list_attr_celeba.txt", "000002.jpg  ", "", "line 4, has 40 cells .* 41"),
+    (
+      "list_attr_celeba.txt",
+      "000002",
+      "000001",
+      "rows 1 and 2 are both of 0000",
+    ),
+    ("list_eval_partition.txt", "03.jpg 0", "03.jpg 5", "row 3: .*split '5'"),
+    (
+      "list_eval_partition.txt",
+      "04.jpg 1",
+      "03.jpg 1",
+      "rows 3 and 4 are both",
+    ),
+    ("list_eval_partition.txt", "04.jpg 1", "04.jpg 0", "split validation"),
   )
   def test_a_list_that_is_wrong_is_named_with_the_line(
     self, name, old, new, what
   ):
-    path = pathlib.Path(self._path(name))
-    path.write_text(path.read_text().replace(old, new, 1))
+    _write(self.copy, "official")
+    self._replace(name, old, new)
     with self.assertRaisesRegex(ValueError, f"{name}.*{what}"):
-      pipeline.prepare("celeb_a", self.data_dir)
+      self._look()
 
+  @parameterized.parameters(b"", b"no archive", "é 0\n".encode("latin-1"))
+  def test_files_that_are_something_else_are_named(self, content):
+    for name in celeb_a_copies.PUBLISHED:
+      self.copy = pathlib.Path(self.data_dir) / name
+      _write(self.copy, "official")
+      (self.copy / name).write_bytes(content)
+      with self.assertRaisesRegex(ValueError, f"{name}/{name}"):
+        self._look()
 
-class CutImageTest(_CelebATest):
-  cut = "000002.jpg"
+  def test_equal_duplicates_do_no_harm(self):
+    _write(self.copy, "official")
+    path = self.copy / "list_eval_partition.txt"
+    path.write_text(path.read_text() + "\n000005.jpg 2\n")
+    self.assertEmpty(self._prepare())
 
-  def test_an_image_that_is_cut_short_is_named_and_can_be_left_out(self):
-    with self.assertRaisesRegex(ValueError, "train.*, row .: .*JPEG"):
-      pipeline.prepare("celeb_a", self.data_dir)
-    self.assertLen(pipeline.prepare("celeb_a", self.data_dir, 1), 1)
-    (batch,) = pipeline.load("celeb_a", "train", 4, data_dir=self.data_dir)
-    self.assertCountEqual(_which(batch["image"].numpy()), [0, 2])
+  @parameterized.parameters(
+    (lambda whole: whole[: len(whole) // 2], "damaged .*truncated"),
+    (lambda whole: b"", "no known format"),
+  )
+  def test_images_that_are_broken_are_named_by_file(self, cut, what):
+    _write(self.copy, "unpacked")
+    path = self.copy / "img_align_celeba" / "000002.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(cut(whole))
+    with self.assertRaisesRegex(
+      ValueError, f"1 examples.*\n  000002.jpg: .*{what}.*\n.*examples=1"
+    ):
+      self._prepare()
+    self.assertLen(self._prepare(1), 1)
+    np.testing.assert_array_equal(_which(self._read("train")["image"]), [0, 2])
+    path.write_bytes(whole)  # Mended, and noticed.
+    self.assertEmpty(self._prepare())
+    self.assertLen(self._read("train")["image"], 3)
+
+  def test_an_archive_that_is_mended_is_read_again(self):
+    _write(self.copy, "official")
+    path = self.copy / "img_align_celeba.zip"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-30])
+    with self.assertRaisesRegex(ValueError, f"{path} is not a whole archive"):
+      self._prepare()
+    path.write_bytes(whole)
+    self.assertEmpty(self._prepare())
+
+  def test_what_only_images_or_only_lists_have_is_named_and_counted(self):
+    _write(self.copy, "kaggle")
+    folder = self.copy / "img_align_celeba" / "img_align_celeba"
+    os.rename(folder / "000003.jpg", folder / "000009.jpg")
+    with self.assertRaisesRegex(ValueError, "has 2 examples"):
+      self._prepare()
+    first, second = sorted(self._prepare(2))
+    self.assertRegex(first, "000003.jpg: it is not in .*, but in the lists")
+    self.assertRegex(second, "000009.jpg: it is not in .*list_attr_celeba.csv")
+
+  def test_a_parquet_file_that_is_cut_short_is_named(self):
+    _write(self.copy, "parquet")
+    path = self.copy / "valid-00000-of-00001.parquet"
+    path.write_bytes(path.read_bytes()[:-20])
+    with self.assertRaisesRegex(ValueError, f"{path} is no whole parquet file"):
+      self._prepare()
+
+  def test_prepared_data_needs_its_copy_no_more(self):
+    _write(self.copy, "unpacked")
+    self._prepare()
+    for path in self.copy.rglob("*.*"):
+      path.unlink()
+    self.assertEmpty(self._prepare())
+    self.assertLen(self._read("train")["image"], 3)
 
 
 if __name__ == "__main__":

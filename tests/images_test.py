@@ -135,6 +135,8 @@ class RefusalsTest(parameterized.TestCase):
   @parameterized.parameters(
     (b"Not a picture.", "is of no known format"),
     (b"", "is of no known format"),
+    # A program, which Pillow would have run.
+    (_file(Image.new("L", (4, 4)), "EPS").getvalue(), "is of no known format"),
     (_NOISE[: len(_NOISE) // 2], "is damaged .*truncated"),
     (_NOISE[:33] + b"\0\0\0\2\x14\x04\xc1\xc3" + _NOISE[41:], "is of no known"),
     # Behind the first chunk of pixels there is one of no name.

@@ -107,6 +107,8 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_every_data_set_is_described(self):
     for name in data.DATASETS:
+      if name.endswith(":"):
+        continue  # A kind, of which a place is to be named.
       spec = pipeline.describe(name)
       self.assertEqual(spec.name, name)
       shape = (28, 28, 1) if name == "fashion_mnist" else (64, 64, 3)
@@ -182,7 +184,7 @@ class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
   def test_bad_examples_are_named_counted_and_bounded(self):
     self._spoil()
     with self.assertRaisesRegex(
-      ValueError, f"4 examples .* is 3. The first: {self.shard}, row 3: .*PNG"
+      ValueError, f"4 examples .* is 3:\n  {self.shard}, row 3: .*PNG"
     ):
       pipeline.prepare(_NAME, str(self.data_dir), 3)
     bad = pipeline.prepare(_NAME, str(self.data_dir), 4)

@@ -19,20 +19,11 @@ import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
 
+from lc_keras.data import celeb_a_copies
 from lc_keras.data.toon_faces import factors
 from lc_keras.data.toon_faces import renderer
 
 FORMS = ("official", "torchvision", "kaggle", "parquet")
-IMAGES = 202_599
-ATTRIBUTES = tuple(
-  "5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs"
-  " Big_Lips Big_Nose Black_Hair Blond_Hair Blurry Brown_Hair Bushy_Eyebrows"
-  " Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup High_Cheekbones"
-  " Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin"
-  " Pointy_Nose Receding_Hairline Rosy_Cheeks Sideburns Smiling Straight_Hair"
-  " Wavy_Hair Wearing_Earrings Wearing_Hat Wearing_Lipstick Wearing_Necklace"
-  " Wearing_Necktie Young".split()
-)
 # How often CelebA has what toon faces lack: drawn at random.
 _OTHER_RATES = {
   "Arched_Eyebrows": 0.267,
@@ -59,18 +50,20 @@ def labels(start: int, stop: int, seed: int = 0) -> np.ndarray:
   """Returns bool [stop - start, 40], the attributes of some faces."""
   known = factors.sample(seed, start, stop).labels
   columns = []
-  for name in ATTRIBUTES:
+  for name in celeb_a_copies.ATTRIBUTES:
     if name in factors.NAMES:
       columns.append(known[:, factors.NAMES.index(name)])
     else:
-      draws = np.random.default_rng([seed, start, ATTRIBUTES.index(name)])
+      draws = np.random.default_rng(
+        [seed, start, celeb_a_copies.ATTRIBUTES.index(name)]
+      )
       columns.append(draws.random(stop - start) < _OTHER_RATES[name])
   return np.stack(columns, axis=1)
 
 
 def split_of(row: int, images: int) -> int:
   """Returns 0, 1 or 2, in the official order and proportions."""
-  ends = np.cumsum([*_SPLITS.values()]) / IMAGES * images
+  ends = np.cumsum([*_SPLITS.values()]) / celeb_a_copies.IMAGES * images
   return int(np.searchsorted(ends, row, side="right"))
 
 
@@ -97,10 +90,10 @@ def _write_lists(out, on, as_csv):
   """Writes the lists of attributes and of splits."""
   rows = range(len(on))
   if as_csv:
-    between, heading = ",", [",".join(["image_id", *ATTRIBUTES])]
+    between, heading = ",", [",".join(["image_id", *celeb_a_copies.ATTRIBUTES])]
     partition = ["image_id,partition"]
   else:
-    between, heading = " ", [str(len(on)), " ".join(ATTRIBUTES)]
+    between, heading = " ", [str(len(on)), " ".join(celeb_a_copies.ATTRIBUTES)]
     partition = []
   ending = "csv" if as_csv else "txt"
   with open(out / f"list_attr_celeba.{ending}", "w") as file:
@@ -135,7 +128,9 @@ def _write_shards(out, images, drawn):
         "image": pictures,
         "celeb_id": [row % 10_177 for row, *_ in part],
       }
-      table |= {name: column for name, column in zip(ATTRIBUTES, columns)}
+      table |= {
+        name: column for name, column in zip(celeb_a_copies.ATTRIBUTES, columns)
+      }
       name = f"{split}-{shard:05d}-of-{shards:05d}.parquet"
       # Small groups of rows, so that a reader needs little memory.
       parquet.write_table(pa.table(table), out / name, row_group_size=100)
@@ -193,7 +188,7 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--out", required=True, help="A new folder.")
   parser.add_argument("--form", choices=FORMS, default="official")
-  parser.add_argument("--images", type=int, default=IMAGES)
+  parser.add_argument("--images", type=int, default=celeb_a_copies.IMAGES)
   parser.add_argument("--scene", choices=("studio", "wild"), default="wild")
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--workers", type=int, help="Processes; a core each.")

@@ -93,7 +93,9 @@ def _protocol(run, settings):
       columns["image"], columns["attributes"], columns.get("focus")
     )
 
-  has_balanced = pipeline.BALANCED in pipeline.describe(run.dataset).splits
+  has_balanced = (
+    pipeline.BALANCED in pipeline.describe(run.dataset, run.data_dir).splits
+  )
   return protocol_module.Protocol(
     run.attributes,
     judge.Judge(run.parts.models["classifier"]),

@@ -1,12 +1,17 @@
 """Data sets by name or in memory, batches of them, and encoded data."""
 
 # Name of a data set -> the module whose `load()` returns its `stored.Dataset`;
-# what follows a slash in the name is handed to `load`. The module is imported
-# when the data set is used. See docs/extending.md.
+# what follows a slash in the name is handed to `load`, and so are options, see
+# `names`. A kind of data sets ends with a colon: its `load` gets what follows
+# in a name, and `data_dir`. The module is imported when it is used. See
+# docs/extending.md.
 DATASETS = {
   "toon_faces/studio": "lc_keras.data.toon_faces.dataset",
   "toon_faces/wild": "lc_keras.data.toon_faces.dataset",
   "toon_faces/tiny": "lc_keras.data.toon_faces.dataset",
   "celeb_a": "lc_keras.data.celeb_a",
   "fashion_mnist": "lc_keras.data.fashion_mnist",
+  "images:": "lc_keras.data.image_folder",
+  "tfds:": "lc_keras.data.tfds_sets",
+  "tf_examples:": "lc_keras.data.tf_examples",
 }

@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from lc_keras import batched
@@ -29,6 +30,7 @@ from lc_keras.data import latents
 from lc_keras.data import pipeline
 from lc_keras.data import preprocessing as preprocessings
 from lc_keras.data import streams
+from lc_keras.data import tables
 
 TRAIN = "train"
 VALIDATION = "validation"
@@ -61,6 +63,10 @@ class Source(abc.ABC):
   def preprocessing(self) -> preprocessings.Preprocessing:
     """How a picture becomes such an image."""
     return preprocessings.Preprocessing(self.image_shape)
+
+  def file_names(self, split: str) -> list[str] | None:
+    """Returns the names of a split's files in order; None if it has none."""
+    del split
 
   @abc.abstractmethod
   def batches(
@@ -231,9 +237,9 @@ class _Stream(_Divided):
 class _Stored(Source):
   """A prepared data set, with the splits that it has."""
 
-  def __init__(self, name, attributes, data_dir):
-    spec = pipeline.describe(name)
+  def __init__(self, name, labels, attributes, data_dir):
     bad = pipeline.prepare(name, data_dir, max_bad_examples=None)
+    spec = pipeline.describe(name, data_dir)
     if bad:
       warnings.warn(
         f"{len(bad)} bad examples of {name} are left out. The first: {bad[0]}.",
@@ -241,12 +247,46 @@ class _Stored(Source):
       )
     self._name, self._data_dir, self._spec = name, data_dir, spec
     self.image_shape = spec.image_shape
-    self.attributes = spec.attributes
-    if attributes is not None:
-      groups = (spec.attributes.exclusive, spec.attributes.continuous)
-      names = label_columns.names(spec.all_attributes, attributes)
-      self.attributes = attribute_sets.Attributes(names, *groups)
     self.splits = tuple(s for s in spec.splits if s != pipeline.BALANCED)
+    known, names = spec.attributes, spec.all_attributes
+    self._labels = {}
+    if labels is not None:
+      known = self._read_labels(labels)
+      names = known.names
+    self.attributes = known
+    if attributes is not None:
+      groups = (known.exclusive, known.continuous)
+      self.attributes = attribute_sets.Attributes(
+        label_columns.names(names, attributes), *groups
+      )
+      columns = [names.index(name) for name in self.attributes.names]
+      self._labels = {k: rows[:, columns] for k, rows in self._labels.items()}
+
+  def _read_labels(self, labels):
+    """Reads labels by file name for all splits; returns what they are."""
+    table = tables.by_file_name(pd.DataFrame(labels), "The table of labels")
+    values, known, _ = label_columns.from_table(table, "The table of labels")
+    # The last row is for images that have none.
+    values = np.append(values, np.full([1, len(known)], np.nan), axis=0)
+    for split in self.splits:
+      files = self.file_names(split)
+      if files is None:
+        raise ValueError(
+          f"The images of {self._name} have no file names: leave `labels` out, "
+          "and choose with `attributes`."
+        )
+      rows = tables.match(files, list(table.index))
+      self._labels[split] = values[rows].astype(np.float32)
+    if np.isnan(self._labels[self.splits[0]]).all():
+      raise ValueError(
+        f"The table of labels has no row of a training image: it names files "
+        f"such as {table.index[0]}, and they are called {files[0]} and so on."
+      )
+    return known
+
+  def file_names(self, split):
+    """See base class."""
+    return pipeline.file_names(self._name, split, data_dir=self._data_dir)
 
   @property
   def preprocessing(self):
@@ -258,7 +298,8 @@ class _Stored(Source):
       split,
       batch_size,
       data_dir=self._data_dir,
-      attributes=self.attributes.names,
+      attributes=() if self._labels else self.attributes.names,
+      labels=self._labels.get(split),
       training=training,
       seed=seed,
       start_step=start_step,
@@ -282,8 +323,10 @@ def source(
       of a data set, see `pipeline`.
     labels: For images in an array: [n, num_attributes] in [0, 1]; [n] of one
       attribute; [n] integers, one class for each name of `attributes`; or
-      columns by name, a dictionary or a pandas frame. None if nothing is
-      known of the images.
+      columns by name, a dictionary or a pandas frame. For a named data set
+      with files, such as `images:FOLDER`: a frame with a column `file_name`,
+      or with file names as its index. None if nothing is known of the images,
+      or for the data set's own.
     attributes: Names of the label columns, or an `attributes.Attributes`.
       None takes the names of a dictionary, a frame or a data set; with them,
       it chooses some columns.
@@ -300,13 +343,13 @@ def source(
         "A tuple is (images, labels), and leaves no labels to be given."
       )
     images, labels = images
-  if isinstance(images, (str, tf.data.Dataset)) and labels is not None:
+  if isinstance(images, tf.data.Dataset) and labels is not None:
     raise ValueError(
       "A data set has labels of its own: leave `labels` out, and choose with "
       "`attributes`."
     )
   if isinstance(images, str):
-    return _Stored(images, attributes, data_dir)
+    return _Stored(images, labels, attributes, data_dir)
   if isinstance(images, tf.data.Dataset):
     return _Stream(images, attributes, validation_split)
   return _Arrays(images, labels, attributes, validation_split)

@@ -12,6 +12,7 @@ comes out the same wherever it goes in. Needs no TensorFlow.
 (100, 0, 200, 100)
 """
 
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -41,6 +42,23 @@ _UPRIGHT = {
   7: Image.Transpose.TRANSVERSE,
   8: Image.Transpose.ROTATE_90,
 }
+
+
+# Pillow hands these to Ghostscript, which runs what they say.
+_PROGRAMS = ("EPS",)
+
+
+@functools.cache
+def _formats():
+  Image.init()
+  return [name for name in Image.OPEN if name not in _PROGRAMS]
+
+
+def endings() -> set[str]:
+  """Returns how the names of picture files end, in lower case, with the dot."""
+  formats = _formats()
+  known = Image.registered_extensions()
+  return {ending for ending, name in known.items() if name in formats}
 
 
 def load(
@@ -83,7 +101,7 @@ def read(
   """
   name = name or str(file)
   try:
-    with Image.open(file) as image:
+    with Image.open(file, formats=_formats()) as image:
       return _pixels(image, image_shape, crop)
   except MemoryError:
     raise

@@ -27,7 +27,7 @@ _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
 # whole numbers are quantities.
 _MOST_CLASSES = 50
 _MOST_NUMBERS = 20
-# Columns whose classes need no name before them.
+# Columns of classes, which need no name before them.
 _CLASS_COLUMNS = ("label", "class", "category")
 
 
@@ -103,7 +103,7 @@ def from_table(
   """
   columns, exclusive, continuous, notes = {}, [], [], []
   for column in table.columns:
-    found, kind, note = _converted(table[column], _spelled(column), name)
+    found, kind, note = _converted(table[column], spelled(column), name)
     columns |= found
     notes += [f"{column}: {note}"] if note else []
     exclusive += [tuple(found)] if kind == "classes" else []
@@ -166,22 +166,25 @@ def _converted(column, name, table):
 
 def _classes(text, known, name, spread):
   classes = sorted(set(text[known]))
-  if not 1 < len(classes) <= _MOST_CLASSES:
+  is_named_so = name.lower() in _CLASS_COLUMNS
+  most = len(classes) if is_named_so else _MOST_CLASSES
+  if not 1 < len(classes) <= most:
     return {}, None, f"left out, since it has {len(classes)} different texts"
-  before = "" if name.lower() in _CLASS_COLUMNS else f"{name}_"
+  is_clear = is_named_so and not any(map(str.isdigit, classes))
+  before = "" if is_clear else f"{name}_"
   # "A b" and "A_b" are one.
-  spelled = np.array([_spelled(f"{before}{one}") for one in text])
+  written = np.array([spelled(f"{before}{one}") for one in text])
   return (
     {
-      one: spread(np.where(known, spelled == one, np.nan))
-      for one in dict.fromkeys(_spelled(f"{before}{c}") for c in classes)
+      one: spread(np.where(known, written == one, np.nan))
+      for one in dict.fromkeys(spelled(f"{before}{c}") for c in classes)
     },
     "classes",
     None,
   )
 
 
-def _spelled(name):
+def spelled(name):
   """Returns a name as requests can spell it."""
   return re.sub(r"[^\w\-]+", "_", str(name)).strip("_")
 

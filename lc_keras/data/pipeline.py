@@ -18,10 +18,11 @@ batches.
 """
 
 import dataclasses
-import functools
 import hashlib
 import importlib
+import inspect
 import os
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
@@ -34,15 +35,22 @@ from lc_keras import locks
 from lc_keras import spelling
 from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import integrity
+from lc_keras.data import names
 from lc_keras.data import preprocessing as preprocessings
+from lc_keras.data import stored
 from lc_keras.data import streams
-from lc_keras.data import tf_examples
 
 # The split in which each attribute is frequent among its own examples.
 BALANCED = "balanced"
 
 # Up to this size, examples are kept in memory as they are stored (encoded).
 _CACHE_BYTES = 1 << 30
+
+# How many bad examples are named.
+_SHOWN = 10
+
+# Data sets by name and folder: a folder of images is looked at once.
+_KNOWN = {}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +63,7 @@ class DatasetSpec:
     attributes: The attributes that `load` gives by default.
     all_attributes: Names of all its attributes.
     splits: Names of its splits.
+    notes: What to tell of how its labels were read.
     preprocessing: How a picture becomes an image of it.
   """
 
@@ -64,15 +73,22 @@ class DatasetSpec:
   all_attributes: tuple[str, ...]
   splits: tuple[str, ...]
   preprocessing: preprocessings.Preprocessing
+  notes: tuple[str, ...] = ()
 
 
-def describe(name: str) -> DatasetSpec:
+def describe(name: str, data_dir: str = "data") -> DatasetSpec:
   """Describes a data set.
+
+  Args:
+    name: Name of the data set.
+    data_dir: Folder of all prepared data sets, which remembers those whose
+      files are gone.
 
   Raises:
     ValueError: There is no data set of this name.
+    FileNotFoundError: Its folder is not there.
   """
-  dataset = _dataset(name)
+  dataset = _dataset(name, data_dir)
   return DatasetSpec(
     name=name,
     image_shape=dataset.image_shape,
@@ -83,6 +99,7 @@ def describe(name: str) -> DatasetSpec:
     splits=dataset.splits,
     preprocessing=dataset.preprocessing
     or preprocessings.Preprocessing(dataset.image_shape),
+    notes=dataset.notes,
   )
 
 
@@ -92,7 +109,8 @@ def prepare(
   """Builds a data set in `data_dir`, with progress, unless it is there.
 
   Its files and examples are checked once; files that have changed since then
-  are checked again.
+  are checked again. If the files that it was read from have changed, it is read
+  again.
 
   Args:
     name: Name of the data set.
@@ -109,27 +127,38 @@ def prepare(
     FileNotFoundError: It needs files that are fetched by hand, or a file is
       missing.
   """
-  dataset = _dataset(name)
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
+  _KNOWN.pop((name, data_dir), None)  # Its files may have changed.
+  dataset = _dataset(name, data_dir)
   builder = dataset.builder(data_dir)
-  if not builder.is_prepared():
+  if not _is_current(dataset, builder, data_dir):
     os.makedirs(data_dir, exist_ok=True)
-    lock = os.path.join(data_dir, f".lock-{name.replace('/', '-')}")
+    whole_name = builder.info.full_name.translate(str.maketrans("/:", "--"))
+    lock = os.path.join(data_dir, f".lock-{whole_name}")
     locks.take(lock, wait=True)
     try:
       builder = dataset.builder(data_dir)
-      if not builder.is_prepared():
-        dataset.prepare(builder, data_dir)
+      if not _is_current(dataset, builder, data_dir):
+        if builder.is_prepared():
+          warnings.warn(
+            f"The files of {name} have changed since they were read: reading "
+            "them again.",
+            stacklevel=2,
+          )
+          files.remove(str(builder.data_dir))
+          builder = dataset.builder(data_dir)
+        builder.download_and_prepare()
     finally:
       locks.give_back(lock)
-  if name.startswith(tf_examples.PREFIX):
+  if names.split(name)[0] == names.TF_EXAMPLES:
     return []  # All were read for their specification.
   bad = integrity.check(dataset, builder)
   if max_bad_examples is not None and len(bad) > max_bad_examples:
+    shown = "\n  ".join(bad[:_SHOWN] + ["..."] * (len(bad) > _SHOWN))
     raise ValueError(
       f"{name} has {len(bad)} examples that cannot be used, and "
-      f"max_bad_examples is {max_bad_examples}. The first: {bad[0]}. Mend the "
-      "data set, or give --max_bad_examples to leave out so many."
+      f"max_bad_examples is {max_bad_examples}:\n  {shown}\nMend the "
+      f"files, or give --max_bad_examples={len(bad)} to leave them out."
     )
   return bad
 
@@ -145,7 +174,8 @@ def verify(name: str, data_dir: str) -> None:
     ValueError: There is no such data set, or a file of it is wrong.
     FileNotFoundError: A file is missing, or the whole data set.
   """
-  integrity.check(_dataset(name), _prepared(name, data_dir), again=True)
+  dataset = _dataset(name, data_dir)
+  integrity.check(dataset, _prepared(name, data_dir), again=True)
 
 
 def load(
@@ -160,6 +190,7 @@ def load(
   start_step: int = 0,
   limit: int | None = None,
   rows: tuple[int, int] | None = None,
+  labels: np.ndarray | None = None,
   shuffle_buffer: int = 65_536,
 ) -> tf.data.Dataset:
   """Reads a prepared data set.
@@ -179,6 +210,8 @@ def load(
     limit: Number of examples, the first of the split; None uses all.
     rows: (start, stop), for evaluation, reads these examples of the split and
       no others; None reads all.
+    labels: float32 [n, num_attributes], labels of all examples of the split in
+      order, in place of its own.
     shuffle_buffer: Number of (encoded) examples among which the next one is
       drawn in training.
 
@@ -197,13 +230,19 @@ def load(
     raise ValueError("start_step is for training; evaluation is one pass.")
   if rows is not None and training:
     raise ValueError("rows are for evaluation; training uses all.")
-  decode = _decoder(name, split, attributes)
+  decode = _decoder(name, split, attributes, data_dir)
   examples, count, size = _examples(name, split, data_dir, limit, rows)
   if count < 1 or (training and batch_size > count):
     raise ValueError(
       f"The split {split} of {name} gives {count} examples (limit={limit}), "
       f"too few for a batch of {batch_size}: choose a smaller batch."
     )
+  if labels is not None:
+    own = tf.data.Dataset.from_tensor_slices(labels).skip(
+      rows[0] if rows else 0
+    )
+    examples = tf.data.Dataset.zip(examples, own)
+    decode = _relabelling(decode)
   if training:
     if size <= _CACHE_BYTES:
       examples = examples.cache()
@@ -239,8 +278,8 @@ def labels(
     ValueError: There is no such data set, split or attribute.
     FileNotFoundError: The data set has not been prepared.
   """
-  dataset = _dataset(name)
-  column = _column(name, attribute)
+  dataset = _dataset(name, data_dir)
+  column = _column(name, dataset, attribute)
   examples, _, _ = _examples(name, split, data_dir, limit)
   # TensorFlow prunes the decoding of images, which nothing uses.
   values = _mapped(
@@ -263,7 +302,7 @@ def checksums(name: str, *, data_dir: str) -> dict[str, str]:
   """
   builder = _prepared(name, data_dir)
   found = {}
-  for split in _dataset(name).splits:
+  for split in _dataset(name, data_dir).splits:
     whole = hashlib.sha256()
     for path in builder.info.splits[split].filepaths:
       whole.update(files.checksum(os.fspath(path)).encode())
@@ -281,25 +320,65 @@ def count(name: str, split: str, *, data_dir: str) -> int:
   return _examples(name, split, data_dir, None)[1]
 
 
-def _dataset(name):
-  if name.startswith(tf_examples.PREFIX):
-    return tf_examples.load(name.removeprefix(tf_examples.PREFIX))
-  if name not in data.DATASETS:
+def file_names(name: str, split: str, *, data_dir: str) -> list[str] | None:
+  """Returns the names of the files of a split's images, in order.
+
+  Returns:
+    None for a data set whose images come from no files.
+
+  Raises:
+    FileNotFoundError: The data set has not been prepared.
+    ValueError: There is no such data set, or no such split.
+  """
+  builder = _prepared(name, data_dir)
+  features = getattr(builder.info, "features", None) or {}
+  if "name" not in features:
+    return None
+  examples, _, _ = _examples(name, split, data_dir, None)
+  batches = examples.map(lambda example: example["name"]).batch(4096)
+  found = np.concatenate(list(batches.as_numpy_iterator()))
+  found = [one.decode() for one in found]
+  return found if any(found) else None
+
+
+def _dataset(name, data_dir):
+  data_dir = os.path.abspath(os.path.expanduser(data_dir))
+  if (name, data_dir) not in _KNOWN:
+    _KNOWN[name, data_dir] = _load(name, data_dir)
+  return _KNOWN[name, data_dir]
+
+
+def _load(name, data_dir):
+  kind, place, options = names.split(name)
+  known = kind or place
+  if known not in data.DATASETS:
     raise ValueError(
-      f"Unknown data set {name!r}: {spelling.suggest(name, data.DATASETS)}"
+      f"Unknown data set {known!r}: {spelling.suggest(known, data.DATASETS)}"
     )
-  return _imported(name, data.DATASETS[name])
+  load = importlib.import_module(data.DATASETS[known]).load
+  allowed = inspect.signature(load).parameters
+  for option in options:
+    if option not in allowed or option == "data_dir":
+      raise ValueError(f"The data set {known!r} takes no --{option}.")
+  if kind and not place:
+    raise ValueError(f"{kind} is a kind of data sets: say which, behind it.")
+  if kind:
+    return load(place, data_dir, **options)
+  return load(*place.split("/")[1:], **options)
 
 
-@functools.cache
-def _imported(name, module):
-  return importlib.import_module(module).load(*name.split("/")[1:])
+def _is_current(dataset, builder, data_dir):
+  """Says whether a data set is prepared, from files as they are now."""
+  if not builder.is_prepared():
+    return False
+  about, state = stored.read_about(builder), dataset.state(data_dir)
+  return state is None or about is None or about["state"] == state
 
 
 def _prepared(name, data_dir):
   """Returns the builder of a data set that is prepared."""
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
-  builder = _dataset(name).builder(data_dir)
+  builder = _dataset(name, data_dir).builder(data_dir)
   if not builder.is_prepared():
     raise FileNotFoundError(
       f"{name} has not been prepared in {data_dir}: call "
@@ -314,7 +393,7 @@ def _examples(name, split, data_dir, limit, rows=None):
 
   The size is that of the whole data set, in bytes. Bad examples are left out.
   """
-  splits = _dataset(name).splits
+  splits = _dataset(name, data_dir).splits
   if split not in splits:
     raise ValueError(
       f"{name} has no split {split!r}: {spelling.suggest(split, splits)}"
@@ -341,15 +420,19 @@ def _examples(name, split, data_dir, limit, rows=None):
   return examples, count, builder.info.dataset_size
 
 
+def _relabelling(decode):
+  return lambda example, labels: {**decode(example), "attributes": labels}
+
+
 def _mapped(examples, function):
   return examples.map(
     function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
 
 
-def _column(name, attribute):
+def _column(name, dataset, attribute):
   """Returns the place of an attribute among all of its data set's."""
-  known = _dataset(name).all_attributes
+  known = dataset.all_attributes
   if attribute not in known:
     raise ValueError(
       f"{name} has no attribute {attribute!r}: "
@@ -358,11 +441,11 @@ def _column(name, attribute):
   return known.index(attribute)
 
 
-def _decoder(name, split, attributes):
+def _decoder(name, split, attributes, data_dir):
   """Returns a function that decodes an example and keeps some attributes."""
-  dataset = _dataset(name)
+  dataset = _dataset(name, data_dir)
   kept = dataset.attributes if attributes is None else attributes
-  rows = [_column(name, attribute) for attribute in kept]
+  rows = [_column(name, dataset, attribute) for attribute in kept]
   columns = [
     rows.index(k) if k in rows else -1
     for k in range(len(dataset.all_attributes))
@@ -372,7 +455,7 @@ def _decoder(name, split, attributes):
     decoded = dataset.decode(example)
     features = {
       "image": decoded["image"],
-      "attributes": tf.gather(decoded["attributes"], rows),
+      "attributes": tf.gather(decoded["attributes"], np.int64(rows)),
     }
     if split == BALANCED:
       columns_of = tf.constant(columns, tf.int64)

@@ -1,19 +1,44 @@
 """Stored data sets: how each is built, and how its examples are read."""
 
 import dataclasses
+import io
+import itertools
+import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from multiprocessing import pool as pools
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from PIL import Image
 
+from lc_keras import files
+from lc_keras.data import images
 from lc_keras.data import preprocessing as preprocessings
 
+SPLITS = ("train", "validation", "test")
+# What is known of a data set that `from_examples` wrote, beside its files.
+_ABOUT = "about.json"
+_PNG_LEVEL = 3  # the fastest, and within 3% of the smallest
+_AT_ONCE = 256  # pictures that are read ahead
 
-def _download_and_prepare(builder, data_dir):
-  del data_dir  # The builder knows it.
-  builder.download_and_prepare()
+
+class Example(NamedTuple):
+  """An image to be stored; a plain pair (image, labels) is one, too.
+
+  Attributes:
+    image: uint8 [height, width, channels], or the PNG of that, in bytes.
+    labels: [num_attributes] in [0, 1]; NaN where it is not known.
+    name: The name of its file, if it has one.
+    fault: Why it cannot be used; it is then left out.
+  """
+
+  image: np.ndarray | bytes | None
+  labels: Sequence[float]
+  name: str = ""
+  fault: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +47,6 @@ class Dataset:
 
   Attributes:
     image_shape: (height, width, channels) after `decode`.
-    stored_shape: (height, width, channels) of the stored images.
     all_attributes: Names of the attributes, in the order of `decode`.
     attributes: Names of those that models are trained on.
     exclusive: Groups of names that exclude each other.
@@ -30,41 +54,44 @@ class Dataset:
     builder: data_dir -> tfds builder, prepared or not.
     decode: Example, with its image still encoded -> {"image": float32
       image_shape in [0, 1], "attributes": float32 [len(all_attributes)] in
-      [0, 1]}; a data set with a split "balanced" adds "focus": int64, the
-      index of the attribute for which the example was chosen.
-    prepare: (builder, data_dir) -> None, builds a data set that is not there
-      yet. Raises FileNotFoundError or ValueError if files it needs are missing
-      or wrong.
+      [0, 1], NaN where not known}; a data set with a split "balanced" adds
+      "focus": int64, the index of the attribute for which the example was
+      chosen.
     continuous: Names of attributes that are degrees in [0, 1]; all others are
       0 or 1.
+    state: data_dir -> what changes whenever the files that it is read from do;
+      None if they are not there any more, or for data that has none.
+    notes: What to tell of how its labels were read.
     preprocessing: How its pictures became images; None if they are images.
   """
 
   image_shape: tuple[int, int, int]
-  stored_shape: tuple[int, int, int]
   all_attributes: tuple[str, ...]
   attributes: tuple[str, ...]
   exclusive: tuple[tuple[str, ...], ...]
   splits: tuple[str, ...]
   builder: Callable[[str], tfds.core.DatasetBuilder]
   decode: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
-  prepare: Callable[[tfds.core.DatasetBuilder, str], None] = (
-    _download_and_prepare
-  )
   continuous: tuple[str, ...] = ()
+  state: Callable[[str], str | None] = lambda data_dir: None
+  notes: tuple[str, ...] = ()
   preprocessing: preprocessings.Preprocessing | None = None
 
 
 def from_examples(
   name: str,
-  examples: Callable[[str, str], Iterable[tuple[np.ndarray, Sequence[float]]]],
+  examples: Callable[[str, str], Iterable[Example | tuple]],
   *,
   image_shape: tuple[int, int, int],
   attributes: Sequence[str],
   exclusive: Sequence[Sequence[str]] = (),
   continuous: Sequence[str] = (),
-  splits: Sequence[str] = ("train", "validation", "test"),
+  splits: Sequence[str] = SPLITS,
   version: str = "1.0.0",
+  trained: Sequence[str] | None = None,
+  crop: str | None = None,
+  state: Callable[[str], str | None] = lambda data_dir: None,
+  notes: Sequence[str] = (),
 ) -> Dataset:
   """Returns a data set whose examples come from a Python function.
 
@@ -73,8 +100,8 @@ def from_examples(
 
   Args:
     name: Name of the data set's folder.
-    examples: (split, data_dir) -> pairs of an image, uint8 of `image_shape`,
-      and its labels, [num_attributes] in [0, 1].
+    examples: (split, data_dir) -> an `Example` each, or a pair of an image,
+      uint8 of `image_shape`, and its labels, [num_attributes] in [0, 1].
     image_shape: (height, width, channels), with 1 or 3 channels.
     attributes: Names of the labels.
     exclusive: Groups of names that exclude each other.
@@ -82,40 +109,106 @@ def from_examples(
       0 or 1.
     splits: Names of the splits.
     version: To be raised when the examples change.
+    trained: The attributes that models are trained on; None is all.
+    crop: How pictures became images, see `images.box`; None if they are images.
+    state: See `Dataset`.
+    notes: See `Dataset`.
   """
   image_shape, names = tuple(image_shape), tuple(attributes)
+  dataset = Dataset(
+    image_shape=image_shape,
+    all_attributes=names,
+    attributes=names if trained is None else tuple(trained),
+    exclusive=tuple(map(tuple, exclusive)),
+    splits=tuple(splits),
+    builder=lambda data_dir: kind(data_dir=data_dir),
+    decode=lambda example: _decode(example, image_shape),
+    continuous=tuple(continuous),
+    preprocessing=crop and preprocessings.Preprocessing(image_shape, crop),
+    state=state,
+    notes=tuple(notes),
+  )
   members = {
     "name": name,
     "VERSION": tfds.core.Version(version),
+    "dataset": dataset,
     "examples": staticmethod(examples),
-    "splits": tuple(splits),
     "features": {
       "image": tfds.features.Image(shape=image_shape, encoding_format="png"),
       "attributes": tfds.features.Tensor(shape=(len(names),), dtype=np.float32),
+      "name": tfds.features.Text(),
     },
   }
   # A class, since tfds keeps name and version in one.
   kind = type(name, (_Builder,), members, skip_registration=True)
+  return dataset
 
-  def decode(example):
-    image = tf.io.decode_png(example["image"], channels=image_shape[-1])
-    image = tf.cast(image, tf.float32) / 255.0
-    return {
-      "image": tf.ensure_shape(image, image_shape),
-      "attributes": example["attributes"],
-    }
 
-  return Dataset(
-    image_shape=image_shape,
-    stored_shape=image_shape,
-    all_attributes=names,
-    attributes=names,
-    exclusive=tuple(map(tuple, exclusive)),
-    splits=tuple(splits),
-    builder=lambda data_dir: kind(data_dir=data_dir),
-    decode=decode,
-    continuous=tuple(continuous),
-  )
+def read_pictures(
+  pictures: Iterable[tuple[str | bytes, Sequence[float], str]],
+  preprocessing: preprocessings.Preprocessing,
+) -> Iterator[Example]:
+  """Reads pictures into examples on all cores, in order.
+
+  Args:
+    pictures: A path or the bytes of a file, its labels, and its name, each.
+    preprocessing: How a picture becomes an image.
+  """
+
+  def read(picture):
+    file, labels, name = picture
+    file = io.BytesIO(file) if isinstance(file, bytes) else file
+    try:
+      image = images.read(
+        file, preprocessing.image_shape, preprocessing.crop, name
+      )
+    except ValueError as error:
+      return Example(None, labels, name, str(error).removeprefix(name).strip())
+    return Example(_png(image), labels, name)
+
+  pictures, waiting = iter(pictures), None
+  # Threads, since Pillow lets others run while it reads and writes pixels.
+  with pools.ThreadPool(os.cpu_count()) as pool:
+    while chunk := list(itertools.islice(pictures, _AT_ONCE)):
+      coming = pool.map_async(read, chunk)
+      yield from waiting.get() if waiting else ()
+      waiting = coming
+    yield from waiting.get() if waiting else ()
+
+
+def read_about(builder: tfds.core.DatasetBuilder | str) -> dict | None:
+  """Returns what `from_examples` noted of a data set that it has written.
+
+  Args:
+    builder: The data set's builder, or its folder.
+
+  Returns:
+    "state" and "notes" of the `Dataset`, "left_out", the examples that cannot
+    be used, each with the reason, and its other fields; None for others.
+  """
+  folder = builder if isinstance(builder, str) else str(builder.data_dir)
+  try:
+    with open(os.path.join(folder, _ABOUT), encoding="utf-8") as file:
+      return json.load(file)
+  except FileNotFoundError:
+    return None
+
+
+def _decode(example, image_shape):
+  image = tf.io.decode_png(example["image"], channels=image_shape[-1])
+  image = tf.cast(image, tf.float32) / 255.0
+  return {
+    "image": tf.ensure_shape(image, image_shape),
+    "attributes": example["attributes"],
+  }
+
+
+def _png(image):
+  """Returns an image as PNG, in bytes."""
+  file = io.BytesIO()
+  image = image[..., 0] if image.shape[-1] == 1 else image
+  Image.fromarray(image).save(file, "PNG", compress_level=_PNG_LEVEL)
+  return file.getvalue()
 
 
 def manual_dir(data_dir: str) -> str:
@@ -146,11 +239,64 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       disable_shuffling=True,
     )
 
+  def _download_and_prepare(self, dl_manager, download_config):
+    about = dataclasses.asdict(self.dataset)
+    for field in ("builder", "decode", "preprocessing"):
+      del about[field]
+    # Asked before anything is read: what changes meanwhile is read again.
+    about["state"] = self.dataset.state(self._root)
+    about["crop"] = getattr(self.dataset.preprocessing, "crop", None)
+    self._left_out = []
+    super()._download_and_prepare(dl_manager, download_config)
+    about["left_out"] = self._left_out
+    # Into the folder that is renamed when it is complete.
+    files.write_json(os.path.join(str(self.data_dir), _ABOUT), about)
+
   def _split_generators(self, dl_manager):
     del dl_manager  # `examples` fetches what it needs.
-    return {split: self._generate_examples(split) for split in self.splits}
+    splits = self.dataset.splits
+    return {split: self._generate_examples(split) for split in splits}
 
   def _generate_examples(self, split):
-    for row, (image, labels) in enumerate(self.examples(split, self._root)):
+    row = 0
+    for place, example in enumerate(self.examples(split, self._root)):
+      image, labels, name, fault = Example(*example)
       labels = np.asarray(labels, np.float32)
-      yield row, {"image": image, "attributes": labels}
+      if not fault:
+        fault = self._fault(image, labels)
+      if fault:
+        self._left_out.append(f"{name or f'{split}, row {place}'}: {fault}")
+        continue
+      image = image if isinstance(image, bytes) else _png(image)
+      yield (
+        row,
+        {"image": io.BytesIO(image), "attributes": labels, "name": name},
+      )
+      row += 1
+    if not row:
+      raise ValueError(
+        f"The split {split} of {self.name} has no image that can be used. "
+        + (
+          f"The first that cannot: {self._left_out[0]}"
+          if self._left_out
+          else "Give more images, or other splits."
+        )
+      )
+
+  def _fault(self, image, labels):
+    """Returns what is wrong with an example, or None."""
+    shape = self.dataset.image_shape
+    if not isinstance(image, bytes):
+      if image.dtype != np.uint8 or image.shape != shape:
+        return f"its image is {image.dtype} {image.shape}, not uint8 {shape}"
+    names = self.dataset.all_attributes
+    if labels.shape != (len(names),):
+      return f"it has {labels.size} labels instead of {len(names)}"
+    known = ~np.isnan(labels)
+    wrong = known & ~((labels >= 0.0) & (labels <= 1.0))
+    part = np.flatnonzero(known & (labels != np.rint(labels)))
+    wrong[[k for k in part if names[k] not in self.dataset.continuous]] = True
+    if wrong.any():
+      column = int(np.flatnonzero(wrong)[0])
+      return f"its {names[column]} is {labels[column]:g}"
+    return None

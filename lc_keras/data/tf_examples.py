@@ -22,9 +22,10 @@ import tensorflow as tf
 
 from lc_keras import files
 from lc_keras.constraints import attributes as attribute_sets
+from lc_keras.data import names
 from lc_keras.data import stored
 
-PREFIX = "tf_examples:"
+PREFIX = names.TF_EXAMPLES
 IMAGE = "image/encoded"
 ATTRIBUTES = "attributes"
 _FORMAT = 1
@@ -83,8 +84,8 @@ def write_spec(
   )
 
 
-def load(path: str) -> stored.Dataset:
-  """Returns the data set of a specification.
+def load(path: str, data_dir: str = "") -> stored.Dataset:
+  """Returns the data set of a specification, which says where its files are.
 
   Raises:
     FileNotFoundError: There is no such file.
@@ -100,7 +101,8 @@ def load(path: str) -> stored.Dataset:
     raise ValueError(
       f"{path} has format {spec.get('format')}; this version reads {_FORMAT}."
     )
-  names, shape = tuple(spec["attributes"]), tuple(spec["image_shape"])
+  del data_dir
+  attributes, shape = tuple(spec["attributes"]), tuple(spec["image_shape"])
 
   def decode(example):
     image = tf.io.decode_image(
@@ -114,9 +116,8 @@ def load(path: str) -> stored.Dataset:
 
   return stored.Dataset(
     image_shape=shape,
-    stored_shape=shape,
-    all_attributes=names,
-    attributes=names,
+    all_attributes=attributes,
+    attributes=attributes,
     exclusive=tuple(map(tuple, spec["exclusive"])),
     splits=tuple(spec["splits"]),
     builder=lambda data_dir: _Files(spec, os.path.dirname(path)),

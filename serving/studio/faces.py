@@ -8,7 +8,6 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from lc_keras.data import images
 from serving.studio import drawing
@@ -113,7 +112,7 @@ def find(
     ValueError: The folder has no pictures.
   """
   if folder:
-    known = Image.registered_extensions()
+    known = images.endings()
     paths = [
       path
       for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*")))

@@ -15,7 +15,6 @@ def load(config):
   """Returns one configuration: studio, wild or tiny."""
   return stored.Dataset(
     image_shape=builder.IMAGE_SHAPE,
-    stored_shape=builder.IMAGE_SHAPE,
     all_attributes=factors.NAMES,
     attributes=factors.NAMES[:_NUM_PAPER_ATTRIBUTES],
     exclusive=factors.EXCLUSIVE,
