@@ -64,9 +64,9 @@ def attribute_cross_entropy(
 
   Args:
     logits: [batch, num_attributes].
-    attributes: [batch, num_attributes] in [0, 1].
+    attributes: [batch, num_attributes] in [0, 1]; NaN does not count.
     mask: [batch, num_attributes] in {0, 1}: which attributes count. A row
-      whose mask is all zero has loss 0. None counts them all.
+      of which nothing counts has loss 0. None counts all that are known.
 
   Returns:
     [batch], in nats per attribute.
@@ -77,11 +77,17 @@ def attribute_cross_entropy(
   >>> losses.attribute_cross_entropy(logits, attributes, [[1.0, 0.0]]).numpy()
   array([0.6931472], dtype=float32)
   """
+  known = ~tf.math.is_nan(attributes)
   losses = tf.nn.sigmoid_cross_entropy_with_logits(
-    labels=attributes, logits=logits
+    labels=tf.where(known, attributes, 0.0), logits=logits
   )
+  known = tf.cast(known, losses.dtype)
+  losses *= known
   if mask is None:
-    return tf.reduce_mean(losses, axis=-1)
+    return tf.math.divide_no_nan(
+      tf.reduce_mean(losses, axis=-1), tf.reduce_mean(known, axis=-1)
+    )
+  mask *= known
   return tf.math.divide_no_nan(
     tf.reduce_sum(mask * losses, axis=-1), tf.reduce_sum(mask, axis=-1)
   )

@@ -10,6 +10,7 @@ what `LatentConstraints.save` wrote, which is the same. A folder has
   constraints/<name>/           constraints learned afterwards, see `learning`
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -45,6 +46,8 @@ from lc_keras.samplers import unconditional
 
 ABOUT = "run.json"
 ACTOR = "actor_0.1"
+# Rows that a critic reads at once.
+_PIECE = 8192
 
 
 class Parts:
@@ -100,6 +103,22 @@ class Parts:
     return self._preprocessing or preprocessings.Preprocessing(
       tuple(self.generator.image_shape)
     )
+
+  def labelled(self, split: str) -> latent_rows.Latents:
+    """Returns the latents of a split with every label known.
+
+    Where a label is not, the attribute critic reads it.
+    """
+    rows = self.latents[split]
+    labels = np.asarray(rows.attributes)
+    unknown = np.flatnonzero(np.isnan(labels).any(axis=1))
+    if not len(unknown):
+      return rows
+    labels, critic = labels.copy(), self.models["attributes"].critic
+    for part in np.array_split(unknown, -(-len(unknown) // _PIECE)):
+      logits = critic(np.asarray(rows.mean[part]))
+      labels[part] = latent_rows.completed(labels[part], logits)
+    return dataclasses.replace(rows, attributes=labels)
 
   @property
   def own_attributes(self) -> attribute_names.Attributes:

@@ -127,7 +127,7 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
     with self.assertRaisesRegex(ValueError, "did you mean toon_faces/studio"):
       pipeline.describe("toonfaces/studio")
     with self.assertRaisesRegex(ValueError, "choose one of .*celeb_a"):
-      pipeline.describe("imagenet!")
+      pipeline.describe("xyz")
     with self.assertRaisesRegex(ValueError, "did you mean validation"):
       self._load("valid")
 

@@ -66,7 +66,7 @@ def draw(model, run):
 
   from lc_keras import plotting
 
-  attributes, held_out = run.attributes, run.parts.latents["validation"]
+  attributes, held_out = run.attributes, run.parts.labelled("validation")
   decode = run.parts.generator.decode
   count = min(_SHOWN, len(held_out))
   shape = [count, model.latent_size]

@@ -6,9 +6,17 @@ of jobs can be imported into one process.
 
 from absl import flags
 
+# How the pictures of a data set are read: what makes up its name beside it.
+DATA_OPTIONS = ("image_size", "crop", "splits", "labels", "source_dir")
 
-def define_run_flags(values: flags.FlagValues) -> None:
-  """Defines what every job needs: where the run is, and what its data is."""
+
+def define_run_flags(values: flags.FlagValues, begins: bool = True) -> None:
+  """Defines what every job needs: where the run is, and what its data is.
+
+  Args:
+    values: What they are defined in.
+    begins: Whether the job can begin a run, and so say how data is read.
+  """
   flags.DEFINE_string(
     "run_dir",
     None,
@@ -19,11 +27,14 @@ def define_run_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_string(
     "dataset",
     None,
-    "Name of the data set, such as toon_faces/studio, toon_faces/wild, celeb_a "
-    "or fashion_mnist. Needed by the first job of a run; the others read it "
-    "from the run.",
+    "Name of the data set: toon_faces/studio, toon_faces/wild, celeb_a, "
+    "fashion_mnist, images:FOLDER for your own images, or tfds:NAME for one of "
+    "TensorFlow Datasets. Needed by the first job of a run; the others read it "
+    "from the run. See docs/data.md.",
     flag_values=values,
   )
+  if begins:
+    _define_data_options(values)
   flags.DEFINE_string(
     "base_run",
     None,
@@ -46,6 +57,59 @@ def define_run_flags(values: flags.FlagValues) -> None:
     lower_bound=0,
     flag_values=values,
   )
+
+
+def _define_data_options(values):
+  for name, text in (
+    (
+      "image_size",
+      "64, height,width or height,width,channels: to what pictures of the data "
+      "set are resized.",
+    ),
+    (
+      "crop",
+      "Which part of a picture is resized: center, the largest that has the "
+      "image's proportions; none, all of it; or x,y,width,height in pixels.",
+    ),
+    (
+      "splits",
+      "Shares of train, validation and test, such as 0.8,0.1,0.1, by a hash of "
+      "the file name; for data that has no splits of its own.",
+    ),
+    (
+      "labels",
+      "Of images:FOLDER, a table with a row for each file: CSV, TSV, parquet "
+      "or JSON lines. If not given, metadata.csv or the like in the folder, or "
+      "folders by class.",
+    ),
+    (
+      "source_dir",
+      "Folder with the files of a data set that is fetched by hand, celeb_a.",
+    ),
+  ):
+    flags.DEFINE_string(name, None, text, flag_values=values)
+
+
+def dataset_name(values: flags.FlagValues) -> str | None:
+  """Returns the whole name of the data set that the flags ask for, or None.
+
+  Raises:
+    ValueError: It is said how to read a data set, and not which.
+  """
+  from lc_keras.data import names
+
+  options = {
+    name: values[name].value
+    for name in DATA_OPTIONS
+    if name in values and values[name].value is not None
+  }
+  if values.dataset is None:
+    if options:
+      raise ValueError(
+        f"--{min(options)} goes with --dataset: say which data set, too."
+      )
+    return None
+  return names.absolute(names.join(values.dataset, **options))
 
 
 def define_machine_flags(values: flags.FlagValues) -> None:

@@ -33,7 +33,8 @@ _PICTURE = "picture.png"
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
-  common_flags.define_run_flags(values)
+  # It has labels of its own.
+  common_flags.define_run_flags(values, begins=False)
   for name, text in (
     ("name", "What the constraint is called in requests."),
     (
@@ -43,7 +44,8 @@ def define_flags(values: flags.FlagValues) -> None:
     ),
     (
       "labels",
-      "CSV file with columns id or z0, z1, ..., value, and perhaps weight; or "
+      "CSV, TSV, parquet or JSON-lines file with columns file_name, id or z0, "
+      "z1, ..., a column value or one called as --name, and perhaps weight; or "
       f"{_DATASET}NAME for an attribute of the data set, also one that nothing "
       "was trained on.",
     ),
@@ -146,8 +148,11 @@ def _learn(run, parts):
   if path.startswith(_DATASET):
     return _from_data_set(run, parts, recipe, options)
   source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
+  labels = label_files.read(path, settings.name)
+  if labels.files is not None and run.encodes:
+    labels = labels.located(run.file_names("train"))
   return acquire.from_labels(
-    parts, settings.name, label_files.read(path), source, recipe, **options
+    parts, settings.name, labels, source, recipe, **options
   )
 
 

@@ -3,6 +3,7 @@
 python -m trainers.linear --run_dir=runs/mine
 """
 
+import numpy as np
 from absl import flags
 
 from trainers import common_flags
@@ -25,10 +26,12 @@ def run_job(settings: flags.FlagValues) -> None:
   model = linear_directions.LinearDirections.estimate(rows)
   storage.save(model, stage.folder)
   held_out = run.parts.latents["validation"]
-  right = (model(held_out.mean).numpy() > 0.0) == (held_out.attributes > 0.5)
+  labels = np.asarray(held_out.attributes)
+  right = (model(held_out.mean).numpy() > 0.0) == (labels > 0.5)
+  right = np.ma.array(right, mask=np.isnan(labels))
   stage.finish(
     rows=len(rows),
-    accuracy=dict(zip(run.attributes.names, right.mean(0).tolist())),
+    accuracy=dict(zip(run.attributes.names, right.mean(axis=0).tolist())),
   )
 
 

@@ -17,6 +17,7 @@ from lc_keras.evaluation import report
 from lc_keras.evaluation import systems
 from lc_keras.generators import generator
 from trainers import code_version
+from trainers import messages
 from trainers import provenance
 from trainers import runs
 from trainers import stages
@@ -75,6 +76,13 @@ def _chosen(found, names):
 
 
 def _protocol(run, settings):
+  reader = judge.Judge(run.parts.models["classifier"])
+  if run.attributes.continuous:
+    messages.say(
+      f"Degrees ({', '.join(run.attributes.continuous)}) are asked for and "
+      "scored as on above 0.5."
+    )
+
   def load(split):
     batches = list(
       pipeline.load(
@@ -89,8 +97,8 @@ def _protocol(run, settings):
       name: np.concatenate([batch[name] for batch in batches])
       for name in batches[0]
     }
-    return protocol_module.Split(
-      columns["image"], columns["attributes"], columns.get("focus")
+    return protocol_module.Split.read(
+      columns["image"], columns["attributes"], reader, columns.get("focus")
     )
 
   has_balanced = (
@@ -98,8 +106,8 @@ def _protocol(run, settings):
   )
   return protocol_module.Protocol(
     run.attributes,
-    judge.Judge(run.parts.models["classifier"]),
-    np.asarray(run.parts.latents["train"].attributes),
+    reader,
+    np.float32(run.parts.labelled("train").attributes > 0.5),
     load(settings.split),
     load(pipeline.BALANCED) if has_balanced else None,
     # Held out as well; judges no choice that is made here.
@@ -174,6 +182,7 @@ def _provenance(run, settings, protocol, measured):
     "images of slow samplers": settings.slow_limit,
     "edits per attribute and direction": settings.transformation_rows,
     "threshold": protocol.threshold,
+    "degrees, on above 0.5": ", ".join(run.attributes.continuous) or None,
     "labels of the latents": origin,
     "seed": settings.seed,
     "weights": weights,

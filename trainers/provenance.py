@@ -19,7 +19,7 @@ _PACKAGES = (
   "numpy",
 )
 # Where things lay says nothing of the numbers.
-_PLACES = frozenset({"run_dir", "base_run", "data_dir"})
+_PLACES = frozenset({"run_dir", "base_run", "data_dir", "source_dir"})
 
 
 def versions() -> dict[str, str]:

@@ -11,12 +11,14 @@ from lc_keras import files
 from lc_keras import parts
 from lc_keras.constraints import attributes
 from lc_keras.data import arrays
+from lc_keras.data import names
 from lc_keras.data import pipeline
 from lc_keras.data import preprocessing
 from lc_keras.generators import generator
 from lc_keras.models import storage
 from trainers import cluster
 from trainers import commands
+from trainers import common_flags
 from trainers import messages
 from trainers import stages
 
@@ -98,6 +100,10 @@ class Run:
       names: Attributes; the run's if not given.
     """
     return arrays.source(self.dataset, attributes=names, data_dir=self.data_dir)
+
+  def file_names(self, split: str) -> list[str] | None:
+    """Returns the names of a split's files in order; None if it has none."""
+    return pipeline.file_names(self.dataset, split, data_dir=self.data_dir)
 
   def read_parts(self) -> parts.FolderParts:
     """Returns what `parts` is, with every model loaded anew."""
@@ -206,13 +212,13 @@ def open_run(
 
 
 def _open_run(settings, needs_data, image_shape):
-  folder, name = settings.run_dir, settings.dataset
+  folder, name = settings.run_dir, common_flags.dataset_name(settings)
   if not _is_run(folder) and settings.base_run:
     _share(settings.base_run, folder)
   if not _is_run(folder):
-    _begin(folder, name, image_shape)
+    _begin(folder, name, image_shape, settings.data_dir)
   run = Run(folder, settings.data_dir, settings)
-  if name not in (None, run.dataset):
+  if name and not (run.dataset and names.agree(name, run.dataset)):
     raise ValueError(
       f"The run in {folder!r} is about {run.dataset or 'no data'}, not {name}. "
       "Leave --dataset out, or choose another --run_dir."
@@ -242,10 +248,10 @@ def _check_shape(known, image_shape, dataset):
     )
 
 
-def _begin(folder, dataset, image_shape):
+def _begin(folder, dataset, image_shape, data_dir):
   """Begins a run about a data set, or about a model's images."""
   if dataset:
-    spec = pipeline.describe(dataset)
+    spec = pipeline.describe(dataset, data_dir)
     _check_shape(spec.image_shape, image_shape, spec.name)
     dataset, known = spec.name, spec.attributes
     how = spec.preprocessing

@@ -24,6 +24,7 @@ _FREE_FLAGS = frozenset(
     "run_dir",
     "base_run",
     "data_dir",
+    "source_dir",
     "replicas",
     "multi_worker",
     "nomulti_worker",

@@ -35,10 +35,10 @@ def read(labels, attributes, count: int) -> tuple[np.ndarray, Attributes]:
   """Returns labels as columns, and the attributes that the columns stand for.
 
   Args:
-    labels: [count, num_attributes] in [0, 1]; [count] of one attribute; [count]
-      whole numbers, one class for each of several attributes; columns by name,
-      in a dictionary or a pandas frame, rows in the order of the images; or
-      None.
+    labels: [count, num_attributes] in [0, 1], NaN where not known; [count] of
+      one attribute; [count] whole numbers, one class for each of several
+      attributes; columns by name, in a dictionary or a pandas frame, rows in
+      the order of the images; or None.
     attributes: Names, an `Attributes`, or None for the names that a dictionary
       or a frame has; with these, it chooses columns, in any spelling of case.
     count: Number of images.
@@ -233,10 +233,12 @@ def check(labels: np.ndarray, names, count: int) -> np.ndarray:
       f"and a column an attribute; got {list(labels.shape)}."
     )
   labels = labels.astype(np.float32)
-  if not ((labels >= 0.0) & (labels <= 1.0)).all():  # NaN is not.
+  wrong = np.argwhere((labels < 0.0) | (labels > 1.0))
+  if len(wrong):
+    row, column = wrong[0]
     raise ValueError(
-      "Labels must be in [0, 1]; got values from "
-      f"{labels.min():.4g} to {labels.max():.4g}."
+      "Labels must be in [0, 1], or NaN where not known; "
+      f"{tuple(names)[column]} of row {row} is {labels[row, column]:.4g}."
     )
   return labels
 

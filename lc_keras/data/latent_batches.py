@@ -172,19 +172,24 @@ def _rows_by_value(split):
     length of each: four bytes per row and attribute.
   """
   num_rows, num_attributes = split.attributes.shape
-  on = np.zeros(num_attributes, np.int64)
+  on = np.zeros([2, num_attributes], np.int64)
   for piece in split.pieces():
-    on += (piece.attributes > 0.5).sum(axis=0)
-  counts = np.stack([num_rows - on, on], axis=1).ravel()
+    on += [lists.sum(axis=0) for lists in _by_value(piece)]
+  counts = on.T.ravel()
   starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
   small = num_rows <= np.iinfo(np.int32).max
   order = np.empty(counts.sum(), np.int32 if small else np.int64)
   places, first = starts.copy(), 0
   for piece in split.pieces():
-    for column, labels in enumerate(piece.attributes.T > 0.5):
-      for value in (False, True):
-        rows, place = np.flatnonzero(labels == value), 2 * column + value
+    for value, lists in enumerate(_by_value(piece)):
+      for column, is_in in enumerate(lists.T):
+        rows, place = np.flatnonzero(is_in), 2 * column + value
         order[places[place] : places[place] + len(rows)] = rows + first
         places[place] += len(rows)
     first += len(piece)
   return tuple(map(tf.constant, (order, starts, counts)))
+
+
+def _by_value(piece):
+  """Returns which rows have each attribute off, and on; unknown is neither."""
+  return piece.attributes <= 0.5, piece.attributes > 0.5

@@ -33,8 +33,8 @@ class Latents:
   Attributes:
     mean: float32 [n, latent_size].
     scale: float32 [n, latent_size], standard deviations.
-    attributes: float32 [n, num_attributes] in {0, 1}; [n, 0] if they are
-      unknown.
+    attributes: float32 [n, num_attributes] in [0, 1], NaN where a label is not
+      known; [n, 0] if none is.
 
   >>> import numpy as np
   >>> from lc_keras.data import latents
@@ -86,6 +86,23 @@ class Moments:
       [latent_size, latent_size], one a column.
     """
     return np.linalg.eigh(self.covariance + np.diag(self.noise))
+
+
+def completed(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+  """Returns labels, and where they are not known, what a critic reads.
+
+  Args:
+    labels: [batch, num_attributes] in [0, 1], NaN where not known.
+    logits: [batch, num_attributes], the critic's.
+
+  >>> import tensorflow as tf
+  >>> from lc_keras.data import latents
+  >>> labels = tf.constant([[1.0, float("nan")]])
+  >>> latents.completed(labels, tf.constant([[-2.0, 3.0]])).numpy()
+  array([[1., 1.]], dtype=float32)
+  """
+  read = tf.cast(logits > 0.0, labels.dtype)
+  return tf.where(tf.math.is_nan(labels), read, labels)
 
 
 def join(pieces: Iterable[Latents]) -> Latents:

@@ -60,6 +60,20 @@ def split(name: str) -> tuple[str, str, dict[str, str]]:
   return kind, place, dict(parse.parse_qsl(query, keep_blank_values=True))
 
 
+def agree(asked: str, known: str) -> bool:
+  """Says whether a name asks for no other data than a name with more options.
+
+  >>> from lc_keras.data import names
+  >>> names.agree("celeb_a", "celeb_a?image_size=128")
+  True
+  >>> names.agree("celeb_a?image_size=64", "celeb_a?image_size=128")
+  False
+  """
+  *asked_for, asked_options = split(absolute(asked))
+  *known_as, options = split(known)
+  return asked_for == known_as and asked_options.items() <= options.items()
+
+
 def absolute(name: str) -> str:
   """Returns a name that means the same from any folder."""
   kind, place, options = split(name)

@@ -278,12 +278,31 @@ def labels(
     ValueError: There is no such data set, split or attribute.
     FileNotFoundError: The data set has not been prepared.
   """
+  column = _column(name, _dataset(name, data_dir), attribute)
+  return _read_labels(name, split, [column], data_dir, limit)[:, 0]
+
+
+def all_labels(name: str, split: str, *, data_dir: str) -> np.ndarray:
+  """Reads the attributes that models are trained on.
+
+  Returns:
+    float32 [n, num_attributes] in [0, 1], NaN where not known; in the order of
+    the split.
+  """
   dataset = _dataset(name, data_dir)
-  column = _column(name, dataset, attribute)
+  columns = [_column(name, dataset, one) for one in dataset.attributes]
+  return _read_labels(name, split, columns, data_dir, None)
+
+
+def _read_labels(name, split, columns, data_dir, limit):
+  dataset = _dataset(name, data_dir)
   examples, _, _ = _examples(name, split, data_dir, limit)
   # TensorFlow prunes the decoding of images, which nothing uses.
   values = _mapped(
-    examples, lambda example: dataset.decode(example)["attributes"][column]
+    examples,
+    lambda example: tf.gather(
+      dataset.decode(example)["attributes"], np.int64(columns)
+    ),
   )
   batches = values.batch(4096).apply(streams.untuned)
   return np.concatenate(list(batches.as_numpy_iterator()))

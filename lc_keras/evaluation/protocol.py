@@ -44,14 +44,44 @@ class Split:
     labels: float32 [n, num_attributes] in {0, 1}.
     focus: None; or [n], the attribute that each row was drawn for, see
       `scores.attribute_scores`.
+    truth: What the images are scored against: None for `labels`; or these with
+      NaN where it is not known.
   """
 
   images: np.ndarray | None
   labels: np.ndarray
   focus: np.ndarray | None = None
+  truth: np.ndarray | None = None
+
+  @classmethod
+  def read(
+    cls,
+    images: np.ndarray,
+    labels: np.ndarray,
+    judge: judge_module.Judge,
+    focus: np.ndarray | None = None,
+  ) -> "Split":
+    """Returns rows whose labels need be neither complete nor 0 or 1.
+
+    Degrees count as on above 0.5. Where a label is not known, requests have
+    what the judge reads, and nothing is scored.
+    """
+    truth = np.where(np.isnan(labels), np.nan, labels > 0.5)
+    unknown = np.isnan(truth)
+    if not unknown.any():
+      return cls(images, truth.astype(np.float32), focus)
+    rows, complete = unknown.any(axis=1), truth.copy()
+    read = judge.probabilities(images[rows]) > 0.5
+    complete[rows] = np.where(unknown[rows], read, truth[rows])
+    return cls(images, complete.astype(np.float32), focus, truth)
 
   def __len__(self) -> int:
     return len(self.labels)
+
+  @property
+  def known(self) -> np.ndarray:
+    """float32 [n, num_attributes], labels, or NaN where not known."""
+    return self.labels if self.truth is None else self.truth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +160,7 @@ class Protocol:
     """
     images = [split and split.images for split in (self.natural, self.balanced)]
     majority = scores.majority_scores(
-      self._train_labels, self.natural.labels, self.attributes.names
+      self._train_labels, self.natural.known, self.attributes.names
     )
     references = {
       "majority": {"title": "Majority class", "natural": majority},
@@ -359,19 +389,20 @@ class Protocol:
   def _shown(self, natural, balanced):
     """Returns the figures of images that show the labels of the splits."""
     result = {
-      "natural": self._scores(natural, self.natural),
+      "natural": self._scores(natural, self.natural, is_real=True),
       "fidelity": self._fidelity(natural),
     }
     if balanced is not None:
-      result["balanced"] = self._scores(balanced, self.balanced)
+      result["balanced"] = self._scores(balanced, self.balanced, is_real=True)
     return result
 
-  def _scores(self, images, split):
+  def _scores(self, images, split, is_real=False):
     """Scores images that should show the labels of the first rows."""
     count = len(images)
+    labels = split.known if is_real else split.labels
     return scores.attribute_scores(
       self.judge.probabilities(images),
-      split.labels[:count],
+      labels[:count],
       self.attributes.names,
       self.threshold,
       None if split.focus is None else split.focus[:count],

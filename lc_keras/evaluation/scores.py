@@ -31,7 +31,7 @@ def attribute_scores(
 
   Args:
     probabilities: [n, num_attributes] in [0, 1], the classifier's.
-    labels: [n, num_attributes] in {0, 1}.
+    labels: [n, num_attributes] in {0, 1}; NaN is not known, and not scored.
     names: The attributes, in the order of the columns.
     threshold: A probability above it reads as "on".
     focus: None; or [n] whole numbers, of a split whose rows were each drawn for
@@ -59,7 +59,7 @@ def attribute_scores(
   """
   probabilities, labels = _checked(probabilities, labels, names)
   read, wanted = probabilities > threshold, labels > 0.5
-  scored, weights = np.ones(labels.shape, bool), None
+  scored = ~np.isnan(labels)
   if focus is not None:
     focus = np.asarray(focus)
     if focus.shape != labels.shape[:1]:
@@ -67,13 +67,15 @@ def attribute_scores(
         f"focus must have one column number for each of the {len(labels)} "
         f"rows, got shape {list(focus.shape)}."
       )
-    scored = focus[:, np.newaxis] == np.arange(len(names))
-    weights = scored.sum(axis=0)
+    scored &= focus[:, np.newaxis] == np.arange(len(names))
     if not scored.any():
       raise ValueError(
         f"No row has a focus from 0 to {len(names) - 1}, so there is nothing "
         f"to score; found {sorted(set(focus.tolist()))[:10]}."
       )
+  weights = None if scored.all() else scored.sum(axis=0)
+  if focus is None and not scored.any():
+    raise ValueError("No label is known: there is nothing to score.")
   attributes = {
     name: _attribute(read[rows, k], wanted[rows, k]) if rows.any() else None
     for k, (name, rows) in enumerate(zip(names, scored.T))
@@ -110,7 +112,9 @@ def majority_scores(
       "train_labels must have shape [m, num_attributes] with at least one row, "
       f"got {list(train_labels.shape)}."
     )
-  rates = train_labels.mean(axis=0, dtype=np.float64)
+  known = ~np.isnan(train_labels)
+  rates = np.where(known, train_labels, 0.0).sum(axis=0, dtype=np.float64)
+  rates /= np.maximum(known.sum(axis=0), 1)
   return attribute_scores(
     np.tile(rates, [len(labels), 1]),
     labels,
@@ -195,7 +199,7 @@ def _intervals(read, wanted, scored, resamples, seed):
 
 def _checked(probabilities, labels, names):
   """Returns both as arrays, or raises ValueError."""
-  probabilities, labels = np.asarray(probabilities), np.asarray(labels)
+  probabilities, labels = np.asarray(probabilities), np.asarray(labels, float)
   if labels.ndim != 2 or not len(labels) or labels.shape[1] != len(names):
     raise ValueError(
       "labels must have shape [n, num_attributes] with at least one row and a "
@@ -206,8 +210,13 @@ def _checked(probabilities, labels, names):
       "probabilities must have the shape of labels, "
       f"{list(labels.shape)}, got {list(probabilities.shape)}."
     )
-  if not np.isin(labels, (0, 1)).all():
-    raise ValueError("labels must be 0 or 1.")
+  wrong = np.argwhere(~(np.isin(labels, (0, 1)) | np.isnan(labels)))
+  if len(wrong):
+    row, column = wrong[0]
+    raise ValueError(
+      f"labels must be 0 or 1, and {names[column]} of row {row} is "
+      f"{labels[row, column]:g}; of degrees, say from where on they are on."
+    )
   if not ((probabilities >= 0) & (probabilities <= 1)).all():
     raise ValueError(
       "probabilities must lie in [0, 1] and be finite; if these are logits, "

@@ -176,11 +176,11 @@ def candidates(parts, done: Collection[str]) -> dict[str, Candidate]:
     model, classifier = (
       parts.models[name] for name in ("conditional_vae", "classifier")
     )
-    labels = parts.latents["train"].attributes
+    labels = parts.labelled("train").attributes
     return conditional_vae(model, parts.labels, labels, classifier), None
 
   def conditional_gan_system():
-    labels = parts.latents["train"].attributes
+    labels = parts.labelled("train").attributes
     model = parts.models["conditional_gan"]
     return conditional_gan(model, parts.labels, labels), None
 

@@ -344,7 +344,7 @@ def training(
     lessons: By split, "train" and "validation", see `lessons.make`; needed with
       imitation.
   """
-  rows, held_out = parts.latents["train"], parts.latents["validation"]
+  rows, held_out = parts.labelled("train"), parts.labelled("validation")
   sizes = (rows.mean.shape[1], len(parts.labels), recipe.width, recipe.depth)
   # Loaded before the seed is set: initial weights depend on the seed alone.
   attribute_critic = parts.models["attributes"].critic

@@ -142,6 +142,8 @@ class AdversarialModel(stored_model.StoredModel):
   def _terms(self, generator, batch, seed):
     """Returns the losses, one per row, and the penalties of some rows."""
     images, attributes = batch["image"], batch["attributes"]
+    # Half on, half off, where a label is not known.
+    attributes = tf.where(tf.math.is_nan(attributes), 0.5, attributes)
     latents = tf.random.stateless_normal(
       [tf.shape(images)[0], self.latent_size], seed
     )

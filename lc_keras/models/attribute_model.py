@@ -131,9 +131,8 @@ class AttributeModel(stored_model.StoredModel):
     """Returns edits of every second row, with noise, and their labels."""
     rows = {name: value[::2] for name, value in batch.items()}
     latents = _sample(rows, seeds[0])
-    targets, _ = switching.switch(
-      rows["attributes"], rows["focus"], self._excludes
-    )
+    own = latent_rows.completed(rows["attributes"], self.critic(latents))
+    targets, _ = switching.switch(own, rows["focus"], self._excludes)
     latents = critic_edits.lead(
       latents,
       lambda z: losses.attribute_cross_entropy(self.critic(z), targets),
@@ -153,7 +152,8 @@ class AttributeModel(stored_model.StoredModel):
 
   def _reported(self, values, logits, attributes):
     right = (logits > 0.0) == (attributes > 0.5)
-    return self._report(loss=values, accuracy=right)
+    known = ~tf.math.is_nan(attributes)
+    return self._report(loss=values, accuracy=(right, known))
 
 
 def training(recipe: recipes.Attributes, parts) -> trainings.Training:

@@ -130,9 +130,12 @@ class FlowMatching(stored_model.StoredModel):
     angles = LATENT_ANGLE * tf.random.stateless_uniform([count], seeds[2])
     cosine, sine = tf.cos(angles)[:, tf.newaxis], tf.sin(angles)[:, tf.newaxis]
     between = cosine * noise + sine * points
-    mask = _random_mask(rows["attributes"], seeds[3])
+    # What is not known of a row is never asked for.
+    known = ~tf.math.is_nan(rows["attributes"])
+    labels = tf.where(known, rows["attributes"], 0.0)
+    mask = _random_mask(labels, seeds[3]) * tf.cast(known, tf.float32)
     signal = self.whitening.signal
-    heading = network(signal * between, angles, rows["attributes"], mask)
+    heading = network(signal * between, angles, labels, mask)
     # About the posterior's noise there is nothing to learn.
     error = signal * (heading - (cosine * points - sine * noise))
     error = tf.reduce_mean(tf.square(error), axis=-1)

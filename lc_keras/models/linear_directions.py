@@ -89,9 +89,11 @@ class LinearDirections(stored_model.StoredModel):
     )
     weights = np.zeros(model.normals.shape)
     biases = np.zeros(model.biases.shape)
-    for column, labels in enumerate(np.asarray(rows.attributes).T > 0.5):
+    for column, labels in enumerate(np.asarray(rows.attributes).T):
+      known = ~np.isnan(labels)
+      labels = labels[known] > 0.5
       if labels.any() and not labels.all():
-        regression.fit(points, labels)
+        regression.fit(points[known], labels)
         weights[column] = regression.coef_[0]
         biases[column] = regression.intercept_[0]
     model.normals.assign(weights / deviations @ axes.T)

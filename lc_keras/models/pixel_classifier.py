@@ -94,7 +94,8 @@ class PixelClassifier(stored_model.StoredModel):
 
   def _reported(self, values, logits, attributes):
     right = (logits > 0.0) == (attributes > 0.5)
-    return self._report(loss=values, accuracy=right)
+    known = ~tf.math.is_nan(attributes)
+    return self._report(loss=values, accuracy=(right, known))
 
 
 def training(recipe: recipes.Classifier, data) -> trainings.Training:

@@ -77,8 +77,10 @@ class StoredModel(keras.Model):
     """Updates means, and returns all of them: what a step returns.
 
     Args:
-      **quantities: Values by name, of any shape; such as [batch].
+      **quantities: Values by name, of any shape; such as [batch]. A pair is of
+        values and their weights.
     """
     for name, values in quantities.items():
-      self._means[name].update_state(values)
+      values = values if isinstance(values, tuple) else (values,)
+      self._means[name].update_state(*values)
     return {name: mean.result() for name, mean in self._means.items()}

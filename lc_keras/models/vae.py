@@ -172,6 +172,8 @@ class AutoEncoder(stored_model.StoredModel):
 
   def _terms(self, batch, seed):
     images, *labels = (batch[name] for name in self.INPUTS)
+    # Half on, half off, where a label is not known.
+    labels = [tf.where(tf.math.is_nan(one), 0.5, one) for one in labels]
     approximation = self.encode(images, *labels)
     reconstruction = self.decode(approximation.sample(seed=seed), *labels)
     return elbo_terms(

@@ -52,7 +52,7 @@ def of_flow(
   return {
     split: make(
       teacher,
-      parts.latents[split],
+      parts.labelled(split),
       count,
       open_fraction=recipe.masked_fraction,
       balanced_fraction=recipe.balanced_fraction,
