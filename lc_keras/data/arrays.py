@@ -343,10 +343,13 @@ def source(
         "A tuple is (images, labels), and leaves no labels to be given."
       )
     images, labels = images
-  if isinstance(images, tf.data.Dataset) and labels is not None:
+  is_table = isinstance(images, str) and hasattr(labels, "columns")
+  is_set = isinstance(images, (str, tf.data.Dataset))
+  if is_set and labels is not None and not is_table:
     raise ValueError(
       "A data set has labels of its own: leave `labels` out, and choose with "
-      "`attributes`."
+      "`attributes`; or give a pandas frame with a column file_name for a data "
+      "set of files."
     )
   if isinstance(images, str):
     return _Stored(images, labels, attributes, data_dir)
