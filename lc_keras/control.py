@@ -341,6 +341,7 @@ class LatentConstraints:
       latents=latents,
       learned=learned,
       preprocessing=source.preprocessing,
+      files=source.file_names(arrays.TRAIN),
     )
 
   def learn(
@@ -361,8 +362,8 @@ class LatentConstraints:
       name: What to call it.
       rule: A function of images [n, height, width, channels] in [0, 1] that
         returns a number for each; or where there is one, "module:function".
-      labels: A frame, a dictionary of columns, an array, a `Labels`, or a CSV
-        file, see `labels.read`.
+      labels: A frame, a dictionary of columns, an array, a `Labels`, or a
+        table in a file, see `labels.read`.
       threshold: Values of the rule from here up become 1, others 0.
       target_range: Values of the rule in here become 1, others 0.
       **options: Of `recipes.Constraint`, such as `seed`.
@@ -385,7 +386,7 @@ class LatentConstraints:
     else:
       file = labels if isinstance(labels, str) else None
       made = acquire.from_labels(
-        self.parts, name, some_labels.read(labels), {"file": file}, recipe
+        self.parts, name, some_labels.read(labels, name), {"file": file}, recipe
       )
     if hasattr(self.parts, "folder"):
       learned_constraints.write(self.parts.folder, made)

@@ -64,6 +64,7 @@ class Parts:
     encoded: Whether the latents are those of images; else they are draws of the
       prior.
     preprocessing: How a picture becomes an image for `encode`.
+    files: Names of the files of the training images, if they have some.
   """
 
   def __init__(
@@ -77,9 +78,11 @@ class Parts:
     fingerprint: str = "",
     encoded: bool = True,
     preprocessing: preprocessings.Preprocessing | None = None,
+    files: Sequence[str] | None = None,
   ):
     self._generator = generator
     self._preprocessing = preprocessing
+    self.files = files
     self.labels = labels
     self.models = {} if models is None else models
     self.latents = {} if latents is None else latents

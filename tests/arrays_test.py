@@ -194,7 +194,7 @@ class ArraysTest(parameterized.TestCase, tf.test.TestCase):
     (np.full([3, *_SHAPE], np.nan), None, None, "nan"),
     (np.zeros([3, *_SHAPE]), np.zeros([2, 1]), ["A"], r"\[3, 1\].*\[2, 1\]"),
     (np.zeros([3, *_SHAPE]), np.zeros([3, 2]), ["A"], r"\[3, 1\].*\[3, 2\]"),
-    (np.zeros([3, *_SHAPE]), np.full([3, 1], -1), ["A"], "from -1 to -1"),
+    (np.zeros([3, *_SHAPE]), np.full([3, 1], -1), ["A"], "A of row 0 is -1"),
     (np.zeros([3, *_SHAPE]), np.array([0, 1, 2]), ["A", "B"], "Classes"),
     (np.zeros([3, *_SHAPE]), np.zeros([3, 1]), None, "must name"),
     (np.zeros([3, *_SHAPE]), np.zeros([3, 1]), "A", "must name"),

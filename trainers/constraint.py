@@ -150,7 +150,7 @@ def _learn(run, parts):
   source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
   labels = label_files.read(path, settings.name)
   if labels.files is not None and run.encodes:
-    labels = labels.located(run.file_names("train"))
+    parts.files = run.file_names("train")
   return acquire.from_labels(
     parts, settings.name, labels, source, recipe, **options
   )

@@ -129,8 +129,7 @@ def from_labels(
   Args:
     parts: `parts.Parts`.
     name: What the constraint is called in wishes.
-    labels: Of rows of the training split of the cache, if not of latents; by
-      file name, they must be `located` first.
+    labels: Of rows of the training split of the cache, if not of latents.
     source: Where the labels come from, for the manifest.
     recipe: How.
     strategy: To train with.
@@ -147,7 +146,7 @@ def from_labels(
       "images, so that labels by image mean nothing: give labels of latent "
       "vectors (columns z0, z1, ...), or a rule."
     )
-  labels = labels.located(None)
+  labels = labels.located(parts.files)
   mean, scale = labels.rows(parts.latents["train"], parts.posterior_scale)
   examples = example_sets.Examples.of(
     mean,
