@@ -30,9 +30,9 @@ from lc_keras.samplers import scaled
 
 Tensors = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
-# Small enough to be stopped soon, large enough to be as fast as all at once.
-_ROWS_AT_ONCE = 64
-_MOST_CHUNKS = 16
+# Few, so that it stops soon and lets others in between; more are no faster.
+_ROWS_AT_ONCE = 16
+_MOST_ROWS = 1024
 # Beyond it there is no face any more.
 _MOST_STRENGTH = 10.0
 
@@ -97,9 +97,15 @@ def build(models: Models) -> dict[str, Endpoint]:
       function = endpoints.transform_with(sampler)
       built[f"transform_{name}"] = function, [images, *inputs]
   encodes = generators.can_encode(models.generator)
-  at_once = batched.rows_at_once(models.generator.image_shape, _ROWS_AT_ONCE)
+  shape = models.generator.image_shape
+  at_once = batched.rows_at_once(shape, _ROWS_AT_ONCE)
+  # What is answered may be more than what is decoded at a time.
+  most = 16 * batched.rows_at_once(shape, _MOST_ROWS // 16)
   return {
-    name: (_in_chunks(_of_shapes(function, inputs), inputs, at_once), inputs)
+    name: (
+      _in_chunks(_of_shapes(function, inputs), inputs, at_once, most),
+      inputs,
+    )
     for name, (function, inputs) in built.items()
     if encodes or images not in inputs
   }
@@ -381,9 +387,8 @@ def _of_shapes(function, inputs):
   return checked
 
 
-def _in_chunks(function, inputs, at_once):
+def _in_chunks(function, inputs, at_once, most):
   """Returns a function that gives another one some rows at a time."""
-  most = _MOST_CHUNKS * at_once
 
   @functools.wraps(function)
   def chunked(*tensors):

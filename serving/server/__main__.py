@@ -18,6 +18,7 @@ from absl import logging
 
 from lc_keras import version
 from serving import server
+from serving.server import memory
 from serving.server import options
 
 
@@ -32,6 +33,7 @@ def _run(argv):
   # TensorFlow warns that loading a SavedModel in a session is deprecated, which
   # it is for everything but servers.
   logging.set_verbosity(logging.ERROR)
+  memory.share()
   stopped = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: stopped.set())

@@ -17,6 +17,7 @@ from serving.server import credentials
 from serving.server import errors
 from serving.server import grpc_endpoint
 from serving.server import health
+from serving.server import interrupts
 from serving.server import manager
 from serving.server import memory
 from serving.server import metrics
@@ -30,6 +31,8 @@ from serving.server import versions
 
 # How long a version is warmed up before it is served, by the time of loading.
 _WARM_UP = 1.0
+# A call of more rows lets others go first.
+_MANY_ROWS = 32
 
 
 class Server:
@@ -62,6 +65,9 @@ class Server:
       self._config = model_configs.single(
         settings.model_name, settings.model_base_path
       )
+    self._large = futures.ThreadPoolExecutor(
+      max(1, (os.cpu_count() or 1) // 2), "large", _let_others_first
+    )
     self._stopping = False
     self._trimmed = 0
     self._closed = threading.Event()
@@ -153,6 +159,7 @@ class Server:
     self._closed.set()
     if self._batcher is not None:
       self._batcher.close()
+    self._large.shutdown(wait=False, cancel_futures=True)
     self.manager.close()
     if self._rest is not None:
       self._loop.call_soon_threadsafe(self._loop.stop)
@@ -164,14 +171,30 @@ class Server:
     return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
   def _run(self, servable, feeds, fetches, interrupt=None):
-    """Runs a call's graph, with others if they are batched."""
+    """Runs a call's graph: with others, or in turn, or in this thread."""
     started = time.perf_counter()
-    if self._batcher is None:
-      values = servable.run(feeds, fetches, interrupt)
-    else:
+    rows = max((value.shape[:1] for value in feeds.values()), default=())
+    if self._batcher is not None:
       values = self._batcher.run(servable, feeds, fetches, interrupt)
+    elif rows > (_MANY_ROWS,):
+      values = self._in_turn(servable, feeds, fetches, interrupt)
+    else:
+      values = servable.run(feeds, fetches, interrupt)
     self._metrics.run(servable.name, time.perf_counter() - started)
     return values
+
+  def _in_turn(self, servable, feeds, fetches, interrupt):
+    """Runs a large call in one of few threads, after those before it."""
+    interrupt = interrupt or interrupts.Interrupt()
+    turn = []
+    # Before it can begin: then the run itself can be stopped.
+    with interrupt.stopping_by(lambda: [future.cancel() for future in turn]):
+      turn.append(self._large.submit(servable.run, feeds, fetches, interrupt))
+      try:
+        return turn[0].result()
+      except futures.CancelledError:
+        interrupt.check()
+        raise errors.unavailable("The server stops.") from None
 
   def _update_health(self):
     """Runs in any thread, whenever a model's state has changed."""
