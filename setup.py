@@ -62,6 +62,8 @@ setuptools.setup(
     "console_scripts": ["lc-keras = trainers.command_line:main"],
   },
   extras_require={
+    # For GPUs: the CUDA libraries that this TensorFlow was built for.
+    "cuda": ["tensorflow[and-cuda]>=2.21,<2.22"],
     # For bulk/, which is run from a checkout, on other runners than local. It
     # wants an older protobuf than requirements.lock has, so that CI has it in a
     # venv of its own, from requirements-beam.lock.

@@ -5,7 +5,8 @@ trainers run one with checkpoints, `fit` runs it in memory, and the model comes
 out the same.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import keras
@@ -84,6 +85,21 @@ def on_images(
     validation,
     monitor,
   )
+
+
+@contextlib.contextmanager
+def precision(recipe: recipes.VAE | recipes.Classifier) -> Iterator[None]:
+  """Has the layers that are made within compute as a recipe says.
+
+  Variables are float32 always, and so is a model that is rebuilt from its file.
+  """
+  before = keras.config.dtype_policy()
+  if recipe.mixed_precision:
+    keras.config.set_dtype_policy("mixed_bfloat16")
+  try:
+    yield
+  finally:
+    keras.config.set_dtype_policy(before)
 
 
 def fit(

@@ -24,9 +24,11 @@ from lc_keras import batched
 from lc_keras import priors
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
+from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
 from lc_keras.samplers import sampler as samplers
 from lc_keras.samplers import scaled
+from serving import encoded
 
 Tensors = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
@@ -47,12 +49,14 @@ class Models:
     transformer: Answers `transform`, scaled by the strength.
     others: By NAME, the samplers that answer `sample_NAME` and, if they can
       start from an image, `transform_NAME`.
+    preprocessing: How a picture becomes an image.
   """
 
   generator: generators.Generator
   sampler: samplers.Sampler
   transformer: samplers.Transformer
   others: Mapping[str, samplers.Sampler]
+  preprocessing: preprocessings.Preprocessing
 
   @property
   def attributes(self) -> attribute_names.Attributes:
@@ -68,6 +72,7 @@ def build(models: Models) -> dict[str, Endpoint]:
   """
   seed = tf.TensorSpec([None], tf.int64, "seed")
   row = tf.TensorSpec([None], tf.int64, "row")
+  image_bytes = tf.TensorSpec([None], tf.string, "image_bytes")
   strength = tf.TensorSpec([None], tf.float32, "strength")
   realism_weight = tf.TensorSpec([None], tf.float32, "realism_weight")
   per_attribute = [None, len(models.attributes)]
@@ -85,6 +90,10 @@ def build(models: Models) -> dict[str, Endpoint]:
   built = {
     "sample": (endpoints.sample, [*request, seed]),
     "transform": (endpoints.transform, [images, *request, seed, strength]),
+    "transform_encoded": (
+      endpoints.transform_encoded,
+      [image_bytes, *request, seed, strength],
+    ),
     "encode": (endpoints.encode, [images]),
     "decode": (endpoints.decode, [latents]),
     "score": (endpoints.score, [latents, *request]),
@@ -107,7 +116,7 @@ def build(models: Models) -> dict[str, Endpoint]:
       inputs,
     )
     for name, (function, inputs) in built.items()
-    if encodes or images not in inputs
+    if encodes or not {images, image_bytes} & {*inputs}
   }
 
 
@@ -200,6 +209,36 @@ class _Endpoints:
     dials = {"strength": strength}
     return self._transform(sampler, images, attributes, mask, seed, dials)
 
+  def transform_encoded(
+    self,
+    image_bytes: tf.Tensor,
+    attributes: tf.Tensor,
+    mask: tf.Tensor,
+    seed: tf.Tensor,
+    strength: tf.Tensor,
+  ) -> Tensors:
+    """Changes pictures as `transform` does, given as files of any size.
+
+    Each becomes an image as those of the training did: of a picture that has
+    the proportions of the training's, the same part is taken; of another, the
+    middle.
+
+    Args:
+      image_bytes: string [b], JPEG or PNG files, of 50 million pixels at most.
+      attributes: As of `transform`.
+      mask: As of `transform`.
+      seed: As of `transform`.
+      strength: As of `transform`.
+
+    Returns:
+      As `sample`, and
+      start: float32 [b, height, width, channels] in [0, 1], the image that the
+        picture became.
+    """
+    start = encoded.images(image_bytes, self._models.preprocessing)
+    moved = self.transform(start, attributes, mask, seed, strength)
+    return {**moved, "start": start}
+
   def transform_with(
     self, sampler: samplers.Transformer
   ) -> Callable[..., Tensors]:
@@ -290,13 +329,21 @@ class _Endpoints:
         1 at [i, j] if attribute i excludes j.
       attribute_continuous: float32 [b, K] in {0, 1}, the same in every row: 1
         if values between 0 and 1 have a meaning.
+      image_shape: int64 [b, 3], the same in every row: height, width and
+        channels of images.
+      image_crop: string [b], the same in every row: which part of a picture
+        becomes the image, such as "25,45,128,128 of 178x218", see
+        `lc_keras.data.images.box`.
     """
     attributes = self._models.attributes
+    image = self._models.preprocessing
     continuous = [name in attributes.continuous for name in attributes.names]
     facts = {
       "attribute_names": tf.constant(attributes.names),
       "attribute_excludes": tf.constant(attributes.excludes),
       "attribute_continuous": tf.cast(continuous, tf.float32),
+      "image_shape": tf.constant(image.image_shape, tf.int64),
+      "image_crop": tf.constant(image.crop),
     }
     return {
       name: tf.repeat(fact[tf.newaxis], tf.shape(row)[0], axis=0)

@@ -85,6 +85,7 @@ def choose_models(
       for name in parts.available()
       if table.SAMPLERS[name].is_exported
     },
+    preprocessing=parts.preprocessing,
   )
 
 
@@ -210,6 +211,7 @@ def _manifest(parts, sample_actor, transform_actor):
     "exclusive": attributes.exclusive,
     "continuous": attributes.continuous,
     "image_shape": parts.generator.image_shape,
+    "crop": parts.preprocessing.crop,
     "latent_size": parts.generator.latent_size,
     **{key: n if n in parts.models else None for key, n in actors.items()},
     "weights_sha256": checksums,

@@ -10,10 +10,12 @@ the model from it.
 
 import asyncio
 import functools
+import os
 import random
 import time
 from collections.abc import Iterator, Sequence
 from concurrent import futures
+from typing import BinaryIO
 
 import grpc
 import numpy as np
@@ -21,6 +23,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.data import preprocessing as preprocessings
 from serving import messages
 
 Arrays = dict[str, np.ndarray]
@@ -147,6 +150,39 @@ class _Client:
       strength=strength,
     )
 
+  def transform_encoded(
+    self,
+    files: Sequence[bytes],
+    attributes: np.ndarray,
+    mask: np.ndarray,
+    seeds: np.ndarray,
+    outputs: Sequence[str] = (),
+    strength: float = 1.0,
+  ) -> Arrays:
+    """Does what `transform` does by the actor, with whole files.
+
+    The server makes images of them, as `preprocess` does.
+
+    Args:
+      files: n JPEG or PNG files, of any size.
+      attributes: See `sample`.
+      mask: See `transform`.
+      seeds: See `sample`.
+      outputs: See `sample`; also "start", the images of the files.
+      strength: See `transform`.
+    """
+    return self._predict(
+      "transform_encoded",
+      {
+        "image_bytes": np.array(files, object),
+        "attributes": messages.floats(attributes),
+        "mask": messages.floats(mask),
+        "seed": messages.integers(seeds),
+      },
+      outputs,
+      strength=strength,
+    )
+
   def encode(self, images: np.ndarray) -> Arrays:
     """Returns the mean and the scale of each image's posterior."""
     return self._predict("encode", {"images": messages.floats(images)})
@@ -177,7 +213,7 @@ class _Client:
   def forget(self) -> None:
     """Forgets the facts about the model: the server may have another now."""
     self._known = None
-    for name in ("attributes", "image_shape"):  # LatentClient caches them.
+    for name in ("attributes", "preprocessing"):  # LatentClient caches them.
       vars(self).pop(name, None)
 
   def _end(self):
@@ -231,9 +267,31 @@ class LatentClient(_Client):
     return messages.attributes_of(self.describe([0]))
 
   @functools.cached_property
+  def preprocessing(self) -> preprocessings.Preprocessing:
+    """How a picture becomes an image of the model, as in its training."""
+    return messages.preprocessing_of(self.describe([0]))
+
+  @property
   def image_shape(self) -> tuple[int, int, int]:
     """(height, width, channels) of the model's images."""
-    return self._signatures(self._end()).image_shape
+    return self.preprocessing.image_shape
+
+  def preprocess(
+    self, file: str | os.PathLike | BinaryIO, name: str = ""
+  ) -> np.ndarray:
+    """Returns the image of a picture of any size, as it was in training.
+
+    Args:
+      file: A picture file in any format that Pillow reads, or its path.
+      name: The name of the file in errors; by default the path.
+
+    Returns:
+      float32 [height, width, channels] in [0, 1].
+
+    Raises:
+      ValueError: It is no picture, or too large; one sentence.
+    """
+    return self.preprocessing.load(file, name)
 
   def samplers(self, verb: str) -> list[str]:
     """Returns the samplers that can "sample" or "transform", the actor first.
@@ -312,9 +370,19 @@ class AsyncLatentClient(_Client):
     """See `LatentClient.attributes`."""
     return messages.attributes_of(await self.describe([0]))
 
+  async def preprocessing(self) -> preprocessings.Preprocessing:
+    """See `LatentClient.preprocessing`."""
+    return messages.preprocessing_of(await self.describe([0]))
+
   async def image_shape(self) -> tuple[int, int, int]:
     """See `LatentClient.image_shape`."""
-    return (await self._signatures(self._end())).image_shape
+    return (await self.preprocessing()).image_shape
+
+  async def preprocess(
+    self, file: str | os.PathLike | BinaryIO, name: str = ""
+  ) -> np.ndarray:
+    """See `LatentClient.preprocess`."""
+    return (await self.preprocessing()).load(file, name)
 
   async def samplers(self, verb: str) -> list[str]:
     """See `LatentClient.samplers`."""

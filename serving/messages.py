@@ -8,6 +8,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2
 from tensorflow_serving.apis import predict_pb2
 
 from lc_keras.constraints import attributes
+from lc_keras.data import preprocessing
 from serving import tensors
 
 # The sampler behind `sample` and `transform`; others have signatures of their
@@ -68,24 +69,14 @@ class Signatures:
     Args:
       verb: "sample" or "transform".
     """
-    others = sorted(n for n in self._inputs if n.startswith(f"{verb}_"))
+    # `transform_encoded` is the actor's, and takes files.
+    others = sorted(
+      name
+      for name, inputs in self._inputs.items()
+      if name.startswith(f"{verb}_") and "image_bytes" not in inputs
+    )
     actor = [ACTOR] if verb in self._inputs else []
     return actor + [name.removeprefix(f"{verb}_") for name in others]
-
-  @property
-  def image_shape(self) -> tuple[int, int, int]:
-    """(height, width, channels) of the images that `encode` takes.
-
-    Raises:
-      RequestError: There is no such signature.
-    """
-    images = self._inputs.get("encode", {}).get("images")
-    if images is None or len(images.tensor_shape.dim) != 4:
-      raise RequestError(
-        f"{self._model} was not exported by serving.export: it has no "
-        "signature `encode` that takes images."
-      )
-    return tuple(dim.size for dim in images.tensor_shape.dim[1:])
 
   def requests(
     self,
@@ -162,6 +153,16 @@ def attributes_of(described: Mapping[str, np.ndarray]) -> attributes.Attributes:
     names,
     [(names[one], names[other]) for one, other in pairs],
     [names[column] for column in continuous],
+  )
+
+
+def preprocessing_of(
+  described: Mapping[str, np.ndarray],
+) -> preprocessing.Preprocessing:
+  """Returns how a picture becomes an image, as an answer of `describe` says."""
+  facts = {key: value[0] for key, value in described.items()}
+  return preprocessing.Preprocessing(
+    tuple(facts["image_shape"].tolist()), facts["image_crop"].decode()
   )
 
 

@@ -9,7 +9,6 @@ from lc_keras import plotting
 from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.constraints import language
-from lc_keras.data import images as image_files
 from serving import latent_client
 
 # Smallest side of an image in a picture, in screen pixels.
@@ -84,9 +83,7 @@ def draw_transformations(
       contradicts itself.
   """
   expression = language.parse(request, client.attributes)
-  images = np.stack(
-    [image_files.load(path, client.image_shape) for path in paths]
-  )
+  images = np.stack([client.preprocess(path) for path in paths])
   constraint = expression.rows(len(images))
   if len(expression.alternatives) > 1:
     latents = client.encode(images)["mean"]

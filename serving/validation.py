@@ -127,6 +127,9 @@ def _input(spec):
     value[: 1 if spec.name == "attributes" else _ROWS, 0] = 1.0
   elif spec.name in ("seed", "row"):
     value = np.arange(_ROWS)
+  elif spec.name == "image_bytes":
+    pixels = random.integers(256, size=[_ROWS, 64, 64, 3], dtype=np.uint8)
+    value = tf.io.encode_png(pixels)
   else:  # Weights and strengths, which are usually 1.
     value = np.ones(shape)
   return tf.constant(value, spec.dtype)

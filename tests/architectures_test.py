@@ -15,6 +15,7 @@ _SHAPES = {
   "conv_medium": (16, 32, 2),
   "conv_small": (32, 16, 1),
   "mlp": (8, 16, 1),
+  "residual": (16, 32, 2),
   "toon_faces": (16, 32, 2),
 }
 
@@ -34,12 +35,24 @@ def _networks(name, shape, latent_size):
   )
 
 
+def _products(network):
+  """Returns the multiplications of a network for one image."""
+  count = 0
+  for layer in network.layers:
+    inputs, outputs = layer.input.shape[1:-1], layer.output.shape[1:-1]
+    transposed = "Transpose" in type(layer).__name__
+    places = math.prod(inputs if transposed else outputs)
+    kernels = [v for v in layer.variables if v.name == "kernel"]
+    count += places * sum(math.prod(kernel.shape) for kernel in kernels)
+  return count
+
+
 class ShapesTest(tf.test.TestCase, parameterized.TestCase):
   def test_every_architecture_is_tested(self):
     self.assertEqual(tuple(sorted(_SHAPES)), architectures.NAMES)
 
   # The published celeb_a network is too large to build several times.
-  @parameterized.parameters("conv_small", "mlp", "toon_faces")
+  @parameterized.parameters("conv_small", "mlp", "residual", "toon_faces")
   def test_networks_map_images_to_codes_and_back(self, name):
     shape = _SHAPES[name]
     encoder, decoder, classifier, generator = _networks(name, shape, 4)
@@ -56,7 +69,7 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
       self.assertLess(np.min(output), 0)
       self.assertGreater(np.max(output), 0)
 
-  @parameterized.parameters("conv_small", "mlp", "toon_faces")
+  @parameterized.parameters("conv_small", "mlp", "residual", "toon_faces")
   def test_gradients_reach_every_variable(self, name):
     shape = _SHAPES[name]
     encoder, decoder, classifier, generator = _networks(name, shape, 4)
@@ -90,11 +103,22 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAlmostEqual(encoder.count_params() / 1e6, 94.0, places=1)
     # 60.48 M, which is published as 60.4.
     self.assertEqual(int(decoder.count_params() / 1e5), 604)
+    # What docs/performance.md says of the two.
+    published = _products(encoder) + _products(decoder)
+    self.assertEqual(round(published / 1e6), 3026)
+    networks = architectures.get("residual", shape)
+    encoder = architectures.stack(shape, networks.encoder(shape, 2048), "e")
+    decoder = architectures.stack((1024,), networks.decoder(1024, shape), "d")
+    self.assertEqual(round(_products(encoder) + _products(decoder), -6), 304e6)
+    count = encoder.count_params() + decoder.count_params()
+    self.assertEqual(round(count / 1e5), 266)
 
 
 class RefusalsTest(tf.test.TestCase, parameterized.TestCase):
   def test_an_unknown_name_is_answered_with_the_known(self):
-    with self.assertRaisesRegex(ValueError, "'resnet'.*celeb_a, .*mlp, toon"):
+    with self.assertRaisesRegex(
+      ValueError, "'resnet'.*celeb_a, .*mlp, residual, toon"
+    ):
       architectures.get("resnet", (64, 64, 3))
 
   @parameterized.product(

@@ -116,6 +116,7 @@ class _Chaos:
       f"--flagfile={_CONFIG / flagfile}.cfg",
       f"--run_dir={folder}",
       f"--data_dir={_FOLDER / 'data'}",
+      "--dataset=toon_faces/tiny",
     )
 
 

@@ -73,6 +73,27 @@ class ClientTest(parameterized.TestCase):
     self.assertEqual(sampled.keys(), {"images"})
     self.assertEqual(sampled["images"].shape, (0, *tiny_run.IMAGE_SHAPE))
 
+  def test_a_picture_is_cropped_as_in_training_wherever_it_goes_in(self):
+    path = os.path.join(self.folder, "aligned.png")
+    pixels = np.random.default_rng(0).integers(
+      256, size=[30, 40], dtype=np.uint8
+    )
+    Image.fromarray(pixels).save(path)
+    image = self.client.preprocess(path)
+    window = Image.fromarray(pixels[8:24, 3:35]).resize((16, 8), 2)
+    np.testing.assert_allclose(image[..., 0] * 255, window, atol=1.01)
+    with open(path, "rb") as file:
+      moved = self.client.transform_encoded(
+        [file.read()] * 3, *_SMILING, [5, 6, 5]
+      )
+    np.testing.assert_allclose(moved["start"][2], image, atol=1.6 / 255)
+    direct = self.client.transform(moved["start"], *_SMILING, [5, 6, 5])
+    np.testing.assert_allclose(moved["latents"], direct["latents"], atol=1e-4)
+    with self.assertRaisesRegex(
+      latent_client.RequestError, "image_bytes must be JPEG or PNG files"
+    ):
+      self.client.transform_encoded([b"GIF89a"] * 3, *_SMILING, [5, 6, 5])
+
   def test_dials(self):
     images = np.full([3, *tiny_run.IMAGE_SHAPE], 0.5)
     arguments = (images, *_SMILING, [5, 6, 7])

@@ -7,6 +7,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from unittest import mock
 
 from absl import flags
 from absl.testing import absltest
@@ -64,6 +65,16 @@ class CommandLineTest(parameterized.TestCase):
     # The program's docstring.
     self.assertEqual(by_command.splitlines()[0], by_module.splitlines()[0])
 
+  def test_train_without_a_job_is_all_of_them(self):
+    with mock.patch.object(command_line, "_run") as run:
+      for words in (["train", "--config=celeb_a"], ["train", "vae"]):
+        with mock.patch.object(sys, "argv", ["lc-keras", *words]):
+          command_line.main()
+    self.assertEqual(
+      run.call_args_list,
+      [mock.call("study", ["--config=celeb_a"]), mock.call("train vae", [])],
+    )
+
   @parameterized.parameters(
     (["trian", "vae"], "no such command: trian"), (["train", "vea"], "")
   )
@@ -88,7 +99,7 @@ class ConfigTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ("toon_faces", "toon_faces/vae"),
-    ("toon_faces_wild", "toon_faces_wild/vae"),
+    ("fashion_mnist", "fashion_mnist/vae"),
     ("toon_faces/vae_blurry", "toon_faces/vae_blurry"),
   )
   def test_is_the_same_as_the_flagfile(self, config, file):
@@ -112,7 +123,7 @@ class ConfigTest(parameterized.TestCase):
     loop = self.create_tempfile("loop.cfg")
     loop.write_text(f"--flagfile={loop.full_path}\n")
     for argument, message in (
-      ("--config=toon_face", "Configs for vae are celeb_a, demo,"),
+      ("--config=toon_face", "Configs for vae are celeb_a, celeb_a_p.*, demo,"),
       ("--flagfile=nowhere.cfg", "nowhere.cfg cannot be read"),
       (f"--flagfile={loop.full_path}", "includes itself"),
     ):
@@ -156,14 +167,14 @@ class InstalledTest(absltest.TestCase):
   def test_finds_its_configs(self):
     code = (
       "import json; from trainers import config_files; "
-      "print(json.dumps([*config_files.expand(['--config=toon_faces_wild', "
+      "print(json.dumps([*config_files.expand(['--config=fashion_mnist', "
       "'--config_dir=configs/tiny'], 'actor')]))"
     )
     done = _python("-c", code, cwd=self.folder, path=self.library)
     self.assertEqual(done.returncode, 0, done.stderr)
     *found, folder = json.loads(done.stdout)
     self.assertEqual(
-      found, [*config_files.expand(["--config=toon_faces_wild"], "actor")]
+      found, [*config_files.expand(["--config=fashion_mnist"], "actor")]
     )
     self.assertEqual(
       folder, f"--config_dir={self.library / 'trainers/configs/tiny'}"

@@ -54,6 +54,19 @@ class ConfigsTest(absltest.TestCase):
       if not _job(config):
         self.assertIn(config.relative_to(_ROOT).as_posix(), included)
 
+  def test_only_the_job_data_says_which_data_set_it_is(self):
+    # So that a config can be used on another data set.
+    for config in _CONFIGS:
+      named = re.search("^--dataset", config.read_text(), re.MULTILINE)
+      if named:
+        self.assertEqual(_job(config), "data", config)
+
+  def test_the_published_actor_leaves_nothing_open(self):
+    # Then it is given 1,024 + 10 numbers, see networks_test.
+    for name in ("actor", "actor_0"):
+      config = _ROOT / f"configs/celeb_a_published/{name}.cfg"
+      self.assertEqual(_parse("actor", config).masked_fraction, 0.0)
+
   def test_a_flag_that_a_job_has_not_is_seen(self):
     for text in ("--beta_of_nobody=1", "--steps=many", "steps=3"):
       with self.subTest(text), self.assertRaises(flags.Error):

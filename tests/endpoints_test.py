@@ -31,6 +31,7 @@ _SAMPLES = (
 )
 _TRANSFORMATIONS = (
   "transform",
+  "transform_encoded",
   "transform_search",
   "transform_energy",
   "transform_flow",
@@ -55,12 +56,19 @@ def _inputs(count, seed=0):
     "images": random.uniform(size=[count, *tiny_run.IMAGE_SHAPE]),
     "attributes": attributes,
     "mask": random.choice([0.0, 1.0, 2.5], [count, _K]),
+    "image_bytes": np.array([_png(random) for _ in range(count)], object),
     "latents": random.normal(size=[count, tiny_run.LATENT_SIZE]),
     "seed": random.integers(-(2**62), 2**62, count),
     "row": random.integers(-(2**62), 2**62, count),
     "strength": random.uniform(0.0, 1.5, count),
     "realism_weight": random.uniform(0.0, 2.0, count),
   }
+
+
+def _png(random):
+  """Returns a picture as a file."""
+  pixels = random.integers(256, size=[20, 30, 3], dtype=np.uint8)
+  return tf.io.encode_png(pixels).numpy()
 
 
 class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
@@ -95,6 +103,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     drawn.update(**pictures, **scores, latents=latent)
     expected = {
       **dict.fromkeys(_SAMPLES + _TRANSFORMATIONS, drawn),
+      "transform_encoded": {**drawn, "start": picture},
       "encode": {"mean": latent, "scale": latent},
       "decode": pictures,
       "score": scores,
@@ -102,6 +111,8 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
         "attribute_names": (5, _K),
         "attribute_excludes": (5, _K, _K),
         "attribute_continuous": (5, _K),
+        "image_shape": (5, 3),
+        "image_crop": (5,),
       },
     }
     self.assertCountEqual(self.signatures, expected)
@@ -298,6 +309,8 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_describe(self):
     outputs = self._call("describe")
+    self.assertAllEqual(outputs["image_shape"][4], tiny_run.IMAGE_SHAPE)
+    self.assertEqual(outputs["image_crop"][4].decode(), tiny_run.CROP)
     names = [name.decode() for name in outputs["attribute_names"][4]]
     self.assertSequenceEqual(names, tiny_run.ATTRIBUTES.names)
     np.testing.assert_array_equal(

@@ -82,6 +82,12 @@ def _decode_only(models):
   return {"decode": _build(models)["decode"]}
 
 
+def _png(random):
+  """Returns a picture as a file."""
+  pixels = random.integers(256, size=[20, 30, 3], dtype=np.uint8)
+  return tf.io.encode_png(pixels).numpy()
+
+
 def _manifest(folder):
   with open(os.path.join(folder, export.MANIFEST)) as file:
     return json.load(file)
@@ -101,13 +107,14 @@ class ExportTest(parameterized.TestCase):
       # No two that rule each other out.
       "attributes": random.uniform(0.0, 0.5, [3, len(tiny_run.ATTRIBUTES)]),
       "mask": random.choice([0.0, 1.0, 2.5], [3, len(tiny_run.ATTRIBUTES)]),
+      "image_bytes": np.array([_png(random) for _ in range(3)]),
       "latents": random.normal(size=[3, tiny_run.LATENT_SIZE]),
       "seed": np.array([1, -5, 2**50]),
       "row": np.array([0, 1, 2]),
       "strength": np.array([0.0, 0.5, 1.0]),
       "realism_weight": np.array([0.0, 1.0, 2.0]),
     }
-    for name in inputs.keys() - {"seed", "row"}:
+    for name in inputs.keys() - {"seed", "row", "image_bytes"}:
       inputs[name] = inputs[name].astype(np.float32)
     folder = self.create_tempdir().full_path
     inputs_path = os.path.join(folder, "inputs.npz")
@@ -140,6 +147,7 @@ class ExportTest(parameterized.TestCase):
     manifest = _manifest(self.exported)
     self.assertSequenceEqual(manifest["attributes"], tiny_run.ATTRIBUTES.names)
     self.assertEqual(manifest["image_shape"], list(tiny_run.IMAGE_SHAPE))
+    self.assertEqual(manifest["crop"], tiny_run.CROP)
     self.assertEqual(manifest["libraries"]["tensorflow"], tf.__version__)
     weights = os.path.join(self.run_dir, "actor_0.1", storage.WEIGHTS)
     self.assertEqual(

@@ -63,6 +63,23 @@ def _inputs(name, rows=7):
   return [latents, *[angles] * (name == "velocity"), values, mask]
 
 
+class PublishedInputsTest(tf.test.TestCase):
+  def test_without_a_mask_it_is_latents_and_values(self):
+    latents, values, _ = testing.requests(7, 1024, 10)
+    everything = np.ones([7, 10], np.float32)
+    for kind in (actor.Actor, critic.Critic):
+      network = kind(1024, 10, 8, 1, masked=False)
+      (embedding,) = network.embedding.layers
+      self.assertEqual(latents.shape[1] + embedding.kernel.shape[0], 1034)
+      # What is open is a value between the two.
+      half = np.where(np.arange(10) == 3, 0.5, values).astype(np.float32)
+      is_open = np.where(np.arange(10) == 3, 0.0, everything)
+      self.assertAllClose(
+        network(latents, values, is_open.astype(np.float32)),
+        network(latents, half, everything),
+      )
+
+
 class NetworksTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(*_NETWORKS)
   def test_rows_do_not_mix(self, name):

@@ -91,7 +91,7 @@ class PipelineDryRunTest(tf.test.TestCase):
     module.run_job(values)
 
   def _run_all_with_a_gan(self):
-    for config in _GAN_JOBS.values():
+    for config in ("data", *_GAN_JOBS.values()):
       rows = [f"--rows_{split}=20" for split in ("train", "validation", "test")]
       systems = ["--systems=prior,actor_0.1,search"]
       more = {"latents": rows, "evaluate": systems}

@@ -24,6 +24,7 @@ ATTRIBUTES = attributes.Attributes(
   ["Smiling"],
 )
 IMAGE_SHAPE = (8, 16, 1)
+CROP = "3,8,32,16 of 40x30"
 LATENT_SIZE = 4
 _ROWS = 15
 
@@ -40,7 +41,9 @@ def write(folder: str) -> None:
   )
   for name in ("actor_0", "actor_0.1"):
     storage.save(actor_critic.ActorCritic(*sizes), os.path.join(folder, name))
-  parts.write_about(folder, "tiny", ATTRIBUTES, image_shape=IMAGE_SHAPE)
+  parts.write_about(
+    folder, "tiny", ATTRIBUTES, image_shape=IMAGE_SHAPE, crop=CROP
+  )
   random = np.random.default_rng(2)
   cache = latents.Latents(
     random.normal(size=[_ROWS, LATENT_SIZE]).astype(np.float32),

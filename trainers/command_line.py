@@ -2,7 +2,11 @@
 
   lc-keras train vae --config=toon_faces --run_dir=runs/mine
 
-does what `python -m trainers.vae` does with the same flags.
+does what `python -m trainers.vae` does with the same flags, and
+
+  lc-keras train --config=celeb_a --data_dir=data
+
+does all of it, from data to report: it is `lc-keras study`.
 """
 
 import ast
@@ -40,6 +44,8 @@ _VERBS = ("sample", "transform")
 def main() -> None:
   """Runs the program of a subcommand, or lists the subcommands."""
   words = sys.argv[1:]
+  if words[:1] == ["train"] and "".join(words[1:2]).startswith("--config"):
+    words[0] = "study"  # All jobs of these configs.
   for count in (2, 1):
     command = " ".join(words[:count])
     if command in COMMANDS:
@@ -67,7 +73,8 @@ def _help(prefix):
       *lines,
       "",
       "lc-keras COMMAND --help lists the flags of a command. NAME is a set of "
-      "configs,\nsuch as toon_faces, fashion_mnist or celeb_a.",
+      "configs,\nsuch as toon_faces, fashion_mnist or celeb_a; lc-keras train "
+      "--config=NAME does all of it.",
     ]
   )
 

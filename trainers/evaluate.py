@@ -33,7 +33,11 @@ def define_flags(values: flags.FlagValues) -> None:
   count = functools.partial(
     flags.DEFINE_integer, lower_bound=1, flag_values=values
   )
-  count("limit", None, "Rows of the split to score on; all if not given.")
+  count(
+    "limit",
+    5000,
+    "Most rows of the split to score on; as many are compared for an FID.",
+  )
   count(
     "slow_limit",
     256,

@@ -1,7 +1,7 @@
 """Trains a GAN on images without labels: a generative model to be frozen.
 
     python -m trainers.gan --flagfile=configs/toon_faces/gan.cfg \
-        --run_dir=runs/mine
+        --dataset=toon_faces/studio --run_dir=runs/mine
 """
 
 from lc_keras import recipes

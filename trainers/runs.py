@@ -19,6 +19,7 @@ from lc_keras.models import storage
 from trainers import cluster
 from trainers import commands
 from trainers import common_flags
+from trainers import devices
 from trainers import messages
 from trainers import stages
 
@@ -206,6 +207,7 @@ def open_run(
       set is damaged.
     FileNotFoundError: Files of the data set are missing.
   """
+  devices.tell()
   return cluster.chief_first(
     lambda: _open_run(settings, needs_data, image_shape), settings.run_dir
   )
@@ -260,8 +262,8 @@ def _begin(folder, dataset, image_shape, data_dir):
     how = preprocessing.Preprocessing(tuple(image_shape))
   else:
     raise ValueError(
-      f"{folder!r} is not a run yet: give --dataset (or a --flagfile that "
-      "does) to begin one, or correct --run_dir."
+      f"{folder!r} is not a run yet: give --dataset to begin one (or begin it "
+      "with `python -m trainers.data`), or correct --run_dir."
     )
   parts.write_about(folder, dataset, known, **dataclasses.asdict(how))
 

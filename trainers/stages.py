@@ -23,6 +23,7 @@ _FREE_FLAGS = frozenset(
   {
     "run_dir",
     "base_run",
+    "dataset",  # Compared with the run's, and not needed again.
     "data_dir",
     "source_dir",
     "replicas",

@@ -1,7 +1,7 @@
 """Trains the generative model: a variational autoencoder.
 
     python -m trainers.vae --flagfile=configs/toon_faces/vae.cfg \
-        --run_dir=runs/mine
+        --dataset=toon_faces/studio --run_dir=runs/mine
 """
 
 from lc_keras import recipes

@@ -57,9 +57,13 @@ class Preprocessing:
     Returns:
       float32 [*image_shape] in [0, 1].
     """
+    return self.resized(self.part(picture))
+
+  def part(self, picture: tf.Tensor) -> tf.Tensor:
+    """Returns the part of a picture that becomes the image, not yet resized."""
     size = tf.shape(picture)[:2]
     left, top, right, bottom = tf.unstack(self._box(size[1], size[0]))
-    return self.resized(picture[top:bottom, left:right])
+    return picture[top:bottom, left:right]
 
   def resized(self, part: tf.Tensor) -> tf.Tensor:
     """Returns the image that the cropped part of a picture becomes.

@@ -19,6 +19,7 @@ class Actor(conditioned.ConditionedTrunk):
     num_attributes: int,
     width: int = 2048,
     depth: int = 4,
+    masked: bool = True,
     **kwargs,
   ):
     """Creates and builds the actor.
@@ -28,10 +29,18 @@ class Actor(conditioned.ConditionedTrunk):
       num_attributes: Size of y.
       width: Units of every hidden layer.
       depth: Number of hidden layers.
+      masked: Whether the network is given the mask. The published one is given
+        the values only: what is open is then 0.5.
       **kwargs: For `keras.layers.Layer`.
     """
     super().__init__(
-      latent_size, num_attributes, width, depth, 2 * latent_size, **kwargs
+      latent_size,
+      num_attributes,
+      width,
+      depth,
+      2 * latent_size,
+      masked,
+      **kwargs,
     )
 
   def call(self, latents, values, mask):

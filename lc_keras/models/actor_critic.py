@@ -97,6 +97,7 @@ class ActorCritic(stored_model.StoredModel):
     width: int = 2048,
     depth: int = 4,
     flow_sizes: Sequence[int] | None = None,
+    masked: bool = True,
     **kwargs,
   ):
     """Creates and builds the networks.
@@ -108,6 +109,8 @@ class ActorCritic(stored_model.StoredModel):
       depth: Number of hidden layers.
       flow_sizes: Width and depth of the flow that a `DistilledActor` is to
         start as, see `imitate`; None for the published actor.
+      masked: Whether the networks are given a request's mask, see `Actor`; a
+        `DistilledActor` always is.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
@@ -117,13 +120,13 @@ class ActorCritic(stored_model.StoredModel):
 
     def new_actor(name):
       if flow_sizes is None:
-        return actor.Actor(*sizes, width, depth, name=name)
+        return actor.Actor(*sizes, width, depth, masked, name=name)
       return distilled_actor.DistilledActor(
         *sizes, *flow_sizes, self.whitening, name=name
       )
 
     self.actor, self.trained_actor = moving_average.pair(new_actor, "actor")
-    self.critic = critic.Critic(*sizes, width, depth, name="critic")
+    self.critic = critic.Critic(*sizes, width, depth, masked, name="critic")
     self.built = True
 
   def imitate(self, flow: flow_matching.FlowMatching) -> None:
@@ -350,12 +353,15 @@ def training(
   attribute_critic = parts.models["attributes"].critic
   flow = parts.models["flow"] if recipe.imitation_weight else None
   keras.utils.set_random_seed(recipe.seed)
+  masked = recipe.masked_fraction > 0.0
   if flow is not None:
     known = flow.arguments
-    model = ActorCritic(*sizes, flow_sizes=(known["width"], known["depth"]))
+    model = ActorCritic(
+      *sizes, flow_sizes=(known["width"], known["depth"]), masked=masked
+    )
     model.imitate(flow)
   else:
-    model = ActorCritic(*sizes)
+    model = ActorCritic(*sizes, masked=masked)
     if recipe.match_moments:
       model.whitening.adapt(rows)
   model.compile(

@@ -63,13 +63,14 @@ class ConditionalVAE(vae.AutoEncoder):
 def training(recipe: recipes.VAE, data) -> trainings.Training:
   """Returns the training of a conditional VAE on an `arrays.Source`."""
   keras.utils.set_random_seed(recipe.seed)
-  model = ConditionalVAE(
-    data.image_shape,
-    recipe.latent_size,
-    len(data.attributes),
-    recipe.architecture,
-    recipe.observation_scale,
-    recipe.beta,
-  )
+  with trainings.precision(recipe):
+    model = ConditionalVAE(
+      data.image_shape,
+      recipe.latent_size,
+      len(data.attributes),
+      recipe.architecture,
+      recipe.observation_scale,
+      recipe.beta,
+    )
   model.compile(adam.Adam(trainings.learning_rate(recipe)))
   return trainings.on_images(model, recipe, data)

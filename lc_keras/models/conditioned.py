@@ -26,15 +26,16 @@ class ConditionedTrunk(keras.layers.Layer):
     width: int,
     depth: int,
     outputs: int,
+    masked: bool = True,
     **kwargs,
   ):
     """Creates and builds the layers; see `Actor` for the arguments."""
     super().__init__(**kwargs)
     self._latent_size = latent_size
+    self._masked = masked
+    numbers = (1 + masked) * num_attributes
     self.embedding = architectures.stack(
-      (2 * num_attributes,),
-      [architectures.dense(2 * num_attributes, width)],
-      name="embedding",
+      (numbers,), [architectures.dense(numbers, width)], name="embedding"
     )
     inputs = latent_size + width
     self.trunk = architectures.stack(
@@ -46,7 +47,7 @@ class ConditionedTrunk(keras.layers.Layer):
 
   def entrance(self) -> "Entrance":
     """Returns the first hidden layer, in its two parts."""
-    return Entrance(self.embedding, self.trunk, self._latent_size)
+    return Entrance(self.embedding, self.trunk, self._latent_size, self._masked)
 
   def _outputs(self, latents, values, mask):
     """Returns [batch, outputs]; see `Actor.call`."""
@@ -71,7 +72,11 @@ class Entrance:
   """
 
   def __init__(
-    self, embedding: keras.Sequential, trunk: keras.Sequential, size: int
+    self,
+    embedding: keras.Sequential,
+    trunk: keras.Sequential,
+    size: int,
+    masked: bool,
   ):
     """Takes the layer apart.
 
@@ -79,7 +84,9 @@ class Entrance:
       embedding: One linear layer.
       trunk: ReLU layers; their input is [latents, embedding].
       size: Of a latent vector.
+      masked: Whether the embedding takes a mask beside the values.
     """
+    self._masked = masked
     (self._embed,) = embedding.layers
     first = trunk.layers[0]
     self._bias = first.bias
@@ -97,7 +104,10 @@ class Entrance:
       values: [batch, num_attributes] in [0, 1], the targets.
       mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
     """
-    condition = architectures.condition(values, mask)
+    if self._masked:
+      condition = architectures.condition(values, mask)
+    else:
+      condition = tf.where(mask > 0.0, values, 0.5)
     # The product of both layers' kernels has as many rows as a request has
     # numbers: for a smaller batch, the layers one after the other are cheaper.
     rows, numbers = condition.shape

@@ -19,10 +19,13 @@ class Critic(conditioned.ConditionedTrunk):
     num_attributes: int,
     width: int = 2048,
     depth: int = 4,
+    masked: bool = True,
     **kwargs,
   ):
     """Creates and builds the critic; see `Actor` for the arguments."""
-    super().__init__(latent_size, num_attributes, width, depth, 1, **kwargs)
+    super().__init__(
+      latent_size, num_attributes, width, depth, 1, masked, **kwargs
+    )
 
   def call(self, latents, values, mask):
     """Judges the latents.

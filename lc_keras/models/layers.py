@@ -45,6 +45,28 @@ class Dense(keras.layers.Dense):
     return outputs if self.activation is None else self.activation(outputs)
 
 
+class Residual(keras.layers.Layer):
+  """[batch, h, w, c] -> the same: x + convolutions of x.
+
+  He et al. 2016, "Identity mappings in deep residual networks", without
+  normalisation: the second kernel is to begin small instead, after Zhang et al.
+  2019, "Fixup initialization", so that any depth begins near the identity.
+  """
+
+  def __init__(self, first: keras.layers.Layer, second: keras.layers.Layer):
+    """Takes two convolutions of c channels to c; ReLU comes before each."""
+    super().__init__()
+    self._first, self._second = first, second
+
+  def build(self, input_shape):
+    self._first.build(input_shape)
+    self._second.build(input_shape)
+
+  def call(self, features):
+    inside = self._first(tf.nn.relu(features))
+    return features + self._second(tf.nn.relu(inside))
+
+
 class SpaceToDepth(keras.layers.Layer):
   """[batch, h, w, c] -> [batch, h/block, w/block, block^2 * c]."""
 

@@ -60,7 +60,7 @@ class PixelClassifier(stored_model.StoredModel):
 
   def call(self, images):
     """Returns logits [batch, num_attributes] of images in [0, 1]."""
-    return self.head(self.features(images))
+    return tf.cast(self.head(self.features(images)), tf.float32)
 
   def look(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns logits, and the features in which images are compared.
@@ -106,8 +106,9 @@ def training(recipe: recipes.Classifier, data) -> trainings.Training:
     data: `arrays.Source`, whose attributes the classifier reads.
   """
   keras.utils.set_random_seed(recipe.seed)
-  model = PixelClassifier(
-    data.image_shape, len(data.attributes), recipe.architecture
-  )
+  with trainings.precision(recipe):
+    model = PixelClassifier(
+      data.image_shape, len(data.attributes), recipe.architecture
+    )
   model.compile(adam.Adam(trainings.learning_rate(recipe)))
   return trainings.on_images(model, recipe, data)

@@ -43,7 +43,8 @@ class StoredModel(keras.Model):
     Args:
       **kwargs: For `keras.Model`.
     """
-    super().__init__(**kwargs)
+    # Layers may compute in less, see `training.precision`.
+    super().__init__(dtype="float32", **kwargs)
     self._means = {name: keras.metrics.Mean(name) for name in self.REPORTS}
 
   def compile(

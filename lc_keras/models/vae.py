@@ -27,7 +27,7 @@ def posterior(codes: tf.Tensor) -> tfd.Distribution:
   Args:
     codes: [batch, 2 * latent_size], an encoder's output.
   """
-  mean, raw_scale = tf.split(codes, 2, axis=-1)
+  mean, raw_scale = tf.split(tf.cast(codes, tf.float32), 2, axis=-1)
   # The second half becomes the SCALE, not the log-variance.
   scale = tf.nn.softplus(raw_scale) + _SMALLEST_SCALE
   return tfd.MultivariateNormalDiag(loc=mean, scale_diag=scale)
@@ -40,7 +40,8 @@ def likelihood(logits: tf.Tensor, observation_scale: float) -> tfd.Distribution:
     logits: [batch, height, width, channels], a decoder's output.
     observation_scale: sigma_x, in units of a pixel range of [0, 1].
   """
-  return tfd.Independent(tfd.Normal(tf.sigmoid(logits), observation_scale), 3)
+  mean = tf.sigmoid(tf.cast(logits, tf.float32))
+  return tfd.Independent(tfd.Normal(mean, observation_scale), 3)
 
 
 def elbo_terms(
@@ -235,12 +236,13 @@ class VAE(AutoEncoder):
 def training(recipe: recipes.VAE, data) -> trainings.Training:
   """Returns the training of a VAE on an `arrays.Source`."""
   keras.utils.set_random_seed(recipe.seed)
-  model = VAE(
-    data.image_shape,
-    recipe.latent_size,
-    recipe.architecture,
-    recipe.observation_scale,
-    recipe.beta,
-  )
+  with trainings.precision(recipe):
+    model = VAE(
+      data.image_shape,
+      recipe.latent_size,
+      recipe.architecture,
+      recipe.observation_scale,
+      recipe.beta,
+    )
   model.compile(adam.Adam(trainings.learning_rate(recipe)))
   return trainings.on_images(model, recipe, data)

@@ -73,7 +73,6 @@ class Controls:
       self._on_change()
 
   def _draw_faces(self):
-    shape = self._facts.image_shape
     with Element(
       "div", classes="studio-faces", role="group", aria_label="Face"
     ):
@@ -81,7 +80,7 @@ class Controls:
       for number in range(len(self._faces) if self._facts.encodes else 0):
         face = f"{state_lib.DATA}:{number}"
         try:
-          pixels = self._faces.picture(face, shape)
+          pixels = self._faces.picture(face, self._facts.preprocessing)
         except ValueError as error:
           self._on_error(str(error))
           break
@@ -132,7 +131,7 @@ class Controls:
     if uploaded and self.state.face != self._uploaded_face:
       self._uploaded_face = self.state.face
       try:
-        pixels = self._faces.picture(self.state.face, self._facts.image_shape)
+        pixels = self._faces.picture(self.state.face, self._facts.preprocessing)
       except ValueError as error:
         self._on_error(str(error))
       else:
@@ -144,7 +143,7 @@ class Controls:
     data = await event.file.read()
     self._upload.reset()
     try:
-      face = self._faces.take(data, event.file.name, self._facts.image_shape)
+      face = self._faces.take(data, event.file.name, self._facts.preprocessing)
     except ValueError as error:
       self._on_error(str(error))
     else:

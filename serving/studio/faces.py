@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lc_keras.data import images
+from lc_keras.data import preprocessing as preprocessings
 from serving.studio import drawing
 from serving.studio import state as state_lib
 
@@ -34,12 +35,14 @@ class Faces:
   def __len__(self):
     return len(self._pictures)
 
-  def picture(self, face: str, shape: Sequence[int]) -> np.ndarray | None:
+  def picture(
+    self, face: str, preprocessing: preprocessings.Preprocessing
+  ) -> np.ndarray | None:
     """Returns [height, width, channels] in [0, 1]; None for the prior.
 
     Args:
       face: See `State.face`.
-      shape: (height, width, channels) of the model.
+      preprocessing: How a picture becomes an image of the model.
 
     Raises:
       ValueError: There is no such face, in a sentence.
@@ -52,7 +55,7 @@ class Faces:
         data = base64.urlsafe_b64decode(rest)
       except (binascii.Error, ValueError):
         data = b""
-      return images.load(io.BytesIO(data), shape, name="The link's picture")
+      return preprocessing.load(io.BytesIO(data), "The link's picture")
     if int(rest) >= len(self._pictures):
       raise ValueError(
         f"There is no face {rest}: this studio has {len(self._pictures)} "
@@ -60,15 +63,21 @@ class Faces:
       )
     found = self._pictures[int(rest)]
     if isinstance(found, str):
-      return images.load(found, shape)
-    if found.shape != tuple(shape):
+      return preprocessing.load(found)
+    shape = preprocessing.image_shape
+    if found.shape != shape:
       raise ValueError(
         f"The pictures of this studio are {found.shape}, and the model takes "
-        f"{tuple(shape)}. Start it with the model's own --run_dir, or --faces."
+        f"{shape}. Start it with the model's own --run_dir, or --faces."
       )
     return found
 
-  def take(self, data: bytes, name: str, shape: Sequence[int]) -> str:
+  def take(
+    self,
+    data: bytes,
+    name: str,
+    preprocessing: preprocessings.Preprocessing,
+  ) -> str:
     """Returns the name of an uploaded picture, for `State.face`.
 
     The name holds the picture itself, as the model will see it: a link to it
@@ -77,13 +86,12 @@ class Faces:
     Args:
       data: A file of any size and format that Pillow reads.
       name: The name of the file.
-      shape: (height, width, channels) of the model; takes the middle of the
-        picture.
+      preprocessing: How a picture becomes an image of the model.
 
     Raises:
       ValueError: It is no picture, in a sentence.
     """
-    pixels = images.load(io.BytesIO(data), shape, name=name)
+    pixels = preprocessing.load(io.BytesIO(data), name)
     image = drawing.image(pixels)
     for quality in _QUALITIES:
       file = io.BytesIO()
@@ -93,7 +101,8 @@ class Faces:
       if len(text) <= _LONGEST_LINK:
         return f"{state_lib.UPLOAD}:{text}"
     raise ValueError(
-      f"{name} is too detailed for a link at {shape[1]} by {shape[0]} pixels."
+      f"{name} is too detailed for a link at {image.width} by {image.height} "
+      "pixels."
     )
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from lc_keras import losses
 from lc_keras.constraints import attributes as attributes_lib
+from lc_keras.data import preprocessing as preprocessings
 from serving import latent_client
 from serving.studio import state as state_lib
 
@@ -35,13 +36,13 @@ class Facts:
   Attributes:
     attributes: The K attributes.
     samplers: The samplers that can make a change, the actor first.
-    image_shape: (height, width, channels).
+    preprocessing: How a picture becomes an image.
     encodes: Whether it takes pictures; if not, faces are drawn from the prior.
   """
 
   attributes: attributes_lib.Attributes
   samplers: tuple[str, ...]
-  image_shape: tuple[int, int, int]
+  preprocessing: preprocessings.Preprocessing
   encodes: bool
 
   def same_as(self, other: "Facts") -> bool:
@@ -153,14 +154,12 @@ class Model:
   async def _learn(self) -> Facts:
     self._client.forget()
     attributes = await self._client.attributes()
-    nothing = np.zeros([1, len(attributes)])
-    sample = await self._client.sample(nothing, nothing, [0])
+    preprocessing = await self._client.preprocessing()
     samplers = await self._client.samplers("transform")
     encodes = bool(samplers)
     if not encodes:
       samplers = await self._client.samplers("sample")
-    shape = sample["images"].shape[1:]
-    return Facts(attributes, tuple(samplers), shape, encodes)
+    return Facts(attributes, tuple(samplers), preprocessing, encodes)
 
   async def start(self, face: np.ndarray | None, seed: int) -> Start:
     """Returns the start of changes.

@@ -55,7 +55,7 @@ class Page:
     """Draws further cards."""
 
   def _figure(self, caption=""):
-    return layout.Figure(caption, self._facts.image_shape)
+    return layout.Figure(caption, self._facts.preprocessing.image_shape)
 
   def changed(self) -> None:
     """Puts the state into the links and into the browser's address."""
@@ -99,4 +99,4 @@ class Page:
 
   def _picture(self, state):
     """Returns the pixels of a state's face; None if the model draws it."""
-    return self._studio.faces.picture(state.face, self._facts.image_shape)
+    return self._studio.faces.picture(state.face, self._facts.preprocessing)

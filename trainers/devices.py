@@ -1,0 +1,36 @@
+"""What a job computes on, and whether a GPU is left unused."""
+
+import glob
+import os
+import shutil
+
+import tensorflow as tf
+
+from trainers import messages
+
+_UNUSED = (
+  "WARNING: this machine has an NVIDIA GPU that TensorFlow cannot use, so that "
+  'this runs on the CPU. `pip install "lc-keras[cuda]"` installs the CUDA '
+  "libraries; the driver must be one for CUDA 12 (`nvidia-smi` shows it). "
+  "CUDA_VISIBLE_DEVICES=-1 says that it is meant, and ends this warning."
+)
+# What an NVIDIA driver puts there, on the machine itself and in containers.
+_TRACES = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*")
+
+
+def tell() -> None:
+  """Says what this job runs on."""
+  gpus = tf.config.list_physical_devices("GPU")
+  if not gpus:
+    cores = len(os.sched_getaffinity(0))
+    messages.say(f"Runs on the CPU: {cores} cores")
+    if _has_gpu() and "CUDA_VISIBLE_DEVICES" not in os.environ:
+      messages.say(_UNUSED)
+    return
+  details = map(tf.config.experimental.get_device_details, gpus)
+  names = [one.get("device_name", "a GPU") for one in details]
+  messages.say(f"Runs on {len(names)} GPU(s): {', '.join(names)}")
+
+
+def _has_gpu():
+  return any(map(glob.glob, _TRACES)) or shutil.which("nvidia-smi") is not None
