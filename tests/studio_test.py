@@ -14,6 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies
 from PIL import Image
 
+from lc_keras.data import preprocessing
 from serving.studio import drawing
 from serving.studio import faces
 from serving.studio import play
@@ -22,6 +23,7 @@ from tests import painted_faces
 from tests import studio_browser
 
 _SHAPE = (12, 8, 3)
+_IMAGE = preprocessing.Preprocessing(_SHAPE)
 _NAMES = strategies.text(min_size=1)
 _STATES = strategies.builds(
   state.State,
@@ -79,11 +81,12 @@ class FacesTest(parameterized.TestCase):
   @parameterized.product(form=("PNG", "JPEG", "GIF"), shape=(_SHAPE, (9, 9, 1)))
   def test_an_upload_of_any_size_is_in_its_name(self, form, shape):
     held = painted_faces.file(0.6, form, (300, 200))
-    name = faces.Faces().take(held, "mine", shape)
+    how = preprocessing.Preprocessing(shape)
+    name = faces.Faces().take(held, "mine", how)
     # Another studio reads the same from a link.
     query = state.State(face=name).to_query()
     self.assertLess(len(query), 30_000)
-    found = faces.Faces().picture(state.from_query(query).face, shape)
+    found = faces.Faces().picture(state.from_query(query).face, how)
     self.assertEqual(found.shape, shape)
     np.testing.assert_allclose(found, 0.6, atol=0.02)
 
@@ -91,24 +94,26 @@ class FacesTest(parameterized.TestCase):
     noise = np.random.default_rng(0).integers(0, 256, [128, 128, 3], np.uint8)
     held = io.BytesIO()
     Image.fromarray(noise).save(held, "PNG")
-    name = faces.Faces().take(held.getvalue(), "noise", (128, 128, 3))
+    name = faces.Faces().take(
+      held.getvalue(), "noise", preprocessing.Preprocessing((128, 128, 3))
+    )
     self.assertLess(len(urllib.parse.quote(name)), 30_000)
 
   def test_errors_say_what_is_wrong(self):
     none = faces.Faces()
     with self.assertRaisesRegex(ValueError, "^me.txt cannot be read as a pic"):
-      none.take(b"no picture", "me.txt", _SHAPE)
+      none.take(b"no picture", "me.txt", _IMAGE)
     with self.assertRaisesRegex(ValueError, "The link's picture cannot"):
-      none.picture("upload:what?", _SHAPE)
+      none.picture("upload:what?", _IMAGE)
     with self.assertRaisesRegex(ValueError, "no face 3: this studio has 0"):
-      none.picture("data:3", _SHAPE)
+      none.picture("data:3", _IMAGE)
     with self.assertRaisesRegex(ValueError, "no picture files"):
       faces.find(self.create_tempdir().full_path, None, "", 3)
 
   def test_pictures_of_another_model_are_refused(self):
     held = faces.Faces(arrays=np.zeros([1, 4, 4, 1]))
     with self.assertRaisesRegex(ValueError, "the model takes"):
-      held.picture("data:0", _SHAPE)
+      held.picture("data:0", _IMAGE)
 
   def test_what_differs_is_coloured(self):
     before = np.full(_SHAPE, 0.5)
