@@ -4,6 +4,8 @@ import contextlib
 import io
 import json
 import pathlib
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -106,3 +108,12 @@ class CheckpointsTest(parameterized.TestCase):
     self.assertEqual(best.read_bytes(), whole)
     for weight in storage.load(str(self.folder)).get_weights():
       np.testing.assert_array_equal(weight, np.full(weight.shape, 4))
+
+  def test_killed_before_any_change_of_a_file(self):
+    done = subprocess.run(
+      [sys.executable, "-m", "tests.checkpoint_kills"],
+      capture_output=True,
+      text=True,
+    )
+    self.assertEqual(done.returncode, 0, done.stderr)
+    self.assertIn("every end is that of a whole run", done.stdout)

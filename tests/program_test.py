@@ -51,6 +51,18 @@ class ProgramTest(parameterized.TestCase):
   def _run_app(self, values):
     return lambda run, arguments: run(values(arguments))
 
+  @parameterized.parameters((signal.SIGINT, 130), (signal.SIGTERM, 75))
+  def test_a_signal_that_tensorflow_turns_into_its_own_error(self, number, end):
+    def trace(_):
+      try:
+        os.kill(os.getpid(), number)
+      except BaseException as error:
+        raise SystemError("returned a result with an exception set") from error
+
+    code, said = self._main(trace)
+    self.assertEqual(code, end, said)
+    self.assertNotIn("Traceback", said)
+
   def test_runs_the_job_with_its_flags(self):
     seen = []
     code, _ = self._main(lambda settings: seen.append(settings.run_dir))

@@ -9,7 +9,8 @@ A checkpoint is a folder `checkpoint-<step>` in the stage's folder:
   manifest.json                 written last: format, sizes and checksums
 
 The best is in it, so that no kill can part the two; `publish` puts it where
-other jobs look for it.
+other jobs look for it, and whatever instant a kill comes at, what is left after
+the next run is what a run without kills leaves.
 """
 
 import json
@@ -141,12 +142,15 @@ class Checkpoints:
         os.path.join(aside, _MANIFEST), {"format": _FORMAT, "files": written}
       )
     self.publish()
-    for other in self._names()[: -self._keep]:
-      files.remove(self._path(other))
 
   def publish(self) -> None:
-    """Makes the stage's best model that of the newest checkpoint."""
-    newest = self._names()[-1]
+    """Makes the stage's best model that of the newest checkpoint.
+
+    And removes the checkpoints that are not kept. Whoever restores does so,
+    too: the one that wrote the newest may have been killed before.
+    """
+    names = self._names()
+    newest = names[-1]
     known = _read_json(self._path(newest), _MANIFEST)["files"]
     for part in _BEST:
       path = self._path(part)
@@ -154,6 +158,10 @@ class Checkpoints:
         os.path.exists(path) and _seal(path) == known[part]
       ):
         files.copy(self._path(newest, part), path)
+    # One within an epoch is needed for as long as it is the newest.
+    ended = [name for name in names if not _NAME.fullmatch(name)[2]]
+    for name in set(names) - {newest, *ended[-self._keep :]}:
+      files.remove(self._path(name))
 
   def _put_aside_after(self, name):
     for other in self._names():

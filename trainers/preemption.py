@@ -67,14 +67,27 @@ def postponed() -> Iterator[Postponed]:
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-  """Within, SIGTERM raises `Terminated`, as Ctrl-C raises KeyboardInterrupt."""
+  """Within, SIGTERM raises `Terminated`, and Ctrl-C KeyboardInterrupt.
+
+  Whatever the block makes of it: TensorFlow turns what is raised while it
+  traces a graph into errors of its own.
+  """
+  raised = None
 
   def handle(number, frame):
-    del number, frame
-    raise Terminated
+    nonlocal raised
+    del frame
+    raised = KeyboardInterrupt() if number == signal.SIGINT else Terminated()
+    raise raised
 
-  before = signal.signal(signal.SIGTERM, handle)
+  numbers = (signal.SIGTERM, signal.SIGINT)
+  before = {number: signal.signal(number, handle) for number in numbers}
   try:
     yield
+  except Exception as error:
+    if raised is None:
+      raise
+    raise raised from error
   finally:
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+      signal.signal(number, handler)
