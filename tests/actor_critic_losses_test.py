@@ -84,16 +84,12 @@ class ActorLossTest(tf.test.TestCase):
     )
 
   def test_lessons_teach(self):
-    optimizers = keras.optimizers.Adam(0.01), keras.optimizers.Adam(0.01)
-    model = tiny.build(*optimizers, imitation_weight=10.0, attribute_weight=0.0)
-    lessons = tiny.some_lessons(moved=0.5)
-    before = tiny.evaluate(model, lessons=lessons)["imitation"]
-    # As a graph: 60 steps in Python would take four times as long.
-    train_step = tf.function(model.train_step)
-    for seed in range(60):
-      train_step({**tiny.batch(32, seed=seed), "lessons": lessons})
-    after = tiny.evaluate(model, lessons=lessons)["imitation"]
-    self.assertLess(after, 0.7 * before)
+    model = tiny.build(imitation_weight=10.0, attribute_weight=0.0)
+    batch = {**tiny.batch(), "lessons": tiny.some_lessons(moved=0.5)}
+    before = model.train_step(batch)["imitation"]
+    for metric in model.metrics:
+      metric.reset_state()
+    self.assertLess(model.train_step(batch)["imitation"], before)
 
   def test_a_critic_that_cannot_tell_gives_log_two(self):
     model = tiny.build(distance_weight=0.0, attribute_weight=0.0)
@@ -184,7 +180,3 @@ class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
     model.critic.set_weights(weights)
     logs = model.train_step(tiny.batch())
     self.assertAllInRange(float(logs["critic_loss"]), 0.0, 1e5)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -40,7 +40,3 @@ class ActorSamplerTest(tf.test.TestCase):
     start = np.array([[-1.0, 1.0, 0.5, 0.0]], np.float32)
     result = judges.run(_sampler().transform, judges.ask(1, Bald=1.0), start)
     self.assertAllClose(result.latents - start, [[2.0, 1.0, 2.0, 2.0]])
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -83,7 +83,3 @@ class AdamTest(tf.test.TestCase, parameterized.TestCase):
       model.fit(inputs, inputs, verbose=0, shuffle=False)
     for one, other in zip(first.get_weights(), second.get_weights()):
       self.assertAllClose(one, other, atol=1e-6)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -234,7 +234,3 @@ class ArraysTest(parameterized.TestCase, tf.test.TestCase):
     self.assertAllClose(arrays.check_images(images, _SHAPE), images / 255)
     with self.assertRaisesRegex(ValueError, r"\[n, 4, 6, 3\]"):
       arrays.check_images(images, (4, 6, 3))
-
-
-if __name__ == "__main__":
-  tf.test.main()

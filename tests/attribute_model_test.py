@@ -44,7 +44,3 @@ class AttributeModelTest(tf.test.TestCase):
     model.fit(data.repeat(50), verbose=0)
     logs = model.evaluate(data, return_dict=True, verbose=0)
     self.assertGreater(logs["accuracy"], 0.9)
-
-
-if __name__ == "__main__":
-  tf.test.main()

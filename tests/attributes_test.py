@@ -182,7 +182,3 @@ class LikelyTest(tf.test.TestCase):
       _faces().likely(tf.constant(logits)),
       [[0, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0] * 5],
     )
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -302,7 +302,3 @@ class BatchingServerTest(running_server.TestCase, absltest.TestCase):
       spinning.cancel()
       (waiting,) = [future for future in two if future is not refused[0]]
       self.assertIn("y", waiting.result().outputs)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -78,7 +78,3 @@ class CallsTest(absltest.TestCase):
     self.assertGreaterEqual(
       calls.end_of_waiting(math.inf), now + calls.LONGEST_WAIT
     )
-
-
-if __name__ == "__main__":
-  absltest.main()

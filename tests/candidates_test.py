@@ -108,7 +108,3 @@ class ImportanceResamplingTest(tf.test.TestCase, parameterized.TestCase):
     latents = _importance(8).sample(asked, same).latents
     self.assertAllEqual(latents[0], latents[1])
     self.assertNotAllClose(latents[0], latents[2])
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -57,7 +57,3 @@ class UnseenTest(absltest.TestCase):
     np.testing.assert_array_equal(found[:, :3].sum(axis=1), np.ones(100))
     classes = attributes.Attributes(_ATTRIBUTES.names, [_ATTRIBUTES.names])
     self.assertIsNone(combinations.unseen(np.eye(5), classes, 3))
-
-
-if __name__ == "__main__":
-  absltest.main()

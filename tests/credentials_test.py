@@ -11,7 +11,6 @@ from unittest import mock
 import grpc
 import numpy as np
 import trustme
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving.server import credentials
@@ -164,7 +163,3 @@ class CredentialsTest(running_server.TestCase, parameterized.TestCase):
       credentials.Tokens(self.create_tempfile(content=" \n").full_path)
     with self.assertRaisesRegex(ValueError, "cannot be read"):
       credentials.Tokens(os.path.join(self.base_path, "missing"))
-
-
-if __name__ == "__main__":
-  absltest.main()

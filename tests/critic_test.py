@@ -67,7 +67,3 @@ class CriticTest(tf.test.TestCase):
     self.assertGreater(tf.norm(expected[2]), 0.0)
     for one, other in zip(found, expected):
       self.assertAllClose(one, other, rtol=1e-4, atol=1e-5)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -89,7 +89,3 @@ class DistilledActorTest(tf.test.TestCase):
     before = flow.whitening(latents)
     self.assertAllClose(moved[:, 0], before[:, 0], atol=1e-5)
     self.assertNotAllClose(moved[:, 1], before[:, 1])
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -2,7 +2,6 @@
 
 import grpc
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving.server import errors
@@ -35,7 +34,3 @@ class ErrorsTest(parameterized.TestCase):
     self.assertEqual(error.code, grpc.StatusCode.INVALID_ARGUMENT)
     self.assertStartsWith(error.text, "x must be finite")
     self.assertNotIn("Detected at node", error.text)
-
-
-if __name__ == "__main__":
-  absltest.main()

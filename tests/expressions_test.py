@@ -253,7 +253,3 @@ class ConstraintsTest(tf.test.TestCase):
     self.assertAllEqual(
       expression.satisfied(probabilities, 0.2), [True, True] + [False] * 3
     )
-
-
-if __name__ == "__main__":
-  tf.test.main()

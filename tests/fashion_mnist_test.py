@@ -6,7 +6,6 @@ import tempfile
 from unittest import mock
 
 import numpy as np
-import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl.testing import parameterized
 
@@ -83,7 +82,3 @@ class FashionMnistTest(parameterized.TestCase):
     with no_network, no_debian:
       with self.assertRaisesRegex(FileNotFoundError, "dataset-fashion-mnist"):
         pipeline.prepare("fashion_mnist", self.data_dir)
-
-
-if __name__ == "__main__":
-  tf.test.main()

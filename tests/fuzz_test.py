@@ -178,7 +178,3 @@ class FuzzTest(running_server.TestCase, absltest.TestCase):
     self.assertEqual(
       self._code(request.SerializeToString())[0], grpc.StatusCode.OK
     )
-
-
-if __name__ == "__main__":
-  absltest.main()

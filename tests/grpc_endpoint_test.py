@@ -173,7 +173,3 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
       self.assertEqual(
         running.predict(name="other", x=_X).model_spec.name, "other"
       )
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -87,7 +87,3 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
     statuses.cancel()
     stopping.join()
     running.stop()
-
-
-if __name__ == "__main__":
-  absltest.main()

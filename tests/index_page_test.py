@@ -125,7 +125,3 @@ class IndexPageTest(absltest.TestCase):
     status, _, body = running.http("/")
     self.assertEqual(status, 200)
     self.assertIn("no models", body.decode())
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -136,7 +136,3 @@ class InterruptsTest(absltest.TestCase):
     with self.assertRaises(errors.ServingError):
       with interrupt.stopping_by(lambda: calls.append(2)):
         self.fail("It was set before.")
-
-
-if __name__ == "__main__":
-  absltest.main()

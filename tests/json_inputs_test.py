@@ -4,7 +4,6 @@ import json
 
 import grpc
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving.server import errors
@@ -175,7 +174,3 @@ class JsonInputsTest(parameterized.TestCase):
       with self.assertRaises(errors.ServingError) as caught:
         _read({"instances": [value]}, x="bool")
       self.assertLess(len(caught.exception.text), 500)
-
-
-if __name__ == "__main__":
-  absltest.main()

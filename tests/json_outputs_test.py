@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving.server import errors
@@ -93,7 +92,3 @@ class JsonOutputsTest(parameterized.TestCase):
   def test_refuses(self, outputs, text):
     with self.assertRaisesRegex(errors.ServingError, text):
       json_outputs.write("instances", outputs)
-
-
-if __name__ == "__main__":
-  absltest.main()

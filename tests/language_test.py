@@ -2,7 +2,6 @@
 
 import random
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.constraints import attributes
@@ -183,7 +182,3 @@ class LanguageTest(parameterized.TestCase):
   def test_the_example_of_a_single_attribute(self):
     with self.assertRaisesRegex(ValueError, '"Smiling"'):
       language.parse("", attributes.Attributes(["Smiling"]))
-
-
-if __name__ == "__main__":
-  absltest.main()

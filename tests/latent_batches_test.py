@@ -107,7 +107,3 @@ class AtRandomTest(tf.test.TestCase, parameterized.TestCase):
     for make in (latent_batches.in_order, latent_batches.at_random):
       dataset = make(numbered_latents.make(23), 4)
       self.assertFalse(dataset.options().autotune.enabled)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -185,7 +185,3 @@ class MemoryTest(tf.test.TestCase):
       text=True,
     )
     self.assertIn("the cap holds", done.stdout, done.stderr[-2000:])
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -20,7 +20,3 @@ class LatentConstraintsExampleTest(absltest.TestCase):
   def test_is_read_in_one_sitting(self):
     path = pathlib.Path(latent_constraints.__file__)
     self.assertLessEqual(len(path.read_text().splitlines()), 150)
-
-
-if __name__ == "__main__":
-  absltest.main()

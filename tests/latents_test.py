@@ -107,7 +107,3 @@ class PrincipalAxesTest(tf.test.TestCase):
     draws = mean + scale * random.normal(size=mean.shape)
     white = draws @ axes / np.sqrt(variances)
     self.assertAllClose(np.cov(white, rowvar=False), np.eye(4), atol=0.05)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -72,7 +72,3 @@ class BlocksTest(tf.test.TestCase):
     deep = layers.SpaceToDepth(2)(tf.zeros([0, 8, 12, 2]))
     self.assertEqual(deep.shape, [0, 4, 6, 8])
     self.assertEqual(layers.DepthToSpace(2)(deep).shape, [0, 8, 12, 2])
-
-
-if __name__ == "__main__":
-  tf.test.main()

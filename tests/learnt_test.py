@@ -170,7 +170,3 @@ class LearntTest(tf.test.TestCase):
   def test_a_name_that_is_taken_is_refused(self):
     with self.assertRaisesRegex(ValueError, "must differ"):
       learnt.extend(analytic_judges.JUDGES, [_learnt("smiling")])
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -116,7 +116,3 @@ class LessonsTest(tf.test.TestCase):
     drawn = whole[0]["lessons"]
     row = np.flatnonzero((made["real"] == drawn["real"][2]).all(axis=1))[0]
     self.assertAllEqual(made["real_moved"][row], drawn["real_moved"][2])
-
-
-if __name__ == "__main__":
-  tf.test.main()

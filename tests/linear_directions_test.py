@@ -71,7 +71,3 @@ class LinearDirectionsTest(tf.test.TestCase):
     second = linear_directions.LinearDirections.estimate(_rows())
     self.assertAllEqual(first.normals, second.normals)
     self.assertAllEqual(first.biases, second.biases)
-
-
-if __name__ == "__main__":
-  tf.test.main()

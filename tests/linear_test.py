@@ -157,7 +157,3 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(
       directions(result.latents)[:, _MALE], [0.0, 1.0, 5.0], atol=1e-4
     )
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -3,7 +3,6 @@
 import os
 
 import grpc
-from absl.testing import absltest
 
 from tests import pretended_models
 
@@ -99,7 +98,3 @@ class LoadingTest(pretended_models.TestCase):
     started.reload(self.config())
     gate.set()
     self.wait_for_states(started, {1: "END"}, "other")
-
-
-if __name__ == "__main__":
-  absltest.main()

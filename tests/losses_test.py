@@ -176,7 +176,3 @@ class PerExampleTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(values.shape, (7,))
     self.assertNotAllClose(values, values[order])
     self.assertAllClose(loss(*(x[order] for x in arguments)), values[order])
-
-
-if __name__ == "__main__":
-  tf.test.main()

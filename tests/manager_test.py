@@ -4,7 +4,6 @@ import contextlib
 from unittest import mock
 
 import grpc
-from absl.testing import absltest
 
 from serving.server import errors
 from serving.server import interrupts
@@ -247,7 +246,3 @@ class ManagerTest(pretended_models.TestCase):
         gate.set()
     self.assertEmpty(failures)
     self.assertEqual(self.answers(started), 1)
-
-
-if __name__ == "__main__":
-  absltest.main()

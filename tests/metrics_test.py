@@ -81,7 +81,3 @@ class MetricsTest(running_server.TestCase, absltest.TestCase):
       self.assertEqual(running.http(metrics.PATH)[0], 404)
     with self.serving() as running:
       self.assertEqual(running.http(metrics.PATH)[0], 404)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -3,7 +3,6 @@
 import os
 
 import grpc
-from absl.testing import absltest
 from absl.testing import parameterized
 from google.protobuf import text_format
 
@@ -175,7 +174,3 @@ class BatchingParametersTest(parameterized.TestCase):
   def test_refuses(self, text, error):
     with self.assertRaisesRegex(ValueError, error):
       self._read(text)
-
-
-if __name__ == "__main__":
-  absltest.main()

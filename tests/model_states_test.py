@@ -101,7 +101,3 @@ class ModelStatesTest(absltest.TestCase):
     model.aspire({200: "/200"})
     self.assertLess(len(model.versions), 100)
     self.assertIn(199, model.versions)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -61,11 +61,14 @@ class _Case:
   draws: bool = True
   validates: bool = True
 
-  def build(self, *rates: float) -> stored_model.StoredModel:
+  def build(self, *rates: float, eager=True) -> stored_model.StoredModel:
     keras.utils.set_random_seed(0)
     model = self.make()
     rates = rates or [self.rate] * max(1, len(self.networks))
-    model.compile(*map(keras.optimizers.SGD, rates), **self.compile)
+    # A graph takes longer to trace than some steps take.
+    model.compile(
+      *map(keras.optimizers.SGD, rates), run_eagerly=eager, **self.compile
+    )
     return model
 
   def rows(self, count: int, training: bool = False) -> dict[str, np.ndarray]:
@@ -136,14 +139,16 @@ _CASES = {
     },
   ),
   "conditional_gan": _Case(
-    lambda: conditional_gan.ConditionalGAN(_SHAPE, _LATENT, _ATTRIBUTES, "mlp"),
+    lambda: conditional_gan.ConditionalGAN(
+      _SHAPE, _LATENT, _ATTRIBUTES, "mlp_small"
+    ),
     "image attributes",
     "mean attributes",
     **_ADVERSARIES,
   ),
   "conditional_vae": _Case(
     lambda: conditional_vae.ConditionalVAE(
-      _SHAPE, _LATENT, _ATTRIBUTES, "mlp", observation_scale=0.3, beta=2.0
+      _SHAPE, _LATENT, _ATTRIBUTES, "mlp_small", observation_scale=0.3, beta=2.0
     ),
     "image attributes",
     "image attributes",
@@ -156,10 +161,13 @@ _CASES = {
     average=("velocity", "trained_velocity"),
   ),
   "gan": _Case(
-    lambda: gan.GAN(_SHAPE, _LATENT, "mlp"), "image", "mean", **_ADVERSARIES
+    lambda: gan.GAN(_SHAPE, _LATENT, "mlp_small"),
+    "image",
+    "mean",
+    **_ADVERSARIES,
   ),
   "pixel_classifier": _Case(
-    lambda: pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, "mlp"),
+    lambda: pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, "mlp_small"),
     "image attributes",
     "image",
     draws=False,
@@ -168,7 +176,9 @@ _CASES = {
     lambda: realism_model.RealismModel(_LATENT, 16, 2), "mean scale", "mean"
   ),
   "vae": _Case(
-    lambda: vae.VAE(_SHAPE, _LATENT, "mlp", observation_scale=0.3, beta=2.0),
+    lambda: vae.VAE(
+      _SHAPE, _LATENT, "mlp_small", observation_scale=0.3, beta=2.0
+    ),
     "image",
     "image",
     rate=1e-3,
@@ -263,8 +273,9 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
     )
     with testing.draws(normal=0.3, uniform=0.5), fixed:
       one = testing.weights_after_one_step(case.build, batch)
+      # As a graph, too.
       two = testing.weights_after_one_step(
-        case.build, batch, testing.two_replica_strategy()
+        lambda: case.build(eager=False), batch, testing.two_replica_strategy()
       )
     for first, second in zip(one, two, strict=True):
       self.assertAllClose(first, second, rtol=1e-3, atol=1e-5)
@@ -375,7 +386,3 @@ class LinearDirectionsTest(tf.test.TestCase):
     storage.save(model, folder)
     latents = _rows(3)["mean"]
     self.assertAllEqual(storage.load(folder)(latents), model(latents))
-
-
-if __name__ == "__main__":
-  tf.test.main()

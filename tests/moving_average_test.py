@@ -42,7 +42,3 @@ class MovingAverageTest(tf.test.TestCase):
   def test_without_decay_it_is_the_network(self):
     for weight in _updated(updates=100, decay=0.0):
       self.assertAllClose(weight, tf.ones_like(weight))
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -37,7 +37,7 @@ _NETWORKS = {
   **_REQUESTED,
   "attribute_critic": lambda: attribute_critic.AttributeCritic(*_SIZES),
   "discriminator": lambda: discriminator.Discriminator(
-    _SHAPE, _ATTRIBUTES, "mlp"
+    _SHAPE, _ATTRIBUTES, "mlp_small"
   ),
 }
 
@@ -166,7 +166,7 @@ class DiscriminatorTest(tf.test.TestCase):
       self.assertAllClose(judged, [logit])
 
   def test_without_attributes_it_judges_images_alone(self):
-    model = discriminator.Discriminator(_SHAPE, 0, "mlp")
+    model = discriminator.Discriminator(_SHAPE, 0, "mlp_small")
     images, _ = _inputs("discriminator", 3)
     logits = model(images, tf.zeros([3, 0]))
     self.assertAllEqual(logits, model.evidence(images)[:, 0])
@@ -176,7 +176,3 @@ class VelocityTest(tf.test.TestCase):
   def test_a_fresh_network_stands_still(self):
     fresh = velocity.Velocity(*_SIZES)
     self.assertAllEqual(fresh(*_inputs("velocity")), np.zeros([7, _LATENT]))
-
-
-if __name__ == "__main__":
-  tf.test.main()

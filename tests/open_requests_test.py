@@ -47,7 +47,3 @@ class OpenRequestsTest(tf.test.TestCase):
     ):
       self.assertAllEqual(ours.latents, theirs.latents)
       self.assertAllEqual(ours.steps, theirs.steps)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -244,7 +244,3 @@ class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
     with mock.patch.object(pipeline.integrity.files, "checksum") as checksum:
       pipeline.prepare(_NAME, str(self.data_dir))
     checksum.assert_not_called()
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -61,7 +61,3 @@ class PixelClassifierTest(tf.test.TestCase):
     model.fit(data.repeat(10), verbose=0)
     logs = model.evaluate(data, return_dict=True, verbose=0)
     self.assertGreater(logs["accuracy"], 0.9)
-
-
-if __name__ == "__main__":
-  tf.test.main()

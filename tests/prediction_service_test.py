@@ -3,7 +3,6 @@
 import grpc
 import numpy as np
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import classification_pb2
@@ -164,7 +163,3 @@ class PredictionServiceTest(running_server.TestCase, parameterized.TestCase):
       (stub.MultiInference, inference_pb2.MultiInferenceRequest()),
     ):
       self._refused(grpc.StatusCode.UNIMPLEMENTED, "", method, request)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -78,7 +78,3 @@ class SampleRowsTest(tf.test.TestCase):
     self.assertAllClose(rows.std(), 1.0, atol=0.05)
     # Neighbouring seeds are as independent as any.
     self.assertLess(abs((rows[1:] * rows[:-1]).mean()), 0.05)
-
-
-if __name__ == "__main__":
-  tf.test.main()

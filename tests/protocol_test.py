@@ -265,7 +265,3 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     failures = measured["lazy"]["transformations"]["failures"]
     worst = figures.worst(failures, 6)
     self.assertLen({(one["attribute"], one["on"]) for one in worst}, 6)
-
-
-if __name__ == "__main__":
-  tf.test.main()

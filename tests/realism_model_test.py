@@ -51,7 +51,3 @@ class RealismModelTest(tf.test.TestCase):
     logs = model.evaluate(_dataset(batch, 128), return_dict=True, verbose=0)
     self.assertAllClose(logs["accuracy"], 0.5, atol=0.1)
     self.assertAllClose(logs["loss"], np.log(2.0), atol=0.1)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -167,7 +167,3 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
     ):
       self.assertAllEqual(made.converged, [True] * 2)
       self.assertAllGreater(made.realism, sampler.REALISM_THRESHOLD)
-
-
-if __name__ == "__main__":
-  tf.test.main()

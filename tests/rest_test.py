@@ -8,7 +8,6 @@ import threading
 from unittest import mock
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving.server import large_json
@@ -329,7 +328,3 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
   def test_a_taken_port(self):
     with self.assertRaisesRegex(ValueError, "cannot be taken.*rest_api_port"):
       self.start(rest_api_port=self.running.server.rest_port)
-
-
-if __name__ == "__main__":
-  absltest.main()

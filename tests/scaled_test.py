@@ -45,7 +45,3 @@ class ScaledTest(tf.test.TestCase, parameterized.TestCase):
       sampler.sample(asked, seeds).latents,
       _moves().sample(asked, seeds).latents,
     )
-
-
-if __name__ == "__main__":
-  tf.test.main()

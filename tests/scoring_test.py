@@ -70,7 +70,3 @@ class ScoringTest(tf.test.TestCase):
       scoring.TooFewError, "Of 4096 draws, 0 are on and 4096 off; at least 10"
     ):
       _collect(lambda latents: latents[:, 0] > 9.0, limit=4096)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -3,7 +3,6 @@
 import grpc
 import numpy as np
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -92,7 +91,3 @@ class SignaturesTest(parameterized.TestCase):
       "duplicate output tensor alias: y",
       *(signatures.outputs, signature, ["y", "y"]),
     )
-
-
-if __name__ == "__main__":
-  absltest.main()

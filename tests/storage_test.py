@@ -90,7 +90,7 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
       storage.load(str(self.folder))
 
   def test_a_description_is_plain_json(self):
-    model = vae.VAE((8, 16, 1), _LATENT, "mlp", observation_scale=0.3)
+    model = vae.VAE((8, 16, 1), _LATENT, "mlp_small", observation_scale=0.3)
     storage.save(model, str(self.folder))
     # All of the constructor's arguments, those with their defaults included.
     self.assertEqual(
@@ -100,7 +100,7 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
         "arguments": {
           "image_shape": [8, 16, 1],
           "latent_size": 4,
-          "architecture": "mlp",
+          "architecture": "mlp_small",
           "observation_scale": 0.3,
           "beta": 1.0,
         },
@@ -120,7 +120,3 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
       path.write_bytes(half)
       with self.assertRaisesRegex(ValueError, f"{path} is damaged"):
         storage.load(str(self.folder))
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -48,7 +48,3 @@ class SwitchingTest(tf.test.TestCase, parameterized.TestCase):
       # Requests for one attribute and for all are equally frequent.
       counts = np.bincount(mask.sum(axis=1).astype(int), minlength=6)[1:]
       self.assertAllClose(counts / 2000, np.full(5, 0.2), atol=0.05)
-
-
-if __name__ == "__main__":
-  tf.test.main()

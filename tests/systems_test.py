@@ -270,7 +270,3 @@ class CandidatesTest(tf.test.TestCase, parameterized.TestCase):
           made.append(system.transform(images, *request, np.arange(2)).images)
         if name != "flow":  # Its velocity is zero before it is trained.
           self.assertNotAllClose(*made, msg=name)
-
-
-if __name__ == "__main__":
-  tf.test.main()

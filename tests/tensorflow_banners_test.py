@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 # Writes as C++ does, past sys.stderr.
@@ -66,7 +65,3 @@ class TensorFlowBannersTest(parameterized.TestCase):
     program = "import trainers, tensorflow as tf; print(tf.zeros([2]))"
     banners = [line for line in self._run(program) if "0000 00:00" in line]
     self.assertEmpty(banners)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.framework import types_pb2
@@ -79,7 +78,3 @@ class TensorsTest(parameterized.TestCase):
 
   def test_type_names(self):
     self.assertEqual(tensors.type_name(types_pb2.DT_HALF), "half")
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -15,7 +15,3 @@ class TestingTest(tf.test.TestCase):
     testing.two_logical_cpus()
     testing.two_logical_cpus()
     self.assertLen(tf.config.list_logical_devices("CPU"), 2)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -100,7 +100,3 @@ class ReportTest(absltest.TestCase):
       },
     )
     self.assertTrue((folder / "speed.png").exists())
-
-
-if __name__ == "__main__":
-  absltest.main()

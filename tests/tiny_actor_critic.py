@@ -62,7 +62,8 @@ def build(
     read_attributes=read_attributes or (lambda z: _read(z[:, :4])),
     posterior_scale=tf.fill([size], posterior_scale),
     excludes=_FACES.excludes,
-    jit_compile=False,
+    # A graph takes longer to trace than some steps take.
+    run_eagerly=True,
   )
   return model
 

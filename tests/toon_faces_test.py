@@ -218,7 +218,3 @@ class BuilderTest(absltest.TestCase):
     configs = builder.ToonFaces.BUILDER_CONFIGS
     seeds = {c.seed + i for c in configs for i in range(len(builder.SPLITS))}
     self.assertLen(seeds, len(configs) * len(builder.SPLITS))
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -1,5 +1,4 @@
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.constraints import attributes as attributes_module
@@ -309,7 +308,3 @@ class TableTest(parameterized.TestCase):
     self.assertEqual(bounded[0], table["failures"][0])
     self.assertLen(bounded, len(_measured(table)))
     self.assertEmpty(_table(_perfect)["failures"])
-
-
-if __name__ == "__main__":
-  absltest.main()

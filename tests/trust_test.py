@@ -112,7 +112,3 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
     model = _Known(np.where(value, -3.0, 3.0)[:, np.newaxis] * np.ones([1, 2]))
     trust.calibrate(model, _examples(value))
     self.assertEqual(model.calibration[0], 0.0)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -98,7 +98,3 @@ class ValueActorTest(tf.test.TestCase):
     change = tf.reduce_max(tf.abs(moved - mean), axis=0)
     self.assertLess(change[3], 0.05)
     self.assertAllGreater(change[:3], 0.2)
-
-
-if __name__ == "__main__":
-  tf.test.main()

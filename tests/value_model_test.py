@@ -19,6 +19,8 @@ def _model(steps=10):
   keras.utils.set_random_seed(0)
   model = value_model.ValueModel(_LATENT_SIZE, width=16, depth=1, folds=_FOLDS)
   fitting.compile_model(model, steps)
+  # A graph takes longer to trace than some steps take.
+  model.run_eagerly = True
   return model
 
 
@@ -76,7 +78,3 @@ class ValueModelTest(tf.test.TestCase, parameterized.TestCase):
   def test_one_fold_is_refused(self):
     with self.assertRaisesRegex(ValueError, "folds must be at least 2, got 1"):
       value_model.ValueModel(_LATENT_SIZE, folds=1)
-
-
-if __name__ == "__main__":
-  tf.test.main()

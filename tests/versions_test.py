@@ -2,7 +2,6 @@
 
 import os
 
-from absl.testing import absltest
 from absl.testing import parameterized
 from google.protobuf import text_format
 
@@ -77,7 +76,3 @@ class VersionsTest(parameterized.TestCase):
     seen.append(versions.fingerprint(folder.full_path))
     self.assertNotEqual(seen[0], seen[1])
     self.assertNotEqual(seen[1], seen[2])
-
-
-if __name__ == "__main__":
-  absltest.main()

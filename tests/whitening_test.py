@@ -67,7 +67,3 @@ class WhiteningTest(tf.test.TestCase):
 
   def test_is_not_trained(self):
     self.assertEmpty(_adapted(_rows()).trainable_variables)
-
-
-if __name__ == "__main__":
-  tf.test.main()

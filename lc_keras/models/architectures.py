@@ -1,9 +1,9 @@
 """Networks by name, for the setting `architecture`.
 
 "celeb_a" and "mlp" are the published networks (Engel et al. 2018, appendix);
-"residual" is ours for photographs, "toon_faces" is chosen by measurement to
-learn fast on a CPU; "conv_small" and "conv_medium" are usual ones, for
-comparisons.
+"mlp_small" is "mlp" for images of a few pixels; "residual" is ours for
+photographs, "toon_faces" is chosen by measurement to learn fast on a CPU;
+"conv_small" and "conv_medium" are usual ones, for comparisons.
 """
 
 import dataclasses
@@ -230,29 +230,40 @@ def _residual_decoder(latent_size: int, image_shape: Shape) -> Layers:
   ]
 
 
-# --- mlp: the published MNIST networks, for images of any shape.
+# --- mlp: the published MNIST networks, for images of any shape, and mlp_small,
+# for images of a few pixels.
 
 
-def _mlp_encoder(image_shape: Shape, outputs: int) -> Layers:
+def _mlp_encoder(width: int, image_shape: Shape, outputs: int) -> Layers:
   pixels = math.prod(image_shape)
-  return [keras.layers.Flatten(), *trunk(pixels, 1024, 3, outputs)]
+  return [keras.layers.Flatten(), *trunk(pixels, width, 3, outputs)]
 
 
-def _mlp_decoder(latent_size: int, image_shape: Shape) -> Layers:
+def _mlp_decoder(width: int, latent_size: int, image_shape: Shape) -> Layers:
   pixels = math.prod(image_shape)
   return [
-    *trunk(latent_size, 1024, 3, pixels),
+    *trunk(latent_size, width, 3, pixels),
     keras.layers.Reshape(tuple(image_shape)),
   ]
 
 
-def _mlp_classifier(image_shape: Shape) -> Layers:
+def _mlp_classifier(width: int, image_shape: Shape) -> Layers:
   pixels = math.prod(image_shape)
   return [
     keras.layers.Flatten(),
-    dense(pixels, 1024, "relu"),
-    dense(1024, 1024, "relu"),
+    dense(pixels, width, "relu"),
+    dense(width, width, "relu"),
   ]
+
+
+def _mlp_architecture(width: int) -> Architecture:
+  decoder = functools.partial(_mlp_decoder, width)
+  return Architecture(
+    functools.partial(_mlp_encoder, width),
+    decoder,
+    functools.partial(_mlp_classifier, width),
+    generator=decoder,
+  )
 
 
 # --- toon_faces: 64x64x3 cartoons. A 4x4 space-to-depth stem costs nothing and
@@ -381,9 +392,8 @@ _ARCHITECTURES = {
   ),
   "conv_medium": _conv_architecture(32, 64, 128, 256),
   "conv_small": _conv_architecture(32, 32, 64, 128),
-  "mlp": Architecture(
-    _mlp_encoder, _mlp_decoder, _mlp_classifier, generator=_mlp_decoder
-  ),
+  "mlp": _mlp_architecture(1024),
+  "mlp_small": _mlp_architecture(64),
   "residual": Architecture(
     _residual_encoder,
     _residual_decoder,
