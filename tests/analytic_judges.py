@@ -1,5 +1,6 @@
 """Judges whose verdicts can be worked out, for the tests of samplers."""
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -93,10 +94,13 @@ def latents(rows: int = 3, seed: int = 0) -> tf.Tensor:
   return tf.random.stateless_normal([rows, LATENT_SIZE], [seed, 1])
 
 
+@functools.cache
 def graph(
   method: Callable[..., sampler.Result], realism_weight: float = 1.0
 ) -> Callable:
   """Returns a sampler's method as an exported signature would hold it.
+
+  It is traced once: a test file with one sampler traces little.
 
   Args:
     method: `transform` or `sample` of a sampler.

@@ -46,7 +46,7 @@ class EnergySamplerTest(tf.test.TestCase, parameterized.TestCase):
     asked = constraint.Constraint(asked.values, asked.weights, 0.0)
     sampler = energy.EnergySampler(_JUDGES)
     prior = sampler._prior(judges.seeds())
-    result = sampler.sample(asked, judges.seeds())
+    result = judges.run(sampler.sample, asked)
     self.assertAllEqual(result.latents, prior)
 
   def test_the_ode_is_solved(self):
@@ -149,7 +149,3 @@ class EnergySamplerTest(tf.test.TestCase, parameterized.TestCase):
     sampler = energy.EnergySampler(_JUDGES, method, num_steps=4)
     result = judges.run(sampler.sample, judges.ask(2, Male=1.0))
     self.assertAllEqual(result.steps, [steps] * 2)
-
-
-if __name__ == "__main__":
-  tf.test.main()

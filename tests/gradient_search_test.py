@@ -24,8 +24,13 @@ def _objective(noise=0.0, **weights):
   return objective.Objective(_JUDGES, attribute_noise=noise, **weights)
 
 
+_SEARCH = gradient_search.GradientSearch(_JUDGES, **_FAST)
+
+
 def _transform(start, constraint, **settings):
-  search = gradient_search.GradientSearch(_JUDGES, **{**_FAST, **settings})
+  search = _SEARCH
+  if settings:
+    search = gradient_search.GradientSearch(_JUDGES, **{**_FAST, **settings})
   return judges.run(search.transform, constraint, start)
 
 
@@ -165,21 +170,15 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllGreater(result.steps, 0)
 
   def test_a_second_call_starts_afresh(self):
-    search = gradient_search.GradientSearch(_JUDGES, **_FAST)
-    function = judges.graph(search.sample)
+    function = judges.graph(_SEARCH.sample)
     asked = judges.ask(3, Bald=0.0)
     inputs = asked.values, asked.weights, judges.seeds()
     self.assertAllEqual(function(*inputs).latents, function(*inputs).latents)
 
   def test_samples_start_from_the_prior_and_get_there(self):
     asked = judges.ask(3, Bald=1.0)
-    search = gradient_search.GradientSearch(_JUDGES, **_FAST)
     nothing = gradient_search.GradientSearch(_JUDGES, max_steps=0)
     start = judges.run(nothing.sample, asked)
-    self.assertAllEqual(start.latents, search._prior(judges.seeds()))
-    end = judges.run(search.sample, asked)
+    self.assertAllEqual(start.latents, _SEARCH._prior(judges.seeds()))
+    end = judges.run(_SEARCH.sample, asked)
     self.assertAllEqual(end.converged, [True] * 3)
-
-
-if __name__ == "__main__":
-  tf.test.main()
