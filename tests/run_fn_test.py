@@ -129,7 +129,7 @@ class RunFnTest(absltest.TestCase):
     folder = str(self.folder / "wrong")
     path = _write(folder, "eval", self.images["eval"], labels)
     with self.assertRaisesRegex(
-      ValueError, r"example 2 of validation .*\[0, 1"
+      ValueError, r"example 2 of validation, .*\[0, 1"
     ):
       run_fn.run_fn(self.fn_args(eval_files=[path]))
     with self.assertRaisesRegex(
@@ -141,6 +141,28 @@ class RunFnTest(absltest.TestCase):
         _SHAPE,
         attributes.Attributes(_NAMES[:4]),
       )
+
+  def test_an_image_of_another_size_and_a_cut_file_are_named(self):
+    path = _write(
+      str(self.folder / "other"),
+      "eval",
+      self.images["eval"],
+      self.labels["eval"],
+    )
+    spec, known = str(self.folder / "spec.json"), attributes.Attributes(_NAMES)
+    height, width, channels = _SHAPE
+    with self.assertRaisesRegex(
+      ValueError, f"example 0 of eval, {path}, has {height} x {width} pixels"
+    ):
+      tf_examples.write_spec(
+        spec, {"eval": [path]}, (height, width + 1, channels), known
+      )
+    whole = pathlib.Path(path).read_bytes()
+    pathlib.Path(path).write_bytes(whole[: len(whole) // 2])
+    with self.assertRaisesRegex(
+      ValueError, f"{path} is no whole TFRecord file"
+    ):
+      tf_examples.write_spec(spec, {"eval": [path]}, _SHAPE, known)
 
   def test_says_what_is_missing_or_not_supported(self):
     for changes, said in (

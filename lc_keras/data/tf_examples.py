@@ -11,6 +11,7 @@ the names of the attributes and makes a data set of the files:
 
 import dataclasses
 import glob
+import io
 import json
 import math
 import os
@@ -19,6 +20,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from PIL import Image
 
 from lc_keras import files
 from lc_keras.constraints import attributes as attribute_sets
@@ -67,9 +69,11 @@ def write_spec(
         f"The split {split!r} has no files: nothing matches "
         f"{', '.join(patterns)}."
       )
-    count = 0
-    for count, record in enumerate(_records(paths).as_numpy_iterator(), 1):
-      _check(record, f"example {count - 1} of {split}", len(attributes))
+    _records(paths)  # All packed alike?
+    count = sum(
+      _check_file(one, split, len(attributes), tuple(image_shape))
+      for one in paths
+    )
     found[split] = {"files": paths, "examples": count}
   files.write_json(
     path,
@@ -192,7 +196,21 @@ def _labels(record):
   return np.array(getattr(feature, kind).value if kind else (), np.float32)
 
 
-def _check(record, which, size):
+def _check_file(path, split, size, image_shape):
+  """Returns how many examples a file has; raises ValueError if one is wrong."""
+  count = 0
+  try:
+    for record in _records([path]).as_numpy_iterator():
+      _check(record, f"example {count} of {split}, {path},", size, image_shape)
+      count += 1
+  except tf.errors.DataLossError as error:
+    raise ValueError(
+      f"{path} is no whole TFRecord file: damaged behind example {count}."
+    ) from error
+  return count
+
+
+def _check(record, which, size, image_shape):
   """Raises ValueError unless an example can be used."""
   features = tf.train.Example.FromString(record).features.feature
   if not features[IMAGE].bytes_list.value:
@@ -206,3 +224,15 @@ def _check(record, which, size):
     )
   if not all(math.isfinite(x) and 0.0 <= x <= 1.0 for x in labels):
     raise ValueError(f"{ATTRIBUTES} of the {which} are not in [0, 1].")
+  try:
+    with Image.open(io.BytesIO(features[IMAGE].bytes_list.value[0])) as image:
+      image.load()
+  except Exception as error:  # Damage ends in errors of any kind in Pillow.
+    raise ValueError(
+      f"{IMAGE} of the {which} is no picture: {error}"
+    ) from error
+  if (image.height, image.width) != image_shape[:2]:
+    raise ValueError(
+      f"{IMAGE} of the {which} has {image.height} x {image.width} pixels "
+      f"(height x width), and the image_shape is {image_shape}."
+    )
