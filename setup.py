@@ -68,10 +68,13 @@ setuptools.setup(
     # wants an older protobuf than requirements.lock has, so that CI has it in a
     # venv of its own, from requirements-beam.lock.
     "beam": ["apache-beam>=2.77,<3"],
+    # Other people's generators in ONNX files.
+    "onnx": ["onnxruntime>=1.20"],
     "dev": [
       "hypothesis>=6",
       "ipykernel>=7",
       "nbclient>=0.10",
+      "onnxruntime>=1.20",
       "playwright>=1.60",
       "psutil>=7",
       "pytest>=8",

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import sys
 import traceback
+import types
 from collections.abc import Callable, Sequence
 
 from lc_keras import spelling
@@ -36,12 +37,12 @@ def function(address: str) -> Callable:
       function, or importing the module fails.
   """
   module_name, name = _split(address)
-  module = _import(module_name)
+  found = module(module_name)
   try:
-    return getattr(module, name)
+    return getattr(found, name)
   except AttributeError:
     raise ValueError(
-      f"There is no {name!r} in {module_name}: {_hint(module, name)}"
+      f"There is no {name!r} in {module_name}: {_hint(found, name)}"
     ) from None
   except Exception as error:  # Of a module that loads its parts when needed.
     raise ValueError(_failure(module_name, error)) from error
@@ -118,8 +119,8 @@ def _hint(module, name):
   return spelling.suggest(name, sorted(functions))
 
 
-def _import(name):
-  """Returns a module, or raises ValueError."""
+def module(name: str) -> types.ModuleType:
+  """Imports a module, as `function` does; raises ValueError."""
   folder = os.getcwd()
   if folder not in sys.path:
     # Last, so that no file here takes the place of an installed module.

@@ -61,8 +61,6 @@ class Parts:
     learned: Constraints that were learned afterwards, by name; the last columns
       of `attributes`, in this order.
     fingerprint: Says which generator it is, see `generators.fingerprint`.
-    encoded: Whether the latents are those of images; else they are draws of the
-      prior.
     preprocessing: How a picture becomes an image for `encode`.
     files: Names of the files of the training images, if they have some.
   """
@@ -88,7 +86,7 @@ class Parts:
     self.latents = {} if latents is None else latents
     self.learned = {} if learned is None else learned
     self._fingerprint = fingerprint
-    self.encoded = encoded
+    self._encoded = encoded
 
   @property
   def generator(self) -> generators.Generator:
@@ -99,6 +97,11 @@ class Parts:
   def fingerprint(self) -> str:
     """Says which generator it is."""
     return self._fingerprint
+
+  @property
+  def encoded(self) -> bool:
+    """Whether latents are those of images; else they are draws of the prior."""
+    return self._encoded
 
   @property
   def preprocessing(self) -> preprocessings.Preprocessing:
@@ -381,8 +384,6 @@ class FolderParts(Parts):
       latents=_Splits(self),
       preprocessing=preprocessings.Preprocessing.from_about(self.about),
     )
-    has_images = self.about["dataset"] is not None
-    self.encoded = self.about.get("encoded", has_images)
     names = learned_constraints.names(folder)
     for name in names if constraints is None else constraints:
       try:
@@ -401,6 +402,14 @@ class FolderParts(Parts):
   def fingerprint(self) -> str:
     """See base class."""
     return generators.fingerprint(self.folder)
+
+  @functools.cached_property
+  def encoded(self) -> bool:
+    """See base class."""
+    if "encoded" in self.about:
+      return self.about["encoded"]
+    has_images = self.about["dataset"] is not None
+    return has_images and generators.has_encoder(self.folder)
 
   @functools.cached_property
   def posterior_scale(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from lc_keras import files
 from lc_keras import parts as parts_of
 from lc_keras.data import latent_cache
 from lc_keras.generators import generator as generators
+from lc_keras.generators import writing
 from lc_keras.learning import learnt as learned_constraints
 from lc_keras.models import storage
 
@@ -20,7 +21,7 @@ def write(parts: parts_of.Parts, folder: str) -> None:
   """
   with files.replacing(folder) as aside:
     os.makedirs(aside)
-    generators.write(parts.generator, aside)
+    writing.write(parts.generator, aside)
     fingerprint = generators.fingerprint(aside)
     parts_of.write_about(
       aside,

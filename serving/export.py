@@ -61,8 +61,9 @@ def choose_models(
   """
   if not getattr(parts.generator, "exportable", True):
     raise ValueError(
-      "The generator is a Python function that works on arrays: a model server "
-      "runs no Python. Import a SavedModel of it."
+      "The generator runs outside of TensorFlow (a module of PyTorch, an ONNX "
+      "model or a function of arrays), and a model server runs nothing else: "
+      "bring it as a SavedModel, a Keras model or a function of tensors."
     )
   for reason in getattr(parts, "refused", {}).values():
     raise ValueError(reason)

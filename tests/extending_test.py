@@ -67,7 +67,7 @@ arrays = {
   "bias": np.zeros([8, 16, 1]),
 }
 np.savez("decoder.npz", **arrays)
-generator = lc_keras.Generator(np.load("decoder.npz"))
+generator = lc_keras.Generator("decoder.npz")
 assert generator.image_shape == (8, 16, 1) and generator.latent_size == 4
 np.testing.assert_allclose(
   generator.decode(mean[:3]).mean(),

@@ -163,16 +163,32 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
   def test_what_is_refused_leaves_nothing(self):
     module = self._module()
     for arguments, error, sentence in (
-      ([], ValueError, "got 0 of them"),
+      ([], ValueError, "--decoder is missing"),
       (
         [*self._flags(module), "--saved_model=x"],
         ValueError,
-        "got 2 of them",
+        "--saved_model and --callable are the same: give one",
       ),
       (
         [*self._flags(module), "--keras_encoder=x"],
+        FileNotFoundError,
+        "no file or folder 'x'",
+      ),
+      ([f"--decoder={module}"], FileNotFoundError, "or module:function"),
+      (
+        [*self._flags(module), "--latent_size=many"],
         ValueError,
-        "must be of the same kind as the decoder, callable",
+        "--latent_size needs whole numbers",
+      ),
+      (
+        [*self._flags(module), "--fixed=class"],
+        ValueError,
+        "such as class:207,truncation:0.7,.*got 'class'",
+      ),
+      (
+        [*self._flags(module), "--fixed=noise:gone.npy"],
+        FileNotFoundError,
+        "gone.npy', which is not there",
       ),
       (
         [*self._flags(module), "--encode_mean=mu"],
@@ -182,7 +198,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       (
         self._flags(module, "broken"),
         ValueError,
-        r"shape \[16, 16\]: expected",
+        r"shape \[\?, 16\]: flat ones",
       ),
       (
         [*self._flags(module), "--dataset=fashion_mnist"],
@@ -196,15 +212,17 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.parameters("1,0", "black,white", "1")
   def test_refuses_what_is_no_range(self, text):
-    with self.assertRaisesRegex(
-      flags.IllegalFlagValueError, "two numbers, the lower first"
-    ):
-      self._import("--callable=a:b", f"--pixel_range={text}")
+    with self.assertRaisesRegex(ValueError, "black, then|two numbers"):
+      self._import(*self._flags(self._module()), f"--pixel_range={text}")
 
-  def test_flags_know_every_prior(self):
+  def test_flags_know_every_choice(self):
     values = flags.FlagValues()
     import_generator.define_flags(values)
-    self.assertEqual(values["prior"].parser.enum_values, [*conventions.PRIORS])
+    for name, known in (
+      ("prior", conventions.PRIORS),
+      ("pixels", conventions.PIXELS),
+    ):
+      self.assertEqual(values[name].parser.enum_values, [*known])
 
   def test_a_run_has_one_generative_model(self):
     storage.save(gan.GAN((8, 16, 1), 4, "mlp"), str(self.run_dir / "gan"))

@@ -133,9 +133,8 @@ class AttackTest(parameterized.TestCase):
     )
     keras.Sequential([keras.Input([4]), run]).save(path)
     self.marker.unlink(missing_ok=True)  # Saving it has run it.
-    spec = {"kind": "keras", "decode": {"path": path}, "encode": None}
     with self.assertRaisesRegex(ValueError, "without running code of its own"):
-      kinds.load(spec, "")
+      kinds.load(kinds.place_of(path))
 
   def test_weights_that_are_another_file(self):
     folder = self.folder / "critic"

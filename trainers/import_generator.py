@@ -1,15 +1,14 @@
 """Brings a generative model that another program wrote into a run.
 
     python -m trainers.import_generator --run_dir=runs/theirs \
-        --saved_model=PATH --decode_signature=generate --pixel_range=-1,1
+        --decoder=decoder.keras --encoder=encoder.keras
 
-One of --saved_model, --keras_decoder and --callable says where the model is.
 The job runs the model and notes in <run_dir>/generator what it is; the model's
 files stay where they are. With --dataset, the run has attributes, too; without,
-constraints come from rules.
+constraints come from rules. docs/bring_your_own.md has an example of each kind.
 
-A SavedModel and a Python function are programs: importing one runs it. Take
-them only from people whose programs you would run.
+A SavedModel, a program of PyTorch and a Python function are programs: importing
+one runs it. Take them only from people whose programs you would run.
 """
 
 import os
@@ -18,81 +17,120 @@ import time
 from absl import flags
 
 from lc_keras import files
+from lc_keras import recipes
+from lc_keras.recipes import setting
 from trainers import common_flags
 from trainers import messages
 from trainers import program
+from trainers import recipe_flags
 from trainers import stages
 
 _STAGE = "generator"
-# As in `conventions`, which takes seconds to load.
-_PRIORS = ("normal", "uniform", "unit_uniform")
 _ROWS, _COLUMNS = 4, 8
-# By kind of model, the flags of its decoder and encoder.
-_KINDS = {
-  "saved_model": ("saved_model", "encode_signature"),
-  "keras": ("keras_decoder", "keras_encoder"),
-  "callable": ("callable", "encode_callable"),
-}
-_TEXTS = {
-  "saved_model": "Folder of a SavedModel.",
-  "decode_signature": "Signature of the SavedModel that makes images of "
-  "latents; needed if it has several.",
-  "decode_input": "Name of that signature's input; only to be sure.",
-  "decode_output": "Name of the output that is the images; needed if there are "
-  "several.",
-  "encode_signature": "Signature of the SavedModel that makes latents of "
-  "images; the model cannot change images if not given.",
-  "encode_input": "Name of that signature's input; only to be sure.",
-  "encode_mean": "Name of the encoder's output that is the posterior's mean; "
-  "needed if there are several and none is called mean.",
-  "encode_scale": "Name of the output that is its standard deviation; not used "
-  "with a uniform prior.",
-  "encode_log_variance": "Name of the output that is the logarithm of its "
-  "variance; instead of --encode_scale.",
-  "keras_decoder": "A .keras file that makes images of latents.",
-  "keras_encoder": "A .keras file that makes latents of images, if any.",
-  "callable": "A Python function, module:function, that makes images of "
-  "latents [batch, size]. One that returns numpy arrays cannot be exported.",
-  "encode_callable": "A Python function, module:function, that makes of images "
-  "the posterior's mean, or its mean and standard deviation.",
-}
+# Of these, files are no programs.
+_DATA_ONLY = {"keras", "keras_2", "onnx"}
+# Flags that say where the decoder is, and the encoder.
+_DECODERS = ("decoder", "saved_model", "keras_decoder", "callable")
+_ENCODERS = ("encoder", "saved_model_encoder", "keras_encoder")
+_ENCODERS += ("encode_callable",)
+
+
+@recipes.recipe()
+class Model:
+  """What the user says of a model."""
+
+  decoder: str | None = setting(
+    None,
+    "What makes images of latents: the folder of a SavedModel; a file of Keras "
+    "(.keras, .h5), ONNX (.onnx) or PyTorch (.pt2, TorchScript); or "
+    "module:function. A whole autoencoder brings its encoder.",
+  )
+  encoder: str | None = setting(
+    None,
+    "What makes latents of images, of any kind; without one the model cannot "
+    "change images.",
+  )
+  saved_model: str | None = setting(None, "The same as --decoder.")
+  keras_decoder: str | None = setting(None, "The same as --decoder.")
+  callable: str | None = setting(None, "The same as --decoder.")
+  saved_model_encoder: str | None = setting(None, "The same as --encoder.")
+  keras_encoder: str | None = setting(None, "The same as --encoder.")
+  encode_callable: str | None = setting(None, "The same as --encoder.")
+  decode_signature: str | None = setting(
+    None, "Signature of a SavedModel that decodes; needed if it has several."
+  )
+  encode_signature: str | None = setting(
+    None,
+    "Signature of a SavedModel that encodes: of --encoder, or without one of "
+    "the decoder's.",
+  )
+  tags: str | None = setting(
+    None, "Tags of the graph of a SavedModel that has several, such as serve."
+  )
+  custom_objects: str | None = setting(
+    None,
+    "Module that defines the layers of their own of files of Keras; it is run.",
+  )
+  fixed: str | None = setting(
+    None,
+    "What other inputs are held at, such as class:207,truncation:0.7: a "
+    "number, a class of an input that takes as many numbers, or an array of "
+    "one row in a file (.npy).",
+  )
+  decode_output: str | None = setting(
+    None, "Name of the output that is the images; needed if there are several."
+  )
+  encode_mean: str | None = setting(
+    None,
+    "Name of the encoder's output that is the posterior's mean; needed if "
+    "there are several and none is called mean.",
+  )
+  encode_scale: str | None = setting(
+    None,
+    "Name of the output that is its standard deviation; not used with a "
+    "uniform prior.",
+  )
+  encode_log_variance: str | None = setting(
+    None,
+    "Name of the output that is the logarithm of its variance; instead of "
+    "--encode_scale.",
+  )
+  latent_size: str | None = setting(
+    None,
+    "Size of a latent vector, or the shape that the model takes it in, such as "
+    "8,8,4; needed if the model does not say, as functions do not.",
+  )
+  image_shape: str | None = setting(
+    None, "Shape of images that the model gives flat, such as 28,28,1."
+  )
+  prior: str = setting(
+    "normal",
+    "What the model's latents are drawn from: N(0, I), or evenly from [-1, 1] "
+    "(uniform) or [0, 1] (unit_uniform).",
+    choices=("normal", "uniform", "unit_uniform"),
+  )
+  pixel_range: str | None = setting(
+    None,
+    "The model's values for black and white, such as -1,1; found out if they "
+    "are 0,1 or -1,1 or 0,255.",
+  )
+  pixels: str = setting(
+    "values",
+    "What the model gives: values of pixels, or logits of them.",
+    choices=("values", "logits"),
+  )
+  posterior_scale: float = setting(
+    0.1,
+    "Standard deviation of an encoded image, in each dimension, if the encoder "
+    "says none.",
+    low=1e-3,
+  )
 
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   common_flags.define_run_flags(values)
-  for name, text in _TEXTS.items():
-    flags.DEFINE_string(name, None, text, flag_values=values)
-  flags.DEFINE_integer(
-    "latent_size",
-    None,
-    "Size of a latent vector; needed if the model does not say, as functions "
-    "do not.",
-    lower_bound=1,
-    flag_values=values,
-  )
-  flags.DEFINE_enum(
-    "prior",
-    "normal",
-    _PRIORS,
-    "What the model's latents are drawn from: N(0, I), or evenly from [-1, 1] "
-    "(uniform) or [0, 1] (unit_uniform).",
-    flag_values=values,
-  )
-  common_flags.define_range_flag(
-    values,
-    "pixel_range",
-    ["0", "1"],
-    "The model's values for black and white, such as 0,1 or -1,1 or 0,255.",
-  )
-  flags.DEFINE_float(
-    "posterior_scale",
-    0.1,
-    "Standard deviation of an encoded image, in each dimension, if the encoder "
-    "says none.",
-    lower_bound=1e-3,
-    flag_values=values,
-  )
+  recipe_flags.define(values, Model)
 
 
 def run_job(settings: flags.FlagValues) -> None:
@@ -105,8 +143,8 @@ def run_job(settings: flags.FlagValues) -> None:
   model = None
   if not _is_done(settings.run_dir):
     # First of all: a model that is refused leaves no run behind.
-    drafted = _draft(settings)
-    if drafted["kind"] != "keras":
+    drafted = _draft(recipe_flags.read(settings, Model))
+    if _is_program(drafted):
       messages.say(
         "This runs the model, which is a program: import only what you trust."
       )
@@ -147,84 +185,130 @@ def _is_done(run_dir):
   return stages.read_done(os.path.join(run_dir, _STAGE)) is not None
 
 
-def _draft(settings):
-  """Returns what the flags say of the model."""
+def _draft(model):
+  """Returns what the flags say of a model."""
   from lc_keras.generators import specs
 
-  said = {name: settings[name].value for name in _TEXTS if settings[name].value}
-  given = [kind for kind, (decoder, _) in _KINDS.items() if decoder in said]
-  if len(given) != 1:
+  decode = _place(model, _DECODERS)
+  encode = _place(model, _ENCODERS)
+  if decode is None:
+    raise ValueError(f"Say what to import: --{_DECODERS[0]} is missing.")
+  if encode is None and model.encode_signature:
+    encode = dict(decode)
+  outputs = _given(
+    mean=model.encode_mean,
+    scale=model.encode_scale,
+    log_variance=model.encode_log_variance,
+  )
+  if encode is None and outputs:
     raise ValueError(
-      "Say what to import, with one of --saved_model, --keras_decoder and "
-      f"--callable; got {len(given)} of them."
+      "Outputs of an encoder are named, but no encoder: give it with --encoder "
+      "or --encode_signature."
     )
-  (kind,) = given
-  encoders = [kind for kind, (_, encoder) in _KINDS.items() if encoder in said]
-  if encoders not in ([], [kind]):
-    raise ValueError(
-      f"The encoder must be of the same kind as the decoder, {kind}: "
-      "--encode_signature goes with --saved_model, --keras_encoder with "
-      "--keras_decoder, and --encode_callable with --callable."
-    )
-  decode = {"outputs": _named(said, images="decode_output")}
-  encode = {
-    "outputs": _named(
-      said,
-      mean="encode_mean",
-      scale="encode_scale",
-      log_variance="encode_log_variance",
-    )
-  }
-  if encode["outputs"] and not encoders:
-    raise ValueError(
-      "Outputs of an encoder are named, but no encoder: give it with "
-      "--encode_signature, --keras_encoder or --encode_callable."
-    )
-  decoder, encoder = _KINDS[kind]
-  if kind == "saved_model":
-    path = {"path": said[decoder]}
-    decode |= path | _named(
-      said, signature="decode_signature", input="decode_input"
-    )
-    encode |= path | _named(said, signature=encoder, input="encode_input")
-  else:
-    place = "path" if kind == "keras" else "function"
-    decode |= _named(said, **{place: decoder})
-    encode |= _named(said, **{place: encoder})
+  decode |= {"outputs": _given(images=model.decode_output)}
+  decode |= _given(signature=model.decode_signature)
+  if encode is not None:
+    encode |= {"outputs": outputs} | _given(signature=model.encode_signature)
   return specs.draft(
-    kind,
     decode,
-    encode if encoders else None,
-    prior=settings.prior,
-    pixel_range=tuple(map(float, settings.pixel_range)),
-    posterior_scale=settings.posterior_scale,
-    latent_size=settings.latent_size,
+    encode,
+    prior=model.prior,
+    pixel_range=_numbers("pixel_range", model.pixel_range, float),
+    pixels=model.pixels,
+    posterior_scale=model.posterior_scale,
+    latent_size=_numbers("latent_size", model.latent_size, int),
+    image_shape=_numbers("image_shape", model.image_shape, int),
+    fixed=_fixed(model.fixed),
   )
 
 
-def _named(said, **names):
-  """Returns the values of flags, under other names, where they are given."""
-  return {key: said[name] for key, name in names.items() if name in said}
+def _place(model, names):
+  """Returns where a direction is, by the flags of these names."""
+  from lc_keras.generators import kinds
+
+  given = [name for name in names if getattr(model, name)]
+  if len(given) > 1:
+    raise ValueError(
+      f"--{' and --'.join(given)} are the same: give one of them."
+    )
+  if not given:
+    return None
+  place = kinds.place_of(getattr(model, given[0]))
+  tags = None if model.tags is None else model.tags.split(",")
+  if tags is not None:
+    place["tags"] = [tag for tag in tags if tag]
+  return place | _given(custom_objects=model.custom_objects)
+
+
+def _given(**named):
+  return {key: value for key, value in named.items() if value}
+
+
+def _numbers(name, text, kind):
+  """Returns the numbers of a flag; None if it is not given."""
+  if text is None:
+    return None
+  try:
+    return tuple(map(kind, text.split(",")))
+  except ValueError as error:
+    what = "whole numbers" if kind is int else "two numbers, the lower first"
+    raise ValueError(
+      f"--{name} needs {what}, separated by commas; got {text!r}."
+    ) from error
+
+
+def _fixed(text):
+  """Returns what inputs are held at, by name."""
+  held = {}
+  for one in (text or "").split(","):
+    name, colon, value = (part.strip() for part in one.partition(":"))
+    if not one:
+      continue
+    if value.endswith(".npy"):
+      value = os.path.abspath(os.path.expanduser(value))
+      if not os.path.exists(value):
+        raise FileNotFoundError(f"--fixed names {value!r}, which is not there.")
+    else:
+      try:
+        value = float(value) if "." in value or "e" in value else int(value)
+      except ValueError:
+        colon = ""
+    if not colon:
+      raise ValueError(
+        "--fixed needs the names of inputs with numbers or files of arrays, "
+        f"such as class:207,truncation:0.7,noise:noise.npy; got {one!r}."
+      )
+    held[name] = value
+  return held
+
+
+def _is_program(drafted):
+  places = [place for place in (drafted["decode"], drafted["encode"]) if place]
+  return any(
+    place["kind"] not in _DATA_ONLY or "custom_objects" in place
+    for place in places
+  )
 
 
 def _draw(run, stage, model):
   """Draws what the model makes; returns sentences about it."""
   import numpy as np
-  import tensorflow as tf
 
+  from lc_keras import batched
   from lc_keras import plotting
   from lc_keras.generators import generator
 
-  count = _ROWS * _COLUMNS
-  latents = tf.random.stateless_normal([count, model.latent_size], (0, 0))
-  samples = model.decode(latents).mean().numpy()
+  # By seed: who labels what is seen here names rows by these numbers.
+  count = batched.rows_at_once(run.image_shape, _ROWS * _COLUMNS)
+  count = max(count, _COLUMNS)
+  samples = model.sample(range(count))
   path = stage.path("pictures", "prior_samples.png")
   plotting.save(plotting.in_rows(samples, _COLUMNS), path)
-  notes = [f"Samples of its prior: {path}"]
+  notes = [f"Samples of its prior, of the seeds from 0 up: {path}"]
   if generator.can_encode(model) and run.dataset:
     images = next(iter(run.images().batches("test", count)))["image"].numpy()
     posterior = model.encode(images)
-    rebuilt = model.decode(posterior.mean()).mean().numpy()
+    rebuilt = model.map(posterior.mean())
     path = stage.path("pictures", "reconstructions.png")
     shown = images[:_COLUMNS], rebuilt[:_COLUMNS]
     plotting.save(
@@ -252,7 +336,7 @@ def _uses(run, model):
     + (
       "It can encode: samples and changes of given images."
       if encodes
-      else "No encoder was named: samples, but no changes of given images."
+      else "No encoder: samples, but no changes of given images."
     ),
     "Next, each with the same --run_dir:",
   ]
@@ -264,13 +348,15 @@ def _uses(run, model):
       "  python -m trainers.attributes  and then trainers.flow and "
       f"trainers.actor: {', '.join(run.attributes.names)}"
     )
-  return [
-    *lines,
-    "  python -m trainers.constraint  new constraints, from rules",
+  lines.append("  python -m trainers.constraint  new constraints, from rules")
+  lines.append(
     "It can be exported and served."
     if model.exportable
-    else "It cannot be exported: it is a Python function that returns arrays.",
-  ]
+    else "It cannot be exported: it runs outside of TensorFlow."
+  )
+  if not model.differentiable:
+    lines.append("No gradients get through it, and none are needed.")
+  return lines
 
 
 def main() -> None:

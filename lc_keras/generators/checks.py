@@ -6,154 +6,188 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import batched
+from lc_keras.generators import binding
 from lc_keras.generators import conventions
 from lc_keras.generators import part as parts
+from lc_keras.generators import pixels as pixel_values
 
 # Draws of the prior that a decoder is looked at with, and those of them that it
-# is asked for again.
+# is asked for again; and by how much these are stretched to be far outside.
 _PROBES = 16
 FEW = 3
-# Shares of the width of the pixel range: what rounding may add, and what of it
-# images use at least.
-_TOLERANCE = 0.01
-_LEAST_USED = 0.02
-# Share of pixels that may lie outside the range, as those of a network without
-# an activation at its end do.
-_MOST_OUTSIDE = 0.05
-# Names under which encoders give their outputs, by ours.
-_NAMES = {
-  "images": ("images",),
-  "mean": ("mean", "mu", "z_mean", "loc"),
-  "scale": ("scale", "stddev", "std", "sigma"),
-  "log_variance": ("log_variance", "log_var", "logvar", "z_log_var"),
-}
-# A single output of an encoder that is both halves, mean first.
-HALVES = "halves"
+_FAR = 30.0
 
 
 def complete(
   drafted: Mapping, opened: Mapping[str, parts.Part]
-) -> tuple[dict, list[str]]:
-  """Runs a model, and says all that a `Generator` has to know of it.
+) -> tuple[dict, list[str], np.ndarray]:
+  """Runs a decoder, and says all that a `Generator` has to know of it.
 
   Args:
-    drafted: See `importing.draft`.
+    drafted: See `specs.draft`.
     opened: Its decoder and perhaps its encoder.
 
   Returns:
-    The spec, and sentences about the model.
+    The spec, complete but for the encoder; sentences about the model; and a few
+    of its images.
 
   Raises:
     ValueError: It is no such model, or not the one that the draft says; the
       message lists what was found.
   """
   spec = {**drafted}
-  conventions.check(spec["prior"], spec["pixel_range"])
-  shape = latent_shape(opened["decode"].shape, spec.pop("latent_size"))
+  conventions.check(spec["prior"], spec["pixels"], spec["pixel_range"])
+  _share_held(spec, opened)
+  for direction, part in opened.items():
+    spec[direction] = _prepared(part, spec[direction], direction)
+  part = opened["decode"]
+  shape = latent_shape(_shape(part, spec["decode"]), spec.pop("latent_size"))
   spec["latent_shape"] = shape
   draws = tf.random.stateless_normal([_PROBES, *shape], (0, 0))
   latents = conventions.from_normal(draws, spec["prior"]).numpy()
-  pixels = _run(spec, opened, "decode", latents)["images"]
-  few = _run(spec, opened, "decode", latents[:FEW])["images"]
-  spec["layout"], spec["image_shape"] = layout(pixels.shape)
-  notes = check_pixels(pixels, few, spec["pixel_range"])
-  if spec["encode"] is not None:
-    codes = _run(spec, opened, "encode", few)
-    halve = codes["mean"].size == 2 * FEW * math.prod(shape)
-    if halve and len(codes) == 1:
-      mean, spread = np.split(codes["mean"], 2, axis=-1)
-      spec["encode"][HALVES] = _spread(spread)
-      codes = {"mean": mean, spec["encode"][HALVES]: spread}
-    check_codes(codes, math.prod(shape))
-  return spec, notes
+  few = _decoded(spec, part, latents[:FEW])
+  spec["decode"]["layout"], spec["image_shape"] = layout(
+    shape, few.shape[1:], spec.pop("image_shape")
+  )
+  size = batched.rows_at_once(spec["image_shape"], _PROBES)
+  pixels = np.concatenate(
+    [
+      _decoded(spec, part, latents[start : start + size])
+      for start in range(0, _PROBES, size)
+    ]
+  )
+  notes = []
+  if np.abs(few - pixels[:FEW]).mean() > 0.01 * np.ptp(pixels):
+    notes.append(
+      "Warning: the same latent vector gave another image in another batch. "
+      "There is chance in the model, or an image depends on the others of its "
+      "batch (batch normalisation as in training): nothing can be repeated."
+    )
+  spec["decode"]["numpy"] = binding.gives_arrays(
+    part, spec["decode"], latents[:FEW]
+  )
+  spec["pixel_range"], told = pixel_values.settle(
+    pixels, _far(spec, part, latents), spec["pixel_range"], spec["pixels"]
+  )
+  notes = [*told, *notes]
+  return spec, notes, few
 
 
-def _run(spec, opened, direction, rows):
-  """Runs a direction; notes in the spec what was found out about it."""
-  part, known = opened[direction], spec[direction]
+def _share_held(spec, opened):
+  """Says of each direction which inputs are held, of those that it has."""
+  held = spec.pop("fixed")
+  known = {
+    direction: part.inputs if part.inputs is not None else dict(held)
+    for direction, part in opened.items()
+  }
+  for name in held:
+    if not any(name in inputs for inputs in known.values()) and all(
+      None not in inputs.values() for inputs in known.values()
+    ):
+      listing = ", ".join(parts.described(known["decode"]))
+      raise ValueError(
+        f"The model has no input {name!r} to hold: it takes {listing}."
+      )
+  for direction, inputs in known.items():
+    # A Python function may have more that it need not be given.
+    every = direction == "decode" and None in inputs.values()
+    spec[direction] = {
+      **spec[direction],
+      "fixed": {
+        name: value for name, value in held.items() if every or name in inputs
+      },
+    }
+
+
+def _prepared(part, known, direction):
+  """Returns what is known of a direction, with its input and batch."""
+  known = {**known, **part.names}
+  inputs = part.inputs
+  if inputs is None:
+    return known
+  listing = ", ".join(parts.described(inputs))
+  free = [name for name in inputs if name not in known["fixed"]]
+  if len(free) != 1:
+    ranked = sorted(free, key=lambda name: _rank(name, inputs[name]))
+    others = [name for name in free if name in ranked[1:]]
+    example = ",".join(f"{name}:VALUE" for name in others)
+    raise ValueError(
+      f"To {direction}, the model takes {listing or 'nothing'}: "
+      + (
+        "one is what it works on, and the others are to be held at a value, "
+        f"such as --fixed={example} (from Python, fixed={{...}})."
+        if others
+        else "nothing is left for it to work on."
+      )
+    )
+  known["input"], spec = free[0], inputs[free[0]]
+  if spec is None or spec.shape.rank is None:
+    return known
+  if spec.shape.rank < 2:
+    raise ValueError(
+      f"To {direction}, the model takes {listing}: the first dimension of its "
+      "input must be the batch, and there must be a second."
+    )
+  # Pixels may be whole numbers, latents not.
+  if not (
+    spec.dtype.is_floating or (direction == "encode" and spec.dtype.is_integer)
+  ):
+    raise ValueError(
+      f"To {direction}, the model takes {listing}; it must take numbers of a "
+      "floating type. Is this the right signature?"
+    )
+  if spec.shape[0] is not None:
+    known["batch_size"] = spec.shape[0]
+  return known
+
+
+def _rank(name, spec):
+  """Returns what is the smaller, the likelier an input is of latents."""
+  is_vector = spec is None or (spec.shape.rank or 0) > 1
+  return not is_vector, not name.startswith(("z", "lat", "noise", "code"))
+
+
+def _shape(part, known):
+  """Returns the shape of a row that a direction takes; None if unknown."""
+  spec = (part.inputs or {}).get(known.get("input"))
+  if spec is None or spec.shape.rank is None:
+    return None
+  return tuple(spec.shape[1:])
+
+
+def run(
+  part: parts.Part, known: Mapping, direction: str, rows: np.ndarray
+) -> dict[str, np.ndarray]:
+  """Runs a direction on arrays; returns all outputs by the model's names.
+
+  Raises:
+    ValueError: It fails.
+  """
+  call = binding.arrays(part, known)
   try:
-    found = part.run(rows)
+    return call(rows)
   except Exception as error:
     raise ValueError(
       f"The model failed when it was asked to {direction} a batch of shape "
       f"[{parts.dims(rows.shape)}]: {type(error).__name__}: {error}"
     ) from error
-  # Given an array, a function of numpy answers with one, and a function of
-  # TensorFlow with a tensor.
-  is_numpy = not any(map(tf.is_tensor, found.values()))
-  arrays = {name: np.asarray(value) for name, value in found.items()}
-  names = _chosen(arrays, direction, known.get("outputs", {}))
-  chosen = {"outputs": names, "numpy": is_numpy}
-  spec[direction] = {**known, **part.names, **chosen}
-  return {
-    ours: _numbers(arrays[theirs], direction, ours)
-    for ours, theirs in names.items()
-  }
 
 
-def _chosen(found, direction, asked):
-  """Returns which output is which, by our names."""
-  listing = "".join(f"\n  {text}" for text in parts.described(found))
-  needed = parts.OUTPUTS[direction][0]
-  outputs = {}
-  for ours in parts.OUTPUTS[direction]:
-    theirs = asked.get(ours)
-    if theirs is None:
-      free = found.keys() - {*asked.values(), *outputs.values()}
-      theirs = next((name for name in _NAMES[ours] if name in free), None)
-    if theirs is None and ours == needed and len(found) == 1:
-      (theirs,) = found
-    if theirs in found:
-      outputs[ours] = theirs
-    elif theirs is None and ours == needed and direction == "encode":
-      return _in_order(found, listing)
-    elif theirs or ours == needed:
-      flag = "output" if direction == "decode" else ours
-      what = f"no output {theirs!r}" if theirs else "several outputs"
-      raise ValueError(
-        f"Asked to {direction}, the model gives {what}. Name the one that is "
-        f"the {ours} with --{direction}_{flag}:{listing}"
-      )
-  if {"scale", "log_variance"} <= outputs.keys():
-    raise ValueError(
-      "An encoder gives a scale or a log-variance, not both: name one of them "
-      f"only. It has:{listing}"
-    )
-  return outputs
+def numbers(value: np.ndarray, direction: str, name: str) -> np.ndarray:
+  """Returns an output as an array of floats, or of whole numbers.
 
-
-def _in_order(found, listing):
-  """Returns which output is which where they come in order, without names.
-
-  That is (mean, log-variance), (mean, scale), or one of these and a draw.
+  Raises:
+    ValueError: These are no finite numbers.
   """
-  ordered = [str(number) for number in range(len(found))]
-  shapes = {value.shape for value in found.values()}
-  if list(found) != ordered or len(found) > 3 or len(shapes) > 1:
-    raise ValueError(
-      "Asked to encode, the model gives several outputs. Name the one that is "
-      f"the mean with --encode_mean:{listing}"
-    )
-  mean, spread = ordered[:2]
-  return {"mean": mean, _spread(found[spread]): spread}
-
-
-def _spread(values):
-  """Says whether numbers are scales or log-variances.
-
-  A scale is above zero. Log-variances that all are would mean posteriors wider
-  than the prior, which no encoder has.
-  """
-  return "scale" if np.min(values) > 0.0 else "log_variance"
-
-
-def _numbers(value, direction, name):
-  """Returns an output as an array; refuses what is no number."""
-  if value.dtype.kind not in "fiu":
+  kind = tf.as_dtype(value.dtype)
+  if not (kind.is_floating or kind.is_integer):
     raise ValueError(
       f"Asked to {direction}, the model gives the {name} as {value.dtype}: "
       "numbers are needed. Is this the right output?"
     )
+  if kind.is_integer:
+    return value
   value = value.astype(np.float32)
   broken = 1.0 - np.isfinite(value).mean()
   if broken:
@@ -165,157 +199,189 @@ def _numbers(value, direction, name):
   return value
 
 
+def _decoded(spec, part, latents):
+  """Returns images as the model gives them; notes which output they are."""
+  known = spec["decode"]
+  found = run(part, known, "decode", latents)
+  asked = known.get("outputs", {}).get("images")
+  theirs = asked or (next(iter(found)) if len(found) == 1 else "images")
+  if theirs not in found:
+    what = f"no output {asked!r}" if asked else "several outputs"
+    listing = "".join(f"\n  {text}" for text in parts.described(found))
+    if len(latents.shape) > 2 and conventions.layout_of(latents.shape[1:]):
+      raise ValueError(
+        f"The model takes images of shape [?, {parts.dims(latents.shape[1:])}] "
+        f"and gives {what}: is it an encoder, and not a decoder?{listing}"
+      )
+    raise ValueError(
+      f"Asked to decode, the model gives {what}. Name the one that is the "
+      f"images with --decode_output:{listing}"
+    )
+  known["outputs"] = {"images": theirs}
+  images = numbers(found[theirs], "decode", "images")
+  known["shapes"] = {"images": list(images.shape[1:])}
+  if len(images) != len(latents):
+    raise ValueError(
+      f"The model made {len(images)} images of {len(latents)} latent vectors: "
+      "expected one of each."
+    )
+  return images
+
+
+def _far(spec, part, latents):
+  """Returns images of latents far outside of the prior; None if it has none."""
+  if spec["prior"] != "normal":
+    return None
+  try:
+    return _decoded(spec, part, _FAR * latents[:FEW])
+  except ValueError:
+    return None
+
+
 def latent_shape(
-  shape: Sequence[int | None] | None, latent_size: int | None
+  shape: Sequence[int | None] | None, given: int | Sequence[int] | None
 ) -> list[int]:
   """Returns the shape of one latent vector as the model takes it.
 
   Args:
-    shape: See `part.Part`.
-    latent_size: What was said of it.
+    shape: Of a row of its input; None if unknown.
+    given: What was said of it: a size or a shape.
 
   Raises:
     ValueError: The two do not say what it is, or contradict each other.
   """
-  if shape in (None, (None,)):
-    if latent_size is None:
+  said = [given] if isinstance(given, int) else list(given or ())
+  if not all(isinstance(size, int) and size > 0 for size in said):
+    raise ValueError(
+      f"latent_size is a size or a shape, such as 128 or (8, 8, 4); got "
+      f"{given!r}."
+    )
+  if shape is None or (None in shape and said):
+    if not said:
       raise ValueError(
         "The model does not say how long its latent vectors are: give "
-        "latent_size (--latent_size)."
+        "latent_size (--latent_size), a size such as 128, or a shape such as "
+        "8,8,4 (of PyTorch's DCGAN: 100,1,1)."
       )
-    return [latent_size]
+    if shape is None or _agree(said, shape):
+      return said
   what = f"The model takes latents of shape [?, {parts.dims(shape)}]: "
   if None in shape:
-    raise ValueError(what + "only the batch can be of any length.")
-  if latent_size not in (None, math.prod(shape)):
-    raise ValueError(what + f"leave --latent_size={latent_size} out.")
+    raise ValueError(
+      what + "only the batch can be of any length. Give the shape of one, "
+      "such as --latent_size=8,8,4."
+    )
+  if said and math.prod(said) != math.prod(shape):
+    raise ValueError(
+      what + f"leave --latent_size={','.join(map(str, said))} out."
+    )
   return list(shape)
 
 
-def layout(shape: Sequence[int]) -> tuple[str, list[int]]:
+def _agree(sizes, shape):
+  return len(sizes) == len(shape) and all(
+    known in (None, size) for size, known in zip(sizes, shape)
+  )
+
+
+def layout(
+  latent: Sequence[int], shape: Sequence[int], given: Sequence[int] | None
+) -> tuple[str, list[int]]:
   """Returns one of `conventions.LAYOUTS`, and [height, width, channels].
 
   Args:
-    shape: Of a batch of the model's images.
+    latent: Shape of a latent vector.
+    shape: Of one image, as the model gives it.
+    given: What was said of it, of a model that gives flat images.
 
   Raises:
     ValueError: These are no images.
   """
-  sizes = list(shape[1:])
-  if len(sizes) == 2:
-    return "no_channels", [*sizes, 1]
-  if len(sizes) == 3 and sizes[2] in (1, 3):
-    return "channels_last", sizes
-  if len(sizes) == 3 and sizes[0] in (1, 3):
-    return "channels_first", [*sizes[1:], sizes[0]]
+  shape, said = list(shape), list(given or ())
+  what = f"The model makes images of shape [?, {parts.dims(shape)}]: "
+  if len(latent) > 1 and conventions.layout_of(latent):
+    if list(latent) == shape:
+      raise ValueError(
+        f"The model takes images of shape [?, {parts.dims(shape)}] and makes "
+        "such: it is a whole autoencoder, and not a decoder, and its parts "
+        "were not found in it. Give its decoder, and its encoder."
+      )
+    if len(shape) == 1 and math.prod(shape) < math.prod(latent):
+      raise ValueError(
+        f"The model takes images of shape [?, {parts.dims(latent)}] and gives "
+        f"{shape[0]} numbers of each: it is an encoder, and not a decoder."
+      )
+  if said and (
+    math.prod(said) != math.prod(shape) or len(shape) not in (1, len(said))
+  ):
+    raise ValueError(
+      what + f"leave --image_shape={','.join(map(str, said))} out."
+    )
+  found = conventions.layout_of(said or shape)
+  if found:
+    return found
+  if len(shape) == 1:
+    raise ValueError(
+      what + f"flat ones. Say how they are shaped, --image_shape"
+      f"{_guess(shape[0])}, or is this the wrong output?"
+    )
   raise ValueError(
-    f"The model makes images of shape [{parts.dims(shape)}]: expected "
-    "[batch, height, width, channels] or [batch, channels, height, width] with "
-    "1 or 3 channels, or [batch, height, width]. Is this the right output?"
+    what + "expected [batch, height, width, channels] or [batch, channels, "
+    "height, width] with 1 or 3 channels, or [batch, height, width]. Is this "
+    "the right output?"
   )
 
 
-def check_pixels(
-  pixels: np.ndarray, few: np.ndarray, pixel_range: Sequence[float]
-) -> list[str]:
-  """Returns sentences about images.
-
-  Args:
-    pixels: The model's images of draws of the prior.
-    few: Its images of the first FEW of them, alone.
-    pixel_range: The values of black and white that were given.
-
-  Raises:
-    ValueError: They do not fit the range, or are all the same.
-  """
-  if len(pixels) != _PROBES:
-    raise ValueError(
-      f"The model made {len(pixels)} images of {_PROBES} latent vectors: "
-      "expected one of each."
-    )
-  low, high = pixel_range
-  width = high - low
-  lowest, highest = float(pixels.min()), float(pixels.max())
-  seen = f"pixels from {lowest:.4g} to {highest:.4g}"
-  if np.ptp(pixels, axis=0).max() <= 1e-6 * width:
-    raise ValueError(
-      f"The model makes the same image of all latent vectors, {seen}: is this "
-      "the right function, and is it trained?"
-    )
-  margin = _TOLERANCE * width
-  outside = ((pixels < low - margin) | (pixels > high + margin)).mean()
-  used = (min(highest, high) - max(lowest, low)) / width
-  if outside > _MOST_OUTSIDE or used < _LEAST_USED:
-    raise ValueError(
-      f"The model makes {seen}, which does not fit --pixel_range={low:g},"
-      f"{high:g}: {outside:.0%} of them lie outside, and they use "
-      f"{max(used, 0.0):.1%} of it. Give the model's values for black and "
-      "white, as pixel_range; if it gives logits, apply a sigmoid to them "
-      "first."
-    )
-  notes = [f"In {_PROBES} draws of the prior it made {seen}."]
-  if outside:
-    notes.append(f"{outside:.2%} of pixels lie outside the range: clipped.")
-  if np.abs(few - pixels[:FEW]).mean() > _TOLERANCE * width:
-    notes.append(
-      "Warning: the same latent vector gave another image in another batch. "
-      "There is chance in the model, or an image depends on the others of its "
-      "batch (batch normalisation as in training): nothing can be repeated."
-    )
-  return notes
+def _guess(size):
+  """Returns "=28,28,1" of 784, if a square has as many pixels."""
+  for channels in (1, 3):
+    side = math.isqrt(size // channels)
+    if side > 1 and side * side * channels == size:
+      return f"={side},{side},{channels}"
+  return "=HEIGHT,WIDTH,CHANNELS"
 
 
-def check_codes(codes: Mapping[str, np.ndarray], size: int) -> None:
-  """Checks an encoder's outputs for FEW images.
-
-  Args:
-    codes: By our names.
-    size: Of a latent vector.
-
-  Raises:
-    ValueError: They are no posteriors of this size.
-  """
-  for name, value in codes.items():
-    if value.shape[:1] != (FEW,) or value.size != FEW * size:
-      raise ValueError(
-        f"The encoder gives the {name} of {FEW} images as an array of shape "
-        f"[{parts.dims(value.shape)}]: the decoder takes {size} numbers an "
-        "image. Is this the right output?"
-      )
-  if not np.ptp(codes["mean"], axis=0).any():
-    raise ValueError(
-      "The encoder gives the same mean for different images: is this the right "
-      "output?"
-    )
-  if "scale" in codes and codes["scale"].min() <= 0.0:
-    raise ValueError(
-      f"The encoder gives scales down to {codes['scale'].min():.3g}: a "
-      "standard deviation is above 0. Is it a log-variance "
-      "(--encode_log_variance)?"
-    )
-
-
-def check_traced(generator) -> None:
+def traced(generator) -> dict[str, bool]:
   """Runs a generator the way in which all jobs do: as a graph, any batch.
 
+  Returns:
+    "exportable", whether a model server can run it, and "differentiable",
+    whether gradients get through the decoder.
+
   Raises:
-    ValueError: It cannot be run so.
+    Exception: It cannot be run so.
   """
+  decode = tf.function(lambda z: generator.decode(z).mean(), autograph=False)
+  latents = tf.ones([FEW, generator.latent_size])
+  spec = tf.TensorSpec([None, generator.latent_size], tf.float32)
+  graphs = [decode.get_concrete_function(spec)]
+  images = graphs[0](latents)
+  if hasattr(generator, "encode"):
+    encode = tf.function(lambda x: generator.encode(x).mean(), autograph=False)
+    spec = tf.TensorSpec([None, *generator.image_shape], tf.float32)
+    graphs.append(encode.get_concrete_function(spec))
+    graphs[1](images)
+  return {
+    "exportable": not any(map(_runs_python, graphs)),
+    "differentiable": _is_differentiable(graphs[0], latents),
+  }
+
+
+def _is_differentiable(decode, latents):
   try:
-    decode = tf.function(lambda z: generator.decode(z).mean(), autograph=False)
-    spec = tf.TensorSpec([None, generator.latent_size], tf.float32)
-    images = decode.get_concrete_function(spec)(
-      tf.zeros([FEW, generator.latent_size])
-    )
-    if hasattr(generator, "encode"):
-      encode = tf.function(
-        lambda x: generator.encode(x).mean(), autograph=False
-      )
-      spec = tf.TensorSpec([None, *generator.image_shape], tf.float32)
-      encode.get_concrete_function(spec)(images)
-  except Exception as error:
-    raise ValueError(
-      "The model runs, but not in a TensorFlow graph for batches of any "
-      f"length: {type(error).__name__}: {error}\nA Python function that "
-      "returns numpy arrays is called as it is."
-    ) from error
+    with tf.GradientTape() as tape:
+      tape.watch(latents)
+      images = decode(latents)
+    slope = tape.gradient(images, latents)
+  except Exception:  # Of a graph that was saved without, any.
+    return False
+  return slope is not None and bool(tf.reduce_any(slope != 0.0))
+
+
+def _runs_python(graph):
+  """Whether a graph calls Python, which no server has."""
+  definition = graph.graph.as_graph_def()
+  nodes = [*definition.node]
+  for function in definition.library.function:
+    nodes += function.node_def
+  return any("PyFunc" in node.op for node in nodes)

@@ -1,8 +1,12 @@
 """How models take latents and give images, and how we do.
 
-Models differ in how latents are distributed and shaped, in the range of pixels
-and in where channels go. Here is the one place that knows.
+Models differ in how latents are distributed and shaped, in the range of pixels,
+in where channels go and in how an encoder says what it knows. Here is the one
+place that knows; it is the same for all kinds of models.
 """
+
+import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -13,6 +17,8 @@ tfd = tfp.distributions
 # or [0, 1] in each dimension.
 PRIORS = ("normal", "uniform", "unit_uniform")
 LAYOUTS = ("channels_last", "channels_first", "no_channels")
+# What a pixel is: a value between those of black and white, or its logit.
+PIXELS = ("values", "logits")
 
 # How near to the ends of a uniform prior an encoder's mean counts: beyond, the
 # latent vector of a normal prior would go to infinity.
@@ -41,37 +47,120 @@ def to_normal(latents: tf.Tensor, prior: str) -> tf.Tensor:
   return tfd.Normal(0.0, 1.0).quantile(share)
 
 
-def to_channels_last(images: tf.Tensor, layout: str) -> tf.Tensor:
+def layout_of(shape: Sequence[int]) -> tuple[str, list[int]] | None:
+  """Returns one of LAYOUTS, and [height, width, channels]; None for no images.
+
+  >>> from lc_keras.generators import conventions
+  >>> conventions.layout_of([3, 64, 32])
+  ('channels_first', [64, 32, 3])
+
+  Args:
+    shape: Of one image, as a model has it.
+  """
+  sizes = list(shape)
+  if len(sizes) == 2:
+    return "no_channels", [*sizes, 1]
+  if len(sizes) == 3 and sizes[2] in (1, 3):
+    return "channels_last", sizes
+  if len(sizes) == 3 and sizes[0] in (1, 3):
+    return "channels_first", [*sizes[1:], sizes[0]]
+  return None
+
+
+def shape_in(layout: str, image_shape: Sequence[int]) -> list[int]:
+  """Returns the shape of an image in a layout; undoes `layout_of`."""
+  height, width, channels = image_shape
+  if layout == "channels_first":
+    return [channels, height, width]
+  return [height, width, *([channels] * (layout == "channels_last"))]
+
+
+def to_channels_last(
+  images: tf.Tensor, layout: str, image_shape: Sequence[int]
+) -> tf.Tensor:
   """Returns images [batch, height, width, channels].
 
   Args:
-    images: A model's.
+    images: A model's, which may be flat.
     layout: One of LAYOUTS.
+    image_shape: [height, width, channels].
   """
+  images = tf.reshape(images, [-1, *shape_in(layout, image_shape)])
   if layout == "channels_first":
     return tf.transpose(images, [0, 2, 3, 1])
   return images[..., tf.newaxis] if layout == "no_channels" else images
 
 
-def from_channels_last(images: tf.Tensor, layout: str) -> tf.Tensor:
-  """Undoes `to_channels_last`."""
+def from_channels_last(
+  images: tf.Tensor, layout: str, flat: bool = False
+) -> tf.Tensor:
+  """Undoes `to_channels_last`.
+
+  Args:
+    images: [batch, height, width, channels].
+    layout: One of LAYOUTS.
+    flat: Whether the model takes one number after the other.
+  """
   if layout == "channels_first":
-    return tf.transpose(images, [0, 3, 1, 2])
-  return images[..., 0] if layout == "no_channels" else images
+    images = tf.transpose(images, [0, 3, 1, 2])
+  elif layout == "no_channels":
+    images = images[..., 0]
+  size = math.prod(images.shape[1:])
+  return tf.reshape(images, [-1, size]) if flat else images
 
 
-def check(prior: str, pixel_range) -> tuple[float, float]:
-  """Returns the values of black and white.
+def halves_axis(
+  shape: Sequence[int], latent_shape: Sequence[int]
+) -> int | None:
+  """Returns along which axis an output holds mean and spread, one by one.
+
+  >>> from lc_keras.generators import conventions
+  >>> conventions.halves_axis([3, 8, 8, 8], [4, 8, 8])
+  1
+
+  Args:
+    shape: Of the output, batch included.
+    latent_shape: Of one latent vector, as the decoder takes it.
+
+  Returns:
+    The axis; None if it is not twice as much as a latent vector.
+  """
+  sizes, wanted = list(shape[1:]), list(latent_shape)
+  if math.prod(sizes) != 2 * math.prod(wanted):
+    return None
+  for axis, size in enumerate(sizes):
+    rest = sizes[:axis] + sizes[axis + 1 :]
+    if size == 2 and rest in (wanted, [math.prod(wanted)]):
+      return 1 + axis
+    if size % 2 == 0:
+      half = [*sizes[:axis], size // 2, *sizes[axis + 1 :]]
+      if half in (wanted, [math.prod(wanted)]):
+        return 1 + axis
+  return None
+
+
+def check(prior: str, pixels: str, pixel_range) -> None:
+  """Checks what is said of a model.
 
   Raises:
     ValueError: There is no such prior, or no range of pixels.
   """
-  if prior not in PRIORS:
-    raise ValueError(f"Unknown prior {prior!r}: {', '.join(PRIORS)}.")
-  low, high = map(float, pixel_range)
-  if not low < high:
+  for what, value, known in (
+    ("prior", prior, PRIORS),
+    ("kind of pixels", pixels, PIXELS),
+  ):
+    if value not in known:
+      raise ValueError(f"Unknown {what} {value!r}: {', '.join(known)}.")
+  if pixel_range is None:
+    return
+  try:
+    low, high = map(float, pixel_range)
+  except (TypeError, ValueError) as error:
+    raise ValueError(
+      f"The pixel range is two numbers, (black, white); got {pixel_range!r}."
+    ) from error
+  if not -math.inf < low < high < math.inf:
     raise ValueError(
       "The pixel range is the value of black, then that of white; got "
       f"{low:g}, {high:g}."
     )
-  return low, high

@@ -1,7 +1,9 @@
 """Generators that are Python functions, of tensors or of arrays."""
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
 
 from lc_keras import imports
 from lc_keras.generators import part
@@ -12,44 +14,81 @@ def accepts(model) -> bool:
   return callable(model)
 
 
-def wrap(model: Callable, direction: str) -> part.Part:
-  """Returns a direction of a generator; a function may take any shape.
-
-  Args:
-    model: A function of one batch, to tensors or arrays; a `tf.function`.
-    direction: "decode" or "encode".
-  """
-  del direction
-  return part.Part(lambda rows: part.named(model(rows)), None, {}, model)
+def opens(path: str) -> bool:
+  """Says whether a file is of this kind: a function has no file."""
+  del path
+  return False
 
 
-def load(place: Mapping, folder: str, direction: str) -> part.Part:
+def load(path: str, place: Mapping) -> Callable:
   """Imports a function, which runs the code of its module.
 
   Args:
+    path: Not used.
     place: "function", as "module:function".
-    folder: Not used.
-    direction: "decode" or "encode".
 
   Raises:
     ValueError: There is no such function.
   """
-  del folder
-  return wrap(_function(place["function"]), direction)
-
-
-def files_of(place: Mapping, folder: str) -> Iterator[tuple[str, str]]:
-  """Yields the file of the function's module."""
-  del folder
-  function = _function(place["function"])
-  module = inspect.getmodule(function)
-  yield "", imports.file_of(function) or inspect.getsourcefile(module)
-
-
-def _function(address):
-  found = imports.function(address)
+  del path
+  found = imports.function(place["function"])
   if not callable(found):
     raise ValueError(
-      f"{address} is of type {type(found).__name__}, and no function."
+      f"{place['function']} is of type {type(found).__name__}, and no function."
     )
   return found
+
+
+def wrap(model: Callable, direction: str, place: Mapping) -> part.Part:
+  """Returns a direction of a generator; a function may take any shape.
+
+  Args:
+    model: A function of one batch, to tensors or arrays; a `tf.function`. One
+      of PyTorch's tensors works, too, and gets no gradients.
+    direction: "decode" or "encode".
+    place: Not used.
+  """
+  del direction, place
+  inputs = part.parameters(model)
+  specs = getattr(model, "input_signature", None)  # Of a tf.function.
+  if inputs and specs and len(specs) == len(inputs):
+    inputs = dict(zip(inputs, specs))
+    return part.Part(
+      lambda rows, **held: model(*part.feed(inputs, rows, held).values()),
+      inputs,
+      resource=model,
+    )
+  takes_torch = False
+
+  def run(rows, **held):
+    nonlocal takes_torch
+    if takes_torch:
+      return _without_gradients(model, rows, held)
+    try:
+      return _call(model, inputs, rows, held)
+    except Exception as error:
+      # Some take no arrays, as the functions of PyTorch.
+      if tf.is_tensor(rows) or "torch" not in sys.modules:
+        raise
+      try:
+        found = _without_gradients(model, rows, held)
+      except Exception:
+        raise error from None
+      takes_torch = True
+      return found
+
+  return part.Part(run, inputs, resource=model)
+
+
+def _call(model, inputs, rows, held):
+  free = [name for name in inputs or () if name not in held]
+  if held and free and free[0] != next(iter(inputs)):
+    # What is held comes before the latents.
+    return model(**{free[0]: rows}, **held)
+  return model(rows, **held)
+
+
+def _without_gradients(model, rows, held):
+  torch = sys.modules["torch"]
+  with torch.no_grad():
+    return model(torch.as_tensor(rows), **held)

@@ -2,31 +2,30 @@
 
 import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from lc_keras import files
 from lc_keras import priors
+from lc_keras.generators import binding
 from lc_keras.generators import checks
 from lc_keras.generators import conventions
 from lc_keras.generators import decoding
+from lc_keras.generators import encoders
 from lc_keras.generators import kinds
+from lc_keras.generators import part as parts
 from lc_keras.generators import specs
+from lc_keras.generators import wholes
 from lc_keras.models import storage
 
 tfd = tfp.distributions
 
 # Where a run keeps its generative model: one of ours, or an imported one.
 STAGES = ("vae", "gan", "generator")
-_IMPORTED = "generator"
-_SAVED = "model"
-# Latents whose images tell one Python function from another.
-_TRIED = 2
-
+IMPORTED = "generator"
 # A posterior of scale zero has an infinite rate.
 _SMALLEST_SCALE = 1e-5
 
@@ -44,7 +43,7 @@ class Generator:
   ...   keras.layers.Dense(8 * 16, "tanh"),
   ...   keras.layers.Reshape([8, 16, 1]),
   ... ])
-  >>> generator = lc_keras.Generator(decoder, pixel_range=(-1, 1))
+  >>> generator = lc_keras.Generator(decoder)
   >>> generator.image_shape, generator.latent_size
   ((8, 16, 1), 4)
   >>> generator.map(generator.prior.sample(3, seed=0)).shape
@@ -53,11 +52,14 @@ class Generator:
   Attributes:
     image_shape: (height, width, channels) of our images.
     latent_size: Size of z.
-    exportable: Whether it can be part of a SavedModel: a Python function of
-      arrays cannot, since a model server runs no Python.
+    batch_size: How many latents the model decodes at a time, if it can only do
+      so many; else None. `decode` takes any number.
+    exportable: Whether it can be part of a SavedModel: what runs outside of
+      TensorFlow cannot, since a model server runs nothing else.
+    differentiable: Whether gradients get through `decode`.
     model: What it was made of; lives as long as the generator.
     notes: Sentences about the model, from when it was looked at.
-    spec: See `checks.complete`; None for a model of our own.
+    spec: See `specs.draft` and `checks.complete`; None for a model of our own.
   """
 
   def __init__(
@@ -65,31 +67,46 @@ class Generator:
     decoder,
     encoder=None,
     *,
-    latent_size: int | None = None,
+    latent_size: int | Sequence[int] | None = None,
+    image_shape: Sequence[int] | None = None,
     prior: str = "normal",
-    pixel_range: Sequence[float] = (0.0, 1.0),
+    pixel_range: Sequence[float] | None = None,
+    pixels: str = "values",
     posterior_scale: float = 0.1,
+    fixed: Mapping | None = None,
     outputs: Mapping[str, str] | None = None,
   ):
-    """Takes a model and runs it once, to see what it can be used for.
+    """Takes a model and runs it a few times, to see what it can be used for.
+
+    docs/bring_your_own.md shows one of each kind.
 
     Args:
-      decoder: Makes images of latents: a Keras model or layer, a signature of a
-        loaded SavedModel, a `tf.function`, or a Python function of tensors or
-        arrays. Images are [batch, height, width, channels], [batch, channels,
-        height, width] or [batch, height, width]. Or a model of our own, a `VAE`
-        or a `GAN`, which brings its encoder.
+      decoder: Makes images of latents: a model of Keras 3 or 2, a SavedModel or
+        a signature of one, a `tf.function`, a PyTorch module, an ONNX model, a
+        Python function of tensors or arrays; or a file of one. Images may be
+        [batch, height, width, channels], [batch, channels, height, width],
+        [batch, height, width] or flat. A whole autoencoder brings both its
+        parts, and so does a model of our own, a `VAE` or a `GAN`.
       encoder: Makes latents of images, the same kinds. It gives the posterior's
-        mean; (mean, log-variance) or (mean, scale), perhaps with a draw behind
-        them; a dictionary of these; one tensor of both halves, mean first; or a
+        mean; (mean, log-variance) or (mean, scale), perhaps with a draw; a
+        dictionary of these; one tensor of both halves, mean first; or a
         distribution. Numbers without a name that are all above zero are scales,
         others log-variances.
-      latent_size: Size of z, needed if the decoder does not say.
+      latent_size: Size of z, or the shape that the model takes it in, such as
+        (4, 8, 8); needed if the decoder does not say.
+      image_shape: Shape of flat images: (height, width, channels), or as the
+        model orders them.
       prior: Distribution of the model's latents: N(0, I), or evenly from
         [-1, 1] ("uniform") or [0, 1] ("unit_uniform").
-      pixel_range: The model's values for black and white, such as (-1, 1).
+      pixel_range: The model's values for black and white, such as (-1, 1);
+        found out if they are those of a sigmoid, a tanh, or bytes.
+      pixels: "values"; or "logits", of which a sigmoid makes images. An encoder
+        then takes `pixel_range`, or [0, 1].
       posterior_scale: Standard deviation in our latent space, for an encoder
         that gives none, and for uniform priors.
+      fixed: At which values other inputs are held, by their names: a number, a
+        class of an input that takes as many numbers as there are classes, or an
+        array of one row: {"class": 207, "truncation": 0.7}.
       outputs: The model's names of outputs, by ours: "images", "mean",
         "scale", "log_variance". Needed if there are several of other names.
 
@@ -97,30 +114,45 @@ class Generator:
       ValueError: The model cannot be used, or differs from what is said of it;
         the message says how.
       TypeError: It is no such model.
+      FileNotFoundError: There is no such file.
     """
-    if encoder is None and hasattr(decoder, "decode"):
+    models = {"decode": decoder, "encode": encoder}
+    if encoder is None and _is_ours(decoder):
       self._take(decoder)
       return
-    models = {"decode": decoder, "encode": encoder}
-    opened = {
-      direction: kinds.wrap(model, direction)
+    models = {
+      direction: kinds.load(kinds.place_of(os.fspath(model)))
+      if isinstance(model, (str, os.PathLike))
+      else model
       for direction, model in models.items()
-      if model is not None
+      if model is not None or direction == "decode"
     }
-    named = {"outputs": dict(outputs or {})}
-    spec, notes = checks.complete(
-      {
-        "decode": named,
-        "encode": None if encoder is None else named,
-        "prior": prior,
-        "pixel_range": list(pixel_range),
-        "posterior_scale": posterior_scale,
-        "latent_size": latent_size,
-      },
-      opened,
-    )
-    self._build(spec, opened, notes)
-    checks.check_traced(self)
+    whole = models["decode"]
+    names = None if encoder is not None else wholes.split(whole)
+    if names:
+      models = {
+        direction: wholes.part(whole, name)
+        for direction, name in zip(parts.OUTPUTS, names)
+      }
+    said = {"outputs": dict(outputs or {})}
+    opened = {
+      direction: kinds.wrap(model, direction, {})
+      for direction, model in models.items()
+    }
+    drafted = {
+      "decode": said,
+      "encode": said if "encode" in opened else None,
+      "prior": prior,
+      "pixel_range": pixel_range,
+      "pixels": pixels,
+      "posterior_scale": posterior_scale,
+      "latent_size": wholes.size(whole)
+      if names and latent_size is None
+      else latent_size,
+      "image_shape": image_shape,
+      "fixed": dict(fixed or {}),
+    }
+    self._look(drafted, opened, names)
 
   @classmethod
   def of_files(cls, spec: Mapping, folder: str = "") -> "Generator":
@@ -136,13 +168,27 @@ class Generator:
         says; the message lists what was found.
     """
     made = cls.__new__(cls)
-    opened = kinds.load(spec, folder)
+    places = {name: spec[name] for name in parts.OUTPUTS if spec[name]}
+    models = {name: kinds.load(one, folder) for name, one in places.items()}
+    names = None
+    if "encode" not in models and "signature" not in places["decode"]:
+      names = wholes.split(models["decode"])
+    if names and "checksum" not in spec:
+      whole = models["decode"]
+      for direction, name in zip(parts.OUTPUTS, names):
+        places[direction] = {**places["decode"], "part": name}
+        models[direction] = wholes.part(whole, name)
+      spec = {**spec, **places}
+      if spec["latent_size"] is None:
+        spec["latent_size"] = wholes.size(whole)
+    opened = {
+      name: kinds.wrap(model, name, places[name])
+      for name, model in models.items()
+    }
     if "checksum" in spec:
       made._build(spec, opened, [])
       return made
-    spec, notes = checks.complete(spec, opened)
-    made._build(spec, opened, notes)
-    checks.check_traced(made)
+    made._look(spec, opened, names)
     made.spec["checksum"] = specs.checksum(made.spec, folder)
     return made
 
@@ -150,7 +196,8 @@ class Generator:
     """Becomes a model that has our interface."""
     self.image_shape = tuple(model.image_shape)
     self.latent_size = model.latent_size
-    self.exportable = True
+    self.batch_size = None
+    self.exportable = self.differentiable = True
     self.model = model
     self.notes = []
     self.spec = None
@@ -158,15 +205,48 @@ class Generator:
     if can_encode(model):
       self.encode = model.encode
 
+  def _look(self, drafted, opened, names):
+    """Becomes a model that is looked at first.
+
+    Args:
+      drafted: What was said of it.
+      opened: Its parts.
+      names: Theirs, if they were parts of one model.
+    """
+    spec, notes, images = checks.complete(drafted, opened)
+    if "encode" in opened:
+      spec["encode"] = encoders.complete(spec, opened["encode"], images)
+    if names:
+      notes.append(
+        f"It is a whole autoencoder: its decoder is its {names[0]!r}, its "
+        f"encoder its {names[1]!r}."
+      )
+    self._build(spec, opened, notes)
+    try:
+      facts = checks.traced(self)
+    except Exception as error:
+      for direction in opened:
+        spec[direction]["numpy"] = True
+      self.notes.append(
+        "It does not run in a TensorFlow graph, and is called outside of it: "
+        f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
+      )
+      self._build(spec, opened, self.notes)
+      facts = checks.traced(self)
+    spec |= facts
+    self.exportable, self.differentiable = facts.values()
+
   def _build(self, spec, opened, notes):
     self.spec = spec
     self._low, self._high = map(float, spec["pixel_range"])
     self.image_shape = tuple(spec["image_shape"])
     self.latent_size = math.prod(spec["latent_shape"])
-    self.exportable = not any(spec[direction]["numpy"] for direction in opened)
+    self.batch_size = spec["decode"].get("batch_size")
+    self.exportable = spec.get("exportable", True)
+    self.differentiable = spec.get("differentiable", True)
     self.model = [part.resource for part in opened.values()]
     self.notes = list(notes)
-    run = {key: _bind(part.run, spec[key]) for key, part in opened.items()}
+    run = {key: binding.bind(one, spec[key]) for key, one in opened.items()}
     self._run_decoder = run["decode"]
     if "encode" in run:
       # A model that cannot encode has no such attribute.
@@ -186,6 +266,18 @@ class Generator:
     """
     return decoding.decoder(self)(np.float32(latents))[decoding.IMAGES]
 
+  def sample(self, seeds: Iterable[int]) -> np.ndarray:
+    """Returns the images that seeds make, float32 [n, *image_shape] in [0, 1].
+
+    A label by `seed` is one of these, see `learning.labels`. Each depends on
+    its own seed only.
+
+    Args:
+      seeds: n whole numbers: range(100).
+    """
+    seeds = np.fromiter(seeds, np.int64)
+    return self.map(priors.sample_rows(seeds, self.latent_size))
+
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].
 
@@ -197,10 +289,14 @@ class Generator:
     """
     own = conventions.from_normal(latents, self.spec["prior"])
     own = tf.reshape(own, (-1, *self.spec["latent_shape"]))
-    pixels = tf.cast(self._run_decoder(own)["images"], tf.float32)
-    images = (pixels - self._low) / (self._high - self._low)
-    images = conventions.to_channels_last(images, self.spec["layout"])
-    images = tf.ensure_shape(images, [None, *self.image_shape])
+    pixels = self._run_decoder(own)["images"]
+    if self.spec["pixels"] == "logits":
+      images = tf.sigmoid(pixels)
+    else:
+      images = (pixels - self._low) / (self._high - self._low)
+    images = conventions.to_channels_last(
+      images, self.spec["decode"]["layout"], self.image_shape
+    )
     images = tf.clip_by_value(images, 0.0, 1.0)
     return tfd.Independent(tfd.Deterministic(images), 3)
 
@@ -210,13 +306,20 @@ class Generator:
     Args:
       images: [batch, *image_shape] in [0, 1].
     """
+    known = self.spec["encode"]
     pixels = images * (self._high - self._low) + self._low
-    pixels = conventions.from_channels_last(pixels, self.spec["layout"])
+    pixels = conventions.from_channels_last(
+      pixels, known["layout"], known["flat"]
+    )
     codes = self._run_encoder(pixels)
-    if half := self.spec["encode"].get(checks.HALVES):
-      codes["mean"], codes[half] = tf.split(codes["mean"], 2, axis=-1)
+    if "halves" in known:
+      axis, spread = known["halves"]
+      codes["mean"], codes[spread] = tf.split(codes["mean"], 2, axis=axis)
     codes = {
-      name: tf.cast(tf.reshape(value, [-1, self.latent_size]), tf.float32)
+      name: tf.reshape(
+        tf.transpose(value, known["order"]) if known["order"] else value,
+        [-1, self.latent_size],
+      )
       for name, value in codes.items()
     }
     mean = codes["mean"]
@@ -234,6 +337,12 @@ class Generator:
     )
 
 
+def _is_ours(model):
+  return all(
+    hasattr(model, name) for name in ("decode", "image_shape", "latent_size")
+  )
+
+
 def can_encode(generator) -> bool:
   """Says whether a generator has an encoder, so that images can be changed."""
   return hasattr(generator, "encode")
@@ -247,7 +356,7 @@ def find(run_dir: str) -> str:
     ValueError: It has several.
   """
   written = {
-    stage: specs.SPEC if stage == _IMPORTED else storage.WEIGHTS
+    stage: specs.SPEC if stage == IMPORTED else storage.WEIGHTS
     for stage in STAGES
   }
   found = [
@@ -284,49 +393,22 @@ def load(run_dir: str, given: Generator | None = None) -> Generator:
   """
   stage = find(run_dir)
   folder = os.path.join(run_dir, stage)
-  if stage != _IMPORTED:
+  if stage != IMPORTED:
     return storage.load(folder)
   spec = specs.read(folder)
-  if spec["kind"] != specs.GIVEN:
+  if not specs.is_given(spec):
     return Generator.of_files(spec, folder)
   if given is None:
     raise ValueError(
-      f"The generator of {run_dir!r} is a Python function of arrays, which "
-      "could not be saved: give it, lc_keras.load(path, generator=...)."
+      f"The generator of {run_dir!r} runs outside of TensorFlow, and could not "
+      "be saved: give it, lc_keras.load(path, generator=...)."
     )
-  if _image_shape_and_pixels(given) != (spec["image_shape"], spec["pixels"]):
+  if not specs.is_the_same(spec, given):
     raise ValueError(
       f"This is not the generator that {run_dir!r} was saved with: it makes "
       "other images of the same latents."
     )
   return given
-
-
-def write(generator: Generator, folder: str) -> None:
-  """Writes a generator where `load` finds it.
-
-  A model of our own is written as its trainer does, any other as a SavedModel.
-  Of a Python function of arrays is only noted which images it makes.
-
-  Args:
-    generator: The generator.
-    folder: A run folder.
-  """
-  own = getattr(generator, "model", generator)
-  for stage, name in (("vae", "VAE"), ("gan", "GAN")):
-    if type(own).__name__ == name:
-      storage.save(own, os.path.join(folder, stage))
-      return
-  place = os.path.join(folder, _IMPORTED)
-  os.makedirs(place, exist_ok=True)
-  if generator.exportable:
-    spec = _save(generator, place)
-  else:
-    shape, pixels = _image_shape_and_pixels(generator)
-    spec = {**specs.draft(specs.GIVEN, {}), "image_shape": shape}
-    spec["encode"] = {} if can_encode(generator) else None
-    spec["pixels"] = pixels
-  files.write_json(os.path.join(place, specs.SPEC), spec)
 
 
 def has_encoder(run_dir: str) -> bool:
@@ -335,7 +417,7 @@ def has_encoder(run_dir: str) -> bool:
   Raises what `load` raises.
   """
   stage = find(run_dir)
-  if stage == _IMPORTED:
+  if stage == IMPORTED:
     return specs.read(os.path.join(run_dir, stage))["encode"] is not None
   return stage == "vae"
 
@@ -351,74 +433,6 @@ def fingerprint(run_dir: str) -> str:
   """
   stage = find(run_dir)
   folder = os.path.join(run_dir, stage)
-  if stage == _IMPORTED:
+  if stage == IMPORTED:
     return specs.fingerprint(folder)
   return files.checksum(os.path.join(folder, storage.WEIGHTS))
-
-
-def _save(generator, folder):
-  """Writes a SavedModel that takes and gives what we do; returns its spec."""
-  module = tf.Module()
-  functions = {
-    "decode": (
-      lambda latents: {"images": generator.decode(latents).mean()},
-      tf.TensorSpec([None, generator.latent_size], tf.float32, "latents"),
-    )
-  }
-  if can_encode(generator):
-
-    def encode(images):
-      posterior = generator.encode(images)
-      return {"mean": posterior.mean(), "scale": posterior.stddev()}
-
-    shape = [None, *generator.image_shape]
-    functions["encode"] = encode, tf.TensorSpec(shape, tf.float32, "images")
-  signatures = {
-    name: tf.function(function, autograph=False).get_concrete_function(
-      signature
-    )
-    for name, (function, signature) in functions.items()
-  }
-  module.held = [one.variables for one in signatures.values()]
-  module.model = [
-    one
-    for one in generator.model
-    if isinstance(one, tf.__internal__.tracking.Trackable)
-    and not isinstance(one, keras.Layer)
-  ]
-  with files.replacing(os.path.join(folder, _SAVED)) as aside:
-    tf.saved_model.save(module, aside, signatures)
-  drafted = specs.draft(
-    "saved_model",
-    *({"path": "", "signature": name} for name in signatures),
-  )
-  for name in signatures:
-    drafted[name]["path"] = _SAVED
-  return Generator.of_files(drafted, folder).spec
-
-
-def _image_shape_and_pixels(generator):
-  """Returns what tells one Python function from another, in JSON values."""
-  latents = tf.random.stateless_normal([_TRIED, generator.latent_size], (0, 0))
-  pixels = generator.map(latents).mean(axis=-1)
-  return list(generator.image_shape), np.round(pixels, 3).tolist()
-
-
-def _bind(run, known) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-  """Returns a function of tensors that gives the outputs by our names."""
-  outputs = known["outputs"]
-
-  def named(rows):
-    found = run(rows)
-    return {ours: found[theirs] for ours, theirs in outputs.items()}
-
-  def arrays(rows):
-    return [np.asarray(value, np.float32) for value in named(rows).values()]
-
-  def called(rows):
-    types = [tf.float32] * len(outputs)
-    values = tf.numpy_function(arrays, [rows], types)
-    # Outside of a graph, a single one comes bare.
-    return dict(zip(outputs, tf.nest.flatten(values)))
-
-  return called if known["numpy"] else named

@@ -1,10 +1,16 @@
-"""Generators that are Keras models or `.keras` files."""
+"""Generators that are Keras 3 models, or `.keras` files of them."""
 
+import json
 import os
+import types
+import zipfile
 from collections.abc import Iterator, Mapping
 
+import h5py
 import keras
+import tensorflow as tf
 
+from lc_keras import imports
 from lc_keras.generators import part
 
 
@@ -13,61 +19,138 @@ def accepts(model) -> bool:
   return isinstance(model, keras.Layer)
 
 
-def wrap(model: keras.Layer, direction: str) -> part.Part:
+def opens(path: str) -> bool:
+  """Says whether a file is of this kind."""
+  about = described(path)
+  return about is not None and not about[0].startswith("2.")
+
+
+def load(path: str, place: Mapping) -> keras.Layer:
+  """Opens a file, in Keras's safe mode: no code runs that it holds.
+
+  Args:
+    path: Of the file.
+    place: "custom_objects", the module that defines layers of its own.
+
+  Raises:
+    ValueError: It cannot be opened safely.
+  """
+  return opened(path, place, keras)
+
+
+def wrap(model: keras.Layer, direction: str, place: Mapping) -> part.Part:
   """Returns a direction of a generator.
 
   Args:
-    model: A Keras model or layer.
-    direction: "decode" or "encode".
-
-  Raises:
-    ValueError: It has several inputs.
+    model: A Keras model or layer, of Keras 3 or 2.
+    direction: Not used.
+    place: Not used.
   """
-  inputs = getattr(model, "inputs", None) or []
-  if len(inputs) > 1:
-    found = ", ".join(f"{one.name} [{part.dims(one.shape)}]" for one in inputs)
-    raise ValueError(
-      f"The model {model.name!r} has the inputs {found}: to {direction}, it "
-      "can have only one."
+  del direction, place
+  tensors = getattr(model, "inputs", None) or []
+  inputs = {
+    one.name: tf.TensorSpec(one.shape, one.dtype, one.name) for one in tensors
+  }
+  names = tuple(getattr(model, "output_names", ()) or ())
+  if not inputs:
+    return part.Part(
+      lambda rows, **held: model(rows, training=False, **held),
+      outputs=names,
+      resource=model,
     )
-  names = getattr(model, "output_names", ())
-  shape = tuple(inputs[0].shape[1:]) if inputs else None
 
-  def run(rows):
-    return part.named(model(rows, training=False), names)
+  def run(rows, **held):
+    fed = list(part.feed(inputs, rows, held).values())
+    # A Sequential has none, and takes its only input bare.
+    structure = getattr(model, "input", None)
+    if structure is None:
+      return model(*fed, training=False)
+    return model(tf.nest.pack_sequence_as(structure, fed), training=False)
 
-  return part.Part(run, shape, {}, model)
+  return part.Part(run, inputs, names, resource=model)
 
 
-def load(place: Mapping, folder: str, direction: str) -> part.Part:
-  """Opens a `.keras` file, in Keras's safe mode: none of its code runs.
+def described(path: str) -> tuple[str, dict] | None:
+  """Returns which Keras wrote a file, and what it says of the model.
+
+  Returns:
+    The version and the config; None if it is no file of a Keras model.
+  """
+  try:
+    if zipfile.is_zipfile(path):
+      with zipfile.ZipFile(path) as file:
+        about = json.loads(file.read("metadata.json"))
+        return about["keras_version"], json.loads(file.read("config.json"))
+    if os.path.isfile(path) and h5py.is_hdf5(path):
+      with h5py.File(path) as file:
+        config = json.loads(file.attrs["model_config"])
+        return str(file.attrs.get("keras_version", "2.?")), config
+  except (KeyError, OSError, ValueError, zipfile.BadZipFile):
+    return None
+  return None
+
+
+def opened(path: str, place: Mapping, library: types.ModuleType):
+  """Opens a file of Keras, see `load`.
 
   Args:
-    place: "path".
-    folder: Where relative paths begin.
-    direction: "decode" or "encode".
-
-  Raises:
-    FileNotFoundError: There is no such file.
-    ValueError: It cannot be opened safely.
+    path: Of the file.
+    place: See `load`.
+    library: `keras` or `tf_keras`.
   """
-  return wrap(_open(os.path.join(folder, place["path"])), direction)
-
-
-def files_of(place: Mapping, folder: str) -> Iterator[tuple[str, str]]:
-  """See `part.files_below`."""
-  return part.files_below(os.path.join(folder, place["path"]))
-
-
-def _open(path):
-  if not os.path.isfile(path):
-    raise FileNotFoundError(f"There is no file {path!r}.")
+  objects = {}
+  if place.get("custom_objects"):
+    module = imports.module(place["custom_objects"])
+    objects = {name: one for name, one in vars(module).items() if callable(one)}
   try:
-    return keras.models.load_model(path, compile=False, safe_mode=True)
-  except (OSError, TypeError, ValueError) as error:
+    return library.models.load_model(
+      path, custom_objects=objects, compile=False, safe_mode=True
+    )
+  except Exception as error:
+    version, config = described(path)
     raise ValueError(
-      f"{path!r} cannot be opened as a .keras file without running code of its "
-      f"own: {error}\nIf it has layers of its own or lambdas, have its program "
-      "write a SavedModel with model.export(path), and import that; or give "
-      "the model itself, lc_keras.Generator(model)."
+      f"{path!r}, written by Keras {version}, cannot be opened without running "
+      f"code of its own{_remedy(config, objects, error)}"
     ) from error
+
+
+def _remedy(config, known, error):
+  """Returns the end of a sentence: what to do about a file."""
+  names = {
+    one.get("registered_name") or one["class_name"]: one
+    for one in _objects(config)
+    if isinstance(one.get("class_name"), str)
+  }
+  if any(name.endswith("Lambda") for name in names):
+    return (
+      ": it has Lambda layers. Let its program write model.export(path), and "
+      "give that folder; or from Python the model itself, "
+      "lc_keras.Generator(model)."
+    )
+  builtin = {*dir(keras.layers), "Functional", "Sequential", "Model"}
+  own = [
+    name.rpartition(">")[2]
+    for name, one in names.items()
+    if one["class_name"] not in builtin
+    and not str(one.get("module") or "").startswith("keras")
+    and "layers" not in one
+    and "name" in (one.get("config") or {})
+    and name.rpartition(">")[2] not in known
+  ]
+  if own:
+    return (
+      f": it has layers of its own, {', '.join(sorted(own))}. Name the module "
+      "that defines them, --custom_objects=my_module, which runs it."
+    )
+  return f": {error}"
+
+
+def _objects(config) -> Iterator[Mapping]:
+  """Yields everything in a config that has a class."""
+  if isinstance(config, Mapping):
+    if "class_name" in config:
+      yield config
+    config = list(config.values())
+  if isinstance(config, list):
+    for one in config:
+      yield from _objects(one)

@@ -1,91 +1,185 @@
 """The kinds of models that a generator can be made of.
 
-A kind is a module with four functions: `accepts(model)`, `wrap(model,
-direction)`, `load(place, folder, direction)` and `files_of(place, folder)`. A
-new one is such a module and a line in this table; of a model that several
-accept, the first one takes it.
+A kind is a module with four functions: `accepts(model)`, `opens(path)`,
+`load(path, place)` and `wrap(model, direction, place)`, and perhaps
+`files_of(path)`, if its files are not simply those below a path. A new one is
+such a module and a line in this table; of a model that several accept, the
+first one takes it.
+
+A place says where a decoder or an encoder is: "path" or "function"; "part", of
+a model that holds both; and what its kind asks for, see `specs.draft`.
 """
 
+import inspect
+import os
 import types
 from collections.abc import Iterator, Mapping
 
+from lc_keras import imports
 from lc_keras.generators import function
+from lc_keras.generators import keras_2
 from lc_keras.generators import keras_model
+from lc_keras.generators import onnx
 from lc_keras.generators import part
 from lc_keras.generators import saved_model
+from lc_keras.generators import torch_module
+from lc_keras.generators import wholes
 
 KINDS: dict[str, types.ModuleType] = {
   "saved_model": saved_model,
   "keras": keras_model,
+  "keras_2": keras_2,
+  "onnx": onnx,
+  "torch": torch_module,
   "callable": function,
+}
+_TAKEN = (
+  "a Keras model, a SavedModel or one of its signatures, a PyTorch module, an "
+  "ONNX model, or a function"
+)
+# What is in files that hold no model, by the end of their name.
+_WEIGHTS = "weights only, and no model"
+_CONTENTS = {
+  ".weights.h5": _WEIGHTS,
+  ".h5": _WEIGHTS,
+  ".hdf5": _WEIGHTS,
+  ".index": f"a checkpoint of TensorFlow: {_WEIGHTS}",
+  ".ckpt": f"a checkpoint: {_WEIGHTS}",
+  ".safetensors": _WEIGHTS,
+  ".pth": f"what torch.save wrote: {_WEIGHTS}, or a pickled module",
+  ".pt": f"what torch.save wrote: {_WEIGHTS}, or a pickled module",
+  ".bin": _WEIGHTS,
+  ".pkl": "a pickle, which runs code when it is opened",
+  ".pickle": "a pickle, which runs code when it is opened",
+  ".pb": "a frozen graph of TensorFlow 1",
+  ".tflite": "a model of TensorFlow Lite",
 }
 
 
-def wrap(model, direction: str) -> part.Part:
+def place_of(text: str) -> dict[str, str]:
+  """Returns the place of a model that a user names.
+
+  Args:
+    text: A file, a folder, or "module:function".
+
+  Raises:
+    FileNotFoundError: There is nothing of this name.
+    ValueError: It is no model of any kind; the message says what it is.
+  """
+  path = os.path.abspath(os.path.expanduser(text))
+  if not os.path.exists(path):
+    if ":" in text and os.sep not in text:
+      return {"kind": "callable", "function": text}
+    raise FileNotFoundError(
+      f"There is no file or folder {text!r}. Give the folder of a SavedModel, "
+      "a file of Keras (.keras, .h5), ONNX (.onnx) or PyTorch (.pt2, "
+      "TorchScript), or module:function."
+    )
+  for name, kind in KINDS.items():
+    if kind.opens(path):
+      return {"kind": name, "path": path}
+  raise ValueError(_no_model(text, path))
+
+
+def wrap(model, direction: str, place: Mapping) -> part.Part:
   """Returns a direction of a generator.
 
   Args:
     model: What `KINDS` accept.
     direction: "decode" or "encode".
+    place: What was said of it.
 
   Raises:
     TypeError: No kind accepts it.
+    ValueError: It is not what the place says.
   """
   for kind in KINDS.values():
     if kind.accepts(model):
-      return kind.wrap(model, direction)
-  hint = ""
-  if hasattr(model, "signatures"):
-    hint = f" Give one of its signatures: {', '.join(model.signatures)}."
+      return kind.wrap(model, direction, place)
+  if model is None:
+    raise TypeError(f"To {direction}, {_TAKEN} is needed; got None.")
   raise TypeError(
-    f"To {direction}, a Keras model, a signature of a SavedModel or a function "
-    f"is needed; got {type(model).__name__}.{hint}"
+    f"To {direction}, {_TAKEN} is needed; got {type(model).__name__}."
   )
 
 
-def load(spec: Mapping, folder: str) -> dict[str, part.Part]:
-  """Opens every direction of a model in files.
+def load(place: Mapping, folder: str = ""):
+  """Opens a model in files.
 
   Args:
-    spec: See `importing.draft`.
+    place: Where it is.
     folder: Where relative paths begin.
-
-  Returns:
-    "decode" and, if the model has it, "encode".
 
   Raises:
     FileNotFoundError: There is no such file.
-    ValueError: It is no model of this kind, or has not what the spec names;
-      the message lists what it has.
+    ValueError: It is no model of this kind.
   """
-  kind = _kind(spec)
-  return {
-    direction: kind.load(spec[direction], folder, direction)
-    for direction in part.OUTPUTS
-    if spec[direction]
-  }
+  kind, path = _kind(place), os.path.join(folder, place.get("path", ""))
+  if "path" in place and not os.path.exists(path):
+    raise FileNotFoundError(f"There is no file or folder {path!r}.")
+  model = kind.load(path, place)
+  return wholes.part(model, place["part"]) if "part" in place else model
 
 
-def files_of(spec: Mapping, folder: str) -> Iterator[tuple[str, str]]:
+def files_of(place: Mapping, folder: str) -> Iterator[tuple[str, str]]:
   """Yields the files of a model, in order: a name within it, and a path.
 
   Args:
-    spec: See `importing.draft`.
+    place: Where it is.
     folder: Where relative paths begin.
 
   Raises:
     FileNotFoundError: They are gone.
     ValueError: A function is gone.
   """
-  for direction in part.OUTPUTS:
-    if place := spec[direction]:
-      for name, path in _kind(spec).files_of(place, folder):
-        yield f"{direction}/{name}", path
+  kind = _kind(place)
+  if "function" in place:
+    found = kind.load("", place)
+    module = inspect.getmodule(found)
+    yield "", imports.file_of(found) or inspect.getsourcefile(module)
+  if "path" in place:
+    files = getattr(kind, "files_of", part.files_below)
+    yield from files(os.path.join(folder, place["path"]))
+  if place.get("custom_objects"):
+    yield "objects", imports.module(place["custom_objects"]).__file__
+  for name, value in place.get("fixed", {}).items():
+    if isinstance(value, str):
+      yield f"fixed/{name}", os.path.join(folder, value)
 
 
-def _kind(spec):
-  if spec["kind"] not in KINDS:
+def _kind(place):
+  if place["kind"] not in KINDS:
     raise ValueError(
-      f"Unknown kind of model {spec['kind']!r}: {', '.join(KINDS)}."
+      f"Unknown kind of model {place['kind']!r}: {', '.join(KINDS)}."
     )
-  return KINDS[spec["kind"]]
+  return KINDS[place["kind"]]
+
+
+def _no_model(text, path):
+  """Returns a sentence: what something is that is no model, and what to do."""
+  if os.path.isdir(path):
+    versions = [
+      name
+      for name in sorted(os.listdir(path))
+      if saved_model.opens(os.path.join(path, name))
+    ]
+    if versions:
+      return (
+        f"There is no SavedModel in {text!r}, but there are in the folders "
+        f"below it, {', '.join(versions)}: name one of these."
+      )
+    return (
+      f"There is no SavedModel in {text!r}: it is a folder that holds "
+      "saved_model.pb."
+    )
+  for ending, content in _CONTENTS.items():
+    if path.endswith(ending):
+      return (
+        f"{text!r} is {content}. Write a function that opens it and makes "
+        "images of latents, and give --decoder=my_module:my_function."
+      )
+  return (
+    f"{text!r} cannot be opened as a model: it is no SavedModel, and no file "
+    "of Keras, ONNX or PyTorch that holds a model. Write a function that opens "
+    "it and makes images of latents: --decoder=my_module:my_function."
+  )

@@ -11,57 +11,94 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from lc_keras import files
 from lc_keras.generators import kinds
 from lc_keras.generators import part as parts
 
 SPEC = "generator.json"
-# The kind of a model that cannot be saved, and has to be given again.
-GIVEN = "given"
-_FORMAT = 1
+_FORMAT = 2
+# Latents whose images tell one Python function from another.
+_TRIED = 2
 
 
 def draft(
-  kind: str,
   decode: Mapping,
   encode: Mapping | None = None,
   *,
   prior: str = "normal",
-  pixel_range: Sequence[float] = (0.0, 1.0),
+  pixel_range: Sequence[float] | None = None,
+  pixels: str = "values",
   posterior_scale: float = 0.1,
-  latent_size: int | None = None,
+  latent_size: int | Sequence[int] | None = None,
+  image_shape: Sequence[int] | None = None,
+  fixed: Mapping | None = None,
 ) -> dict:
   """Returns what has to be said of a model in files before it is looked at.
 
   Args:
-    kind: One of `kinds.KINDS`.
-    decode: Where the decoder is. Of a SavedModel, "path" and, where it has
-      several, the names "signature" and "input"; of a `.keras` file, "path";
-      of a callable, "function", as "module:function". "outputs" may map
-      "images" to the name of an output.
+    decode: The place of the decoder, see `kinds.place_of`: "kind", and "path"
+      or "function". Besides perhaps "signature" and "tags" of a SavedModel,
+      "custom_objects" of a file of Keras, and "outputs", which maps "images"
+      to the name of an output.
     encode: The same for an encoder, if there is one. "outputs" may map "mean",
       "scale" and "log_variance" to names.
     prior: See `generator.Generator`, as the following.
     pixel_range: The model's values for black and white.
+    pixels: "values" or "logits".
     posterior_scale: Standard deviation, for an encoder that gives none.
-    latent_size: Size of a latent vector, if the model does not say.
+    latent_size: Size or shape of a latent vector, if the model does not say.
+    image_shape: Shape of flat images.
+    fixed: What other inputs are held at: numbers, or files of arrays (.npy).
   """
-
-  def found(place):
-    if "path" not in place:
-      return dict(place)
-    path = os.path.abspath(os.path.expanduser(place["path"]))
-    return {**place, "path": path}
-
   return {
     "format": _FORMAT,
-    "kind": kind,
-    "decode": found(decode),
-    "encode": None if encode is None else found(encode),
+    "decode": dict(decode),
+    "encode": None if encode is None else dict(encode),
     "prior": prior,
-    "pixel_range": list(pixel_range),
+    "pixel_range": pixel_range,
+    "pixels": pixels,
     "posterior_scale": posterior_scale,
     "latent_size": latent_size,
+    "image_shape": image_shape,
+    "fixed": dict(fixed or {}),
+  }
+
+
+def given(generator, encodes: bool) -> dict:
+  """Returns the spec of a generator that cannot be saved.
+
+  Args:
+    generator: The generator; has to be given again.
+    encodes: Whether it can encode.
+  """
+  return {
+    "format": _FORMAT,
+    "decode": {},
+    "encode": {} if encodes else None,
+    **_looks(generator),
+  }
+
+
+def is_given(spec: Mapping) -> bool:
+  """Says whether a spec is of a generator that cannot be saved."""
+  return not spec["decode"]
+
+
+def is_the_same(spec: Mapping, generator) -> bool:
+  """Says whether a generator is the one that could not be saved."""
+  return all(spec[key] == value for key, value in _looks(generator).items())
+
+
+def _looks(generator):
+  """Returns what tells one Python function from another, in JSON values."""
+  random = np.random.default_rng(0)
+  latents = random.normal(size=[_TRIED, generator.latent_size])
+  pixels = generator.map(latents).mean(axis=-1)
+  return {
+    "image_shape": list(generator.image_shape),
+    "looks": np.round(pixels, 3).tolist(),
   }
 
 
@@ -88,7 +125,7 @@ def read(folder: str) -> dict:
       f"{path} has format {spec.get('format')}; this version reads {_FORMAT}. "
       "Import the generator again, into another --run_dir."
     )
-  if spec["kind"] != GIVEN and checksum(spec, folder) != spec["checksum"]:
+  if not is_given(spec) and checksum(spec, folder) != spec["checksum"]:
     places = [place.get("path") or place["function"] for place in _places(spec)]
     raise ValueError(
       f"The generator {' and '.join(dict.fromkeys(places))} has changed since "
@@ -111,8 +148,10 @@ def checksum(spec: Mapping, folder: str) -> str:
   """
   of_file = functools.cache(files.checksum)
   total = hashlib.sha256()
-  for name, path in kinds.files_of(spec, folder):
-    total.update(f"{name} {of_file(path)}\n".encode())
+  for direction in parts.OUTPUTS:
+    if spec[direction]:
+      for name, path in kinds.files_of(spec[direction], folder):
+        total.update(f"{direction}/{name} {of_file(path)}\n".encode())
   return total.hexdigest()
 
 

@@ -140,11 +140,12 @@ def from_labels(
   """
   started = time.monotonic()
   _check_name(parts, name)
-  if labels.latents is None and not parts.encoded:
+  by_image = labels.ids is not None or labels.files is not None
+  if by_image and not parts.encoded:
     raise ValueError(
       "The latents of this generator are draws of the prior and not encoded "
-      "images, so that labels by image mean nothing: give labels of latent "
-      "vectors (columns z0, z1, ...), or a rule."
+      "images, so that labels by image mean nothing: give labels of what seeds "
+      "make (a column `seed`), of latent vectors (`z0`, `z1`, ...), or a rule."
     )
   labels = labels.located(parts.files)
   mean, scale = labels.rows(parts.latents["train"], parts.posterior_scale)

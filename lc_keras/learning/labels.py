@@ -7,10 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from lc_keras import priors
 from lc_keras.data import latents as latent_rows
 from lc_keras.data import tables
 
-_ID, _VALUE, _WEIGHT = "id", "value", "weight"
+_ID, _SEED, _VALUE, _WEIGHT = "id", "seed", "value", "weight"
+# Whole numbers up to here are read as they are.
+_LARGEST = 2**53
 _LATENT = "z"
 
 
@@ -30,6 +33,8 @@ class Labels:
     ids: int64 [n], rows of the training split; None if latents are given.
     latents: float32 [n, latent_size]; None if ids are given.
     files: n names of image files, in place of ids until `located` finds them.
+    seeds: int64 [n], of the draws of the prior that are labelled, see
+      `Generator.sample`; None if anything else is given.
   """
 
   value: np.ndarray
@@ -37,6 +42,7 @@ class Labels:
   ids: np.ndarray | None = None
   latents: np.ndarray | None = None
   files: Sequence[str] | None = None
+  seeds: np.ndarray | None = None
 
   def __post_init__(self):
     if self.weight is None:
@@ -82,14 +88,16 @@ class Labels:
     Raises:
       ValueError: An id is no row, or latents have another size.
     """
-    size = train.mean.shape[1]
-    if self.ids is None:
-      if self.latents.shape[1] != size:
+    size, latents = train.mean.shape[1], self.latents
+    if self.seeds is not None:
+      latents = priors.sample_rows(self.seeds, size).numpy()
+    if latents is not None:
+      if latents.shape[1] != size:
         raise ValueError(
-          f"The labels have latents of {self.latents.shape[1]} numbers; those "
-          f"of this generator have {size}."
+          f"The labels have latents of {latents.shape[1]} numbers; those of "
+          f"this generator have {size}."
         )
-      return self.latents, np.broadcast_to(posterior_scale, self.latents.shape)
+      return latents, np.broadcast_to(posterior_scale, latents.shape)
     wrong = self.ids[(self.ids < 0) | (self.ids >= len(train))]
     if len(wrong):
       raise ValueError(
@@ -105,7 +113,8 @@ def read(labels, name: str | None = None) -> Labels:
 
   Columns are `value`, in [0, 1] (or -1 and 1), perhaps `weight`, above 0, and
   what is labelled: `file_name`, an image's file; `id`, the place of an image in
-  the training split; or `z0`, `z1` and so on, a latent vector. An array or a
+  the training split; `seed`, of an image of `Generator.sample`; or `z0`, `z1`
+  and so on, a latent vector. An array or a
   series [n] has the values of the first n images.
 
   >>> from lc_keras.learning import labels
@@ -162,8 +171,9 @@ def _read_table(table, name, wanted):
       good, needed = (value >= 0.0) & (value <= 1.0), "in [0, 1]"
     elif column == _WEIGHT:
       good, needed = good & (value > 0.0), "above 0"
-    elif column == _ID:
-      good, needed = value == np.round(value), "a whole number"
+    elif column in (_ID, _SEED):
+      good = (value == np.round(value)) & (np.abs(value) < _LARGEST)
+      needed = "a whole number"
     if not good.all():
       row = int(np.flatnonzero(~good)[0])
       raise ValueError(
@@ -174,16 +184,18 @@ def _read_table(table, name, wanted):
   weight = numbers[_WEIGHT].to_numpy(np.float32) if _WEIGHT in used else None
   if keys is None:
     return Labels(value, weight, files=tuple(table.index))
-  if keys != [_ID]:
+  if keys not in ([_ID], [_SEED]):
     return Labels(value, weight, latents=numbers[keys].to_numpy(np.float32))
-  ids = numbers[_ID].astype(np.int64)
+  (key,) = keys
+  ids = numbers[key].astype(np.int64)
   if ids.duplicated().any():
     counts = ids.value_counts()
+    what = "image" if key == _ID else key
     raise ValueError(
-      f"{name} has {counts.iloc[0]} labels of image {counts.index[0]}; give "
+      f"{name} has {counts.iloc[0]} labels of {what} {counts.index[0]}; give "
       "each image one."
     )
-  return Labels(value, weight, ids=ids.to_numpy())
+  return Labels(value, weight, **{f"{key}s": ids.to_numpy()})
 
 
 def _keys(name, columns):
@@ -191,15 +203,16 @@ def _keys(name, columns):
   latents = [column for column in columns if column[:1] == _LATENT]
   numbered = [f"{_LATENT}{number}" for number in range(len(latents))]
   if _VALUE in columns:
-    if _ID in columns:
-      return [_ID]
+    for key in (_ID, _SEED):
+      if key in columns:
+        return [key]
     if latents and latents == numbered:
       return numbered
     if tables.has_file_names(columns):
       return None
   raise ValueError(
     f"{name} has the columns {', '.join(columns) or '(none)'}; expected "
-    "`file_name` (of the image), `id` (the place of an image in its split) or "
-    "`z0`, `z1`, ... (a latent vector), and `value` in [0, 1], and perhaps "
-    "`weight`."
+    "`file_name` (of the image), `id` (the place of an image in its split), "
+    "`seed` (of an image that was made) or `z0`, `z1`, ... (a latent vector), "
+    "and `value` in [0, 1], and perhaps `weight`."
   )

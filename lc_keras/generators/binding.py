@@ -1,0 +1,172 @@
+"""Calls a decoder or an encoder of any kind, as a function of tensors.
+
+Other inputs are held at a value, models that take batches of one size get such,
+and what runs outside of TensorFlow gets arrays.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.generators import part as parts
+
+
+def caller(part: parts.Part, known: Mapping) -> Callable[[Any], dict[str, Any]]:
+  """Returns a function of a batch that gives all outputs, by their own names.
+
+  Args:
+    part: A direction of a model.
+    known: What is known of it: perhaps "fixed", see `generator.Generator`.
+  """
+  specs = part.inputs or {}
+  held = {
+    name: _row(_read(value), specs.get(name), name)
+    for name, value in known.get("fixed", {}).items()
+  }
+
+  def call(rows):
+    others = {
+      name: _rows(value, specs.get(name), rows) for name, value in held.items()
+    }
+    return parts.named(part.run(rows, **others), part.outputs)
+
+  return call
+
+
+def arrays(part: parts.Part, known: Mapping) -> Callable:
+  """Returns a function of arrays: all outputs as arrays, by their own names.
+
+  It runs the model as it comes, outside of any graph.
+
+  Args:
+    part: A direction of a model.
+    known: See `caller`; and "batch_size", for a model that takes no other.
+  """
+  call, size = caller(part, known), known.get("batch_size")
+
+  def called(rows):
+    if not size:
+      return _as_arrays(call(rows))
+    pieces = []
+    for start in range(0, len(rows), size):
+      piece = rows[start : start + size]
+      missing = [(0, size - len(piece))] + [(0, 0)] * (rows.ndim - 1)
+      found = _as_arrays(call(np.pad(piece, missing)))
+      pieces.append({key: value[: len(piece)] for key, value in found.items()})
+    return {
+      key: np.concatenate([piece[key] for piece in pieces]) for key in pieces[0]
+    }
+
+  return called
+
+
+def gives_arrays(part: parts.Part, known: Mapping, rows: np.ndarray) -> bool:
+  """Says whether a model has to be called with arrays, as its results are.
+
+  Given an array, a function of NumPy answers with one, and a function of
+  TensorFlow with a tensor.
+  """
+  if part.on_arrays:
+    return True
+  size = known.get("batch_size") or len(rows)
+  found = caller(part, known)(np.resize(rows, (size, *rows.shape[1:])))
+  return not any(map(tf.is_tensor, found.values()))
+
+
+def bind(
+  part: parts.Part, known: Mapping
+) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
+  """Returns a function of tensors that gives float32 by our names.
+
+  Args:
+    part: A direction of a model.
+    known: See `arrays`; "outputs", theirs by ours; "shapes" of a row of each,
+      by ours; and "numpy", whether it is called with arrays.
+  """
+  call, outputs = caller(part, known), known["outputs"]
+  as_arrays, size = arrays(part, known), known.get("batch_size")
+
+  def tensors(rows):
+    found = call(rows)
+    return {
+      ours: tf.cast(found[theirs], tf.float32)
+      for ours, theirs in outputs.items()
+    }
+
+  def outside(rows):
+    def run(rows):
+      found = as_arrays(rows)
+      return [found[theirs].astype(np.float32) for theirs in outputs.values()]
+
+    values = tf.numpy_function(run, [rows], [tf.float32] * len(outputs))
+    # Outside of a graph, a single one comes bare.
+    return dict(zip(outputs, tf.nest.flatten(values)))
+
+  def padded(rows):
+    count = tf.shape(rows)[0]
+    missing = tf.pad([[0, -count % size]], [[0, len(rows.shape) - 1], [0, 0]])
+    rows = tf.reshape(tf.pad(rows, missing), [-1, size, *rows.shape[1:]])
+    types = dict.fromkeys(outputs, tf.float32)
+    found = tf.map_fn(tensors, rows, fn_output_signature=types)
+    return {
+      ours: tf.reshape(value, [-1, *known["shapes"][ours]])[:count]
+      for ours, value in found.items()
+    }
+
+  run = outside if known["numpy"] else padded if size else tensors
+
+  def shaped(rows):
+    return {
+      ours: tf.ensure_shape(value, [None, *known["shapes"][ours]])
+      for ours, value in run(rows).items()
+    }
+
+  return shaped
+
+
+def _as_arrays(outputs):
+  return {name: parts.array(value) for name, value in outputs.items()}
+
+
+def _read(value):
+  """Returns what an input is held at; a text names a file of an array."""
+  if isinstance(value, str):
+    return np.load(value, allow_pickle=False)
+  return value
+
+
+def _row(value, spec, name):
+  """Returns what one row of an input is held at.
+
+  A whole number for an input of several numbers is a class: a one in its place.
+  """
+  if spec is None or spec.shape.rank is None:
+    return value
+  value, sizes = np.asarray(value), list(spec.shape[1:])
+  if value.ndim == 0 and len(sizes) == 1 and (sizes[0] or 0) > 1:
+    if value != np.round(value) or not 0 <= value < sizes[0]:
+      raise ValueError(
+        f"The input {name} has {sizes[0]} numbers: hold it at a class, a whole "
+        f"number from 0 to {sizes[0] - 1}, or at an array; got {value}."
+      )
+    value = np.eye(sizes[0])[int(value)]
+  elif value.ndim == 0:
+    value = np.full([size or 1 for size in sizes], value)
+  elif spec.shape.rank and list(value.shape) != sizes:
+    raise ValueError(
+      f"The input {name} takes rows of shape [{parts.dims(sizes)}]; it is held "
+      f"at one of shape [{parts.dims(value.shape)}]."
+    )
+  return parts.cast(value, spec.dtype)
+
+
+def _rows(value, spec, rows):
+  """Returns what an input is held at, for every row of a batch."""
+  if spec is None or spec.shape.rank in (None, 0):
+    return value
+  if tf.is_tensor(rows):
+    count = tf.shape(rows)[:1]
+    return tf.broadcast_to(value, tf.concat([count, value.shape], 0))
+  return np.array(np.broadcast_to(value, (len(rows), *value.shape)))

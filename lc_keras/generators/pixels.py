@@ -1,0 +1,112 @@
+"""What the pixels of a model mean: found out from its images of a few draws."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+# Ranges of pixels that are in use: of a sigmoid, of a tanh, and bytes.
+_UNIT, _SYMMETRIC, _BYTES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)
+# Shares of the width of the pixel range: what rounding may add, and what of it
+# images use at least.
+_TOLERANCE = 0.01
+_LEAST_USED = 0.02
+# Share of pixels that may lie outside the range, as those of a network without
+# an activation at its end do.
+_MOST_OUTSIDE = 0.05
+
+
+def settle(
+  pixels: np.ndarray,
+  far: np.ndarray | None,
+  pixel_range: Sequence[float] | None,
+  kind: str,
+) -> tuple[list[float], list[str]]:
+  """Returns the values of black and white, and sentences about pixels.
+
+  Args:
+    pixels: The model's images of draws of the prior, of its own type.
+    far: Its images of latents far outside the prior, where what ends in a
+      sigmoid or a tanh goes to its bounds and what does not goes beyond; None
+      if it has none there.
+    pixel_range: What was said of it, if anything.
+    kind: One of `conventions.PIXELS`.
+
+  Raises:
+    ValueError: They do not fit what was said, nor anything that is in use; the
+      message says what they look like.
+  """
+  lowest, highest = float(pixels.min()), float(pixels.max())
+  seen = f"pixels from {lowest:.4g} to {highest:.4g}"
+  if np.ptp(pixels, axis=0).max() <= 1e-6 * (highest - lowest):
+    raise ValueError(
+      f"The model makes the same image of all latent vectors, {seen}: is this "
+      "the right function, and is it trained?"
+    )
+  found = _found(pixels, far)
+  if kind == "logits":
+    if found == _UNIT:
+      raise ValueError(
+        f"The model makes {seen}, which are no logits but values of black and "
+        "white: leave --pixels=logits out."
+      )
+    return list(pixel_range or _UNIT), [f"It makes logits, {seen}."]
+  if pixel_range is None and found is None:
+    raise ValueError(
+      f"The model makes {seen}, which fit no range of pixels in use. "
+      f"{_hint(pixels, far)}"
+    )
+  low, high = found if pixel_range is None else map(float, pixel_range)
+  outside, used = _measure(pixels, (low, high))
+  narrower = found not in (None, (low, high))
+  if outside > _MOST_OUTSIDE or (used < _LEAST_USED and narrower):
+    raise ValueError(
+      f"The model makes {seen}, which does not fit --pixel_range={low:g},"
+      f"{high:g}: {outside:.0%} of them lie outside, and they use "
+      f"{max(used, 0.0):.1%} of it. {_hint(pixels, far)}"
+    )
+  notes = [f"In {len(pixels)} draws of the prior it made {seen}."]
+  if pixel_range is None and found != _UNIT:
+    notes.append(f"Taken for black and white: {low:g} and {high:g}.")
+  if outside:
+    notes.append(f"{outside:.2%} of pixels lie outside the range: clipped.")
+  if used < _LEAST_USED:
+    notes.append("They use little of the range: is the model trained?")
+  return [low, high], notes
+
+
+def _found(pixels, far):
+  """Returns the range in use that pixels fit; None if there is none."""
+  if pixels.dtype.kind in "iu":
+    return _BYTES
+  for bounds in (_UNIT, _SYMMETRIC, _BYTES):
+    outside, used = _measure(pixels, bounds)
+    if outside > _MOST_OUTSIDE or (bounds == _BYTES and used < _LEAST_USED):
+      continue
+    # What only happens to lie between -1 and 1 may be logits.
+    if bounds != _SYMMETRIC or (
+      far is not None and not _measure(far, bounds)[0]
+    ):
+      return bounds
+  return None
+
+
+def _measure(pixels, bounds):
+  """Returns which share lies outside of bounds, and which is used of them."""
+  low, high = bounds
+  margin = _TOLERANCE * (high - low)
+  outside = ((pixels < low - margin) | (pixels > high + margin)).mean()
+  used = min(pixels.max(), high) - max(pixels.min(), low)
+  return float(outside), float(used) / (high - low)
+
+
+def _hint(pixels, far):
+  """Returns a sentence: what to say of pixels."""
+  found = _found(pixels, far)
+  if found:
+    return "They fit --pixel_range={:g},{:g}.".format(*found)
+  if pixels.min() < 0.0 < pixels.max():
+    hint = "These look like logits: --pixels=logits takes their sigmoid."
+    if not _measure(pixels, _SYMMETRIC)[0]:
+      hint += " (If black is -1 and white is 1: --pixel_range=-1,1.)"
+    return hint
+  return "Give the model's values for black and white, --pixel_range=LOW,HIGH."

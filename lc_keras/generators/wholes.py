@@ -1,0 +1,56 @@
+"""Autoencoders that come as one model: where in it decoder and encoder are."""
+
+import keras
+
+_PARTS = ("decoder", "encoder")
+_METHODS = ("decode", "encode")
+
+
+def split(model) -> tuple[str, str] | None:
+  """Returns the names of a model's decoder and encoder; None without these.
+
+  These are two models in it, attributes or layers, or two methods. Where there
+  are both, as in PyTorch often, the models are but halves of the methods.
+
+  Args:
+    model: Of any kind.
+  """
+  attributes = all(hasattr(model, name) for name in _PARTS)
+  if attributes and _is_keras(model):
+    return _PARTS
+  if all(callable(getattr(model, name, None)) for name in _METHODS):
+    return _METHODS
+  if attributes:
+    return _PARTS
+  layers = [one for one in getattr(model, "layers", ()) if _is_model(one)]
+  if len(layers) == 2 and _is_keras(model):
+    # In the order of the graph: an encoder comes first.
+    return layers[1].name, layers[0].name
+  return None
+
+
+def part(model, name: str):
+  """Returns a part of a model, by a name that `split` gave."""
+  if hasattr(model, name):
+    return getattr(model, name)
+  return model.get_layer(name)
+
+
+def size(model) -> int | None:
+  """Returns how long a model says that its latent vectors are, if it does."""
+  for name in ("latent_dim", "latent_size", "z_dim", "nz"):
+    value = getattr(model, name, None)
+    if isinstance(value, int):
+      return value
+  return None
+
+
+def _is_model(layer):
+  return hasattr(layer, "layers") and hasattr(layer, "inputs")
+
+
+def _is_keras(model):
+  # Of Keras 2, too, without importing it.
+  return isinstance(model, keras.Layer) or any(
+    cls.__module__.startswith("tf_keras") for cls in type(model).__mro__
+  )

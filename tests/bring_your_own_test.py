@@ -1,0 +1,90 @@
+"""Runs docs/bring_your_own.md, from top to bottom."""
+
+import base64
+import contextlib
+import io
+import os
+import pathlib
+import re
+import shlex
+
+from absl import flags
+from absl.testing import absltest
+
+import lc_keras
+from tests import torch_stand_in
+from trainers import import_generator
+
+_PAGE = pathlib.Path(__file__).parents[1] / "docs" / "bring_your_own.md"
+# z [rows, 4] to 1 / (1 + exp(-z)), repeated to [rows, 1, 8, 8].
+ONNX = base64.b64decode(
+  "CAk6uQEKDwoBegoBchIBdCIEVGlsZQoPCgF0EgFzIgdTaWdtb2lkChIKAXMKAXESAXgiB1"
+  "Jlc2hhcGUSAWcqGQgCEAdCAXJKEAEAAAAAAAAAEAAAAAAAAAAqKQgEEAdCAXFKIP//////"
+  "////AQAAAAAAAAAIAAAAAAAAAAgAAAAAAAAAWhcKAXoSEgoQCAESDAoGEgRyb3dzCgIIBG"
+  "IfCgF4EhoKGAgBEhQKBhIEcm93cwoCCAEKAggICgIICEIECgAQEQ=="
+)
+
+
+def run_job(arguments):
+  """Does what `lc-keras import` does; returns what it says."""
+  values = flags.FlagValues()
+  import_generator.define_flags(values)
+  values(["import", *arguments])
+  said = io.StringIO()
+  with contextlib.redirect_stderr(said):
+    import_generator.run_job(values)
+  return said.getvalue()
+
+
+class BringYourOwnTest(absltest.TestCase):
+  def test_the_page_runs(self):
+    self.enter_context(contextlib.chdir(self.create_tempdir().full_path))
+    self.enter_context(torch_stand_in.installed())
+    pathlib.Path("decoder.onnx").write_bytes(ONNX)
+    names, kinds, ran = {}, {}, 0
+    for section in _PAGE.read_text().split("\n## ")[1:]:
+      title = section.partition("\n")[0]
+      blocks = re.findall(r"```(python|console)\n(.*?)```", section, re.S)
+      for language, block in blocks:
+        with self.subTest(title, block=block):
+          ran += 1
+          if language == "python":
+            exec(compile(block, title, "exec"), names)
+            kinds[title] = names["generator"]
+          else:
+            for line in block.replace("\\\n", " ").strip().splitlines():
+              command, verb, *arguments = shlex.split(line)
+              self.assertEqual((command, verb), ("lc-keras", "import"))
+              said = run_job(arguments)
+              self.assertIn("numbers a latent vector", said)
+    self.assertGreater(ran, 12)
+    self.assertLen(os.listdir("runs"), 7)
+    with self.subTest("what the table says of each kind"):
+      outside = {"PyTorch", "ONNX", "Functions of arrays"}
+      for title, made in kinds.items():
+        self.assertEqual(made.exportable, title not in outside, title)
+        self.assertEqual(made.differentiable, title not in outside, title)
+
+  def test_what_runs_outside_of_tensorflow_learns_and_samples(self):
+    path = self.create_tempfile("d.onnx", ONNX, mode="wb").full_path
+    control = lc_keras.LatentConstraints(
+      lc_keras.Generator(path, lambda x: x.reshape(-1, 64)[:, :4])
+    )
+    control.learn(
+      "Bright",
+      rule=lambda x: x.mean(axis=(1, 2, 3)) > 0.5,
+      steps=20,
+      rounds=1,
+      count=256,
+      width=8,
+    )
+    made = control.sample("Bright", n=2)
+    self.assertEqual(made.images.shape, (2, 8, 8, 1))
+    edited = control.transform(made.images, "not Bright")
+    self.assertEqual(edited.images.shape, (2, 8, 8, 1))
+    with self.assertRaisesRegex(ValueError, "outside of TensorFlow"):
+      control.export(os.path.join(self.create_tempdir().full_path, "1"))
+
+
+if __name__ == "__main__":
+  absltest.main()
