@@ -307,6 +307,7 @@ class Generator:
       images: [batch, *image_shape] in [0, 1].
     """
     known = self.spec["encode"]
+    images = tf.ensure_shape(images, [None, *self.image_shape])
     pixels = images * (self._high - self._low) + self._low
     pixels = conventions.from_channels_last(
       pixels, known["layout"], known["flat"]
