@@ -3,7 +3,7 @@
 `Parts` are held in memory, or read from a folder: a run of the trainers, or
 what `LatentConstraints.save` wrote, which is the same. A folder has
 
-  run.json                      data set, image shape, attributes
+  run.json                      data set, attributes, image shape and crop
   vae/, gan/ or generator/      the generator, see `generators.generator.load`
   latents/cache/                encoded data, see `data.latent_cache`
   attributes/, flow/, ...       a model each, see `models.storage`
