@@ -13,7 +13,6 @@ import urllib.request
 import keras
 import numpy as np
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from tests import running_server
@@ -88,7 +87,7 @@ class ContractTest(parameterized.TestCase):
     ):
       running = running_server.RunningServer(
         model_config_file=config,
-        rest_api_timeout_in_ms=5000,
+        rest_api_timeout_in_ms=int(1000 * running_server.PATIENCE),
         grpc_channel_arguments=(
           "grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb"
         ),
@@ -151,7 +150,3 @@ class ContractTest(parameterized.TestCase):
       ) as answer:
         self.assertEqual(json.load(answer), expected)
         self.assertEqual(answer.headers["Content-Type"], "application/json")
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -3,19 +3,21 @@
 import contextlib
 import io
 import os
-import subprocess
-import sys
+import signal
 import threading
 from unittest import mock
 
 import grpc
 import numpy as np
+from absl import flags
 from absl.testing import absltest
 from grpc_health.v1 import health_pb2
 from grpc_health.v1 import health_pb2_grpc
 
+from serving.server import __main__ as program
 from serving.server import calls
 from serving.server import embedded
+from serving.server import options
 from serving.server import servables
 from tests import running_server
 from tests import server_process
@@ -236,18 +238,16 @@ class ProgramTest(running_server.TestCase, absltest.TestCase):
     path = self.create_tempfile(
       content="improperly formatted file contents"
     ).full_path
-    command = [sys.executable, "-m", "serving.server", "--port=0"]
-    done = subprocess.run(
-      [*command, f"--model_config_file={path}"], capture_output=True, text=True
-    )
-    self.assertNotEqual(done.returncode, 0)
-    self.assertIn(f"Invalid protobuf file: '{path}'", done.stderr)
-    self.assertIn(
-      "Error parsing text-format tensorflow.serving.ModelServerConfig",
-      done.stderr,
-    )
-    self.assertNotIn("Traceback", done.stderr)
-
-
-if __name__ == "__main__":
-  absltest.main()
+    values = flags.FlagValues()
+    options.define_flags(values)
+    values(["server", "--port=0", f"--model_config_file={path}"])
+    with (
+      mock.patch.object(flags, "FLAGS", values),
+      mock.patch.object(signal, "signal"),
+      self.assertRaisesRegex(
+        SystemExit,
+        f"Invalid protobuf file: '{path}'.*Error parsing text-format "
+        "tensorflow.serving.ModelServerConfig",
+      ),
+    ):
+      program._run(["server"])

@@ -1,6 +1,10 @@
 """Small models for the tests of serving, and requests to them."""
 
+import atexit
+import functools
 import os
+import shutil
+import tempfile
 
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
@@ -20,6 +24,14 @@ def write(folder: str, factor: float = 2.0) -> None:
     folder: Where.
     factor: What it multiplies by: 2 in general, so that versions differ.
   """
+  shutil.copytree(_saved(factor), folder, dirs_exist_ok=True)
+
+
+@functools.cache
+def _saved(factor):
+  """Saves the model once in a process: to trace it takes longer than a test."""
+  folder = tempfile.mkdtemp()
+  atexit.register(shutil.rmtree, folder)
   module = tf.Module()
   module.go = tf.Variable(True)
   module.ticks = tf.Variable(0, dtype=tf.int64)
@@ -99,6 +111,7 @@ def write(folder: str, factor: float = 2.0) -> None:
     "ticks": signature(ticks, row=rows),
   }
   tf.saved_model.save(module, folder, module.functions)
+  return folder
 
 
 def write_tf1(folder: str) -> None:
