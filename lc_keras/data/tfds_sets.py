@@ -60,7 +60,14 @@ def load(
   columns, exclusive = _columns(features)
 
   def examples(split, _):
-    builder.download_and_prepare()
+    try:
+      builder.download_and_prepare()
+    except Exception as error:  # Networks and tfds fail in many ways.
+      reason = str(error).strip().splitlines()[0]
+      raise ValueError(
+        f"TensorFlow Datasets cannot prepare {name!r} in {data_dir}: {reason} "
+        "Mend that, or prepare it there yourself."
+      ) from error
     part = _part(builder.info.splits, split, shares)
     read = builder.as_dataset(
       split=part,
