@@ -44,8 +44,10 @@ class PixelClassifierTest(tf.test.TestCase):
     images = _batch(5)["image"]
     for name, channels in (("toon_faces", 256), ("conv_small", 128)):
       model = pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, name)
-      logits, features = model.look(images)
-      self.assertAllEqual(logits, model(images))
+      # In a graph, as evaluation calls it: the number of images is unknown.
+      look = tf.function(model.look, [tf.TensorSpec([None, *_SHAPE])])
+      logits, features = look(images)
+      self.assertAllClose(logits, model(images))
       self.assertEqual(features.shape, [5, channels])
       maps = tf.reshape(model.features(images), [5, -1, channels])
       self.assertAllClose(features, tf.reduce_mean(maps, axis=1))

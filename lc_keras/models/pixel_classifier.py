@@ -73,7 +73,7 @@ class PixelClassifier(stored_model.StoredModel):
       over its positions, as those of Inception are for an FID.
     """
     features = self.features(images)
-    maps = tf.reshape(features, [len(images), -1, self._channels])
+    maps = tf.reshape(features, [tf.shape(images)[0], -1, self._channels])
     return self.head(features), tf.reduce_mean(maps, axis=1)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
