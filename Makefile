@@ -50,6 +50,11 @@ fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
 soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
 
+.PHONY: attack
+attack: venv ## Use a server carelessly for MINUTES (10); see runs/attack
+	@ATTACK_MINUTES=$(or $(MINUTES),10) ATTACK_FOLDER=runs/attack \
+	  ATTACK_MODEL=$(if $(RUN),$(RUN)/export) $(PYTHON) -m tests.attack_test
+
 .PHONY: chaos
 chaos: venv ## Kill trainers of all kinds for HOURS (1); see runs/chaos
 	@CHAOS_HOURS=$(or $(HOURS),1) $(PYTHON) -m tests.chaos_run

@@ -1,0 +1,264 @@
+"""Careless and hostile use of a server, by clients that nobody here wrote.
+
+`make attack` does each kind for its part of MINUTES and writes a table: codes,
+memory, and how long a bystander waits, who samples four images again and again.
+The suite does each once, and looks at the codes.
+"""
+
+import collections
+import gzip
+import io
+import os
+import socket
+import threading
+import time
+
+import grpc
+import httpx
+import numpy as np
+import pandas as pd
+from absl.testing import absltest
+from PIL import Image
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.framework import types_pb2
+
+from tests import exported_run
+from tests import running_server
+from tests import server_process
+from tests import serving_models
+
+_MINUTES = float(os.environ.get("ATTACK_MINUTES", "0"))
+# A folder of versions; by default that of a tiny run.
+_MODEL = os.environ.get("ATTACK_MODEL", "")
+_FOLDER = os.environ.get("ATTACK_FOLDER", "")
+_ATTACKERS = 3 if _MINUTES else 1
+# Times what the server has, and the bystander waits, when it is alone.
+_MOST_MEMORY, _MOST_WAITING = 1.2, 3.0
+_METHOD = "/tensorflow.serving.PredictionService/Predict"
+_PREDICT = "/v1/models/default:predict"
+_OVER = 101 << 20  # Bytes; a body may have 100 MiB.
+
+
+class _Client:
+  """A client of both ports. Each attack returns the code that it gets."""
+
+  def __init__(self, server, seed=0):
+    self._address = "localhost", server.rest_port
+    self._channel = server.channel()
+    self._stub = server_process.predictions(self._channel)
+    self._http = httpx.Client(
+      base_url=f"http://localhost:{server.rest_port}", timeout=120.0
+    )
+    self._random = np.random.default_rng(seed)
+    answer = self._http.get("/v1/models/default/metadata").json()
+    signatures = answer["metadata"]["signature_def"]["signature_def"]
+
+    def width(signature, name):
+      tensor = signatures[signature]["inputs"][name]
+      return int(tensor["tensor_shape"]["dim"][-1]["size"])
+
+    self._latent_size = width("decode", "latents")
+    self._attributes = width("sample", "attributes")
+    self._zeros = gzip.compress(bytes(_OVER), 1)
+
+  def sample(self, rows=4, timeout=running_server.PATIENCE):
+    zeros = np.zeros([rows, self._attributes], np.float32)
+    inputs = {"attributes": zeros, "mask": zeros, "seed": np.arange(rows)}
+    return self._predict("sample", timeout, **inputs)
+
+  def rows_that_are_too_many(self):
+    return self.sample(self._random.choice([2000, 10**6]), timeout=20.0)
+
+  def rows_that_take_too_long(self):
+    rows = self._random.choice([500, 1000])
+    latents = self._random.normal(size=[rows, self._latent_size])
+    return self._predict("decode", 0.5, latents=latents.astype(np.float32))
+
+  def calls_that_are_cancelled(self):
+    latents = np.zeros([1000, self._latent_size], np.float32)
+    call = self._stub.Predict.future(self._request("decode", latents=latents))
+    call.cancel()
+    return call.code().name
+
+  def values_that_are_wrong(self):
+    wrong = np.full([3, self._latent_size], np.nan, np.float32)
+    shape = np.zeros([3, 1], np.float32)
+    latents = self._random.choice([0, 1, 2])
+    return self._predict(
+      "decode", 60.0, latents=(wrong, shape, shape.astype(np.int32))[latents]
+    )
+
+  def bytes_that_are_no_message(self):
+    send = self._channel.unary_unary(_METHOD)
+    return self._code(send, b"\xff" + self._random.bytes(1000), timeout=60.0)
+
+  def tensors_that_say_they_are_huge(self):
+    tensor = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.0])
+    for size in (10**6, 10**6):
+      tensor.tensor_shape.dim.add(size=size)
+    return self._predict("decode", 60.0, latents=tensor)
+
+  def names_that_nobody_has(self):
+    return self._predict("x" * 10_000, 60.0, x=np.zeros(1))
+
+  def pictures_that_are_bombs(self):
+    file = io.BytesIO()  # 169 million pixels in 20 KB.
+    Image.new("1", (13_000, 13_000)).save(file, "PNG")
+    zeros = np.zeros([1, self._attributes], np.float32)
+    return self._predict(
+      "transform_encoded",
+      60.0,
+      image_bytes=np.array([file.getvalue()], object),
+      attributes=zeros,
+      mask=zeros,
+      seed=np.zeros(1, np.int64),
+      strength=np.zeros(1, np.float32),
+    )
+
+  def bodies_that_inflate(self):
+    return self._post(self._zeros, {"Content-Encoding": "gzip"})
+
+  def bodies_that_are_large(self):
+    return self._post(b'{"instances": [' + b"1.25, " * (2 << 20) + b"1]}")
+
+  def bodies_that_are_deep(self):
+    return self._post(b'{"instances": ' + b"[" * 10**6)
+
+  def numbers_of_thousands_of_digits(self):
+    return self._post(b'{"instances": [%s]}' % (b"9" * 10_000))
+
+  def paths_that_are_odd(self):
+    return str(self._http.get("/%0d%0aSet-Cookie:%20x=1").status_code)
+
+  def bodies_that_never_come(self):
+    announced = f"POST {_PREDICT} HTTP/1.1\r\nHost: x\r\nContent-Length: "
+    with socket.create_connection(self._address, timeout=60.0) as connection:
+      connection.sendall(f"{announced}{_OVER}\r\n\r\n".encode())
+      return connection.recv(12).decode().rpartition(" ")[2]
+
+  def what_is_no_http(self):
+    with socket.create_connection(self._address, timeout=60.0) as connection:
+      connection.sendall(self._random.bytes(100) + b"\r\n\r\n")
+      return connection.recv(12).decode().rpartition(" ")[2]
+
+  def _request(self, signature, **inputs):
+    return serving_models.request(signature, name="default", **inputs)
+
+  def _predict(self, signature, timeout, **inputs):
+    request = self._request(signature, **inputs)
+    return self._code(self._stub.Predict, request, timeout=timeout)
+
+  def _code(self, method, request, **options):
+    try:
+      method(request, **options)
+    except grpc.RpcError as error:
+      return error.code().name
+    return "OK"
+
+  def _post(self, body, headers=None):
+    try:
+      answer = self._http.post(_PREDICT, content=body, headers=headers)
+    except httpx.WriteError:  # It has answered, and closed, before the end.
+      return "413"
+    return str(answer.status_code)
+
+
+_INVALID = {"INVALID_ARGUMENT"}
+# What each may get; all calls may come when too many others run.
+_ATTACKS = {
+  _Client.rows_that_are_too_many: {"DEADLINE_EXCEEDED", *_INVALID},
+  _Client.rows_that_take_too_long: {"DEADLINE_EXCEEDED", "OK"},
+  _Client.calls_that_are_cancelled: {"CANCELLED"},
+  _Client.values_that_are_wrong: _INVALID,
+  _Client.bytes_that_are_no_message: _INVALID,
+  _Client.tensors_that_say_they_are_huge: _INVALID,
+  _Client.names_that_nobody_has: {"FAILED_PRECONDITION"},
+  _Client.pictures_that_are_bombs: _INVALID,
+  _Client.bodies_that_inflate: {"413"},
+  _Client.bodies_that_are_large: {"400", "429", "504"},
+  _Client.bodies_that_are_deep: {"400"},
+  _Client.numbers_of_thousands_of_digits: {"400"},
+  _Client.paths_that_are_odd: {"404"},
+  _Client.bodies_that_never_come: {"413"},
+  _Client.what_is_no_http: {"400"},
+}
+_ALWAYS = {"RESOURCE_EXHAUSTED"}
+
+
+class AttackTest(absltest.TestCase):
+  def test_attack(self):
+    base_path = _MODEL or os.path.dirname(exported_run.exported())
+    folder = _FOLDER or self.create_tempdir().full_path
+    os.makedirs(folder, exist_ok=True)
+    server = server_process.ServerProcess(
+      os.path.join(folder, "errors.txt"), [f"--model_base_path={base_path}"]
+    )
+    self.addCleanup(server.kill)
+    with server.channel() as channel:
+      for _ in running_server.attempts():
+        if "AVAILABLE" in server.states(channel, "default").values():
+          break
+    bystander = _Client(server)
+    for _ in range(20):  # Buffers and plans are made once.
+      self.assertEqual(bystander.sample(), "OK")
+    seconds = 60.0 * _MINUTES / (len(_ATTACKS) + 1)
+    start = server.usage()["memory"]
+    rows = [self._attack(server, bystander, None, seconds)]
+    for attack in _ATTACKS:
+      rows.append(self._attack(server, bystander, attack, seconds))
+    if _MINUTES:
+      time.sleep(5.0)  # It gives memory back when calls have ended.
+    rows.append(self._attack(server, bystander, None, 0.0))
+    server.terminate()
+    self.assertEqual(server.wait(), 0)
+    self.assertNotIn("Traceback", server.errors())
+
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False))
+    if _MINUTES:
+      table.to_csv(os.path.join(folder, "figures.csv"), index=False)
+      alone = table["p99"][0]
+      self.assertLess(table["p99"].max(), _MOST_WAITING * alone)
+      self.assertLess(rows[-1]["memory"], _MOST_MEMORY * start)
+
+  def _attack(self, server, bystander, attack, seconds):
+    """Attacks for a while, once at least; returns what came of it."""
+    counts, waits = collections.Counter(), []
+    end = time.monotonic() + seconds
+
+    def go_on(number):
+      client = _Client(server, number)
+      while True:
+        counts[attack(client)] += 1
+        if time.monotonic() >= end:
+          return
+
+    attackers = [
+      threading.Thread(target=go_on, args=[number])
+      for number in range(_ATTACKERS if attack else 0)
+    ]
+    for attacker in attackers:
+      attacker.start()
+    peak = 0.0
+    while not waits or time.monotonic() < end:
+      begun = time.monotonic()
+      self.assertEqual(bystander.sample(), "OK")
+      waits.append(time.monotonic() - begun)
+      peak = max(peak, server.usage()["memory"])
+    for attacker in attackers:
+      attacker.join()
+    name = attack.__name__ if attack else "nothing"
+    unexpected = set(counts) - _ATTACKS.get(attack, set()) - _ALWAYS
+    self.assertEmpty(unexpected, f"{name}: {dict(counts)}")
+    return {
+      "attack": name.replace("_", " "),
+      "codes": ", ".join(f"{code} {n}" for code, n in counts.items()),
+      "p50": round(1e3 * np.percentile(waits, 50), 1),
+      "p99": round(1e3 * np.percentile(waits, 99), 1),
+      "peak": round(peak),
+      "memory": round(server.usage()["memory"]),
+    }
+
+
+if __name__ == "__main__":
+  absltest.main()
