@@ -7,6 +7,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import recipes
+from trainers import actor
 from trainers import jobs
 from trainers import recipe_flags
 
@@ -103,6 +104,17 @@ class TableTest(absltest.TestCase):
       jobs.leading_to("actor", "classifier"),
       ["data", "vae", "latents", "classifier", "attributes", "flow", "actor"],
     )
+
+  def test_an_actor_is_named_by_its_distance_weight(self):
+    for flag, stage in (
+      ("--seed=1", "actor_0.1"),
+      ("--distance_weight=0", "actor_0"),
+      ("--stage=actor_mine", "actor_mine"),
+    ):
+      values = flags.FlagValues()
+      actor.define_flags(values)
+      values(["actor", "--run_dir=mine", flag])
+      self.assertEqual(actor.stage(values), stage)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,6 @@
 import contextlib
 import http.client
 import os
-import subprocess
-import sys
 import threading
 
 import grpc
@@ -20,29 +18,6 @@ from tests import soak_world
 
 _DATA = "variables/variables.data-00000-of-00001"
 _X = np.array([[1.0, 2.0], [-3.0, 4.0]], np.float32)
-# A client that calls in every way at once until it is killed. Its last two
-# arguments are PredictRequests in hexadecimal.
-_VICTIM = """
-import grpc, json, socket, sys, threading
-port, rest_port = map(int, sys.argv[1:3])
-endless, quick = map(bytes.fromhex, sys.argv[3:5])
-call = grpc.insecure_channel(f"localhost:{port}").unary_unary(
-  "/tensorflow.serving.PredictionService/Predict"
-)
-call(quick)
-calls = [call.future(endless)]
-body = json.dumps({"signature_name": "spin", "inputs": [[1.0, 1.0]]}).encode()
-connections = []
-for length in (len(body), 10**6):  # Of the second, the body never ends.
-  connections.append(socket.create_connection(("localhost", rest_port)))
-  connections[-1].sendall(
-    b"POST /v1/models/slow:predict HTTP/1.1\\r\\nHost: localhost\\r\\n"
-    b"Content-Length: %d\\r\\n\\r\\n%b" % (length, body)
-  )
-print("calling", flush=True)
-while True:
-  call(quick)
-"""
 
 
 class Held:
@@ -146,42 +121,25 @@ class Checker(soak_world.Part):
     ]
 
   def step(self):
-    model, *where = self.random.choice(self._targets)
-    truth, where = where
+    x, more = self.rows(), {}
+    if self.random.random() < 0.1:
+      # A call that takes a while, over which versions come and go.
+      model, truth, where = self.world.models["slow"], None, None
+      seconds = np.full(len(x), self.random.uniform(0.0, 0.5), np.float32)
+      more = {"signature": "wait", "seconds": seconds}
+    else:
+      model, truth, where = self.random.choice(self._targets)
+    more["where"] = where
     if soak_world.check(
-      self.world,
-      self._kind,
-      self._client,
-      model,
-      self.rows(),
-      truth,
-      where=where,
+      self.world, self._kind, self._client, model, x, truth, **more
     ):
       self.heard.set()
     elif soak_world.DOWN in self.world.outage.since(-1):
       self.world.stopping.wait(0.05)
 
 
-class Patient(soak_world.Part):
-  """Makes calls that take a while, over which versions come and go."""
-
-  def __init__(self, world, kind, client):
-    super().__init__(world, f"{kind} slow")
-    self._client = self.closing.enter_context(
-      contextlib.closing(client(world.process))
-    )
-
-  def step(self):
-    x = self.rows()
-    seconds = np.full(len(x), self.random.uniform(0.0, 0.5), np.float32)
-    asked = {"signature": "wait", "seconds": seconds}
-    model = self.world.models["slow"]
-    soak_world.check(self.world, self.name, self._client, model, x, **asked)
-    self.pause(0.5)
-
-
 class Impatient(soak_world.Part):
-  """Makes calls with little time, cancels them, hangs up and is killed."""
+  """Makes calls with little time, cancels them and hangs up."""
 
   def __init__(self, world):
     super().__init__(world, "impatient")
@@ -191,7 +149,7 @@ class Impatient(soak_world.Part):
 
   def step(self):
     steps = [self._hasty] * 8 + [self._deadline, self._cancel, self._hang_up]
-    self.random.choice([*steps * 2, self._killed])()
+    self.random.choice(steps)()
 
   def _check(self, kind, model, **asked):
     return soak_world.check(
@@ -231,28 +189,11 @@ class Impatient(soak_world.Part):
       self.world.counts.add("gRPC cancelled", "failed", call.details())
 
   def _hang_up(self):
-    client = soak_world.Rest(self.world.process)
+    kind = self.random.choice([soak_world.Grpc, soak_world.Rest])
+    client = kind(self.world.process)
     self._send(client)
     client.close()
-    self.world.counts.add("REST hung up", "expected")
-
-  def _killed(self):
-    process = self.world.process
-    x = np.ones([1, 2], np.float32)
-    requests = [
-      serving_models.request(signature, name=name, x=x)
-      .SerializeToString()
-      .hex()
-      for signature, name in (("spin", "slow"), ("", "steady"))
-    ]
-    command = [sys.executable, "-c", _VICTIM]
-    command += [str(process.port), str(process.rest_port), *requests]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
-      said = child.stdout.readline()
-      self.pause(0.5)
-      child.kill()
-    outcome = "expected" if said.strip() == b"calling" else "failed"
-    self.world.counts.add("client killed", outcome)
+    self.world.counts.add(f"{kind.__name__} hung up", "expected")
 
 
 class Swapper(soak_world.Part):
@@ -305,7 +246,7 @@ class Swapper(soak_world.Part):
 
 
 class Mender(soak_world.Part):
-  """Copies versions in place, slowly or wrongly, and repairs them."""
+  """Copies broken versions in place, and repairs them or takes them away."""
 
   def __init__(self, world):
     super().__init__(world, "broken versions")
@@ -315,26 +256,10 @@ class Mender(soak_world.Part):
 
   def step(self):
     self._newest += 1
-    folder = os.path.join(self._model.base_path, str(self._newest))
-    whole = self._model.files(self._newest)
-    if self.random.random() < 0.4:
-      self._model.truth.may_be(self._good, self._newest)
-      for name, content in whole.items():
-        for part in (content[: len(content) // 2], content):
-          soak_world.write(folder, name, part)
-          self.pause(1.0)
-    elif not self._break_and_repair(folder, whole):
-      return
-    name = self._model.name
-    self.world.wait_until_available(self._channel, name, self._newest)
-    self._model.truth.may_be(self._newest)
-    self._model.remove(self._good)
-    self._good = self._newest
-    self.pause(1.0)
-
-  def _break_and_repair(self, folder, whole):
-    """Returns whether it was repaired, or else taken away."""
-    name, content = self.random.choice(
+    model, newest = self._model, self._newest
+    folder = os.path.join(model.base_path, str(newest))
+    whole = model.files(newest)
+    broken, content = self.random.choice(
       [
         ("saved_model.pb", b"no SavedModel"),
         ("saved_model.pb", whole["saved_model.pb"][:-1000]),
@@ -343,21 +268,24 @@ class Mender(soak_world.Part):
         ("variables/variables.index", b""),
       ]
     )
-    for other, right in whole.items():
-      if other != name:
-        soak_world.write(folder, other, right)
-    soak_world.write(folder, name, content)
-    self.world.counts.add(self.name, "expected", name)
+    # The broken file comes last: a version is looked at as it is copied.
+    for name, right in sorted(whole.items(), key=lambda one: one[0] == broken):
+      soak_world.write(folder, name, content if name == broken else right)
+    self.world.counts.add(self.name, "expected", broken)
     self.world.wait_for(
-      self._channel, self._model.name, self._newest, lambda s: s == "END"
+      self._channel, model.name, newest, lambda state: state == "END"
     )
     self.pause(1.0)
     if self.random.random() < 0.5:
-      self._model.remove(self._newest)
-      return False
-    self._model.truth.may_be(self._good, self._newest)
-    soak_world.write(folder, name, whole[name])
-    return True
+      model.remove(newest)
+      return
+    model.truth.may_be(self._good, newest)
+    soak_world.write(folder, broken, whole[broken])
+    self.world.wait_until_available(self._channel, model.name, newest)
+    model.truth.may_be(newest)
+    model.remove(self._good)
+    self._good = newest
+    self.pause(1.0)
 
 
 class Configurer(soak_world.Part):
