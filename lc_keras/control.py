@@ -28,7 +28,7 @@
 import dataclasses
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -46,7 +46,6 @@ from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
 from lc_keras.constraints import expressions
 from lc_keras.constraints import language
-from lc_keras.constraints import rule as rules
 from lc_keras.data import arrays
 from lc_keras.data import latents as latent_rows
 from lc_keras.generators import decoding
@@ -54,6 +53,8 @@ from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
 from lc_keras.learning import labels as some_labels
 from lc_keras.learning import learnt as learned_constraints
+from lc_keras.learning import progress
+from lc_keras.learning.rules import kinds as rule_kinds
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import flow_matching
@@ -346,54 +347,78 @@ class LatentConstraints:
 
   def learn(
     self,
-    name: str,
+    name: str | Mapping,
     *,
-    rule: str | Callable[[np.ndarray], np.ndarray] | None = None,
+    rule=None,
     labels=None,
-    threshold: float | None = None,
-    target_range: tuple[float, float] | None = None,
+    verbose: str | int = "auto",
     **options,
-  ) -> expressions.Expression:
+  ) -> expressions.Expression | dict[str, expressions.Expression]:
     """Learns a constraint from a rule or from labels, and returns it.
 
     One of the same name is replaced. Nothing else changes.
 
     Args:
-      name: What to call it.
+      name: What to call it. Or several rules by name, which look at the same
+        images, {"Dark": rule, "Smiling": {"rule": model, "rule_class": 3}}.
       rule: A function of images [n, height, width, channels] in [0, 1] that
-        returns a number for each; or where there is one, "module:function".
+        returns a number for each, or "module:function"; a `Rule`; or a
+        classifier: a Keras model, a SavedModel, ONNX or PyTorch, or its file.
       labels: A frame, a dictionary of columns, an array, a `Labels`, or a
         table in a file, see `labels.read`.
-      threshold: Values of the rule from here up become 1, others 0.
-      target_range: Values of the rule in here become 1, others 0.
-      **options: Of `recipes.Constraint`, such as `seed`.
+      verbose: Whether to tell how far it is; "auto" does.
+      **options: Of `recipes.Rule`, such as `threshold`, `rule_class`, `like`
+        and `unlike` or `sentence`; and of `recipes.Constraint`, such as `seed`.
+
+    Returns:
+      The request for it; of several, by name.
 
     Raises:
       ValueError: The name cannot be used, or the rule or the labels cannot be
         learned from.
     """
-    if (rule is None) == (labels is None):
-      raise ValueError("Give either a rule or labels.")
-    if labels is not None and (threshold is not None or target_range):
-      raise ValueError("threshold and target_range go with a rule.")
+    of_rules = {field.name for field in dataclasses.fields(settings.Rule)}
+    said = {key: options.pop(key) for key in of_rules & options.keys()}
+    said |= {} if rule is None else {"rule": rule}
+    asked = name if isinstance(name, Mapping) else {name: {}}
+    if labels is not None and (said or asked is name):
+      raise ValueError(
+        "Give either a rule or labels; threshold, target_range and all other "
+        "settings of `recipes.Rule` go with a rule."
+      )
     recipe = settings.Constraint(**options)
-    learned_constraints.check_name(name)
+    for one in asked:
+      learned_constraints.check_name(one)
     if not self.parts.latents:
       self.fit(verbose=0)
-    if rule is not None:
-      checked = rules.Rule(rule, threshold, target_range)
-      made = acquire.from_rule(self.parts, name, checked, recipe)
-    else:
+    how = {"progress": progress.Progress(bool(verbose))}
+    if labels is not None:
       file = labels if isinstance(labels, str) else None
-      made = acquire.from_labels(
-        self.parts, name, some_labels.read(labels, name), {"file": file}, recipe
-      )
-    if hasattr(self.parts, "folder"):
-      learned_constraints.write(self.parts.folder, made)
-      self.parts.refused.pop(name, None)
-    self.parts.learned[name] = made
+      labels = some_labels.read(labels, name)
+      made = [
+        acquire.from_labels(
+          self.parts, name, labels, {"file": file}, recipe, **how
+        )
+      ]
+    else:
+      checked = {
+        one: rule_kinds.make(
+          settings.Rule(
+            **said | (rule if isinstance(rule, Mapping) else {"rule": rule})
+          ),
+          self.parts,
+        )
+        for one, rule in asked.items()
+      }
+      made = acquire.from_rules(self.parts, checked, recipe, **how)
+    for one in made:
+      if hasattr(self.parts, "folder"):
+        learned_constraints.write(self.parts.folder, one)
+        self.parts.refused.pop(one.name, None)
+      self.parts.learned[one.name] = one
     self._build()
-    return self.constraint(name)
+    requests = {one: self.constraint(one) for one in asked}
+    return requests if asked is name else requests[name]
 
   def about(self, name: str) -> dict:
     """Returns what is known of a learned constraint: source, figures, seconds.

@@ -51,7 +51,7 @@ def function(address: str) -> Callable:
 def address_of(function: Callable) -> str:
   """Returns "module:function" of a function that was given as such."""
   kind = type(function)
-  module = getattr(function, "__module__", kind.__module__)
+  module = getattr(function, "__module__", None) or kind.__module__
   return f"{module}:{getattr(function, '__qualname__', kind.__qualname__)}"
 
 

@@ -397,3 +397,72 @@ class Constraint(_Checked):
     """Steps of the critic: between the rounds of an actor it has more."""
     more = ACTOR_ROUNDS - 1 if self.actor_steps else 0
     return self.steps * (self.rounds + more)
+
+
+@recipe()
+class Rule(_Checked):
+  """What says of an image whether a constraint holds.
+
+  One of `rule`, `like` with `unlike`, and `sentence`; the other settings go
+  with it. In Python, a place may also be the thing itself.
+  """
+
+  rule: str | None = setting(
+    None,
+    "module:function that gives each of a batch of images a number; or a "
+    "classifier: a file (.keras, .h5, .onnx, .pt2, .pt) or the folder of a "
+    "SavedModel. It is code that is run.",
+  )
+  rule_class: str | None = setting(
+    None,
+    "Which class of the classifier has to hold: its number, from 0 up, or its "
+    "name.",
+  )
+  rule_labels: str | None = setting(
+    None, "Text file with the names of the classifier's classes, one a line."
+  )
+  rule_pixels: str | None = setting(
+    None,
+    "Pixels that the classifier, or the network of --features, takes: black "
+    "and white, such as 0,1 or -1,1 or 0,255; or torch or caffe, the means "
+    "and scales of ImageNet. Found out by trying, if not given.",
+  )
+  rule_outputs: str | None = setting(
+    None,
+    "What the classifier's numbers are: probabilities; logits of which one "
+    "class holds (softmax); or logits each for itself (sigmoid). Found out "
+    "from the numbers, if not given.",
+    choices=("probabilities", "softmax", "sigmoid"),
+  )
+  like: str | None = setting(
+    None, "Folder of example pictures that should be accepted."
+  )
+  unlike: str | None = setting(
+    None, "Folder of example pictures that should not, with --like."
+  )
+  features: str | None = setting(
+    None,
+    "Network in whose outputs examples are compared, as a classifier of "
+    "--rule; the run's own classifier, or else its encoder, if not given.",
+  )
+  sentence: str | None = setting(
+    None, "What the image should show, in words, with --image_text."
+  )
+  against: str | None = setting(
+    None,
+    "Another sentence: images are accepted that are nearer to the first. "
+    "Without it, the quarter that is nearest to the first.",
+  )
+  image_text: str | None = setting(
+    None,
+    "module:function that returns an image-text model, an object with "
+    "encode_image and encode_text, see docs/constraints.md.",
+  )
+  threshold: float | None = setting(
+    None,
+    "Values of the rule from here up hold; without it, and without "
+    "target_range, values must be in [0, 1].",
+  )
+  target_range: str | None = setting(
+    None, "low,high: values of the rule in here hold."
+  )

@@ -5,6 +5,7 @@ import io
 import json
 import pathlib
 import sys
+from unittest import mock
 
 import tensorflow as tf
 from absl import flags
@@ -23,7 +24,12 @@ def bright(images):
 
 def nothing(images):
   return images[:, 0, 0, 0] > 2
+
+def shades(images):
+  bright = 9 * images.mean(axis=(1, 2, 3)) - 4.5
+  return {"dark": -bright, "bright": bright}
 """
+_BRIGHT = ("--name=A", "--rule=toon_rules:bright")
 
 
 class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
@@ -37,6 +43,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
       str(cls.run_dir), str(cls.folder / "data"), attributes=False
     )
     (cls.folder / "toon_rules.py").write_text(_RULES)
+    (cls.folder / "needy_rules.py").write_text("import no_such_package\n")
     sys.path.append(str(cls.folder))
 
   @classmethod
@@ -123,19 +130,37 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "'Odd' already. Give --repl"):
       self._run("--name=Odd", f"--labels={labels}", *_QUICK)
 
+  def test_several_rules_look_at_the_same_images(self):
+    with mock.patch.object(constraint, "_draw"):
+      told = self._run(
+        "--name=Light",
+        "--name=Shady",
+        "--rule=toon_rules:shades",
+        "--rule_class=bright",
+        "--rule_class=dark",
+        "--rule_pixels=0,1",
+        "--count=2048",
+        *_QUICK,
+      )
+    self.assertIn("Light: from toon_rules:shades:bright, 2048 rows", told)
+    self.assertIn("Shady: from toon_rules:shades:dark, 2048 rows", told)
+    self.assertEqual(told.count("images are scored"), 1)
+    self.assertEqual(self._manifest("Shady")["source"]["class"], "dark")
+
   @parameterized.parameters(
     ((), "--name is missing"),
-    (("--name=A",), "either --rule or --labels"),
-    (("--name=A", "--rule=a:b", "--labels=c"), "either --rule or --labels"),
+    (("--name=A",), "Say what the constraint is, with one of"),
+    (("--name=A", "--rule=a:b", "--labels=c"), "either --labels or a rule"),
+    (("--name=A", "--name=B", "--labels=c"), "one constraint is learned at a"),
+    ((*_BRIGHT, "--name=B", "--name=C", "--rule=a:b"), "--rule is given 2 tim"),
+    ((*_BRIGHT, "--like=a"), "rule cannot be given with a rule of the kind"),
+    (("--name=A", "--like=gone", "--unlike=gone"), "no folder 'gone'"),
+    (("--name=A", "--sentence=a face"), "needs a model that reads it"),
+    (("--name=A", "--rule=needy_rules:a"), "pip install no_such_package"),
+    (("--name=realism", *_BRIGHT[1:]), "is a word of the language"),
     (("--name=A", "--rule=toon_rules:brihgt"), "no 'brihgt' in toon_rules"),
-    (
-      ("--name=A", "--rule=toon_rules:bright", "--target_range=1"),
-      "two numbers",
-    ),
-    (
-      ("--name=A", "--rule=toon_rules:bright", "--target_range=a,2"),
-      "two numbers",
-    ),
+    ((*_BRIGHT, "--target_range=1"), "two numbers"),
+    ((*_BRIGHT, "--target_range=a,2"), "two numbers"),
     (("--name=a b", "--rule=toon_rules:bright"), "cannot be a constraint's"),
     (
       ("--name=A", "--rule=toon_rules:nothing", "--limit=2048"),

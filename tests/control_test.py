@@ -128,8 +128,11 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
       {"rule": abs, "labels": [1]},
       "either a rule or labels",
     ),
-    ("neither", {}, "either a rule or labels"),
+    ("neither", {}, "Say what the constraint is, with one of: rule"),
     ("threshold", {"labels": [1], "threshold": 0.5}, "go with a rule"),
+    ("class", {"rule": _brightness, "like": "x"}, "rule cannot be given with"),
+    ("lonely", {"like": "x"}, "Example pictures are two folders"),
+    ("model", {"sentence": "a face"}, "needs a model that reads it"),
   )
   def test_learn_refuses(self, given, sentence):
     with self.assertRaisesRegex(ValueError, sentence):

@@ -57,14 +57,16 @@ class DecodingTest(tf.test.TestCase):
     parts = parts_of.Parts(
       self.generator, attributes.Attributes(()), latents={"train": rows}
     )
-    said = []
+    said = mock.Mock()
     recipe = recipes.Constraint(
       count=2048, rounds=1, steps=1, width=4, depth=1, folds=2
     )
     dark = rule.Rule(lambda x: x[:, 0, 0, 0] < 0.5)
-    acquire.from_rule(parts, "Dark", dark, recipe, say=said.append)
+    list(acquire.from_rules(parts, {"Dark": dark}, recipe, progress=said))
     self.assertLessEqual(max(self.seen), 3)
-    self.assertRegex(said[1], r"About 2,048 images are scored, .* a second: ")
+    said.bar.assert_called_with(2048, " images")
+    told = [call.args[0] for call in said.say.call_args_list]
+    self.assertRegex(told[1], r"About 2,048 images are scored, .* a second: ")
 
 
 if __name__ == "__main__":

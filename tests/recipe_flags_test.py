@@ -21,6 +21,7 @@ _RECIPES = (
   recipes.Flow,
   recipes.Actor,
   recipes.Constraint,
+  recipes.Rule,
 )
 
 
@@ -74,11 +75,28 @@ def _other_value(field):
     return str(not default).lower(), not default
   if known["choices"]:
     return known["choices"][-1], known["choices"][-1]
-  if isinstance(default, str):
+  if isinstance(default, str) or field.type == str | None:
     return "mlp", "mlp"
   low, high = known["low"] or 0, known["high"]
   value = high / 4 if isinstance(high, float) or high == 1 else low + 3
   return str(value), value
+
+
+class SeveralTest(absltest.TestCase):
+  def test_a_flag_is_given_for_all_or_for_each(self):
+    def read(count, *arguments):
+      values = flags.FlagValues()
+      recipe_flags.define(values, recipes.Rule, several=True)
+      values(["job", *arguments])
+      return recipe_flags.read_several(values, recipes.Rule, count)
+
+    self.assertEqual(read(2), [recipes.Rule()] * 2)
+    self.assertEqual(
+      read(2, "--rule=a.keras", "--rule_class=3", "--rule_class=5"),
+      [recipes.Rule(rule="a.keras", rule_class=one) for one in "35"],
+    )
+    with self.assertRaisesRegex(ValueError, "--threshold is given 2 times for"):
+      read(3, "--threshold=1", "--threshold=2")
 
 
 class EpochsTest(absltest.TestCase):

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.learning import fitting
+from lc_keras.learning import rule_scores
 from lc_keras.learning import scoring
 from lc_keras.models import value_model
 
@@ -24,7 +25,12 @@ def _model():
 
 
 def _collect(oracle, count=2048, limit=20_000):
+  def plain(number):
+    latents = _draw(rule_scores.CHUNK, number)
+    return latents, oracle(latents)
+
   return scoring.collect(
+    plain,
     _draw,
     oracle,
     _model,

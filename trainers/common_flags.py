@@ -101,7 +101,9 @@ def dataset_name(values: flags.FlagValues) -> str | None:
   options = {
     name: values[name].value
     for name in DATA_OPTIONS
-    if name in values and values[name].value is not None
+    # A job that cannot begin a run may have --labels of another kind.
+    if all(one in values for one in DATA_OPTIONS)
+    and values[name].value is not None
   }
   if values.dataset is None:
     if options:

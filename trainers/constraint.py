@@ -1,7 +1,11 @@
-"""Learns a new constraint for a run's generator, from a rule or from labels.
+"""Learns new constraints for a run's generator, from rules or from labels.
 
     python -m trainers.constraint --run_dir=runs/mine --name=Blue_Background \
         --rule=lc_keras.constraints.face_rules:blue_background
+    python -m trainers.constraint --run_dir=runs/mine --name=Smiling \
+        --rule=classifier.keras --rule_class=3
+    python -m trainers.constraint --run_dir=runs/mine --name=Mine \
+        --like=pictures/these --unlike=pictures/those
     python -m trainers.constraint --run_dir=runs/mine --name=Pale_Skin \
         --labels=dataset:Pale_Skin --label_limit=1000
     python -m trainers.constraint --run_dir=runs/mine --name=Mine \
@@ -9,13 +13,13 @@
     python -m trainers.constraint --run_dir=runs/mine --list
 
 It can then be wished for like any attribute, and joined with them. Neither the
-generator nor what else was learnt for it changes.
+generator nor what else was learnt for it changes. Several rules look at the
+same images: repeat --name, and the flags that differ.
 """
 
 import os
 
 import numpy as np
-import tqdm
 from absl import flags
 
 from lc_keras import files
@@ -35,31 +39,18 @@ def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   # It has labels of its own.
   common_flags.define_run_flags(values, begins=False)
-  for name, text in (
-    ("name", "What the constraint is called in requests."),
-    (
-      "rule",
-      "module:function that gives each of a batch of images a number. It is "
-      "code that is run.",
-    ),
-    (
-      "labels",
-      "CSV, TSV, parquet or JSON-lines file with columns file_name, id or z0, "
-      "z1, ..., a column value or one called as --name, and perhaps weight; or "
-      f"{_DATASET}NAME for an attribute of the data set, also one that nothing "
-      "was trained on.",
-    ),
-  ):
-    flags.DEFINE_string(name, None, text, flag_values=values)
-  flags.DEFINE_float(
-    "threshold",
-    None,
-    "Values of the rule from here up hold; without it, and without "
-    "--target_range, values must be in [0, 1].",
-    flag_values=values,
+  flags.DEFINE_multi_string(
+    "name", [], "What the constraint is called in requests.", flag_values=values
   )
-  common_flags.define_range_flag(
-    values, "target_range", None, "low,high: values of the rule in here hold."
+  recipe_flags.define(values, recipes.Rule, several=True)
+  flags.DEFINE_string(
+    "labels",
+    None,
+    "CSV, TSV, parquet or JSON-lines file with columns file_name, id or z0, "
+    "z1, ..., a column value or one called as --name, and perhaps weight; or "
+    f"{_DATASET}NAME for an attribute of the data set, also one that nothing "
+    "was trained on.",
+    flag_values=values,
   )
   flags.DEFINE_integer(
     "label_limit",
@@ -78,7 +69,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_job(settings: flags.FlagValues) -> None:
-  """Learns a constraint, or lists those that there are."""
+  """Learns constraints, or lists those that there are."""
   from lc_keras import parts as run_parts
   from lc_keras.learning import learnt
   from trainers import runs
@@ -89,30 +80,31 @@ def run_job(settings: flags.FlagValues) -> None:
     _list(parts)
     return
   _check(settings)
-  name, folder = settings.name, run.path(learnt.FOLDER)
-  if name in learnt.names(run.folder) and not settings.replace:
-    raise ValueError(
-      f"{settings.run_dir!r} has a constraint {name!r} already. Give "
-      "--replace to learn it again, or choose another --name."
-    )
-  learnt.check_name(name)
-  os.makedirs(folder, exist_ok=True)
-  stages.lock(os.path.join(folder, f".lock-{name}"))
-  files.sweep(folder, name)
-  learned = _learn(run, parts)
-  folder = learnt.write(run.folder, learned)
-  _tell(learned, folder)
-  path = os.path.join(folder, _PICTURE)
-  _draw(run, name, path)
-  messages.say(f"{name}: look at {path}")
+  folder = run.path(learnt.FOLDER)
+  for name in settings.name:
+    if name in learnt.names(run.folder) and not settings.replace:
+      raise ValueError(
+        f"{settings.run_dir!r} has a constraint {name!r} already. Give "
+        "--replace to learn it again, or choose another --name."
+      )
+    learnt.check_name(name)
+    os.makedirs(folder, exist_ok=True)
+    stages.lock(os.path.join(folder, f".lock-{name}"))
+    files.sweep(folder, name)
+  for learned in _learn(run, parts):
+    place = learnt.write(run.folder, learned)
+    _tell(learned, place)
+    path = os.path.join(place, _PICTURE)
+    _draw(run, learned.name, path)
+    messages.say(f"{learned.name}: look at {path}")
 
 
 def _check(settings):
   if not settings.name:
     raise ValueError("--name is missing: what is the constraint called?")
-  if bool(settings.rule) == bool(settings.labels):
-    raise ValueError("Give either --rule or --labels.")
-  if settings.label_limit and not settings.labels.startswith(_DATASET):
+  if settings.labels and len(settings.name) > 1:
+    raise ValueError("From --labels, one constraint is learned at a time.")
+  if settings.label_limit and not (settings.labels or "").startswith(_DATASET):
     raise ValueError(
       f"--label_limit goes with --labels={_DATASET}NAME; of a file, all "
       "labels are used."
@@ -120,56 +112,69 @@ def _check(settings):
 
 
 def _learn(run, parts):
-  """Learns the constraint that the flags ask for."""
-  from lc_keras.constraints import rule as rules
+  """Yields the constraints that the flags ask for."""
   from lc_keras.learning import acquire
   from lc_keras.learning import labels as label_files
+  from lc_keras.learning import progress
+  from lc_keras.learning.rules import kinds
   from trainers import training
 
   settings = run.settings
-  recipe = recipe_flags.read(settings, recipes.Constraint)
   options = {
+    "recipe": recipe_flags.read(settings, recipes.Constraint),
     "strategy": training.strategy(settings.replicas),
-    "callbacks": [_progress(recipe)],
+    "progress": progress.Progress(verbose=True),
   }
-  if settings.rule:
-    rule = rules.Rule(
-      settings.rule,
-      settings.threshold,
-      settings.target_range and tuple(map(float, settings.target_range)),
-    )
-    messages.say(
-      f"This runs {settings.rule}: take rules only from people whom you trust."
-    )
-    return acquire.from_rule(
-      parts, settings.name, rule, recipe, say=messages.say, **options
-    )
-  path = settings.labels
+  asked = recipe_flags.read_several(settings, recipes.Rule, len(settings.name))
+  if not settings.labels:
+    for place in settings.rule or settings.image_text or ():
+      messages.say(
+        f"This runs {place}: take rules only from people whom you trust."
+      )
+    rules = {
+      name: kinds.make(rule, parts) for name, rule in zip(settings.name, asked)
+    }
+    yield from acquire.from_rules(parts, rules, **options)
+    return
+  if any(rule != recipes.Rule() for rule in asked):
+    raise ValueError("Give either --labels or a rule.")
+  (name,), path = settings.name, settings.labels
   if path.startswith(_DATASET):
-    return _from_data_set(run, parts, recipe, options)
+    attribute = path.removeprefix(_DATASET)
+    limit = settings.label_limit
+    yield from_data_set(run, parts, name, attribute, limit=limit, **options)
+    return
   source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
-  labels = label_files.read(path, settings.name)
+  labels = label_files.read(path, name)
   if labels.files is not None and run.encodes:
     parts.files = run.file_names("train")
-  return acquire.from_labels(
-    parts, settings.name, labels, source, recipe, **options
-  )
+  yield acquire.from_labels(parts, name, labels, source, **options)
 
 
-def _from_data_set(run, parts, recipe, options):
-  """Learns from the data set's labels; its test split then judges."""
+def from_data_set(run, parts, name, attribute, *, limit=None, **options):
+  """Learns from the data set's labels; its test split then judges.
+
+  Args:
+    run: The run.
+    parts: Its parts.
+    name: Of the constraint.
+    attribute: The data set has its labels.
+    limit: How many of them to use, from the first.
+    **options: See `acquire.from_labels`.
+
+  Raises:
+    ValueError: The run has no encoded images of a data set.
+  """
   from lc_keras.data import pipeline
   from lc_keras.generators import generator
   from lc_keras.learning import acquire
   from lc_keras.learning import labels as label_files
   from lc_keras.learning import trust
 
-  settings = run.settings
-  attribute = settings.labels.removeprefix(_DATASET)
   if run.dataset is None or not generator.can_encode(parts.generator):
     raise ValueError(
-      f"--labels={settings.labels}: the latents of this run are not those of "
-      "images of a data set. Give a file of labels, or a --rule."
+      f"--labels={_DATASET}{attribute}: the latents of this run are not those "
+      "of images of a data set. Give a file of labels, or a --rule."
     )
 
   def read(split, limit=None):
@@ -177,13 +182,13 @@ def _from_data_set(run, parts, recipe, options):
       run.dataset, split, attribute, data_dir=run.data_dir, limit=limit
     )
 
-  value = read("train", settings.label_limit)
-  labels = label_files.Labels(
-    value, np.ones_like(value), ids=np.arange(len(value))
-  )
-  source = {"dataset": run.dataset, "attribute": attribute}
+  value = read("train", limit)
   learned = acquire.from_labels(
-    parts, settings.name, labels, source, recipe, **options
+    parts,
+    name,
+    label_files.Labels(value, ids=np.arange(len(value))),
+    {"dataset": run.dataset, "attribute": attribute},
+    **options,
   )
   learned.manifest["test"] = trust.of_latents(
     learned.model, parts.latents["test"], read("test")
@@ -193,10 +198,11 @@ def _from_data_set(run, parts, recipe, options):
 
 def _tell(learned, folder):
   """Says what was learned, and how far it can be trusted."""
+  from lc_keras.learning import learnt
   from lc_keras.learning import trust
 
   name, manifest = learned.name, learned.manifest
-  messages.say(f"{name}: {_line(manifest)}")
+  messages.say(f"{name}: {learnt.summary(manifest)}")
   if not manifest["trustworthy"]:
     low = manifest["figures"]["balanced_accuracy"]["interval"][0]
     messages.say(
@@ -226,23 +232,7 @@ def _list(parts):
     manifest = learnt.read_manifest(parts.folder, name)
     foreign = manifest["generator"] != parts.fingerprint
     note = " (of another generator: cannot be used)" if foreign else ""
-    print(f"{name}: {_line(manifest)}{note}")
-
-
-def _line(manifest):
-  figures = manifest.get("test", manifest["figures"])
-  source = manifest["source"]
-  origin = source.get("rule") or source.get("file") or source.get("attribute")
-  told = [f"from {origin}", f"{manifest['figures']['rows']} rows"]
-  for name in ("balanced_accuracy", "f1"):
-    low, high = figures[name]["interval"]
-    told.append(
-      f"{name.replace('_', ' ')} {figures[name]['value']:.3f} "
-      f"({low:.3f} to {high:.3f})"
-    )
-  if not manifest["trustworthy"]:
-    told.append("NOT to be relied on")
-  return ", ".join(told)
+    print(f"{name}: {learnt.summary(manifest)}{note}")
 
 
 def _draw(run, name, path):
@@ -265,22 +255,6 @@ def _draw(run, name, path):
   shown = min(map(len, rows.values()))
   grid = np.stack([images[:shown] for images in rows.values()])
   plotting.save(plotting.grid(grid, row_labels=list(rows)), path)
-
-
-def _progress(recipe):
-  """Returns a callback that shows steps, rate and time left."""
-  import keras
-
-  bar = tqdm.tqdm(
-    total=recipe.all_steps + recipe.actor_steps, unit=" steps", delay=1e-9
-  )
-
-  def show(batch, logs):
-    bar.update()
-    if bar.n == bar.total:
-      bar.close()
-
-  return keras.callbacks.LambdaCallback(on_train_batch_end=show)
 
 
 def main() -> None:

@@ -9,9 +9,8 @@ from lc_keras.data import pipeline
 from lc_keras.evaluation import judge as judges
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import transformations
-from lc_keras.learning import acquire
 from lc_keras.learning import learnt as learnt_module
-from lc_keras.learning import trust
+from trainers import constraint
 from trainers import recipe_flags
 from trainers import runs
 from trainers import stages
@@ -72,8 +71,16 @@ class Bench:
       The figures; and samples, [2, rows, height, width, channels]: without the
       constraint and with it.
     """
-    value = self._labels(attribute, "train", count)
-    learnt = self._learn(name, attribute, value)
+    learnt = constraint.from_data_set(
+      self._run,
+      self._run.parts,
+      name,
+      attribute,
+      limit=count,
+      recipe=recipe_flags.read(self._settings, recipes.Constraint),
+      strategy=training.strategy(self._settings.replicas),
+    )
+    learnt_module.write(self._run.folder, learnt)
     rows, seed = self._settings.rows, self._settings.seed
     # It alone: a search keeps all other constraints that it knows.
     control = lc_keras.load(self._run.folder, [name])
@@ -102,7 +109,7 @@ class Bench:
     figures = {
       "attribute": attribute,
       "labels": count,
-      "positive": int(value.sum()),
+      "positive": int(self._labels(attribute, "train", count).sum()),
       "seconds": learnt.manifest["seconds"],
       "trustworthy": learnt.manifest["trustworthy"],
       "critic": learnt.manifest["test"],
@@ -113,23 +120,6 @@ class Bench:
       "edits": edits,
     }
     return figures, samples
-
-  def _learn(self, name, attribute, value):
-    learnt = acquire.from_labels(
-      self._run.parts,
-      name,
-      lc_keras.Labels(value, ids=np.arange(len(value))),
-      {"dataset": self._run.dataset, "attribute": attribute},
-      recipe_flags.read(self._settings, recipes.Constraint),
-      strategy=training.strategy(self._settings.replicas),
-    )
-    learnt.manifest["test"] = trust.of_latents(
-      learnt.model,
-      self._run.parts.latents["test"],
-      self._labels(attribute, "test"),
-    )
-    learnt_module.write(self._run.folder, learnt)
-    return learnt
 
   def _labels(self, attribute, split, limit=None):
     return pipeline.labels(

@@ -7,21 +7,26 @@ import typing
 from absl import flags
 
 
-def define(values: flags.FlagValues, recipe: type) -> None:
+def define(
+  values: flags.FlagValues, recipe: type, *, several: bool = False
+) -> None:
   """Defines a flag for every field of a recipe.
 
   Args:
     values: Where the flags are defined.
     recipe: A dataclass of `lc_keras.recipes`.
+    several: Whether flags may be given again, for several recipes.
   """
   for field in dataclasses.fields(recipe):
     known, kind = field.metadata, _kind(field.type)
     define_one = {
       bool: flags.DEFINE_bool,
-      float: flags.DEFINE_float,
+      float: flags.DEFINE_multi_float if several else flags.DEFINE_float,
       int: flags.DEFINE_integer,
-      str: flags.DEFINE_enum if known["choices"] else flags.DEFINE_string,
+      str: flags.DEFINE_multi_string if several else flags.DEFINE_string,
     }[kind]
+    if known["choices"]:
+      define_one = flags.DEFINE_multi_enum if several else flags.DEFINE_enum
     options = {}
     if kind in (int, float):
       options = {"lower_bound": known["low"], "upper_bound": known["high"]}
@@ -44,6 +49,29 @@ def read(settings: flags.FlagValues, recipe: type):
       for field in dataclasses.fields(recipe)
     }
   )
+
+
+def read_several(settings: flags.FlagValues, recipe: type, count: int) -> list:
+  """Returns some recipes, of flags that are given for all or for each.
+
+  Args:
+    settings: The flags of a job.
+    recipe: What `define` defined them for, with `several`.
+    count: How many.
+
+  Raises:
+    ValueError: A flag is given more than once, and not so often.
+  """
+  columns = {}
+  for field in dataclasses.fields(recipe):
+    given = getattr(settings, field.name) or [field.default]
+    if len(given) not in (1, count):
+      raise ValueError(
+        f"--{field.name} is given {len(given)} times for {count} constraints: "
+        "give it once for all, or for each."
+      )
+    columns[field.name] = given * (count // len(given))
+  return [recipe(**dict(zip(columns, row))) for row in zip(*columns.values())]
 
 
 def _kind(annotation):

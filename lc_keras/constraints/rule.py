@@ -35,7 +35,7 @@ class Rule:
     self,
     rule: str | Callable | functions.Scorer,
     threshold: float | None = None,
-    target_range: tuple[float, float] | None = None,
+    target_range: tuple[float, float] | str | None = None,
     batch_size: int = 256,
   ):
     """Creates the rule.
@@ -44,8 +44,8 @@ class Rule:
       rule: A function or "module:function", see `functions.Function`; or
         another `functions.Scorer`, see `learning.rules`.
       threshold: Values from here up become 1, those below 0.
-      target_range: (low, high); values from low to high, both included, become
-        1, others 0.
+      target_range: (low, high) or "low,high"; values from low to high, both
+        included, become 1, others 0.
       batch_size: Images that the function gets at a time, at most.
 
     Raises:
@@ -318,8 +318,10 @@ def _finite(value, name):
 
 
 def _range(target_range):
+  if isinstance(target_range, str):
+    target_range = target_range.split(",")
   try:
-    low, high = target_range
+    low, high = map(float, target_range)
   except (TypeError, ValueError) as error:
     raise ValueError(
       f"The target range must be two numbers, (low, high), got "

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from lc_keras.constraints import functions
+
 # What each direction of a model gives, by our names; the first it must give.
 OUTPUTS = {
   "decode": ("images",),
@@ -79,13 +81,8 @@ def array(value) -> np.ndarray:
   Raises:
     TypeError: It cannot be read as numbers.
   """
-  for step in ("detach", "cpu"):
-    value = getattr(value, step, lambda kept=value: kept)()
-  # NumPy has no bfloat16 of its own, into which PyTorch's could go.
-  if "bfloat16" in str(getattr(value, "dtype", "")) and hasattr(value, "float"):
-    value = value.float()
   try:
-    return np.asarray(value)
+    return functions.as_array(value)
   except Exception as error:
     raise TypeError(
       f"what it returns, a {type(value).__name__}, cannot be read as numbers: "

@@ -1,8 +1,9 @@
 """Learns a constraint for a run's generator: from a rule, or from labels."""
 
 import dataclasses
+import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -11,107 +12,94 @@ import tensorflow as tf
 from lc_keras import batched
 from lc_keras import recipes
 from lc_keras import version
-from lc_keras.constraints import rule as rules
-from lc_keras.generators import decoding
+from lc_keras.constraints import rule as rule_of_images
 from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
 from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as label_sets
 from lc_keras.learning import learnt as learned_constraints
+from lc_keras.learning import progress as progresses
+from lc_keras.learning import rule_scores
 from lc_keras.learning import scoring
 from lc_keras.learning import trust
 from lc_keras.models import value_model
 from lc_keras.samplers import objective
 
-# Images that a rule is tried on, and that its speed is measured with.
-_CHECKED = 256
-_TIMED = 16
 _RECIPE = recipes.Constraint()
+_SILENT = progresses.Progress()
 
 
-def from_rule(
+def from_rules(
   parts,
-  name: str,
-  rule: rules.Rule,
+  rules: Mapping[str, rule_of_images.Rule],
   recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
-  say: Callable[[str], None] = lambda message: None,
-  callbacks: Sequence[keras.callbacks.Callback] = (),
-) -> learned_constraints.Learnt:
-  """Learns what a rule says of decoded latent vectors; no labels are needed.
+  progress: progresses.Progress = _SILENT,
+) -> Iterator[learned_constraints.Learnt]:
+  """Learns what rules say of decoded latent vectors; no labels are needed.
 
   Engel et al. 2018, section 6. Half of what is scored comes from the prior,
   and, if there are encoded images, half from these, without their labels: it is
-  there that samplers go.
+  there that samplers go. All rules look at the same images.
 
   Args:
     parts: `parts.Parts`.
-    name: What the constraint is called in wishes.
-    rule: Scores images.
+    rules: By what the constraint is called in requests.
     recipe: How.
     strategy: To train with.
-    say: Tells the user how far it is.
-    callbacks: For `keras.Model.fit`.
+    progress: Tells the user how far it is.
+
+  Yields:
+    A constraint a rule, in order, each when it has been learned.
 
   Raises:
-    ValueError: The name cannot be used, the rule is no rule, or accepts too few
+    ValueError: A name cannot be used, a rule is no rule, or accepts too few
       images, or too many.
   """
   started = time.monotonic()
-  _check_name(parts, name)
-  generator = parts.generator
-  decode = decoding.decoder(generator)
-  scored = []
-
-  def read(latents):
-    # The images of a chunk are gone before those of the next one are made.
-    return np.concatenate(
-      [rule.values(p[decoding.IMAGES]) for p in decode.pieces(latents)]
-    )
-
-  def oracle(latents):
-    scored.append(read(latents))
-    return rule.targets(scored[-1])
-
+  for name in rules:
+    _check_name(parts, name)
   draw = _drawer(parts)
-  at_once = batched.rows_at_once(generator.image_shape, _CHECKED // 4)
-  tried = draw(max(4 * at_once, _TIMED), recipe.seed)
-  say(f"Trying {rule} on {len(tried)} images")
-  rule.check(decode(tried)[decoding.IMAGES], rare=True)
-  began = time.monotonic()
-  read(tried[:_TIMED])
-  say(_duration(recipe, (time.monotonic() - began) / _TIMED))
-  try:
-    examples = scoring.collect(
-      draw,
-      oracle,
-      lambda: _model(parts, recipe, strategy),
-      parts.posterior_scale,
-      count=recipe.count,
-      limit=recipe.limit,
-      folds=recipe.folds,
-      seed=recipe.seed,
-      say=say,
-    )
-  except scoring.TooFewError:
-    # Of a rule that never differs, more can be said.
-    rule.check_varies(np.concatenate(scored))
-    raise
-  source = {**rule.identity, "scored": len(examples)}
-  return _learn(
-    parts,
-    name,
-    examples,
-    oracle,
-    recipe,
-    strategy,
-    callbacks,
-    source,
-    continuous=not rule.binary,
-    started=started,
+  scores = rule_scores.RuleScores(
+    parts.generator, rules, draw, recipe.seed, progress
   )
+  rounds = recipe.all_steps // recipe.steps
+  scores.begin(recipe.count + len(rules) * (rounds - 1) * fitting.EDITS)
+  for name, rule in rules.items():
+    oracle = functools.partial(scores, name)
+    try:
+      examples = scoring.collect(
+        functools.partial(scores.plain, name),
+        draw,
+        oracle,
+        lambda: _model(parts, recipe, strategy),
+        parts.posterior_scale,
+        count=recipe.count,
+        limit=recipe.limit,
+        folds=recipe.folds,
+        seed=recipe.seed,
+        say=progress.say,
+      )
+    except scoring.TooFewError:
+      # Of a rule that never differs, more can be said.
+      scores.check_varies(name)
+      raise
+    yield _learn(
+      parts,
+      name,
+      examples,
+      oracle,
+      recipe,
+      strategy,
+      progress,
+      {**rule.identity, "scored": len(examples)},
+      continuous=not rule.binary,
+      started=started,
+    )
+    started = time.monotonic()
+  scores.end()
 
 
 def from_labels(
@@ -122,7 +110,7 @@ def from_labels(
   recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
-  callbacks: Sequence[keras.callbacks.Callback] = (),
+  progress: progresses.Progress = _SILENT,
 ) -> learned_constraints.Learnt:
   """Learns from the labels of some images, or of some latent vectors.
 
@@ -133,7 +121,7 @@ def from_labels(
     source: Where the labels come from, for the manifest.
     recipe: How.
     strategy: To train with.
-    callbacks: For `keras.Model.fit`.
+    progress: Tells the user how far it is.
 
   Raises:
     ValueError: The name cannot be used, or the labels cannot be learnt from.
@@ -182,7 +170,7 @@ def from_labels(
     oracle,
     recipe,
     strategy,
-    callbacks,
+    progress,
     {**source, "labels": len(examples)},
     continuous=bool(continuous),
     started=started,
@@ -197,7 +185,7 @@ def _learn(
   oracle,
   recipe,
   strategy,
-  callbacks,
+  progress,
   source,
   *,
   continuous,
@@ -205,6 +193,7 @@ def _learn(
   model=None,
 ):
   """Trains, calibrates and describes a critic, and perhaps an actor."""
+  callbacks = [progress.steps(recipe.all_steps + recipe.actor_steps)]
   model = model or _model(parts, recipe, strategy)
   edits = [fitting.downhill(model, parts.covariance, continuous)]
   edits *= recipe.rounds - 1
@@ -238,7 +227,9 @@ def _learn(
     "source": source,
     "recipe": dataclasses.asdict(recipe),
     "figures": figures,
-    "trustworthy": trust.trustworthy(figures),
+    # No better than what it was learned from.
+    "trustworthy": trust.trustworthy(figures)
+    and source.get("trustworthy", True),
     "margin": trust.margin(model, examples, objective.ROBUST_NOISE),
     "lc_keras": version.__version__,
   }
@@ -277,15 +268,6 @@ def _drawer(parts):
     return latents.astype(np.float32)
 
   return draw
-
-
-def _duration(recipe, seconds):
-  """Returns a sentence on how long scoring takes, at so many seconds a row."""
-  edits = (recipe.all_steps // recipe.steps - 1) * fitting.EDITS
-  rows = recipe.count + edits
-  total = rows * seconds
-  told = f"{total:.0f} s" if total < 100 else f"{total / 60:.0f} min"
-  return f"About {rows:,} images are scored, {1 / seconds:.3g} a second: {told}"
 
 
 def _again(parts, latents):

@@ -11,7 +11,7 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
@@ -63,6 +63,27 @@ def check_name(name: str) -> None:
       f"{name!r} cannot be a constraint's name: it must begin with a letter, "
       "and have letters, digits, _ and - only."
     )
+
+
+def summary(manifest: Mapping) -> str:
+  """Returns what a constraint was learnt from and how good it is, in a line.
+
+  Args:
+    manifest: See `Learnt`.
+  """
+  figures = manifest.get("test", manifest["figures"])
+  source = manifest["source"]
+  origin = source.get("rule") or source.get("file") or source.get("attribute")
+  told = [f"from {origin}", f"{manifest['figures']['rows']} rows"]
+  for name in ("balanced_accuracy", "f1"):
+    low, high = figures[name]["interval"]
+    told.append(
+      f"{name.replace('_', ' ')} {figures[name]['value']:.3f} "
+      f"({low:.3f} to {high:.3f})"
+    )
+  if not manifest["trustworthy"]:
+    told.append("NOT to be relied on")
+  return ", ".join(told)
 
 
 def write(run_dir: str, learnt: Learnt) -> str:

@@ -6,16 +6,16 @@ import numpy as np
 
 from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
+from lc_keras.learning import rule_scores
 from lc_keras.models import value_model
 
-# Draws to begin with: count and seed to latent vectors [count, latent_size].
-Draw = Callable[[int, int], np.ndarray]
+# Which chunk of plain draws, from 0 up, to latents and their values.
+Plain = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
 # With fewer rows of a kind than the first, a critic is not even a beginning;
 # with fewer than the second, it is no judge.
 _SEEDS = 10
 _ENOUGH = 100
-_CHUNK = 2048
 # The share of draws that a first critic likes best, to be scored in full.
 _LIKED = 0.02
 _PRELIMINARY_STEPS = 300
@@ -26,7 +26,8 @@ class TooFewError(ValueError):
 
 
 def collect(
-  draw: Draw,
+  plain: Plain,
+  draw: rule_scores.Draw,
   oracle: fitting.Oracle,
   model: Callable[[], value_model.ValueModel],
   scale: np.ndarray,
@@ -46,8 +47,9 @@ def collect(
   plain draws.
 
   Args:
-    draw: Makes latent vectors; other seeds, other draws.
-    oracle: Scores them.
+    plain: Makes and scores plain draws.
+    draw: Makes more, to be ranked; other seeds, other draws.
+    oracle: Scores what is chosen of them.
     model: Makes an untrained, compiled model for the ranking.
     scale: [latent_size], sigma_bar.
     count: Rows to score at least.
@@ -59,7 +61,7 @@ def collect(
   Raises:
     TooFewError: There are too few of a kind within the limit.
   """
-  latents, values = _plain(draw, oracle, count, limit, seed, say)
+  latents, values = _enough(plain, count, limit, say)
   weights = np.ones(len(values))
   kinds = _kinds(values)
   if min(kinds) < _ENOUGH:
@@ -84,24 +86,25 @@ def collect(
   )
 
 
-def _plain(draw, oracle, count, limit, seed, say):
+def _enough(plain, count, limit, say):
   """Returns draws and values: `count`, and on until some are of each kind."""
   latents, values = [], []
   while True:
-    chunk = draw(_CHUNK, seed + len(latents))
+    chunk, chunk_values = plain(len(values))
     latents.append(chunk)
-    values.append(oracle(chunk))
+    values.append(chunk_values)
     scored = sum(map(len, values))
     kinds = _kinds(np.concatenate(values))
-    if scored >= count and min(kinds) >= _SEEDS:
-      return np.concatenate(latents), np.concatenate(values)
+    if scored >= count:
+      say(f"Scored {scored} draws: {kinds[1]} on, {kinds[0]} off")
+      if min(kinds) >= _SEEDS:
+        return np.concatenate(latents), np.concatenate(values)
     if scored >= limit:
       raise TooFewError(
         f"Of {scored} draws, {kinds[1]} are on and {kinds[0]} off; at least "
         f"{_SEEDS} of each are needed to look for more. Change the threshold, "
         "or raise the limit."
       )
-    say(f"scored {scored} draws: {kinds[1]} on, {kinds[0]} off")
 
 
 def _enriched(
@@ -121,7 +124,7 @@ def _enriched(
       1.0 if rare else -1.0
     )
 
-  pool_size = int(_CHUNK / _LIKED)
+  pool_size = int(rule_scores.CHUNK / _LIKED)
   bound, pools = None, 0
   found, scores = [latents], [values]
   while sum(map(len, scores)) < limit:

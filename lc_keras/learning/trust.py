@@ -41,7 +41,7 @@ def calibrate(
     bins), a bare number.
   """
   logits = _held_out(model, examples)
-  slope, shift = _platt(logits, examples.value, examples.weight)
+  slope, shift = platt(logits, examples.value, examples.weight)
   model.calibrate(slope, shift)
   probabilities = special.expit(slope * logits + shift)
   return figures(probabilities, examples.value, examples.weight)
@@ -142,7 +142,7 @@ def _held_out(model, examples):
   return np.concatenate(logits)[rows, examples.fold]
 
 
-def _platt(logits, value, weight):
+def platt(logits, value, weight):
   """Fits slope and shift; a row of value v is on with weight v, else off."""
   regression = linear_model.LogisticRegression()
   labels = np.repeat([1, 0], len(value))

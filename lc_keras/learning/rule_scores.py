@@ -1,0 +1,112 @@
+"""What rules say of latent vectors: each image is made once, for all rules."""
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from lc_keras import batched
+from lc_keras.constraints import rule as rules
+from lc_keras.generators import decoding
+from lc_keras.learning import progress as progresses
+
+# Draws to begin with: count and seed to latent vectors [count, latent_size].
+Draw = Callable[[int, int], np.ndarray]
+
+CHUNK = 2048
+# Images that rules are tried on, and that their speed is measured with.
+_CHECKED = 256
+_TIMED = 16
+
+
+class RuleScores:
+  """Scores latent vectors by several rules, chunk by chunk.
+
+  Plain draws are scored by all rules at once, and their scores are kept: a
+  rule that wants more of them costs the others nothing, and rules that want as
+  many share every image. No more images are held than `batched` has room for.
+  """
+
+  def __init__(
+    self,
+    generator,
+    rules: Mapping[str, rules.Rule],
+    draw: Draw,
+    seed: int = 0,
+    progress: progresses.Progress | None = None,
+  ):
+    """Tries the rules on a few images.
+
+    Args:
+      generator: Makes the images.
+      rules: By the name of the constraint.
+      draw: Makes latent vectors; other seeds, other draws.
+      seed: Of the draws.
+      progress: Tells what is found out about rules, and how long scoring takes.
+
+    Raises:
+      ValueError: A rule is no rule.
+    """
+    self._decode = decoding.decoder(generator)
+    self._rules, self._draw, self._seed = dict(rules), draw, seed
+    self._progress = progress or progresses.Progress()
+    self._plain = []
+    self._bar = None
+    at_once = batched.rows_at_once(generator.image_shape, _CHECKED // 4)
+    tried = draw(max(4 * at_once, _TIMED), seed)
+    images = self._decode(tried)[decoding.IMAGES]
+    for rule in self._rules.values():
+      self._progress.say(f"Trying {rule} on {len(tried)} images")
+      rule.check(images, rare=True)
+      for note in rule.notes:
+        self._progress.say(note)
+    began = time.monotonic()
+    self._values(self._rules, tried[:_TIMED])
+    self._seconds = (time.monotonic() - began) / _TIMED
+
+  def begin(self, count: int) -> None:
+    """Says how long it takes to score so many images, and shows a bar."""
+    total = count * self._seconds
+    told = f"{total:.0f} s" if total < 100 else f"{total / 60:.0f} min"
+    self._progress.say(
+      f"About {count:,} images are scored, {1 / self._seconds:.3g} a second: "
+      f"{told}"
+    )
+    self._bar = self._progress.bar(count, " images")
+
+  def end(self) -> None:
+    """Closes the bar."""
+    self._bar.close()
+
+  def plain(self, name: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a chunk of plain draws, and the targets of one rule.
+
+    Args:
+      name: Of the rule.
+      number: From 0 up: which chunk.
+    """
+    while len(self._plain) <= number:
+      latents = self._draw(CHUNK, self._seed + len(self._plain))
+      self._plain.append((latents, self._values(self._rules, latents)))
+    latents, values = self._plain[number]
+    return latents, self._rules[name].targets(values[name])
+
+  def __call__(self, name: str, latents: np.ndarray) -> np.ndarray:
+    """Returns the targets of one rule for other latent vectors, [n]."""
+    return self._rules[name].targets(self._values([name], latents)[name])
+
+  def check_varies(self, name: str) -> None:
+    """Raises ValueError if a rule gave all plain draws the same."""
+    values = [values[name] for _, values in self._plain]
+    self._rules[name].check_varies(np.concatenate(values))
+
+  def _values(self, names, latents):
+    """Returns what some rules say of latents, by name."""
+    found = {name: [] for name in names}
+    # The images of a chunk are gone before those of the next one are made.
+    for piece in self._decode.pieces(latents):
+      for name in names:
+        found[name].append(self._rules[name].values(piece[decoding.IMAGES]))
+      if self._bar is not None:
+        self._bar.update(len(piece[decoding.IMAGES]))
+    return {name: np.concatenate(parts) for name, parts in found.items()}

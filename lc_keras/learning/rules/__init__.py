@@ -1,0 +1,1 @@
+"""What may say of an image whether a constraint holds, besides a function."""

@@ -1,0 +1,271 @@
+"""Rules that are a class of a ready classifier."""
+
+import os
+
+import numpy as np
+from scipy import special
+
+from lc_keras import spelling
+from lc_keras.constraints import functions
+from lc_keras.learning.rules import network
+
+SETTINGS = ("rule", "rule_class", "rule_labels", "rule_pixels", "rule_outputs")
+
+# Images that pixels and outputs are found out from.
+_LOOKED_AT = 64
+# Of ways to show pixels, a wider range makes a network surer: the narrowest is
+# taken that tells images apart by this share of what the best does, ...
+_NEARLY = 0.7
+# ... and one 255 times as wide only if the narrow ones show it next to nothing.
+_BLIND = 0.25
+# The sum of the logits of a softmax hardly varies: training does not move it.
+_ONE_OF_MANY = 0.6
+
+
+class Classifier(functions.Scorer):
+  """The probability that a classifier gives to one class.
+
+  How it takes pixels, and whether it gives logits or probabilities, is found
+  out from the first images, and said.
+
+  >>> def classify(images):  # Dark, bright.
+  ...   bright = images.mean(axis=(1, 2, 3))
+  ...   return np.stack([1.0 - bright, bright], axis=1)
+  >>> rule = Classifier(classify, "bright", labels=["dark", "bright"])
+  >>> images = np.ones([5, 8, 8, 1], np.float32)
+  >>> images *= np.linspace(0.0, 1.0, 5).reshape(5, 1, 1, 1)
+  >>> notes = rule.look(images)
+  >>> rule(images)
+  array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+  """
+
+  rounding = 1e-3
+
+  def __init__(
+    self,
+    model,
+    of: int | str | None = None,
+    *,
+    labels=None,
+    pixels: str | None = None,
+    outputs: str | None = None,
+  ):
+    """Opens the classifier.
+
+    Args:
+      model: See `network.Network`.
+      of: The class, by number or name; may be left out of a single number.
+      labels: The names of the classes, or a file with one a line.
+      pixels: See `network.Network`; found out if not given.
+      outputs: What the numbers are: "probabilities", "softmax" or "sigmoid",
+        the last two of logits; found out if not given.
+
+    Raises:
+      ValueError: It cannot be opened, or there is no such class.
+    """
+    self._network = network.Network(model)
+    self._of = of
+    self._labels = _read_labels(labels)
+    self._pixels, self._outputs = pixels, outputs
+    self.name = (
+      self._network.name if of is None else f"{self._network.name}:{of}"
+    )
+    self.identity = {"rule": self.name, "class": of}
+
+  def look(self, images):
+    """See base class."""
+    images = images[:_LOOKED_AT]
+    tried = {
+      pixels: self._network.outputs(images, pixels)
+      for pixels in self._network.pixels(images, self._pixels)
+    }
+    self._output, self._column = self._find(next(iter(tried.values())))
+    numbers = {
+      pixels: _columns(found[self._output]) for pixels, found in tried.items()
+    }
+    read, told = {}, {}
+    for pixels, rows in numbers.items():
+      kind, told[pixels] = _kind(rows)
+      if self._outputs:
+        kind, told[pixels] = self._outputs, f"{self._outputs}, as you say"
+      read[pixels] = kind, _probabilities(rows, kind)
+    ranked = _ranked({key: rows for key, (_, rows) in read.items()})
+    best = ranked[0]
+    self._pixels, self._outputs = best, read[best][0]
+    self.identity |= {"pixels": best, "outputs": self._outputs}
+    notes = [f"{self.name}: its numbers are {told[best]}; pixels are {best}."]
+    if len(ranked) > 1:
+      chosen, second = (
+        read[pixels][1][:, self._column] > 0.5 for pixels in ranked[:2]
+      )
+      notes.append(
+        f"The pixels were found out by trying; with {ranked[1]}, "
+        f"{np.mean(chosen == second):.0%} of {len(images)} images would be "
+        "read the same. If you know which it takes, say so with rule_pixels."
+      )
+    return notes
+
+  def __call__(self, images):
+    """See base class."""
+    rows = _columns(self._network(images, self._pixels, self._output))
+    values = _probabilities(rows, self._outputs)[:, self._column]
+    return functions.checked(values, len(images), f"The classifier {self.name}")
+
+  def _find(self, found):
+    """Returns the output and the column of the class."""
+    if self._of in found:  # A head for each class.
+      name, count = self._of, _columns(found[self._of]).shape[1]
+      if count == 1:
+        return name, 0
+      raise ValueError(
+        f"The output {name} of {self._network.name} has {count} numbers: "
+        "name one of its classes."
+      )
+    name = self._network._choose(found, None)
+    count = _columns(found[name]).shape[1]
+    if self._of is None and count == 1:
+      return name, 0
+    if self._labels and len(self._labels) != count:
+      raise ValueError(
+        f"There are {len(self._labels)} names of classes, and "
+        f"{self._network.name} has {count} classes: give a name for each, in "
+        "their order."
+      )
+    known = self._labels or [str(number) for number in range(count)]
+    if str(self._of) in known:
+      return name, known.index(str(self._of))
+    if str(self._of).isdecimal() and int(self._of) < count:
+      return name, int(self._of)
+    hint = (
+      spelling.suggest(str(self._of), known)
+      if self._labels
+      else f"give a number from 0 to {count - 1}, or a name and, with "
+      "rule_labels, a file of all names, one a line."
+    )
+    raise ValueError(
+      f"{self._network.name} has {count} classes, and rule_class is "
+      f"{self._of!r}: {hint}"
+    )
+
+
+def accepts(settings) -> bool:
+  """Says whether settings are of this kind."""
+  return settings.rule is not None and (
+    settings.rule_class is not None
+    or network.is_model(network.split(settings.rule)[0])
+  )
+
+
+def make(settings, parts) -> Classifier:
+  """Opens the classifier.
+
+  Args:
+    settings: `recipes.Rule`.
+    parts: Not used.
+  """
+  del parts
+  place, asked = network.split(settings.rule)
+  if None not in (asked, settings.rule_class):
+    raise ValueError(
+      f"The class is asked for twice, {settings.rule!r} and rule_class "
+      f"{settings.rule_class!r}: give one."
+    )
+  return Classifier(
+    place,
+    asked if settings.rule_class is None else settings.rule_class,
+    labels=settings.rule_labels,
+    pixels=settings.rule_pixels,
+    outputs=settings.rule_outputs,
+  )
+
+
+def _read_labels(labels):
+  """Returns names of classes, if any are given."""
+  if labels is None or not isinstance(labels, (str, os.PathLike)):
+    return labels and [str(one) for one in labels]
+  try:
+    with open(labels, encoding="utf-8-sig") as file:
+      names = [line.strip() for line in file]
+  except (OSError, UnicodeDecodeError) as error:
+    raise ValueError(
+      f"The names of classes in {os.fspath(labels)!r} cannot be read: {error}. "
+      "Give a text file with one a line."
+    ) from error
+  while names and not names[-1]:
+    names.pop()
+  twice = {name for name in names if names.count(name) > 1}
+  if not names or twice:
+    raise ValueError(
+      f"{os.fspath(labels)!r} must have one name a line, each once; "
+      + (f"{sorted(twice)[0]!r} comes twice." if twice else "it is empty.")
+    )
+  return names
+
+
+def _columns(numbers):
+  """Returns [n, classes]."""
+  numbers = np.asarray(numbers, np.float64)
+  return numbers.reshape(len(numbers), -1)
+
+
+def _kind(rows):
+  """Returns what [n, classes] numbers are, and a sentence's end about it."""
+  inside = rows.min() >= 0.0 and rows.max() <= 1.0
+  if rows.shape[1] == 1:
+    if inside:
+      return "probabilities", "probabilities"
+    return "sigmoid", "logits (beyond 0 and 1), read by a sigmoid"
+  if inside:
+    sums = rows.sum(axis=1)
+    told = "of one class each" if np.allclose(sums, 1.0, atol=1e-2) else "each"
+    return "probabilities", f"probabilities, {told}"
+  varies = rows.sum(axis=1).var() / max(rows.var(axis=0).sum(), 1e-12)
+  if varies < _ONE_OF_MANY:
+    return "softmax", "logits of which one class holds, read by a softmax"
+  return "sigmoid", "logits each for itself, read by a sigmoid"
+
+
+def _probabilities(rows, kind):
+  """Returns [n, classes] in [0, 1]."""
+  if kind == "softmax":
+    return special.softmax(rows, axis=1)
+  if kind == "sigmoid":
+    return special.expit(rows)
+  return np.clip(rows, 0.0, 1.0)
+
+
+def _ranked(read):
+  """Returns ways to show pixels, the likeliest first.
+
+  A network that sees what it was trained on is sure of each image, and not of
+  the same: its classes say much of the image (in nats).
+
+  Args:
+    read: By way, probabilities [n, classes].
+  """
+  told = {pixels: _information(rows) for pixels, rows in read.items()}
+  groups = [
+    {key: told[key] for key in told if (key in network.SMALL) == small}
+    for small in (True, False)
+  ]
+  groups = [group for group in groups if group]
+  if len(groups) == 2:
+    small, large = (max(group.values()) for group in groups)
+    if small < _BLIND * large:
+      groups.reverse()
+  order = []
+  for group in groups:
+    best = max(group.values())
+    order += sorted(group, key=lambda key: group[key] < _NEARLY * best)
+  return order
+
+
+def _information(rows):
+  """Returns the mutual information of image and class."""
+  if rows.shape[1] == 1 or not np.allclose(rows.sum(axis=1), 1.0, atol=1e-2):
+    each = special.entr(rows) + special.entr(1.0 - rows)
+    mean = rows.mean(axis=0)
+    whole = special.entr(mean) + special.entr(1.0 - mean)
+    return float((whole - each.mean(axis=0)).sum())
+  whole = special.entr(rows.mean(axis=0)).sum()
+  return float(whole - special.entr(rows).sum(axis=1).mean())

@@ -1,0 +1,239 @@
+"""Rules that are example pictures: like these, not like those.
+
+The pictures are compared in the features of a frozen network, by a logistic
+regression that is judged on pictures which it has not seen.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import special
+from sklearn import linear_model
+from sklearn import model_selection
+from sklearn import pipeline
+from sklearn import preprocessing as scalers
+
+from lc_keras.constraints import functions
+from lc_keras.data import images as pictures
+from lc_keras.generators import generator as generators
+from lc_keras.learning import trust
+from lc_keras.learning.rules import network
+
+_FOLDS = 5
+# How little weights are held down, from very strongly to hardly.
+_STRENGTHS = np.logspace(-4, 0.5, 4)
+
+SETTINGS = ("like", "unlike", "features", "rule_pixels")
+
+
+class Pictures(functions.Scorer):
+  """How much an image is like some pictures rather than like others.
+
+  Attributes:
+    figures: See `trust.figures`, of pictures that were held out.
+  """
+
+  rounding = 1e-3
+
+  def __init__(
+    self,
+    like: np.ndarray,
+    unlike: np.ndarray,
+    features: Callable[[np.ndarray], np.ndarray],
+    about: dict,
+  ):
+    """Fits the regression.
+
+    Args:
+      like: [n, height, width, channels] in [0, 1].
+      unlike: [m, height, width, channels], what should not be accepted.
+      features: Images to vectors [n, d].
+      about: JSON values for the manifest: "rule" and whatever else.
+
+    Raises:
+      ValueError: There are too few pictures, or one is in both.
+    """
+    for name, some in (("like", like), ("unlike", unlike)):
+      if len(some) < _FOLDS:
+        raise ValueError(
+          f"There are {len(some)} pictures that images should be {name}; at "
+          f"least {_FOLDS} are needed, and 30 of either kind are a beginning."
+        )
+    both = _digests(like) & _digests(unlike)
+    if both:
+      raise ValueError(
+        f"{len(both)} pictures are both what images should be like and what "
+        "they should not: leave them out of one."
+      )
+    self.name = about["rule"]
+    self._features = features
+    rows = np.concatenate([self._of(like), self._of(unlike)])
+    on = np.repeat([1, 0], [len(like), len(unlike)])
+    self._model, logits = _fitted(rows, on)
+    # What pictures that were held out really are makes logits log odds, with
+    # as many of either kind, however many examples there are.
+    balance = len(on) / (2.0 * np.where(on > 0, on.sum(), (1 - on).sum()))
+    self._slope, self._shift = trust.platt(logits, on, balance)
+    read = special.expit(self._slope * logits + self._shift)
+    self.figures = trust.figures(read, on, np.ones(len(on)))
+    self.identity = {
+      **about,
+      "like": len(like),
+      "unlike": len(unlike),
+      "examples": self.figures,
+      "trustworthy": trust.trustworthy(self.figures),
+    }
+
+  def look(self, images):
+    """See base class."""
+    del images
+    known = self.figures["balanced_accuracy"]
+    low, high = known["interval"]
+    told = (
+      f"{self.name}: of pictures that were held out, "
+      f"{known['value']:.0%} are told apart ({low:.0%} to {high:.0%}), by "
+      f"{self.identity['features']}."
+    )
+    if self.identity["trustworthy"]:
+      return [told]
+    return [
+      f"{told} WARNING: that is not to be relied on, the bar is "
+      f"{trust.BAR:.0%}: give more pictures of either kind, or name other "
+      "features."
+    ]
+
+  def __call__(self, images):
+    """See base class."""
+    logits = self._model.decision_function(self._of(images))
+    values = special.expit(self._slope * logits + self._shift)
+    return functions.checked(values, len(images), f"The rule {self.name}")
+
+  def _of(self, images):
+    features = np.asarray(self._features(images), np.float64)
+    return features.reshape(len(images), -1)
+
+
+def read_folder(place, image_shape: Sequence[int], crop: str) -> np.ndarray:
+  """Reads the pictures of a folder, of any size.
+
+  Args:
+    place: The folder, or [n, height, width, channels] in [0, 1] already.
+    image_shape: (height, width, channels) to resize them to.
+    crop: See `images.box`.
+
+  Returns:
+    float32 [n, *image_shape] in [0, 1].
+
+  Raises:
+    ValueError: There is no such folder, it has no pictures, or one of them is
+      damaged.
+  """
+  if not isinstance(place, (str, os.PathLike)):
+    return np.asarray(place, np.float32)
+  if not os.path.isdir(place):
+    raise ValueError(
+      f"There is no folder {os.fspath(place)!r} of example pictures."
+    )
+  known = pictures.endings()
+  names = [
+    name
+    for name in sorted(os.listdir(place))
+    if os.path.splitext(name)[1].lower() in known and name[0] != "."
+  ]
+  if not names:
+    raise ValueError(
+      f"The folder {os.fspath(place)!r} has no pictures (PNG, JPEG, ...)."
+    )
+  return np.stack(
+    [
+      pictures.load(os.path.join(place, name), image_shape, crop)
+      for name in names
+    ]
+  )
+
+
+def accepts(settings) -> bool:
+  """Says whether settings are of this kind."""
+  return settings.like is not None or settings.unlike is not None
+
+
+def make(settings, parts) -> Pictures:
+  """Reads the pictures and fits the rule.
+
+  Args:
+    settings: `recipes.Rule`.
+    parts: `parts.Parts`, whose own models have features.
+  """
+  if settings.like is None or settings.unlike is None:
+    raise ValueError(
+      "Example pictures are two folders: like these (like), and not like those "
+      "(unlike)."
+    )
+  shape = tuple(parts.generator.image_shape)
+  both = [
+    read_folder(place, shape, parts.preprocessing.crop)
+    for place in (settings.like, settings.unlike)
+  ]
+  named = [
+    place if isinstance(place, (str, os.PathLike)) else "pictures"
+    for place in (settings.like, settings.unlike)
+  ]
+  about = {"rule": f"like {named[0]}, unlike {named[1]}"}
+  tried = []
+  for name, features in _features(settings, parts, np.concatenate(both)):
+    tried.append(Pictures(*both, features, {**about, "features": name}))
+  # Of several ways to show a network pictures, the one that tells them apart.
+  return max(tried, key=lambda one: one.figures["balanced_accuracy"]["value"])
+
+
+def _features(settings, parts, images):
+  """Yields names and functions of images to vectors."""
+  if settings.features is not None:
+    given = network.Network(settings.features)
+    for pixels in given.pixels(images, settings.rule_pixels):
+      yield (
+        f"{given.name} (pixels {pixels})",
+        lambda rows, pixels=pixels: network.pooled(given(rows, pixels)),
+      )
+  elif "classifier" in parts.models:
+    classifier = parts.models["classifier"]
+    yield "the run's classifier", lambda rows: classifier.look(rows)[1]
+  elif generators.can_encode(parts.generator):
+    encode = parts.generator.encode
+    yield "the generator's encoder", lambda rows: encode(rows).mean()
+  else:
+    raise ValueError(
+      "This generator has neither a classifier nor an encoder in whose "
+      "features pictures could be compared: name a network with features."
+    )
+
+
+def _fitted(rows, on):
+  """Returns a regression, and [n] logits of rows that it has not seen."""
+  folds = [
+    model_selection.StratifiedKFold(count, shuffle=True, random_state=0)
+    for count in (_FOLDS, _FOLDS - 2)
+  ]
+  # How strongly weights are held down is chosen within what it is fitted to.
+  model = pipeline.make_pipeline(
+    scalers.StandardScaler(),
+    model_selection.GridSearchCV(
+      # As quick on few rows as anything, whatever else the machine does.
+      linear_model.LogisticRegression(
+        class_weight="balanced", solver="liblinear"
+      ),
+      {"C": _STRENGTHS},
+      scoring="neg_log_loss",
+      cv=folds[1],
+    ),
+  )
+  logits = model_selection.cross_val_predict(
+    model, rows, on, cv=folds[0], method="decision_function"
+  )
+  return model.fit(rows, on), logits
+
+
+def _digests(images):
+  return {hashlib.sha256(image.tobytes()).hexdigest() for image in images}
