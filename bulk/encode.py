@@ -55,7 +55,7 @@ class Encoding:
         rows=(shard.start, shard.stop),
       )
       rows = latents.join(map(encode, batches))
-      good, bad = shards.split_rows(shard, vars(rows).values())
+      good, bad = shards.split_rows(shard, [rows.mean, rows.scale])
       with open(path, "wb") as file:
         np.savez(file, **vars(rows.take(good)))
       return bad

@@ -9,6 +9,7 @@ from lc_keras import parts as parts_module
 from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import arrays
 from lc_keras.data import latent_batches
+from lc_keras.data import latent_cache
 from lc_keras.data import latents
 from lc_keras.evaluation import protocol
 from lc_keras.evaluation import scores
@@ -53,6 +54,15 @@ class MissingLabelsTest(tf.test.TestCase):
     )
     labels, focus = batch["attributes"].numpy(), batch["focus"].numpy()
     self.assertFalse(np.isnan(labels[np.arange(48), focus]).any())
+
+  def test_a_cache_keeps_it_and_counts_the_others(self):
+    rows = _latents()
+    folder = self.create_tempdir().full_path + "/cache"
+    latent_cache.write(folder, {"train": rows}, {})
+    found = latent_cache.read_manifest(folder)["attribute_frequencies"]
+    self.assertAllClose(found, np.nanmean(rows.attributes, axis=0))
+    read = latent_cache.read(folder, "train")
+    np.testing.assert_array_equal(read.attributes, rows.attributes)
 
   def test_models_of_latents_train(self):
     rows = _latents()

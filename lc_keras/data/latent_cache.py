@@ -140,7 +140,7 @@ def _file_name(split):
 
 
 class _Means:
-  """The means of the columns of some pieces.
+  """The means of the columns of some pieces, of what is known.
 
   Attributes:
     rows: Number of rows so far.
@@ -149,16 +149,19 @@ class _Means:
   def __init__(self):
     self.rows = 0
     self._sums = {"scale": 0.0, "attributes": 0.0}
+    self._counts = {"scale": 0, "attributes": 0}
 
   def add(self, piece):
     self.rows += len(piece)
     for name in self._sums:
       column = getattr(piece, name)
-      self._sums[name] += np.sum(column, axis=0, dtype=np.float64)
+      known = ~np.isnan(column)
+      self._sums[name] += np.sum(column, axis=0, dtype=np.float64, where=known)
+      self._counts[name] += known.sum(axis=0)
 
   def of(self, name):
     """Returns the mean of a column, a list."""
-    return (self._sums[name] / self.rows).tolist()
+    return (self._sums[name] / np.maximum(self._counts[name], 1)).tolist()
 
 
 def _write_split(path, pieces):
