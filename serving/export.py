@@ -13,15 +13,14 @@ import functools
 import importlib.metadata
 import inspect
 import os
-import sys
 import time
 
-from absl import app
 from absl import flags
 from absl import logging
 from etils import epy
 
 from lc_keras import files
+from trainers import program
 
 # Programs answer --help without them.
 with epy.lazy_imports():
@@ -231,6 +230,11 @@ def define_flags(values: flags.FlagValues) -> None:
     required=True,
   )
   string(
+    "data_dir",
+    None,
+    "Accepted as by the other jobs of a run; an export needs no data.",
+  )
+  string(
     "export_dir",
     None,
     "Folder of the versions; by default `export` in the run folder.",
@@ -256,29 +260,23 @@ def define_flags(values: flags.FlagValues) -> None:
   )
 
 
-def _run(argv):
-  if len(argv) > 1:
-    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
-  args = flags.FLAGS
+def run_job(settings: flags.FlagValues) -> None:
+  """Writes the next version."""
   started = time.monotonic()
   logging.set_verbosity(logging.ERROR)
-  try:
-    folder = export(
-      args.run_dir,
-      args.export_dir or os.path.join(args.run_dir, "export"),
-      args.version,
-      args.sample_actor,
-      args.transform_actor,
-    )
-  except (FileNotFoundError, ValueError) as error:
-    sys.exit(f"Error: {error}")
+  folder = export(
+    settings.run_dir,
+    settings.export_dir or os.path.join(settings.run_dir, "export"),
+    settings.version,
+    settings.sample_actor,
+    settings.transform_actor,
+  )
   print(f"{folder}: done in {time.monotonic() - started:.0f} s", flush=True)
 
 
 def main() -> None:
   """Runs the program."""
-  define_flags(flags.FLAGS)
-  app.run(_run)
+  program.main(define_flags, run_job, "writes the version again")
 
 
 if __name__ == "__main__":

@@ -97,14 +97,22 @@ class Signatures:
       batch_size: Rows in a request.
 
     Raises:
-      RequestError: No such sampler, or it takes no such dial.
+      RequestError: The model is no export of ours, has no such sampler, or
+        that takes no such dial.
     """
     verb, _, sampler = name.partition("_")
     sampler = sampler or ACTOR
-    if verb in ("sample", "transform") and name not in self._inputs:
+    if name not in self._inputs:
+      if verb in ("sample", "transform") and self.samplers("sample"):
+        raise RequestError(
+          f"{self._model} cannot {verb} by {sampler!r}, only by "
+          f"{', '.join(self.samplers(verb)) or 'nothing'}."
+        )
+      found = sorted(key for key in self._inputs if not key.startswith("__"))
       raise RequestError(
-        f"{self._model} cannot {verb} by {sampler!r}, only by "
-        f"{', '.join(self.samplers(verb)) or 'nothing'}."
+        f"{self._model} has no signature {name!r}, but "
+        f"{', '.join(found) or 'none'}. The client asks what serving.export "
+        "writes."
       )
     count = max(map(len, inputs.values()))
     inputs = dict(inputs)

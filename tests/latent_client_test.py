@@ -162,6 +162,15 @@ class LatentClientTest(parameterized.TestCase):
         self.address, lambda c: c.sample(nothing, nothing, [0], sampler="magic")
       )
 
+  @_BOTH
+  def test_a_model_of_others_is_named(self, ask):
+    self.service.signatures = {"serving_default": ("x",)}
+    with self.assertRaisesRegex(
+      latent_client.RequestError,
+      "has no signature 'describe', but serving_default. The client asks what",
+    ):
+      ask(self.address, lambda c: c.describe([0]))
+
   def test_another_model_is_noticed_by_who_forgets_the_one_before(self):
     with serving.LatentClient(self.address) as client:
       self.assertEmpty(client.samplers("transform"))

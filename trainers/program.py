@@ -112,7 +112,9 @@ def _is_ours(error):
   """Whether our own code raised an error: then its text says what to do."""
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   module = frame.f_globals.get("__name__", "")
-  return module.startswith(("bulk", "lc_keras", "trainers", "__main__"))
+  return module.startswith(
+    ("bulk", "lc_keras", "serving", "trainers", "__main__")
+  )
 
 
 def _lost_data(error, settings):

@@ -29,7 +29,7 @@ with epy.lazy_imports():
 # In bytes. Below it, the process takes longer than what it saves others.
 LARGE = 4 << 20
 _MOST_MEMORY = 4 << 30
-_COMMAND = [sys.executable, "-m", "serving.server.large_json"]
+_PROGRAM = "from serving.server import large_json; large_json.answer()"
 # One after the other: their memory adds up.
 _turn = threading.Lock()
 _PAUSE = 0.05
@@ -54,11 +54,13 @@ def read(
   while not _turn.acquire(timeout=_PAUSE):
     interrupt.check()
   try:
-    with _in_memory("request") as request, _in_memory("answer") as answer:
+    with _in_memory("request") as request, _in_memory("answer") as made:
       request.write(json.dumps(dict(signatures)).encode() + b"\n")
       request.write(body)
       request.seek(0)
-      process = subprocess.Popen(_COMMAND, stdin=request, stdout=answer)
+      process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM], stdin=request, stdout=made
+      )
       with interrupt.stopping_by(process.kill):
         status = process.wait()
       interrupt.check()
@@ -67,8 +69,8 @@ def read(
           grpc.StatusCode.INTERNAL,
           f"The JSON could not be read: its process ended with {status}.",
         )
-      answer.seek(0)
-      return _unpack(answer)
+      made.seek(0)
+      return _unpack(made)
   finally:
     _turn.release()
 
@@ -113,23 +115,19 @@ def _unpack(file):
   return facts["name"], facts["form"], inputs
 
 
-def _answer():
-  """Reads a request as its process does, and writes the answer."""
+def answer() -> None:
+  """Reads a request from the standard input, and writes what `read` returns."""
   os.nice(10)
   resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-  sent, answer = sys.stdin.buffer, sys.stdout.buffer
+  sent, made = sys.stdin.buffer, sys.stdout.buffer
   signatures = json.loads(sent.readline())
   try:
     document = json_inputs.parse(sent.read())
     name, form, inputs = json_inputs.read(document, signatures)
   except MemoryError:
     text = f"The JSON takes more than {_MOST_MEMORY >> 30} GiB of memory."
-    _pack(answer, {}, code="RESOURCE_EXHAUSTED", text=text)
+    _pack(made, {}, code="RESOURCE_EXHAUSTED", text=text)
   except errors.ServingError as error:
-    _pack(answer, {}, code=error.code.name, text=error.text)
+    _pack(made, {}, code=error.code.name, text=error.text)
   else:
-    _pack(answer, inputs, name=name, form=form)
-
-
-if __name__ == "__main__":
-  _answer()
+    _pack(made, inputs, name=name, form=form)
