@@ -167,7 +167,16 @@ def attributes_of(described: Mapping[str, np.ndarray]) -> attributes.Attributes:
 def preprocessing_of(
   described: Mapping[str, np.ndarray],
 ) -> preprocessing.Preprocessing:
-  """Returns how a picture becomes an image, as an answer of `describe` says."""
+  """Returns how a picture becomes an image, as an answer of `describe` says.
+
+  Raises:
+    RequestError: The model was exported before exports knew.
+  """
+  if "image_crop" not in described:
+    raise RequestError(
+      "The model does not say how pictures become its images: it was exported "
+      "by an earlier version. Export it again, with python -m serving.export."
+    )
   facts = {key: value[0] for key, value in described.items()}
   return preprocessing.Preprocessing(
     tuple(facts["image_shape"].tolist()), facts["image_crop"].decode()
