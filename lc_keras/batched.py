@@ -27,6 +27,39 @@ def rows_at_once(shape: Sequence[int], most: int = 256) -> int:
   return max(1, min(most, _BYTES // (4 * math.prod(shape))))
 
 
+def in_pieces(function: Callable, rows: tf.Tensor, size: int, types=tf.float32):
+  """Applies a function to pieces of a batch, one after the other, in a graph.
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import batched
+  >>> batched.in_pieces(lambda z: 2.0 * z, tf.range(5.0), 2).numpy()
+  array([0., 2., 4., 6., 8.], dtype=float32)
+
+  Args:
+    function: Rows to tensors of as many rows, whatever the others are.
+    rows: [n, ...].
+    size: Rows that it gets at a time; the last piece is filled up with zeros.
+    types: Of what the function returns, in the same structure.
+
+  Returns:
+    What it returns of all rows.
+  """
+  count = tf.shape(rows)[0]
+  missing = tf.pad([[0, -count % size]], [[0, len(rows.shape) - 1], [0, 0]])
+  found = tf.map_fn(
+    function,
+    tf.reshape(tf.pad(rows, missing), [-1, size, *rows.shape[1:]]),
+    fn_output_signature=types,
+    parallel_iterations=1,
+  )
+  return tf.nest.map_structure(
+    lambda value: tf.reshape(
+      value, tf.concat([[-1], tf.shape(value)[2:]], axis=0)
+    )[:count],
+    found,
+  )
+
+
 class Batched:
   """Calls a function whose rows do not depend on each other."""
 

@@ -45,6 +45,13 @@ class DecodingTest(tf.test.TestCase):
     self.assertAllEqual(next(pieces)[decoding.IMAGES], images[:3])
     self.assertAllEqual(self.generator.map(rows), images)
 
+  def test_a_graph_reads_few_images_at_a_time(self):
+    read = decoding.reader(self.generator, lambda images: images[:, 0, 0])
+    rows = tf.random.stateless_normal([7, _SIZE], (0, 0))
+    found = tf.function(read, autograph=False)(rows)
+    self.assertEqual(self.seen, [3, 3, 3])
+    self.assertAllClose(found, tf.sigmoid(rows[:, :1]))
+
   def test_one_image_larger_than_the_room_is_made_alone(self):
     self.assertEqual(batched.rows_at_once((1 << 20, 1 << 20, 3)), 1)
 

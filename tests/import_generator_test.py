@@ -15,6 +15,7 @@ from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
+from lc_keras import parts
 from lc_keras.data import latent_cache
 from lc_keras.data import stored
 from lc_keras.generators import conventions
@@ -257,6 +258,8 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
         self._latents()
     for file in (self.run_dir / "latents").rglob("*.json"):
       file.unlink()
+    with self.subTest("labels by image would label draws"):
+      self.assertFalse(parts.read(str(self.run_dir)).encoded)
     with self.subTest("with one, classes exclude each other"):
       self._latents()
       run = runs.Run(str(self.run_dir), str(self.data_dir))

@@ -6,6 +6,7 @@ import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
 
+from lc_keras import priors
 from lc_keras.data import latents
 from lc_keras.learning import labels
 
@@ -39,6 +40,20 @@ class LabelsTest(parameterized.TestCase):
     np.testing.assert_allclose(mean, [[0.1, 0.2, 0.3], [4, 5, 6]], rtol=1e-6)
     np.testing.assert_array_equal(scale, [_SCALE, _SCALE])
     np.testing.assert_array_equal(read.weight, [2.5, 1])
+
+  def test_seeds_are_draws_of_the_prior(self):
+    read = self._read("seed,value\n7,1\n-2,0\n")
+    mean, scale = read.rows(_CACHE, _SCALE)
+    draws = priors.sample_rows(np.array([7, -2], np.int64), 3)
+    np.testing.assert_array_equal(mean, draws)
+    np.testing.assert_array_equal(scale, [_SCALE, _SCALE])
+    for text, sentence in (
+      ("0.5,1", "seed is '0.5', and must be a whole number"),
+      ("1e17,1", "must be a whole number"),
+      ("7,1\n7,0", "2 labels of seed 7"),
+    ):
+      with self.assertRaisesRegex(ValueError, sentence):
+        self._read(f"seed,value\n{text}\n")
 
   @parameterized.parameters(
     ("face,value\n1,1\n", r"has the columns face, value; expected `file_name`"),

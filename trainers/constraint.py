@@ -174,7 +174,8 @@ def from_data_set(run, parts, name, attribute, *, limit=None, **options):
   if run.dataset is None or not generator.can_encode(parts.generator):
     raise ValueError(
       f"--labels={_DATASET}{attribute}: the latents of this run are not those "
-      "of images of a data set. Give a file of labels, or a --rule."
+      "of images of a data set. Give labels of what seeds make (a table with "
+      "the columns seed and value), or a --rule."
     )
 
   def read(split, limit=None):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import batched
 from lc_keras.generators import part as parts
 
 
@@ -105,15 +106,8 @@ def bind(
     return dict(zip(outputs, tf.nest.flatten(values)))
 
   def padded(rows):
-    count = tf.shape(rows)[0]
-    missing = tf.pad([[0, -count % size]], [[0, len(rows.shape) - 1], [0, 0]])
-    rows = tf.reshape(tf.pad(rows, missing), [-1, size, *rows.shape[1:]])
     types = dict.fromkeys(outputs, tf.float32)
-    found = tf.map_fn(tensors, rows, fn_output_signature=types)
-    return {
-      ours: tf.reshape(value, [-1, *known["shapes"][ours]])[:count]
-      for ours, value in found.items()
-    }
+    return batched.in_pieces(tensors, rows, size, types)
 
   run = outside if known["numpy"] else padded if size else tensors
 

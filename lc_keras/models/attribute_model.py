@@ -19,6 +19,7 @@ from lc_keras import priors
 from lc_keras import recipes
 from lc_keras import training as trainings
 from lc_keras.data import latents as latent_rows
+from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.models import adam
 from lc_keras.models import attribute_critic
@@ -187,12 +188,13 @@ def _reader(parts):
   """Returns the option of `compile` that says how edits are read."""
   generator = parts.generator
   if generators.can_encode(generator):
-    return {
-      "reread": lambda z: generator.encode(generator.decode(z).mean()).mean()
-    }
+
+    def encode(images):
+      return generator.encode(images).mean()
+
+    return {"reread": decoding.reader(generator, encode)}
   # A generator without an encoder has latents that a classifier has labelled.
-  classifier = parts.models["classifier"]
-  return {"read": lambda z: classifier(generator.decode(z).mean())}
+  return {"read": decoding.reader(generator, parts.models["classifier"])}
 
 
 def _sample(batch, seed, noise_scale=1.0):
