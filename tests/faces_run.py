@@ -28,7 +28,7 @@ def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
   keras.utils.set_random_seed(0)
   pipeline.prepare(DATASET, data_dir)
   spec = pipeline.describe(DATASET)
-  model = vae.VAE(spec.image_shape, LATENT_SIZE, "mlp")
+  model = vae.VAE(spec.image_shape, LATENT_SIZE, "mlp_small")
   # Untrained, it makes one grey image. This one makes many.
   for weight in model.decoder.weights:
     weight.assign(6.0 * weight)

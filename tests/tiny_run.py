@@ -34,7 +34,7 @@ def write(folder: str) -> None:
   keras.utils.set_random_seed(1)
   sizes = (LATENT_SIZE, len(ATTRIBUTES), 8, 2)
   storage.save(
-    vae.VAE(IMAGE_SHAPE, LATENT_SIZE, "mlp"), os.path.join(folder, "vae")
+    vae.VAE(IMAGE_SHAPE, LATENT_SIZE, "mlp_small"), os.path.join(folder, "vae")
   )
   storage.save(
     attribute_model.AttributeModel(*sizes), os.path.join(folder, "attributes")
