@@ -340,6 +340,9 @@ class RunFolderTest(tf.test.TestCase):
         lambda: control.learn("male", rule=_brightness, threshold=0.5),
         "must differ",
       ),
+      (lambda: control.learn({"B": abs, "b": abs}), "must differ"),
+      (lambda: control.learn("Not_Male", rule=_brightness), "is also a reques"),
+      (lambda: control.learn("and", rule=_brightness), "is a word of the lang"),
     ):
       with self.assertRaisesRegex(ValueError, sentence):
         call()

@@ -129,6 +129,13 @@ class AnswersTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       functions.Function(function)(images)
 
+  def test_what_takes_tensors_is_told_how_to_get_one(self):
+    def linear(images):
+      raise TypeError("argument 'input' must be Tensor, not numpy.ndarray")
+
+    with self.assertRaisesRegex(ValueError, "Begin with images = torch.as_ten"):
+      functions.Function(linear)(_images())
+
   def test_a_single_image_keeps_its_axis(self):
     function = functions.Function(lambda x: np.squeeze(x.mean(axis=(1, 2, 3))))
     with self.assertRaisesRegex(

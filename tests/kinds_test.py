@@ -408,7 +408,7 @@ class OtherFilesTest(_KindsTest):
   )
   def test_says_what_a_file_is_and_what_would_work(self, name, sentence):
     (self.folder / name).write_bytes(b"no model")
-    with self.assertRaisesRegex(ValueError, f"{sentence}.*--decoder="):
+    with self.assertRaisesRegex(ValueError, f"{sentence}.*my_module:my_func"):
       self._open(self._path(name))
 
   def test_a_damaged_onnx_file(self):

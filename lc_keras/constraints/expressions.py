@@ -36,7 +36,7 @@ class Expression(abc.ABC):
 
   It has no truth value: Python's `a and b` would be b alone, silently.
 
-  >>> Has("Smiling") and ~Has("Male")
+  >>> Has("Smiling") and ~Has("Male")  # doctest: +ELLIPSIS
   Traceback (most recent call last):
   TypeError: Smiling is neither true nor false: join constraints with & | ~ ...
   """

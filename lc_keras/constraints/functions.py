@@ -95,7 +95,14 @@ class Function(Scorer):
 
   def _failure(self, error, batch):
     """Returns what to say of an exception that the function raised."""
-    if "read-only" in str(error):
+    told = str(error)
+    if "numpy.ndarray" in told and "Tensor" in told:
+      problem = (
+        "takes a tensor, and images come as an array. Begin with "
+        "images = torch.as_tensor(images.transpose(0, 3, 1, 2).copy()), of "
+        "float32 [n, channels, height, width]"
+      )
+    elif "read-only" in told:
       problem = (
         "writes into the images that it is given. Let it work on a copy, "
         "images = images.copy()"
@@ -103,7 +110,7 @@ class Function(Scorer):
     else:
       problem = (
         f"fails on images of shape {list(batch.shape)}: "
-        f"{type(error).__name__}: {error}"
+        f"{type(error).__name__}: {told}"
       )
     # The first frame is ours.
     frames = traceback.extract_tb(error.__traceback__)[1:]

@@ -175,11 +175,11 @@ def _no_model(text, path):
   for ending, content in _CONTENTS.items():
     if path.endswith(ending):
       return (
-        f"{text!r} is {content}. Write a function that opens it and makes "
-        "images of latents, and give --decoder=my_module:my_function."
+        f"{text!r} is {content}. Write a function that opens it and runs "
+        "it, and give that instead, as my_module:my_function."
       )
   return (
     f"{text!r} cannot be opened as a model: it is no SavedModel, and no file "
     "of Keras, ONNX or PyTorch that holds a model. Write a function that opens "
-    "it and makes images of latents: --decoder=my_module:my_function."
+    "it and runs it, and give that instead, as my_module:my_function."
   )

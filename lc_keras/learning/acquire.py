@@ -59,8 +59,7 @@ def from_rules(
       images, or too many.
   """
   started = time.monotonic()
-  for name in rules:
-    _check_name(parts, name)
+  _check_names(parts, rules)
   draw = _drawer(parts)
   scores = rule_scores.RuleScores(
     parts.generator, rules, draw, recipe.seed, progress
@@ -127,7 +126,7 @@ def from_labels(
     ValueError: The name cannot be used, or the labels cannot be learnt from.
   """
   started = time.monotonic()
-  _check_name(parts, name)
+  _check_names(parts, [name])
   by_image = labels.ids is not None or labels.files is not None
   if by_image and not parts.encoded:
     raise ValueError(
@@ -276,7 +275,9 @@ def _again(parts, latents):
   return generator.encode(generator.decode(latents).mean()).mean()
 
 
-def _check_name(parts, name):
-  learned_constraints.check_name(name)
-  # Raises if the run's own attributes have it.
-  parts.own_attributes.extended([name])
+def _check_names(parts, names):
+  for name in names:
+    learned_constraints.check_name(name)
+  # Raises if a request could not tell it from another attribute.
+  others = [name for name in parts.learned if name not in names]
+  parts.own_attributes.extended([*others, *names])
