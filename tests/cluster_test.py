@@ -90,14 +90,6 @@ class ClusterTest(trainers_case.TrainersCase):
     for name, known in whole.items():
       self.assertEqual(known, other[name], name)
 
-  def test_a_vae_on_two_workers_is_that_of_two_replicas(self):
-    for name in ("vae_alone", "vae"):
-      self.copy_base(name)
-      shutil.rmtree(self.folder / name / "vae")
-    self.must(self.run_job("vae", "vae_alone", "--replicas=2"))
-    self._assert_end(self._start("vae", ["vae", "vae"]), 0, 0)
-    self._assert_alike("vae_alone/vae", "vae/vae")
-
   def test_killed_then_told_to_stop_then_gone_on_with(self):
     name, stage = "stopped", "realism"
     self.must(self.run_job("realism", "alone", "--replicas=2", *_REALISM))

@@ -1,7 +1,10 @@
 """A run folder that is ready to be trained in, and trainers in processes."""
 
+import atexit
+import functools
 import pathlib
 import shutil
+import tempfile
 import time
 
 import psutil
@@ -14,12 +17,22 @@ PATIENCE = 240.0
 _CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
 
 
+@functools.cache
+def _nursery():
+  """Returns a folder and what starts trainers; one for a process's tests."""
+  folder = pathlib.Path(tempfile.mkdtemp())
+  atexit.register(shutil.rmtree, folder)
+  made = nursery.Nursery(folder)
+  atexit.register(made.close)
+  return folder, made
+
+
 class TrainersCase(absltest.TestCase):
   """Tests of real trainers on tiny flagfiles.
 
   Attributes:
-    folder: Of the class. Run folders lie in it, and `base`, a run with an
-      untrained model and its latents, to be copied.
+    folder: Run folders lie in it, and `base`, a run with an untrained model and
+      its latents, to be copied.
     data: The data set's folder.
     nursery: What starts trainers.
   """
@@ -27,15 +40,12 @@ class TrainersCase(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.folder = pathlib.Path(absltest.get_default_test_tmpdir()) / cls.__name__
-    shutil.rmtree(cls.folder, ignore_errors=True)
-    cls.folder.mkdir(parents=True)
-    cls.nursery = nursery.Nursery(cls.folder)
-    cls.addClassCleanup(cls.nursery.close)
+    cls.folder, cls.nursery = _nursery()
     base, cls.data = cls.folder / "base", cls.folder / "data"
-    cls.must(cls.nursery.run("untrained", str(base), str(cls.data)))
-    shutil.rmtree(base / "latents")
-    cls.must(cls.run_job("latents", "base"))
+    if not base.exists():
+      cls.must(cls.nursery.run("untrained", str(base), str(cls.data)))
+      shutil.rmtree(base / "latents")
+      cls.must(cls.run_job("latents", "base"))
 
   @classmethod
   def flags(cls, job, name):
