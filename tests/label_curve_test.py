@@ -17,7 +17,7 @@ from tests import faces_run
 from trainers import label_curve
 
 _NEW = ("Straight_Hair",)
-_QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=2")
+_QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=1")
 
 
 class LabelCurveTest(tf.test.TestCase):
@@ -34,7 +34,7 @@ class LabelCurveTest(tf.test.TestCase):
       ("judge", len(_NEW)),
     ):
       storage.save(
-        pixel_classifier.PixelClassifier(spec.image_shape, count, "mlp"),
+        pixel_classifier.PixelClassifier(spec.image_shape, count, "conv_small"),
         str(cls.run_dir / stage),
       )
     (cls.run_dir / "classifier" / "flags.cfg").write_text("--steps=1\n")
