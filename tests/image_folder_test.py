@@ -79,6 +79,14 @@ class StoredTest(_FolderTest):
       seen += rows
     self.assertCountEqual(seen, range(40))
 
+  def test_what_a_killed_process_left_is_removed(self):
+    self._prepare()
+    (folder,) = pathlib.Path(self.data_dir).glob("images_*")
+    (folder / "incomplete.ABC_1.0.0").mkdir()
+    self._write("metadata.csv", "file_name,Odd\n1.png,1\n")
+    self._prepare()
+    self.assertEqual([path.name for path in folder.iterdir()], ["1.0.0"])
+
   def test_a_broken_image_is_named_counted_and_can_be_mended(self):
     path = self.folder / "3.png"
     whole = path.read_bytes()

@@ -144,8 +144,8 @@ def _learn(run, parts):
     limit = settings.label_limit
     yield from_data_set(run, parts, name, attribute, limit=limit, **options)
     return
-  source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
   labels = label_files.read(path, name)
+  source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
   if labels.files is not None and run.encodes:
     parts.files = run.file_names("train")
   yield acquire.from_labels(parts, name, labels, source, **options)
@@ -179,20 +179,24 @@ def from_data_set(run, parts, name, attribute, *, limit=None, **options):
     )
 
   def read(split, limit=None):
-    return pipeline.labels(
+    """Returns the rows whose label is known, and the labels."""
+    value = pipeline.labels(
       run.dataset, split, attribute, data_dir=run.data_dir, limit=limit
     )
+    rows = np.flatnonzero(~np.isnan(value))
+    return rows, value[rows]
 
-  value = read("train", limit)
+  ids, value = read("train", limit)
   learned = acquire.from_labels(
     parts,
     name,
-    label_files.Labels(value, ids=np.arange(len(value))),
+    label_files.Labels(value, ids=ids),
     {"dataset": run.dataset, "attribute": attribute},
     **options,
   )
+  rows, value = read("test")
   learned.manifest["test"] = trust.of_latents(
-    learned.model, parts.latents["test"], read("test")
+    learned.model, parts.latents["test"].take(rows), value
   )
   return learned
 

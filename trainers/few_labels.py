@@ -109,7 +109,7 @@ class Bench:
     figures = {
       "attribute": attribute,
       "labels": count,
-      "positive": int(self._labels(attribute, "train", count).sum()),
+      "positive": int(np.nansum(self._labels(attribute, "train", count))),
       "seconds": learnt.manifest["seconds"],
       "trustworthy": learnt.manifest["trustworthy"],
       "critic": learnt.manifest["test"],

@@ -63,7 +63,10 @@ def load(
     yield from copy.examples(split, preprocessings.Preprocessing(shape, crop))
 
   def state(data_dir):
-    copy = find(data_dir)
+    try:
+      copy = find(data_dir)
+    except ValueError:  # A part of one; examples need the whole.
+      return None
     return copy and copy.state()
 
   size = "_".join(map(str, shape[: 2 + (shape[2] == 1)]))

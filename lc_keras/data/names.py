@@ -70,7 +70,7 @@ def agree(asked: str, known: str) -> bool:
   False
   """
   *asked_for, asked_options = split(absolute(asked))
-  *known_as, options = split(known)
+  *known_as, options = split(absolute(known))
   return asked_for == known_as and asked_options.items() <= options.items()
 
 

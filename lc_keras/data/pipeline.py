@@ -18,6 +18,7 @@ batches.
 """
 
 import dataclasses
+import glob
 import hashlib
 import importlib
 import inspect
@@ -147,6 +148,9 @@ def prepare(
           )
           files.remove(str(builder.data_dir))
           builder = dataset.builder(data_dir)
+        versions = glob.escape(os.path.dirname(str(builder.data_dir)))
+        for killed in glob.glob(os.path.join(versions, "incomplete.*")):
+          files.remove(killed)
         builder.download_and_prepare()
     finally:
       locks.give_back(lock)
