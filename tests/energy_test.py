@@ -133,17 +133,6 @@ class EnergySamplerTest(tf.test.TestCase, parameterized.TestCase):
     ]
     self.assertLess(changes[1], changes[0])
 
-  def test_langevins_noise_is_the_seeds(self):
-    sampler = energy.EnergySampler(_JUDGES, "langevin", num_steps=3)
-    start = tf.ones([3, 4])
-    asked = judges.ask(3, Male=1.0)
-    seeds = tf.constant([5, 5, 6], tf.int64)
-    latents = sampler.transform(start, asked, seeds).latents
-    self.assertAllEqual(latents[0], latents[1])
-    self.assertNotAllClose(latents[0], latents[2])
-    # Another draw at every step.
-    self.assertNotAllClose(sampler._prior(seeds, 0), sampler._prior(seeds, 1))
-
   @parameterized.parameters(("ode", 8), ("langevin", 4))
   def test_counts_evaluations(self, method, steps):
     sampler = energy.EnergySampler(_JUDGES, method, num_steps=4)

@@ -169,12 +169,6 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllGreater(result.realism, sampler.REALISM_THRESHOLD)
     self.assertAllGreater(result.steps, 0)
 
-  def test_a_second_call_starts_afresh(self):
-    function = judges.graph(_SEARCH.sample)
-    asked = judges.ask(3, Bald=0.0)
-    inputs = asked.values, asked.weights, judges.seeds()
-    self.assertAllEqual(function(*inputs).latents, function(*inputs).latents)
-
   def test_samples_start_from_the_prior_and_get_there(self):
     asked = judges.ask(3, Bald=1.0)
     nothing = gradient_search.GradientSearch(_JUDGES, max_steps=0)

@@ -18,22 +18,21 @@ _FACES = attributes.Attributes(
 NUM_ATTRIBUTES = len(_FACES)
 
 
-def some_rows(rows=32, scale=0.3, size=LATENT_SIZE):
+def some_rows(rows=32, scale=0.3):
   """Returns latents whose signs are attributes 1 to 4."""
   random = np.random.default_rng(0)
   labels = random.integers(0, 2, [rows, NUM_ATTRIBUTES]).astype(np.float32)
   labels[:, :2] = 0
-  mean = random.normal(size=[rows, size])
-  mean[:, :4] = np.abs(mean[:, :4]) * (2 * labels[:, 1:] - 1)
-  return latents.Latents(
-    mean.astype(np.float32), np.full([rows, size], scale, np.float32), labels
-  )
+  mean = random.normal(size=[rows, LATENT_SIZE])
+  mean = np.abs(mean) * (2 * labels[:, 1:] - 1)
+  scale = np.full([rows, LATENT_SIZE], scale, np.float32)
+  return latents.Latents(mean.astype(np.float32), scale, labels)
 
 
-def batch(batch_size=7, seed=0, **options):
+def batch(batch_size=7, seed=0):
   """Returns one batch of three turns."""
   batches = latent_batches.at_random(
-    some_rows(**options), batch_size, turns=TURNS, seed=seed
+    some_rows(), batch_size, turns=TURNS, seed=seed
   )
   return next(iter(batches.take(1)))
 
@@ -47,20 +46,18 @@ def build(
   actor_optimizer=None,
   critic_optimizer=None,
   *,
-  size=LATENT_SIZE,
-  posterior_scale=0.5,
-  read_attributes=None,
+  read_attributes=_read,
   **settings,
 ):
   """Returns a model with a recipe of some settings."""
   keras.utils.set_random_seed(0)
-  model = actor_critic.ActorCritic(size, NUM_ATTRIBUTES, 8, 2)
+  model = actor_critic.ActorCritic(LATENT_SIZE, NUM_ATTRIBUTES, 8, 2)
   model.compile(
     actor_optimizer or keras.optimizers.SGD(0.1),
     critic_optimizer or keras.optimizers.SGD(0.1),
     recipes.Actor(**{"attribute_weight": 1.0, **settings}),
-    read_attributes=read_attributes or (lambda z: _read(z[:, :4])),
-    posterior_scale=tf.fill([size], posterior_scale),
+    read_attributes=read_attributes,
+    posterior_scale=tf.fill([LATENT_SIZE], 0.5),
     excludes=_FACES.excludes,
     # A graph takes longer to trace than some steps take.
     run_eagerly=True,
