@@ -85,10 +85,15 @@ class ClassifierTest(parameterized.TestCase):
     made, read = _rule(rule=classify, rule_class=1)
     np.testing.assert_array_equal(read > 0.5, _bright(_images()))
     self.assertIn(f"pixels are {pixels}.", made.notes[0])
-    self.assertRegex(made.notes[1], "by trying; with .* read the same")
+    self.assertRegex(made.notes[1], "The pixels were found out by trying")
     self.assertEqual(made.identity["pixels"], pixels)
     _, said = _rule(rule=classify, rule_class=1, rule_pixels=f"{low},{high}")
     np.testing.assert_allclose(read, said, atol=1e-5)
+
+  def test_it_says_where_it_cannot_tell_which_pixels(self):
+    made, _ = _rule(rule=lambda x: _logits(x, -0.5, 1.5), rule_class=1)
+    self.assertStartsWith(made.notes[1], "WARNING: The pixels were found out")
+    self.assertIn("rule_pixels", made.notes[1])
 
   def test_a_model_that_rescales_says_what_it_takes(self):
     for layer, pixels in (

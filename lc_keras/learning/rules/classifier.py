@@ -18,6 +18,8 @@ _LOOKED_AT = 64
 _NEARLY = 0.7
 # ... and one 255 times as wide only if the narrow ones show it next to nothing.
 _BLIND = 0.25
+# Where ways that are as likely agree so often, it does not matter which it is.
+_SAME = 0.9
 # The sum of the logits of a softmax hardly varies: training does not move it.
 _ONE_OF_MANY = 0.6
 
@@ -85,23 +87,22 @@ class Classifier(functions.Scorer):
     }
     read, told = {}, {}
     for pixels, rows in numbers.items():
+      if not np.isfinite(rows).all():
+        continue
       kind, told[pixels] = _kind(rows)
       if self._outputs:
         kind, told[pixels] = self._outputs, f"{self._outputs}, as you say"
       read[pixels] = kind, _probabilities(rows, kind)
-    ranked = _ranked({key: rows for key, (_, rows) in read.items()})
-    best = ranked[0]
+    if not read:
+      sums = next(iter(numbers.values())).sum(axis=1)
+      functions.checked(sums, len(images), f"The classifier {self.name}")
+    best, *others = _plausible({key: rows for key, (_, rows) in read.items()})
     self._pixels, self._outputs = best, read[best][0]
     self.identity |= {"pixels": best, "outputs": self._outputs}
     notes = [f"{self.name}: its numbers are {told[best]}; pixels are {best}."]
-    if len(ranked) > 1:
-      chosen, second = (
-        read[pixels][1][:, self._column] > 0.5 for pixels in ranked[:2]
-      )
+    if len(tried) > 1:
       notes.append(
-        f"The pixels were found out by trying; with {ranked[1]}, "
-        f"{np.mean(chosen == second):.0%} of {len(images)} images would be "
-        "read the same. If you know which it takes, say so with rule_pixels."
+        self._doubt({key: read[key][1] for key in (best, *others)}, best)
       )
     return notes
 
@@ -110,6 +111,22 @@ class Classifier(functions.Scorer):
     rows = _columns(self._network(images, self._pixels, self._output))
     values = _probabilities(rows, self._outputs)[:, self._column]
     return functions.checked(values, len(images), f"The classifier {self.name}")
+
+  def _doubt(self, read, best):
+    """Returns a sentence on how sure it is which pixels are taken."""
+    on = {key: rows[:, self._column] > 0.5 for key, rows in read.items()}
+    same = {key: np.mean(on[key] == on[best]) for key in on if key != best}
+    told = "The pixels were found out by trying"
+    if not same:
+      return f"{told}: no other way tells images apart as well."
+    other = min(same, key=same.get)
+    told += f"; with {other}, {same[other]:.0%} of images are read the same."
+    if same[other] >= _SAME:
+      return told
+    return (
+      f"WARNING: {told} Say which it takes, with rule_pixels: nothing here "
+      "can tell for sure."
+    )
 
   def _find(self, found):
     """Returns the output and the column of the class."""
@@ -217,8 +234,9 @@ def _kind(rows):
     return "sigmoid", "logits (beyond 0 and 1), read by a sigmoid"
   if inside:
     sums = rows.sum(axis=1)
-    told = "of one class each" if np.allclose(sums, 1.0, atol=1e-2) else "each"
-    return "probabilities", f"probabilities, {told}"
+    if np.allclose(sums, 1.0, atol=1e-2):
+      return "probabilities", "probabilities of which one class holds"
+    return "probabilities", "probabilities, each for itself"
   varies = rows.sum(axis=1).var() / max(rows.var(axis=0).sum(), 1e-12)
   if varies < _ONE_OF_MANY:
     return "softmax", "logits of which one class holds, read by a softmax"
@@ -234,8 +252,8 @@ def _probabilities(rows, kind):
   return np.clip(rows, 0.0, 1.0)
 
 
-def _ranked(read):
-  """Returns ways to show pixels, the likeliest first.
+def _plausible(read):
+  """Returns the ways to show pixels that it may take, the likeliest first.
 
   A network that sees what it was trained on is sure of each image, and not of
   the same: its classes say much of the image (in nats).
@@ -244,20 +262,13 @@ def _ranked(read):
     read: By way, probabilities [n, classes].
   """
   told = {pixels: _information(rows) for pixels, rows in read.items()}
-  groups = [
-    {key: told[key] for key in told if (key in network.SMALL) == small}
-    for small in (True, False)
-  ]
-  groups = [group for group in groups if group]
-  if len(groups) == 2:
-    small, large = (max(group.values()) for group in groups)
-    if small < _BLIND * large:
-      groups.reverse()
-  order = []
-  for group in groups:
-    best = max(group.values())
-    order += sorted(group, key=lambda key: group[key] < _NEARLY * best)
-  return order
+  small = {key: told[key] for key in told if key in network.SMALL}
+  large = {key: told[key] for key in told if key not in small}
+  group = small or large
+  if small and large and max(small.values()) < _BLIND * max(large.values()):
+    group = large
+  best = max(group.values())
+  return [key for key in group if group[key] >= _NEARLY * best]
 
 
 def _information(rows):
