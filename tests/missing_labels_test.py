@@ -129,7 +129,7 @@ class MissingLabelsTest(tf.test.TestCase):
     self.assertEqual(found["attributes"]["A"]["support"], 1)
     self.assertEqual(found["intervals"]["accuracy"], [1.0, 1.0])
     majority = scores.majority_scores(labels, labels, ["A", "B"])
-    self.assertEqual(majority["count"], 4)
+    self.assertEqual(majority["count"], 3)
     with self.assertRaisesRegex(ValueError, "B of row 1 is 0.25; of degrees"):
       scores.attribute_scores(read, [[1, 0], [0, 0.25], [0, 0]], ["A", "B"])
 

@@ -80,7 +80,7 @@ def attribute_scores(
     name: _attribute(read[rows, k], wanted[rows, k]) if rows.any() else None
     for k, (name, rows) in enumerate(zip(names, scored.T))
   }
-  count = len(labels) if weights is None else int(weights.sum())
+  count = len(labels) if focus is None else int(scored.sum())
   result = _averages(attributes, count, weights)
   if resamples:
     result["intervals"] = _intervals(read, wanted, scored, resamples, seed)
