@@ -8,7 +8,6 @@ import importlib.util
 import sys
 import types
 import zipfile
-from unittest import mock
 
 import numpy as np
 
@@ -136,13 +135,27 @@ def load(path, **options):
   return _SAVED[str(path).rpartition("/")[2]]
 
 
+@contextlib.contextmanager
 def installed():
   """Returns a context in which torch can be imported."""
-  if importlib.util.find_spec("torch"):
-    return contextlib.nullcontext()
+  if "torch" not in sys.modules and importlib.util.find_spec("torch"):
+    yield
+    return
+  # Not by mock.patch.dict, which would forget what is imported meanwhile, too.
+  before = sys.modules.get("torch")
+  sys.modules["torch"] = before or _module()
+  try:
+    yield
+  finally:
+    if before is None:
+      del sys.modules["torch"]
+
+
+def _module():
   torch = types.ModuleType("torch")
   torch.__spec__ = types.SimpleNamespace(name="torch")
   torch.__version__ = "0"
+  torch.Tensor = Tensor
   torch.no_grad = contextlib.nullcontext
   torch.as_tensor = lambda values, device=None: Tensor(values)
   torch.zeros = lambda *sizes: Tensor(np.zeros(sizes, np.float32))
@@ -158,4 +171,4 @@ def installed():
     load=load,
   )
   torch.jit = types.SimpleNamespace(load=load)
-  return mock.patch.dict(sys.modules, torch=torch)
+  return torch
