@@ -183,13 +183,13 @@ def run_job(settings: flags.FlagValues) -> None:
 def _identity(known, settings):
   """Returns everything that the records depend on."""
   from lc_keras.constraints import rule
-  from lc_keras.learning import learnt
+  from lc_keras.learning import learned_constraints
   from lc_keras.models import storage
 
   folder = known.folder
   about = {
-    f"constraint {name}": learnt.read_manifest(folder, name)
-    for name in learnt.names(folder)
+    f"constraint {name}": learned_constraints.read_manifest(folder, name)
+    for name in learned_constraints.names(folder)
   } | {f"rule {name}": rule.Rule(name).identity for name in settings.rules}
   weights = {
     name: files.checksum(os.path.join(folder, name, storage.WEIGHTS))

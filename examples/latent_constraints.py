@@ -3,7 +3,7 @@
 Engel, Hoffman, Roberts, "Latent Constraints: Learning to Generate Conditionally
 from Unconditional Generative Models", ICLR 2018, arXiv 1711.05772.
 
-  python examples/latent_constraints.py  # Minutes to half an hour
+  python examples/latent_constraints.py  # 75 seconds on two cores
 
 A VAE learns faces without labels and is frozen; its prior has holes. Faces are
 encoded once. A critic D(z, y) learns to tell encoded faces with their labels
@@ -15,17 +15,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
-from PIL import Image
 
 from lc_keras import losses
+from lc_keras import plotting
 from lc_keras.data.toon_faces import factors
 from lc_keras.data.toon_faces import looks
 from lc_keras.data.toon_faces import renderer
 
 tfd, nn = tfp.distributions, keras.layers
 NAMES = ["Smiling", "Male", "Eyeglasses"]
-SIZE, SIGMA_X, LAMBDA_DISTANCE, CRITIC_STEPS = 64, 0.1, 0.1, 5
-DOWN = (48, 8, 4), (96, 4, 2), (192, 4, 2)  # filters, kernel, stride
+SIZE, SIGMA_X, LAMBDA_DISTANCE, CRITIC_STEPS = 64, 0.1, 0.05, 3
 
 
 class VAE(keras.Model):
@@ -34,11 +33,11 @@ class VAE(keras.Model):
   def __init__(self):
     super().__init__()
     options = {"padding": "same", "activation": "relu"}
-    down = [nn.Conv2D(n, k, s, **options) for n, k, s in DOWN]
+    down = [nn.Conv2D(48, 4, 4, **options), nn.Conv2D(96, 4, 2, **options)]
     self.encoder = keras.Sequential([*down, nn.Flatten(), nn.Dense(2 * SIZE)])
-    up = [nn.Dense(8 * 8 * 96, "relu"), nn.Reshape([8, 8, 96])]
-    up += [nn.Conv2DTranspose(64, 4, 2, **options)]
-    self.decoder = keras.Sequential([*up, nn.Conv2DTranspose(3, 8, 4, "same")])
+    up = [nn.Dense(4 * 4 * 96, "relu"), nn.Reshape([4, 4, 96])]
+    up += [nn.Conv2DTranspose(48, 4, 2, **options)]
+    self.decoder = keras.Sequential([*up, nn.Conv2DTranspose(3, 4, 4, "same")])
     self.prior = tfd.MultivariateNormalDiag(tf.zeros(SIZE), tf.ones(SIZE))
 
   def encode(self, images):
@@ -72,8 +71,8 @@ class ActorCritic(keras.Model):
     super().__init__()
     self.critic, self.actor = network(1), network(2 * SIZE)
     self.posterior_scale = tf.constant(posterior_scale)
-    self.compile(keras.optimizers.Adam(3e-4, 0.0, 0.9))
-    self.critic_optimizer = keras.optimizers.Adam(3e-4, 0.0, 0.9)
+    self.compile(keras.optimizers.Adam(1e-3, 0.0, 0.9))
+    self.critic_optimizer = keras.optimizers.Adam(1e-3, 0.0, 0.9)
     self.optimizer.build(self.actor.trainable_variables)
     self.critic_optimizer.build(self.critic.trainable_variables)
 
@@ -87,24 +86,24 @@ class ActorCritic(keras.Model):
   def train_step(self, batch):
     mean, scale, labels = batch
     for _ in range(CRITIC_STEPS):
-      self.update_critic(*self.draw(mean, scale, labels), labels)
-    _, start, asked = self.draw(mean, scale, labels)
+      self.update_critic(*self.draw(mean, scale, labels)[:3], labels)
+    _, start, asked, is_face = self.draw(mean, scale, labels)
     with tf.GradientTape() as tape:
       moved = self.move(start, asked)
       realism = losses.critic_cross_entropy(self.judge(moved, asked), True)
       distance = losses.latent_distance(moved, start, self.posterior_scale)
-      loss = tf.reduce_mean(realism + LAMBDA_DISTANCE * distance)
+      loss = tf.reduce_mean(realism + LAMBDA_DISTANCE * is_face * distance)
     variables = self.actor.trainable_variables
     self.optimizer.apply(tape.gradient(loss, variables), variables)
     return {"realism": tf.reduce_mean(realism)}
 
   def draw(self, mean, scale, labels):
-    """Returns encoded faces, the actor's starts, and labels asked of them."""
+    """Returns faces; starts, half of the prior; labels to ask; which half."""
     real = mean + scale * tf.random.normal(tf.shape(mean))
-    # Half start from the prior, half from a face that has other labels.
-    from_prior = tf.random.uniform([tf.shape(mean)[0], 1]) < 0.5
-    start = tf.where(from_prior, tf.random.normal(tf.shape(mean)), real)
-    return real, start, tf.where(from_prior, labels, tf.roll(labels, 1, 0))
+    is_face = tf.random.uniform([tf.shape(mean)[0], 1]) < 0.5
+    start = tf.where(is_face, real, tf.random.normal(tf.shape(mean)))
+    asked = tf.where(is_face, tf.roll(labels, 1, axis=0), labels)
+    return real, start, asked, tf.cast(is_face[:, 0], tf.float32)
 
   def update_critic(self, real, start, asked, labels):
     fake, wrong = self.move(start, asked), tf.roll(labels, 1, axis=0)
@@ -123,27 +122,28 @@ class ActorCritic(keras.Model):
     self.critic_optimizer.apply(tape.gradient(loss, variables), variables)
 
 
-def main(out="faces.png", count=6000, vae_epochs=24, epochs=60):
+def main(out="faces.png", count=6000, vae_epochs=24, epochs=30):
+  keras.utils.set_random_seed(0)
   drawn = factors.sample(0, 0, count)
   images = renderer.render(drawn, looks.STUDIO).astype(np.float32) / 255
+  images = images.reshape(count, 32, 2, 32, 2, 3).mean(axis=(2, 4))  # By half.
   columns = [factors.NAMES.index(name) for name in NAMES]
   labels, vae = drawn.labels[:, columns].astype(np.float32), VAE()
-  vae.compile(keras.optimizers.Adam(1e-3))
+  vae.compile(keras.optimizers.Adam(2e-3))
   vae.fit(images, batch_size=64, epochs=vae_epochs, verbose=2)
-  codes = [vae.encode(part) for part in np.array_split(images, 20)]
-  mean = np.concatenate([code.mean() for code in codes])
-  scale = np.concatenate([code.stddev() for code in codes])
+  codes = vae.encode(images)
+  mean, scale = codes.mean().numpy(), codes.stddev().numpy()
   model = ActorCritic(scale.mean(axis=0))
   rows = tf.data.Dataset.from_tensor_slices((mean, scale, labels))
-  rows = rows.shuffle(count).batch(64, drop_remainder=True).prefetch(2)
-  model.fit(rows, epochs=epochs, verbose=2)
-  prior, start = tf.random.normal([8, SIZE]), tf.constant(mean[:8])
-  women = tf.tile([[1.0, 0.0, 1.0]], [8, 1])  # They smile, and wear glasses.
-  latents = [prior, model.move(prior, women), start]
-  for column in np.eye(len(NAMES)):  # Each attribute switched, one at a time.
-    latents.append(model.move(start, np.abs(labels[:8] - column)))
-  shown = np.vstack([np.hstack(vae.decode(row).mean()) for row in latents])
-  Image.fromarray(np.uint8(255 * shown)).save(out)
+  rows = rows.shuffle(count).batch(128, drop_remainder=True).prefetch(2)
+  model.fit(rows, epochs=epochs, shuffle=False, verbose=2)
+  prior, faces = tf.random.normal([8, SIZE]), tf.constant(mean[:8])
+  women = model.move(prior, tf.tile([[1.0, 0.0, 1.0]], [8, 1]))
+  shown = {"prior": prior, "women, smile,\nglasses": women, "faces": faces}
+  for name, column in zip(NAMES, np.eye(len(NAMES))):
+    shown[f"{name}\nswitched"] = model.move(faces, np.abs(labels[:8] - column))
+  pixels = np.stack([vae.decode(latents).mean() for latents in shown.values()])
+  plotting.grid(pixels, list(shown), scale=3).save(out)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ _PUBLIC = {
   # All of it as one object.
   "Generator": "generators.generator:Generator",
   "LatentConstraints": "control:LatentConstraints",
-  "ControlledImages": "control:ControlledImages",
+  "ControlledImages": "controlled_images:ControlledImages",
   "load": "control:load",
   # Requests.
   "Attributes": "constraints.attributes:Attributes",

@@ -87,8 +87,13 @@ class Batched:
       Arrays of [n, ...] by name; "milliseconds" among them, the time that a
       row's batch took, divided by its size: NaN in the first batch of all,
       in which buffers and plans are made.
+
+    Raises:
+      ValueError: There are no rows.
     """
     parts = list(self.pieces(*arrays))
+    if not parts:
+      raise ValueError("There are no rows to work on: give at least one.")
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
   def pieces(self, *arrays: np.ndarray) -> Iterator[dict[str, np.ndarray]]:

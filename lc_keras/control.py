@@ -26,88 +26,40 @@
 """
 
 import dataclasses
-import io
-import math
-from collections.abc import Mapping, Sequence
+import numbers
+import operator
+import os
+from collections.abc import Iterable, Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
-import tqdm
 
 from lc_keras import batched
+from lc_keras import controlled_images
+from lc_keras import fit as fitting
 from lc_keras import parts as parts_of
-from lc_keras import plotting
 from lc_keras import priors
 from lc_keras import recipes as settings
 from lc_keras import saving
-from lc_keras import training as trainings
+from lc_keras import spelling
+from lc_keras import tensorflow_banners
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
 from lc_keras.constraints import expressions
 from lc_keras.constraints import language
 from lc_keras.data import arrays
-from lc_keras.data import latents as latent_rows
 from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
 from lc_keras.learning import labels as some_labels
-from lc_keras.learning import learnt as learned_constraints
+from lc_keras.learning import learned_constraints
 from lc_keras.learning import progress
 from lc_keras.learning.rules import kinds as rule_kinds
-from lc_keras.models import actor_critic
-from lc_keras.models import attribute_model
-from lc_keras.models import flow_matching
-from lc_keras.samplers import lessons
 from lc_keras.samplers import scaled
 
 _BATCH_SIZE = 64
-_COLUMNS = 8
-# Draws of the prior that take the place of encoded images, by split, and how
-# far one of them can be moved without it being seen.
-_DRAWS = {"train": 20_000, "validation": 2_000}
-_DRAWN_SCALE = 0.1
-# An epoch by default: once over the rows, within these bounds.
-_FEWEST_STEPS, _MOST_STEPS = 100, 2_000
-_BATCH_SIZE_OF_FIT = 256
-
-
-@dataclasses.dataclass(frozen=True)
-class ControlledImages:
-  """Images that were made, and the critics' reading; a picture in a notebook.
-
-  Attributes:
-    images: float32 [n, height, width, channels] in [0, 1].
-    latents: float32 [n, latent_size].
-    realism: float32 [n] in [0, 1], the critic's belief.
-    probabilities: By attribute, float32 [n] in [0, 1], as its critic reads it.
-    converged: bool [n], whether the critics find a row realistic and as asked.
-    distance: float32 [n], see `sampler.Result`.
-    steps: int32 [n], evaluations of a network, one after the other.
-  """
-
-  images: np.ndarray
-  latents: np.ndarray
-  realism: np.ndarray
-  probabilities: dict[str, np.ndarray]
-  converged: np.ndarray
-  distance: np.ndarray
-  steps: np.ndarray
-
-  def picture(self, columns: int = _COLUMNS):
-    """Returns a `PIL.Image` of all images, row by row."""
-    columns = min(columns, len(self.images))
-    missing = -len(self.images) % columns
-    padded = np.pad(self.images, [(0, missing)] + [(0, 0)] * 3)
-    shape = (-1, columns, *self.images.shape[1:])
-    # An image is at least 96 pixels wide on a screen.
-    scale = max(1, 96 // self.images.shape[2])
-    return plotting.grid(padded.reshape(shape), scale=scale)
-
-  def _repr_png_(self) -> bytes:
-    file = io.BytesIO()
-    self.picture().save(file, "PNG")
-    return file.getvalue()
+_LARGEST_SEED = 2**31 - 1
 
 
 class LatentConstraints:
@@ -191,9 +143,11 @@ class LatentConstraints:
     refused = getattr(self.parts, "refused", {})
     if name in refused:
       raise ValueError(refused[name])
+    self._check_known()
     attributes = self.attributes
     return expressions.Has(attributes.names[attributes.index(name)])
 
+  @tensorflow_banners.no_retracing_warnings()
   def fit(
     self,
     images=None,
@@ -245,106 +199,37 @@ class LatentConstraints:
     Raises:
       ValueError: Images, labels and names do not fit together.
     """
-    if not isinstance(epochs, int) or epochs < 1:
-      raise ValueError(
-        f"epochs must be a whole number from 1 up; got {epochs!r}."
-      )
-    if isinstance(recipes, settings.Training):
-      recipes = [recipes]
-    parts = self._encode_all(images, labels, seed, validation_split, data_dir)
-    rows = len(parts.latents["train"])
-    batch_size = min(rows, _BATCH_SIZE_OF_FIT)
-    if steps_per_epoch is None:
-      steps_per_epoch = math.ceil(rows / batch_size)
-      steps_per_epoch = min(max(steps_per_epoch, _FEWEST_STEPS), _MOST_STEPS)
-    plan = _recipes(
+    epochs = _whole("epochs", epochs, 1)
+    if steps_per_epoch is not None:
+      steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, 1)
+    seed = _whole("seed", seed, 0, _LARGEST_SEED)
+    recipes = fitting.by_type(recipes)
+    parts = fitting.encode(
+      self.generator,
+      self._with_channels(images),
+      labels,
+      self._asked,
+      seed=seed,
+      validation_split=validation_split,
+      data_dir=data_dir,
+    )
+    parts.learned.update(self.parts.learned)
+    parts.labels.extended(list(parts.learned))  # Raises if a name is taken.
+    histories = fitting.train(
+      parts,
       recipes,
-      batch_size=batch_size,
-      steps=epochs * steps_per_epoch,
+      epochs=epochs,
       steps_per_epoch=steps_per_epoch,
       seed=seed,
+      classifier=labels if callable(labels) else None,
+      callbacks=callbacks,
+      verbose=verbose,
     )
-    histories = {}
-    if not len(parts.labels):
-      plan = {}
-    for name, (train, recipe) in plan.items():
-      options = {}
-      if name == parts_of.ACTOR and recipe.imitation_weight:
-        options["lessons"] = lessons.of_flow(
-          parts, recipe, _progress("lessons of the flow", verbose)
-        )
-      if verbose:
-        print(f"Training {name}")
-      training = train(recipe, parts, **options)
-      histories[name] = trainings.fit(
-        training, recipe, callbacks=callbacks, verbose=verbose
-      )
-      parts.models[name] = training.model
     self.parts = parts
     self._build()
     return histories
 
-  def _encode_all(self, images, labels, seed, validation_split, data_dir):
-    """Returns parts with latents, and without models."""
-    generator, asked = self.generator, self._asked
-    learned = dict(self.parts.learned)
-    if images is None or not generators.can_encode(generator):
-      read = labels if callable(labels) else None
-      if images is not None or (labels is not None and read is None):
-        raise ValueError(
-          "This generator cannot encode, so that images and their labels say "
-          "nothing of its latents: give neither, or as labels a classifier of "
-          "images, a function that returns logits."
-          if not generators.can_encode(generator)
-          else "Labels are given, and no images that they are labels of."
-        )
-      if not isinstance(asked, attribute_names.Attributes):
-        asked = attribute_names.Attributes(() if read is None else asked or ())
-      if read is not None and not len(asked):
-        raise ValueError(
-          "A classifier does not say what it reads: name the attributes, "
-          'LatentConstraints(generator, attributes=["Smiling", ...]).'
-        )
-      latents = {
-        split: latent_rows.draw(
-          generator,
-          count,
-          _DRAWN_SCALE,
-          (seed, number),
-          read=read and (lambda shown: asked.likely(read(shown))),
-        )
-        for number, (split, count) in enumerate(_DRAWS.items())
-      }
-      return parts_of.Parts(
-        generator, asked, latents=latents, learned=learned, encoded=False
-      )
-    if not validation_split > 0.0:
-      raise ValueError(
-        "validation_split must be above 0: held-out rows say which epoch of "
-        "each model is best."
-      )
-    source = arrays.source(
-      images,
-      labels,
-      asked,
-      validation_split=validation_split,
-      data_dir=data_dir,
-    )
-    if source.image_shape != tuple(generator.image_shape):
-      raise ValueError(
-        f"The images have the shape {source.image_shape}; those of this "
-        f"generator have {tuple(generator.image_shape)}."
-      )
-    latents = source.encode(generator)
-    return parts_of.Parts(
-      generator,
-      source.attributes,
-      latents=latents,
-      learned=learned,
-      preprocessing=source.preprocessing,
-      files=source.file_names(arrays.TRAIN),
-    )
-
+  @tensorflow_banners.no_retracing_warnings()
   def learn(
     self,
     name: str | Mapping,
@@ -386,6 +271,13 @@ class LatentConstraints:
         "Give either a rule or labels; threshold, target_range and all other "
         "settings of `recipes.Rule` go with a rule."
       )
+    known = [field.name for field in dataclasses.fields(settings.Constraint)]
+    for option in options:
+      if option not in known:
+        known += sorted(of_rules)
+        raise ValueError(
+          f"Unknown option {option!r}: {spelling.suggest(option, known)}"
+        )
     recipe = settings.Constraint(**options)
     for one in asked:
       learned_constraints.check_name(one)
@@ -424,9 +316,15 @@ class LatentConstraints:
     """Returns what is known of a learned constraint: source, figures, seconds.
 
     Raises:
-      KeyError: There is no such constraint.
+      ValueError: No constraint of this name has been learned.
     """
-    return self.parts.learned[name].manifest
+    learned = self.parts.learned
+    if name not in learned:
+      raise ValueError(
+        f"No constraint {name!r} has been learned: "
+        + (spelling.suggest(str(name), learned) if learned else "use `learn`.")
+      )
+    return learned[name].manifest
 
   def sample(
     self,
@@ -435,7 +333,7 @@ class LatentConstraints:
     seed: int = 0,
     sampler: str = "best",
     skip: int = 0,
-  ) -> ControlledImages:
+  ) -> controlled_images.ControlledImages:
     """Makes images that match a request.
 
     Args:
@@ -451,14 +349,14 @@ class LatentConstraints:
     Raises:
       ValueError: The request cannot be meant, or there is no such sampler.
     """
-    if n < 1:
-      raise ValueError(f"n must be at least 1, got {n}.")
+    n, skip = _whole("n", n, 1), _whole("skip", skip, 0)
+    seeds = _seeds(n, seed) + skip
     constraint = self._request(request).rows(n, skip)
     return self._call(
       ("sample", sampler, constraint.realism_weight),
       constraint.values.numpy(),
       constraint.weights.numpy(),
-      seeds=_seeds(n, seed) + skip,
+      seeds=seeds,
     )
 
   def transform(
@@ -468,7 +366,7 @@ class LatentConstraints:
     seed: int = 0,
     sampler: str = "best",
     strength: float = 1.0,
-  ) -> ControlledImages:
+  ) -> controlled_images.ControlledImages:
     """Changes images so that they match a request, and keeps all else.
 
     Args:
@@ -483,8 +381,13 @@ class LatentConstraints:
       ValueError: The request cannot be meant, the images are of another shape
         or range, or the generator cannot encode images.
     """
-    if not 0.0 <= strength < np.inf:
-      raise ValueError(f"strength must be a number from 0 up, got {strength}.")
+    if not (
+      isinstance(strength, numbers.Real) and 0.0 <= strength < float("inf")
+    ):
+      raise ValueError(
+        f"strength must be a number from 0 up, the same for all images; got "
+        f"{strength!r}."
+      )
     start = self.encode(images, seed)
     request = self._request(request)
     read = self._judges.attribute_critic(tf.constant(start))
@@ -508,12 +411,20 @@ class LatentConstraints:
       raise ValueError(
         "This generator cannot encode: it can make images and not change any."
       )
-    images = arrays.check_images(images, self.generator.image_shape)
+    images = arrays.check_images(
+      self._with_channels(images), self.generator.image_shape
+    )
     return self._encode(images, _seeds(len(images), seed))["latents"]
 
   def decode(self, latents: np.ndarray) -> np.ndarray:
     """Returns the images of latent vectors, [n, height, width, channels]."""
-    return self._decode(np.asarray(latents, np.float32))[decoding.IMAGES]
+    latents, size = np.asarray(latents), self.generator.latent_size
+    if latents.dtype.kind not in "iuf" or latents.shape[1:] != (size,):
+      raise ValueError(
+        f"Latents must be numbers of the shape [n, {size}]; got "
+        f"{latents.dtype} of {list(latents.shape)}."
+      )
+    return self._decode(latents.astype(np.float32))[decoding.IMAGES]
 
   def save(self, path: str) -> None:
     """Writes everything to a folder, which `lc_keras.load` opens.
@@ -522,7 +433,10 @@ class LatentConstraints:
     makes: `load` has to be given the function again.
 
     Args:
-      path: The folder; what was there before is replaced.
+      path: The folder; what was saved there before is replaced.
+
+    Raises:
+      ValueError: The folder holds something else.
     """
     saving.write(self.parts, path)
 
@@ -533,10 +447,17 @@ class LatentConstraints:
       path: Its folder, which ends in a version: "export/1".
 
     Raises:
-      ValueError: The generator is a Python function of arrays.
+      ValueError: The generator is a Python function of arrays, nothing can be
+        asked of it yet, or the folder exists.
     """
     from serving import export  # The laboratory works without it.
 
+    self._check_known()
+    if not os.path.basename(path).isdigit():
+      raise ValueError(
+        f"Servers need a number as the name of the folder: {path}/1; got "
+        f"{path!r}."
+      )
     export.write(self.parts, path)
 
   def _build(self):
@@ -555,15 +476,31 @@ class LatentConstraints:
 
     self._encode = batched.Batched(encoded, at_once)
 
-  def _request(self, request):
+  def _check_known(self):
     if not len(self.attributes):
       raise ValueError(
         "Nothing can be asked of this generator yet: `fit` it with labels, or "
         "`learn` a constraint first."
       )
-    if isinstance(request, str):
-      return language.parse(request, self.attributes)
-    return expressions.Request(request, self.attributes)
+
+  def _request(self, request):
+    self._check_known()
+    if isinstance(request, expressions.Expression):
+      return expressions.Request(request, self.attributes)
+    if not isinstance(request, str):
+      raise ValueError(
+        'A request is a text, such as "Smiling, not Male", or an expression, '
+        f"such as lc_keras.Has(...); got {request!r:.60}."
+      )
+    return language.parse(request, self.attributes)
+
+  def _with_channels(self, images):
+    """Gives gray images [n, height, width] their channel."""
+    height, width, channels = self.generator.image_shape
+    shape = np.shape(images) if hasattr(images, "shape") else None
+    if channels == 1 and shape is not None and shape[1:] == (height, width):
+      return np.asarray(images)[..., np.newaxis]
+    return images
 
   def _call(self, key, *arrays, seeds):
     """Runs a sampler, compiled when it is first needed."""
@@ -576,7 +513,7 @@ class LatentConstraints:
       )
     result = self._compiled[key](*arrays, seeds)
     read = result["attribute_probabilities"]
-    return ControlledImages(
+    return controlled_images.ControlledImages(
       images=self.decode(result["latents"]),
       latents=result["latents"],
       realism=result["realism"],
@@ -602,59 +539,8 @@ def _function(how, sampler, realism_weight):
   return {"sample": sample, "transform": transform}[how]
 
 
-def _recipes(given, **shared):
-  """Returns how to train each model, in order, by name, with its recipe.
-
-  Args:
-    given: Recipes that take the place of ours, which are those of the toon
-      faces.
-    **shared: Settings of all of ours.
-  """
-  shared |= {"final_learning_rate": 0.0, "warmup_steps": 50, "width": 512}
-  shared |= {"balanced_fraction": 0.5}
-  plan = {
-    "attributes": (
-      attribute_model.training,
-      settings.Attributes(
-        **shared, depth=3, learning_rate=1e-3, noise_scale=2.0, edit_weight=1.0
-      ),
-    ),
-    "flow": (
-      flow_matching.training,
-      settings.Flow(**shared, depth=3, learning_rate=3e-3, average_decay=0.995),
-    ),
-    parts_of.ACTOR: (
-      actor_critic.training,
-      settings.Actor(
-        **shared,
-        depth=4,
-        learning_rate=1.5e-3,
-        imitation_weight=100.0,
-        lessons=20_000,
-        attribute_weight=120.0,
-        attribute_noise=2.0,
-        critic_steps=1,
-        average_decay=0.995,
-        beta_2=0.99,
-      ),
-    ),
-  }
-  by_type = {type(recipe): recipe for recipe in given}
-  if len(by_type) < len(given):
-    raise ValueError("There are two recipes for the same model.")
-  for name, (train, recipe) in plan.items():
-    plan[name] = train, by_type.pop(type(recipe), recipe)
-  if by_type:
-    names = ", ".join(kind.__name__ for kind in by_type)
-    raise ValueError(
-      f"fit has no use for a recipe of {names}: it trains by Attributes, Flow "
-      "and Actor."
-    )
-  return plan
-
-
 def _check_names(names):
-  if isinstance(names, str):
+  if isinstance(names, str) or not isinstance(names, Iterable):
     raise ValueError(f"Attributes are a list of names; got {names!r} alone.")
   for name in names:
     if "," in str(name):
@@ -665,14 +551,21 @@ def _check_names(names):
   attribute_names.Attributes(names)  # Refuses what no request could spell.
 
 
-def _progress(description, verbose):
-  if not verbose:
-    return iter
-  return lambda batches: tqdm.tqdm(batches, desc=description)
+def _whole(name, value, low, high=None):
+  """Returns a whole number, be it NumPy's."""
+  try:
+    number = operator.index(value)
+  except TypeError:
+    number = None
+  if number is None or number < low or (high is not None and number > high):
+    bounds = f"from {low} up" if high is None else f"from {low} to {high}"
+    raise ValueError(f"{name} must be a whole number {bounds}; got {value!r}.")
+  return number
 
 
 def _seeds(count: int, seed: int) -> np.ndarray:
   """Returns a seed a row; other seeds have no row in common."""
+  seed = _whole("seed", seed, 0, _LARGEST_SEED)
   return np.arange(count, dtype=np.int64) + (np.int64(seed) << np.int64(32))
 
 

@@ -126,6 +126,22 @@ def write_json(path: str, value) -> None:
     file.write(text)
 
 
+def read_json(path: str):
+  """Returns the value in a JSON file.
+
+  Raises:
+    FileNotFoundError: There is no such file.
+    ValueError: It is damaged.
+  """
+  with open(path, encoding="utf-8") as file:
+    try:
+      return json.load(file)
+    except ValueError as error:
+      raise ValueError(
+        f"{path} is damaged: {error}. Put back a copy, or make it again."
+      ) from error
+
+
 def checksum(path: str) -> str:
   """Returns the SHA-256 of a file's contents, in hexadecimal."""
   with open(path, "rb") as file:

@@ -12,7 +12,6 @@ what `LatentConstraints.save` wrote, which is the same. A folder has
 
 import dataclasses
 import functools
-import json
 import os
 from collections.abc import (
   Callable,
@@ -28,13 +27,14 @@ import tensorflow as tf
 
 from lc_keras import files
 from lc_keras import priors
+from lc_keras import spelling
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
 from lc_keras.data import latent_cache
 from lc_keras.data import latents as latent_rows
 from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
-from lc_keras.learning import learnt as learned_constraints
+from lc_keras.learning import learned_constraints
 from lc_keras.models import storage
 from lc_keras.models import whitening
 from lc_keras.samplers import flow
@@ -46,6 +46,7 @@ from lc_keras.samplers import unconditional
 
 ABOUT = "run.json"
 ACTOR = "actor_0.1"
+_ABOUT = {"dataset", "image_shape", "attributes", "exclusive", "continuous"}
 # Rows that a critic reads at once.
 _PIECE = 8192
 
@@ -72,7 +73,7 @@ class Parts:
     *,
     models: MutableMapping[str, keras.Model] | None = None,
     latents: MutableMapping[str, latent_rows.Latents] | None = None,
-    learned: dict[str, learned_constraints.Learnt] | None = None,
+    learned: dict[str, learned_constraints.LearnedConstraint] | None = None,
     fingerprint: str = "",
     encoded: bool = True,
     preprocessing: preprocessings.Preprocessing | None = None,
@@ -232,7 +233,8 @@ class Parts:
   def _entry(self, name, actor):
     if name not in table.SAMPLERS:
       raise ValueError(
-        f"Unknown sampler {name!r}; known: best, {', '.join(table.SAMPLERS)}."
+        f"Unknown sampler {name!r}: "
+        + spelling.suggest(str(name), ["best", *table.SAMPLERS])
       )
     entry = table.SAMPLERS[name]
     if name == "actor":
@@ -286,6 +288,7 @@ def read_about(folder: str) -> dict:
 
   Raises:
     FileNotFoundError: It is no such folder.
+    ValueError: It is damaged.
   """
   path = os.path.join(folder, ABOUT)
   if not os.path.exists(path):
@@ -293,8 +296,13 @@ def read_about(folder: str) -> dict:
       f"{folder!r} is no run folder: it has no {ABOUT}. Give the --run_dir "
       "that the trainers were given, or a folder that was saved."
     )
-  with open(path, encoding="utf-8") as file:
-    return json.load(file)
+  about = files.read_json(path)
+  if not isinstance(about, dict) or not _ABOUT.issubset(about):
+    raise ValueError(
+      f"{path} is damaged: it does not have {', '.join(sorted(_ABOUT))}. Put "
+      "back a copy, or make it again."
+    )
+  return about
 
 
 def write_about(

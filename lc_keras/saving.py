@@ -8,7 +8,7 @@ from lc_keras import parts as parts_of
 from lc_keras.data import latent_cache
 from lc_keras.generators import generator as generators
 from lc_keras.generators import writing
-from lc_keras.learning import learnt as learned_constraints
+from lc_keras.learning import learned_constraints
 from lc_keras.models import storage
 
 
@@ -18,7 +18,14 @@ def write(parts: parts_of.Parts, folder: str) -> None:
   Args:
     parts: In memory, or of another folder.
     folder: Becomes a folder with all of it, or stays as it was.
+
+  Raises:
+    ValueError: The folder holds something else.
   """
+  if not os.fspath(folder):
+    raise ValueError("The name of the folder is empty.")
+  folder = os.path.abspath(folder)
+  _check_replaceable(folder)
   with files.replacing(folder) as aside:
     os.makedirs(aside)
     writing.write(parts.generator, aside)
@@ -44,3 +51,19 @@ def write(parts: parts_of.Parts, folder: str) -> None:
       learned_constraints.write(
         aside, dataclasses.replace(one, manifest=manifest)
       )
+
+
+def _check_replaceable(folder):
+  """Raises ValueError if a folder has what was not saved here."""
+  if not os.path.lexists(folder):
+    return
+  if os.path.isdir(folder):
+    if not os.listdir(folder):
+      return
+    if os.path.exists(os.path.join(folder, parts_of.ABOUT)):
+      if parts_of.read_about(folder)["dataset"] is None:
+        return
+  raise ValueError(
+    f"{folder!r} holds other files, which would be lost: name a new folder, or "
+    "one that was saved before."
+  )

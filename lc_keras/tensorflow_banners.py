@@ -1,12 +1,15 @@
 """Keeps TensorFlow's banners off the screen of our programs.
 
 TensorFlow prints some lines whenever it loads, before it reads any setting of
-what to print: that oneDNN is on, and that there is no GPU.
+what to print: that oneDNN is on, and that there is no GPU. And it warns of
+functions that are traced again, wrongly where one Keras model is trained after
+the other: each has a function of its own, of the same code.
 """
 
 import contextlib
 import glob
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -25,6 +28,21 @@ def hold_back() -> None:
   """Drops the banners when TensorFlow is imported, and nothing else."""
   if "tensorflow" not in sys.modules:
     sys.meta_path.insert(0, _Finder())
+
+
+@contextlib.contextmanager
+def no_retracing_warnings() -> Iterator[None]:
+  """Drops TensorFlow's warnings of retracing meanwhile; also a decorator."""
+
+  def is_other(record):
+    return "triggered tf.function retracing" not in record.getMessage()
+
+  logger = logging.getLogger("tensorflow")
+  logger.addFilter(is_other)
+  try:
+    yield
+  finally:
+    logger.removeFilter(is_other)
 
 
 class _Finder:

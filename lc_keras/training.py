@@ -117,6 +117,8 @@ def fit(
     callbacks: As of `keras.Model.fit`.
     verbose: As of `keras.Model.fit`.
   """
+  if isinstance(callbacks, keras.callbacks.Callback):
+    callbacks = [callbacks]  # As Keras takes one alone.
   best = []
   if training.monitor:
     best.append(

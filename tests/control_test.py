@@ -117,9 +117,9 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     frame = pd.DataFrame(
       {"id": np.arange(200), "value": latents[:200, 2] > 0.0}
     )
-    wish = self._control.learn("Third", labels=frame, **_QUICK)
+    third = self._control.learn("Third", labels=frame, **_QUICK)
     self.assertEqual(self._control.about("Third")["source"]["labels"], 200)
-    made = self._control.sample(wish, n=32)
+    made = self._control.sample(third, n=32)
     self.assertGreater((made.latents[:, 2] > 0).mean(), 0.8)
 
   @parameterized.named_parameters(
@@ -133,13 +133,99 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     ("class", {"rule": _brightness, "like": "x"}, "rule cannot be given with"),
     ("lonely", {"like": "x"}, "Example pictures are two folders"),
     ("model", {"sentence": "a face"}, "needs a model that reads it"),
+    ("option", {"rule": abs, "step": 3}, "Unknown option 'step': .* steps"),
   )
   def test_learn_refuses(self, given, sentence):
     with self.assertRaisesRegex(ValueError, sentence):
       self._control.learn("X", **given)
 
   @parameterized.parameters(
+    ("n", 0),
+    ("n", -1),
+    ("n", 2.5),
+    ("n", "3"),
+    ("skip", -1),
+    ("seed", None),
+    ("seed", "a"),
+    ("seed", -1),
+    ("seed", 2**31),
+  )
+  def test_numbers_are_whole_and_in_bounds(self, name, value):
+    with self.assertRaisesRegex(ValueError, f"{name} must be a whole number"):
+      self._control.sample("Male", **{name: value})
+
+  @parameterized.parameters(-1, float("nan"), "1", None, [[0.1, 0.2]])
+  def test_strength_is_one_number_from_0_up(self, strength):
+    with self.assertRaisesRegex(ValueError, "strength must be a number from 0"):
+      self._control.transform(self._images[:2], "Male", strength=strength)
+
+  @parameterized.parameters(
+    (lambda c: c.sample(None), "A request is a text"),
+    (lambda c: c.sample(["Male"]), "A request is a text"),
+    (lambda c: c.sample(lc_keras.Has("Smilin")), "did you mean Smiling"),
+    (lambda c: c.sample("Male", sampler="actr"), "did you mean actor"),
+    (lambda c: c.decode(np.zeros([2, 5])), r"shape \[n, 3\]; got float64 of"),
+    (lambda c: c.decode(np.zeros([0, 3])), "no rows to work on"),
+    (lambda c: c.learn(3, rule=abs), "cannot be a constraint's name"),
+    (lambda c: c.about("X"), "No constraint 'X' has been learned"),
+  )
+  def test_refuses_in_a_sentence(self, call, sentence):
+    with self.assertRaisesRegex(ValueError, sentence):
+      call(self._control)
+
+  @parameterized.parameters(
+    lambda c, folder: c.sample("Male"),
+    lambda c, folder: c.transform(np.ones([1, *_SHAPE]), "Male"),
+    lambda c, folder: c.constraint("Male"),
+    lambda c, folder: c.export(folder),
+  )
+  def test_before_fit_nothing_can_be_asked(self, call):
+    control = lc_keras.LatentConstraints(_tensors(), ["Male"])
+    folder = os.path.join(self.create_tempdir().full_path, "1")
+    with self.assertRaisesRegex(ValueError, "`fit` it with labels, or `learn`"):
+      call(control, folder)
+    self.assertFalse(os.path.exists(folder))
+
+  def test_an_export_is_a_version(self):
+    with self.assertRaisesRegex(ValueError, "need a number .*: mine/1; got"):
+      self._control.export("mine")
+
+  @parameterized.parameters("flow/model.json", "generator/generator.json")
+  def test_a_file_that_is_cut_short_is_named(self, name):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    self._control.save(folder)
+    text = (folder / name).read_text()
+    (folder / name).write_text(text[: len(text) // 2])
+    with self.assertRaisesRegex(ValueError, f"{name} is damaged"):
+      lc_keras.load(folder).sample("Male", sampler="flow")
+
+  def test_gray_images_need_no_channel(self):
+    made = self._control.transform(self._images[:3, ..., 0], "Male")
+    same = self._control.transform(self._images[:3], "Male")
+    self.assertAllEqual(made.images, same.images)
+
+  def test_save_replaces_what_was_saved_and_nothing_else(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    self._control.save(folder)  # An empty folder.
+    self._control.save(folder)
+    thesis = folder / "thesis"
+    thesis.mkdir()
+    (thesis / "thesis.txt").write_text("years of work")
+    for place in (thesis, thesis / "thesis.txt"):
+      with self.assertRaisesRegex(ValueError, "other files, which would be"):
+        self._control.save(place)
+    self.assertEqual(os.listdir(thesis), ["thesis.txt"])
+
+  @parameterized.parameters("{", "[]", "{}")
+  def test_a_damaged_folder_is_named(self, text):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    (folder / "run.json").write_text(text)
+    with self.assertRaisesRegex(ValueError, "run.json is damaged"):
+      lc_keras.load(folder)
+
+  @parameterized.parameters(
     ("Smiling", "a list of names"),
+    (3, "a list of names"),
     (["A", "a"], "must differ"),
     (["A", " "], "not blank; got ' '"),
     (["A, B"], "without commas"),
@@ -154,16 +240,21 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     ("epochs", _faces(9), {"epochs": "5"}, "epochs must be a whole number"),
     ("no_epochs", _faces(9), {"epochs": 0}, "epochs must be a whole number"),
     ("shape", (np.zeros([9, 5, 6, 1]), None), {}, r"shape \(5, 6, 1\); those"),
-    ("split", _faces(9), {"validation_split": 0.0}, "must be above 0"),
-    ("recipe", _faces(9), {"recipes": [recipes.VAE()]}, "a recipe of VAE"),
+    ("split", _faces(9), {"validation_split": 0.0}, "must be between 0 and 1"),
+    ("recipe", _faces(9), {"recipes": [recipes.VAE()]}, "fit trains by rec"),
     ("labels", (None, [1, 0]), {}, "no images that they are labels of"),
+    ("steps", _faces(9), {"steps_per_epoch": 0}, "steps_per_epoch must be a"),
+    ("seed", _faces(9), {"seed": None}, "seed must be a whole number"),
+    ("recipes", _faces(9), {"recipes": "fast"}, "fit trains by recipes.Attr"),
+    ("one", _faces(1), {}, "Of 1 images, 0 are to train on and 1 are held out"),
+    ("two", _faces(2), {}, "Of 2 images, 1 are to train on and 1 are held out"),
+    ("none", _faces(0), {}, "0 images, too few"),
+    ("black", (np.zeros([9, *_SHAPE]), np.ones([9, 2])), {}, "not finite"),
+    ("classifier", (_faces(9)[0], abs), {}, "goes with no images"),
   )
   def test_fit_refuses(self, data, options, sentence):
-    control = lc_keras.LatentConstraints(_tensors())
-    if options.get("recipes"):
-      control = lc_keras.LatentConstraints(_tensors(), ["A", "B"])
-    elif data[1] is not None and data[0] is not None:
-      control = lc_keras.LatentConstraints(_tensors(), ["A", "B"])
+    names = None if data[0] is None or data[1] is None else ["A", "B"]
+    control = lc_keras.LatentConstraints(_tensors(), names)
     with self.assertRaisesRegex(ValueError, sentence):
       control.fit(*data, **options)
 
@@ -226,7 +317,8 @@ class KindsOfGeneratorsTest(tf.test.TestCase):
     def bright(images):
       return tf.reduce_mean(images, [1, 2, 3])[:, tf.newaxis] - middle
 
-    control.fit(labels=bright, recipes=_RECIPES, verbose=0)
+    with_edits = recipes.Attributes(**_SMALL, edit_weight=1.0)
+    control.fit(labels=bright, recipes=(with_edits, *_RECIPES[1:]), verbose=0)
     on = control.parts.latents["train"].attributes
     self.assertEqual(on.shape, (20_000, 1))
     self.assertBetween(on.mean(), 0.2, 0.8)
@@ -326,16 +418,11 @@ class RunFolderTest(tf.test.TestCase):
     for call, sentence in (
       (lambda: control.constraint("smilling"), "'smilling': did you mean"),
       (lambda: control.sample("Male", sampler="magic"), "sampler 'magic'"),
-      (lambda: control.sample("Male", n=0), "n must be at least 1"),
       (
         lambda: control.transform(self._images()[:, 1:], "Male"),
         r"\[n, 8, 16, 1\]; got \[5, 7",
       ),
       (lambda: control.transform(9 * self._images(), "Male"), r"in \[0, 1\]"),
-      (
-        lambda: control.transform(self._images(), "Male", strength=-1.0),
-        "strength must be a number from 0",
-      ),
       (
         lambda: control.learn("male", rule=_brightness, threshold=0.5),
         "must differ",

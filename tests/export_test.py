@@ -15,7 +15,7 @@ from absl.testing import parameterized
 from lc_keras import files
 from lc_keras import parts
 from lc_keras.generators import generator
-from lc_keras.learning import learnt
+from lc_keras.learning import learned_constraints
 from lc_keras.models import storage
 from lc_keras.models import value_model
 from serving import endpoints
@@ -228,9 +228,11 @@ class ExportTest(parameterized.TestCase):
 
   def _learn(self, run_dir, of):
     model = value_model.ValueModel(tiny_run.LATENT_SIZE, 8, 1, 2)
-    learnt.write(
+    learned_constraints.write(
       run_dir,
-      learnt.Learnt("Heavy", model, {"generator": of, "continuous": False}),
+      learned_constraints.LearnedConstraint(
+        "Heavy", model, {"generator": of, "continuous": False}
+      ),
     )
 
   def test_a_learned_constraint_is_served_beside_the_attributes(self):

@@ -10,7 +10,7 @@ from absl import flags
 from PIL import Image
 
 from lc_keras.data import pipeline
-from lc_keras.learning import learnt
+from lc_keras.learning import learned_constraints
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import faces_run
@@ -77,7 +77,9 @@ class LabelCurveTest(tf.test.TestCase):
     for name in ("labels.png", "labels_samples.jpg"):
       with Image.open(self.folder / name) as picture:
         self.assertGreater(min(picture.size), 128)
-    self.assertEqual(learnt.names(str(self.run_dir)), ["Straight_Hair_60"])
+    self.assertEqual(
+      learned_constraints.names(str(self.run_dir)), ["Straight_Hair_60"]
+    )
     # What has been measured is not measured again, and comes out the same.
     self.assertEqual(self._run(*arguments).count("learning"), 0)
     self.assertEqual((self.folder / "labels.json").read_text(), written)

@@ -11,7 +11,7 @@ from examples import latent_constraints
 class LatentConstraintsExampleTest(absltest.TestCase):
   def test_draws_samples_and_edits(self):
     out = pathlib.Path(self.create_tempdir().full_path, "faces.png")
-    latent_constraints.main(str(out), count=64, vae_epochs=1, epochs=1)
+    latent_constraints.main(str(out), count=128, vae_epochs=1, epochs=1)
     rows = 3 + len(latent_constraints.NAMES)
     with Image.open(out) as picture:
       self.assertEqual(picture.size, (8 * 64, rows * 64))

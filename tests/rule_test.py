@@ -1,4 +1,4 @@
-"""Tests of rules: targets, and what is found out before one is learnt from."""
+"""Tests of rules: targets, and what is found out before one is learned from."""
 
 import numpy as np
 from absl.testing import absltest
@@ -129,7 +129,7 @@ class CheckTest(parameterized.TestCase):
       {},
       lambda x: np.ones(len(x)),
       "gives 1 to each of 6 images, and what is the same for every image "
-      "cannot be learnt. The function itself gives 1 every time",
+      "cannot be learned. The function itself gives 1 every time",
     ),
     (
       {"threshold": 2},
@@ -160,7 +160,7 @@ class CheckTest(parameterized.TestCase):
     values = wrapped.check(_noise(6), rare=True)
     with self.assertRaisesRegex(ValueError, message):
       wrapped.check_varies(values)
-    # What is found among more images makes it a rule that can be learnt.
+    # What is found among more images makes it a rule that can be learned.
     if settings.get("threshold") == 2:
       wrapped.check_varies(np.append(values, np.float32(3)))
 

@@ -18,7 +18,7 @@ import lc_keras
 from lc_keras import parts
 from lc_keras.data import latent_cache
 from lc_keras.generators import kinds
-from lc_keras.learning import learnt
+from lc_keras.learning import learned_constraints
 from lc_keras.models import storage
 from lc_keras.models import value_model
 from serving import versions_folder
@@ -171,10 +171,12 @@ class AttackTest(parameterized.TestCase):
     manifest = {"generator": "g", "continuous": False}
     manifest["source"] = {"rule": "their_rule:blue"}
     run_dir = str(self.folder)
-    learnt.write(run_dir, learnt.Learnt("Blue", model, manifest))
+    learned_constraints.write(
+      run_dir, learned_constraints.LearnedConstraint("Blue", model, manifest)
+    )
     sys.path.insert(0, run_dir)
     self.addCleanup(sys.path.remove, run_dir)
-    self.assertLen(learnt.read_all(run_dir, "g"), 1)
+    self.assertLen(learned_constraints.read_all(run_dir, "g"), 1)
     self.assertNotIn("their_rule", sys.modules)
 
   @parameterized.parameters(*_OUTSIDE)
@@ -183,9 +185,11 @@ class AttackTest(parameterized.TestCase):
     manifest = {"generator": "g", "continuous": False}
     run_dir = str(self.folder / "run")
     with self.assertRaisesRegex(ValueError, "cannot be a constraint's name"):
-      learnt.write(run_dir, learnt.Learnt(name, model, manifest))
+      learned_constraints.write(
+        run_dir, learned_constraints.LearnedConstraint(name, model, manifest)
+      )
     with self.assertRaisesRegex(ValueError, "cannot be a constraint's name"):
-      learnt.read(run_dir, name, "g")
+      learned_constraints.read(run_dir, name, "g")
     self.assertEmpty(list(self.folder.iterdir()))
 
   @parameterized.parameters(*_OUTSIDE)

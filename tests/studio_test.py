@@ -164,7 +164,7 @@ class PlayTest(studio_browser.TestCase):
     self.switch("Beard", "any")
     self.wait_shown(lambda has, who: has[2] < 0.4)
 
-    # Learnt in part: a slider appears with the target.
+    # LearnedConstraint in part: a slider appears with the target.
     self.switch("Bright Mouth", "with")
     self.wait_shown(lambda has, who: has[3] > 0.8)
     self.slide("How much Bright Mouth", "ArrowLeft", 10)

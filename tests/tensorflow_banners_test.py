@@ -1,10 +1,13 @@
 """Tests of tensorflow_banners: banners are dropped, and nothing else is."""
 
+import logging
 import os
 import subprocess
 import sys
 
 from absl.testing import parameterized
+
+from lc_keras import tensorflow_banners
 
 # Writes as C++ does, past sys.stderr.
 _TENSORFLOW = """
@@ -60,6 +63,17 @@ class TensorFlowBannersTest(parameterized.TestCase):
     self.assertIn("an error without end of line", "\n".join(lines))
     if "ImportError" in ending:
       self.assertEqual(lines[-1], "ImportError: of ours")
+
+  def test_warnings_of_retracing_are_dropped_meanwhile(self):
+    logger = logging.getLogger("tensorflow")
+    retracing = "5 out of the last 5 calls triggered tf.function retracing."
+    with self.assertLogs(logger) as seen:
+      with tensorflow_banners.no_retracing_warnings():
+        logger.warning(retracing)
+        logger.warning("other")
+      logger.warning(retracing)
+    messages = [record.getMessage() for record in seen.records]
+    self.assertEqual(messages, ["other", retracing])
 
   def test_programs_load_tensorflow_quietly(self):
     program = "import trainers, tensorflow as tf; print(tf.zeros([2]))"

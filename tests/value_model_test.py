@@ -1,4 +1,4 @@
-"""Tests of value_model: members do not see their fold; values are learnt."""
+"""Tests of value_model: members do not see their fold; values are learned."""
 
 import keras
 import numpy as np

@@ -13,7 +13,7 @@
     python -m trainers.constraint --run_dir=runs/mine --list
 
 It can then be wished for like any attribute, and joined with them. Neither the
-generator nor what else was learnt for it changes. Several rules look at the
+generator nor what else was learned for it changes. Several rules look at the
 same images: repeat --name, and the flags that differ.
 """
 
@@ -71,7 +71,7 @@ def define_flags(values: flags.FlagValues) -> None:
 def run_job(settings: flags.FlagValues) -> None:
   """Learns constraints, or lists those that there are."""
   from lc_keras import parts as run_parts
-  from lc_keras.learning import learnt
+  from lc_keras.learning import learned_constraints
   from trainers import runs
 
   run = runs.open_run(settings, needs_data=False)
@@ -80,19 +80,19 @@ def run_job(settings: flags.FlagValues) -> None:
     _list(parts)
     return
   _check(settings)
-  folder = run.path(learnt.FOLDER)
+  folder = run.path(learned_constraints.FOLDER)
   for name in settings.name:
-    if name in learnt.names(run.folder) and not settings.replace:
+    if name in learned_constraints.names(run.folder) and not settings.replace:
       raise ValueError(
         f"{settings.run_dir!r} has a constraint {name!r} already. Give "
         "--replace to learn it again, or choose another --name."
       )
-    learnt.check_name(name)
+    learned_constraints.check_name(name)
     os.makedirs(folder, exist_ok=True)
     stages.lock(os.path.join(folder, f".lock-{name}"))
     files.sweep(folder, name)
   for learned in _learn(run, parts):
-    place = learnt.write(run.folder, learned)
+    place = learned_constraints.write(run.folder, learned)
     _tell(learned, place)
     path = os.path.join(place, _PICTURE)
     _draw(run, learned.name, path)
@@ -203,11 +203,11 @@ def from_data_set(run, parts, name, attribute, *, limit=None, **options):
 
 def _tell(learned, folder):
   """Says what was learned, and how far it can be trusted."""
-  from lc_keras.learning import learnt
+  from lc_keras.learning import learned_constraints
   from lc_keras.learning import trust
 
   name, manifest = learned.name, learned.manifest
-  messages.say(f"{name}: {learnt.summary(manifest)}")
+  messages.say(f"{name}: {learned_constraints.summary(manifest)}")
   if not manifest["trustworthy"]:
     low = manifest["figures"]["balanced_accuracy"]["interval"][0]
     messages.say(
@@ -228,16 +228,16 @@ def _tell(learned, folder):
 
 def _list(parts):
   """Prints the constraints of a run, also those of another generator."""
-  from lc_keras.learning import learnt
+  from lc_keras.learning import learned_constraints
 
-  found = learnt.names(parts.folder)
+  found = learned_constraints.names(parts.folder)
   if not found:
     print(f"{parts.folder} has no constraints yet.")
   for name in found:
-    manifest = learnt.read_manifest(parts.folder, name)
+    manifest = learned_constraints.read_manifest(parts.folder, name)
     foreign = manifest["generator"] != parts.fingerprint
     note = " (of another generator: cannot be used)" if foreign else ""
-    print(f"{name}: {learnt.summary(manifest)}{note}")
+    print(f"{name}: {learned_constraints.summary(manifest)}{note}")
 
 
 def _draw(run, name, path):

@@ -9,7 +9,7 @@ from lc_keras.data import pipeline
 from lc_keras.evaluation import judge as judges
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import transformations
-from lc_keras.learning import learnt as learnt_module
+from lc_keras.learning import learned_constraints
 from trainers import constraint
 from trainers import recipe_flags
 from trainers import runs
@@ -71,7 +71,7 @@ class Bench:
       The figures; and samples, [2, rows, height, width, channels]: without the
       constraint and with it.
     """
-    learnt = constraint.from_data_set(
+    learned = constraint.from_data_set(
       self._run,
       self._run.parts,
       name,
@@ -80,7 +80,7 @@ class Bench:
       recipe=recipe_flags.read(self._settings, recipes.Constraint),
       strategy=training.strategy(self._settings.replicas),
     )
-    learnt_module.write(self._run.folder, learnt)
+    learned_constraints.write(self._run.folder, learned)
     rows, seed = self._settings.rows, self._settings.seed
     # It alone: a search keeps all other constraints that it knows.
     control = lc_keras.load(self._run.folder, [name])
@@ -110,10 +110,10 @@ class Bench:
       "attribute": attribute,
       "labels": count,
       "positive": int(np.nansum(self._labels(attribute, "train", count))),
-      "seconds": learnt.manifest["seconds"],
-      "trustworthy": learnt.manifest["trustworthy"],
-      "critic": learnt.manifest["test"],
-      "actor": learnt.manifest.get("actor"),
+      "seconds": learned.manifest["seconds"],
+      "trustworthy": learned.manifest["trustworthy"],
+      "critic": learned.manifest["test"],
+      "actor": learned.manifest.get("actor"),
       "samples": self._score(
         attribute, np.concatenate(list(samples)), np.repeat([0.0, 1.0], rows)
       ),

@@ -34,7 +34,7 @@ class Attributes:
 
     Args:
       names: One name per label column; none at all for a model that nothing
-        has been learnt of yet.
+        has been learned of yet.
       exclusive: Groups of names of which at most one can be on. Names that
         are not in `names` are ignored, so that a subset of a data set's
         attributes can keep its groups.

@@ -209,7 +209,7 @@ class Rule:
     return values
 
   def check_varies(self, values: np.ndarray) -> None:
-    """Checks that targets differ: what is always the same cannot be learnt.
+    """Checks that targets differ: what is always the same cannot be learned.
 
     Args:
       values: float32 [n], what `values` returned.
@@ -224,7 +224,7 @@ class Rule:
       return
     message = (
       f"The rule {self} gives {targets[0]:.6g} to each of {len(targets)} "
-      "images, and what is the same for every image cannot be learnt. "
+      "images, and what is the same for every image cannot be learned. "
     )
     if np.ptp(values) <= _ROUNDING * np.abs(values).max():
       raise ValueError(

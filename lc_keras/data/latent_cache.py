@@ -14,7 +14,6 @@ come from and has the checksum of each file.
 (5, 4)
 """
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 
@@ -82,8 +81,7 @@ def read_manifest(folder: str, source: Mapping[str, str] | None = None) -> dict:
       f"No latent cache in {folder!r}. Write it with "
       "`python -m trainers.latents` and the same --run_dir."
     )
-  with open(path, encoding="utf-8") as file:
-    manifest = json.load(file)
+  manifest = files.read_json(path)
   if manifest["format"] != _FORMAT:
     raise ValueError(
       f"The latent cache in {folder!r} has format {manifest['format']}; this "

@@ -107,7 +107,9 @@ def completed(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
 
 def join(pieces: Iterable[Latents]) -> Latents:
   """Returns all rows of some pieces, in memory."""
-  columns = zip(*(vars(piece).values() for piece in pieces))
+  columns = list(zip(*(vars(piece).values() for piece in pieces)))
+  if not columns:
+    raise ValueError("There are no images to encode.")
   return Latents(*map(np.concatenate, columns))
 
 

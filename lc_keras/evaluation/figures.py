@@ -200,7 +200,7 @@ def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
 
 
 def label_curve(points: Sequence[Mapping]) -> Image.Image:
-  """Draws how good learnt constraints are, and their cost, by their labels.
+  """Draws how good learned constraints are, and their cost, by their labels.
 
   Args:
     points: Of one constraint each: "attribute", "labels", "seconds", and the

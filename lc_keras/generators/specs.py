@@ -118,8 +118,7 @@ def read(folder: str) -> dict:
       f"No imported generator in {folder!r}: {SPEC} is missing. Import one "
       "with `python -m trainers.import_generator` and the same --run_dir."
     )
-  with open(path, encoding="utf-8") as file:
-    spec = json.load(file)
+  spec = files.read_json(path)
   if spec.get("format") != _FORMAT:
     raise ValueError(
       f"{path} has format {spec.get('format')}; this version reads {_FORMAT}. "

@@ -1,1 +1,1 @@
-"""Constraints learnt afterwards, from a rule or from a few labels."""
+"""Constraints learned afterwards, from a rule or from a few labels."""

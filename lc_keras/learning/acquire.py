@@ -18,7 +18,7 @@ from lc_keras.learning import amortised
 from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as label_sets
-from lc_keras.learning import learnt as learned_constraints
+from lc_keras.learning import learned_constraints
 from lc_keras.learning import progress as progresses
 from lc_keras.learning import rule_scores
 from lc_keras.learning import scoring
@@ -37,7 +37,7 @@ def from_rules(
   *,
   strategy: tf.distribute.Strategy | None = None,
   progress: progresses.Progress = _SILENT,
-) -> Iterator[learned_constraints.Learnt]:
+) -> Iterator[learned_constraints.LearnedConstraint]:
   """Learns what rules say of decoded latent vectors; no labels are needed.
 
   Engel et al. 2018, section 6. Half of what is scored comes from the prior,
@@ -110,12 +110,12 @@ def from_labels(
   *,
   strategy: tf.distribute.Strategy | None = None,
   progress: progresses.Progress = _SILENT,
-) -> learned_constraints.Learnt:
+) -> learned_constraints.LearnedConstraint:
   """Learns from the labels of some images, or of some latent vectors.
 
   Args:
     parts: `parts.Parts`.
-    name: What the constraint is called in wishes.
+    name: What the constraint is called in requests.
     labels: Of rows of the training split of the cache, if not of latents.
     source: Where the labels come from, for the manifest.
     recipe: How.
@@ -123,7 +123,7 @@ def from_labels(
     progress: Tells the user how far it is.
 
   Raises:
-    ValueError: The name cannot be used, or the labels cannot be learnt from.
+    ValueError: The name cannot be used, or the labels cannot be learned from.
   """
   started = time.monotonic()
   _check_names(parts, [name])
@@ -200,7 +200,9 @@ def _learn(
   if recipe.actor_steps:
     learner = amortised.Learner(
       parts,
-      learned_constraints.Learnt(name, model, {"continuous": continuous}),
+      learned_constraints.LearnedConstraint(
+        name, model, {"continuous": continuous}
+      ),
       recipe.actor_steps,
       seed=recipe.seed,
       strategy=strategy,
@@ -236,7 +238,7 @@ def _learn(
     learner.train(examples)
     manifest["actor"] = learner.figures(oracle)
   manifest["seconds"] = time.monotonic() - started
-  return learned_constraints.Learnt(
+  return learned_constraints.LearnedConstraint(
     name, model, manifest, learner and learner.actor
   )
 

@@ -13,7 +13,7 @@ from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import intervals
 from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
-from lc_keras.learning import learnt as learned_constraints
+from lc_keras.learning import learned_constraints
 from lc_keras.learning import trust
 from lc_keras.models import adam
 from lc_keras.models import value_actor
@@ -45,7 +45,7 @@ class Learner:
   def __init__(
     self,
     parts,
-    learnt: learned_constraints.Learnt,
+    learned: learned_constraints.LearnedConstraint,
     steps: int,
     *,
     seed: int = 0,
@@ -56,14 +56,14 @@ class Learner:
 
     Args:
       parts: `parts.Parts`.
-      learnt: The constraint; its critic may be trained meanwhile.
+      learned: The constraint; its critic may be trained meanwhile.
       steps: Of all rounds together.
       seed: Of everything.
       strategy: To train with.
       callbacks: For `keras.Model.fit`.
     """
     self._parts = parts
-    self._learnt = learnt
+    self._learned = learned
     self._seed = seed
     self._callbacks = list(callbacks)
     rounds = recipes.ACTOR_ROUNDS
@@ -72,7 +72,7 @@ class Learner:
     self._seconds = 0.0
     # What images read that are off and on, see `Judges.margin`.
     self._typical = tf.Variable([0.0, 1.0], trainable=False)
-    self._judges = learned_constraints.extend(parts.own_judges(), [learnt])
+    self._judges = learned_constraints.extend(parts.own_judges(), [learned])
     self._objective = dataclasses.replace(
       objective_lib.Objective.robust(self._judges),
       realism_weight=_REALISM_WEIGHT,
@@ -87,8 +87,8 @@ class Learner:
           keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
         ),
         loss_of_move=self._loss,
-        read_value=learnt.model,
-        continuous=learnt.continuous,
+        read_value=learned.model,
+        continuous=learned.continuous,
         jit_compile=False,
       )
 
@@ -96,7 +96,7 @@ class Learner:
     """Trains for the rounds that are left.
 
     Args:
-      examples: What the critic was learnt from, rows of either kind. Encoded
+      examples: What the critic was learned from, rows of either kind. Encoded
         images are added, by what the critic reads.
     """
     while self._ends:
@@ -107,8 +107,8 @@ class Learner:
   ) -> example_sets.Examples:
     """Trains for a round and moves some rows; a `fitting.Edit`."""
     self._train(examples)
-    rows, start, wanted = fitting.wishes(
-      examples, self._learnt.continuous, seed
+    rows, start, wanted = fitting.requests(
+      examples, self._learned.continuous, seed
     )
     moved = self.actor(tf.constant(start), tf.constant(wanted))
     return dataclasses.replace(rows, mean=moved.numpy())
@@ -127,7 +127,7 @@ class Learner:
       critic), "read_and_others_kept" and "true" (by the oracle), each with
       "value" and "interval" (95%).
     """
-    judges, critic = self._judges, self._learnt.model
+    judges, critic = self._judges, self._learned.model
     random = np.random.default_rng((self._seed, 1))
     train = self._parts.latents["train"]
     rows = random.permutation(len(train))[:_TRIED]
@@ -137,7 +137,7 @@ class Learner:
     )
     wanted = 1.0 - np.round(tf.sigmoid(critic(start)).numpy())
     moved = self.actor(start, tf.constant(wanted))
-    kept = judges.edit(start, self._wish(tf.constant(wanted))).shown
+    kept = judges.edit(start, self._request(tf.constant(wanted))).shown
     shares = {
       "read": np.round(tf.sigmoid(critic(moved)).numpy()) == wanted,
       "read_and_others_kept": kept.satisfied(
@@ -159,7 +159,7 @@ class Learner:
     """Trains for a round."""
     started = time.monotonic()
     off, on = trust.margin(
-      self._learnt.model, examples, objective_lib.ROBUST_NOISE
+      self._learned.model, examples, objective_lib.ROBUST_NOISE
     )
     self._typical.assign([off, 1.0 - on])
     rows = examples.and_(self._encoded())
@@ -178,7 +178,7 @@ class Learner:
   def _loss(self, start, moved, value, seeds):
     """Returns what is wrong with a move, see `ValueActor.compile`."""
     off, on = self._typical[0], self._typical[1]
-    edit = self._judges.edit(start, self._wish(off + value * (on - off)))
+    edit = self._judges.edit(start, self._request(off + value * (on - off)))
     seen = self._objective.look(
       moved,
       self._judges.realism_under(edit.shown),
@@ -186,8 +186,8 @@ class Learner:
     )
     return self._objective.loss(moved, start, edit, seen)
 
-  def _wish(self, value):
-    """Returns the wish for values [batch] of the constraint alone."""
+  def _request(self, value):
+    """Returns the request for values [batch] of the constraint alone."""
     count = len(self._judges.attributes)
     column = tf.one_hot(count - 1, count)
     return constraint_lib.Constraint(
@@ -200,7 +200,7 @@ class Learner:
     train = self._parts.latents["train"]
     rows = np.random.default_rng(self._seed).permutation(len(train))[:_ROWS]
     mean = train.mean[rows]
-    logits = self._learnt.model.predict(mean, batch_size=4096, verbose=0)
+    logits = self._learned.model.predict(mean, batch_size=4096, verbose=0)
     return example_sets.Examples.of(
       mean, train.scale[rows], logits > 0.0, folds=1
     )

@@ -1,4 +1,4 @@
-"""What a constraint is learnt from: latent vectors, and a value of each."""
+"""What a constraint is learned from: latent vectors, and a value of each."""
 
 import dataclasses
 

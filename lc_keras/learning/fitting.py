@@ -102,7 +102,7 @@ def downhill(
   """
 
   def edit(examples, seed):
-    rows, start, wanted = wishes(examples, continuous, seed)
+    rows, start, wanted = requests(examples, continuous, seed)
     moved = led_edits.lead(
       tf.constant(start),
       lambda z: losses.attribute_cross_entropy(
@@ -116,7 +116,7 @@ def downhill(
   return edit
 
 
-def wishes(
+def requests(
   examples: example_sets.Examples, continuous: bool, seed: tuple[int, int]
 ) -> tuple[example_sets.Examples, np.ndarray, np.ndarray]:
   """Returns rows to lead somewhere else, as many that are on as off.

@@ -126,7 +126,7 @@ def read(labels, name: str | None = None) -> Labels:
   Args:
     labels: One of these; a file is any that `tables.read` reads; a `Labels` is
       returned as it is.
-    name: Of what is learnt: a column of this name is taken where there is no
+    name: Of what is learned: a column of this name is taken where there is no
       `value`.
 
   Raises:

@@ -1,4 +1,4 @@
-"""How far what was learnt can be trusted: what it says of rows never seen."""
+"""How far what was learned can be trusted: what it says of rows never seen."""
 
 import numpy as np
 import tensorflow as tf

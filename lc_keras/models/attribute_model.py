@@ -157,13 +157,19 @@ class AttributeModel(stored_model.StoredModel):
     return self._report(loss=values, accuracy=(right, known))
 
 
-def training(recipe: recipes.Attributes, parts) -> trainings.Training:
+def training(
+  recipe: recipes.Attributes,
+  parts,
+  classifier: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> trainings.Training:
   """Returns the training of an attribute critic on the latents of parts.
 
   Args:
     recipe: The settings.
     parts: `parts.Parts`, of which latents and their labels are needed; with
-      edits, the generator and, if that cannot encode, the model "classifier".
+      edits, the generator, too.
+    classifier: Images to logits, reads edits if the generator cannot encode; by
+      default the model "classifier".
   """
   rows = parts.latents["train"]
   keras.utils.set_random_seed(recipe.seed)
@@ -176,7 +182,7 @@ def training(recipe: recipes.Attributes, parts) -> trainings.Training:
   )
   model.compile(
     adam.Adam(trainings.learning_rate(recipe)),
-    **(_reader(parts) if recipe.edit_weight else {}),
+    **(_reader(parts, classifier) if recipe.edit_weight else {}),
     covariance=latent_rows.covariance(rows),
     excludes=parts.labels.excludes,
     edit_weight=recipe.edit_weight,
@@ -184,7 +190,7 @@ def training(recipe: recipes.Attributes, parts) -> trainings.Training:
   return trainings.on_latents(model, recipe, parts)
 
 
-def _reader(parts):
+def _reader(parts, classifier):
   """Returns the option of `compile` that says how edits are read."""
   generator = parts.generator
   if generators.can_encode(generator):
@@ -194,7 +200,8 @@ def _reader(parts):
 
     return {"reread": decoding.reader(generator, encode)}
   # A generator without an encoder has latents that a classifier has labelled.
-  return {"read": decoding.reader(generator, parts.models["classifier"])}
+  classifier = classifier or parts.models["classifier"]
+  return {"read": decoding.reader(generator, classifier)}
 
 
 def _sample(batch, seed, noise_scale=1.0):

@@ -6,7 +6,6 @@ loading runs no foreign code.
 
 import importlib
 import io
-import json
 import math
 import os
 
@@ -134,8 +133,7 @@ def load(folder: str) -> stored_model.StoredModel:
         f"No trained model in {folder!r}: {os.path.basename(path)} is missing. "
         "Train it first, with the same --run_dir."
       )
-  with open(description_path, encoding="utf-8") as file:
-    description = json.load(file)
+  description = files.read_json(description_path)
   name = description.get("class")
   if name not in _MODULES:
     raise ValueError(

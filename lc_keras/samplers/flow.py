@@ -65,7 +65,7 @@ class FlowSampler(sampler.Transformer):
       judges: The critics.
       flow: A trained flow.
       steps: Of the integration, each way; two evaluations each.
-      guidance: Of `sample`. 1 is the learnt distribution; more obeys better,
+      guidance: Of `sample`. 1 is the learned distribution; more obeys better,
         and varies less. A scalar.
       edit_guidance: Of `edit`. More obeys better, and keeps less.
     """

@@ -2,13 +2,12 @@
 
 A folder a constraint, `<run>/constraints/<name>`: model.json and weights, as
 `storage` writes them, perhaps the same of an actor in `actor`, and
-manifest.json: which generator it is for, what it was learnt from, and how good
+manifest.json: which generator it is for, what it was learned from, and how good
 it is. A constraint of another generator is refused:
 the same latent vector means another image there.
 """
 
 import dataclasses
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -32,14 +31,14 @@ _NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
 @dataclasses.dataclass(frozen=True)
-class Learnt:
-  """A constraint that was learnt afterwards.
+class LearnedConstraint:
+  """A constraint that was learned afterwards.
 
   Attributes:
-    name: What it is called in wishes.
+    name: What it is called in requests.
     model: Its critic.
     manifest: JSON values: "generator" (fingerprint), "continuous" (whether it
-      can be had to any degree), "source" (what it was learnt from), "figures"
+      can be had to any degree), "source" (what it was learned from), "figures"
       (see `trust`), "trustworthy", perhaps "margin" (off and on,
       see `Judges`), and whatever else is known.
     actor: Makes in one step what a search makes in many; None if there is none.
@@ -57,8 +56,8 @@ class Learnt:
 
 
 def check_name(name: str) -> None:
-  """Raises ValueError if wishes could not spell a name."""
-  if not _NAME.fullmatch(name):
+  """Raises ValueError if requests could not spell a name."""
+  if not isinstance(name, str) or not _NAME.fullmatch(name):
     raise ValueError(
       f"{name!r} cannot be a constraint's name: it must begin with a letter, "
       "and have letters, digits, _ and - only."
@@ -66,10 +65,10 @@ def check_name(name: str) -> None:
 
 
 def summary(manifest: Mapping) -> str:
-  """Returns what a constraint was learnt from and how good it is, in a line.
+  """Returns what a constraint was learned from and how good it is, in a line.
 
   Args:
-    manifest: See `Learnt`.
+    manifest: See `LearnedConstraint`.
   """
   figures = manifest.get("test", manifest["figures"])
   source = manifest["source"]
@@ -86,27 +85,27 @@ def summary(manifest: Mapping) -> str:
   return ", ".join(told)
 
 
-def write(run_dir: str, learnt: Learnt) -> str:
+def write(run_dir: str, learned: LearnedConstraint) -> str:
   """Writes a constraint beside its generator; returns its folder.
 
   One of the same name is replaced, as a whole.
   """
-  check_name(learnt.name)
-  folder = os.path.join(run_dir, FOLDER, learnt.name)
+  check_name(learned.name)
+  folder = os.path.join(run_dir, FOLDER, learned.name)
   os.makedirs(os.path.dirname(folder), exist_ok=True)
   with files.replacing(folder) as aside:
-    storage.save(learnt.model, aside)
+    storage.save(learned.model, aside)
     checksums = {"weights_sha256": _checksum(aside)}
-    if learnt.actor is not None:
-      storage.save(learnt.actor, os.path.join(aside, _ACTOR))
+    if learned.actor is not None:
+      storage.save(learned.actor, os.path.join(aside, _ACTOR))
       checksums["actor_sha256"] = _checksum(os.path.join(aside, _ACTOR))
     files.write_json(
       os.path.join(aside, _MANIFEST),
       {
         "format": _FORMAT,
-        "name": learnt.name,
+        "name": learned.name,
         **checksums,
-        **learnt.manifest,
+        **learned.manifest,
       },
     )
   return folder
@@ -140,8 +139,7 @@ def read_manifest(run_dir: str, name: str) -> dict:
       f"{run_dir!r} has no constraint {name!r}; it has {known}. Learn it with "
       "`python -m trainers.constraint`."
     )
-  with open(path, encoding="utf-8") as file:
-    manifest = json.load(file)
+  manifest = files.read_json(path)
   if manifest["format"] != _FORMAT:
     raise ValueError(
       f"The constraint {name!r} in {run_dir!r} has format "
@@ -150,7 +148,7 @@ def read_manifest(run_dir: str, name: str) -> dict:
   return manifest
 
 
-def read(run_dir: str, name: str, generator: str) -> Learnt:
+def read(run_dir: str, name: str, generator: str) -> LearnedConstraint:
   """Loads a constraint.
 
   Args:
@@ -160,12 +158,12 @@ def read(run_dir: str, name: str, generator: str) -> Learnt:
 
   Raises:
     FileNotFoundError: There is none of this name.
-    ValueError: It was learnt for another generator, or is damaged.
+    ValueError: It was learned for another generator, or is damaged.
   """
   manifest = read_manifest(run_dir, name)
   if manifest["generator"] != generator:
     raise ValueError(
-      f"The constraint {name!r} in {run_dir!r} was learnt for the generator "
+      f"The constraint {name!r} in {run_dir!r} was learned for the generator "
       f"{manifest['generator'][:12]}, and this one is {generator[:12]}: the "
       "same latent vector is another image there. Learn it again, with "
       "`python -m trainers.constraint`."
@@ -175,34 +173,36 @@ def read(run_dir: str, name: str, generator: str) -> Learnt:
   actor = None
   if "actor_sha256" in manifest:
     actor = _load(os.path.join(folder, _ACTOR), manifest["actor_sha256"])
-  return Learnt(name, model, manifest, actor)
+  return LearnedConstraint(name, model, manifest, actor)
 
 
-def read_all(run_dir: str, generator: str) -> list[Learnt]:
+def read_all(run_dir: str, generator: str) -> list[LearnedConstraint]:
   """Loads all constraints of a run; raises as `read` does."""
   return [read(run_dir, name, generator) for name in names(run_dir)]
 
 
-def extend(judges: sampler.Judges, learnt: Sequence[Learnt]) -> sampler.Judges:
+def extend(
+  judges: sampler.Judges, learned: Sequence[LearnedConstraint]
+) -> sampler.Judges:
   """Returns judges that know some constraints more.
 
   Args:
     judges: Who judge already.
-    learnt: Each becomes a column, behind those that there are.
+    learned: Each becomes a column, behind those that there are.
   """
-  if not learnt:
+  if not learned:
     return judges
   count = len(judges.attributes)
 
   def attribute_critic(latents):
-    new = tf.stack([one.model(latents) for one in learnt], axis=-1)
+    new = tf.stack([one.model(latents) for one in learned], axis=-1)
     return tf.concat([judges.attribute_critic(latents), new], axis=-1)
 
   return dataclasses.replace(
     judges,
     attributes=judges.attributes.extended(
-      [one.name for one in learnt],
-      [one.name for one in learnt if one.continuous],
+      [one.name for one in learned],
+      [one.name for one in learned if one.continuous],
     ),
     # The critic has been told of its own attributes only.
     critic=lambda latents, values, mask: judges.critic(
@@ -213,7 +213,7 @@ def extend(judges: sampler.Judges, learnt: Sequence[Learnt]) -> sampler.Judges:
       [
         tf.zeros([2, count]) if judges.margin is None else judges.margin,
         tf.transpose(
-          [one.manifest.get("margin", [0.0, 0.0]) for one in learnt]
+          [one.manifest.get("margin", [0.0, 0.0]) for one in learned]
         ),
       ],
       axis=-1,
@@ -221,11 +221,11 @@ def extend(judges: sampler.Judges, learnt: Sequence[Learnt]) -> sampler.Judges:
   )
 
 
-def advance(learnt: Sequence[Learnt]) -> refined.Advance:
+def advance(learned: Sequence[LearnedConstraint]) -> refined.Advance:
   """Returns what the actors of some constraints do for a search.
 
   Args:
-    learnt: The last columns of what is asked for, in this order.
+    learned: The last columns of what is asked for, in this order.
 
   Returns:
     A function of latents and a constraint that moves the rows which ask for
@@ -233,8 +233,8 @@ def advance(learnt: Sequence[Learnt]) -> refined.Advance:
   """
 
   def move(latents, constraint):
-    first = constraint.values.shape[-1] - len(learnt)
-    for column, one in enumerate(learnt, first):
+    first = constraint.values.shape[-1] - len(learned)
+    for column, one in enumerate(learned, first):
       if one.actor is None:
         continue
       wanted = constraint.values[:, column]

@@ -1,4 +1,4 @@
-"""Tests of learnt: constraints in files, and judges that know them."""
+"""Tests of learned: constraints in files, and judges that know them."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.constraints import constraint
-from lc_keras.learning import learnt
+from lc_keras.learning import learned_constraints
 from lc_keras.models import value_actor
 from lc_keras.models import value_model
 from tests import analytic_judges
@@ -16,11 +16,11 @@ from tests import analytic_judges
 _GENERATOR = "0123456789abcdef"
 
 
-def _learnt(name="Heavy", seed=0, continuous=False, acts=False):
+def _learned(name="Heavy", seed=0, continuous=False, acts=False):
   keras.utils.set_random_seed(seed)
   model = value_model.ValueModel(analytic_judges.LATENT_SIZE, 8, 1, 2)
   model.calibrate(2.0, -1.0)
-  return learnt.Learnt(
+  return learned_constraints.LearnedConstraint(
     name,
     model,
     {"generator": _GENERATOR, "continuous": continuous},
@@ -31,33 +31,39 @@ def _learnt(name="Heavy", seed=0, continuous=False, acts=False):
 class LearntTest(tf.test.TestCase):
   def test_what_was_written_is_read(self):
     folder = self.create_tempdir().full_path
-    written = _learnt()
-    learnt.write(folder, written)
-    learnt.write(folder, _learnt("Also-this", 1, continuous=True))
-    self.assertEqual(learnt.names(folder), ["Also-this", "Heavy"])
-    read = learnt.read(folder, "Heavy", _GENERATOR)
+    written = _learned()
+    learned_constraints.write(folder, written)
+    learned_constraints.write(folder, _learned("Also-this", 1, continuous=True))
+    self.assertEqual(learned_constraints.names(folder), ["Also-this", "Heavy"])
+    read = learned_constraints.read(folder, "Heavy", _GENERATOR)
     latents = analytic_judges.latents(5)
     self.assertAllEqual(read.model(latents), written.model(latents))
     self.assertFalse(read.continuous)
-    self.assertTrue(learnt.read(folder, "Also-this", _GENERATOR).continuous)
+    self.assertTrue(
+      learned_constraints.read(folder, "Also-this", _GENERATOR).continuous
+    )
 
   def test_an_actor_is_kept_beside_the_critic(self):
     folder = self.create_tempdir().full_path
-    written = _learnt(acts=True)
-    learnt.write(folder, written)
-    learnt.write(folder, _learnt("Light"))
-    read = learnt.read(folder, "Heavy", _GENERATOR)
+    written = _learned(acts=True)
+    learned_constraints.write(folder, written)
+    learned_constraints.write(folder, _learned("Light"))
+    read = learned_constraints.read(folder, "Heavy", _GENERATOR)
     latents, value = analytic_judges.latents(5), tf.linspace(0.0, 1.0, 5)
     self.assertAllEqual(
       read.actor(latents, value), written.actor(latents, value)
     )
-    self.assertIsNone(learnt.read(folder, "Light", _GENERATOR).actor)
-    # Learnt again without one, it has none.
-    learnt.write(folder, _learnt("Heavy"))
-    self.assertIsNone(learnt.read(folder, "Heavy", _GENERATOR).actor)
+    self.assertIsNone(
+      learned_constraints.read(folder, "Light", _GENERATOR).actor
+    )
+    # LearnedConstraint again without one, it has none.
+    learned_constraints.write(folder, _learned("Heavy"))
+    self.assertIsNone(
+      learned_constraints.read(folder, "Heavy", _GENERATOR).actor
+    )
 
   def test_an_actor_moves_what_asks_for_it_and_is_not_there(self):
-    acts, does_not = _learnt(acts=True), _learnt("Light", 1)
+    acts, does_not = _learned(acts=True), _learned("Light", 1)
     latents = analytic_judges.latents(4)
     read = tf.sigmoid(acts.model(latents))
     count = len(analytic_judges.ATTRIBUTES)
@@ -69,7 +75,7 @@ class LearntTest(tf.test.TestCase):
     weights[1:, count] = 1.0
     weights[:, -1] = 1.0
     asked = constraint.Constraint(tf.constant(values), tf.constant(weights))
-    moved = learnt.advance([acts, does_not])(latents, asked)
+    moved = learned_constraints.advance([acts, does_not])(latents, asked)
     self.assertAllEqual(moved[0], latents[0])
     # Alone, rounding is another.
     self.assertAllClose(
@@ -79,70 +85,74 @@ class LearntTest(tf.test.TestCase):
       atol=1e-6,
     )
     self.assertAllEqual(moved[3], latents[3])
-    self.assertAllEqual(learnt.advance([does_not])(latents, asked), latents)
+    self.assertAllEqual(
+      learned_constraints.advance([does_not])(latents, asked), latents
+    )
 
   def test_one_of_the_same_name_is_replaced_and_others_stay(self):
     folder = self.create_tempdir().full_path
     for name, seed in (("Heavy", 0), ("Light", 1)):
-      learnt.write(folder, _learnt(name, seed))
-    kept = os.path.join(folder, learnt.FOLDER, "Light")
+      learned_constraints.write(folder, _learned(name, seed))
+    kept = os.path.join(folder, learned_constraints.FOLDER, "Light")
     before = {
       name: open(os.path.join(kept, name), "rb").read()
       for name in os.listdir(kept)
     }
-    learnt.write(folder, _learnt("Heavy", 2))
+    learned_constraints.write(folder, _learned("Heavy", 2))
     for name, content in before.items():
       with open(os.path.join(kept, name), "rb") as file:
         self.assertEqual(file.read(), content, name)
     latents = analytic_judges.latents(5)
     self.assertAllEqual(
-      learnt.read(folder, "Heavy", _GENERATOR).model(latents),
-      _learnt("Heavy", 2).model(latents),
+      learned_constraints.read(folder, "Heavy", _GENERATOR).model(latents),
+      _learned("Heavy", 2).model(latents),
     )
 
   def test_another_generator_is_refused_with_the_reason(self):
     folder = self.create_tempdir().full_path
-    learnt.write(folder, _learnt())
+    learned_constraints.write(folder, _learned())
     with self.assertRaisesRegex(
-      ValueError, "'Heavy' .* was learnt for the generator 0123456789ab, and"
+      ValueError, "'Heavy' .* was learned for the generator 0123456789ab, and"
     ):
-      learnt.read(folder, "Heavy", "fedcba")
+      learned_constraints.read(folder, "Heavy", "fedcba")
 
   def test_damage_and_absence_are_named(self):
     folder = self.create_tempdir().full_path
-    self.assertEqual(learnt.names(folder), [])
+    self.assertEqual(learned_constraints.names(folder), [])
     with self.assertRaisesRegex(FileNotFoundError, "it has none"):
-      learnt.read(folder, "Heavy", _GENERATOR)
+      learned_constraints.read(folder, "Heavy", _GENERATOR)
     for seed, name in enumerate(("Heavy", "Light")):
-      learnt.write(folder, _learnt(name, seed))
+      learned_constraints.write(folder, _learned(name, seed))
     with self.assertRaisesRegex(FileNotFoundError, "it has Heavy, Light"):
-      learnt.read(folder, "Haevy", _GENERATOR)
+      learned_constraints.read(folder, "Haevy", _GENERATOR)
     weights = [
-      os.path.join(folder, learnt.FOLDER, name, "best.weights.h5")
+      os.path.join(folder, learned_constraints.FOLDER, name, "best.weights.h5")
       for name in ("Light", "Heavy")
     ]
     shutil.copy(*weights)
     with self.assertRaisesRegex(ValueError, "Heavy.* is damaged"):
-      learnt.read(folder, "Heavy", _GENERATOR)
-    learnt.write(folder, _learnt(acts=True))
+      learned_constraints.read(folder, "Heavy", _GENERATOR)
+    learned_constraints.write(folder, _learned(acts=True))
     path = os.path.join(
-      folder, learnt.FOLDER, "Heavy", "actor", "best.weights.h5"
+      folder, learned_constraints.FOLDER, "Heavy", "actor", "best.weights.h5"
     )
     with open(path, "r+b") as file:
       file.truncate(100)
     with self.assertRaisesRegex(ValueError, "Heavy.* is damaged"):
-      learnt.read(folder, "Heavy", _GENERATOR)
+      learned_constraints.read(folder, "Heavy", _GENERATOR)
 
-  def test_names_that_wishes_cannot_spell_are_refused(self):
+  def test_names_that_requests_cannot_spell_are_refused(self):
     for name in ("", "../up", "two words", "9th", "a=b", ".hidden"):
       with self.assertRaisesRegex(ValueError, "cannot be a constraint's name"):
-        learnt.write(self.create_tempdir().full_path, _learnt(name))
+        learned_constraints.write(
+          self.create_tempdir().full_path, _learned(name)
+        )
 
   def test_judges_learn_a_column(self):
     known = analytic_judges.JUDGES
-    new = [_learnt("Heavy"), _learnt("Tall", 1, continuous=True)]
+    new = [_learned("Heavy"), _learned("Tall", 1, continuous=True)]
     new[0].manifest["margin"] = [0.1, 0.3]
-    judges = learnt.extend(known, new)
+    judges = learned_constraints.extend(known, new)
     count = len(known.attributes)
     self.assertEqual(
       judges.attributes.names, (*known.attributes.names, "Heavy", "Tall")
@@ -169,4 +179,4 @@ class LearntTest(tf.test.TestCase):
 
   def test_a_name_that_is_taken_is_refused(self):
     with self.assertRaisesRegex(ValueError, "must differ"):
-      learnt.extend(analytic_judges.JUDGES, [_learnt("smiling")])
+      learned_constraints.extend(analytic_judges.JUDGES, [_learned("smiling")])

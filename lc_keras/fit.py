@@ -1,0 +1,259 @@
+"""What `LatentConstraints.fit` does: encodes once, then trains three models."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+import tqdm
+
+from lc_keras import parts as parts_of
+from lc_keras import recipes as settings
+from lc_keras import training as trainings
+from lc_keras.constraints import attributes as attribute_names
+from lc_keras.data import arrays
+from lc_keras.data import latents as latent_rows
+from lc_keras.generators import generator as generators
+from lc_keras.models import actor_critic
+from lc_keras.models import attribute_model
+from lc_keras.models import flow_matching
+from lc_keras.samplers import lessons
+
+# Draws of the prior that take the place of encoded images, by split, and how
+# far one of them can be moved without it being seen.
+_DRAWS = {"train": 20_000, "validation": 2_000}
+_DRAWN_SCALE = 0.1
+# An epoch by default: once over the rows, within these bounds.
+_FEWEST_STEPS, _MOST_STEPS = 100, 2_000
+_BATCH_SIZE = 256
+# Of the training split: one row has no covariance.
+_FEWEST_ROWS = 2
+
+
+def encode(
+  generator: generators.Generator,
+  images,
+  labels,
+  attributes: attribute_names.Attributes | Sequence[str] | None,
+  *,
+  seed: int,
+  validation_split: float,
+  data_dir: str,
+) -> parts_of.Parts:
+  """Returns parts with latents and without models; arguments are as of `fit`.
+
+  Raises:
+    ValueError: Images, labels and names do not fit together.
+  """
+  if images is None or not generators.can_encode(generator):
+    return _draw(generator, images, labels, attributes, seed)
+  if not (
+    isinstance(validation_split, float | np.floating)
+    and 0.0 < validation_split < 1.0
+  ):
+    raise ValueError(
+      "validation_split must be between 0 and 1, such as 0.1: held-out rows "
+      f"say which epoch of each model is best; got {validation_split!r}."
+    )
+  if callable(labels):
+    raise ValueError(
+      "This generator encodes images, so that it needs their labels: a "
+      "classifier as labels goes with no images."
+    )
+  source = arrays.source(
+    images,
+    labels,
+    attributes,
+    validation_split=validation_split,
+    data_dir=data_dir,
+  )
+  if source.image_shape != tuple(generator.image_shape):
+    raise ValueError(
+      f"The images have the shape {source.image_shape}; those of this "
+      f"generator have {tuple(generator.image_shape)}."
+    )
+  latents = source.encode(generator)
+  counts = [len(latents[split]) for split in _DRAWS]
+  if counts[0] < _FEWEST_ROWS or not counts[1]:
+    raise ValueError(
+      f"Of {sum(counts)} images, {counts[0]} are to train on and {counts[1]} "
+      "are held out: give more images, some hundreds at least, or another "
+      "validation_split."
+    )
+  for rows in latents.values():
+    for piece in rows.pieces():
+      if not (np.isfinite(piece.mean).all() and np.isfinite(piece.scale).all()):
+        raise ValueError(
+          "The generator encodes some of these images to what are not finite "
+          "numbers: look whether its encoder can take every pixel in [0, 1]."
+        )
+  return parts_of.Parts(
+    generator,
+    source.attributes,
+    latents=latents,
+    preprocessing=source.preprocessing,
+    files=source.file_names(arrays.TRAIN),
+  )
+
+
+def _draw(generator, images, labels, attributes, seed):
+  """Returns parts whose latents are draws of the prior."""
+  read = labels if callable(labels) else None
+  if images is not None or (labels is not None and read is None):
+    raise ValueError(
+      "This generator cannot encode, so that images and their labels say "
+      "nothing of its latents: give neither, or as labels a classifier of "
+      "images, a function that returns logits."
+      if not generators.can_encode(generator)
+      else "Labels are given, and no images that they are labels of."
+    )
+  if not isinstance(attributes, attribute_names.Attributes):
+    attributes = attribute_names.Attributes(
+      () if read is None or attributes is None else attributes
+    )
+  if read is not None and not len(attributes):
+    raise ValueError(
+      "A classifier does not say what it reads: name the attributes, "
+      'LatentConstraints(generator, attributes=["Smiling", ...]).'
+    )
+  latents = {
+    split: latent_rows.draw(
+      generator,
+      count,
+      _DRAWN_SCALE,
+      (seed, number),
+      read=read and (lambda shown: attributes.likely(read(shown))),
+    )
+    for number, (split, count) in enumerate(_DRAWS.items())
+  }
+  return parts_of.Parts(generator, attributes, latents=latents, encoded=False)
+
+
+def train(
+  parts: parts_of.Parts,
+  recipes: dict[type, settings.Training],
+  *,
+  epochs: int,
+  steps_per_epoch: int | None,
+  seed: int,
+  classifier: Callable | None = None,
+  callbacks: Sequence[keras.callbacks.Callback] = (),
+  verbose: str | int = "auto",
+) -> dict[str, keras.callbacks.History]:
+  """Trains the three models, and adds them to the parts.
+
+  Args:
+    parts: With latents; without labels, nothing is trained.
+    recipes: See `by_type`.
+    epochs: Of each model.
+    steps_per_epoch: Of each model.
+    seed: Of all that no recipe is given for.
+    classifier: Reads edits, for a generator that cannot encode.
+    callbacks: As of `keras.Model.fit`.
+    verbose: As of `keras.Model.fit`.
+
+  Returns:
+    The history of each model, by name.
+  """
+  rows = len(parts.latents["train"])
+  batch_size = min(rows, _BATCH_SIZE)
+  if steps_per_epoch is None:
+    steps_per_epoch = math.ceil(rows / batch_size)
+    steps_per_epoch = min(max(steps_per_epoch, _FEWEST_STEPS), _MOST_STEPS)
+  plan = _plan(
+    recipes,
+    batch_size=batch_size,
+    steps=epochs * steps_per_epoch,
+    steps_per_epoch=steps_per_epoch,
+    seed=seed,
+  )
+  histories = {}
+  if not len(parts.labels):
+    return histories
+  for name, (make, recipe) in plan.items():
+    options = {}
+    if name == "attributes" and classifier is not None:
+      options["classifier"] = classifier
+    if name == parts_of.ACTOR and recipe.imitation_weight:
+      options["lessons"] = lessons.of_flow(
+        parts, recipe, _progress("lessons of the flow", verbose)
+      )
+    if verbose:
+      print(f"Training {name}")
+    training = make(recipe, parts, **options)
+    histories[name] = trainings.fit(
+      training, recipe, callbacks=callbacks, verbose=verbose
+    )
+    parts.models[name] = training.model
+  return histories
+
+
+def _plan(given, **shared):
+  """Returns how to train each model, in order, by name, with its recipe.
+
+  Args:
+    given: Recipes by type that take the place of ours, which are those of the
+      toon faces.
+    **shared: Settings of all of ours.
+  """
+  shared |= {"final_learning_rate": 0.0, "warmup_steps": 50, "width": 512}
+  shared |= {"balanced_fraction": 0.5}
+  plan = {
+    "attributes": (
+      attribute_model.training,
+      settings.Attributes(
+        **shared, depth=3, learning_rate=1e-3, noise_scale=2.0, edit_weight=1.0
+      ),
+    ),
+    "flow": (
+      flow_matching.training,
+      settings.Flow(**shared, depth=3, learning_rate=3e-3, average_decay=0.995),
+    ),
+    parts_of.ACTOR: (
+      actor_critic.training,
+      settings.Actor(
+        **shared,
+        depth=4,
+        learning_rate=1.5e-3,
+        imitation_weight=100.0,
+        lessons=20_000,
+        attribute_weight=120.0,
+        attribute_noise=2.0,
+        critic_steps=1,
+        average_decay=0.995,
+        beta_2=0.99,
+      ),
+    ),
+  }
+  for name, (make, recipe) in plan.items():
+    plan[name] = make, given.get(type(recipe), recipe)
+  return plan
+
+
+def by_type(
+  recipes: settings.Training | Sequence[settings.Training],
+) -> dict[type, settings.Training]:
+  """Returns recipes by their type.
+
+  Raises:
+    ValueError: One is no recipe of `fit`, or two are of the same model.
+  """
+  if isinstance(recipes, settings.Training):
+    recipes = [recipes]
+  known = (settings.Attributes, settings.Flow, settings.Actor)
+  for recipe in recipes:
+    if type(recipe) not in known:
+      raise ValueError(
+        "fit trains by recipes.Attributes, recipes.Flow and recipes.Actor; "
+        f"got {recipe!r:.60}."
+      )
+  found = {type(recipe): recipe for recipe in recipes}
+  if len(found) < len(recipes):
+    raise ValueError("There are two recipes for the same model.")
+  return found
+
+
+def _progress(description, verbose):
+  if not verbose:
+    return iter
+  return lambda batches: tqdm.tqdm(batches, desc=description)
