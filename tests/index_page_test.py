@@ -102,6 +102,8 @@ class IndexPageTest(absltest.TestCase):
     self.assertRegex(self.page, "<td>7</td><td>END</td>.*cannot be loaded")
 
   def test_signatures_with_their_texts(self):
+    first = html.escape(_SAMPLE.partition("\n")[0])
+    self.assertIn(f"<summary><code>sample</code> {first}</summary>", self.page)
     self.assertIn(f"<pre>{html.escape(_SAMPLE)}</pre>", self.page)
     self._row("in", "attributes", "float32", "(None, 2)")
     self._row("out", "image_bytes", "string", "(None,)")

@@ -32,6 +32,7 @@ _ARGUMENTS = [
 ]
 # Any text.
 ANY = re.compile(r"\S")
+_ANSWERED = re.compile("has moved by|Nothing is asked")
 _PATIENCE = 1000.0 * running_server.PATIENCE  # Playwright's milliseconds.
 
 
@@ -195,7 +196,8 @@ class TestCase(absltest.TestCase):
   def answered(self, page=None):
     """Waits for an answer of the server."""
     page = page or self.page
-    page.get_by_role("status").filter(has_text="Moved by").first.wait_for()
+    status = page.get_by_role("status")
+    status.filter(has_text=_ANSWERED).first.wait_for()
 
   def shown(self, caption="After", page=None):
     """Returns what is painted, once it is: each attribute, and who it is."""

@@ -140,6 +140,11 @@ class PlayTest(studio_browser.TestCase):
   def test_each_control_moves_the_picture(self):
     page = self.open("/?face=data:0")
     self.wait_shown(lambda _, who: who < 0.4)
+    # Nothing is asked for: nothing changes, and nothing is judged.
+    page.get_by_text("Nothing is asked for yet").wait_for()
+    self.assertEqual(self.shown(), self.shown("Before"))
+    realism = page.get_by_role("meter", name="Realism")
+    read = realism.get_attribute("aria-valuetext").partition("before ")[2]
     self.switch("Hat", "with")
     self.wait_shown(lambda has, who: has[0] > 0.8 and max(has[1:]) < 0.4)
     self.switch("Beard", "with")
@@ -150,6 +155,8 @@ class PlayTest(studio_browser.TestCase):
     self.assertLen({one.get_attribute("src") for one in strip.all()}, 7)
     beard = page.get_by_role("meter", name="Beard")
     self.assertGreater(float(beard.get_attribute("aria-valuenow")), 0.9)
+
+    self.assertEndsWith(realism.get_attribute("aria-valuetext"), read)
 
     before = self.shown("Before")
     self.slide("Strength", "Home")
@@ -185,10 +192,18 @@ class PlayTest(studio_browser.TestCase):
     self.slide("Realism weight", "End")
     self.wait_shown(lambda has, _: 0.5 < has[0] < 0.65)
 
+    page.get_by_role("button", name="Copy the link").click()
+    page.get_by_text("The link is copied").wait_for()
     # All of it is in the link, for another user too.
     other = self.open(page.url.removeprefix(self.address), self.user())
     self.assertEqual(self.shown(page=other), self.shown())
     self.assertIn("sampler=search", page.url)
+
+    page.get_by_role("button", name="Reset").click()
+    page.get_by_text("Nothing is asked for yet").wait_for()
+    self.assertNotIn("want", page.url)
+    page.get_by_role("button", name="Another random face").click()
+    self.wait(lambda: "seed=4" in page.url)
 
   def test_two_users_do_not_see_each_other(self):
     other = self.user()
@@ -238,7 +253,9 @@ class PlayTest(studio_browser.TestCase):
 
   def test_a_search_ends_when_nobody_waits_for_it(self):
     page = self.open("/?face=data:0")
-    page.goto(self.address + "/?face=data:0&sampler=slow&realism_weight=4")
+    page.goto(
+      self.address + "/?face=data:0&want=Hat&sampler=slow&realism_weight=4"
+    )
     progress = page.get_by_role("progressbar", name="Progress")
     # The first time, nothing tells how far it is.
     self.wait(page.get_by_text("is known after the first time").is_visible)

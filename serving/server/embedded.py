@@ -31,7 +31,8 @@ from serving.server import versions
 
 # How long a version is warmed up before it is served, by the time of loading.
 _WARM_UP = 1.0
-# A call of more rows lets others go first.
+# Calls of more rows run in few threads. These have no lower priority: a thread
+# that holds Python's lock and gets no CPU would stop all others.
 _MANY_ROWS = 32
 
 
@@ -66,7 +67,7 @@ class Server:
         settings.model_name, settings.model_base_path
       )
     self._large = futures.ThreadPoolExecutor(
-      max(1, (os.cpu_count() or 1) // 2), "large", _let_others_first
+      max(1, (os.cpu_count() or 1) // 2), "large"
     )
     self._stopping = False
     self._trimmed = 0
@@ -252,7 +253,7 @@ def _loader(settings):
   tags = settings.saved_model_tags.split(",")
   # Calls of both ports can run at once.
   watched = min(64, settings.grpc_max_threads + settings.rest_api_num_threads)
-  behind = futures.ThreadPoolExecutor(1, "warm_up", _let_others_first)
+  behind = futures.ThreadPoolExecutor(1, "warm_up")
 
   def load(name, number, path):
     began = time.monotonic()
@@ -275,11 +276,6 @@ def _loader(settings):
     return servable
 
   return load
-
-
-def _let_others_first():
-  """Gives the thread what other threads leave of the CPUs."""
-  os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _warm_up(servable, rest):

@@ -48,7 +48,7 @@ class Compare(page.Page):
     """Calls every sampler, one after the other."""
     self._results.clear()
     self.fail("")
-    start = await self._model.start(self._picture(state), state.seed)
+    start = await self._model.start(await self._picture(state), state.seed)
     for sampler in self._facts.samplers:
       self._status.say(f"Asking {sampler} …")
       asked = start, dataclasses.replace(state, sampler=sampler)
@@ -68,7 +68,8 @@ class Compare(page.Page):
         self._draw_sampler(sampler, moves[0], after, milliseconds)
     self._status.say(
       f"{len(self._facts.samplers)} samplers, one after the other; the time is "
-      "that of one call."
+      "that of one call. A face that has moved by 1 is no further away than "
+      "another reading of the same picture."
     )
 
   def _draw_sampler(self, sampler, move, after, milliseconds):
@@ -80,7 +81,7 @@ class Compare(page.Page):
       "Identity: moved by": f"{after.distance:.2f}",
       "Realism": f"{after.realism:.2f}",
       "As asked": "yes" if move.converged[0] else "no",
-      "Evaluations": f"{move.steps[0]}",
+      "Evaluations of networks": f"{move.steps[0]}",
     }
     # The attributes of the request first.
     for column in np.argsort(-move.mask[0], kind="stable"):

@@ -1,8 +1,10 @@
 """The controls of a page: a face, a switch per attribute, dials."""
 
+import asyncio
 import dataclasses
 from collections.abc import Callable
 
+from nicegui import background_tasks
 from nicegui import events
 from nicegui import ui
 
@@ -59,6 +61,7 @@ class Controls:
     Element("h2", "Request")
     for name in facts.attributes.names:
       self._draw_attribute(name)
+    _button("Reset", self._reset)
     Element("h2", "How")
     self._draw_dials()
 
@@ -77,15 +80,11 @@ class Controls:
       "div", classes="studio-faces", role="group", aria_label="Face"
     ):
       self._face_button(state_lib.PRIOR, "Random, drawn from the prior")
+      images = {}
       for number in range(len(self._faces) if self._facts.encodes else 0):
         face = f"{state_lib.DATA}:{number}"
-        try:
-          pixels = self._faces.picture(face, self._facts.preprocessing)
-        except ValueError as error:
-          self._on_error(str(error))
-          break
-        picture = drawing.source(drawing.png(pixels))
-        self._face_button(face, f"Picture {number + 1}", picture)
+        images[face] = self._face_button(face, f"Picture {number + 1}")
+      self._fill(images)
       # The last upload.
       with Element("button", aria_label="Uploaded picture", type="button") as b:
         self._uploaded_image = Element("img", alt="")
@@ -102,9 +101,7 @@ class Controls:
         ),
       ).classes("studio-hidden")
       self._upload = upload
-      ui.button(
-        "Upload a picture", on_click=lambda: upload.run_method("pickFiles")
-      ).props("outline no-caps dense padding='2px 10px'")
+      _button("Upload a picture", lambda: upload.run_method("pickFiles"))
     else:
       Element(
         "p",
@@ -112,15 +109,34 @@ class Controls:
         "drawn from its prior. Another seed is another face.",
         "studio-hint",
       )
+    _button("Another random face", self._another)
     self._show_face()
 
-  def _face_button(self, face, label, picture=None):
-    text = "" if picture else "Random"
+  def _face_button(self, face, label):
+    text = "Random" if face == state_lib.PRIOR else ""
     with Element("button", text, aria_label=label, type="button") as button:
-      if picture:
-        Element("img", src=picture, alt="")
+      image = None if text else Element("img", alt="")
     button.on("click", lambda: self.change(face=face))
     self._face_buttons[face] = button
+    return image
+
+  def _fill(self, images):
+    """Draws pictures of faces, soon."""
+
+    def source(face):
+      pixels = self._faces.picture(face, self._facts.preprocessing)
+      return drawing.source(drawing.png(pixels))
+
+    async def fill():
+      for face, image in images.items():
+        try:
+          # In a thread: it may take a second, and all users share this one.
+          image.attribute(src=await asyncio.to_thread(source, face))
+        except ValueError as error:
+          self._on_error(str(error))
+          return
+
+    background_tasks.create(fill())
 
   def _show_face(self):
     for face, button in self._face_buttons.items():
@@ -130,20 +146,16 @@ class Controls:
     self._uploaded.attribute(aria_pressed="true" if uploaded else "false")
     if uploaded and self.state.face != self._uploaded_face:
       self._uploaded_face = self.state.face
-      try:
-        pixels = self._faces.picture(self.state.face, self._facts.preprocessing)
-      except ValueError as error:
-        self._on_error(str(error))
-      else:
-        source = drawing.source(drawing.png(pixels))
-        self._uploaded_image.attribute(src=source)
+      self._fill({self.state.face: self._uploaded_image})
     self._uploaded.set_visibility(bool(self._uploaded_face))
 
   async def _take(self, event: events.UploadEventArguments):
     data = await event.file.read()
     self._upload.reset()
     try:
-      face = self._faces.take(data, event.file.name, self._facts.preprocessing)
+      face = await asyncio.to_thread(
+        self._faces.take, data, event.file.name, self._facts.preprocessing
+      )
     except ValueError as error:
       self._on_error(str(error))
     else:
@@ -162,6 +174,7 @@ class Controls:
         switch.props("no-caps dense unelevated toggle-color=primary")
         switch.props("toggle-text-color=on-primary")
       self._switches[name] = switch
+      self._mark(name)
       if name in self._facts.attributes.continuous:
         level = Slider(
           f"How much {label}",
@@ -175,6 +188,12 @@ class Controls:
   def _position(self, name):
     target = self.state.target(name)
     return "any" if target is None else "with" if target > 0.0 else "without"
+
+  def _mark(self, name):
+    """Makes an attribute that is left open quiet."""
+    is_open = self.state.target(name) is None
+    change = {"add" if is_open else "remove": "studio-open"}
+    self._switches[name].classes(**change)
 
   def _switched(self, name, position):
     if position == self._position(name):
@@ -191,10 +210,21 @@ class Controls:
     # The switches of those that it excludes, and its slider.
     for other, switch in self._switches.items():
       switch.value = self._position(other)
+      self._mark(other)
     if name in self._levels:
       self._levels[name].set_visibility(target is not None)
       if target is not None:
         self._levels[name].move(target)
+
+  def _reset(self):
+    """Takes all wishes back."""
+    for name in self._switches:
+      self._switched(name, "any")
+
+  def _another(self):
+    """Has the model draw another face."""
+    self._seed.value = (self.state.seed + 1) % 1000
+    self.change(face=state_lib.PRIOR)
 
   def _levelled(self, name, target):
     if self.state.target(name) is not None:
@@ -225,7 +255,7 @@ class Controls:
         ui.select(
           samplers, value=state.sampler, label="Sampler", on_change=chosen
         ).props("outlined dense")
-      ui.number(
+      self._seed = ui.number(
         "Seed",
         value=state.seed,
         step=1,
@@ -255,3 +285,9 @@ class Controls:
       self._on_error("The seed is a whole number of 64 bits, such as 7.")
     else:
       self.change(seed=seed)
+
+
+def _button(text, on_click):
+  button = ui.button(text, on_click=on_click)
+  button.props("outline no-caps dense padding='2px 10px'")
+  button.style("margin: 0.2rem 0.4rem 0 0")

@@ -14,6 +14,14 @@ from serving.studio import state as state_lib
 
 _CSS = pathlib.Path(__file__).with_name("studio.css")
 _PAGES = {"/": "Play", "/compare": "Compare samplers", "/run": "The run"}
+_WHAT = {
+  "/": "Choose a face and what it should have or not: the model changes that, "
+  "and keeps the rest.",
+  "/compare": "Choose a face and a request, and see how each way of changing "
+  "it does.",
+  "/run": "How the models behind these pages were trained, and how good they "
+  "are.",
+}
 # A grey pixel, until there is a picture.
 _NOTHING = (
   "data:image/gif;base64,R0lGODlhAQABAIAAAMLCwgAAACH5BAAAAAAALAAAAAABAAEAAAIC"
@@ -206,12 +214,15 @@ def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
           links[path].style("margin-right: 1rem")
           if path == here:
             links[path].attribute(aria_current="page")
-    ui.button(
-      "Copy the link",
-      on_click=lambda: ui.run_javascript(
-        "navigator.clipboard.writeText(location.href)"
-      ),
-    ).props("flat dense no-caps size=sm")
+    Element("p", _WHAT[here], "studio-what")
+
+    def copy():
+      ui.run_javascript("navigator.clipboard.writeText(location.href)")
+      ui.notify("The link is copied: it shows this page as it is.")
+
+    ui.button("Copy the link", on_click=copy).props(
+      "flat dense no-caps size=sm"
+    )
   down = Element("div", classes="studio-down", role="alert")
 
   def look():

@@ -14,7 +14,6 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-import grpc
 import numpy as np
 
 from lc_keras import losses
@@ -144,10 +143,6 @@ class Model:
           self.returns += 1
         except latent_client.RequestError as error:
           self.error = str(error)
-          if error.code == grpc.StatusCode.FAILED_PRECONDITION:
-            self.error = (
-              f"This is no model that serving.export has written. ({error})"
-            )
       self.up = there
       await asyncio.sleep(_PAUSE)
 
@@ -195,6 +190,8 @@ class Model:
   ) -> Move:
     """Moves a start with the state's sampler, for each request alone.
 
+    Where nothing is asked for, nothing moves.
+
     Args:
       start: The start.
       state: Names the sampler, its seed, and the weight of realism.
@@ -212,6 +209,10 @@ class Model:
           )
         column = attributes.index(name)
         targets[row, column], mask[row, column] = target, 1.0
+    if not mask.any() and state.sampler in self.facts.samplers:
+      ends = np.repeat(start.latents[np.newaxis], len(requests), axis=0)
+      steps = np.zeros(len(requests), np.int32)
+      return Move(start, targets, mask, ends, steps == 0, steps, 0.0)
     dials = {"sampler": state.sampler}
     if state.sampler != latent_client.ACTOR:
       dials["realism_weight"] = state.realism_weight
@@ -248,12 +249,11 @@ class Model:
     strength = np.reshape(np.asarray(strengths, np.float32), [-1, 1])
     start = move.start
     latents = (1.0 - strength) * start.latents + strength * move.ends
-    targets, mask = (
-      np.broadcast_to(one, [len(latents), one.shape[1]])
-      for one in (move.targets, move.mask)
-    )
+    # Realism of the face as it is, whatever is asked for.
+    nothing = np.zeros([len(latents), len(self.facts.attributes)])
     decoded, scores = await asyncio.gather(
-      self._client.decode(latents), self._client.score(latents, targets, mask)
+      self._client.decode(latents),
+      self._client.score(latents, nothing, nothing),
     )
     distances = losses.latent_distance(
       latents, start.latents[np.newaxis], start.scale

@@ -97,6 +97,9 @@ class Page:
   async def _answer(self, state):
     """Requests a state, and shows the answer; each page has its own."""
 
-  def _picture(self, state):
+  async def _picture(self, state):
     """Returns the pixels of a state's face; None if the model draws it."""
-    return self._studio.faces.picture(state.face, self._facts.preprocessing)
+    # In a thread: a large picture takes a second, and all users share this one.
+    return await asyncio.to_thread(
+      self._studio.faces.picture, state.face, self._facts.preprocessing
+    )

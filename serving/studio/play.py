@@ -28,9 +28,13 @@ class Play(page.Page):
     self._call = "", 0, 0.0  # Its sampler, number of requests, and start.
     self._changed = False  # Whether the controls have changed since.
     self._answers = {}
+    self._png = b""
     with self._pictures:
       self._after = self._figure("After")
-      self._difference = self._figure("What changed")
+      self._difference = self._figure("What changed (orange)")
+    ui.button("Save the picture", on_click=self._save).props(
+      "outline no-caps dense padding='2px 10px'"
+    )
     with Element("div", classes="studio-busy studio-hidden") as self._busy:
       self._progress = ui.linear_progress(0.0, show_value=False, size="8px")
       self._progress.props('aria-label="Progress" instant-feedback')
@@ -42,8 +46,8 @@ class Play(page.Page):
     with Element("div", classes="studio-more"):
       with layout.Card(
         "From start to result",
-        "By strength. How far the face has moved is in widths of its own "
-        "posterior: other encodings of the same face are at about 1."
+        "By strength. How far the face has moved is counted so that two "
+        "readings of the same picture by the model are about 1 apart."
         if self._facts.encodes
         else "By strength, and how far the face has moved.",
         label="Trajectory",
@@ -51,8 +55,8 @@ class Play(page.Page):
         with Element("div", classes="studio-strip"):
           self._strip = [self._figure(" ") for _ in range(_STEPS)]
       with layout.Card(
-        "What the critics read: before → after",
-        "Networks score the latent vector: how realistic it is, and which "
+        "What the model’s own judges read: before → after",
+        "Networks that say how much like a real face it is, and which "
         "attributes it has. The bar is after, the mark before.",
       ):
         with Element("div", classes="studio-bars"):
@@ -130,7 +134,7 @@ class Play(page.Page):
     key = self._model.returns, state.face, state.seed
     self._call = state.sampler, 1, self._started
     start = await self._once(
-      "start", key, self._model.start, self._picture(state), state.seed
+      "start", key, self._model.start, await self._picture(state), state.seed
     )
     key = *key, state.sampler, state.realism_weight
     move = await self._once(
@@ -179,12 +183,23 @@ class Play(page.Page):
     self._realism.show(first.realism, last.realism)
     for bar, *read in zip(self._bars, first.probabilities, last.probabilities):
       bar.show(*map(float, read))
+    self._png = last.png
     seconds = time.monotonic() - self._started
+    if not state.request:
+      self._status.say(
+        "Nothing is asked for yet: choose with or without for an attribute."
+      )
+      return
     verdict = "as asked" if move.converged[0] else "not all as asked"
     self._status.say(
       f"{state.sampler}, {1000 * seconds:.0f} ms. At strength 1, the model’s "
-      f"own critics find it {verdict}. Moved by {last.distance:.2f}."
+      f"own judges find it {verdict}. The face has moved by "
+      f"{last.distance:.2f}, where 1 is no more than another reading of it."
     )
+
+  def _save(self):
+    if self._png:
+      ui.download.content(self._png, "face.png", "image/png")
 
   def _show_everyone(self, views, move):
     names = self._facts.attributes.names
