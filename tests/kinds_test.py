@@ -250,6 +250,20 @@ class SavedModelTest(_KindsTest):
     with self.assertRaisesRegex(ValueError, "several signatures"):
       generator.Generator(several)
 
+  def test_signatures_of_our_names_need_not_be_named(self):
+    functions = self._functions()
+    for function, name in zip(functions, ("decode", "encode")):
+      function.__name__ = name
+    path = self._save(*functions)
+    place = kinds.place_of(path)
+    with self.assertRaisesRegex(ValueError, "(?s)several.*encode_mean"):
+      generator.Generator(path)
+    made = generator.Generator(path, outputs={"mean": "m"})
+    self.assertTrue(generator.can_encode(made))
+    drafted = specs.draft({**place, "signature": "decode"})
+    made = generator.Generator.of_files(drafted)
+    self.assertFalse(generator.can_encode(made))
+
   def test_graphs_are_told_apart_by_their_tags(self):
     path = self._path("old")
     builder = tf.compat.v1.saved_model.Builder(path)

@@ -9,12 +9,16 @@ _METHODS = ("decode", "encode")
 def split(model) -> tuple[str, str] | None:
   """Returns the names of a model's decoder and encoder; None without these.
 
-  These are two models in it, attributes or layers, or two methods. Where there
-  are both, as in PyTorch often, the models are but halves of the methods.
+  These are two models in it, attributes or layers; or two methods, or signatures
+  of a SavedModel, "decode" and "encode". Where there are models and methods, as
+  in PyTorch often, the models are but halves of the methods.
 
   Args:
     model: Of any kind.
   """
+  if hasattr(model, "signatures"):  # Of a SavedModel, its signatures.
+    has_both = all(name in model.signatures for name in _METHODS)
+    return _METHODS if has_both else None
   attributes = all(hasattr(model, name) for name in _PARTS)
   if attributes and _is_keras(model):
     return _PARTS
@@ -31,6 +35,8 @@ def split(model) -> tuple[str, str] | None:
 
 def part(model, name: str):
   """Returns a part of a model, by a name that `split` gave."""
+  if name in getattr(model, "signatures", ()):
+    return model.signatures[name]
   if hasattr(model, name):
     return getattr(model, name)
   return model.get_layer(name)
