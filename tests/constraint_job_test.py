@@ -17,7 +17,7 @@ from lc_keras.models import storage
 from tests import faces_run
 from trainers import constraint
 
-_QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=20", "--rounds=2")
+_QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=1")
 _RULES = """
 def bright(images):
   return images.mean(axis=(1, 2, 3))
@@ -84,7 +84,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
       "--rule=toon_rules:bright",
       "--threshold=0.5",
       "--count=2048",
-      "--actor_steps=20",
+      "--actor_steps=5",
       *_QUICK,
     )
     self.assertIn("Bright: its actor's single step, read ", told)
@@ -109,20 +109,14 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(pale["source"]["dataset"], "toon_faces/tiny")
     self.assertEqual(pale["test"]["rows"], 32)
 
-    labels = self.folder / "mine.csv"
-    rows = "\n".join(f"{row},{row % 2}" for row in range(40))
-    labels.write_text(f"id,value\n{rows}\n")
-    self._run("--name=Odd", f"--labels={labels}", *_QUICK)
-    self.assertEqual(self._manifest("Odd")["source"]["labels"], 40)
-
     listed = self._run("--list")
-    self.assertRegex(listed, r"Bright: .*\n(?s:.*)Odd: .*\nPale: ")
+    self.assertRegex(listed, r"Bright: .*\n(?s:.*)Pale: ")
     self.assertRegex(listed, "Pale: .* NOT to be relied on")
     # Nothing but the new constraint has changed.
     self.assertEqual(files.checksum(str(weights)), before)
     self.assertEqual(files.checksum(str(bright_folder / storage.WEIGHTS)), kept)
-    with self.assertRaisesRegex(ValueError, "'Odd' already. Give --repl"):
-      self._run("--name=Odd", f"--labels={labels}", *_QUICK)
+    with self.assertRaisesRegex(ValueError, "'Pale' already. Give --repl"):
+      self._run("--name=Pale", "--labels=dataset:Pale_Skin", *_QUICK)
 
   def test_several_rules_look_at_the_same_images(self):
     with mock.patch.object(constraint, "_draw"):
@@ -161,10 +155,11 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
       "gives 0 to each of",
     ),
     (("--name=A", "--labels=dataset:Pale"), "did you mean .*Pale_Skin"),
+    (("--name=A", "--labels=x.csv"), "x.csv"),
     (("--name=A", "--labels=x.csv", "--label_limit=9"), "--label_limit goes"),
   )
   def test_what_is_wrong_is_named(self, arguments, message):
-    with self.assertRaisesRegex((ValueError, flags.Error), message):
+    with self.assertRaisesRegex((ValueError, OSError, flags.Error), message):
       self._run(*arguments, *_QUICK)
     self.assertFalse((self.run_dir / "constraints" / "A").exists())
 
