@@ -112,7 +112,7 @@ def build(models: Models) -> dict[str, Endpoint]:
   most = 16 * batched.rows_at_once(shape, _MOST_ROWS // 16)
   return {
     name: (
-      _in_chunks(_of_shapes(function, inputs), inputs, at_once, most),
+      _of_shapes(_in_chunks(function, inputs, at_once, most), inputs),
       inputs,
     )
     for name, (function, inputs) in built.items()
