@@ -9,9 +9,9 @@ _METHODS = ("decode", "encode")
 def split(model) -> tuple[str, str] | None:
   """Returns the names of a model's decoder and encoder; None without these.
 
-  These are two models in it, attributes or layers; or two methods, or signatures
-  of a SavedModel, "decode" and "encode". Where there are models and methods, as
-  in PyTorch often, the models are but halves of the methods.
+  These are two models in it, attributes or layers; or two methods, or
+  signatures of a SavedModel, "decode" and "encode". Where there are models and
+  methods, as in PyTorch often, the models are but halves of the methods.
 
   Args:
     model: Of any kind.
