@@ -83,7 +83,8 @@ class LatentConstraints:
         exclude each other. None takes the names that come with the labels.
 
     Raises:
-      ValueError: The generator cannot be used; so is TypeError.
+      ValueError: The generator or the names cannot be used.
+      TypeError: It is no generator.
     """
     if isinstance(generator, parts_of.Parts):
       self.parts = generator
@@ -339,8 +340,8 @@ class LatentConstraints:
     Args:
       request: An expression, or text: "Smiling, not Male".
       n: How many.
-      seed: The same seed and request give the same images, and those of a small
-        n come first among those of a larger one.
+      seed: From 0 to 2**31 - 1. The same seed and request give the same images,
+        and those of a small n come first among those of a larger one.
       sampler: "best" is the actor, or without one the flow, or the prior, with
         a search for all attributes that these do not know; or a name in
         `SAMPLERS`.
@@ -453,6 +454,7 @@ class LatentConstraints:
     from serving import export  # The laboratory works without it.
 
     self._check_known()
+    path = os.path.normpath(path)
     if not os.path.basename(path).isdigit():
       raise ValueError(
         f"Servers need a number as the name of the folder: {path}/1; got "
