@@ -140,65 +140,21 @@ def _learn(run, parts):
     raise ValueError("Give either --labels or a rule.")
   (name,), path = settings.name, settings.labels
   if path.startswith(_DATASET):
-    attribute = path.removeprefix(_DATASET)
-    limit = settings.label_limit
-    yield from_data_set(run, parts, name, attribute, limit=limit, **options)
+    yield acquire.from_data_set(
+      parts,
+      name,
+      run.dataset,
+      path.removeprefix(_DATASET),
+      data_dir=run.data_dir,
+      limit=settings.label_limit,
+      **options,
+    )
     return
   labels = label_files.read(path, name)
   source = {"file": os.path.basename(path), "sha256": files.checksum(path)}
   if labels.files is not None and run.encodes:
     parts.files = run.file_names("train")
   yield acquire.from_labels(parts, name, labels, source, **options)
-
-
-def from_data_set(run, parts, name, attribute, *, limit=None, **options):
-  """Learns from the data set's labels; its test split then judges.
-
-  Args:
-    run: The run.
-    parts: Its parts.
-    name: Of the constraint.
-    attribute: The data set has its labels.
-    limit: How many of them to use, from the first.
-    **options: See `acquire.from_labels`.
-
-  Raises:
-    ValueError: The run has no encoded images of a data set.
-  """
-  from lc_keras.data import pipeline
-  from lc_keras.generators import generator
-  from lc_keras.learning import acquire
-  from lc_keras.learning import labels as label_files
-  from lc_keras.learning import trust
-
-  if run.dataset is None or not generator.can_encode(parts.generator):
-    raise ValueError(
-      f"--labels={_DATASET}{attribute}: the latents of this run are not those "
-      "of images of a data set. Give labels of what seeds make (a table with "
-      "the columns seed and value), or a --rule."
-    )
-
-  def read(split, limit=None):
-    """Returns the rows whose label is known, and the labels."""
-    value = pipeline.labels(
-      run.dataset, split, attribute, data_dir=run.data_dir, limit=limit
-    )
-    rows = np.flatnonzero(~np.isnan(value))
-    return rows, value[rows]
-
-  ids, value = read("train", limit)
-  learned = acquire.from_labels(
-    parts,
-    name,
-    label_files.Labels(value, ids=ids),
-    {"dataset": run.dataset, "attribute": attribute},
-    **options,
-  )
-  rows, value = read("test")
-  learned.manifest["test"] = trust.of_latents(
-    learned.model, parts.latents["test"].take(rows), value
-  )
-  return learned
 
 
 def _tell(learned, folder):

@@ -9,8 +9,8 @@ from lc_keras.data import pipeline
 from lc_keras.evaluation import judge as judges
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import transformations
+from lc_keras.learning import acquire
 from lc_keras.learning import learned_constraints
-from trainers import constraint
 from trainers import recipe_flags
 from trainers import runs
 from trainers import stages
@@ -71,11 +71,12 @@ class Bench:
       The figures; and samples, [2, rows, height, width, channels]: without the
       constraint and with it.
     """
-    learned = constraint.from_data_set(
-      self._run,
+    learned = acquire.from_data_set(
       self._run.parts,
       name,
+      self._run.dataset,
       attribute,
+      data_dir=self._run.data_dir,
       limit=count,
       recipe=recipe_flags.read(self._settings, recipes.Constraint),
       strategy=training.strategy(self._settings.replicas),

@@ -13,6 +13,7 @@ from lc_keras import batched
 from lc_keras import recipes
 from lc_keras import version
 from lc_keras.constraints import rule as rule_of_images
+from lc_keras.data import pipeline
 from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
 from lc_keras.learning import examples as example_sets
@@ -175,6 +176,59 @@ def from_labels(
     started=started,
     model=model,
   )
+
+
+def from_data_set(
+  parts,
+  name: str,
+  dataset: str | None,
+  attribute: str,
+  *,
+  data_dir: str,
+  limit: int | None = None,
+  **options,
+) -> learned_constraints.LearnedConstraint:
+  """Learns from the labels of the data set whose images are encoded.
+
+  The manifest has figures of the test split, too: "test".
+
+  Args:
+    parts: `parts.Parts`.
+    name: What the constraint is called in requests.
+    dataset: Name of the data set; None if there is none.
+    attribute: One of its attributes, perhaps one that nothing was trained on.
+    data_dir: Folder of prepared data sets.
+    limit: How many labels to use, from the first; by default, all.
+    **options: See `from_labels`.
+
+  Raises:
+    ValueError: The latents are not those of a data set, or it has no such
+      attribute.
+  """
+  if dataset is None or not generators.can_encode(parts.generator):
+    raise ValueError(
+      f"There are no labels of {attribute}: the latents of this generator are "
+      "not those of images of a data set. Give labels of what seeds make (a "
+      "table with the columns seed and value), or a rule."
+    )
+
+  def read(split, limit=None):
+    """Returns the rows whose label is known, and the labels."""
+    value = pipeline.labels(
+      dataset, split, attribute, data_dir=data_dir, limit=limit
+    )
+    rows = np.flatnonzero(~np.isnan(value))
+    return rows, value[rows]
+
+  ids, value = read("train", limit)
+  labels = label_sets.Labels(value, ids=ids)
+  source = {"dataset": dataset, "attribute": attribute}
+  learned = from_labels(parts, name, labels, source, **options)
+  rows, value = read("test")
+  learned.manifest["test"] = trust.of_latents(
+    learned.model, parts.latents["test"].take(rows), value
+  )
+  return learned
 
 
 def _learn(
