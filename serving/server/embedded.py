@@ -258,6 +258,7 @@ def _loader(settings):
   def load(name, number, path):
     began = time.monotonic()
     servable = servables.Servable(name, number, path, tags, session, watched)
+    behind.submit(servable.prepare_to_stop)
     if settings.enable_model_warmup:
       loaded = time.monotonic()
       rest = servable.warming(settings.num_request_iterations_for_warmup or 1)

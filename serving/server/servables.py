@@ -201,6 +201,10 @@ class Servable:
       failure.code,
     ) from failure
 
+  def prepare_to_stop(self) -> None:
+    """Makes the first run that has to be stopped stop as soon as others."""
+    self._watches.prepare()
+
   def run(
     self,
     feeds: Mapping[str, np.ndarray],
