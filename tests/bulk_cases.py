@@ -52,7 +52,7 @@ class BulkCases(absltest.TestCase):
     spec = pipeline.describe(_DATASET)
     keras.utils.set_random_seed(1)
     storage.save(
-      vae.VAE(spec.image_shape, 4, "conv_small"),
+      vae.VAE(spec.image_shape, 4, "toon_faces"),
       str(cls.folder / "run" / "vae"),
     )
     files.write_json(
