@@ -3,7 +3,7 @@
 Engel, Hoffman, Roberts, "Latent Constraints: Learning to Generate Conditionally
 from Unconditional Generative Models", ICLR 2018, arXiv 1711.05772.
 
-  python examples/latent_constraints.py  # 75 seconds on two cores
+  python examples/latent_constraints.py  # 150 seconds of CPU time
 
 A VAE learns faces without labels and is frozen; its prior has holes. Faces are
 encoded once. A critic D(z, y) learns to tell encoded faces with their labels
