@@ -1,7 +1,7 @@
-"""A row's answer does not depend on the rows that it is asked with.
+"""A row's answer does not depend on the rows that a server batches it with.
 
-An export of ours behind a server's sockets: the same rows in batchings of the
-client's and of the server's, both at random.
+An export of ours behind a server's sockets, asked by many clients at once.
+`endpoints_test` has the batchings of one client.
 """
 
 import os
@@ -15,10 +15,8 @@ import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
 
-from lc_keras import priors
-from serving import endpoints
-from serving import export
 from serving.server import servables
+from tests import exported_run
 from tests import running_server
 from tests import tiny_run
 
@@ -28,30 +26,10 @@ _K = len(tiny_run.ATTRIBUTES)
 _SIGNATURES = ("sample", "sample_search", "transform")
 _BATCHING = """
 max_batch_size { value: 9 }
-batch_timeout_micros { value: 20000 }
+batch_timeout_micros { value: 1000000 }
 max_enqueued_batches { value: 100 }
 num_batch_threads { value: 2 }
 """
-_build = endpoints.build
-
-
-def _few(models):
-  """Builds some signatures, and one that answers the draws themselves."""
-  built = {name: _build(models)[name] for name in _SIGNATURES}
-  seed = tf.TensorSpec([None], tf.int64, "seed")
-
-  def draw(seed):
-    """Draws.
-
-    Args:
-      seed: int64 [b], any number.
-
-    Returns:
-      noise: float32 [b, latent], the draws.
-    """
-    return {"noise": priors.sample_rows(seed, tiny_run.LATENT_SIZE)}
-
-  return built | {"draw": (draw, [seed])}
 
 
 def _inputs():
@@ -84,38 +62,26 @@ class AnyBatchingTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.folder = tempfile.mkdtemp()
-    cls.addClassCleanup(shutil.rmtree, cls.folder)
-    run_dir = os.path.join(cls.folder, "run")
-    tiny_run.write(run_dir)
-    base_path = os.path.join(cls.folder, "export")
-    with mock.patch.object(endpoints, "build", _few):
-      export.export(run_dir, base_path)
-    path = os.path.join(cls.folder, "batching.txt")
+    folder = tempfile.mkdtemp()
+    cls.addClassCleanup(shutil.rmtree, folder)
+    path = os.path.join(folder, "batching.txt")
     with open(path, "w") as file:
       file.write(_BATCHING)
-    cls.plain, cls.batching = (
-      running_server.RunningServer(model_base_path=base_path, **flags)
-      for flags in (
-        {},
-        {"enable_batching": True, "batching_parameters_file": path},
-      )
+    cls.running = running_server.RunningServer(
+      model_base_path=os.path.dirname(exported_run.exported()),
+      enable_model_warmup=False,
+      enable_batching=True,
+      batching_parameters_file=path,
     )
-    for running in (cls.plain, cls.batching):
-      cls.addClassCleanup(running.stop)
+    cls.addClassCleanup(cls.running.stop)
     cls.inputs = _inputs()
 
-  def _ask(self, running, signature, rows):
-    names = {
-      "sample": ("attributes", "mask", "seed"),
-      "sample_search": ("attributes", "mask", "seed", "realism_weight"),
-      "transform": ("images", "attributes", "mask", "seed", "strength"),
-      "draw": ("seed",),
-    }[signature]
-    response = running.predict(
+  def _ask(self, signature, rows):
+    _, specs = exported_run.signatures()[signature]
+    response = self.running.predict(
       signature,
       name="default",
-      **{name: self.inputs[name][rows] for name in names},
+      **{spec.name: self.inputs[spec.name][rows] for spec in specs},
     )
     return {
       name: tf.make_ndarray(proto) for name, proto in response.outputs.items()
@@ -127,27 +93,20 @@ class AnyBatchingTest(parameterized.TestCase):
       self.assertEqual(answer.keys(), whole.keys())
       for name, value in answer.items():
         expected = whole[name][rows]
-        if value.dtype == np.float32 and name != "noise":
+        if value.dtype == np.float32:
           np.testing.assert_allclose(
             value, expected, rtol=0.0, atol=1e-5, err_msg=name
           )
         elif name != "image_bytes":
           np.testing.assert_array_equal(value, expected, name)
 
-  @parameterized.parameters(*_SIGNATURES, "draw")
-  def test_batchings_of_the_client(self, signature):
-    whole = self._ask(self.plain, signature, np.arange(_ROWS))
-    random = np.random.default_rng(4)
-    for largest in (2, 7):
-      groups = _groups(random, largest)
-      self._check(
-        whole,
-        [(rows, self._ask(self.plain, signature, rows)) for rows in groups],
-      )
-
-  @parameterized.parameters(*_SIGNATURES, "draw")
+  @parameterized.parameters(*_SIGNATURES)
   def test_batchings_of_the_server(self, signature):
-    whole = self._ask(self.plain, signature, np.arange(_ROWS))
+    function, specs = exported_run.signatures()[signature]
+    whole = function(
+      **{spec.name: tf.constant(self.inputs[spec.name]) for spec in specs}
+    )
+    whole = {name: value.numpy() for name, value in whole.items()}
     random = np.random.default_rng(5)
     groups = [rows for _ in range(2) for rows in _groups(random, 4)]
     runs = []
@@ -160,7 +119,7 @@ class AnyBatchingTest(parameterized.TestCase):
     with mock.patch.object(servables.Servable, "run", spied):
       with futures.ThreadPoolExecutor(8) as clients:
         answers = clients.map(
-          lambda rows: (rows, self._ask(self.batching, signature, rows)), groups
+          lambda rows: (rows, self._ask(signature, rows)), groups
         )
         self._check(whole, answers)
     self.assertEqual(sum(runs), 2 * _ROWS)
@@ -168,20 +127,19 @@ class AnyBatchingTest(parameterized.TestCase):
     self.assertLess(len(runs), len(groups))
 
   def test_shapes_are_checked_in_the_graph(self):
-    for running in (self.plain, self.batching):
-      for name, shape in (
-        ("attributes", [2, _K + 1]),
-        ("mask", [2]),
-        ("seed", [2, 1]),
+    for name, shape in (
+      ("attributes", [2, _K + 1]),
+      ("mask", [2]),
+      ("seed", [2, 1]),
+    ):
+      inputs = {
+        key: self.inputs[key][:2] for key in ("attributes", "mask", "seed")
+      }
+      inputs[name] = np.zeros(shape, inputs[name].dtype)
+      with self.assertRaisesRegex(
+        Exception, f"INVALID_ARGUMENT(.|\n)*{name}.* is not compatible with"
       ):
-        inputs = {
-          key: self.inputs[key][:2] for key in ("attributes", "mask", "seed")
-        }
-        inputs[name] = np.zeros(shape, inputs[name].dtype)
-        with self.assertRaisesRegex(
-          Exception, f"INVALID_ARGUMENT(.|\n)*{name}.* is not compatible with"
-        ):
-          running.predict("sample", name="default", **inputs)
+        self.running.predict("sample", name="default", **inputs)
 
 
 if __name__ == "__main__":

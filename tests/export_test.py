@@ -44,15 +44,14 @@ except ImportError:
 else:
   raise SystemExit("lc_keras could be imported: this shows nothing")
 
-folder, inputs_path, outputs_path = sys.argv[1:]
+folder, inputs_path, outputs_path, keys = sys.argv[1:]
 inputs = np.load(inputs_path)
 outputs = {}
 with tf.compat.v1.Session(graph=tf.Graph()) as session:
   model = tf.compat.v1.saved_model.load(session, ["serve"], folder)
   feeds, fetches = {}, {}
-  for key, signature in model.signature_def.items():
-    if key.startswith("__"):
-      continue
+  for key in keys.split(","):
+    signature = model.signature_def[key]
     for name, info in signature.inputs.items():
       feeds[info.name] = inputs[name]
     for name, info in signature.outputs.items():
@@ -74,6 +73,9 @@ with tf.compat.v1.Session(graph=tf.Graph()) as session:
 np.savez(outputs_path, **outputs)
 """
 
+# Each signature's answers are compared when it is exported: these stand for
+# all, and the first is what a request without a signature name gets.
+_ASKED = ("serving_default", "transform_search", "score")
 _build = endpoints.build
 
 
@@ -124,24 +126,43 @@ class ExportTest(parameterized.TestCase):
     with open(program, "w") as file:
       file.write(_FOREIGN_PROGRAM)
     finished = subprocess.run(
-      [sys.executable, program, self.exported, inputs_path, outputs_path],
+      [
+        *(sys.executable, program, self.exported, inputs_path, outputs_path),
+        ",".join(_ASKED),
+      ],
       capture_output=True,
       text=True,
     )
     self.assertEqual(finished.returncode, 0, finished.stderr)
     outputs = dict(np.load(outputs_path))
 
-    signatures = dict(exported_run.signatures())
-    # What a request without a signature name gets.
-    signatures["serving_default"] = signatures["sample"]
-    for name, (python, specs) in signatures.items():
-      expected = python(*(tf.constant(inputs[spec.name]) for spec in specs))
+    signatures = exported_run.signatures()
+    signatures = signatures | {"serving_default": signatures["sample"]}
+    for name in _ASKED:
+      python, specs = signatures[name]
+      expected = python(
+        **{spec.name: tf.constant(inputs[spec.name]) for spec in specs}
+      )
       for key, value in expected.items():
         if value.dtype != tf.string:
           np.testing.assert_allclose(
             outputs.pop(f"{name}/{key}"), value, rtol=1e-4, atol=1e-5
           )
     self.assertEmpty(outputs)
+
+  def test_no_sampler_calls_python(self):
+    built = endpoints.build(export.choose_models(parts.read(self.run_dir)))
+    traced = {n: call for n, (call, _) in exported_run.signatures().items()}
+    for name in built.keys() - traced.keys():
+      if name.startswith("sample_"):  # Transformations are made of the same.
+        function = tf.function(*built[name], autograph=False)
+        traced[name] = function.get_concrete_function()
+    self.assertGreater(len(traced), len(exported_run.signatures()))
+    for name, call in traced.items():
+      graph = call.graph.as_graph_def()
+      for nodes in (graph.node, *(f.node_def for f in graph.library.function)):
+        for node in nodes:
+          self.assertNotIn("PyFunc", node.op, name)
 
   def test_manifest(self):
     manifest = _manifest(self.exported)
@@ -175,10 +196,10 @@ class ExportTest(parameterized.TestCase):
     # A process that died has left this: no version, and in nobody's way.
     os.makedirs(os.path.join(export_dir, ".tmp-7", "variables"))
     shutil.copytree(self.exported, os.path.join(export_dir, "9"))
-    with mock.patch.object(endpoints, "build", _decode_only):
+    with mock.patch.object(export, "write"):
       again = export.export(self.run_dir, export_dir)
     self.assertEqual(os.path.basename(again), "10")
-    with self.assertRaisesRegex(ValueError, "Version 9 exists .* write 11"):
+    with self.assertRaisesRegex(ValueError, "Version 9 exists .* write 10"):
       export.export(self.run_dir, export_dir, version=9)
 
   def test_parts_in_memory_are_exported(self):

@@ -1,26 +1,32 @@
 """A tiny run, its signatures and its export, made once per process.
 
-To trace and check all signatures takes most of a minute. Nobody may write into
-these folders: copy what is to be changed.
+To trace and check signatures takes seconds each: of the samplers besides the
+actor, one that transforms and one that does not stand for all. Nobody may write
+into these folders: copy what is to be changed.
 """
 
 import atexit
+import dataclasses
 import functools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from unittest import mock
 
 import tensorflow as tf
+from tensorflow.types.experimental import ConcreteFunction
 
 from lc_keras import parts
 from serving import endpoints
 from serving import export
+from serving import validation
 from tests import tiny_run
 
 # Two, so that an answer by the wrong one is seen.
 SAMPLE_ACTOR = "actor_0"
 TRANSFORM_ACTOR = "actor_0.1"
+OTHERS = ("search", "best_of_n")
+_choose_models = export.choose_models
 
 
 @functools.cache
@@ -36,26 +42,39 @@ def run_dir() -> str:
 @functools.cache
 def models() -> endpoints.Models:
   """Returns the models of the run, as they are exported."""
-  return export.choose_models(
-    parts.read(run_dir()), SAMPLE_ACTOR, TRANSFORM_ACTOR
+  chosen = _choose_models(parts.read(run_dir()), SAMPLE_ACTOR, TRANSFORM_ACTOR)
+  return dataclasses.replace(
+    chosen, others={name: chosen.others[name] for name in OTHERS}
   )
 
 
 @functools.cache
-def signatures() -> dict[str, tuple[Callable, list[tf.TensorSpec]]]:
-  """Returns all signatures by name: a traced function and its inputs."""
-  return {
-    name: (tf.function(function, specs, autograph=False), specs)
-    for name, (function, specs) in endpoints.build(models()).items()
-  }
+def _export():
+  traced = {}
+  record = validation.record
+
+  def note(folder, signatures):
+    traced.update(signatures)
+    record(folder, signatures)
+
+  with (
+    mock.patch.object(validation, "record", note),
+    mock.patch.object(export, "choose_models", lambda *_: models()),
+  ):
+    folder = export.export(
+      run_dir(),
+      os.path.join(os.path.dirname(run_dir()), "export"),
+      sample_actor=SAMPLE_ACTOR,
+      transform_actor=TRANSFORM_ACTOR,
+    )
+  return folder, traced
 
 
-@functools.cache
+def signatures() -> dict[str, tuple[ConcreteFunction, list[tf.TensorSpec]]]:
+  """Returns all signatures by name, as they were exported, and their inputs."""
+  return _export()[1]
+
+
 def exported() -> str:
   """Returns the folder of the only version in a folder of versions."""
-  return export.export(
-    run_dir(),
-    os.path.join(os.path.dirname(run_dir()), "export"),
-    sample_actor=SAMPLE_ACTOR,
-    transform_actor=TRANSFORM_ACTOR,
-  )
+  return _export()[0]
