@@ -144,7 +144,9 @@ class BulkCases(absltest.TestCase):
       config="tiny", data_dir=str(data), examples=examples
     ).download_and_prepare()
     run = self.run_dir("damaged_run")
-    with self.assertRaisesRegex(ValueError, "1 examples .*row 21"):
+    with self.assertRaisesRegex(
+      ValueError, r"1 examples [^{]*row 21: Invalid PNG"
+    ):
       self.encode(run, data=data)
     self.assertFalse((run / "latents/cache").exists())
     self.encode(run, "--max_bad_examples=1", data=data)

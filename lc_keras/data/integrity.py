@@ -8,6 +8,7 @@ which takes one pass over it; later a look at sizes and times is enough.
 import functools
 import json
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -29,6 +30,8 @@ _FAULTS = (
   "its attributes have values that are not numbers, or beyond [0, 1]",
   "its attributes are neither 0 nor 1",
 )
+# What TensorFlow says of itself before it says what is wrong.
+_OF_TENSORFLOW = re.compile(r"^{{.*?}} (Error in .*? Iterator::\S+: )?")
 _PUT_BACK = "Put back a copy, or delete {} to have the data set prepared again."
 
 
@@ -185,9 +188,8 @@ def _next(faults, path, row):
   try:
     code = int(next(faults))
   except tf.errors.InvalidArgumentError as error:
-    # Without what TensorFlow says of itself.
     text = error.message.splitlines()[0].split(" [Op:")[0]
-    return text.removeprefix("{{function_node __wrapped__IteratorGetNext}} ")
+    return _OF_TENSORFLOW.sub("", text)
   except (tf.errors.DataLossError, StopIteration) as error:
     raise ValueError(
       f"The data set's file {path} is damaged or cut short at row {row}. "
