@@ -128,10 +128,8 @@ class FaultsTest(trainers_case.TrainersCase):
 
   def test_a_folder_that_cannot_be_made(self):
     (self.folder / self.name / "file").touch()
-    self._assert_refused(self._run(f"{self.name}/file"), "File exists")
-    self._assert_refused(
-      self._run(f"{self.name}/file/deeper"), "Not a directory"
-    )
+    for name, what in ("file", "File exists"), ("file/in", "Not a directory"):
+      self._assert_refused(self.run_job("data", f"{self.name}/{name}"), what)
 
 
 if __name__ == "__main__":
