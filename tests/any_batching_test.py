@@ -12,7 +12,6 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving.server import servables
@@ -140,7 +139,3 @@ class AnyBatchingTest(parameterized.TestCase):
         Exception, f"INVALID_ARGUMENT(.|\n)*{name}.* is not compatible with"
       ):
         self.running.predict("sample", name="default", **inputs)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -72,7 +72,3 @@ class BringYourOwnTest(absltest.TestCase):
       self.assertFalse(control.generator.exportable)
       with self.assertRaisesRegex(ValueError, "runs outside of TensorFlow"):
         control.export("export/1")
-
-
-if __name__ == "__main__":
-  absltest.main()

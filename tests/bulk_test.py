@@ -41,7 +41,3 @@ class BulkTest(absltest.TestCase):
     )
     self.assertEqual(finished.returncode, 0, finished.stdout[-8000:])
     self.assertRegex(finished.stdout, r"Ran \d+ tests")
-
-
-if __name__ == "__main__":
-  absltest.main()

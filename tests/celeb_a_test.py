@@ -9,7 +9,6 @@ import zipfile
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
@@ -310,7 +309,3 @@ class FaultsTest(_CelebATest):
         path.unlink()
     self.assertEmpty(self._prepare())
     self.assertLen(self._read("train")["image"], 3)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -57,7 +57,3 @@ class CheckTest(absltest.TestCase):
     self.assertEqual(
       check.quick_tests(text), ["tests/a_test.py", "tests/b_test.py"]
     )
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -11,7 +11,6 @@ import grpc
 import numpy as np
 from absl import app
 from absl import flags
-from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 
@@ -224,7 +223,3 @@ class ClientTest(parameterized.TestCase):
     ):
       client._run(arguments)
     return printed.getvalue()
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -15,7 +15,6 @@ import socket
 import subprocess
 
 import h5py
-from absl.testing import absltest
 
 from lc_keras import files
 from tests import trainers_case
@@ -256,7 +255,3 @@ def _values(path):
   with h5py.File(path) as file:
     file.visititems(note)
   return values
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -179,7 +179,3 @@ class InstalledTest(absltest.TestCase):
     self.assertEqual(
       folder, f"--config_dir={self.library / 'trainers/configs/tiny'}"
     )
-
-
-if __name__ == "__main__":
-  absltest.main()

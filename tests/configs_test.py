@@ -75,7 +75,3 @@ class ConfigsTest(absltest.TestCase):
   def test_a_config_sets_the_flag(self):
     file = self.create_tempfile(content="--steps=3\n").full_path
     self.assertEqual(_parse("vae", file).steps, 3)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -162,7 +162,3 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     with self.assertRaisesRegex((ValueError, OSError, flags.Error), message):
       self._run(*arguments, *_QUICK)
     self.assertFalse((self.run_dir / "constraints" / "A").exists())
-
-
-if __name__ == "__main__":
-  tf.test.main()

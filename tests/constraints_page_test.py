@@ -104,7 +104,3 @@ class ConstraintsPageTest(absltest.TestCase):
       values = flags.FlagValues()
       constraint.define_flags(values)
       values(["constraint", *shlex.split(command)])
-
-
-if __name__ == "__main__":
-  absltest.main()

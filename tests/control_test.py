@@ -435,7 +435,3 @@ class RunFolderTest(tf.test.TestCase):
         call()
     with self.assertRaisesRegex(FileNotFoundError, "is no run folder"):
       lc_keras.load(self.create_tempdir().full_path)
-
-
-if __name__ == "__main__":
-  tf.test.main()

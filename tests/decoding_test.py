@@ -74,7 +74,3 @@ class DecodingTest(tf.test.TestCase):
     said.bar.assert_called_with(2048, " images")
     told = [call.args[0] for call in said.say.call_args_list]
     self.assertRegex(told[1], r"About 2,048 images are scored, .* a second: ")
-
-
-if __name__ == "__main__":
-  tf.test.main()

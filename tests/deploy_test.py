@@ -209,7 +209,3 @@ class DeployTest(absltest.TestCase):
       labels.items(),
       workload["spec"]["template"]["metadata"]["labels"].items(),
     )
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -3,7 +3,6 @@
 import os
 from unittest import mock
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from trainers import devices
@@ -45,7 +44,3 @@ class DevicesTest(parameterized.TestCase):
     self.assertNotIn(
       "WARNING", self._said(traces=["/dev/nvidia0"], environment=hidden)
     )
-
-
-if __name__ == "__main__":
-  absltest.main()

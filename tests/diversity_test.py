@@ -49,7 +49,3 @@ class SortingTest(absltest.TestCase):
     found = diversity.by_labels(features, np.array([[0, 1.0], [1, 1], [0, 1]]))
     self.assertEqual(set(found), {(0, 1), (1, 1)})
     np.testing.assert_array_equal(found[0, 1], features[[0, 2]])
-
-
-if __name__ == "__main__":
-  absltest.main()

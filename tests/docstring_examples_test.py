@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import sys
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 import lc_keras
@@ -55,7 +54,3 @@ class DocstringExamplesTest(parameterized.TestCase):
   def test_an_unknown_name_is_refused(self):
     with self.assertRaisesRegex(AttributeError, "no attribute 'Generatr'"):
       _ = lc_keras.Generatr
-
-
-if __name__ == "__main__":
-  absltest.main()

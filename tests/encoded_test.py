@@ -137,7 +137,3 @@ class ImagesTest(parameterized.TestCase, tf.test.TestCase):
     how = preprocessing.Preprocessing(_SHAPE)
     with self.assertRaisesRegex(tf.errors.InvalidArgumentError, message):
       _images([file], how)
-
-
-if __name__ == "__main__":
-  tf.test.main()

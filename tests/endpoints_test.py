@@ -333,7 +333,3 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
         tf.errors.InvalidArgumentError, "same number"
       ):
         self._call(name, **{key: _inputs(1)[key]})
-
-
-if __name__ == "__main__":
-  tf.test.main()

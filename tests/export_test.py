@@ -9,7 +9,6 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import files
@@ -289,7 +288,3 @@ class ExportTest(parameterized.TestCase):
     self._learn(run_dir, "f" * 64)
     with self.assertRaisesRegex(ValueError, "'Heavy' .* ffffffffffff"):
       export.choose_models(parts.read(run_dir))
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -44,7 +44,3 @@ class ExtendingDataTest(tf.test.TestCase):
     large = labels[:, 0] == 1
     self.assertGreater(bright[large].min(), bright[~large].max())
     self.assertGreater(labels.sum(axis=0).min(), 10)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -164,7 +164,3 @@ class ExtendingTest(absltest.TestCase):
     self.assertEqual(code, 0, output)
     _, output = self._run("-m", "trainers.actor", "--help")
     self.assertRegex(output, r"--typicality_weight: +Weight of the difference")
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -3,7 +3,6 @@
 import itertools
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.data.toon_faces import factors
@@ -104,7 +103,3 @@ class WithAttributeTest(parameterized.TestCase):
       off = factors.with_attribute(was_on, name, False)
       back = factors.with_attribute(off, name, True)
       np.testing.assert_array_equal(back.traits, was_on.traits)
-
-
-if __name__ == "__main__":
-  absltest.main()

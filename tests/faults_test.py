@@ -11,8 +11,6 @@ import random
 import signal
 import time
 
-from absl.testing import absltest
-
 from lc_keras import files
 from tests import nursery
 from tests import trainers_case
@@ -130,7 +128,3 @@ class FaultsTest(trainers_case.TrainersCase):
     (self.folder / self.name / "file").touch()
     for name, what in ("file", "File exists"), ("file/in", "Not a directory"):
       self._assert_refused(self.run_job("data", f"{self.name}/{name}"), what)
-
-
-if __name__ == "__main__":
-  absltest.main()

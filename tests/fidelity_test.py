@@ -182,7 +182,3 @@ class FidelityTest(parameterized.TestCase):
   def test_refuses(self, made, message):
     with self.assertRaisesRegex(ValueError, message):
       fidelity.fidelity(_normal(0), made)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -5,7 +5,6 @@ import json
 import os
 import pathlib
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import files
@@ -124,7 +123,3 @@ class FilesTest(parameterized.TestCase):
       (self.folder / name).mkdir()
     files.sweep(str(self.folder), "mine")
     self.assertEqual(self._listing(), [".tmp-9-not-mine", "pictures", "whole"])
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -8,7 +8,6 @@ import sys
 import ml_dtypes
 import numpy as np
 import pandas as pd
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.constraints import functions
@@ -203,7 +202,3 @@ class WrittenTest(parameterized.TestCase):
       r"    return np.reshape\(images",
     ):
       functions.Function("written_rules:tall")(_images(4))
-
-
-if __name__ == "__main__":
-  absltest.main()

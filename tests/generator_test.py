@@ -498,7 +498,3 @@ class SpecsTest(tf.test.TestCase):
     run_dir = self._import({"format": 99})
     with self.assertRaisesRegex(ValueError, "format 99; this version reads 2"):
       generator.load(run_dir)
-
-
-if __name__ == "__main__":
-  tf.test.main()

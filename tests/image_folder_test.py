@@ -6,7 +6,6 @@ import warnings
 
 import numpy as np
 import pandas as pd
-import tensorflow as tf
 from absl.testing import parameterized
 from PIL import Image
 
@@ -340,7 +339,3 @@ class NamesTest(parameterized.TestCase):
     name = names.join(f"{kind}{colon}{escaped}", **options)
     self.assertEqual(names.split(name), (kind + colon, place, options))
     self.assertEqual(names.absolute(name), name)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -6,7 +6,6 @@ import struct
 import zlib
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 from PIL import PngImagePlugin
@@ -189,7 +188,3 @@ class RefusalsTest(parameterized.TestCase):
   def test_a_picture_smaller_than_the_crop_is_named(self):
     with self.assertRaisesRegex(ValueError, "^it has 256 x 1 pixels, too few"):
       images.read(_file(_RAMP), (4, 4, 1), "0,0,64,64", name="it")
-
-
-if __name__ == "__main__":
-  absltest.main()

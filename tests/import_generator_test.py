@@ -308,7 +308,3 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       self.assertEqual(train.attributes.shape, (44, 10))
       self.assertAllGreater(train.scale, 0.0)
       self.assertGreater(np.ptp(train.scale), 0.0)
-
-
-if __name__ == "__main__":
-  tf.test.main()

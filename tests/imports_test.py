@@ -4,7 +4,6 @@ import os
 import pathlib
 import sys
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import imports
@@ -98,7 +97,3 @@ class ImportsTest(parameterized.TestCase):
     pathlib.Path("colorsys.py").write_text("def tall(images): return 1\n")
     with self.assertRaisesRegex(ValueError, "another module .*Rename .*color"):
       imports.function("colorsys:tall")
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -64,7 +64,3 @@ class NormalTest(absltest.TestCase):
     low, high = intervals.normal(3, 0.5)
     self.assertAlmostEqual(low, 3 - 0.98, places=3)
     self.assertAlmostEqual(high, 3 + 0.98, places=3)
-
-
-if __name__ == "__main__":
-  absltest.main()

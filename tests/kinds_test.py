@@ -429,7 +429,3 @@ class OtherFilesTest(_KindsTest):
     (self.folder / "model.onnx").write_bytes(b"no model")
     with self.assertRaisesRegex(ValueError, "ONNX Runtime"):
       self._open(self._path("model.onnx"))
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -89,7 +89,3 @@ class LabelCurveTest(tf.test.TestCase):
       self._run("--judge=juge")
     with self.assertRaisesRegex(ValueError, "nothing of that is new"):
       self._run("--judge=classifier")
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -3,7 +3,6 @@
 import os
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import priors
@@ -117,7 +116,3 @@ class LabelsTest(parameterized.TestCase):
   def test_a_file_that_is_not_there_is_named(self):
     with self.assertRaisesRegex(FileNotFoundError, "nowhere.csv"):
       labels.read(os.path.join(self.create_tempdir(), "nowhere.csv"))
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -8,7 +8,6 @@ from unittest import mock
 
 import grpc
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2
@@ -210,7 +209,3 @@ class LatentClientTest(parameterized.TestCase):
     self.assertIn("attributes", serving.LatentClient.sample.__doc__)
     with self.assertRaises(AttributeError):
       _ = serving.OtherClient
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -145,7 +145,3 @@ class MissingLabelsTest(tf.test.TestCase):
     )
     self.assertAllEqual(split.labels, [[1, 0], [0, 1], [0, 1]])
     self.assertAllEqual(split.known, [[1, 0], [_NAN, _NAN], [0, 1]])
-
-
-if __name__ == "__main__":
-  tf.test.main()

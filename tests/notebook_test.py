@@ -47,7 +47,3 @@ class NotebookTest(absltest.TestCase):
     self.assertIn("('Much_Dark', 'Pale_Skin')", told)
     loaded = lc_keras.load(places[0])
     self.assertIn("Much_Dark", loaded.attributes.names)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -5,7 +5,6 @@ import io
 import os
 
 from absl import flags
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving.server import options
@@ -110,7 +109,3 @@ class OptionsTest(parameterized.TestCase):
       flags.IllegalFlagValueError, argument.split("=")[0].strip("-")
     ):
       _parse(_MODEL, argument)
-
-
-if __name__ == "__main__":
-  absltest.main()

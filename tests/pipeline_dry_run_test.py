@@ -229,7 +229,3 @@ class PipelineDryRunTest(tf.test.TestCase):
     with Image.open(path) as picture:
       self.assertGreater(min(picture.size), 50, path)
       self.assertGreater(np.ptp(np.asarray(picture)), 0, path)
-
-
-if __name__ == "__main__":
-  tf.test.main()

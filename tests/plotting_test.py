@@ -186,7 +186,3 @@ class CurvesTest(absltest.TestCase):
     for rows in ([], [{"step": 1, "loss": 2}], [{"epoch": 1, "loss": ""}]):
       with self.assertRaisesRegex(ValueError, "epoch"):
         plotting.curves(rows)
-
-
-if __name__ == "__main__":
-  absltest.main()

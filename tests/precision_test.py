@@ -53,7 +53,3 @@ class PrecisionTest(parameterized.TestCase, tf.test.TestCase):
     # 8 bits of a number: nearly the same, and not the same.
     self.assertAllClose(made, expected, atol=0.05, rtol=0.05)
     self.assertNotAllEqual(made, expected)
-
-
-if __name__ == "__main__":
-  tf.test.main()

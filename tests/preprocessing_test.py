@@ -65,7 +65,3 @@ class PreprocessingTest(parameterized.TestCase, tf.test.TestCase):
   def test_refuses(self, crop, message):
     with self.assertRaisesRegex(ValueError, message):
       preprocessing.Preprocessing((4, 4, 1), crop)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -11,7 +11,6 @@ from unittest import mock
 
 import tensorflow as tf
 from absl import flags
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.data import pipeline
@@ -147,7 +146,3 @@ class ProgramTest(parameterized.TestCase):
   def test_refuses_what_is_no_flag(self):
     with self.assertRaisesRegex(program.app.UsageError, "Not a flag: steps=3"):
       self._main(lambda settings: None, "steps=3")
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -12,7 +12,6 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 from absl import flags
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.data import pipeline
@@ -209,7 +208,3 @@ class PublishTest(parameterized.TestCase):
     arguments = [part.format(run=self.run_dir) for part in arguments]
     with self.assertRaisesRegex(ValueError, message):
       self._run(*arguments)
-
-
-if __name__ == "__main__":
-  absltest.main()

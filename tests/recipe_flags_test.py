@@ -133,7 +133,3 @@ class TableTest(absltest.TestCase):
       actor.define_flags(values)
       values(["actor", "--run_dir=mine", flag])
       self.assertEqual(actor.stage(values), stage)
-
-
-if __name__ == "__main__":
-  absltest.main()

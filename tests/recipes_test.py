@@ -1,6 +1,5 @@
 """Tests of recipes: their values are checked; see also recipe_flags_test."""
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import recipes
@@ -33,7 +32,3 @@ class RecipesTest(parameterized.TestCase):
   def test_epochs_cover_the_steps(self, settings, epoch, epochs):
     recipe = recipes.Training(**settings)
     self.assertEqual((recipe.epoch, recipe.epochs), (epoch, epochs))
-
-
-if __name__ == "__main__":
-  absltest.main()

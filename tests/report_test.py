@@ -4,7 +4,6 @@ import pathlib
 from xml.etree import ElementTree
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import plotting
@@ -256,7 +255,3 @@ class ReportTest(parameterized.TestCase):
     with self.assertRaisesRegex((ValueError, FileNotFoundError), message):
       report.write(self.folder, self.results)
     self.assertFalse((self.folder / "results.json").exists())
-
-
-if __name__ == "__main__":
-  absltest.main()

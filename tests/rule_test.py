@@ -1,7 +1,6 @@
 """Tests of rules: targets, and what is found out before one is learned from."""
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.constraints import functions
@@ -206,7 +205,3 @@ class CheckTest(parameterized.TestCase):
     wrapped = rule.Rule(_first_pixel, batch_size=7)
     images = _noise(20)
     np.testing.assert_array_equal(wrapped.check(images), images[:, 0, 0, 0])
-
-
-if __name__ == "__main__":
-  absltest.main()

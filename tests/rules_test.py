@@ -7,7 +7,6 @@ import types
 import keras
 import numpy as np
 import tensorflow as tf
-from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 
@@ -406,7 +405,3 @@ class KindsTest(parameterized.TestCase):
       self.assertEqual(network.is_model(place), expected)
     self.assertEqual(network.split("a.onnx:b c"), ("a.onnx", "b c"))
     self.assertEqual(network.split("my_rules:tall"), ("my_rules:tall", None))
-
-
-if __name__ == "__main__":
-  absltest.main()

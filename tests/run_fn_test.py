@@ -175,7 +175,3 @@ class RunFnTest(absltest.TestCase):
         run_fn.run_fn(self.fn_args(**changes))
     with self.assertRaisesRegex(FileNotFoundError, "nothing matches"):
       run_fn.run_fn(self.fn_args(eval_files=[str(self.folder / "none*")]))
-
-
-if __name__ == "__main__":
-  absltest.main()

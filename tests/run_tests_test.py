@@ -71,7 +71,3 @@ class CountTest(absltest.TestCase):
 
   def test_no_events_count_nothing(self):
     self.assertEqual(run_tests.count_events([]), (0, 0))
-
-
-if __name__ == "__main__":
-  absltest.main()

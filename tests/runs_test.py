@@ -7,7 +7,6 @@ import pathlib
 from unittest import mock
 
 from absl import flags
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import parts
@@ -245,7 +244,3 @@ class StageTest(_InFolderTest):
     # Those of whole commands, as the demo measures them, go first.
     pathlib.Path(self.run.path(commands.SECONDS)).write_text('{"flow": 123}')
     self.assertEqual(self.run.seconds(), {"flow": 123})
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -147,7 +147,3 @@ class FocusTest(absltest.TestCase):
       [[1, 0]] * 4, np.ones([4, 2]), ["a", "b"], focus=[0, 0, 0, 1]
     )
     self.assertEqual(result["accuracy"], 0.75)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -10,7 +10,6 @@ import sys
 import h5py
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import flags
 from absl.testing import parameterized
 
@@ -231,7 +230,3 @@ class AttackTest(parameterized.TestCase):
       there.add(str(source), {})
     self.assertLen(there.versions(), 1)
     self.assertEmpty(list(pathlib.Path(there.base_path).rglob("*key*")))
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -1,7 +1,6 @@
 """Tests of the shipped rules: what they measure of faces and of garments."""
 
 import numpy as np
-from absl.testing import absltest
 from absl.testing import parameterized
 from scipy import ndimage
 
@@ -172,7 +171,3 @@ class GarmentsTest(parameterized.TestCase):
     )
     values = checked.check(images)
     self.assertEqual(values.dtype, np.float32)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -120,7 +120,3 @@ class StartUpTest(absltest.TestCase):
     found = _run(_SETS, ["lc_keras"], _READ_BY_TENSORFLOW)["lc_keras"]
     for name in _READ_BY_TENSORFLOW:
       self.assertEqual(os.environ[name], found[name])
-
-
-if __name__ == "__main__":
-  absltest.main()

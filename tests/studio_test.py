@@ -298,7 +298,3 @@ def running_ticks(running):
   """Returns how far the slow sampler's loops have come."""
   answer = running.predict("ticks", name="default", row=np.zeros(1, np.int64))
   return answer.outputs["ticks"].int64_val[0]
-
-
-if __name__ == "__main__":
-  absltest.main()

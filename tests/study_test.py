@@ -10,7 +10,6 @@ import time
 from unittest import mock
 
 from absl import flags
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from trainers import commands
@@ -150,7 +149,3 @@ class StopTest(parameterized.TestCase):
     with preemption.raising(), self.assertRaises(preemption.Terminated):
       run.run("slow", "-c", slow)
     self.assertTrue(kept.exists())
-
-
-if __name__ == "__main__":
-  absltest.main()

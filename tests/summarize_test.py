@@ -2,7 +2,6 @@ import json
 import pathlib
 
 from absl import flags
-from absl.testing import absltest
 from absl.testing import parameterized
 from PIL import Image
 
@@ -132,7 +131,3 @@ class SummarizeTest(parameterized.TestCase):
       self._summarize("a", "a")
     with self.assertRaisesRegex(ValueError, "trainers.evaluate"):
       self._summarize("a", "b")
-
-
-if __name__ == "__main__":
-  absltest.main()

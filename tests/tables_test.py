@@ -185,7 +185,3 @@ class FromTableTest(parameterized.TestCase):
   def test_faults(self, table, message):
     with self.assertRaisesRegex(ValueError, f"^t.csv.*{message}"):
       label_columns.from_table(pd.DataFrame(table), "t.csv")
-
-
-if __name__ == "__main__":
-  absltest.main()

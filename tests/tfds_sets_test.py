@@ -74,7 +74,3 @@ class TfdsSetsTest(tf.test.TestCase):
       ValueError, "cannot open 'drawn_cirles'.*catalog"
     ):
       pipeline.describe("tfds:drawn_cirles", "unused")
-
-
-if __name__ == "__main__":
-  tf.test.main()

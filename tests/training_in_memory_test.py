@@ -104,7 +104,3 @@ class TrainingInMemoryTest(tf.test.TestCase):
       ),
     ):
       job.run_job(values)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -415,7 +415,3 @@ class StrategyTest(tf.test.TestCase):
     training.strategy(1)
     with self.assertRaisesRegex(ValueError, "--replicas=3.* 2 logical"):
       training.strategy(3)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -9,7 +9,6 @@ import threading
 import time
 from unittest import mock
 
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from serving import versions_folder
@@ -144,7 +143,3 @@ class VersionsFolderTest(parameterized.TestCase):
     self._put()
     self.assertGreaterEqual(len(self.folder.versions()), 4)
     self._assert_all_whole()
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -157,7 +157,3 @@ def _answering(port):
   finally:
     stopped.set()
     thread.join()
-
-
-if __name__ == "__main__":
-  absltest.main()
