@@ -201,6 +201,9 @@ class ArraysTest(parameterized.TestCase, tf.test.TestCase):
     (np.zeros([3, *_SHAPE]), None, ["A"], "no labels"),
     (np.zeros([3, *_SHAPE]), {"Happy": np.zeros(3)}, ["Hapy"], "Happy"),
     (np.zeros([3, *_SHAPE]), {"File": list("abc")}, None, "numbers or boole"),
+    (np.zeros([3, *_SHAPE]), "mine.csv", ["A"], "'mine.csv'. .*read_csv"),
+    ({"a": 1}, None, None, "got a dict"),
+    ([np.zeros(_SHAPE), np.zeros([2, 2, 3])], None, None, "of one shape"),
     ("toon_faces/tiny", np.zeros([3, 1]), ["A"], "labels of its own"),
     (tf.data.Dataset.range, None, None, "height"),
   )

@@ -249,6 +249,14 @@ class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
       r"flat ones. Say how .* --image_shape=5,5,3",
     ),
     ("shape", _images, {"image_shape": (4, 6, 1)}, "leave --image_shape=4,6,1"),
+    ("no_shape", _images, {"image_shape": "4,6,3"}, "image_shape is a shape"),
+    (
+      "flat_wrong",
+      lambda z: tf.sigmoid(tf.tile(z, [1, 15])),
+      {"image_shape": (5, 5, 1)},
+      "--image_shape=5,5,1 has 25",
+    ),
+    ("held", _images, {"fixed": 7}, "fixed is a dictionary"),
     ("fails", lambda z: 1 / 0, {}, "asked to decode.*ZeroDivisionError"),
     ("vector", lambda z: z, {"latent_size": 7}, r"\[\?, 7\]: flat ones"),
     (
@@ -281,6 +289,31 @@ class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
   def test_refuses_what_is_no_model(self, model, name):
     with self.assertRaisesRegex(TypeError, f"is needed; got {name}"):
       generator.Generator(model)
+
+  def test_refuses_a_class_of_models(self):
+    for given in (keras.Sequential, generator.Generator):
+      with self.assertRaisesRegex(TypeError, "is a class, and no model"):
+        generator.Generator(given)
+
+  @parameterized.parameters(
+    (np.zeros([2, _SIZE + 1]),),
+    (np.zeros([2, 2, _SIZE]),),
+    (np.zeros([_SIZE]),),
+    (np.full([2, _SIZE], np.nan),),
+    ("x",),
+    (None,),
+    ({"a": 1},),
+    ([[1, 2], [3]],),
+  )
+  def test_refuses_what_are_no_latents(self, latents):
+    made = generator.Generator(_images, latent_size=_SIZE)
+    with self.assertRaisesRegex(ValueError, f"Latents are .*, {_SIZE}]"):
+      made.map(latents)
+
+  def test_latents_of_a_multiple_of_the_size_are_not_taken_for_more(self):
+    made = generator.Generator(_images, latent_size=_SIZE)
+    with self.assertRaisesRegex(tf.errors.InvalidArgumentError, "not compatib"):
+      made.decode(tf.zeros([3, 2 * _SIZE]))
 
   def test_refuses_a_file_that_is_not_there(self):
     with self.assertRaisesRegex(FileNotFoundError, "no file or folder 'x'"):

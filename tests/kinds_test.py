@@ -188,6 +188,17 @@ class KerasTest(_KindsTest):
     ):
       with self.assertRaisesRegex(ValueError, sentence):
         generator.Generator(model, fixed=held)
+    with self.assertRaisesRegex(FileNotFoundError, r"no file 'cat'.*\.npy"):
+      generator.Generator(model, fixed={"class": "cat"})
+
+  def test_an_input_of_whole_numbers_is_held_at_one(self):
+    inputs = keras.Input([_SIZE]), keras.Input([1], dtype="int32", name="class")
+    code = keras.layers.Flatten()(keras.layers.Embedding(3, _SIZE)(inputs[1]))
+    made = keras.layers.Dense(24, "tanh")(inputs[0] + code)
+    model = keras.Model(inputs, keras.layers.Reshape([4, 6, 1])(made))
+    self.assertIsNotNone(generator.Generator(model, fixed={"class": 2.0}))
+    with self.assertRaisesRegex(ValueError, "whole numbers; it is held at 1.5"):
+      generator.Generator(model, fixed={"class": 1.5})
 
 
 class SavedModelTest(_KindsTest):
@@ -376,6 +387,13 @@ class TorchTest(_KindsTest):
       other = generator.Generator(function, latent_size=_SIZE)
       self.assertAllClose(other.map(latents), made.map(latents), atol=1e-6)
       self.assertFalse(other.exportable or other.differentiable)
+
+  def test_a_program_with_a_constant_for_an_input_is_refused(self):
+    rows = self.torch.zeros(2, _SIZE)
+    program = torch_stand_in.Program(self._module_of(3, 4, 6), rows, [0])
+    program.graph_signature.user_inputs.append(0.5)
+    with self.assertRaisesRegex(ValueError, "exported with 0.5 for an input"):
+      generator.Generator(program)
 
   def test_an_autoencoder_brings_its_methods(self):
     module = self._module_of(3, 4, 6)

@@ -80,6 +80,10 @@ class LabelsTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, message):
       self._read(text)
 
+  def test_columns_of_several_lengths_are_no_table(self):
+    with self.assertRaisesRegex(ValueError, "are no table: .* same length"):
+      labels.read({"seed": [1, 2], "value": [1]}, "Mine")
+
   def test_minus_one_is_off(self):
     np.testing.assert_array_equal(
       self._read("id,value\n0,-1\n1,1\n2,-1\n").value, [0, 1, 0]

@@ -333,8 +333,13 @@ class SentenceTest(parameterized.TestCase):
         image_text=f"{__name__}:{name}",
       )
 
+  def test_a_class_is_made_first(self):
+    _, read = _rule(sentence="a bright day", image_text=_ImageText)
+    self.assertLen(read, len(_images()))
+
   @parameterized.parameters(
     ({"image_text": None}, "needs a model that reads it"),
+    ({"image_text": type("Clip", (), {})}, "type has no method encode_image"),
     ({"image_text": 3}, "int has no method encode_image"),
     ({"image_text": "math:sqrt"}, "math:sqrt, which should return an image-te"),
     ({"sentence": " "}, "sentence is empty"),

@@ -64,6 +64,7 @@ class ReadTest(parameterized.TestCase):
       "is .*UTF-16: save it again as UTF",
     ),
     ("a.csv", "a,b\n1,2\n".encode("utf-16-le"), "is .*UTF-16"),
+    ("a.csv", b"\x89PNG\r\n\x1a\n\0\0", "or no text at all"),
     ("a.csv", "a,b\n1,ü\n".encode("latin-1"), "line 2, is not text in UTF-8"),
     (
       "a.txt",

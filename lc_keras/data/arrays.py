@@ -16,6 +16,7 @@ images of floats must be in [0, 1].
 """
 
 import abc
+import os
 import warnings
 from collections.abc import Mapping
 
@@ -353,6 +354,11 @@ def source(
     )
   if isinstance(images, str):
     return _Stored(images, labels, attributes, data_dir)
+  if isinstance(labels, (str, os.PathLike)):
+    raise ValueError(
+      f"Labels of images in an array are arrays or columns; got {labels!r}. "
+      "Read a file first, such as with pandas.read_csv."
+    )
   if isinstance(images, tf.data.Dataset):
     return _Stream(images, attributes, validation_split)
   return _Arrays(images, labels, attributes, validation_split)
@@ -409,7 +415,18 @@ def _check_order(training, start_step):
 
 def _checked(images):
   """Returns an array of images, after a look at shape, type and range."""
-  images = images if isinstance(images, np.ndarray) else np.asarray(images)
+  given = type(images).__name__
+  try:
+    images = images if isinstance(images, np.ndarray) else np.asarray(images)
+  except ValueError:
+    raise ValueError(
+      "Images must be of one shape, [n, height, width, channels]; got a "
+      f"{given} of several."
+    ) from None
+  if not images.shape:
+    raise ValueError(
+      f"Images must have the shape [n, height, width, channels]; got a {given}."
+    )
   if images.ndim != 4:
     raise ValueError(
       "Images must have the shape [n, height, width, channels]; got "

@@ -228,7 +228,9 @@ def _decoded(path):
     data = file.read()
   if not data.strip():
     raise ValueError(f"{path} is empty: it must be {_FORMS}.")
-  wide = data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in data
+  marked = data[:2] in (b"\xff\xfe", b"\xfe\xff")
+  wide = marked or b"\0" in data
+  other = "UTF-16" if marked else "UTF-16 or no text at all"
   try:
     text = data.decode("utf-8-sig")
   except UnicodeDecodeError as error:
@@ -237,8 +239,8 @@ def _decoded(path):
   if wide or text is None:
     raise ValueError(
       f"{path if wide else where} is not text in UTF-8"
-      f"{', but in UTF-16' if wide else ''}: save it again as UTF-8 (in Excel, "
-      'as "CSV UTF-8").'
+      f"{f', but in {other}' if wide else ''}: save it again as UTF-8 (in "
+      'Excel, as "CSV UTF-8").'
     )
   return text
 

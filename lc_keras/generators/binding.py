@@ -127,7 +127,13 @@ def _as_arrays(outputs):
 def _read(value):
   """Returns what an input is held at; a text names a file of an array."""
   if isinstance(value, str):
-    return np.load(value, allow_pickle=False)
+    try:
+      return np.load(value, allow_pickle=False)
+    except FileNotFoundError:
+      raise FileNotFoundError(
+        f"There is no file {value!r}: an input is held at a number, or at an "
+        "array of one row, of a file of numpy (.npy)."
+      ) from None
   return value
 
 
@@ -152,6 +158,10 @@ def _row(value, spec, name):
     raise ValueError(
       f"The input {name} takes rows of shape [{parts.dims(sizes)}]; it is held "
       f"at one of shape [{parts.dims(value.shape)}]."
+    )
+  if spec.dtype.is_integer and (value != np.round(value)).any():
+    raise ValueError(
+      f"The input {name} takes whole numbers; it is held at {value.max():g}."
     )
   return parts.cast(value, spec.dtype)
 

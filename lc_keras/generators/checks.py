@@ -298,6 +298,10 @@ def layout(
     ValueError: These are no images.
   """
   shape, said = list(shape), list(given or ())
+  if not all(isinstance(size, int) and size > 0 for size in said):
+    raise ValueError(
+      f"image_shape is a shape, such as (28, 28, 1); got {given!r}."
+    )
   what = f"The model makes images of shape [?, {parts.dims(shape)}]: "
   if len(latent) > 1 and conventions.layout_of(latent):
     if list(latent) == shape:
@@ -311,6 +315,11 @@ def layout(
         f"The model takes images of shape [?, {parts.dims(latent)}] and gives "
         f"{shape[0]} numbers of each: it is an encoder, and not a decoder."
       )
+  if said and len(shape) == 1 and math.prod(said) != shape[0]:
+    raise ValueError(
+      what + f"--image_shape={','.join(map(str, said))} has {math.prod(said)} "
+      f"numbers, and not {shape[0]}."
+    )
   if said and (
     math.prod(said) != math.prod(shape) or len(shape) not in (1, len(said))
   ):

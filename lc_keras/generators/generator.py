@@ -121,14 +121,17 @@ class Generator:
       self._take(decoder)
       return
     models = {
-      direction: kinds.load(kinds.place_of(os.fspath(model)))
-      if isinstance(model, (str, os.PathLike))
-      else model
+      direction: kinds.given(model)
       for direction, model in models.items()
       if model is not None or direction == "decode"
     }
     whole = models["decode"]
     names = None if encoder is not None else wholes.split(whole)
+    if fixed is not None and not isinstance(fixed, Mapping):
+      raise ValueError(
+        "fixed is a dictionary of inputs, such as {'class': 7}; got "
+        f"{fixed!r}."
+      )
     if names:
       models = {
         direction: wholes.part(whole, name)
@@ -263,8 +266,20 @@ class Generator:
 
     Args:
       latents: [n, latent_size].
+
+    Raises:
+      ValueError: They have another shape, or are not finite.
     """
-    return decoding.decoder(self)(np.float32(latents))[decoding.IMAGES]
+    expected = f"Latents are finite numbers [n, {self.latent_size}]; got "
+    try:
+      rows = np.asarray(latents, np.float32)
+    except (TypeError, ValueError):
+      raise ValueError(f"{expected}a {type(latents).__name__}.") from None
+    if rows.shape[1:] != (self.latent_size,):
+      raise ValueError(f"{expected}the shape {list(rows.shape)}.")
+    if not np.isfinite(rows).all():
+      raise ValueError(f"{expected}NaN or infinite ones.")
+    return decoding.decoder(self)(rows)[decoding.IMAGES]
 
   def sample(self, seeds: Iterable[int]) -> np.ndarray:
     """Returns the images that seeds make, float32 [n, *image_shape] in [0, 1].
@@ -287,6 +302,7 @@ class Generator:
     Args:
       latents: [batch, latent_size].
     """
+    latents = tf.ensure_shape(latents, [None, self.latent_size])
     own = conventions.from_normal(latents, self.spec["prior"])
     own = tf.reshape(own, (-1, *self.spec["latent_shape"]))
     pixels = self._run_decoder(own)["images"]

@@ -81,6 +81,24 @@ def place_of(text: str) -> dict[str, str]:
   raise ValueError(_no_model(text, path))
 
 
+def given(model):
+  """Returns a model that a user gives: one in files is opened.
+
+  Raises:
+    FileNotFoundError: There is no such file.
+    TypeError: It is a class.
+    ValueError: It is no model of any kind.
+  """
+  if isinstance(model, type):
+    raise TypeError(
+      f"{model.__name__} is a class, and no model: give what {model.__name__}"
+      "(...) returns."
+    )
+  if isinstance(model, (str, os.PathLike)):
+    return load(place_of(os.fspath(model)))
+  return model
+
+
 def wrap(model, direction: str, place: Mapping) -> part.Part:
   """Returns a direction of a generator.
 

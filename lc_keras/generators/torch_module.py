@@ -118,6 +118,16 @@ def _inputs(model):
   if not _is_program(model):
     function = model.forward if _is_module(model) else model
     return part.parameters(function)
+  constants = [
+    name for name in model.graph_signature.user_inputs if type(name) is not str
+  ]
+  if constants:
+    listing = ", ".join(map(str, constants))
+    raise ValueError(
+      f"The program was exported with {listing} for an input, which has become "
+      "a part of it: export it again with a tensor in its place, or with a "
+      "module that takes the others only."
+    )
   values = {node.name: node.meta.get("val") for node in model.graph.nodes}
   return {
     name: tf.TensorSpec(

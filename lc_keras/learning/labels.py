@@ -138,7 +138,11 @@ def read(labels, name: str | None = None) -> Labels:
   if isinstance(labels, (str, os.PathLike)):
     return _read_table(tables.read(labels), os.fspath(labels), name)
   if isinstance(labels, (pd.DataFrame, Mapping)):
-    return _read_table(pd.DataFrame(labels), "The table", name)
+    try:
+      table = pd.DataFrame(labels)
+    except ValueError as error:
+      raise ValueError(f"The labels are no table: {error}.") from None
+    return _read_table(table, "The table", name)
   value = np.asarray(labels)
   if value.ndim != 1:
     raise ValueError(

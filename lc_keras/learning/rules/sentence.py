@@ -60,8 +60,9 @@ class Sentence(functions.Scorer):
     place = model
     if isinstance(model, str):
       model = imports.function(model)
-      if inspect.isclass(model) or not hasattr(model, "encode_text"):
-        model = _called(model, place)
+    made = hasattr(model, "encode_text") or not isinstance(place, str)
+    if inspect.isclass(model) or not made:
+      model = _called(model, place)
     for method in ("encode_image", "encode_text"):
       if not callable(getattr(model, method, None)):
         raise ValueError(
