@@ -204,6 +204,7 @@ class ArraysTest(parameterized.TestCase, tf.test.TestCase):
     (np.zeros([3, *_SHAPE]), "mine.csv", ["A"], "'mine.csv'. .*read_csv"),
     ({"a": 1}, None, None, "got a dict"),
     ([np.zeros(_SHAPE), np.zeros([2, 2, 3])], None, None, "of one shape"),
+    ("imagenet", None, None, "Your own pictures are images:FOLDER"),
     ("toon_faces/tiny", np.zeros([3, 1]), ["A"], "labels of its own"),
     (tf.data.Dataset.range, None, None, "height"),
   )

@@ -164,6 +164,8 @@ class LanguageTest(parameterized.TestCase):
     ("Smiling Male", "'Smiling Male': did you mean"),
     ("Shirtand Male", "'Shirtand Male': did you mean"),
     ("2 Smiling", "did you mean Smiling"),
+    ("", "is empty. Write, for example"),
+    (" ", "is empty. Write, for example"),
     ("zzz", "choose one of Bald, Blond_Hair"),
     ("Smiling = 0.7", "Smiling is on or off"),
     ("not Age = 0.7", "say what it should be instead"),

@@ -73,8 +73,9 @@ def parse(
   try:
     expression, realism_weight = _parser(attributes.names).parse(text)
   except lark.UnexpectedInput as error:
+    where = f"cannot be read here:\n{_pointed(text, error)}\n"
     raise ValueError(
-      f"This request cannot be read here:\n{_pointed(text, error)}\n"
+      f"This request {where if text.strip() else 'is empty. '}"
       f'Write, for example, "{", not ".join(attributes.names[:2])}".'
     ) from error
   return expressions.Request(expression, attributes, realism_weight)

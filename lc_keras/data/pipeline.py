@@ -376,7 +376,8 @@ def _load(name, data_dir):
   known = kind or place
   if known not in data.DATASETS:
     raise ValueError(
-      f"Unknown data set {known!r}: {spelling.suggest(known, data.DATASETS)}"
+      f"Unknown data set {known!r}: {spelling.suggest(known, data.DATASETS)} "
+      "Your own pictures are images:FOLDER."
     )
   load = importlib.import_module(data.DATASETS[known]).load
   allowed = inspect.signature(load).parameters
