@@ -134,7 +134,6 @@ class LanguageTest(parameterized.TestCase):
       self.assertEqual(own.weights.tolist(), other.weights.tolist())
 
   @parameterized.parameters(
-    ("", 0),
     ("Smiling,, Male", 8),
     ("Smiling or", 10),
     ("(Smiling", 8),
