@@ -195,6 +195,14 @@ class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
     mean = made.encode(_images(tf.random.stateless_normal([9, _SIZE], (1, 1))))
     self.assertAllInRange(tf.abs(mean.mean()), 3.0, 4.0)
 
+  def test_latents_may_be_optional(self):
+    def sample(eps=None):
+      return _images(tf.zeros([1, _SIZE]) if eps is None else eps)
+
+    found = generator.Generator(sample, latent_size=_SIZE)
+    latents = tf.ones([2, _SIZE])
+    self.assertAllClose(found.decode(latents).mean(), _images(latents))
+
   def test_a_batch_of_one_size_is_filled_up(self):
     fixed = tf.function(
       _images, input_signature=[tf.TensorSpec([16, _SIZE], name="z")]

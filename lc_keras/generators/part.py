@@ -114,7 +114,10 @@ def cast(values, dtype: tf.DType):
 
 
 def parameters(function: Callable) -> dict[str, None] | None:
-  """Returns the names that a Python function must be given; None if unknown."""
+  """Returns the names that a Python function must be given; None if unknown.
+
+  Of one that must be given nothing, `sample(eps=None)`, it is the first.
+  """
   try:
     signature = inspect.signature(function)
   except (TypeError, ValueError):
@@ -122,11 +125,13 @@ def parameters(function: Callable) -> dict[str, None] | None:
   kinds = inspect.Parameter
   if any(p.kind == kinds.VAR_POSITIONAL for p in signature.parameters.values()):
     return None
-  return {
-    name: None
+  found = {
+    name: one
     for name, one in signature.parameters.items()
-    if one.default is kinds.empty and one.kind != kinds.VAR_KEYWORD
+    if one.kind != kinds.VAR_KEYWORD
   }
+  needed = [name for name, one in found.items() if one.default is kinds.empty]
+  return dict.fromkeys(needed or list(found)[:1])
 
 
 def described(tensors: Mapping[str, Any]) -> list[str]:
