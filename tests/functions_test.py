@@ -1,8 +1,6 @@
 """Tests of other people's functions: what may come back, and what is said."""
 
 import hashlib
-import os
-import pathlib
 import sys
 
 import ml_dtypes
@@ -11,6 +9,7 @@ import pandas as pd
 from absl.testing import parameterized
 
 from lc_keras.constraints import functions
+from tests import rules_folder
 
 
 def _images(count=6):
@@ -143,19 +142,8 @@ class AnswersTest(parameterized.TestCase):
       function(_images(1))
 
 
-class WrittenTest(parameterized.TestCase):
+class WrittenTest(rules_folder.RulesFolderCase):
   """Of functions in a file."""
-
-  def setUp(self):
-    super().setUp()
-    self.addCleanup(os.chdir, os.getcwd())
-    self.addCleanup(sys.path.__setitem__, slice(None), list(sys.path))
-    self.addCleanup(sys.modules.pop, "written_rules", None)
-    os.chdir(self.create_tempdir().full_path)
-    sys.modules.pop("written_rules", None)
-
-  def _write(self, text):
-    pathlib.Path("written_rules.py").write_text(text)
 
   @parameterized.parameters(
     ("tall = 3", "written_rules:tall is of type int. A rule is a function"),

@@ -1,29 +1,17 @@
 """Tests of finding other people's functions, and of what is said of faults."""
 
-import os
 import pathlib
-import sys
 
 from absl.testing import parameterized
 
 from lc_keras import imports
 from lc_keras.constraints import face_rules
+from tests import rules_folder
 
 _FACES = face_rules.__name__
 
 
-class ImportsTest(parameterized.TestCase):
-  def setUp(self):
-    super().setUp()
-    self.addCleanup(os.chdir, os.getcwd())
-    self.addCleanup(sys.path.__setitem__, slice(None), list(sys.path))
-    self.addCleanup(sys.modules.pop, "written_rules", None)
-    os.chdir(self.create_tempdir().full_path)
-    sys.modules.pop("written_rules", None)
-
-  def _write(self, text):
-    pathlib.Path("written_rules.py").write_text(text)
-
+class ImportsTest(rules_folder.RulesFolderCase):
   def test_finds_a_shipped_rule(self):
     self.assertIs(
       imports.function(f"{_FACES}:blue_background"), face_rules.blue_background
