@@ -137,6 +137,21 @@ class PlayTest(studio_browser.TestCase):
     uploaded.click()
     self.wait_shown(lambda _, who: who > 0.8)
 
+  def test_a_picture_that_is_dropped_on_the_page(self):
+    page = self.open("/?face=data:0")
+    transfer = page.evaluate_handle(
+      """bytes => {
+        const transfer = new DataTransfer();
+        transfer.items.add(new File([new Uint8Array(bytes)], "me.png"));
+        return transfer;
+      }""",
+      list(painted_faces.file(0.9)),
+    )
+    page.locator("main").locator("figure").first.dispatch_event(
+      "drop", {"dataTransfer": transfer}
+    )
+    self.wait_shown(lambda _, who: who > 0.8)
+
   def test_what_rules_out_takes_back(self):
     page = self.open("/?want=Hat&face=data:0")
     self.wait_shown(lambda has, _: has[0] > 0.8)

@@ -65,6 +65,21 @@ class Controls:
     Element("h2", "How")
     self._draw_dials()
 
+  def take_drops(self, area: ui.element) -> None:
+    """Has pictures that are dropped on an element uploaded."""
+    if not self._facts.encodes:
+      return
+    # Without the first, the browser opens the picture in place of the page.
+    area.on("dragover", js_handler="event => event.preventDefault()")
+    area.on(
+      "drop",
+      js_handler=f"""event => {{
+        event.preventDefault();
+        const file = event.dataTransfer.files[0];
+        if (file) runMethod({self._upload.id}, "addFiles", [[file]]);
+      }}""",
+    )
+
   def change(self, **fields) -> None:
     """Changes the state, and calls `on_change`."""
     self._become(dataclasses.replace(self.state, **fields))
@@ -102,6 +117,7 @@ class Controls:
       ).classes("studio-hidden")
       self._upload = upload
       _button("Upload a picture", lambda: upload.run_method("pickFiles"))
+      Element("span", "or drop one on this page", "studio-name")
     else:
       Element(
         "p",

@@ -30,7 +30,7 @@ class Page:
     self._model = studio.model
     self._facts = studio.model.facts
     self._running: asyncio.Task | None = None
-    with Element("div", classes="studio-play"):
+    with Element("div", classes="studio-play") as play:
       with layout.Card("", label="Result", classes="studio-stage"):
         with Element("div", classes="studio-pictures") as self._pictures:
           self._before = self._figure("Before")
@@ -46,6 +46,7 @@ class Page:
           self.fail,
           self.all_samplers,
         )
+      self._controls.take_drops(play)
       self._draw_more()
 
   def _draw_result(self):
