@@ -15,6 +15,14 @@ demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
 studio: venv ## Play with constraints in a browser (RUN=runs/demo)
 	@$(PYTHON) -m tools.studio $(RUN)
 
+.PHONY: demo-photo
+demo-photo: venv photo ## Control a face generator by others, in runs/photo
+	@$(PYTHON) -m tools.photo_demo
+
+.PHONY: studio-photo
+studio-photo: demo-photo ## Play with it in a browser
+	@$(PYTHON) -m tools.studio runs/photo
+
 .PHONY: check
 check: venv ## Run the linter, quick tests and those of changed files
 	@$(PYTHON) -m tools.check
@@ -26,6 +34,10 @@ test: venv venv-beam bazel chromium ## Run the linter, then all tests under Baze
 .PHONY: test-browser
 test-browser: venv chromium ## Run the studio's long test in a browser
 	@$(PYTHON) -m pytest tests/studio_test.py tests/studio_full.py
+
+.PHONY: test-photo
+test-photo: venv photo ## Test what is read from the packages of demo-photo
+	@$(PYTHON) -m pytest tests/photo_checks.py
 
 .PHONY: lint
 lint: venv ## Check style and format, change nothing
@@ -113,3 +125,7 @@ bazel:
 .PHONY: chromium
 chromium:
 	@tools/install.sh chromium
+
+.PHONY: photo
+photo: venv
+	@tools/install.sh photo

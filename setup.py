@@ -26,7 +26,7 @@ setuptools.setup(
   # No top-level package `configs` on people's path.
   package_dir={"trainers.configs": "configs"},
   package_data={
-    "": ["*.css", "*.npz", "templates/*"],
+    "": ["*.css", "*.npz", "labels/*.csv", "templates/*"],
     "trainers.configs": ["*/*.cfg"],
   },
   # What CI runs with exactly stands in requirements.lock.

