@@ -16,7 +16,6 @@ import time
 
 from absl import flags
 
-from lc_keras import files
 from lc_keras import recipes
 from lc_keras.recipes import setting
 from trainers import common_flags
@@ -28,7 +27,7 @@ from trainers import stages
 _STAGE = "generator"
 _ROWS, _COLUMNS = 4, 8
 # Of these, files are no programs.
-_DATA_ONLY = {"keras", "keras_2", "onnx"}
+_DATA_ONLY = {"keras", "keras_2", "onnx", "samples"}
 # Flags that say where the decoder is, and the encoder.
 _DECODERS = ("decoder", "saved_model", "keras_decoder", "callable")
 _ENCODERS = ("encoder", "saved_model_encoder", "keras_encoder")
@@ -49,6 +48,18 @@ class Model:
     None,
     "What makes latents of images, of any kind; without one the model cannot "
     "change images.",
+  )
+  mapping: str | None = setting(
+    None,
+    "What makes the decoder's latents, w, of draws of the prior, of any kind: "
+    "of StyleGAN its mapping network; or samples of w, an array in a file "
+    "(.npy).",
+  )
+  truncation: float = setting(
+    1.0,
+    "Draws w of a mapping become mean + truncation * (w - mean): below 1, "
+    "finer and more alike.",
+    low=1e-3,
   )
   saved_model: str | None = setting(None, "The same as --decoder.")
   keras_decoder: str | None = setting(None, "The same as --decoder.")
@@ -159,7 +170,9 @@ def run_job(settings: flags.FlagValues) -> None:
     return
   notes = [*model.notes, *_draw(run, stage, model)]
   # With it, the run has a generative model.
-  files.write_json(stage.path(specs.SPEC), model.spec)
+  specs.write(
+    model.spec, stage.folder, model.mapping and model.mapping.coordinates
+  )
   stage.finish(
     seconds_before=seconds,
     latent_size=model.latent_size,
@@ -191,6 +204,7 @@ def _draft(model):
 
   decode = _place(model, _DECODERS)
   encode = _place(model, _ENCODERS)
+  mapping = _place(model, ("mapping",))
   if decode is None:
     raise ValueError(f"Say what to import: --{_DECODERS[0]} is missing.")
   if encode is None and model.encode_signature:
@@ -212,6 +226,8 @@ def _draft(model):
   return specs.draft(
     decode,
     encode,
+    mapping,
+    truncation=model.truncation,
     prior=model.prior,
     pixel_range=_numbers("pixel_range", model.pixel_range, float),
     pixels=model.pixels,
@@ -283,10 +299,10 @@ def _fixed(text):
 
 
 def _is_program(drafted):
-  places = [place for place in (drafted["decode"], drafted["encode"]) if place]
+  places = [drafted[name] for name in ("decode", "encode", "map")]
   return any(
     place["kind"] not in _DATA_ONLY or "custom_objects" in place
-    for place in places
+    for place in filter(None, places)
   )
 
 
@@ -304,7 +320,7 @@ def _draw(run, stage, model):
   samples = model.sample(range(count))
   path = stage.path("pictures", "prior_samples.png")
   plotting.save(plotting.in_rows(samples, _COLUMNS), path)
-  notes = [f"Samples of its prior, of the seeds from 0 up: {path}"]
+  notes = [f"Samples of it, of the seeds from 0 up: {path}"]
   if generator.can_encode(model) and run.dataset:
     images = next(iter(run.images().batches("test", count)))["image"].numpy()
     posterior = model.encode(images)

@@ -14,19 +14,39 @@ from lc_keras.generators import pixels as pixel_values
 
 # Draws of the prior that a decoder is looked at with, and those of them that it
 # is asked for again; and by how much these are stretched to be far outside.
-_PROBES = 16
+PROBES = 16
 FEW = 3
 _FAR = 30.0
 
 
+def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
+  """Returns a spec that says what each direction takes; runs nothing yet.
+
+  Args:
+    drafted: See `specs.draft`.
+    opened: Its decoder, and perhaps its encoder and its mapping.
+
+  Raises:
+    ValueError: It is no such model, or not the one that the draft says.
+  """
+  spec = {**drafted}
+  conventions.check(spec["prior"], spec["pixels"], spec["pixel_range"])
+  _share_held(spec, opened)
+  for direction, part in opened.items():
+    spec[direction] = _prepared(part, spec[direction], direction)
+  return spec
+
+
 def complete(
-  drafted: Mapping, opened: Mapping[str, parts.Part]
+  spec: Mapping, opened: Mapping[str, parts.Part], drawn: np.ndarray | None
 ) -> tuple[dict, list[str], np.ndarray]:
   """Runs a decoder, and says all that a `Generator` has to know of it.
 
   Args:
-    drafted: See `specs.draft`.
+    spec: See `prepared`.
     opened: Its decoder and perhaps its encoder.
+    drawn: Latents [n, ...] as the decoder takes them, of a mapping; None draws
+      them from the prior.
 
   Returns:
     The spec, complete but for the encoder; sentences about the model; and a few
@@ -36,25 +56,23 @@ def complete(
     ValueError: It is no such model, or not the one that the draft says; the
       message lists what was found.
   """
-  spec = {**drafted}
-  conventions.check(spec["prior"], spec["pixels"], spec["pixel_range"])
-  _share_held(spec, opened)
-  for direction, part in opened.items():
-    spec[direction] = _prepared(part, spec[direction], direction)
-  part = opened["decode"]
-  shape = latent_shape(_shape(part, spec["decode"]), spec.pop("latent_size"))
+  spec, part = {**spec}, opened["decode"]
+  if drawn is None:
+    taken = shape_taken(part, spec["decode"])
+    shape = latent_shape(taken, spec.pop("latent_size"))
+    drawn = tf.random.stateless_normal([PROBES, *shape], (0, 0))
+    drawn = conventions.from_normal(drawn, spec["prior"]).numpy()
+  latents, shape = drawn[:PROBES], list(drawn.shape[1:])
   spec["latent_shape"] = shape
-  draws = tf.random.stateless_normal([_PROBES, *shape], (0, 0))
-  latents = conventions.from_normal(draws, spec["prior"]).numpy()
   few = _decoded(spec, part, latents[:FEW])
   spec["decode"]["layout"], spec["image_shape"] = layout(
     shape, few.shape[1:], spec.pop("image_shape")
   )
-  size = batched.rows_at_once(spec["image_shape"], _PROBES)
+  size = batched.rows_at_once(spec["image_shape"], PROBES)
   pixels = np.concatenate(
     [
       _decoded(spec, part, latents[start : start + size])
-      for start in range(0, _PROBES, size)
+      for start in range(0, PROBES, size)
     ]
   )
   notes = []
@@ -148,7 +166,9 @@ def _rank(name, spec):
   return not is_vector, not name.startswith(("z", "lat", "noise", "code"))
 
 
-def _shape(part, known):
+def shape_taken(
+  part: parts.Part, known: Mapping
+) -> tuple[int | None, ...] | None:
   """Returns the shape of a row that a direction takes; None if unknown."""
   spec = (part.inputs or {}).get(known.get("input"))
   if spec is None or spec.shape.rank is None:
@@ -364,12 +384,16 @@ def traced(generator) -> dict[str, bool]:
   latents = tf.ones([FEW, generator.latent_size])
   spec = tf.TensorSpec([None, generator.latent_size], tf.float32)
   graphs = [decode.get_concrete_function(spec)]
+  if generator.mapping is not None:
+    draw = tf.function(generator.draw, autograph=False)
+    graphs.append(draw.get_concrete_function(tf.TensorSpec([None], tf.int64)))
+    graphs[1](tf.range(FEW, dtype=tf.int64))
   images = graphs[0](latents)
   if hasattr(generator, "encode"):
     encode = tf.function(lambda x: generator.encode(x).mean(), autograph=False)
     spec = tf.TensorSpec([None, *generator.image_shape], tf.float32)
     graphs.append(encode.get_concrete_function(spec))
-    graphs[1](images)
+    graphs[-1](images)
   return {
     "exportable": not any(map(_runs_python, graphs)),
     "differentiable": _is_differentiable(graphs[0], latents),

@@ -13,9 +13,11 @@ from lc_keras import priors
 from lc_keras.generators import binding
 from lc_keras.generators import checks
 from lc_keras.generators import conventions
+from lc_keras.generators import coordinates as coordinate_systems
 from lc_keras.generators import decoding
 from lc_keras.generators import encoders
 from lc_keras.generators import kinds
+from lc_keras.generators import mapping as mappings
 from lc_keras.generators import part as parts
 from lc_keras.generators import specs
 from lc_keras.generators import wholes
@@ -34,7 +36,10 @@ class Generator:
   """A decoder and its prior; and, if it has an encoder, a posterior.
 
   Our latents are draws of N(0, I) and our images are in [0, 1], whatever the
-  model's are. A generator without an encoder has no attribute `encode`.
+  model's are. A generator without an encoder has no attribute `encode`. One
+  with a mapping, or with a prior of which there are but samples, is controlled
+  in whitened coordinates of what that gives, see `mapping`: `draw` gives draws
+  in them, and N(0, I) is a normal distribution of the same moments.
 
   >>> import keras
   >>> import lc_keras
@@ -57,6 +62,8 @@ class Generator:
     exportable: Whether it can be part of a SavedModel: what runs outside of
       TensorFlow cannot, since a model server runs nothing else.
     differentiable: Whether gradients get through `decode`.
+    mapping: The `mapping.Draws` of a generator with a mapping, which has its
+      `coordinates` and its `truncation`; else None.
     model: What it was made of; lives as long as the generator.
     notes: Sentences about the model, from when it was looked at.
     spec: See `specs.draft` and `checks.complete`; None for a model of our own.
@@ -67,14 +74,16 @@ class Generator:
     decoder,
     encoder=None,
     *,
+    mapping=None,
     latent_size: int | Sequence[int] | None = None,
     image_shape: Sequence[int] | None = None,
-    prior: str = "normal",
+    prior: str | np.ndarray = "normal",
     pixel_range: Sequence[float] | None = None,
     pixels: str = "values",
     posterior_scale: float = 0.1,
     fixed: Mapping | None = None,
     outputs: Mapping[str, str] | None = None,
+    truncation: float = 1.0,
   ):
     """Takes a model and runs it a few times, to see what it can be used for.
 
@@ -92,12 +101,17 @@ class Generator:
         dictionary of these; one tensor of both halves, mean first; or a
         distribution. Numbers without a name that are all above zero are scales,
         others log-variances.
+      mapping: Makes the decoder's latents, w, of draws of the prior, the same
+        kinds: of StyleGAN, its mapping network. It gives [batch, latent] or a w
+        for each layer, [batch, layers, latent]; a decoder that takes layers
+        gets the same w in all of them.
       latent_size: Size of z, or the shape that the model takes it in, such as
-        (4, 8, 8); needed if the decoder does not say.
+        (4, 8, 8); needed if the decoder does not say, or the mapping.
       image_shape: Shape of flat images: (height, width, channels), or as the
         model orders them.
       prior: Distribution of the model's latents: N(0, I), or evenly from
-        [-1, 1] ("uniform") or [0, 1] ("unit_uniform").
+        [-1, 1] ("uniform") or [0, 1] ("unit_uniform"); or samples of it, an
+        array [n, ...], of which there should be thousands.
       pixel_range: The model's values for black and white, such as (-1, 1);
         found out if they are those of a sigmoid, a tanh, or bytes.
       pixels: "values"; or "logits", of which a sigmoid makes images. An encoder
@@ -108,7 +122,9 @@ class Generator:
         class of an input that takes as many numbers as there are classes, or an
         array of one row: {"class": 207, "truncation": 0.7}.
       outputs: The model's names of outputs, by ours: "images", "mean",
-        "scale", "log_variance". Needed if there are several of other names.
+        "scale", "log_variance", "latents" of a mapping. Needed if there are
+        several of other names.
+      truncation: Of a mapping's draws, see `mapping.Draws`.
 
     Raises:
       ValueError: The model cannot be used, or differs from what is said of it;
@@ -116,8 +132,12 @@ class Generator:
       TypeError: It is no such model.
       FileNotFoundError: There is no such file.
     """
-    models = {"decode": decoder, "encode": encoder}
-    if encoder is None and _is_ours(decoder):
+    if not isinstance(prior, str):
+      if mapping is not None:
+        raise ValueError("A prior of samples is a mapping: give one of them.")
+      mapping, prior = np.asarray(prior), "normal"
+    models = {"decode": decoder, "encode": encoder, "map": mapping}
+    if encoder is None and mapping is None and _is_ours(decoder):
       self._take(decoder)
       return
     models = {
@@ -126,7 +146,8 @@ class Generator:
       if model is not None or direction == "decode"
     }
     whole = models["decode"]
-    names = None if encoder is not None else wholes.split(whole)
+    is_whole = encoder is None and mapping is None
+    names = wholes.split(whole) if is_whole else None
     if fixed is not None and not isinstance(fixed, Mapping):
       raise ValueError(
         "fixed is a dictionary of inputs, such as {'class': 7}; got "
@@ -145,6 +166,8 @@ class Generator:
     drafted = {
       "decode": said,
       "encode": said if "encode" in opened else None,
+      "map": said if "map" in opened else None,
+      "truncation": truncation,
       "prior": prior,
       "pixel_range": pixel_range,
       "pixels": pixels,
@@ -158,12 +181,18 @@ class Generator:
     self._look(drafted, opened, names)
 
   @classmethod
-  def of_files(cls, spec: Mapping, folder: str = "") -> "Generator":
+  def of_files(
+    cls,
+    spec: Mapping,
+    folder: str = "",
+    coordinates: coordinate_systems.Coordinates | None = None,
+  ) -> "Generator":
     """Opens a model in files; one that is only drafted is looked at first.
 
     Args:
       spec: See `specs.draft` and `specs.read`.
       folder: Where relative paths start.
+      coordinates: Of the latents of a mapping; found if they are not known.
 
     Raises:
       FileNotFoundError: There is no such file.
@@ -171,10 +200,10 @@ class Generator:
         says; the message lists what was found.
     """
     made = cls.__new__(cls)
-    places = {name: spec[name] for name in parts.OUTPUTS if spec[name]}
+    places = {name: spec[name] for name in parts.OUTPUTS if spec.get(name)}
     models = {name: kinds.load(one, folder) for name, one in places.items()}
     names = None
-    if "encode" not in models and "signature" not in places["decode"]:
+    if len(models) == 1 and "signature" not in places["decode"]:
       names = wholes.split(models["decode"])
     if names and "checksum" not in spec:
       whole = models["decode"]
@@ -189,9 +218,10 @@ class Generator:
       for name, model in models.items()
     }
     if "checksum" in spec:
-      made._build(spec, opened, [])
+      coordinates = specs.read_coordinates(spec, folder)
+      made._build(spec, opened, [], coordinates)
       return made
-    made._look(spec, opened, names)
+    made._look(spec, opened, names, coordinates)
     made.spec["checksum"] = specs.checksum(made.spec, folder)
     return made
 
@@ -201,6 +231,7 @@ class Generator:
     self.latent_size = model.latent_size
     self.batch_size = None
     self.exportable = self.differentiable = True
+    self.mapping = None
     self.model = model
     self.notes = []
     self.spec = None
@@ -208,15 +239,20 @@ class Generator:
     if can_encode(model):
       self.encode = model.encode
 
-  def _look(self, drafted, opened, names):
+  def _look(self, drafted, opened, names, coordinates=None):
     """Becomes a model that is looked at first.
 
     Args:
       drafted: What was said of it.
       opened: Its parts.
       names: Theirs, if they were parts of one model.
+      coordinates: Of the latents of a mapping, if they are known.
     """
-    spec, notes, images = checks.complete(drafted, opened)
+    spec, drawn = checks.prepared(drafted, opened), None
+    if "map" in opened:
+      own, drawn = mappings.look(spec, opened)
+      coordinates = coordinates or coordinate_systems.Coordinates.fit(own)
+    spec, notes, images = checks.complete(spec, opened, drawn)
     if "encode" in opened:
       spec["encode"] = encoders.complete(spec, opened["encode"], images)
     if names:
@@ -224,7 +260,7 @@ class Generator:
         f"It is a whole autoencoder: its decoder is its {names[0]!r}, its "
         f"encoder its {names[1]!r}."
       )
-    self._build(spec, opened, notes)
+    self._build(spec, opened, notes, coordinates)
     try:
       facts = checks.traced(self)
     except Exception as error:
@@ -234,16 +270,18 @@ class Generator:
         "It does not run in a TensorFlow graph, and is called outside of it: "
         f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
       )
-      self._build(spec, opened, self.notes)
+      self._build(spec, opened, self.notes, coordinates)
       facts = checks.traced(self)
     spec |= facts
     self.exportable, self.differentiable = facts.values()
 
-  def _build(self, spec, opened, notes):
+  def _build(self, spec, opened, notes, coordinates=None):
     self.spec = spec
     self._low, self._high = map(float, spec["pixel_range"])
     self.image_shape = tuple(spec["image_shape"])
     self.latent_size = math.prod(spec["latent_shape"])
+    if coordinates is not None:
+      self.latent_size = coordinates.size
     self.batch_size = spec["decode"].get("batch_size")
     self.exportable = spec.get("exportable", True)
     self.differentiable = spec.get("differentiable", True)
@@ -251,15 +289,39 @@ class Generator:
     self.notes = list(notes)
     run = {key: binding.bind(one, spec[key]) for key, one in opened.items()}
     self._run_decoder = run["decode"]
+    self.mapping = None
+    if "map" in run:
+      self.mapping = mappings.Draws(run["map"], spec, coordinates)
     if "encode" in run:
       # A model that cannot encode has no such attribute.
       self._run_encoder = run["encode"]
       self.encode = self._encode
 
+  def adopt(self, coordinates: coordinate_systems.Coordinates | None) -> None:
+    """Takes other coordinates for the latents of its mapping, if there are."""
+    if coordinates is not None:
+      self.mapping.coordinates = coordinates
+      self.latent_size = coordinates.size
+
   @property
   def prior(self) -> tfd.Distribution:
     """p(z) = N(0, I), event shape [latent_size], whatever the model's is."""
     return priors.standard_normal(self.latent_size)
+
+  def draw(
+    self, seeds: tf.Tensor, draw: tf.Tensor | int | None = None
+  ) -> tf.Tensor:
+    """Returns latents as the model draws them, float32 [batch, latent_size].
+
+    Of the prior; with a mapping, of what that gives.
+
+    Args:
+      seeds: int64 [batch]; a row depends on its own seed alone.
+      draw: Tells apart several draws of a row, see `priors.sample_rows`.
+    """
+    if self.mapping is not None:
+      return self.mapping(seeds, draw)
+    return priors.sample_rows(seeds, self.latent_size, draw)
 
   def map(self, latents) -> np.ndarray:
     """Returns the images of latents, float32 [n, *image_shape] in [0, 1].
@@ -291,7 +353,7 @@ class Generator:
       seeds: n whole numbers: range(100).
     """
     seeds = np.fromiter(seeds, np.int64)
-    return self.map(priors.sample_rows(seeds, self.latent_size))
+    return self.map(tf.function(self.draw, autograph=False)(seeds))
 
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].
@@ -303,8 +365,17 @@ class Generator:
       latents: [batch, latent_size].
     """
     latents = tf.ensure_shape(latents, [None, self.latent_size])
-    own = conventions.from_normal(latents, self.spec["prior"])
-    own = tf.reshape(own, (-1, *self.spec["latent_shape"]))
+    if self.mapping is not None:
+      return self.decode_own(self.mapping.coordinates.to_own(latents))
+    return self.decode_own(conventions.from_normal(latents, self.spec["prior"]))
+
+  def decode_own(self, own: tf.Tensor) -> tfd.Distribution:
+    """Returns p(x|z) as `decode`, for latents as the model takes them.
+
+    Args:
+      own: [batch, ...], of its own shape or flat.
+    """
+    own = mappings.shaped(own, self.spec["latent_shape"])
     pixels = self._run_decoder(own)["images"]
     if self.spec["pixels"] == "logits":
       images = tf.sigmoid(pixels)
@@ -335,19 +406,22 @@ class Generator:
     codes = {
       name: tf.reshape(
         tf.transpose(value, known["order"]) if known["order"] else value,
-        [-1, self.latent_size],
+        [-1, math.prod(self.spec["latent_shape"])],
       )
       for name, value in codes.items()
     }
     mean = codes["mean"]
-    scale = tf.fill(tf.shape(mean), float(self.spec["posterior_scale"]))
-    if self.spec["prior"] != "normal":
-      # The scale is the constant: what the model may say of it is in units in
-      # which the middle and the ends of its range count the same.
+    own_units = self.mapping is None and self.spec["prior"] == "normal"
+    if self.mapping is not None:
+      mean = self.mapping.to_latents(mean)
+    else:
       mean = conventions.to_normal(mean, self.spec["prior"])
-    elif "scale" in codes:
+    # The scale is the constant, unless we have the model's coordinates: what it
+    # may say is in units in which all parts of its range count the same.
+    scale = tf.fill(tf.shape(mean), float(self.spec["posterior_scale"]))
+    if own_units and "scale" in codes:
       scale = codes["scale"]
-    elif "log_variance" in codes:
+    elif own_units and "log_variance" in codes:
       scale = tf.exp(0.5 * codes["log_variance"])
     return tfd.MultivariateNormalDiag(
       loc=mean, scale_diag=tf.maximum(scale, _SMALLEST_SCALE)
@@ -420,6 +494,9 @@ def load(run_dir: str, given: Generator | None = None) -> Generator:
       f"The generator of {run_dir!r} runs outside of TensorFlow, and could not "
       "be saved: give it, lc_keras.load(path, generator=...)."
     )
+  if given.mapping is not None:
+    # Found again, axes may point elsewhere.
+    given.adopt(specs.read_coordinates(spec, folder))
   if not specs.is_the_same(spec, given):
     raise ValueError(
       f"This is not the generator that {run_dir!r} was saved with: it makes "

@@ -21,6 +21,7 @@ from lc_keras.generators import keras_2
 from lc_keras.generators import keras_model
 from lc_keras.generators import onnx
 from lc_keras.generators import part
+from lc_keras.generators import samples
 from lc_keras.generators import saved_model
 from lc_keras.generators import torch_module
 from lc_keras.generators import wholes
@@ -31,6 +32,7 @@ KINDS: dict[str, types.ModuleType] = {
   "keras_2": keras_2,
   "onnx": onnx,
   "torch": torch_module,
+  "samples": samples,
   "callable": function,
 }
 _TAKEN = (
@@ -104,7 +106,7 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
 
   Args:
     model: What `KINDS` accept.
-    direction: "decode" or "encode".
+    direction: "decode", "encode" or "map".
     place: What was said of it.
 
   Raises:

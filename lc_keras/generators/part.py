@@ -1,4 +1,4 @@
-"""One direction of a frozen model: a decoder or an encoder, of any kind."""
+"""One direction of a frozen model: decoder, encoder or mapping, of any kind."""
 
 import inspect
 import os
@@ -14,11 +14,12 @@ from lc_keras.constraints import functions
 OUTPUTS = {
   "decode": ("images",),
   "encode": ("mean", "scale", "log_variance"),
+  "map": ("latents",),
 }
 
 
 class Part(NamedTuple):
-  """A decoder or an encoder, as its kind knows it.
+  """A decoder, an encoder or a mapping, as its kind knows it.
 
   Attributes:
     run: A batch, and other inputs by name, to outputs in any form that `named`

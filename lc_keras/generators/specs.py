@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lc_keras import files
+from lc_keras.generators import coordinates as coordinate_systems
 from lc_keras.generators import kinds
 from lc_keras.generators import part as parts
 
 SPEC = "generator.json"
+_COORDINATES = "coordinates.npz"
 _FORMAT = 2
 # Latents whose images tell one Python function from another.
 _TRIED = 2
@@ -26,6 +28,7 @@ _TRIED = 2
 def draft(
   decode: Mapping,
   encode: Mapping | None = None,
+  mapping: Mapping | None = None,
   *,
   prior: str = "normal",
   pixel_range: Sequence[float] | None = None,
@@ -34,6 +37,7 @@ def draft(
   latent_size: int | Sequence[int] | None = None,
   image_shape: Sequence[int] | None = None,
   fixed: Mapping | None = None,
+  truncation: float = 1.0,
 ) -> dict:
   """Returns what has to be said of a model in files before it is looked at.
 
@@ -44,6 +48,8 @@ def draft(
       to the name of an output.
     encode: The same for an encoder, if there is one. "outputs" may map "mean",
       "scale" and "log_variance" to names.
+    mapping: The same for a mapping, if there is one. "outputs" may map
+      "latents" to a name.
     prior: See `generator.Generator`, as the following.
     pixel_range: The model's values for black and white.
     pixels: "values" or "logits".
@@ -51,11 +57,13 @@ def draft(
     latent_size: Size or shape of a latent vector, if the model does not say.
     image_shape: Shape of flat images.
     fixed: What other inputs are held at: numbers, or files of arrays (.npy).
+    truncation: Of what a mapping gives.
   """
   return {
     "format": _FORMAT,
     "decode": dict(decode),
     "encode": None if encode is None else dict(encode),
+    "map": None if mapping is None else dict(mapping),
     "prior": prior,
     "pixel_range": pixel_range,
     "pixels": pixels,
@@ -63,6 +71,7 @@ def draft(
     "latent_size": latent_size,
     "image_shape": image_shape,
     "fixed": dict(fixed or {}),
+    "truncation": truncation,
   }
 
 
@@ -89,6 +98,50 @@ def is_given(spec: Mapping) -> bool:
 def is_the_same(spec: Mapping, generator) -> bool:
   """Says whether a generator is the one that could not be saved."""
   return all(spec[key] == value for key, value in _looks(generator).items())
+
+
+def write(
+  spec: Mapping,
+  folder: str,
+  coordinates: coordinate_systems.Coordinates | None = None,
+) -> None:
+  """Writes a spec, and beside it the coordinates of a mapping.
+
+  Args:
+    spec: The spec.
+    folder: Where to.
+    coordinates: Those that the generator's latents are in.
+  """
+  if coordinates is not None:
+    path = os.path.join(folder, _COORDINATES)
+    coordinates.write(path)
+    spec = {**spec, "coordinates": files.checksum(path)}
+  # The last: with it, the folder has a generator.
+  files.write_json(os.path.join(folder, SPEC), spec)
+
+
+def read_coordinates(
+  spec: Mapping, folder: str
+) -> coordinate_systems.Coordinates | None:
+  """Returns the coordinates that were written with a spec; None without one.
+
+  Raises:
+    ValueError: The file is not the one that was written.
+    FileNotFoundError: It is gone.
+  """
+  if "coordinates" not in spec:
+    return None
+  path = os.path.join(folder, _COORDINATES)
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f"{path} is gone: without it, nobody knows what the latents mean that "
+      "the models of this folder were trained on. Put it back."
+    )
+  if files.checksum(path) != spec["coordinates"]:
+    raise ValueError(
+      f"{path} is not the one that was written with {SPEC}. Put that back."
+    )
+  return coordinate_systems.Coordinates.read(path)
 
 
 def _looks(generator):
@@ -148,7 +201,7 @@ def checksum(spec: Mapping, folder: str) -> str:
   of_file = functools.cache(files.checksum)
   total = hashlib.sha256()
   for direction in parts.OUTPUTS:
-    if spec[direction]:
+    if spec.get(direction):
       for name, path in kinds.files_of(spec[direction], folder):
         total.update(f"{direction}/{name} {of_file(path)}\n".encode())
   return total.hexdigest()
@@ -172,4 +225,4 @@ def fingerprint(folder: str) -> str:
 
 def _places(spec):
   """Returns what a spec says of each direction that the model has."""
-  return [spec[name] for name in parts.OUTPUTS if spec[name]]
+  return [spec[name] for name in parts.OUTPUTS if spec.get(name)]

@@ -33,23 +33,39 @@ def write(generator: generators.Generator, folder: str) -> None:
     spec = _save(generator, place)
   else:
     spec = specs.given(generator, generators.can_encode(generator))
-  files.write_json(os.path.join(place, specs.SPEC), spec)
+  mapping = generator.mapping
+  specs.write(spec, place, mapping and mapping.coordinates)
 
 
 def _save(generator, folder):
-  """Writes a SavedModel that takes and gives what we do; returns its spec."""
+  """Writes a SavedModel of our images; returns its spec.
+
+  Its latents are ours; with a mapping, the model's own.
+  """
   module = tf.Module()
+  mapping = generator.mapping
+  decode, size = generator.decode, generator.latent_size
+  if mapping is not None:
+    decode, size = generator.decode_own, len(mapping.coordinates.mean)
   functions = {
     "decode": (
-      lambda latents: {"images": generator.decode(latents).mean()},
-      tf.TensorSpec([None, generator.latent_size], tf.float32, "latents"),
+      lambda latents: {"images": decode(latents).mean()},
+      tf.TensorSpec([None, size], tf.float32, "latents"),
     )
   }
+  if mapping is not None:
+    functions["map"] = (
+      lambda noise: {"latents": mapping.own(noise)},
+      tf.TensorSpec([None, mapping.noise_size], tf.float32, "noise"),
+    )
   if generators.can_encode(generator):
 
     def encode(images):
       posterior = generator.encode(images)
-      return {"mean": posterior.mean(), "scale": posterior.stddev()}
+      mean = posterior.mean()
+      if mapping is not None:
+        return {"mean": mapping.coordinates.to_own(mean)}
+      return {"mean": mean, "scale": posterior.stddev()}
 
     shape = [None, *generator.image_shape]
     functions["encode"] = encode, tf.TensorSpec(shape, tf.float32, "images")
@@ -64,10 +80,17 @@ def _save(generator, folder):
   module.model = [one for one in generator.model if hasattr(one, "signatures")]
   with files.replacing(os.path.join(folder, _SAVED)) as aside:
     tf.saved_model.save(module, aside, signatures)
+  places = {
+    name: {"kind": "saved_model", "path": _SAVED, "signature": name}
+    for name in signatures
+  }
   drafted = specs.draft(
-    *({"kind": "saved_model", "path": "", "signature": n} for n in signatures),
+    places["decode"],
+    places.get("encode"),
+    places.get("map"),
     pixel_range=(0.0, 1.0),
+    posterior_scale=generator.spec["posterior_scale"],
+    truncation=mapping.truncation if mapping else 1.0,
   )
-  for name in signatures:
-    drafted[name]["path"] = _SAVED
-  return generators.Generator.of_files(drafted, folder).spec
+  coordinates = mapping and mapping.coordinates
+  return generators.Generator.of_files(drafted, folder, coordinates).spec

@@ -1,0 +1,186 @@
+"""Generators with a mapping, z -> w, that are controlled in w.
+
+StyleGAN and its kin draw z ~ N(0, I), map it to w and decode w. An edit in w
+keeps the rest of an image better than one in z, but nobody wrote down how w is
+distributed. So the draws of w take the place of encoded images: the latents of
+such a generator are w in coordinates in which a normal distribution of the same
+mean and covariance is N(0, I), and that takes the place of the prior.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from lc_keras import priors
+from lc_keras.generators import binding
+from lc_keras.generators import checks
+from lc_keras.generators import conventions
+from lc_keras.generators import coordinates as coordinate_systems
+from lc_keras.generators import part as parts
+
+# Draws that coordinates are found from, and that are made at a time. Of long
+# latents, layers of w, there are fewer: a square matrix of as many is in use.
+_DRAWS, _LONG_DRAWS = 10_000, 2_000
+_LONG = 2_000
+_AT_ONCE = 1_000
+
+
+class Draws:
+  """Draws of w as our latents, each by its own seed.
+
+  Attributes:
+    coordinates: w to our latents and back.
+    truncation: Draws are mean + truncation * (w - mean). Below 1, they are
+      nearer to the mean image: finer ones, and more alike. It may be set at any
+      time; what was labelled by seed was drawn at what it was then.
+  """
+
+  def __init__(
+    self,
+    run: Callable[[tf.Tensor], Mapping[str, tf.Tensor]],
+    spec: Mapping,
+    coordinates: coordinate_systems.Coordinates,
+  ):
+    """Creates the object.
+
+    Args:
+      run: z to w, as "latents".
+      spec: Of the generator, see `specs.draft`.
+      coordinates: See above.
+    """
+    self._run = run
+    self._prior = spec["prior"]
+    self._shape = tuple(spec["map"]["latent_shape"])
+    self.truncation = float(spec["truncation"])
+    self.coordinates = coordinates
+    # Row by row, which takes long outside of a graph.
+    self._noise = tf.function(
+      lambda seeds, draw: priors.sample_rows(seeds, self.noise_size, draw),
+      autograph=False,
+      reduce_retracing=True,
+    )
+
+  def __call__(
+    self, seeds: tf.Tensor, draw: tf.Tensor | int | None = None
+  ) -> tf.Tensor:
+    """Returns our latents, [batch, latent_size]; see `priors.sample_rows`."""
+    own = self.own(self._noise(tf.cast(seeds, tf.int64), draw))
+    mean = self.coordinates.mean
+    own = mean + self.truncation * (own - mean)
+    return self.coordinates.to_latents(own)
+
+  @property
+  def noise_size(self) -> int:
+    """How many draws of N(0, 1) make a w."""
+    return math.prod(self._shape)
+
+  def own(self, noise: tf.Tensor) -> tf.Tensor:
+    """Returns w [batch, own_size] of draws of N(0, I), not truncated."""
+    noise = conventions.from_normal(noise, self._prior)
+    own = self._run(tf.reshape(noise, [-1, *self._shape]))["latents"]
+    return tf.reshape(own, [-1, len(self.coordinates.mean)])
+
+  def to_latents(self, own: tf.Tensor) -> tf.Tensor:
+    """Returns our latents of w, or of the mean of w over layers.
+
+    Args:
+      own: [batch, ...], as the decoder takes them.
+    """
+    size = len(self.coordinates.mean)
+    own = tf.reshape(own, [tf.shape(own)[0], -1, size])
+    return self.coordinates.to_latents(tf.reduce_mean(own, axis=1))
+
+
+def look(
+  spec: dict, opened: Mapping[str, parts.Part]
+) -> tuple[np.ndarray, np.ndarray]:
+  """Runs a mapping, and notes in the spec what is known of it then.
+
+  Args:
+    spec: See `checks.prepared`; its "latent_size" is that of z.
+    opened: The mapping and the decoder.
+
+  Returns:
+    Draws of w, [n, own_size], and some of them as the decoder takes them.
+
+  Raises:
+    ValueError: It is no mapping, or not one for the decoder.
+  """
+  known, part = spec["map"], opened["map"]
+  shape = checks.latent_shape(
+    checks.shape_taken(part, known), spec.pop("latent_size")
+  )
+  known["latent_shape"] = shape
+  few = _mapped(spec, part, checks.PROBES, 0)
+  taken = checks.shape_taken(opened["decode"], spec["decode"])
+  probes = shaped(few, _decoder_shape(taken, few.shape[1:])).numpy()
+  count = _DRAWS if few[0].size <= _LONG else _LONG_DRAWS
+  drawn = [
+    _mapped(spec, part, _AT_ONCE, number) for number in range(count // _AT_ONCE)
+  ]
+  return np.concatenate(drawn).reshape([count, -1]), probes
+
+
+def _mapped(spec, part, count, number):
+  """Returns w of some draws, as the mapping gives them."""
+  known = spec["map"]
+  shape = known["latent_shape"]
+  noise = tf.random.stateless_normal([count, *shape], (number, 0))
+  noise = conventions.from_normal(noise, spec["prior"]).numpy()
+  found = checks.run(part, known, "map", noise)
+  asked = known.get("outputs", {}).get("latents")
+  theirs = asked or (next(iter(found)) if len(found) == 1 else "w")
+  if theirs not in found:
+    listing = "".join(f"\n  {text}" for text in parts.described(found))
+    raise ValueError(
+      "Asked to map, the model gives several outputs. Name the one that is the "
+      "latents that the decoder takes, outputs={'latents': NAME}:" + listing
+    )
+  own = np.float32(checks.numbers(found[theirs], "map", "latents"))
+  if own.ndim < 2 or len(own) != len(noise):
+    raise ValueError(
+      f"The mapping gives [{parts.dims(own.shape)}] of {len(noise)} draws: "
+      "expected a latent vector of each."
+    )
+  known["outputs"] = {"latents": theirs}
+  known["shapes"] = {"latents": list(own.shape[1:])}
+  if "numpy" not in known:
+    known["numpy"] = binding.gives_arrays(part, known, noise[: checks.FEW])
+  return own
+
+
+def _decoder_shape(taken, mapped):
+  """Returns the shape in which a decoder takes what a mapping gives.
+
+  Args:
+    taken: Of a row of the decoder's input; None if unknown.
+    mapped: Of a row of the mapping's output.
+  """
+  mapped = list(mapped)
+  if taken is None or None in taken:
+    return mapped
+  # One w for every layer, or one for each.
+  layers = list(taken) if len(taken) == 2 and len(mapped) == 1 else None
+  if layers and layers[1] == mapped[0]:
+    return layers
+  if math.prod(taken) != math.prod(mapped):
+    raise ValueError(
+      f"The mapping gives latents of shape [?, {parts.dims(mapped)}], and the "
+      f"decoder takes [?, {parts.dims(taken)}]. Do they belong together?"
+    )
+  return list(taken)
+
+
+def shaped(own, shape: Sequence[int]):
+  """Returns latents [batch, own_size] as a decoder takes them.
+
+  Args:
+    own: w, an array or a tensor.
+    shape: Of a latent vector there; of layers, w may be that of all.
+  """
+  own = tf.reshape(own, [-1, math.prod(own.shape[1:])])
+  if own.shape[1] != math.prod(shape):
+    own = tf.repeat(own[:, tf.newaxis], shape[0], axis=1)
+  return tf.reshape(own, [-1, *shape])
