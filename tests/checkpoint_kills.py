@@ -38,6 +38,7 @@ def _write(model, path):
 
 
 def _write_best(model, folder):
+  os.makedirs(folder)
   for name in checkpoints._BEST:
     _write(model, os.path.join(folder, name))
 

@@ -64,7 +64,7 @@ class CheckpointsTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ("model.weights.h5", "bytes instead of"),
-    ("best.weights.h5", "another checksum"),
+    ("state.json", "another checksum"),
     ("manifest.json", "cannot be read"),
   )
   def test_a_damaged_one_is_named_and_the_one_before_is_used(self, name, what):
@@ -91,8 +91,8 @@ class CheckpointsTest(parameterized.TestCase):
   def test_refuses_other_formats_and_keeps_them(self):
     manifest = self.newest / "manifest.json"
     known = json.loads(manifest.read_text())
-    manifest.write_text(json.dumps({**known, "format": 3}))
-    self.assertRegex(self._refused(), "has format 3, .*the version that wrote")
+    manifest.write_text(json.dumps({**known, "format": 2}))
+    self.assertRegex(self._refused(), "has format 2, .*the version that wrote")
     self.assertIn("checkpoint-6", self._names())
 
   def test_moments_that_cannot_be_restored_are_an_error(self):
@@ -100,14 +100,40 @@ class CheckpointsTest(parameterized.TestCase):
     self.model.optimizer = keras.optimizers.Adam()
     self.assertIn("Skipping variable loading", self._refused())
 
-  def test_the_best_is_put_back(self):
-    best = self.folder / storage.WEIGHTS
+  @parameterized.parameters("", "best-4")
+  def test_the_best_is_put_back_from_its_other_copy(self, folder):
+    best = self.folder / folder / storage.WEIGHTS
     whole = best.read_bytes()
     best.write_bytes(b"half")
     self._restore()
     self.assertEqual(best.read_bytes(), whole)
     for weight in storage.load(str(self.folder)).get_weights():
       np.testing.assert_array_equal(weight, np.full(weight.shape, 4))
+
+  def test_without_its_best_a_checkpoint_is_damaged(self):
+    self._fill(8)
+    self.kept.save(self.model, 8, {"at": 8}, is_best=True)
+    for path in self.folder.glob("best-8/*.h5"):
+      path.unlink()
+    (self.folder / storage.WEIGHTS).write_bytes(b"half")
+    found, said = self._restore()
+    self.assertEqual(found["step"], 6)
+    self.assertIn("damaged: best-8/best.weights.h5 is missing", said)
+    for weight in storage.load(str(self.folder)).get_weights():
+      np.testing.assert_array_equal(weight, np.full(weight.shape, 4))
+
+  def test_holds_no_weights_twice(self):
+    self.assertEqual(
+      sorted(path.name for path in self.newest.iterdir()),
+      ["manifest.json", "model.weights.h5", "state.json"],
+    )
+    for step, is_best, bests in (
+      (8, True, ["best-4", "best-8"]),
+      (10, False, ["best-8"]),
+    ):
+      self.kept.save(self.model, step, {}, is_best=is_best)
+      found = sorted(path.name for path in self.folder.glob("best-*"))
+      self.assertEqual(found, bests)
 
   def test_killed_before_any_change_of_a_file(self):
     done = subprocess.run(

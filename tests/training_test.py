@@ -230,9 +230,12 @@ class ResumeTest(_FitTest):
 class FitTest(_FitTest):
   def test_leaves_a_run_that_can_be_read(self):
     self.fit(draw=_draw)
+    done = self.done()
     self.assertEqual(
       self.names(),
       [
+        "best-4",
+        "best-8",
         "best.weights.h5",
         "checkpoint-4",
         "checkpoint-8",
@@ -245,7 +248,6 @@ class FitTest(_FitTest):
         "tensorboard",
       ],
     )
-    done = self.done()
     self.assertEqual(done["steps"], 8)
     self.assertEqual(
       done["parameters"],

@@ -1,16 +1,19 @@
 """Checkpoints of a stage: each whole or not there, verified, the last few kept.
 
-A checkpoint is a folder `checkpoint-<step>` in the stage's folder:
+A checkpoint is a folder in the stage's folder, and so is the best model:
 
-  model.weights.h5              weights and optimisers
-  best.weights.h5, model.json   the best model so far, once there is one
-  metrics.npz                   sums of the metrics of an unfinished epoch
-  state.json                    the step, and the state that was to be saved
-  manifest.json                 written last: format, sizes and checksums
+  checkpoint-<step>/
+    model.weights.h5              weights and optimisers
+    metrics.npz                   sums of the metrics of an unfinished epoch
+    state.json                    the step, and the state that was to be saved
+    manifest.json                 written last: format, sizes, checksums, and
+                                  the best model so far, once there is one
+  best-<step>/
+    best.weights.h5, model.json   the best model of the checkpoints that name it
 
-The best is in it, so that no kill can part the two; `publish` puts it where
-other jobs look for it, and whatever instant a kill comes at, what is left after
-the next run is what a run without kills leaves.
+The best is written first, so that no kill can part it from a checkpoint;
+`publish` puts a copy where other jobs look for it, and whatever instant a kill
+comes at, what is left after the next run is what a run without kills leaves.
 """
 
 import json
@@ -26,12 +29,13 @@ from lc_keras import files
 from lc_keras.models import storage
 from trainers import messages
 
-_FORMAT = 2
+_FORMAT = 3
 _MANIFEST = "manifest.json"
 _STATE = "state.json"
 _WEIGHTS = "model.weights.h5"
 _METRICS = "metrics.npz"
 _BEST = (storage.WEIGHTS, storage.DESCRIPTION)
+_BEST_NAME = re.compile(r"best-\d+")
 # A step's own checkpoint follows the one made there before its epoch ended.
 _NAME = re.compile(r"checkpoint-(\d+)(-unfinished)?")
 _DAMAGED = "damaged-"
@@ -71,7 +75,7 @@ class Checkpoints:
     damaged = []
     for name in reversed(self._names()):
       folder = self._path(name)
-      wrong = _damage(folder)
+      wrong = self._damage(name)
       if wrong is None:
         break
       damaged.append(f"{folder}: {wrong}")
@@ -119,49 +123,100 @@ class Checkpoints:
       metrics: Sums of the metrics of an epoch that has not ended.
     """
     older = self._names()
+    best = self._best(older[-1]) if older else {}
+    if is_best:
+      best = self._save_best(model, step)
     name = f"checkpoint-{step}" + ("" if metrics is None else "-unfinished")
     with files.replacing(self._path(name)) as aside:
       os.makedirs(aside)
       storage.write_weights(model, os.path.join(aside, _WEIGHTS))
-      if is_best:
-        storage.save(model, aside)
-      elif older:
-        for part in _BEST:
-          if os.path.exists(self._path(older[-1], part)):
-            files.copy(self._path(older[-1], part), os.path.join(aside, part))
       if metrics is not None:
         arrays = {str(n): value for n, value in enumerate(metrics)}
         np.savez(os.path.join(aside, _METRICS), **arrays)
       files.write_json(
         os.path.join(aside, _STATE), {"step": step, "state": state}
       )
-      written = {
-        part: _seal(os.path.join(aside, part)) for part in os.listdir(aside)
-      }
       files.write_json(
-        os.path.join(aside, _MANIFEST), {"format": _FORMAT, "files": written}
+        os.path.join(aside, _MANIFEST),
+        {"format": _FORMAT, "files": _seals(aside), "best": best},
       )
     self.publish()
 
   def publish(self) -> None:
     """Makes the stage's best model that of the newest checkpoint.
 
-    And removes the checkpoints that are not kept. Whoever restores does so,
-    too: the one that wrote the newest may have been killed before.
+    And removes what is not kept. Whoever restores does so, too: the one that
+    wrote the newest may have been killed before.
     """
     names = self._names()
-    newest = names[-1]
-    known = _read_json(self._path(newest), _MANIFEST)["files"]
-    for part in _BEST:
-      path = self._path(part)
-      if part in known and not (
-        os.path.exists(path) and _seal(path) == known[part]
-      ):
-        files.copy(self._path(newest, part), path)
+    best = self._best(names[-1])
+    for part, seal in best.get("files", {}).items():
+      both = [self._path(best["folder"], part), self._path(part)]
+      wrong = {path: _deviation(path, seal) for path in both}
+      if all(wrong.values()):
+        raise ValueError(
+          f"{both[0]} {wrong[both[0]]}. The same command goes on from the "
+          "checkpoint before."
+        )
+      whole = min(both, key=lambda path: wrong[path] is not None)
+      for path in both:
+        if wrong[path]:
+          files.copy(whole, path)
     # One within an epoch is needed for as long as it is the newest.
     ended = [name for name in names if not _NAME.fullmatch(name)[2]]
-    for name in set(names) - {newest, *ended[-self._keep :]}:
+    kept = {names[-1], *ended[-self._keep :]}
+    needed = {self._best(name).get("folder") for name in kept}
+    for name in set(names) - kept:
       files.remove(self._path(name))
+    for name in filter(_BEST_NAME.fullmatch, os.listdir(self._folder)):
+      if name not in needed:
+        files.remove(self._path(name))
+
+  def _save_best(self, model, step):
+    """Writes the model as the best; returns what manifests say of it."""
+    name = f"best-{step}"
+    with files.replacing(self._path(name)) as aside:
+      storage.save(model, aside)
+      return {"folder": name, "files": _seals(aside)}
+
+  def _best(self, name):
+    """Returns what a checkpoint says of the best; {} if it cannot be read."""
+    try:
+      return _read_json(self._path(name), _MANIFEST)["best"]
+    except (OSError, ValueError, KeyError, TypeError):
+      return {}
+
+  def _damage(self, name):
+    """Returns what is wrong with a checkpoint; None if nothing is.
+
+    Raises:
+      ValueError: It is whole, but of another format.
+    """
+    folder = self._path(name)
+    if not os.path.exists(os.path.join(folder, _MANIFEST)):
+      return f"{_MANIFEST} is missing"
+    try:
+      manifest = _read_json(folder, _MANIFEST)
+      number, known = manifest["format"], manifest["files"]
+    except (ValueError, KeyError, TypeError):
+      return f"{_MANIFEST} cannot be read"
+    if number != _FORMAT:
+      raise ValueError(
+        f"The checkpoint {folder} has format {number}, and this version of "
+        f"lc_keras reads {_FORMAT}. Go on with the version that wrote it, or "
+        f"delete {self._folder!r} to begin again."
+      )
+    for part, seal in known.items():
+      wrong = _deviation(os.path.join(folder, part), seal)
+      if wrong:
+        return f"{part} {wrong}"
+    best = manifest["best"]
+    for part, seal in best.get("files", {}).items():
+      wrong = _deviation(self._path(best["folder"], part), seal)
+      # One of its two copies is enough.
+      if wrong and _deviation(self._path(part), seal):
+        return f"{best['folder']}/{part} {wrong}"
+    return None
 
   def _put_aside_after(self, name):
     for other in self._names():
@@ -185,39 +240,25 @@ def _order(name):
   return int(step), not unfinished
 
 
-def _damage(folder):
-  """Returns what is wrong with a checkpoint; None if nothing is.
-
-  Raises:
-    ValueError: It is whole, but of another format.
-  """
-  if not os.path.exists(os.path.join(folder, _MANIFEST)):
-    return f"{_MANIFEST} is missing"
-  try:
-    manifest = _read_json(folder, _MANIFEST)
-    number, known = manifest["format"], manifest["files"]
-  except (ValueError, KeyError, TypeError):
-    return f"{_MANIFEST} cannot be read"
-  if number != _FORMAT:
-    raise ValueError(
-      f"The checkpoint {folder} has format {number}, and this version of "
-      f"lc_keras reads {_FORMAT}. Go on with the version that wrote it, or "
-      f"delete {os.path.dirname(folder)!r} to begin again."
-    )
-  for part, seal in known.items():
-    path = os.path.join(folder, part)
-    if not os.path.exists(path):
-      return f"{part} is missing"
-    found = os.path.getsize(path)
-    if found != seal["bytes"]:
-      return f"{part} has {found} bytes instead of {seal['bytes']}"
-    if _seal(path) != seal:
-      return f"{part} has another checksum than when it was written"
+def _deviation(path, seal):
+  """Returns how a file differs from what was written; None if it does not."""
+  if not os.path.exists(path):
+    return "is missing"
+  found = os.path.getsize(path)
+  if found != seal["bytes"]:
+    return f"has {found} bytes instead of {seal['bytes']}"
+  if files.checksum(path) != seal["sha256"]:
+    return "has another checksum than when it was written"
   return None
 
 
-def _seal(path):
-  return {"bytes": os.path.getsize(path), "sha256": files.checksum(path)}
+def _seals(folder):
+  """Returns size and checksum of each file in a folder."""
+  paths = {name: os.path.join(folder, name) for name in os.listdir(folder)}
+  return {
+    name: {"bytes": os.path.getsize(path), "sha256": files.checksum(path)}
+    for name, path in paths.items()
+  }
 
 
 def _read_json(*path):
