@@ -1,5 +1,7 @@
 """Tests of lessons."""
 
+import tracemalloc
+
 import numpy as np
 import tensorflow as tf
 
@@ -31,17 +33,18 @@ class _Teacher(sampler.Transformer):
     return result._replace(latents=tf.where(changed, moved, latents))
 
   def _told(self, start, constraint):
-    push = tf.pad(constraint.values * constraint.mask, [[0, 0], [0, 1]])
+    push = constraint.values * constraint.mask
+    push = tf.pad(push, [[0, 0], [0, self.latent_size - len(_FACES)]])
     return self._result(start + push, constraint, steps=7, start=start)
 
 
-def _teacher():
+def _teacher(latent_size=_LATENT):
   return _Teacher(
     sampler.Judges(
       _FACES,
       lambda z, values, mask: -tf.reduce_sum(z**2, -1),
       lambda z: 9.0 * z[:, :5],
-      tf.ones([_LATENT]),
+      tf.ones([latent_size]),
     )
   )
 
@@ -88,6 +91,26 @@ class LessonsTest(tf.test.TestCase):
     for name in first:
       self.assertAllEqual(first[name], second[name])
     self.assertNotAllClose(first["prior"], other["prior"])
+
+  def test_are_held_once(self):
+    wide, wanted = 4_000, 20
+    rows = _rows()
+    rows = latents.Latents(
+      np.pad(rows.mean, [(0, 0), (0, wide)]),
+      np.pad(rows.scale, [(0, 0), (0, wide)]),
+      rows.attributes,
+    )
+    tracemalloc.start()
+    made = lessons.make(_teacher(_LATENT + wide), rows, wanted * _COUNT)
+    _, peak = tracemalloc.get_traced_memory()
+    size = sum(array.nbytes for array in made.values())
+    self.assertLess(peak, 1.5 * size)
+    # And where they lie, not in a copy, they are looked up for each batch.
+    beside = latent_batches.beside(latent_batches.at_random(rows, 4), made, 7)
+    made["real"][:] = 5.0
+    for batch in beside.take(1):
+      self.assertAllEqual(batch["lessons"]["real"], made["real"][:7])
+    tracemalloc.stop()
 
   def test_beside_batches_that_are_not_tuned_nothing_is(self):
     made = lessons.make(_teacher(), _rows(), 50)

@@ -137,16 +137,22 @@ def beside(
     seed: Seed of the draws.
     start_step: The number of the first batch.
   """
-  tensors = {name: tf.constant(value) for name, value in lessons.items()}
   count = len(lessons["prior"])
+
+  def copy(index):
+    return [np.float32(column[index]) for column in lessons.values()]
 
   def draw(step, batch):
     uniform = tf.random.stateless_uniform(
       [batch_size], tf.stack([tf.constant(seed, tf.int64), step])
     )
     index = tf.minimum(tf.cast(uniform * count, tf.int64), count - 1)
-    chosen = {name: tf.gather(value, index) for name, value in tensors.items()}
-    return {**batch, "lessons": chosen}
+    # As tensors, all lessons would be held a second time.
+    types = [tf.float32] * len(lessons)
+    chosen = tf.numpy_function(copy, [index], types, stateful=False)
+    for values, column in zip(chosen, lessons.values()):
+      values.set_shape([batch_size, *column.shape[1:]])
+    return {**batch, "lessons": dict(zip(lessons, chosen))}
 
   return batches.enumerate(start_step).map(draw).prefetch(2)
 

@@ -125,10 +125,13 @@ def make(
     rows, batch_size, balanced_fraction=balanced_fraction, seed=seed
   )
   steps = math.ceil(count / batch_size)
-  parts = []
+  made = {}
   for step, batch in zip(progress(range(steps)), batches):
-    made = function(tf.constant(step, tf.int64), batch)
-    parts.append({name: value.numpy() for name, value in made.items()})
-  return {
-    name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-  }
+    first = step * batch_size
+    for name, answers in function(tf.constant(step, tf.int64), batch).items():
+      if name not in made:
+        # Filled in place: joined in the end, all would be held twice.
+        shape = [steps * batch_size, *answers.shape[1:]]
+        made[name] = np.empty(shape, np.float32)
+      made[name][first : first + batch_size] = answers
+  return made
