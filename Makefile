@@ -5,14 +5,18 @@ PYTHON := .venv/bin/python
 .PHONY: help
 help: ## List the targets
 	@echo "make TARGET, where TARGET is one of:"
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: venv ## Train, evaluate, export and serve on toon faces, in runs/demo
-	@$(PYTHON) -m trainers.demo --flagfile=configs/demo/demo.cfg
+demo: venv ## Show in minutes what it is for, on a trained generator (RUN=toon_faces)
+	@$(PYTHON) -m trainers.demo $(if $(RUN),--run_dir=$(RUN))
+
+.PHONY: demo-from-scratch
+demo-from-scratch: venv ## Train, evaluate, export and serve, in runs/demo
+	@$(PYTHON) -m trainers.demo_from_scratch --flagfile=configs/demo/demo.cfg
 
 .PHONY: studio
-studio: venv ## Play with constraints in a browser (RUN=runs/demo)
+studio: venv ## Play with constraints in a browser (RUN=toon_faces)
 	@$(PYTHON) -m tools.studio $(RUN)
 
 .PHONY: demo-photo

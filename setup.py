@@ -27,6 +27,7 @@ setuptools.setup(
   package_dir={"trainers.configs": "configs"},
   package_data={
     "": ["*.css", "*.npz", "labels/*.csv", "templates/*"],
+    "lc_keras": ["presets/**"],
     "trainers.configs": ["*/*.cfg"],
   },
   # What CI runs with exactly stands in requirements.lock.

@@ -27,6 +27,7 @@ _PUBLIC = {
   "LatentConstraints": "control:LatentConstraints",
   "ControlledImages": "controlled_images:ControlledImages",
   "load": "control:load",
+  "presets": "preset:presets",
   # Requests.
   "Attributes": "constraints.attributes:Attributes",
   "Constraint": "constraints.constraint:Constraint",

@@ -39,6 +39,7 @@ from lc_keras import batched
 from lc_keras import controlled_images
 from lc_keras import fit as fitting
 from lc_keras import parts as parts_of
+from lc_keras import preset
 from lc_keras import priors
 from lc_keras import recipes as settings
 from lc_keras import saving
@@ -106,12 +107,13 @@ class LatentConstraints:
     *,
     generator=None,
   ) -> "LatentConstraints":
-    """Opens a folder that `save` or the trainers wrote.
+    """Opens a preset, or a folder that `save` or the trainers wrote.
 
-    What `learn` learns from then on is kept in the folder, too.
+    What `learn` learns from then on is kept in the folder, too; of a preset,
+    in runs/<name> in the current directory.
 
     Args:
-      path: The folder.
+      path: The folder; or the name of a preset, see `presets`.
       constraints: Names of the learned constraints to know; None is all. A
         search keeps what it knows and is not asked to change.
       generator: The generator, if it could not be saved: a Python function of
@@ -122,7 +124,8 @@ class LatentConstraints:
         or no such constraint.
       ValueError: Something in it is damaged.
     """
-    return cls(parts_of.read(path, constraints, generator=generator))
+    folder = preset.readable(path)
+    return cls(parts_of.read(folder, constraints, generator=generator))
 
   @property
   def generator(self) -> generators.Generator:
@@ -306,6 +309,7 @@ class LatentConstraints:
       made = acquire.from_rules(self.parts, checked, recipe, **how)
     for one in made:
       if hasattr(self.parts, "folder"):
+        self.parts.folder = preset.writable(self.parts.folder)
         learned_constraints.write(self.parts.folder, one)
         self.parts.refused.pop(one.name, None)
       self.parts.learned[one.name] = one

@@ -26,6 +26,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import files
+from lc_keras import preset
 from lc_keras import priors
 from lc_keras import spelling
 from lc_keras.constraints import attributes as attribute_names
@@ -294,7 +295,8 @@ def read_about(folder: str) -> dict:
   if not os.path.exists(path):
     raise FileNotFoundError(
       f"{folder!r} is no run folder: it has no {ABOUT}. Give the --run_dir "
-      "that the trainers were given, or a folder that was saved."
+      "that the trainers were given, a folder that was saved, or the name of a "
+      f"preset ({preset.names()})."
     )
   about = files.read_json(path)
   if not isinstance(about, dict) or not _ABOUT.issubset(about):

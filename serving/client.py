@@ -2,9 +2,11 @@
 
   python -m serving.client sample --want="Smiling, not Male" --out=faces.png
   python -m serving.client transform --image=me.png --want=Smiling --out=us.png
+  python -m serving.client sample --preset=toon_faces --want=Smiling --out=a.png
 
 `constraints.language` reads the request. The server may be ours or a TensorFlow
-Serving: the client reads all facts about the model from it.
+Serving: the client reads all facts about the model from it. With --preset there
+is no server: the images are made here.
 """
 
 import functools
@@ -54,6 +56,12 @@ def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
   define_server_flags(values)
   string = functools.partial(flags.DEFINE_string, flag_values=values)
+  string(
+    "preset",
+    None,
+    "Name of a preset, or a run folder: it makes the images in this process, "
+    "and no server is asked.",
+  )
   number = functools.partial(flags.DEFINE_float, flag_values=values)
   integer = functools.partial(flags.DEFINE_integer, flag_values=values)
   string(
@@ -109,29 +117,53 @@ def _run(argv):
     )
   if argv[1] == "transform" and not (args.image and args.want.strip()):
     raise app.UsageError("transform needs --image and --want.")
+  if args.preset:
+    print(f"Loading TensorFlow, and then {args.preset}", flush=True)
   # They load TensorFlow, which `--help` does not need.
   from lc_keras import plotting
+  from serving import messages
+
+  try:
+    picture = (_ask_here if args.preset else _ask_server)(args, argv[1])
+    plotting.save(picture, args.out)
+  except (messages.RequestError, ValueError, OSError) as error:
+    sys.exit(f"Error: {error}")
+  print(f"Wrote {args.out}")
+
+
+def _ask_server(args, verb):
+  """Returns the picture of what a server answers."""
   from serving import latent_client
   from serving import pictures
 
-  try:
-    with latent_client.LatentClient(
-      args.server, args.model_name, args.timeout, **credentials(args)
-    ) as client:
-      if not client.connect(1.0):
-        print(f"Waiting for a server at {args.server}", flush=True)
-      if argv[1] == "sample":
-        picture = pictures.draw_samples(
-          client, args.want, args.n, args.seed, args.sampler
-        )
-      else:
-        picture = pictures.draw_transformations(
-          client, args.image, args.want, args.seed, args.sampler, args.strength
-        )
-    plotting.save(picture, args.out)
-  except (latent_client.RequestError, ValueError, OSError) as error:
-    sys.exit(f"Error: {error}")
-  print(f"Wrote {args.out}")
+  with latent_client.LatentClient(
+    args.server, args.model_name, args.timeout, **credentials(args)
+  ) as client:
+    if not client.connect(1.0):
+      print(f"Waiting for a server at {args.server}", flush=True)
+    if verb == "sample":
+      return pictures.draw_samples(
+        client, args.want, args.n, args.seed, args.sampler
+      )
+    return pictures.draw_transformations(
+      client, args.image, args.want, args.seed, args.sampler, args.strength
+    )
+
+
+def _ask_here(args, verb):
+  """Returns the picture of what a preset makes in this process."""
+  from lc_keras import control
+  from serving import here
+
+  loaded = control.load(args.preset)
+  print("Making the images", flush=True)
+  # What answers as the actor of a server is the best that there is.
+  sampler = "best" if args.sampler == "actor" else args.sampler
+  if verb == "sample":
+    return here.draw_samples(loaded, args.want, args.n, args.seed, sampler)
+  return here.draw_transformations(
+    loaded, args.image, args.want, args.seed, sampler, args.strength
+  )
 
 
 def main() -> None:

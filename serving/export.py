@@ -14,6 +14,7 @@ import importlib.metadata
 import inspect
 import os
 import time
+from collections.abc import Collection
 
 from absl import flags
 from absl import logging
@@ -35,6 +36,8 @@ with epy.lazy_imports():
   from serving import versions_folder
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
+# Samplers that cost little to trace, to load and to run.
+QUICK = ("flow", "search")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
 
 
@@ -42,6 +45,7 @@ def choose_models(
   parts: parts_lib.Parts,
   sample_actor: str | None = None,
   transform_actor: str | None = None,
+  samplers: Collection[str] | None = None,
 ) -> endpoints.Models:
   """Returns the models behind the endpoints.
 
@@ -52,6 +56,8 @@ def choose_models(
       answers, or the generator as it is and a search.
     transform_actor: The same for `transform`; its critic guides the samplers
       that have no actor.
+    samplers: Names of the samplers to export besides; None is all that the
+      models are there for.
 
   Raises:
     ValueError: A named model is missing, or there is no attribute to
@@ -84,6 +90,7 @@ def choose_models(
       name: parts.build_sampler(name, critic=transform_actor)
       for name in parts.available()
       if table.SAMPLERS[name].is_exported
+      and (samplers is None or name in samplers)
     },
     preprocessing=parts.preprocessing,
   )
@@ -94,6 +101,7 @@ def write(
   folder: str,
   sample_actor: str | None = None,
   transform_actor: str | None = None,
+  samplers: Collection[str] | None = None,
 ) -> None:
   """Writes a SavedModel, after a check that a server can load and run it.
 
@@ -103,12 +111,13 @@ def write(
       need a number for a name.
     sample_actor: See `choose_models`.
     transform_actor: See `choose_models`.
+    samplers: See `choose_models`.
 
   Raises:
     ValueError: See `choose_models`; or the folder exists.
   """
   _check_free(folder)
-  models = choose_models(parts, sample_actor, transform_actor)
+  models = choose_models(parts, sample_actor, transform_actor, samplers)
   signatures = endpoints.build(models)
   os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
   with files.replacing(folder) as aside:
@@ -150,6 +159,7 @@ def export(
   version: int | None = None,
   sample_actor: str | None = None,
   transform_actor: str | None = None,
+  samplers: Collection[str] | None = None,
 ) -> str:
   """Writes one version of a run and returns its folder.
 
@@ -159,6 +169,7 @@ def export(
     version: Its number; None takes the next.
     sample_actor: See `choose_models`.
     transform_actor: See `choose_models`.
+    samplers: See `choose_models`.
 
   Raises:
     FileNotFoundError: A part of the run is missing.
@@ -173,7 +184,8 @@ def export(
     )
   print(f"Loading the models of {run_dir}", flush=True)
   folder = os.path.join(export_dir, str(free if version is None else version))
-  write(parts_lib.read(run_dir), folder, sample_actor, transform_actor)
+  parts = parts_lib.read(run_dir)
+  write(parts, folder, sample_actor, transform_actor, samplers)
   return folder
 
 
@@ -258,6 +270,13 @@ def define_flags(values: flags.FlagValues) -> None:
     "Stage of the run whose actor answers `transform`, and whose critic "
     "guides the samplers that have no actor; by default the same.",
   )
+  flags.DEFINE_list(
+    "samplers",
+    None,
+    "Names of the samplers to export besides the actor, such as flow,search; "
+    "by default all that the run has models for.",
+    flag_values=values,
+  )
 
 
 def run_job(settings: flags.FlagValues) -> None:
@@ -270,6 +289,7 @@ def run_job(settings: flags.FlagValues) -> None:
     settings.version,
     settings.sample_actor,
     settings.transform_actor,
+    settings.samplers,
   )
   print(f"{folder}: done in {time.monotonic() - started:.0f} s", flush=True)
 

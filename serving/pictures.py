@@ -13,7 +13,7 @@ from serving import latent_client
 
 # Smallest side of an image in a picture, in screen pixels.
 _VISIBLE = 128
-_COLUMNS = 8
+COLUMNS = 8
 _OUTPUTS = ("images", "attribute_probabilities", "converged")
 
 
@@ -48,13 +48,13 @@ def draw_samples(
     sampler,
     expression.realism_weight,
   )
-  _report(client.attributes, constraint, outputs)
-  columns = min(n, _COLUMNS)
+  report(client.attributes, constraint, outputs)
+  columns = min(n, COLUMNS)
   blanks = np.ones([-n % columns, *client.image_shape], np.float32)
   images = np.concatenate([outputs["images"], blanks])
   return plotting.grid(
     images.reshape(-1, columns, *client.image_shape),
-    scale=_scale(client.image_shape),
+    scale=scale_of(client.image_shape),
   )
 
 
@@ -100,13 +100,13 @@ def draw_transformations(
     expression.realism_weight,
     strength,
   )
-  _report(client.attributes, constraint, outputs)
+  report(client.attributes, constraint, outputs)
   return plotting.before_after(
-    images, outputs["images"], scale=_scale(client.image_shape)
+    images, outputs["images"], scale=scale_of(client.image_shape)
   )
 
 
-def _report(
+def report(
   attributes: attributes_lib.Attributes,
   constraint: constraint_lib.Constraint,
   outputs: Mapping[str, np.ndarray],
@@ -130,5 +130,6 @@ def _report(
   )
 
 
-def _scale(image_shape):
+def scale_of(image_shape: Sequence[int]) -> int:
+  """Returns how many screen pixels a side a pixel of an image gets."""
   return max(1, round(_VISIBLE / min(image_shape[:2])))

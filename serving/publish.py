@@ -21,6 +21,7 @@ from absl import flags
 from absl import logging
 
 from lc_keras import files
+from lc_keras import preset
 from serving import versions_folder
 
 
@@ -219,6 +220,8 @@ def run_job(args: flags.FlagValues) -> None:
     gone, newest = folder.withdraw()
     _say(f"Version {gone} is withdrawn; {newest} is the newest now.")
     return
+  if args.run_dir:
+    args.run_dir = preset.writable(args.run_dir)
   source = args.saved_model or _newest_export(args.run_dir)
   measure = None
   if args.evaluate:

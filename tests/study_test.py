@@ -27,12 +27,16 @@ class _CommandsTest(parameterized.TestCase):
       mock.patch.object(commands.subprocess, "Popen", self._start)
     )
 
-  def _start(self, command):
+  def _start(self, command, env=None, **streams):
     self.assertEqual(command[0], sys.executable)
     self.commands.append(command[1:])
-    return mock.Mock(
-      **{"wait.return_value": self.exit_code, "poll.return_value": 0}
-    )
+    self.environment = env
+
+    def wait():
+      self.started_before_a_wait = len(self.commands)
+      return self.exit_code
+
+    return mock.Mock(**{"wait.side_effect": wait, "poll.return_value": 0})
 
 
 class StudyTest(_CommandsTest):
@@ -121,6 +125,22 @@ class CommandsTest(_CommandsTest):
     with self.assertRaises(error):
       self._commands().train("vae")
     self.assertFalse((self.folder / commands.SECONDS).exists())
+
+  def test_runs_jobs_side_by_side(self):
+    run = self._commands()
+    run.train_together("flow", "attributes")
+    self.assertEqual(self.started_before_a_wait, 2)
+    self.assertCountEqual(run.seconds, ["flow", "attributes"])
+    threads = int(self.environment["TF_NUM_INTRAOP_THREADS"])
+    self.assertEqual(threads, max(1, os.cpu_count() // 2))
+    self.assertCountEqual(
+      os.listdir(self.folder / "logs"), ["flow.txt", "attributes.txt"]
+    )
+
+  def test_one_of_several_fails(self):
+    self.exit_code = 1
+    with self.assertRaisesRegex(ValueError, "or in the file that it prints"):
+      self._commands().train_together("flow", "attributes")
 
 
 class StopTest(parameterized.TestCase):

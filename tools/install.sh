@@ -46,7 +46,7 @@ find_python() {
 On Debian 12: apt-get install python3 python3-venv"
 }
 
-# make_venv FOLDER LOCK GIGABYTES
+# make_venv FOLDER LOCK SIZE
 make_venv() {
   local folder=$1 lock=$2
   # A copy of the lock that the folder was made from. It is there only while the
@@ -67,7 +67,10 @@ make_venv() {
     echo "Making $folder with $("$python" --version) ($python)"
     "$python" -m venv --clear "$folder"
   fi
-  echo "Installing the packages of $lock into $folder, about $3 to download"
+  local count
+  count=$(grep -c == "$lock")
+  echo "Installing the $count packages of $lock into $folder: $3. Nothing
+outside of that folder changes. This takes one to five minutes, once."
   "$folder/bin/python" -m pip install --disable-pip-version-check --no-input \
     -r "$lock"
   cp "$lock" "$stamp.new"
@@ -79,15 +82,15 @@ install_venv() {
     echo "Using .venv as it is: it is a link, and others may use it."
     return
   fi
-  make_venv .venv requirements.lock "1 GB"
+  make_venv .venv requirements.lock "0.8 GB to download, 3.3 GB on disk"
 }
 
 install_docs() {
-  make_venv .venv-docs requirements-docs.lock "10 MB"
+  make_venv .venv-docs requirements-docs.lock "10 MB to download"
 }
 
 install_torch() {
-  make_venv .venv-torch benchmarks/peers_torch/requirements.lock "1 to 3 GB"
+  make_venv .venv-torch benchmarks/peers_torch/requirements.lock "1 to 3 GB to download"
   # torch.compile needs a C++ compiler, and Python's headers.
   command -v g++ > /dev/null || apt_install g++
   .venv-torch/bin/python -c '

@@ -1,7 +1,7 @@
 """Serves a run and opens the studio on it: `make studio`.
 
-The run is runs/demo, or the folder that is named. What is not there yet, a run
-or its export, is made first. Needs the standard library alone.
+The run is that of the preset toon_faces, or the folder or preset that is named.
+Its export is made first if there is none. Loads no TensorFlow itself.
 """
 
 import pathlib
@@ -9,22 +9,20 @@ import socket
 import subprocess
 import sys
 
-_DEMO = "runs/demo"
+from lc_keras import preset
+
+_PRESET = "toon_faces"
 
 
 def main():
-  run = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else _DEMO)
-  export = run / "export"
+  try:
+    run = preset.writable(sys.argv[1] if len(sys.argv) > 1 else _PRESET)
+  except (OSError, ValueError) as error:
+    sys.exit(f"Error: {error}")
+  export = pathlib.Path(run, "export")
   if not any(export.glob("[0-9]*")):
-    if run == pathlib.Path(_DEMO):
-      print(
-        f"There is no {export} yet. `make demo` makes it: it trains all models "
-        "on this machine, in 15 to 25 minutes on two cores.",
-        flush=True,
-      )
-      _python("trainers.demo", "--flagfile=configs/demo/demo.cfg")
-    else:
-      _python("serving.export", f"--run_dir={run}")
+    print(f"Writing {export}, once: what a model server loads", flush=True)
+    _python("serving.export", f"--run_dir={run}", "--samplers=flow,search")
   port = _free_port()
   server = subprocess.Popen(
     [

@@ -25,7 +25,13 @@ COMMANDS = {
   "import": ("trainers.import_generator", "Bring your own generator"),
   "constraint": ("trainers.constraint", "Learn an attribute from labels"),
   "evaluate": ("trainers.evaluate", "Measure a run and write the report"),
-  "demo": ("trainers.demo", "Do all of it, on toon faces"),
+  "demo": ("trainers.demo", "Show what it is for, on a preset, in minutes"),
+  "demo_from_scratch": (
+    "trainers.demo_from_scratch",
+    "Train all of it, on toon faces",
+  ),
+  "presets": ("trainers.presets", "List trained generators that come with it"),
+  "preset": ("trainers.preset", "Write a preset from a run"),
   "study": ("trainers.study", "Train and evaluate over several seeds"),
   "summarize": ("trainers.summarize", "Summarise the reports of several runs"),
   "label_curve": ("trainers.label_curve", "Measure what labels are worth"),
@@ -33,8 +39,8 @@ COMMANDS = {
   "publish": ("serving.publish", "Publish an export, if it is good enough"),
   "check": ("serving.check", "Check that an export can be served"),
   "serve": ("serving.server", "Serve exports over gRPC and REST"),
-  "sample": ("serving.client", "Ask a server for images"),
-  "transform": ("serving.client", "Ask a server to change images"),
+  "sample": ("serving.client", "Make images, by a server or a --preset"),
+  "transform": ("serving.client", "Change images, by a server or a --preset"),
   "studio": ("serving.studio", "Open the page for a server"),
 }
 # These two are arguments of their program.

@@ -13,6 +13,8 @@ from trainers import preemption
 
 # In a run folder: seconds of each command, start-up included.
 SECONDS = "seconds.json"
+# TensorFlow reads from it how many threads an operation may take.
+_THREADS = "TF_NUM_INTRAOP_THREADS"
 
 
 class Commands:
@@ -46,16 +48,58 @@ class Commands:
         before it: "vae", "actor:actor_0".
       *arguments: More flags.
     """
+    self.run(*self._training(config), *arguments)
+
+  def train_together(self, *configs: str) -> None:
+    """Runs jobs side by side, each with its share of the cores.
+
+    None may need another. What they print goes to <run_dir>/logs.
+
+    Args:
+      *configs: See `train`.
+
+    Raises:
+      KeyboardInterrupt, preemption.Terminated, ValueError: See `run`, after all
+        have ended.
+    """
+    folder = os.path.join(self.run_dir, "logs")
+    os.makedirs(folder, exist_ok=True)
+    share = str(max(1, (os.cpu_count() or 1) // len(configs)))
+    programs, started = {}, time.monotonic()
+    try:
+      for config in configs:
+        name, *arguments = self._training(config)
+        path = os.path.join(folder, f"{name}.txt")
+        print(
+          f"\n=== {name}: python {shlex.join(arguments)}\n"
+          f"    beside the others; it prints to {path}",
+          flush=True,
+        )
+        with open(path, "w", encoding="utf-8") as log:
+          programs[name] = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=log,
+            stderr=log,
+            env={**os.environ, _THREADS: share},
+          )
+      for name, program in programs.items():
+        _check(name, program.wait())
+        self._note(name, time.monotonic() - started)
+        print(f"{name}: done", flush=True)
+    finally:
+      _end_all(programs.values())
+
+  def _training(self, config):
+    """Returns the name of a job, and its arguments of Python."""
     job, _, name = config.rpartition(":")
     flagfile = os.path.join(self._config_dir, f"{name}.cfg")
-    self.run(
+    return (
       name,
       "-m",
       f"trainers.{job or name}",
       f"--flagfile={flagfile}",
       f"--run_dir={self.run_dir}",
       f"--data_dir={self._data_dir}",
-      *arguments,
     )
 
   def run(self, name: str, *arguments: str) -> None:
@@ -68,18 +112,11 @@ class Commands:
     """
     print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
     started = time.monotonic()
-    code = _end_of(subprocess.Popen([sys.executable, *arguments]))
-    if code == 130:
-      raise KeyboardInterrupt
-    if code == preemption.RESUME_ME:
-      raise preemption.Terminated
-    if code:
-      raise ValueError(
-        f"{name} failed with exit code {code}; its message is above. The same "
-        "command goes on from here."
-      )
+    _check(name, _end_of(subprocess.Popen([sys.executable, *arguments])))
+    self._note(name, time.monotonic() - started)
+
+  def _note(self, name, seconds):
     # A job that had been done only says so: keep the seconds that it took.
-    seconds = time.monotonic() - started
     self.seconds[name] = max(seconds, self.seconds.get(name, 0.0))
     os.makedirs(self.run_dir, exist_ok=True)
     files.write_json(os.path.join(self.run_dir, SECONDS), self.seconds)
@@ -92,6 +129,29 @@ def read_seconds(run_dir: str) -> dict[str, float] | None:
     return None
   with open(path, encoding="utf-8") as file:
     return json.load(file)
+
+
+def _check(name, code):
+  """Raises what a program's exit code means."""
+  if code == 130:
+    raise KeyboardInterrupt
+  if code == preemption.RESUME_ME:
+    raise preemption.Terminated
+  if code:
+    raise ValueError(
+      f"{name} failed with exit code {code}; its message is above, or in the "
+      "file that it prints to. The same command goes on from here."
+    )
+
+
+def _end_all(programs):
+  """Tells programs to stop, and waits until they have kept what they have."""
+  for program in programs:
+    if program.poll() is None:
+      program.terminate()
+  for program in programs:
+    with contextlib.suppress(KeyboardInterrupt):
+      program.wait()
 
 
 def _end_of(program):

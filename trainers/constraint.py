@@ -140,6 +140,8 @@ def _learn(run, parts):
     raise ValueError("Give either --labels or a rule.")
   (name,), path = settings.name, settings.labels
   if path.startswith(_DATASET):
+    if run.dataset:
+      run.prepare_data()
     yield acquire.from_data_set(
       parts,
       name,
@@ -209,7 +211,7 @@ def _draw(run, name, path):
     "not wanted": controlled.sample(~wanted, _SHOWN).images,
   }
   if run.dataset and generator.can_encode(controlled.parts.generator):
-    images = next(iter(run.images().batches("test", _SHOWN)))["image"].numpy()
+    images = run.held_out(_SHOWN)
     rows["an image"] = images
     rows["with it"] = controlled.transform(images, wanted).images
     rows["without it"] = controlled.transform(images, ~wanted).images

@@ -22,7 +22,9 @@ def run_job(settings: flags.FlagValues) -> None:
   """Begins the run and prepares its data set."""
   from trainers import runs
 
-  _tell(runs.open_run(settings))
+  run = runs.open_run(settings)
+  run.prepare_data()
+  _tell(run)
 
 
 def _tell(run):

@@ -1,161 +1,106 @@
-"""Everything in one go: data, models, constraints, report, export, an answer.
+"""What the method is for, in minutes, on a generator that is already trained.
 
-    python -m trainers.demo --flagfile=configs/demo/demo.cfg
+    python -m trainers.demo
 
-Each stage is the command that a user would type, printed before it runs. What
-is done is not done again: after an interruption the same command goes on. It
-exits as the stage that it was at: 75 after SIGTERM, 130 after Ctrl-C.
+Loads a preset, shows samples and edits that it can make at once, learns a new
+constraint from a rule and another from 500 labels, asks for all of them
+together, exports the whole and asks a model server. Everything appears on a
+page while it is made. `trainers.demo_from_scratch` trains the generator, too.
 """
 
-import contextlib
-import glob
 import os
-import socket
-import subprocess
-import sys
+import time
 
-import numpy as np
 from absl import flags
-from PIL import Image
 
-from trainers import commands
-from trainers import jobs
+from trainers import messages
 from trainers import program
 
-_SHOWN = 4
-_PATIENCE = 600  # Seconds. A busy machine takes minutes to load a model.
+_SHOWN = 8
+_WIDE = 16
+_PAGE = "demo"
 
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
   for name, default, text in (
-    ("run_dir", "runs/demo", "Folder of the run."),
-    ("config_dir", "configs/demo", "Folder with a flagfile per job."),
-    ("data_dir", "data", "Folder in which prepared data sets are kept."),
     (
-      "change",
-      "Eyeglasses",
-      "What held-out faces are asked to be changed to.",
+      "run_dir",
+      "toon_faces",
+      "Name of the preset, whose demo goes to runs/<name>; or a run folder.",
     ),
+    ("want", "Smiling, Eyeglasses", "What the first images are asked for."),
+    (
+      "rule",
+      "lc_keras.constraints.face_rules:blue_background",
+      "module:function that says of images whether they show something new.",
+    ),
+    ("rule_name", "Blue_Background", "What that is called."),
+    ("label_name", "Bangs", "An attribute that no model was told of."),
   ):
     flags.DEFINE_string(name, default, text, flag_values=values)
-  flags.DEFINE_list(
-    "actors",
-    ["actor"],
-    "Flagfiles of the actors to train, without .cfg.",
+  flags.DEFINE_float(
+    "threshold",
+    0.5,
+    "The rule's value from which it holds.",
     flag_values=values,
   )
   flags.DEFINE_list(
-    "wants",
-    ["Smiling, not Male", "Wearing_Hat, Eyeglasses"],
-    "What new faces the finished model is asked for; one request per item.",
+    "changes",
+    ["Smiling", "not Smiling", "Eyeglasses", "Wearing_Hat", "Blond_Hair"],
+    "What held-out images are changed to.",
+    flag_values=values,
+  )
+  flags.DEFINE_integer(
+    "label_limit", 500, "Labels to learn from.", 1, flag_values=values
+  )
+  flags.DEFINE_list(
+    "recipe",
+    [],
+    "Settings of the two trainings instead of the usual ones: steps=400.",
     flag_values=values,
   )
 
 
 def run_job(settings: flags.FlagValues) -> None:
-  """Runs every stage that is not done, then asks the server for faces."""
-  demo = commands.Commands(
-    settings.run_dir, settings.data_dir, settings.config_dir
-  )
-  for name in jobs.leading_to("classifier", "actor"):
-    configs = settings.actors if name == "actor" else [name]
-    for config in configs:
-      demo.train(f"{name}:{config}")
-  export_dir = os.path.join(settings.run_dir, "export")
-  if not glob.glob(os.path.join(glob.escape(export_dir), "[0-9]*")):
-    demo.run("export", "-m", "serving.export", f"--run_dir={settings.run_dir}")
-  pictures = _ask(demo, settings, export_dir)
-  demo.train("evaluate")
-  _conclude(demo, pictures)
+  """Does all of it, and says where the page is."""
+  clock = _Clock()
+  folder = os.path.abspath(os.path.join(settings.run_dir, _PAGE))
+  clock.say(f"The page grows while you wait: {folder}/index.html")
+  clock.say("Loading TensorFlow and the generator")
+  # They load TensorFlow, which takes seconds; so does what they import.
+  from trainers import demo_steps
+
+  demo = demo_steps.Demo(settings, folder, clock.say)
+  demo.sample()
+  demo.edit()
+  demo.learn_from_a_rule()
+  demo.learn_from_labels()
+  demo.join()
+  demo.serve()
+  demo.conclude(clock.seconds)
+  clock.say(f"Done. Look at file://{folder}/index.html")
+  messages.say(f"Play with it: make studio RUN={settings.run_dir}")
 
 
-def _ask(demo, settings, export_dir):
-  """Serves the export and asks it for faces; returns pictures by request."""
-  folder = os.path.join(settings.run_dir, "pictures")
-  os.makedirs(folder, exist_ok=True)
-  requests = [
-    ("sample", want, f"asked_{number}", ["--n=16"])
-    for number, want in enumerate(settings.wants)
-  ]
-  images = [f"--image={path}" for path in _held_out(settings, folder)]
-  requests.append(("transform", settings.change, "changed", images))
-  pictures = {}
-  with _serving(export_dir) as address:
-    for verb, want, name, options in requests:
-      path = os.path.join(folder, f"{name}.png")
-      demo.run(
-        name,
-        "-m",
-        "serving.client",
-        verb,
-        f"--server={address}",
-        f"--timeout={_PATIENCE}",
-        f"--want={want}",
-        *options,
-        f"--out={path}",
-      )
-      pictures[f"{verb} {want}"] = path
-  return pictures
+class _Clock:
+  """Tells what happens, and the seconds since the start."""
 
+  def __init__(self):
+    self._started = time.monotonic()
 
-def _held_out(settings, folder):
-  """Writes some held-out faces as a user would have them; returns paths."""
-  from lc_keras import plotting
-  from trainers import runs
+  @property
+  def seconds(self):
+    """Seconds since the start."""
+    return time.monotonic() - self._started
 
-  run = runs.Run(settings.run_dir, settings.data_dir)
-  batch = next(iter(run.images().batches("test", _SHOWN)))
-  paths = []
-  for number, image in enumerate(batch["image"].numpy()):
-    paths.append(os.path.join(folder, f"held_out_{number}.png"))
-    pixels = np.rint(image * 255.0).astype(np.uint8)
-    plotting.save(Image.fromarray(pixels), paths[-1])
-  return paths
-
-
-def _conclude(demo, pictures):
-  """Says where everything is."""
-  report = os.path.join(demo.run_dir, "report")
-  print(f"\nThe report:   {os.path.join(report, 'index.html')}")
-  print(f"The numbers:  {os.path.join(report, 'results.json')}")
-  for request, path in pictures.items():
-    print(f"{request}: {path}")
-  base_path = os.path.abspath(os.path.join(demo.run_dir, "export"))
-  print(f"\n{sum(demo.seconds.values()):.0f} seconds in all. To serve it:")
-  print(
-    "  .venv/bin/python -m serving.server --port=8500 "
-    f"--model_base_path={base_path}\nand to ask, from another terminal:\n"
-    "  .venv/bin/python -m serving.client sample --server=localhost:8500 "
-    '--want="Smiling, not Male" --out=faces.png'
-  )
-
-
-@contextlib.contextmanager
-def _serving(export_dir):
-  """Runs our server on a free port; yields its address."""
-  with socket.socket() as probe:
-    probe.bind(("localhost", 0))
-    port = probe.getsockname()[1]
-  server = subprocess.Popen(
-    [
-      sys.executable,
-      "-m",
-      "serving.server",
-      f"--port={port}",
-      f"--model_base_path={os.path.abspath(export_dir)}",
-    ]
-  )
-  try:
-    yield f"localhost:{port}"
-  finally:
-    server.terminate()
-    server.wait()
+  def say(self, text):
+    messages.say(f"{self.seconds:5.0f} s  {text}")
 
 
 def main() -> None:
   """Runs the job as a program."""
-  program.main(define_flags, run_job)
+  program.main(define_flags, run_job, "begins again: it takes minutes")
 
 
 if __name__ == "__main__":

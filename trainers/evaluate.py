@@ -75,6 +75,7 @@ def run_job(settings: flags.FlagValues) -> None:
   stage = run.stage("report", settings)
   if stage.done:
     return
+  run.prepare_data()
   measured = measuring.measure(run, stage, settings)
   stage.finish(systems=list(measured))
   for name, one in measured.items():

@@ -77,6 +77,7 @@ def run_job(settings: flags.FlagValues) -> None:
   from trainers import runs
 
   run = runs.open_run(settings)
+  run.prepare_data()
   bench = few_labels.Bench(run, settings)
   folder = run.path("label_curve")
   os.makedirs(folder, exist_ok=True)

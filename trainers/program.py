@@ -9,6 +9,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
+from lc_keras import preset
 from trainers import cluster
 from trainers import config_files
 from trainers import messages
@@ -44,6 +45,8 @@ def main(
   flags.FLAGS.append_flag_values(settings)
   flags.DEFINE_string("config", None, _CONFIG, flag_values=flags.FLAGS)
   flags.declare_key_flag("flagfile")
+  if "run_dir" in settings:
+    flags.DEFINE_alias("preset", "run_dir", flag_values=flags.FLAGS)
   for name in [*settings, "config"]:
     # --help lists the key flags of the program.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
@@ -73,6 +76,9 @@ def _run(job, settings, again):
   try:
     with preemption.raising():
       cluster.join(settings)
+      for name in {"run_dir", "base_run"}.intersection(settings):
+        if settings[name].value:
+          settings[name].value = preset.writable(settings[name].value)
       job(settings)
       cluster.wait_for_chief()
   except KeyboardInterrupt:

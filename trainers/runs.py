@@ -5,10 +5,12 @@ import functools
 import os
 from collections.abc import Sequence
 
+import numpy as np
 from absl import flags
 
 from lc_keras import files
 from lc_keras import parts
+from lc_keras import preset
 from lc_keras.constraints import attributes
 from lc_keras.data import arrays
 from lc_keras.data import names
@@ -38,6 +40,7 @@ class Run:
     data_dir: Where prepared data sets are kept.
     image_shape: (height, width, channels).
     attributes: Names and exclusions; no names without a data set.
+    preset: Name of the preset that it began with; None for other runs.
     settings: The flags of the job that has opened it, if one has.
   """
 
@@ -59,6 +62,7 @@ class Run:
     self.dataset = about["dataset"]
     self.image_shape = tuple(about["image_shape"])
     self.attributes = parts.attributes_of(about)
+    self.preset = about.get("preset")
 
   def path(self, *names: str) -> str:
     """Returns a path below the run folder."""
@@ -100,7 +104,26 @@ class Run:
     Args:
       names: Attributes; the run's if not given.
     """
+    if self.preset:
+      self.prepare_data()  # Most of what is learned needs no images.
     return arrays.source(self.dataset, attributes=names, data_dir=self.data_dir)
+
+  def held_out(self, count: int) -> np.ndarray:
+    """Returns the first images of the test split.
+
+    Those that a preset brings are taken from there.
+
+    Args:
+      count: At most so many.
+
+    Returns:
+      float32 [n, height, width, channels] in [0, 1].
+    """
+    kept = preset.held_out(self.folder)
+    if kept:
+      load = self.parts.preprocessing.load
+      return np.stack([load(path) for path in kept[:count]])
+    return next(iter(self.images().batches("test", count)))["image"].numpy()
 
   def file_names(self, split: str) -> list[str] | None:
     """Returns the names of a split's files in order; None if it has none."""
@@ -193,7 +216,8 @@ def open_run(
 ) -> Run:
   """Opens a run folder, or begins one if --dataset says what it is about.
 
-  Prepares the data set if that has not been done yet.
+  Prepares the data set if that has not been done yet; a preset's, only when its
+  images are needed.
 
   Args:
     settings: The job's flags.
@@ -227,7 +251,8 @@ def _open_run(settings, needs_data, image_shape):
     )
   _check_shape(run.image_shape, image_shape, run.dataset)
   if run.dataset:
-    run.prepare_data(settings.max_bad_examples)
+    if not run.preset:
+      run.prepare_data(settings.max_bad_examples)
   elif needs_data:
     raise ValueError(
       f"The run in {folder!r} has no data set, and so no attributes that this "

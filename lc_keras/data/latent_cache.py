@@ -31,6 +31,7 @@ def write(
   folder: str,
   splits: Mapping[str, latents.Latents | Iterable[latents.Latents]],
   source: Mapping[str, str],
+  dtype: str = "float32",
 ) -> None:
   """Writes a cache, which replaces what is in the folder when it is complete.
 
@@ -39,6 +40,7 @@ def write(
     splits: By name, each as a whole or in pieces, of which one at a time is
       held in memory; "train" gives sigma_bar.
     source: Where the latents come from; `read` compares it.
+    dtype: Of the numbers in the files, such as "float16" for half the size.
 
   Raises:
     ValueError: A split has no rows.
@@ -49,7 +51,7 @@ def write(
     for split, rows in splits.items():
       pieces = rows.pieces() if isinstance(rows, latents.Latents) else rows
       path = os.path.join(aside, _file_name(split))
-      means[split] = _write_split(path, pieces)
+      means[split] = _write_split(path, pieces, dtype)
       checksums[split] = files.checksum(path)
     files.write_json(
       os.path.join(aside, _MANIFEST),
@@ -127,7 +129,7 @@ def read(
     )
   records = np.load(path, mmap_mode="r", allow_pickle=False)
   return latents.Latents(
-    *(np.asarray(records[name]) for name in latents.COLUMNS)
+    *(np.asarray(records[name], np.float32) for name in latents.COLUMNS)
   )
 
 
@@ -162,12 +164,12 @@ class _Means:
     return (self._sums[name] / np.maximum(self._counts[name], 1)).tolist()
 
 
-def _write_split(path, pieces):
+def _write_split(path, pieces, dtype):
   """Writes the rows of a split one after the other; returns their means."""
   means, records = _Means(), None
   with open(path, "wb") as file:
     for piece in pieces:
-      is_first, records = records is None, _records(piece)
+      is_first, records = records is None, _records(piece, dtype)
       if is_first:
         _write_header(file, records.dtype, 0)
       records.tofile(file)
@@ -186,9 +188,9 @@ def _write_header(file, dtype, rows):
   file.flush()
 
 
-def _records(piece):
+def _records(piece, dtype):
   columns = {name: getattr(piece, name) for name in latents.COLUMNS}
-  fields = [(n, np.float32, column.shape[1:]) for n, column in columns.items()]
+  fields = [(n, dtype, column.shape[1:]) for n, column in columns.items()]
   records = np.empty(len(piece), fields)
   for name, column in columns.items():
     records[name] = column

@@ -11,6 +11,7 @@ import os
 
 import h5py
 import keras
+import numpy as np
 
 from lc_keras import files
 from lc_keras.models import stored_model
@@ -37,12 +38,19 @@ _MODULES = {
 }
 
 
-def save(model: stored_model.StoredModel, folder: str) -> None:
+def save(
+  model: stored_model.StoredModel, folder: str, dtype: str | None = None
+) -> None:
   """Writes a model's description and weights, without its optimisers.
 
   Args:
     model: One of the models of this package.
     folder: Created if missing. Files in it are replaced by whole ones only.
+    dtype: Of the weights in the file, such as "float16" for half the size;
+      None keeps theirs. `load` gives them the model's own.
+
+  Raises:
+    ValueError: A weight is too large for the type.
   """
   os.makedirs(folder, exist_ok=True)
   # A bare copy: Keras would write every optimiser into the weights file.
@@ -50,7 +58,7 @@ def save(model: stored_model.StoredModel, folder: str) -> None:
   bare.set_weights(model.get_weights())
   weights_path = os.path.join(folder, WEIGHTS)
   with files.replacing(weights_path) as path:
-    write_weights(bare, path)
+    write_weights(bare, path, dtype)
   description = {
     "class": type(model).__name__,
     "arguments": model.arguments,
@@ -59,7 +67,9 @@ def save(model: stored_model.StoredModel, folder: str) -> None:
   files.write_json(os.path.join(folder, DESCRIPTION), description)
 
 
-def write_weights(model: keras.Model, path: str) -> None:
+def write_weights(
+  model: keras.Model, path: str, dtype: str | None = None
+) -> None:
   """Writes weights as Keras does, but equal weights as equal files.
 
   Keras also writes the names of layers, which count the models that a process
@@ -68,9 +78,12 @@ def write_weights(model: keras.Model, path: str) -> None:
   Args:
     model: The model; its optimisers are written, too.
     path: The file.
+    dtype: Of the numbers in the file, where equal arrays then stand once; None
+      keeps theirs.
 
   Raises:
     OSError: It cannot be written.
+    ValueError: A weight is too large for the type.
   """
   # Keras insists on the ending of a name.
   named = f"{path}.named.weights.h5"
@@ -80,7 +93,7 @@ def write_weights(model: keras.Model, path: str) -> None:
     files.reserve(named, _most_bytes(model))
     model.save_weights(named)
     with h5py.File(named) as old, h5py.File(made, "w") as new:
-      _copy_without_names(old, new)
+      _copy_without_names(old, new, dtype)
   finally:
     if os.path.exists(named):
       os.remove(named)
@@ -103,10 +116,18 @@ def _most_bytes(model):
   return sum(sizes) + _NODE_BYTES * (len(sizes) + 10)
 
 
-def _copy_without_names(old, new):
+def _copy_without_names(old, new, dtype):
+  written = {}
+
   def copy(name, node):
     if isinstance(node, h5py.Dataset):
-      made = new.create_dataset(name, data=node[()])
+      values = _cast(node[()], dtype)
+      key = (values.shape, values.tobytes()) if dtype else name
+      if key in written:
+        new[name] = new[written[key]]  # Another name of the same array.
+        return
+      written[key] = name
+      made = new.create_dataset(name, data=values)
     else:
       made = new.require_group(name)
     for key, value in node.attrs.items():
@@ -115,6 +136,19 @@ def _copy_without_names(old, new):
 
   old.visititems(copy)
   new.attrs.update(old.attrs)
+
+
+def _cast(values, dtype):
+  if dtype is None or not np.issubdtype(values.dtype, np.floating):
+    return values
+  with np.errstate(over="ignore"):
+    cast = values.astype(dtype)
+  if np.isinf(cast).any() and np.isfinite(values).all():
+    raise ValueError(
+      f"A weight of {np.abs(values).max():.3g} does not fit into {dtype}: keep "
+      "this model in its own precision."
+    )
+  return cast
 
 
 def load(folder: str) -> stored_model.StoredModel:

@@ -12,6 +12,7 @@ import sys
 from absl import app
 from absl import flags
 
+from lc_keras import preset
 from serving import client
 
 
@@ -33,7 +34,8 @@ def define_flags(values: flags.FlagValues) -> None:
   string(
     "run_dir",
     None,
-    "A run folder to browse, whose data set faces are taken from.",
+    "A run folder to browse, whose data set faces are taken from; or the name "
+    "of a preset.",
   )
   string(
     "data_dir",
@@ -55,6 +57,8 @@ def _run(argv):
   args = flags.FLAGS
   try:
     connection = client.credentials(args)
+    if args.run_dir:
+      args.run_dir = preset.writable(args.run_dir)
     shown = faces.find(args.faces, args.run_dir, args.data_dir, args.num_faces)
   except (OSError, ValueError) as error:
     sys.exit(f"Error: {error}")

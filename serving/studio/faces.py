@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lc_keras import preset
 from lc_keras.data import images
 from lc_keras.data import preprocessing as preprocessings
 from serving.studio import drawing
@@ -113,7 +114,8 @@ def find(
 
   Args:
     folder: With picture files; None for the data set.
-    run_dir: The run whose data set it is; None for no faces.
+    run_dir: The run whose data set it is, or which brings pictures, as a
+      preset does; None for no faces.
     data_dir: Where prepared data sets are.
     count: At most so many.
 
@@ -135,6 +137,8 @@ def find(
     return Faces(paths[:count])
   if not run_dir:
     return Faces()
+  if kept := preset.held_out(run_dir):
+    return Faces(kept[:count])
   # TensorFlow Datasets takes seconds to load, and only this needs it.
   from lc_keras import parts
   from lc_keras.data import pipeline

@@ -1,0 +1,80 @@
+"""A page of pictures and words that grows while they are made."""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import jinja2
+from PIL import Image
+
+from lc_keras import files
+from lc_keras import plotting
+
+
+class Album:
+  """A page, index.html, and its pictures in a folder.
+
+  It needs nothing but the files beside it, and is whole at any time.
+
+  Attributes:
+    path: Of the page.
+  """
+
+  def __init__(self, folder: str, title: str, text: str):
+    """Begins a page without sections.
+
+    Args:
+      folder: Created if missing; what has the name of a picture or of the page
+        is replaced.
+      title: Of the page.
+      text: What it is about, below the title.
+    """
+    os.makedirs(folder, exist_ok=True)
+    self.path = os.path.join(folder, "index.html")
+    self._folder = folder
+    self._about = {"title": title, "text": text}
+    self._sections = []
+    self._environment = jinja2.Environment(
+      loader=jinja2.PackageLoader("lc_keras.evaluation"),
+      autoescape=True,
+      trim_blocks=True,
+      lstrip_blocks=True,
+      undefined=jinja2.StrictUndefined,
+    )
+
+  def add(
+    self,
+    title: str,
+    text: str,
+    *,
+    picture: Image.Image | None = None,
+    table: Sequence[Mapping] = (),
+    command: str = "",
+  ) -> str | None:
+    """Adds a section, and writes the page.
+
+    Args:
+      title: Its title.
+      text: A few words.
+      picture: Of it; saved beside the page.
+      table: Rows, of which the first one's keys head the columns.
+      command: Code that does the same.
+
+    Returns:
+      The path of the picture, if there is one.
+    """
+    section = {"title": title, "text": text, "command": command}
+    section |= {"table": list(table), "picture": None, "size": (0, 0)}
+    path = None
+    if picture is not None:
+      section["picture"] = f"{len(self._sections) + 1:02}.png"
+      section["size"] = picture.size
+      path = os.path.join(self._folder, section["picture"])
+      plotting.save(picture, path)
+    self._sections.append(section)
+    page = self._environment.get_template("album.html.jinja").render(
+      self._about, sections=self._sections
+    )
+    with files.replacing(self.path) as aside:
+      with open(aside, "w", encoding="utf-8") as file:
+        file.write(page)
+    return path

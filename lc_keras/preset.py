@@ -1,0 +1,250 @@
+"""Presets: trained generators, and all that was learned for them, by name.
+
+A preset is a run folder in half precision that comes with the package, or lies
+in the folder that the environment variable LC_KERAS_PRESETS names:
+
+  preset.json        what it is: data, seed, commit, flags, figures, licence,
+                     and the checksum of every other file
+  picture.png        its samples
+  held_out/          some pictures that it was not trained on
+  labels.csv         labels of its latents that no model was told of
+  run.json, vae/, attributes/, latents/cache/ ...    as in a run folder
+
+Nothing is ever written into it. What is learned for a preset goes to a run
+folder of the user, runs/<name> in the current directory, whose stages are links
+to the preset's. `trainers.preset` writes presets.
+"""
+
+import base64
+import contextlib
+import functools
+import html
+import os
+from collections.abc import Mapping
+
+from lc_keras import files
+
+MANIFEST = "preset.json"
+PICTURE = "picture.png"
+HELD_OUT = "held_out"
+LABELS = "labels.csv"
+ABOUT = "run.json"
+# Environment variable with one more folder of presets.
+VARIABLE = "LC_KERAS_PRESETS"
+PACKAGED = os.path.join(os.path.dirname(__file__), "presets")
+_FORMAT = 1
+_OWN = "runs"
+
+
+class Preset:
+  """A preset that can be loaded by its name; a picture in a notebook.
+
+  Attributes:
+    name: Its name, for `lc_keras.load`.
+    folder: Where its files are.
+    manifest: JSON values: "line" (what it is, in a line), "dataset", "seed",
+      "commit", "flags" (by stage), "figures", "licence", "files" (checksums).
+  """
+
+  def __init__(self, folder: str):
+    """Reads the manifest of a preset.
+
+    Raises:
+      ValueError: It is damaged, or of another format.
+    """
+    self.folder = folder
+    self.name = os.path.basename(folder)
+    self.manifest = files.read_json(os.path.join(folder, MANIFEST))
+    if self.manifest.get("format") != _FORMAT:
+      raise ValueError(
+        f"The preset {self.name!r} has format {self.manifest.get('format')}; "
+        f"this version of lc_keras reads {_FORMAT}. Install the version that "
+        "it came with."
+      )
+
+  @property
+  def line(self) -> str:
+    """What it is, in a line."""
+    return self.manifest["line"]
+
+  @property
+  def picture(self) -> str:
+    """Path of a PNG file that shows its samples."""
+    return os.path.join(self.folder, PICTURE)
+
+  def verify(self) -> None:
+    """Compares the checksum of every file.
+
+    Raises:
+      ValueError: A file is missing or damaged.
+    """
+    for name, checksum in self.manifest["files"].items():
+      path = os.path.join(self.folder, name)
+      if not os.path.exists(path):
+        fault = "is missing"
+      elif files.checksum(path) != checksum:
+        fault = "is damaged: its checksum is not the manifest's"
+      else:
+        continue
+      raise ValueError(
+        f"The preset {self.name!r} cannot be used, since {path} {fault}. "
+        "Install lc_keras again, or put back a copy of the file."
+      )
+
+  def __repr__(self):
+    return f"{self.name}: {self.line}"
+
+  def _repr_html_(self):
+    with open(self.picture, "rb") as file:
+      data = base64.b64encode(file.read()).decode()
+    return (
+      f"<p><b>{html.escape(self.name)}</b>: {html.escape(self.line)}</p>"
+      f'<img alt="Samples of {html.escape(self.name)}" '
+      f'src="data:image/png;base64,{data}">'
+    )
+
+
+class Presets(Mapping):
+  """Presets by name; a table with pictures in a notebook."""
+
+  def __init__(self, folders: Mapping[str, str]):
+    """Takes the folder of each, by name."""
+    self._folders = dict(folders)
+
+  def __getitem__(self, name: str) -> Preset:
+    return Preset(self._folders[name])
+
+  def __iter__(self):
+    return iter(self._folders)
+
+  def __len__(self):
+    return len(self._folders)
+
+  def __repr__(self):
+    return "\n".join(map(repr, self.values())) or "No presets are installed."
+
+  def _repr_html_(self):
+    shown = [one._repr_html_() for one in self.values()]
+    return "\n".join(shown) or "No presets are installed."
+
+
+def presets() -> Presets:
+  """Returns the presets that are installed, by name.
+
+  >>> import lc_keras
+  >>> "toon_faces" in lc_keras.presets()  # doctest: +SKIP
+  True
+  """
+  found = {}
+  for place in (PACKAGED, os.environ.get(VARIABLE)):
+    for name in sorted(os.listdir(place)) if _is_folder(place) else ():
+      if os.path.exists(os.path.join(place, name, MANIFEST)):
+        found[name] = os.path.join(os.path.abspath(place), name)
+  return Presets(found)
+
+
+def is_preset(path: str) -> bool:
+  """Says whether this is a preset's name, and no run folder of that name."""
+  path = os.fspath(path)
+  return not os.path.exists(os.path.join(path, ABOUT)) and path in presets()
+
+
+def names() -> str:
+  """Returns the names of all presets, for the end of a message."""
+  return ", ".join(presets()) or "none is installed"
+
+
+def readable(path: str) -> str:
+  """Returns the folder to read from: of a preset's name, or the path itself.
+
+  Args:
+    path: A run folder, or the name of a preset.
+
+  Raises:
+    ValueError: The preset is damaged.
+  """
+  if not is_preset(path):
+    return path
+  preset = _verified(presets()[path].folder)
+  own = own_folder(preset.name)
+  if _preset_of(own) == preset.name:
+    _link(preset, own)
+    return own
+  return preset.folder
+
+
+def writable(path: str) -> str:
+  """Returns the folder to write to: of a preset, the user's own.
+
+  It is made if need be.
+
+  Args:
+    path: A run folder, the name of a preset, or what `readable` returned.
+
+  Raises:
+    ValueError: The preset is damaged, or another run is in the folder.
+  """
+  if is_preset(path):
+    preset = presets()[path]
+  elif os.path.exists(os.path.join(path, MANIFEST)):
+    preset = Preset(path)
+  else:
+    return path
+  _verified(preset.folder)
+  own = own_folder(preset.name)
+  if os.path.exists(os.path.join(own, ABOUT)) and (
+    _preset_of(own) != preset.name
+  ):
+    raise ValueError(
+      f"What is learned for the preset {preset.name!r} goes to {own}, and that "
+      "is another run. Rename it, or work in another directory."
+    )
+  _link(preset, own)
+  return own
+
+
+def held_out(folder: str) -> list[str]:
+  """Returns the pictures that a preset brings; none, of another run folder."""
+  pictures = os.path.join(folder, HELD_OUT)
+  if not os.path.isdir(pictures):
+    return []
+  return [os.path.join(pictures, name) for name in sorted(os.listdir(pictures))]
+
+
+def own_folder(name: str) -> str:
+  """Returns the user's run folder for a preset, which may not exist yet."""
+  return os.path.join(_OWN, name)
+
+
+def _is_folder(place):
+  return bool(place) and os.path.isdir(place)
+
+
+def _preset_of(folder):
+  """Returns the preset that a run folder is for; None for another run."""
+  path = os.path.join(folder, ABOUT)
+  return files.read_json(path).get("preset") if os.path.exists(path) else None
+
+
+@functools.cache
+def _verified(folder):
+  """Returns a preset; its files are read once in a process."""
+  preset = Preset(folder)
+  preset.verify()
+  return preset
+
+
+def _link(preset, own):
+  """Makes a run folder whose stages are a preset's."""
+  os.makedirs(own, exist_ok=True)
+  for name in {path.partition("/")[0] for path in preset.manifest["files"]}:
+    target, link = (os.path.join(one, name) for one in (preset.folder, own))
+    if name == ABOUT or (os.path.exists(link) and not os.path.islink(link)):
+      continue  # The user has trained this stage again.
+    if os.path.islink(link) and os.readlink(link) != target:
+      os.remove(link)  # The package has moved.
+    with contextlib.suppress(FileExistsError):
+      os.symlink(target, link)
+  # Last: with it, the run has begun.
+  if not os.path.exists(os.path.join(own, ABOUT)):
+    files.copy(os.path.join(preset.folder, ABOUT), os.path.join(own, ABOUT))

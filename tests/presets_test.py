@@ -1,0 +1,219 @@
+"""Tests of presets: one is written from a run, listed, loaded, learned on."""
+
+import os
+import pathlib
+import shutil
+from unittest import mock
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from PIL import Image
+
+import lc_keras
+from lc_keras import preset
+from serving import client
+from serving.studio import faces
+from tests import faces_run
+from trainers import constraint
+from trainers import demo
+from trainers import demo_steps
+from trainers import preset as preset_job
+from trainers import program
+from trainers import runs
+
+_NAME = "tiny_faces"
+_QUICK = {"width": 8, "depth": 1, "folds": 2, "steps": 5, "rounds": 1}
+
+
+def _bright(images):
+  return images.mean(axis=(1, 2, 3))
+
+
+class PresetsTest(tf.test.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    """Writes a preset of a tiny run."""
+    super().setUpClass()
+    cls.folder = pathlib.Path(cls.get_temp_dir(cls()))
+    cls.run_dir = cls.folder / "run"
+    faces_run.write(str(cls.run_dir), str(cls.folder / "data"))
+    cls._write(cls.folder / "presets")
+
+  @classmethod
+  def _write(cls, place, *more):
+    """Does what the program does."""
+    values = flags.FlagValues()
+    preset_job.define_flags(values)
+    values(
+      [
+        "preset",
+        f"--run_dir={cls.run_dir}",
+        f"--data_dir={cls.folder / 'data'}",
+        f"--presets_dir={place}",
+        f"--name={_NAME}",
+        "--line=A handful of faces.",
+        "--held_out=3",
+        *more,
+      ]
+    )
+    preset_job.run_job(values)
+
+  def setUp(self):
+    super().setUp()
+    # Where the user is; everything that is written goes there.
+    here = self.create_tempdir().full_path
+    before = os.getcwd()
+    os.chdir(here)
+    self.addCleanup(os.chdir, before)
+    self._look_in(self.folder / "presets")
+
+  def _look_in(self, place):
+    patched = mock.patch.dict(os.environ, {preset.VARIABLE: str(place)})
+    patched.start()
+    self.addCleanup(patched.stop)
+
+  def _copy(self):
+    """Returns a copy of the preset's folder, which takes its place."""
+    place = self.create_tempdir().full_path
+    copied = shutil.copytree(
+      self.folder / "presets" / _NAME, os.path.join(place, _NAME)
+    )
+    self._look_in(place)
+    return pathlib.Path(copied)
+
+  def test_is_listed_with_a_line_and_a_picture(self):
+    found = lc_keras.presets()
+    self.assertIn(f"{_NAME}: A handful of faces.", repr(found))
+    self.assertIn("data:image/png;base64,", found._repr_html_())
+    known = found[_NAME].manifest
+    self.assertEqual(known["dataset"], faces_run.DATASET)
+    self.assertEqual(known["licence"], "Apache-2.0")
+    change = known["figures"]["largest_change_by_half_precision"]
+    self.assertLess(change, 0.2)  # Weights are as they were drawn, times 6.
+
+  def test_the_same_run_gives_the_same_files(self):
+    self._write(self.folder / "again")
+    first, second = (
+      {
+        path.relative_to(place): path.read_bytes()
+        for path in place.rglob("*")
+        if path.is_file()
+      }
+      for place in (self.folder / "presets", self.folder / "again")
+    )
+    self.assertEqual(first, second)
+
+  def test_a_preset_too_large_is_not_written(self):
+    with self.assertRaisesRegex(ValueError, "MB and may have 1: take"):
+      self._write(self.folder / "large", "--megabytes=1")
+    self.assertEmpty(os.listdir(self.folder / "large"))
+
+  def test_loads_by_name_and_writes_nothing(self):
+    control = lc_keras.load(_NAME)
+    run = lc_keras.load(str(self.run_dir))
+    self.assertEqual(control.attributes.names, run.attributes.names)
+    latents = np.random.default_rng(0).normal(size=[4, faces_run.LATENT_SIZE])
+    self.assertAllClose(control.decode(latents), run.decode(latents), atol=0.05)
+    self.assertEmpty(os.listdir())
+
+  def test_what_is_learned_goes_to_the_users_folder(self):
+    before = sorted((self.folder / "presets").rglob("*"))
+    lc_keras.load(_NAME).learn("Bright", rule=_bright, **_QUICK, verbose=0)
+    self.assertTrue(os.path.isdir(f"runs/{_NAME}/constraints/Bright"))
+    self.assertIn("Bright", lc_keras.load(_NAME).attributes.names)
+    self.assertEqual(sorted((self.folder / "presets").rglob("*")), before)
+
+  def test_programs_take_its_name_for_a_run_folder(self):
+    rule = "--rule=lc_keras.constraints.face_rules:dark_share"
+    arguments = ["--name=Dark", rule, "--threshold=0.2", "--width=8"]
+    arguments += ["--depth=1", "--folds=2", "--steps=5", "--rounds=1"]
+    with mock.patch(
+      "sys.argv", ["constraint", f"--preset={_NAME}", *arguments]
+    ):
+      with mock.patch.object(flags, "FLAGS", flags.FlagValues()):
+        values = flags.FlagValues()
+        constraint.define_flags(values)
+        values(["constraint", f"--run_dir={_NAME}", *arguments])
+        program._run(constraint.run_job, values, "")
+    # Its data set was not drawn for that.
+    self.assertEqual(os.listdir(), ["runs"])
+    made = pathlib.Path("runs", _NAME, "constraints", "Dark")
+    self.assertTrue((made / "picture.png").exists())
+    self.assertLen(runs.Run(f"runs/{_NAME}").held_out(9), 3)
+
+  def test_the_client_makes_images_without_a_server(self):
+    values = flags.FlagValues()
+    client.define_flags(values)
+    arguments = [f"--preset={_NAME}", "--want=Smiling", "--n=2", "--out=a.png"]
+    with mock.patch.object(flags, "FLAGS", values):
+      client._run(values(["client", "sample", *arguments]))
+    with Image.open("a.png") as picture:
+      self.assertGreater(np.ptp(np.asarray(picture)), 0)
+    self.assertEqual(os.listdir(), ["a.png"])
+
+  def test_the_studio_offers_its_pictures(self):
+    run_dir = preset.writable(_NAME)
+    self.assertLen(faces.find(None, run_dir, "nowhere", 12), 3)
+
+  def test_the_demo_makes_a_page(self):
+    values = flags.FlagValues()
+    demo.define_flags(values)
+    small = ",".join(f"{key}={value}" for key, value in _QUICK.items())
+    values(
+      [
+        "demo",
+        f"--run_dir={_NAME}",
+        "--want=Smiling",
+        "--changes=Eyeglasses",
+        "--rule=lc_keras.constraints.face_rules:dark_share",
+        "--threshold=0.2",
+        "--rule_name=Dark",
+        f"--recipe={small},count=64",
+      ]
+    )
+    # Exports and servers have tests of their own.
+    with mock.patch.object(demo_steps.Demo, "serve"):
+      program._run(demo.run_job, values, "")
+    folder = pathlib.Path("runs", _NAME)
+    page = (folder / "demo" / "index.html").read_text()
+    for text in ("Images of “Smiling”", "All in one request", "In figures"):
+      self.assertIn(text, page)
+    self.assertCountEqual(os.listdir(folder / "constraints"), ["Dark", "Bangs"])
+    for number in range(1, 6):
+      with Image.open(folder / "demo" / f"{number:02}.png") as picture:
+        self.assertGreater(np.ptp(np.asarray(picture)), 0)
+
+  def test_a_run_folder_of_the_name_comes_first(self):
+    shutil.copytree(self.run_dir, _NAME)
+    self.assertEqual(preset.readable(_NAME), _NAME)
+    self.assertEqual(preset.writable(_NAME), _NAME)
+
+  def test_another_run_is_not_written_to(self):
+    shutil.copytree(self.run_dir, f"runs/{_NAME}")
+    self.assertIn("presets", preset.readable(_NAME))
+    with self.assertRaisesRegex(ValueError, "that is another run. Rename it"):
+      preset.writable(_NAME)
+
+  def test_links_follow_a_package_that_moves(self):
+    preset.writable(_NAME)
+    copied = self._copy()
+    preset.writable(_NAME)
+    self.assertEqual(os.readlink(f"runs/{_NAME}/vae"), str(copied / "vae"))
+
+  def test_damage_is_told_in_a_sentence(self):
+    weights = self._copy() / "vae" / "best.weights.h5"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with self.assertRaisesRegex(ValueError, "weights.h5 is damaged: .*Install"):
+      lc_keras.load(_NAME)
+    weights.unlink()
+    with self.assertRaisesRegex(ValueError, "best.weights.h5 is missing"):
+      lc_keras.load(_NAME)
+
+  def test_unknown_names_are_told_what_there_is(self):
+    with self.assertRaisesRegex(FileNotFoundError, rf"preset \(.*{_NAME}\)"):
+      lc_keras.load("tiny_face")
+
+
+if __name__ == "__main__":
+  tf.test.main()

@@ -1,0 +1,141 @@
+"""Everything in one go: data, models, constraints, report, export, an answer.
+
+    python -m trainers.demo_from_scratch --flagfile=configs/demo/demo.cfg
+
+Each stage is the command that a user would type, printed before it runs. What
+is done is not done again: after an interruption the same command goes on. It
+exits as the stage that it was at: 75 after SIGTERM, 130 after Ctrl-C.
+"""
+
+import glob
+import os
+
+import numpy as np
+from absl import flags
+from PIL import Image
+
+from trainers import commands
+from trainers import jobs
+from trainers import local_server
+from trainers import program
+
+_SHOWN = 4
+# Of small networks, which leave cores idle; none needs another.
+_TOGETHER = ("flow", "attributes", "classifier")
+
+
+def define_flags(values: flags.FlagValues) -> None:
+  """Defines the flags of this job."""
+  for name, default, text in (
+    ("run_dir", "runs/demo", "Folder of the run."),
+    ("config_dir", "configs/demo", "Folder with a flagfile per job."),
+    ("data_dir", "data", "Folder in which prepared data sets are kept."),
+    (
+      "change",
+      "Eyeglasses",
+      "What held-out faces are asked to be changed to.",
+    ),
+  ):
+    flags.DEFINE_string(name, default, text, flag_values=values)
+  flags.DEFINE_list(
+    "actors",
+    ["actor"],
+    "Flagfiles of the actors to train, without .cfg.",
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    "wants",
+    ["Smiling, not Male", "Wearing_Hat, Eyeglasses"],
+    "What new faces the finished model is asked for; one request per item.",
+    flag_values=values,
+  )
+
+
+def run_job(settings: flags.FlagValues) -> None:
+  """Runs every stage that is not done, then asks the server for faces."""
+  demo = commands.Commands(
+    settings.run_dir, settings.data_dir, settings.config_dir
+  )
+  needed = jobs.leading_to("classifier", "actor")
+  for name in needed:
+    if name not in (*_TOGETHER, "actor"):
+      demo.train(name)
+  demo.train_together(*_TOGETHER)
+  for config in settings.actors:
+    demo.train(f"actor:{config}")
+  export_dir = os.path.join(settings.run_dir, "export")
+  if not glob.glob(os.path.join(glob.escape(export_dir), "[0-9]*")):
+    demo.run("export", "-m", "serving.export", f"--run_dir={settings.run_dir}")
+  pictures = _ask(demo, settings, export_dir)
+  demo.train("evaluate")
+  _conclude(demo, pictures)
+
+
+def _ask(demo, settings, export_dir):
+  """Serves the export and asks it for faces; returns pictures by request."""
+  folder = os.path.join(settings.run_dir, "pictures")
+  os.makedirs(folder, exist_ok=True)
+  requests = [
+    ("sample", want, f"asked_{number}", ["--n=16"])
+    for number, want in enumerate(settings.wants)
+  ]
+  images = [f"--image={path}" for path in _held_out(settings, folder)]
+  requests.append(("transform", settings.change, "changed", images))
+  pictures = {}
+  with local_server.serving(export_dir) as address:
+    for verb, want, name, options in requests:
+      path = os.path.join(folder, f"{name}.png")
+      demo.run(
+        name,
+        "-m",
+        "serving.client",
+        verb,
+        f"--server={address}",
+        f"--timeout={local_server.PATIENCE}",
+        f"--want={want}",
+        *options,
+        f"--out={path}",
+      )
+      pictures[f"{verb} {want}"] = path
+  return pictures
+
+
+def _held_out(settings, folder):
+  """Writes some held-out faces as a user would have them; returns paths."""
+  from lc_keras import plotting
+  from trainers import runs
+
+  run = runs.Run(settings.run_dir, settings.data_dir)
+  batch = next(iter(run.images().batches("test", _SHOWN)))
+  paths = []
+  for number, image in enumerate(batch["image"].numpy()):
+    paths.append(os.path.join(folder, f"held_out_{number}.png"))
+    pixels = np.rint(image * 255.0).astype(np.uint8)
+    plotting.save(Image.fromarray(pixels), paths[-1])
+  return paths
+
+
+def _conclude(demo, pictures):
+  """Says where everything is."""
+  report = os.path.join(demo.run_dir, "report")
+  print(f"\nThe report:   {os.path.join(report, 'index.html')}")
+  print(f"The numbers:  {os.path.join(report, 'results.json')}")
+  for request, path in pictures.items():
+    print(f"{request}: {path}")
+  base_path = os.path.abspath(os.path.join(demo.run_dir, "export"))
+  print(f"\n{sum(demo.seconds.values()):.0f} seconds in all. To serve it:")
+  print(
+    "  .venv/bin/python -m serving.server --port=8500 "
+    f"--model_base_path={base_path}\nand to ask, from another terminal:\n"
+    "  .venv/bin/python -m serving.client sample --server=localhost:8500 "
+    '--want="Smiling, not Male" --out=faces.png'
+  )
+
+
+def main() -> None:
+  """Runs the job as a program."""
+  program.main(define_flags, run_job)
+
+
+if __name__ == "__main__":
+  main()

@@ -1,0 +1,37 @@
+"""A model server of ours for as long as a program asks it something."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+# Seconds that a client waits: a busy machine takes minutes to load a model.
+PATIENCE = 600
+
+
+@contextlib.contextmanager
+def serving(export_dir: str) -> Iterator[str]:
+  """Runs our server on a free port; yields its address.
+
+  Args:
+    export_dir: The folder of an export's versions.
+  """
+  with socket.socket() as probe:
+    probe.bind(("localhost", 0))
+    port = probe.getsockname()[1]
+  server = subprocess.Popen(
+    [
+      sys.executable,
+      "-m",
+      "serving.server",
+      f"--port={port}",
+      f"--model_base_path={os.path.abspath(export_dir)}",
+    ]
+  )
+  try:
+    yield f"localhost:{port}"
+  finally:
+    server.terminate()
+    server.wait()

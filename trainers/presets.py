@@ -1,0 +1,27 @@
+"""Lists the presets: trained generators that are loaded by their names.
+
+python -m trainers.presets
+"""
+
+from absl import app
+
+from lc_keras import preset
+
+
+def _run(argv):
+  if len(argv) > 1:
+    raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
+  found = preset.presets()
+  for one in found.values():
+    print(f"{one}\n  picture: {one.picture}")
+  if not found:
+    print(found)
+
+
+def main() -> None:
+  """Runs the program."""
+  app.run(_run)
+
+
+if __name__ == "__main__":
+  main()
