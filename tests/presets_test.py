@@ -12,6 +12,8 @@ from PIL import Image
 
 import lc_keras
 from lc_keras import preset
+from lc_keras.models import actor_critic
+from lc_keras.models import storage
 from serving import client
 from serving.studio import faces
 from tests import faces_run
@@ -38,6 +40,9 @@ class PresetsTest(tf.test.TestCase):
     cls.folder = pathlib.Path(cls.get_temp_dir(cls()))
     cls.run_dir = cls.folder / "run"
     faces_run.write(str(cls.run_dir), str(cls.folder / "data"))
+    # An actor needs one step, where a search would need hundreds.
+    actor = actor_critic.ActorCritic(faces_run.LATENT_SIZE, 10, 8, 1)
+    storage.save(actor, str(cls.run_dir / "actor_0.1"))
     cls._write(cls.folder / "presets")
 
   @classmethod
@@ -114,7 +119,7 @@ class PresetsTest(tf.test.TestCase):
     run = lc_keras.load(str(self.run_dir))
     self.assertEqual(control.attributes.names, run.attributes.names)
     latents = np.random.default_rng(0).normal(size=[4, faces_run.LATENT_SIZE])
-    self.assertAllClose(control.decode(latents), run.decode(latents), atol=0.05)
+    self.assertAllClose(control.decode(latents), run.decode(latents), atol=0.2)
     self.assertEmpty(os.listdir())
 
   def test_what_is_learned_goes_to_the_users_folder(self):
