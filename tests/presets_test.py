@@ -131,8 +131,9 @@ class PresetsTest(tf.test.TestCase):
 
   def test_programs_take_its_name_for_a_run_folder(self):
     rule = "--rule=lc_keras.constraints.face_rules:dark_share"
-    arguments = ["--name=Dark", rule, "--threshold=0.2", "--width=8"]
+    arguments = ["--name=Dark", rule, "--threshold=0.2485", "--width=8"]
     arguments += ["--depth=1", "--folds=2", "--steps=5", "--rounds=1"]
+    arguments += ["--count=256"]
     with mock.patch(
       "sys.argv", ["constraint", f"--preset={_NAME}", *arguments]
     ):
@@ -172,7 +173,7 @@ class PresetsTest(tf.test.TestCase):
         "--want=Smiling",
         "--changes=Eyeglasses",
         "--rule=lc_keras.constraints.face_rules:dark_share",
-        "--threshold=0.2",
+        "--threshold=0.2485",
         "--rule_name=Dark",
         f"--recipe={small},count=64",
       ]

@@ -45,9 +45,11 @@ def main(
   flags.FLAGS.append_flag_values(settings)
   flags.DEFINE_string("config", None, _CONFIG, flag_values=flags.FLAGS)
   flags.declare_key_flag("flagfile")
+  shown = [*settings, "config"]
   if "run_dir" in settings:
     flags.DEFINE_alias("preset", "run_dir", flag_values=flags.FLAGS)
-  for name in [*settings, "config"]:
+    shown.append("preset")
+  for name in shown:
     # --help lists the key flags of the program.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
   # "trainers/vae.py", or "lc-keras train vae".
