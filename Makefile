@@ -13,7 +13,7 @@ demo: venv ## Show in minutes what it is for, on a trained generator (RUN=toon_f
 
 .PHONY: demo-from-scratch
 demo-from-scratch: venv ## Train, evaluate, export and serve, in runs/demo
-	@$(PYTHON) -m trainers.demo_from_scratch --flagfile=configs/demo/demo_from_scratch.cfg
+	@$(PYTHON) -m trainers.demo_from_scratch --config=demo
 
 .PHONY: studio
 studio: venv ## Play with constraints in a browser (RUN=toon_faces)

@@ -1,6 +1,6 @@
 """Everything in one go: data, models, constraints, report, export, an answer.
 
-    python -m trainers.demo_from_scratch --flagfile=configs/demo/demo_from_scratch.cfg
+    python -m trainers.demo_from_scratch --config=demo
 
 Each stage is the command that a user would type, printed before it runs. What
 is done is not done again: after an interruption the same command goes on. It
