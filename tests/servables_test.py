@@ -1,5 +1,6 @@
 """Tests of loading a SavedModel, warming it up and running it."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -63,6 +64,30 @@ class ServableTest(parameterized.TestCase):
     self._assert_refused(
       grpc.StatusCode.UNAVAILABLE, "", servable.predict, "add", inputs
     )
+
+  def test_a_selection_is_taken_from_what_is_prepared(self):
+    servable = self._load()
+    inputs = {"a": _ROWS, "b": _ROWS - 1}
+    fetched = []
+
+    def run(servable, feeds, fetches, interrupt, fails=False):
+      fetched.append(len(fetches))
+      if fails and len(fetches) > 1:
+        raise server.ServingError(grpc.StatusCode.INTERNAL, "difference fails")
+      return servable.run(feeds, fetches, interrupt)
+
+    def ask(outputs, **options):
+      how = functools.partial(run, **options)
+      answer = servable.predict("add", inputs, outputs, run=how)
+      self.assertCountEqual(answer, outputs)
+      np.testing.assert_array_equal(answer["sum"], 2 * _ROWS - 1)
+
+    ask(["sum"])
+    ask(["sum", "difference"])
+    ask(["sum"])
+    self.assertEqual(fetched, [1, 2, 2])
+    # What was not asked for does not matter.
+    ask(["sum"], fails=True)
 
   def test_a_saved_model_of_tf1(self):
     x = np.array([2.0, 3.0, 4.0], np.float32)

@@ -26,7 +26,7 @@ _HALF = "float16"
 _AVERAGED = ("velocity", "actor")
 _SEED = 0
 _SHOWN = 8
-_OF_STAGES = (stages.DONE, "flags.cfg", "log.csv")
+_OF_STAGES = (stages.DONE, "log.csv")
 _FIGURES = ("accuracy", "weighted_f1", "macro_f1")
 
 
@@ -127,6 +127,13 @@ def _write_models(run, folder, settings):
 
 def _copy_notes(run, stage, folder):
   """Copies what says how a stage was made."""
+  lines = stages.flags_of(run.path(stage))
+  if lines is not None:
+    # Without those that say where things lay.
+    kept = [line for line in lines if stages.settings_of([line])]
+    path = os.path.join(folder, stage, stages.FLAGS)
+    with files.replacing(path) as aside, open(aside, "w") as file:
+      file.writelines(f"{line}\n" for line in kept)
   for name in _OF_STAGES:
     if os.path.exists(run.path(stage, name)):
       files.copy(run.path(stage, name), os.path.join(folder, stage, name))

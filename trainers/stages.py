@@ -15,7 +15,7 @@ from trainers import code_version
 from trainers import messages
 
 DONE = "done.json"
-_FLAGS = "flags.cfg"
+FLAGS = "flags.cfg"
 _LOCK = "lock"
 # Flags that may differ between the command that began a stage and the one that
 # goes on with it: where things lie and how fast they are made.
@@ -78,7 +78,7 @@ class Stage:
     given = sorted(settings.flags_into_string().splitlines())
     before = flags_of(self.folder)
     if before is None:
-      path = self.path(_FLAGS)
+      path = self.path(FLAGS)
       with files.replacing(path) as aside, open(aside, "w") as file:
         file.writelines(f"{line}\n" for line in given)
       return
@@ -87,7 +87,7 @@ class Stage:
       names = ", ".join(sorted({f"--{name}" for name, _ in changed}))
       raise ValueError(
         f"{self.folder!r} was begun with other values of {names} (see its "
-        f"{_FLAGS}). Use those, another --run_dir, or delete the folder."
+        f"{FLAGS}). Use those, another --run_dir, or delete the folder."
       )
 
   def path(self, *parts: str) -> str:
@@ -170,7 +170,7 @@ def flags_of(folder: str) -> list[str] | None:
   Args:
     folder: The stage's folder.
   """
-  path = os.path.join(folder, _FLAGS)
+  path = os.path.join(folder, FLAGS)
   if not os.path.exists(path):
     return None
   with open(path, encoding="utf-8") as file:
