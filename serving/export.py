@@ -36,8 +36,6 @@ with epy.lazy_imports():
   from serving import versions_folder
 
 MANIFEST = os.path.join("assets.extra", "manifest.json")
-# Samplers that cost little to trace, to load and to run.
-QUICK = ("flow", "search")
 _LIBRARIES = ("keras", "numpy", "tensorflow", "tensorflow-probability")
 
 

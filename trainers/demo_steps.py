@@ -21,6 +21,8 @@ from trainers import runs
 _SHOWN = 8
 _SAMPLES = 16
 _EXPORT = "export"
+# Beside the actor; each takes time to trace, to check and to load.
+_SAMPLERS = ("search",)
 
 
 class Demo:
@@ -130,7 +132,7 @@ class Demo:
     known = versions_folder.VersionsFolder(place).versions()
     self._say("Writing the export, a SavedModel for model servers")
     folder = os.path.join(place, str(max(known, default=0) + 1))
-    export.write(self._control.parts, folder, samplers=export.QUICK)
+    export.write(self._control.parts, folder, samplers=_SAMPLERS)
     self._say("Starting the server")
     with local_server.serving(place) as address:
       with latent_client.LatentClient(
