@@ -3,7 +3,7 @@
 Learns critics, realism, a flow and an actor from the shipped table of seeds and
 labels; makes samples of four requests and edits of twelve people; scores them
 with judges that gave no labels; exports, serves, asks once; writes one page,
-runs/photo/index.html. What was learned or exported is not done again.
+runs/photo/report/index.html. What was learned or exported is not done again.
 """
 
 import argparse
@@ -84,18 +84,17 @@ class Demo:
     self._data_dir = data_dir
     self._judges = scores.Judges(data_dir)
     self._seconds, self._tables, self._pictures = {}, {}, {}
-    os.makedirs(run_dir, exist_ok=True)
+    self._report = os.path.join(run_dir, "report")
 
   def learned(self) -> lc_keras.LatentConstraints:
     """Returns the generator with all that is learned for it."""
-    model = os.path.join(self._run_dir, "model")
-    if os.path.exists(model):
-      return lc_keras.load(model)
+    if os.path.exists(self._run_dir):
+      return lc_keras.load(self._run_dir)
     with self._stage("generator"):
       generator = networks.generator(data_dir=self._data_dir)
     with self._stage("learning"):
       control = learn(generator)
-      control.save(model)
+      control.save(self._run_dir)
     return control
 
   def show_samples(self, control):
@@ -142,7 +141,7 @@ class Demo:
       with self._stage("export"):
         control.export(os.path.join(export, "1"))
     asked = commands.Commands(self._run_dir, self._data_dir, "")
-    path = os.path.join(self._run_dir, "served.png")
+    path = os.path.join(self._report, "served.png")
     with self._stage("serve"), _serving(export) as address:
       asked.run(
         "ask",
@@ -157,7 +156,7 @@ class Demo:
     results = {name: one.to_dict("index") for name, one in self._tables.items()}
     results["seconds"] = self._seconds
     files.write_json(
-      os.path.join(self._run_dir, "results.json"), report.plain(results)
+      os.path.join(self._report, "results.json"), report.plain(results)
     )
     environment = jinja2.Environment(
       loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True
@@ -167,7 +166,7 @@ class Demo:
       pictures=self._pictures,
       seconds=self._seconds,
     )
-    path = os.path.join(self._run_dir, "index.html")
+    path = os.path.join(self._report, "index.html")
     with files.replacing(path) as aside:
       pathlib.Path(aside).write_text(page, encoding="utf-8")
     total = sum(self._seconds.values())
@@ -186,7 +185,8 @@ class Demo:
     """Writes rows of images as a JPEG file."""
     pixels = np.rint(255.0 * images).astype(np.uint8)
     rows = [np.concatenate(list(row), axis=1) for row in pixels]
-    with files.replacing(os.path.join(self._run_dir, f"{name}.jpg")) as aside:
+    os.makedirs(self._report, exist_ok=True)
+    with files.replacing(os.path.join(self._report, f"{name}.jpg")) as aside:
       Image.fromarray(np.concatenate(rows)).save(aside, quality=90)
     self._pictures[f"{name}.jpg"] = _CAPTIONS[name]
 
