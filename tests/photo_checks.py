@@ -69,7 +69,7 @@ class PhotoTest(parameterized.TestCase):
     table = tables.labels().loc[list(_SEEDS)]
     for name, judge in (("Smiling", "smile"), ("Male", "male")):
       read = np.asarray(getattr(face_api, judge)()(self.images))
-      np.testing.assert_allclose(read, table[name], atol=0.1)
+      self.assertGreater(np.corrcoef(read, table[name])[0, 1], 0.95)
 
   def test_identity_tells_people_apart(self):
     who = face_api.identity()

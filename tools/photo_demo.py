@@ -23,9 +23,9 @@ from PIL import Image
 import lc_keras
 from lc_keras import files
 from lc_keras.evaluation import report
+from lc_keras.photo_faces import learning
 from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import scores
-from lc_keras.photo_faces import tables
 from trainers import commands
 
 SAMPLES = (
@@ -46,7 +46,7 @@ EDITS = (
 )
 _COUNT, _PEOPLE = 16, 12
 _WHOLE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
-_TRUNCATION = 0.8
+_TRUNCATION, _SAME = 0.8, 1.0
 # Of the people that are edited; nothing was learned from these seeds.
 _FIRST_SEED = 100_000
 _CAPTIONS = {
@@ -68,12 +68,15 @@ def main():
   parser.add_argument("--run_dir", default="runs/photo", help="A folder.")
   parser.add_argument("--data_dir", default="data", help="Of the packages.")
   settings = parser.parse_args()
-  demo = Demo(settings.run_dir, settings.data_dir)
-  control = demo.learned()
-  demo.show_samples(control)
-  demo.show_edits(control)
-  demo.serve(control)
-  demo.write_page()
+  try:
+    demo = Demo(settings.run_dir, settings.data_dir)
+    control = demo.learned()
+    demo.show_samples(control)
+    demo.show_edits(control)
+    demo.serve(control)
+    demo.write_page()
+  except (OSError, ValueError) as error:
+    sys.exit(f"error: {error}")
 
 
 class Demo:
@@ -93,7 +96,8 @@ class Demo:
     with self._stage("generator"):
       generator = networks.generator(data_dir=self._data_dir)
     with self._stage("learning"):
-      control = learn(generator)
+      control = learning.learn(generator, data_dir=self._data_dir)
+      generator.mapping.truncation = _TRUNCATION
       control.save(self._run_dir)
     return control
 
@@ -117,22 +121,20 @@ class Demo:
     read, columns, found = self._judges(before), [before], {}
     for name, value in EDITS:
       with self._stage("edits"):
-        edited = control.transform(latents=latents, request=text({name: value}))
+        edited = control.transform(latents, text({name: value}), same=_SAME)
       with self._stage("scores"):
         after = self._judges(edited.images)
       found[text({name: value})] = scores.edit(read, after, name, value)
       columns.append(edited.images)
       if (name, value) == _WHOLE:
         with self._stage("whole"):
-          self._show_whole(latents[:1], edited.latents[:1])
+          both = np.concatenate([latents[:1], edited.latents[:1]])
+          whole = networks.whole(control.generator, both, self._data_dir)
+          self._picture("whole", whole[np.newaxis])
     self._tables["Edits"] = pd.DataFrame(found).T
     agreed = pd.DataFrame({"agreement": scores.agreement(read)}).T
     self._tables["How often the judges agree on unedited faces"] = agreed
     self._picture("edits", np.stack(columns, axis=1))
-
-  def _show_whole(self, *latents):
-    whole = networks.generator(1024, self._data_dir)
-    self._picture("whole", whole.map(np.concatenate(latents))[np.newaxis])
 
   def serve(self, control):
     """Exports, serves and asks once."""
@@ -189,16 +191,6 @@ class Demo:
     with files.replacing(os.path.join(self._report, f"{name}.jpg")) as aside:
       Image.fromarray(np.concatenate(rows)).save(aside, quality=90)
     self._pictures[f"{name}.jpg"] = _CAPTIONS[name]
-
-
-def learn(generator) -> lc_keras.LatentConstraints:
-  """Learns to control a generator from the shipped table."""
-  table = tables.labels()
-  latents = tables.latents(generator, table.index)
-  control = lc_keras.LatentConstraints(generator, list(table.columns))
-  control.fit(latents=latents, labels=table.to_numpy())
-  generator.mapping.truncation = _TRUNCATION
-  return control
 
 
 def text(request) -> str:

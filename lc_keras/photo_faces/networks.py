@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import batched
 from lc_keras import files
 from lc_keras.generators import generator as generators
 from lc_keras.photo_faces import early_exit
@@ -27,7 +28,7 @@ def generator(
   """Returns the generator of faces, to be controlled in w.
 
   Generators of several sizes have the same latents: what was found with small
-  images is drawn whole by `generator(1024).map(latents)`.
+  images is drawn whole by `whole`.
 
   Args:
     size: See `decoder`.
@@ -85,6 +86,28 @@ def decoder(
     return 0.5 * (made(w) + 1.0)
 
   return decode
+
+
+def whole(
+  one: generators.Generator, latents: np.ndarray, data_dir: str = "data"
+) -> np.ndarray:
+  """Returns whole images of latents, [n, 1024, 1024, 3] in [0, 1].
+
+  Two at a time, which bounds what memory it takes.
+
+  Args:
+    one: Of `generator`, of any size, or one that was saved.
+    latents: float32 [n, latent_size].
+    data_dir: See `packages.folder`.
+  """
+  decode = decoder(synthesis.IMAGE_SIZE, data_dir)
+  coordinates = one.mapping.coordinates
+  shape = (synthesis.IMAGE_SIZE, synthesis.IMAGE_SIZE, 3)
+  draw = batched.Batched(
+    lambda rows: {"images": decode(coordinates.to_own(rows))},
+    batched.rows_at_once(shape),
+  )
+  return draw(latents)["images"]
 
 
 def _heads(steps, data_dir):

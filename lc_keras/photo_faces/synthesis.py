@@ -89,7 +89,7 @@ def run(
     w: [n, 512]; or [n, styles, 512], one for every style of these steps.
     features: What the first of the steps takes, unless it is the start.
   """
-  x, style = features, 0
+  w, x, style = tf.convert_to_tensor(w), features, 0
   for kind, value in steps:
     if kind == "start":
       x = tf.tile(value, [tf.shape(w)[0], 1, 1, 1])
