@@ -53,10 +53,12 @@ from lc_keras.data import arrays
 from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
+from lc_keras.learning import keeping
 from lc_keras.learning import labels as some_labels
 from lc_keras.learning import learned_constraints
 from lc_keras.learning import progress
 from lc_keras.learning.rules import kinds as rule_kinds
+from lc_keras.models import storage
 from lc_keras.samplers import scaled
 
 _BATCH_SIZE = 64
@@ -157,6 +159,7 @@ class LatentConstraints:
     images=None,
     labels=None,
     *,
+    latents=None,
     epochs: int = 5,
     steps_per_epoch: int | None = None,
     recipes: Sequence[settings.Training] = (),
@@ -170,9 +173,10 @@ class LatentConstraints:
 
     Three models, one after the other: the attribute critic "attributes", the
     conditional "flow", and the actor "actor_0.1" with its critic, which
-    imitates the flow in a single step. Without labels, images are encoded and
-    nothing is trained: `learn` then adds attributes. Without images, and always
-    for a generator that cannot encode, latents are draws of the prior.
+    imitates the flow in a single step. For a generator with a mapping also
+    "realism", which tells its draws from all else. Without labels, images are
+    encoded and nothing is trained: `learn` then adds attributes. Without
+    images, and always for a generator that cannot encode, latents are drawn.
 
     What is learned again replaces what there was.
 
@@ -182,7 +186,12 @@ class LatentConstraints:
       labels: [n, num_attributes] or [n], numbers in [0, 1]; or a dictionary or
         a frame of columns. For a generator that cannot encode, labels of images
         say nothing: instead, a classifier, which gives images decoded from
-        draws logits [batch, num_attributes].
+        draws logits [batch, num_attributes]. Or labels of what seeds make, a
+        table with a column `seed` (see `Generator.sample`), or of latents; no
+        image is decoded then. Where a label is not known, it is NaN, or an
+        empty cell.
+      latents: [n, latent_size], drawn ones that the labels are of, instead of
+        images: of seeds that are not ours.
       epochs: Epochs of each model. An epoch is `steps_per_epoch` steps: the
         latents of a batch get fresh noise at every step, so that no batch ever
         comes twice.
@@ -208,15 +217,26 @@ class LatentConstraints:
       steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, 1)
     seed = _whole("seed", seed, 0, _LARGEST_SEED)
     recipes = fitting.by_type(recipes)
-    parts = fitting.encode(
-      self.generator,
-      self._with_channels(images),
-      labels,
-      self._asked,
-      seed=seed,
-      validation_split=validation_split,
-      data_dir=data_dir,
-    )
+    labels, latents = fitting.by_seed(self.generator, labels, latents)
+    if latents is None:
+      parts = fitting.encode(
+        self.generator,
+        self._with_channels(images),
+        labels,
+        self._asked,
+        seed=seed,
+        validation_split=validation_split,
+        data_dir=data_dir,
+      )
+    else:
+      parts = fitting.drawn(
+        self.generator,
+        latents,
+        labels,
+        self._asked,
+        seed=seed,
+        validation_split=validation_split,
+      )
     parts.learned.update(self.parts.learned)
     parts.labels.extended(list(parts.learned))  # Raises if a name is taken.
     histories = fitting.train(
@@ -317,6 +337,48 @@ class LatentConstraints:
     requests = {one: self.constraint(one) for one in asked}
     return requests if asked is name else requests[name]
 
+  @tensorflow_banners.no_retracing_warnings()
+  def keep(
+    self,
+    embed,
+    latents: np.ndarray | None = None,
+    *,
+    verbose: str | int = "auto",
+    **options,
+  ) -> dict:
+    """Learns what edits can be asked to keep, such as who is shown.
+
+    `transform(..., same=1.0)` then asks for it. One that was learned before is
+    replaced.
+
+    Args:
+      embed: A function of images [n, height, width, channels] in [0, 1] to
+        vectors [n, d], which are near to each other where nothing has changed:
+        a network that recognises faces, the features of a classifier. Or such
+        vectors, of `latents`.
+      latents: [n, latent_size]; None draws some, and decodes them.
+      verbose: Whether to tell how far it is; "auto" does.
+      **options: "count" of draws, "steps" of training, "seed".
+
+    Returns:
+      "rows", "axes", and "explained": the share of what differs between images
+      that can be read in latents. Little of it keeps little.
+
+    Raises:
+      ValueError: These are no vectors of images.
+    """
+    if not self.parts.latents:
+      self.fit(verbose=0)
+    how = progress.Progress(bool(verbose))
+    model, figures = keeping.learn(
+      self.parts, embed, latents, progress=how, **options
+    )
+    self.parts.models[keeping.MODEL] = model
+    if hasattr(self.parts, "folder"):
+      storage.save(model, os.path.join(self.parts.folder, keeping.MODEL))
+    self._build()
+    return figures
+
   def about(self, name: str) -> dict:
     """Returns what is known of a learned constraint: source, figures, seconds.
 
@@ -371,21 +433,29 @@ class LatentConstraints:
     seed: int = 0,
     sampler: str = "best",
     strength: float = 1.0,
+    same: float = 0.0,
   ) -> controlled_images.ControlledImages:
     """Changes images so that they match a request, and keeps all else.
 
     Args:
-      images: [n, height, width, channels], floats in [0, 1] or uint8.
+      images: [n, height, width, channels], floats in [0, 1] or uint8; or
+        latents [n, latent_size], of images that the generator made.
       request: See `sample`.
       seed: Of the draw of q(z|x).
       sampler: See `sample`.
       strength: From 0 up: 1 makes the change, 0 none, and between and beyond
         the same by less or more.
+      same: From 0 up: how much it counts that what `keep` has learned stays,
+        1 as much as is usual. A search answers then.
 
     Raises:
       ValueError: The request cannot be meant, the images are of another shape
-        or range, or the generator cannot encode images.
+        or range, the generator cannot encode images, or there is nothing to
+        keep.
     """
+    same = self._check_same(same, sampler)
+    if same and sampler == "best":
+      sampler = "search"
     if not (
       isinstance(strength, numbers.Real) and 0.0 <= strength < float("inf")
     ):
@@ -393,7 +463,7 @@ class LatentConstraints:
         f"strength must be a number from 0 up, the same for all images; got "
         f"{strength!r}."
       )
-    start = self.encode(images, seed)
+    start = self._starts(images, seed)
     request = self._request(request)
     read = self._judges.attribute_critic(tf.constant(start))
     constraint = request.nearest(tf.sigmoid(read))
@@ -402,9 +472,31 @@ class LatentConstraints:
       constraint.values.numpy(),
       constraint.weights.numpy(),
       np.full(len(start), strength, np.float32),
+      np.full(len(start), same, np.float32),
       start,
       seeds=_seeds(len(start), seed),
     )
+
+  def _check_same(self, same, sampler):
+    """Returns a weight, if there is something to keep, and who heeds it."""
+    if not (isinstance(same, numbers.Real) and 0.0 <= same < float("inf")):
+      raise ValueError(f"same must be a number from 0 up; got {same!r}.")
+    if same and keeping.MODEL not in self.parts.models:
+      raise ValueError(
+        "Nothing has been learned to be kept the same: use `keep` first."
+      )
+    if same and sampler not in ("best", "search"):
+      raise ValueError(
+        f"The sampler {sampler!r} does not heed `same`: search does."
+      )
+    return float(same)
+
+  def _starts(self, images, seed):
+    """Returns the latents of images, or latents as they are."""
+    shape = np.shape(images)
+    if len(shape) == 2 and shape[1] == self.generator.latent_size:
+      return np.asarray(images, np.float32)
+    return self.encode(images, seed)
 
   def encode(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
     """Returns draws of q(z|x), float32 [n, latent_size].
@@ -537,8 +629,8 @@ def _function(how, sampler, realism_weight):
     constraint = constraints.Constraint(values, weights, realism_weight)
     return sampler.sample(constraint, seeds)._asdict()
 
-  def transform(values, weights, strength, start, seeds):
-    constraint = constraints.Constraint(values, weights, realism_weight)
+  def transform(values, weights, strength, same, start, seeds):
+    constraint = constraints.Constraint(values, weights, realism_weight, same)
     moves = scaled.Scaled(sampler, strength)
     return moves.transform(start, constraint, seeds)._asdict()
 

@@ -1,22 +1,28 @@
 """What `LatentConstraints.fit` does: encodes once, then trains three models."""
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import numpy as np
+import pandas as pd
 import tqdm
 
+from lc_keras import batched
 from lc_keras import parts as parts_of
 from lc_keras import recipes as settings
 from lc_keras import training as trainings
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.data import arrays
+from lc_keras.data import label_columns
 from lc_keras.data import latents as latent_rows
+from lc_keras.data import tables
 from lc_keras.generators import generator as generators
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import flow_matching
+from lc_keras.models import realism_model
 from lc_keras.samplers import lessons
 
 # Draws of the prior that take the place of encoded images, by split, and how
@@ -28,6 +34,8 @@ _FEWEST_STEPS, _MOST_STEPS = 100, 2_000
 _BATCH_SIZE = 256
 # Of the training split: one row has no covariance.
 _FEWEST_ROWS = 2
+# The column of seeds in a table of labels, and seeds drawn at a time.
+_SEED, _AT_ONCE = "seed", 1024
 
 
 def encode(
@@ -96,6 +104,89 @@ def encode(
   )
 
 
+def by_seed(generator, labels, latents):
+  """Returns labels without a column of seeds, and the latents of these.
+
+  Args:
+    generator: Draws them.
+    labels: See `LatentConstraints.fit`; perhaps the name of a table.
+    latents: [n, latent_size]; None if they are not given.
+
+  Raises:
+    ValueError: Seeds are no whole numbers, or there are latents already.
+  """
+  if isinstance(labels, str):
+    labels = tables.read(labels)
+  if not (isinstance(labels, Mapping | pd.DataFrame) and _SEED in labels):
+    return labels, latents
+  labels = pd.DataFrame(labels)
+  seeds = pd.to_numeric(labels[_SEED], errors="coerce").to_numpy(float)
+  wrong = np.flatnonzero(~(np.abs(seeds) < 2**53) | (seeds != np.round(seeds)))
+  if len(wrong) or latents is not None:
+    raise ValueError(
+      f"Label {wrong[0] + 1} is of the seed {labels[_SEED].iloc[wrong[0]]!r}: "
+      "a seed is a whole number."
+      if len(wrong)
+      else "Labels are of seeds or of latents: give one of them."
+    )
+  draw = batched.Batched(lambda seeds: {"": generator.draw(seeds)}, _AT_ONCE)
+  return labels.drop(columns=_SEED), draw(seeds.astype(np.int64))[""]
+
+
+def drawn(
+  generator: generators.Generator,
+  latents: np.ndarray,
+  labels,
+  attributes: attribute_names.Attributes | Sequence[str] | None,
+  *,
+  seed: int,
+  validation_split: float,
+) -> parts_of.Parts:
+  """Returns parts with labelled draws, and with others that are not labelled.
+
+  Args:
+    generator: The generator.
+    latents: [n, latent_size].
+    labels: A table, columns by name, or an array, see `label_columns.read`.
+    attributes: Names.
+    seed: Of the others.
+    validation_split: Share of the rows that is held out.
+
+  Raises:
+    ValueError: Latents, labels and names do not fit together.
+  """
+  latents = np.asarray(latents, np.float32)
+  if latents.shape[1:] != (generator.latent_size,) or len(latents) < 4:
+    raise ValueError(
+      f"Latents have the shape [n, {generator.latent_size}], some hundreds at "
+      f"least; got {list(latents.shape)}."
+    )
+  if isinstance(labels, Mapping | pd.DataFrame):
+    table = pd.DataFrame(labels)
+    columns, known, _ = label_columns.from_table(table, "The table")
+    labels = dict(zip(known.names, columns.T))
+    attributes = known if attributes is None else attributes
+  columns, attributes = label_columns.read(labels, attributes, len(latents))
+  held = arrays.held_out(np.arange(len(latents)), validation_split).numpy()
+  splits = {}
+  for number, (split, rows) in enumerate(
+    [("train", ~held), ("validation", held)]
+  ):
+    labelled = latent_rows.of_draws(
+      generator, latents[rows], _DRAWN_SCALE, columns[rows]
+    )
+    others = latent_rows.draw(
+      generator,
+      max(_DRAWS[split] - len(labelled), 1),
+      _DRAWN_SCALE,
+      (seed, number),
+    )
+    unknown = np.full([len(others), len(attributes)], np.nan, np.float32)
+    others = dataclasses.replace(others, attributes=unknown)
+    splits[split] = latent_rows.join([labelled, others])
+  return parts_of.Parts(generator, attributes, latents=splits, encoded=False)
+
+
 def _draw(generator, images, labels, attributes, seed):
   """Returns parts whose latents are draws of the prior."""
   read = labels if callable(labels) else None
@@ -155,13 +246,18 @@ def train(
   Returns:
     The history of each model, by name.
   """
-  rows = len(parts.latents["train"])
+  train = parts.latents["train"]
+  rows = len(train)
   batch_size = min(rows, _BATCH_SIZE)
+  if len(parts.labels):
+    batch_size = min(len(train.labelled()), _BATCH_SIZE)
   if steps_per_epoch is None:
     steps_per_epoch = math.ceil(rows / batch_size)
     steps_per_epoch = min(max(steps_per_epoch, _FEWEST_STEPS), _MOST_STEPS)
   plan = _plan(
     recipes,
+    parts,
+    classifier,
     batch_size=batch_size,
     steps=epochs * steps_per_epoch,
     steps_per_epoch=steps_per_epoch,
@@ -188,21 +284,29 @@ def train(
   return histories
 
 
-def _plan(given, **shared):
+def _plan(given, parts, classifier, **shared):
   """Returns how to train each model, in order, by name, with its recipe.
 
   Args:
     given: Recipes by type that take the place of ours, which are those of the
       toon faces.
+    parts: What the models are for.
+    classifier: Reads edits, for a generator that cannot encode, if there is
+      one.
     **shared: Settings of all of ours.
   """
+  reads_edits = generators.can_encode(parts.generator) or classifier
   shared |= {"final_learning_rate": 0.0, "warmup_steps": 50, "width": 512}
   shared |= {"balanced_fraction": 0.5}
   plan = {
     "attributes": (
       attribute_model.training,
       settings.Attributes(
-        **shared, depth=3, learning_rate=1e-3, noise_scale=2.0, edit_weight=1.0
+        **shared,
+        depth=3,
+        learning_rate=1e-3,
+        noise_scale=2.0,
+        edit_weight=1.0 if reads_edits else 0.0,
       ),
     ),
     "flow": (
@@ -225,6 +329,12 @@ def _plan(given, **shared):
       ),
     ),
   }
+  if parts.mapping is not None:
+    shared.pop("balanced_fraction")
+    plan["realism"] = (
+      realism_model.training,
+      settings.Realism(**shared, depth=2, learning_rate=1e-3),
+    )
   for name, (make, recipe) in plan.items():
     plan[name] = make, given.get(type(recipe), recipe)
   return plan
@@ -240,11 +350,17 @@ def by_type(
   """
   if isinstance(recipes, settings.Training):
     recipes = [recipes]
-  known = (settings.Attributes, settings.Flow, settings.Actor)
+  known = (
+    settings.Attributes,
+    settings.Flow,
+    settings.Actor,
+    settings.Realism,
+  )
   for recipe in recipes:
     if type(recipe) not in known:
       raise ValueError(
-        "fit trains by recipes.Attributes, recipes.Flow and recipes.Actor; "
+        "fit trains by recipes.Attributes, recipes.Flow, recipes.Actor and "
+        "recipes.Realism; "
         f"got {recipe!r:.60}."
       )
   found = {type(recipe): recipe for recipe in recipes}

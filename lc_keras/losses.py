@@ -171,6 +171,21 @@ def latent_distance(
   )
 
 
+def embedding_distance(embedded: tf.Tensor, original: tf.Tensor) -> tf.Tensor:
+  """Returns the squared distance of two embeddings, [batch].
+
+  Args:
+    embedded: [batch, n], of what was moved.
+    original: [batch, n], of where it was moved from.
+
+  >>> import tensorflow as tf
+  >>> from lc_keras import losses
+  >>> losses.embedding_distance(tf.ones([1, 3]), tf.zeros([1, 3])).numpy()
+  array([3.], dtype=float32)
+  """
+  return tf.reduce_sum(tf.square(embedded - original), axis=-1)
+
+
 def noisy_readings(
   critic: Callable[[tf.Tensor], tf.Tensor],
   latents: tf.Tensor,

@@ -35,12 +35,16 @@ from lc_keras.data import latent_cache
 from lc_keras.data import latents as latent_rows
 from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
+from lc_keras.generators import mapping as mappings
 from lc_keras.learning import learned_constraints
+from lc_keras.learning import trust
 from lc_keras.models import storage
 from lc_keras.models import whitening
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
+from lc_keras.samplers import objective
 from lc_keras.samplers import refined
+from lc_keras.samplers import rejection
 from lc_keras.samplers import sampler
 from lc_keras.samplers import table
 from lc_keras.samplers import unconditional
@@ -94,6 +98,11 @@ class Parts:
   def generator(self) -> generators.Generator:
     """The frozen generator."""
     return self._generator
+
+  @property
+  def mapping(self) -> mappings.Draws | None:
+    """What makes the generator's latents, if it has a mapping."""
+    return getattr(self.generator, "mapping", None)
 
   @property
   def fingerprint(self) -> str:
@@ -161,7 +170,7 @@ class Parts:
   @functools.cached_property
   def starts(self) -> Callable[[tf.Tensor], tf.Tensor]:
     """Gives draws of the prior the mean and the covariance of q(z)."""
-    if not generators.can_encode(self.generator):
+    if self.mapping is None and not generators.can_encode(self.generator):
       return tf.identity  # The generator was made for its prior.
     matched = whitening.Whitening(self.generator.latent_size)
     matched.adapt(self.latents["train"])
@@ -183,6 +192,9 @@ class Parts:
       self._realism_critic(critic),
       read,
       tf.constant(self.posterior_scale),
+      margin=self._margin,
+      draws=self.mapping,
+      embedding=self.models.get("embedding"),
     )
 
   def judges(self, critic: str = ACTOR) -> sampler.Judges:
@@ -192,10 +204,25 @@ class Parts:
     )
 
   def _realism_critic(self, model):
-    if model in self.models:
+    unknown = priors.realism_logits
+    if self.mapping is not None:
+      # Only its own critic has seen moved draws of a mapping; and their norm
+      # says nothing: truncated ones are shorter, and more realistic.
+      unknown = _anything_is_real
+    elif model in self.models:
       return self.models[model].critic
-    realism = self.models.get("realism", priors.realism_logits)
+    realism = self.models.get("realism", unknown)
     return lambda latents, values, mask: realism(latents)
+
+  @functools.cached_property
+  def _margin(self):
+    """See `Judges.margin`: None demands all, as of encoded images always."""
+    if self.mapping is None or not len(self.own_attributes):
+      return None
+    rows = self.latents["train"].labelled().take(slice(_PIECE))
+    return trust.margins(
+      self.models["attributes"].critic, rows, objective.ROBUST_NOISE
+    )
 
   def available(self) -> list[str]:
     """Returns the names of the samplers whose models are there."""
@@ -223,6 +250,8 @@ class Parts:
       make(critic or actor) for make in (self.own_judges, self.judges)
     )
     if name == "best":
+      if self.mapping is not None:
+        return self.search(judges)
       if actor not in self.models:
         return self._refined(self.teacher(own), judges)
       name = "actor"
@@ -263,12 +292,22 @@ class Parts:
     Args:
       judges: `own_judges`.
     """
+    if self.mapping is not None:
+      return unconditional.Unconditional(judges)
     if "flow" in self.models:
       return flow.FlowSampler(judges, self.models["flow"])
     return unconditional.Unconditional(judges, self.starts)
 
   def search(self, judges: sampler.Judges) -> gradient_search.GradientSearch:
     """Returns the search; its samples start from those of the teacher."""
+    if self.mapping is not None:
+      # The best of some draws is nearly as asked, and surely realistic.
+      best = rejection.BestOfN(judges)
+      return gradient_search.GradientSearch.robust(
+        judges,
+        self.covariance,
+        lambda constraint, seeds: best.sample(constraint, seeds).latents,
+      )
     teacher = self.teacher(self.own_judges())
     known = len(self.own_attributes)
 
@@ -278,6 +317,10 @@ class Parts:
     return gradient_search.GradientSearch.robust(
       judges, self.covariance, starts
     )
+
+
+def _anything_is_real(latents):
+  return tf.zeros([tf.shape(latents)[0]])
 
 
 def _no_attributes(latents):

@@ -197,8 +197,8 @@ class Classifier(OnImages):
 
 
 @recipe()
-class Realism(Training):
-  """How the critic that tells encoded images from the prior is trained."""
+class OnLatents(Training):
+  """How any model is trained on latents."""
 
   width: int = setting(
     2048, "Units of every hidden layer of a latent-space network.", low=1
@@ -209,7 +209,21 @@ class Realism(Training):
 
 
 @recipe()
-class Labelled(Realism):
+class Realism(OnLatents):
+  """How the critic that tells encoded images from the prior is trained."""
+
+  moved_fraction: float | None = setting(
+    None,
+    "Share of the negatives that are encoded images, moved by a bare search "
+    "for attributes; the others are draws of the prior. By default 0.5 for a "
+    "generator with a mapping, and none, as published, for others.",
+    low=0,
+    high=1,
+  )
+
+
+@recipe()
+class Labelled(OnLatents):
   """How any model is trained on latents and their labels."""
 
   balanced_fraction: float = setting(

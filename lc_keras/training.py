@@ -34,24 +34,33 @@ class Training(NamedTuple):
   monitor: str | None = "val_loss"
 
 
-def on_latents(model: keras.Model, recipe: recipes.Realism, parts) -> Training:
+def on_latents(
+  model: keras.Model,
+  recipe: recipes.OnLatents,
+  parts,
+  labelled: bool = False,
+) -> Training:
   """Returns the training of a model on latents, one batch a step.
 
   Args:
     model: See `Training`.
     recipe: The settings.
     parts: `parts.Parts`, of which the latents are needed.
+    labelled: Whether rows without labels are left out.
   """
+  train, held_out = (parts.latents[name] for name in ("train", "validation"))
+  if labelled:
+    train, held_out = train.labelled(), held_out.labelled()
   return Training(
     model,
     lambda step: latent_batches.at_random(
-      parts.latents["train"],
+      train,
       recipe.batch_size,
       balanced_fraction=getattr(recipe, "balanced_fraction", 0.0),
       seed=recipe.seed,
       start_step=step,
     ),
-    latent_batches.in_order(parts.latents["validation"], recipe.batch_size),
+    latent_batches.in_order(held_out, recipe.batch_size),
   )
 
 

@@ -1,7 +1,6 @@
 """Tests of generators with a mapping, and of priors known by samples."""
 
 import numpy as np
-import painted_mapping
 import tensorflow as tf
 from absl.testing import parameterized
 
@@ -9,6 +8,7 @@ from lc_keras.generators import coordinates
 from lc_keras.generators import generator
 from lc_keras.generators import specs
 from lc_keras.generators import writing
+from tests import painted_mapping
 
 _SEEDS = np.arange(400, dtype=np.int64)
 

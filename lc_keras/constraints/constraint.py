@@ -27,11 +27,15 @@ class Constraint:
       counts; 0 leaves the attribute open.
     realism_weight: How much realism counts, a number or float32 [batch]; a
       sampler that weighs realism multiplies its own weight with it.
+    same: How much it counts that an edit keeps what a generator was taught to
+      keep, such as who is shown, see `Judges.embedding`; a number or float32
+      [batch]. 0 does not ask for it.
   """
 
   values: tf.Tensor
   weights: tf.Tensor
   realism_weight: tf.Tensor | float = 1.0
+  same: tf.Tensor | float = 0.0
 
   @property
   def mask(self) -> tf.Tensor:

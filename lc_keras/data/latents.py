@@ -56,6 +56,11 @@ class Latents:
     columns = vars(self).values()
     return Latents(*(np.ascontiguousarray(value[rows]) for value in columns))
 
+  def labelled(self) -> Self:
+    """Returns the rows of which some label is known."""
+    known = ~np.isnan(self.attributes).all(axis=1)
+    return self if known.all() else self.take(known)
+
   def pieces(self) -> Iterator[Self]:
     """Yields all rows in order, some thousands at a time, in memory."""
     for start in range(0, len(self), _PIECE):
@@ -152,7 +157,7 @@ def draw(
   batch_size: int = 256,
   progress: Callable[[Iterable], Iterable] = iter,
 ) -> Latents:
-  """Draws from the prior, for a model that cannot encode.
+  """Draws from the prior, or a mapping, for a model that cannot encode.
 
   Args:
     generator: A model with `decode(latents)` and `latent_size`.
@@ -165,7 +170,7 @@ def draw(
     batch_size: Images decoded at once; fewer if they are large.
     progress: Wraps the batches, to show progress.
   """
-  mean = tf.random.stateless_normal([rows, generator.latent_size], seed)
+  mean = drawn(generator, rows, seed)
   attributes = np.zeros([rows, 0], np.float32)
   if read is not None:
     function = tf.function(
@@ -175,9 +180,49 @@ def draw(
     starts = progress(range(0, rows, batch_size))
     labels = [function(mean[start : start + batch_size]) for start in starts]
     attributes = np.concatenate(labels)
-  return Latents(
-    mean.numpy(), np.full(mean.shape, scale, np.float32), attributes
+  return of_draws(generator, mean, scale, attributes)
+
+
+def of_draws(
+  generator, drawn: np.ndarray, scale: float, attributes: np.ndarray
+) -> Latents:
+  """Returns draws as the posteriors that stand for encoded images.
+
+  With a mapping, only its first axes are known, see `mapping.Draws.known`.
+
+  Args:
+    generator: A model with `decode(latents)`.
+    drawn: [n, latent_size], see `Generator.draw`.
+    scale: See `draw`.
+    attributes: [n, num_attributes], see `Latents`.
+  """
+  drawn, scales = np.asarray(drawn, np.float32), np.float32(scale)
+  mapping = getattr(generator, "mapping", None)
+  if mapping is not None:
+    known = mapping.known
+    drawn, scales = drawn * known, np.where(known, scales, np.float32(1.0))
+  scales = np.broadcast_to(scales, drawn.shape)
+  return Latents(drawn, scales, np.asarray(attributes, np.float32))
+
+
+def drawn(generator, rows, seed):
+  """Returns draws of a generator's latents, float32 [rows, latent_size].
+
+  Args:
+    generator: See `draw`.
+    rows: How many.
+    seed: Two small whole numbers from 0 up.
+  """
+  if getattr(generator, "mapping", None) is None:
+    shape = [rows, generator.latent_size]
+    return tf.random.stateless_normal(shape, seed).numpy()
+  first, split = seed
+  # None of those that a user numbers from 0 up.
+  seeds = np.arange(rows) + (((first + 1) * 16 + split) << 32)
+  draw = batched.Batched(
+    lambda seeds: {"latents": generator.draw(seeds)}, _PIECE
   )
+  return draw(seeds)["latents"]
 
 
 def moments(latents: Latents) -> Moments:

@@ -72,6 +72,15 @@ class Draws:
     return self.coordinates.to_latents(own)
 
   @property
+  def known(self) -> np.ndarray:
+    """bool [latent_size], the axes that are controlled.
+
+    Along the others nothing is to be learned: a posterior that stands for a
+    draw has mean 0 there and is as wide as the prior.
+    """
+    return np.arange(self.coordinates.size) < self.coordinates.axes
+
+  @property
   def noise_size(self) -> int:
     """How many draws of N(0, 1) make a w."""
     return math.prod(self._shape)

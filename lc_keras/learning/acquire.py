@@ -13,6 +13,7 @@ from lc_keras import batched
 from lc_keras import recipes
 from lc_keras import version
 from lc_keras.constraints import rule as rule_of_images
+from lc_keras.data import latents as latent_rows
 from lc_keras.data import pipeline
 from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
@@ -29,6 +30,8 @@ from lc_keras.samplers import objective
 
 _RECIPE = recipes.Constraint()
 _SILENT = progresses.Progress()
+# Of the draws that rules look at: others than those of the splits.
+_STREAM = 8
 
 
 def from_rules(
@@ -61,7 +64,7 @@ def from_rules(
   """
   started = time.monotonic()
   _check_names(parts, rules)
-  draw = _drawer(parts)
+  draw = drawer(parts)
   scores = rule_scores.RuleScores(
     parts.generator, rules, draw, recipe.seed, progress
   )
@@ -86,6 +89,9 @@ def from_rules(
       # Of a rule that never differs, more can be said.
       scores.check_varies(name)
       raise
+    if getattr(parts.generator, "mapping", None) is not None:
+      known = examples.mean * parts.generator.mapping.known
+      examples = dataclasses.replace(examples, mean=known)
     yield _learn(
       parts,
       name,
@@ -136,7 +142,9 @@ def from_labels(
       "make (a column `seed`), of latent vectors (`z0`, `z1`, ...), or a rule."
     )
   labels = labels.located(parts.files)
-  mean, scale = labels.rows(parts.latents["train"], parts.posterior_scale)
+  mean, scale = labels.rows(
+    parts.latents["train"], parts.posterior_scale, parts.generator
+  )
   examples = example_sets.Examples.of(
     mean,
     scale,
@@ -308,11 +316,21 @@ def _model(parts, recipe, strategy):
   return model
 
 
-def _drawer(parts):
-  """Returns what makes draws: of the prior, and of encoded images if any."""
+def drawer(parts):
+  """Returns what makes draws: of the prior, and of encoded images if any.
+
+  Args:
+    parts: `parts.Parts`.
+
+  Returns:
+    A function of a count and a seed to latents, float32 [count, latent_size].
+  """
   encodes = generators.can_encode(parts.generator)
+  mapped = getattr(parts.generator, "mapping", None) is not None
 
   def draw(count, seed):
+    if mapped:
+      return latent_rows.drawn(parts.generator, count, (seed, _STREAM))
     random = np.random.default_rng(seed)
     latents = random.normal(size=[count, parts.generator.latent_size])
     if encodes:

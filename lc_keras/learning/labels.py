@@ -77,26 +77,34 @@ class Labels:
     return Labels(self.value[ids], self.weight[ids], ids=rows)
 
   def rows(
-    self, train: latent_rows.Latents, posterior_scale: np.ndarray
+    self,
+    train: latent_rows.Latents,
+    posterior_scale: np.ndarray,
+    generator=None,
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean and scale of each, [n, latent_size].
 
     Args:
       train: The split that ids are rows of.
       posterior_scale: [latent_size], taken for latents that are given.
+      generator: Draws those of seeds; None draws from the prior.
 
     Raises:
       ValueError: An id is no row, or latents have another size.
     """
     size, latents = train.mean.shape[1], self.latents
+    mapping = getattr(generator, "mapping", None)
     if self.seeds is not None:
-      latents = priors.sample_rows(self.seeds, size).numpy()
+      draw = mapping or (lambda seeds: priors.sample_rows(seeds, size))
+      latents = draw(self.seeds).numpy()
     if latents is not None:
       if latents.shape[1] != size:
         raise ValueError(
           f"The labels have latents of {latents.shape[1]} numbers; those of "
           f"this generator have {size}."
         )
+      if mapping is not None:
+        latents = latents * mapping.known
       return latents, np.broadcast_to(posterior_scale, latents.shape)
     wrong = self.ids[(self.ids < 0) | (self.ids >= len(train))]
     if len(wrong):

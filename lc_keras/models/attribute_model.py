@@ -187,7 +187,7 @@ def training(
     excludes=parts.labels.excludes,
     edit_weight=recipe.edit_weight,
   )
-  return trainings.on_latents(model, recipe, parts)
+  return trainings.on_latents(model, recipe, parts, labelled=True)
 
 
 def _reader(parts, classifier):

@@ -4,10 +4,46 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from lc_keras import losses
+
 # An edit is a few steps downhill, of a random size: up to about as far as two
 # people are from each other, in deviations along the principal axes of q(z).
 _STEPS = 4
 _STEP_SIZES = 0.3, 1.5
+
+
+# Share of the attributes that an edit asks for at random.
+_ASKED = 0.3
+
+
+def anywhere(
+  latents: tf.Tensor,
+  critic: Callable[[tf.Tensor], tf.Tensor],
+  covariance: tf.Tensor,
+  seed: tf.Tensor,
+) -> tf.Tensor:
+  """Moves latent vectors as a bare search for some attributes does.
+
+  Args:
+    latents: [batch, latent_size], the start.
+    critic: Latents to logits [batch, num_attributes].
+    covariance: See `lead`.
+    seed: int32 [2], of what is asked for, and of the sizes of the moves.
+  """
+  shape = tf.shape(critic(latents))
+  uniform = tf.random.stateless_uniform(tf.concat([[2], shape], 0), seed)
+  targets = tf.round(uniform[0])
+  # One at least.
+  asked = uniform[1] <= tf.maximum(
+    tf.reduce_min(uniform[1], axis=-1, keepdims=True), _ASKED
+  )
+  asked = tf.cast(asked, tf.float32)
+  return lead(
+    latents,
+    lambda z: losses.attribute_cross_entropy(critic(z), targets, asked),
+    covariance,
+    seed,
+  )
 
 
 def lead(

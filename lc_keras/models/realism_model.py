@@ -1,6 +1,6 @@
 """Trains a critic that tells encoded images from the prior."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
@@ -11,7 +11,11 @@ from lc_keras import recipes
 from lc_keras import training as trainings
 from lc_keras.models import adam
 from lc_keras.models import architectures
+from lc_keras.models import edits
 from lc_keras.models import stored_model
+
+# Streams of random numbers within one step, see `priors.step_seed`.
+_STREAMS = 3
 
 
 class RealismModel(stored_model.StoredModel):
@@ -22,12 +26,18 @@ class RealismModel(stored_model.StoredModel):
   of the density ratio r(z) = D / (1 - D) = q(z) / p(z). An actor's fakes or a
   gradient penalty would spoil that.
 
+  Latents of a mapping are different: a search leaves them by ways on which no
+  draw of a normal distribution is ever met, and a critic of the one kind is
+  blind to the other. So their critic is shown both (`moved_fraction`). It
+  reports for each kind how often a real row is above one that is not, the area
+  under the curve: 0.5 is chance.
+
   >>> model = RealismModel(8, width=16, depth=1)
   >>> model(tf.zeros([3, 8])).shape
   TensorShape([3])
   """
 
-  REPORTS = ("loss", "accuracy")
+  REPORTS = ("loss", "accuracy", "auc_normal", "auc_moved")
 
   def __init__(
     self, latent_size: int, width: int = 2048, depth: int = 4, **kwargs
@@ -41,6 +51,31 @@ class RealismModel(stored_model.StoredModel):
     )
     self.built = True
 
+  def compile(
+    self,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    normal: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
+    moved: Callable[..., tf.Tensor] | None = None,
+    moved_fraction: float = 0.0,
+    **kwargs,
+  ):
+    """Sets the negatives.
+
+    Args:
+      optimizer: For the trunk.
+      normal: Draws of N(0, I) to negatives, such as `Parts.starts`.
+      moved: Real latents and a seed to negatives, see `edits.anywhere`; needed
+        with a fraction.
+      moved_fraction: Weight of these in the loss.
+      **kwargs: For `keras.Model.compile`.
+    """
+    super().compile(optimizer, **kwargs)
+    self._normal, self._moved = normal, moved
+    self._fraction = moved_fraction
+    if not moved_fraction:
+      self._means.pop("auc_moved", None)
+
   def call(self, latents):
     """Returns log r(z), [batch], for latents [batch, latent_size]."""
     return tf.squeeze(self.trunk(latents), axis=-1)
@@ -48,37 +83,76 @@ class RealismModel(stored_model.StoredModel):
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. Uses "mean" and "scale" of latents."""
     step = self.optimizer.iterations
-    seeds = [priors.step_seed(step, stream) for stream in (0, 1)]
+    seeds = [priors.step_seed(step, stream) for stream in range(_STREAMS)]
+    rows = self._rows(batch, seeds)
     with tf.GradientTape() as tape:
-      values, right = self._judge(batch, seeds)
-      loss = tf.nn.compute_average_loss(values)
+      terms = self._judge(rows)
+      loss = tf.nn.compute_average_loss(terms["loss"])
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
-    return self._report(loss=values, accuracy=right)
+    return self._report(**terms)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. With the same noise every time."""
-    values, right = self._judge(batch, seeds=[(0, 0), (0, 1)])
-    return self._report(loss=values, accuracy=right)
+    seeds = [(0, stream) for stream in range(_STREAMS)]
+    return self._report(**self._judge(self._rows(batch, seeds)))
 
-  def _judge(self, batch, seeds):
-    """Returns losses and which logits are right, both [batch], half each."""
+  def _rows(self, batch, seeds):
+    """Returns real latents, and negatives of each kind."""
     shape = tf.shape(batch["mean"])
     noise = tf.random.stateless_normal(shape, seeds[0])
-    real = self(batch["mean"] + batch["scale"] * noise)
-    fake = self(tf.random.stateless_normal(shape, seeds[1]))
-    values = 0.5 * (
-      losses.critic_cross_entropy(real, True)
-      + losses.critic_cross_entropy(fake, False)
-    )
-    right = tf.stack([real > 0.0, fake <= 0.0])
-    return values, tf.reduce_mean(tf.cast(right, tf.float32), axis=0)
+    real = batch["mean"] + batch["scale"] * noise
+    kinds = [self._normal(tf.random.stateless_normal(shape, seeds[1]))]
+    if self._fraction:
+      kinds.append(self._moved(real, seeds[2]))
+    return [real, *kinds]
+
+  def _judge(self, rows):
+    """Returns what is reported, [batch] each: half real, half not."""
+    real, *fakes = (self(kind) for kind in rows)
+    weights = [1.0 - self._fraction, self._fraction]
+    values = losses.critic_cross_entropy(real, True)
+    right = tf.cast(real > 0.0, tf.float32)
+    terms = {}
+    for weight, fake, name in zip(weights, fakes, ("normal", "moved")):
+      values += weight * losses.critic_cross_entropy(fake, False)
+      right += weight * tf.cast(fake <= 0.0, tf.float32)
+      above = real[:, tf.newaxis] > fake
+      above = tf.reduce_mean(tf.cast(above, tf.float32), axis=-1)
+      terms[f"auc_{name}"] = above
+    return {"loss": 0.5 * values, "accuracy": 0.5 * right, **terms}
 
 
 def training(recipe: recipes.Realism, parts) -> trainings.Training:
-  """Returns the training of the critic on the latents of `parts.Parts`."""
-  rows = parts.latents["train"]
+  """Returns the training of the critic.
+
+  Args:
+    recipe: The settings.
+    parts: `parts.Parts`, of which latents are needed; and for negatives that
+      are moved, somebody who reads attributes.
+  """
+  rows, critic = parts.latents["train"], parts.judges().attribute_critic
+  options = {}
+  fraction = recipe.moved_fraction
+  if parts.mapping is not None:
+    # A normal distribution of the same moments takes the place of the prior.
+    options["normal"] = parts.starts
+    fraction = 0.5 if fraction is None else fraction
+  if fraction and not len(parts.attributes):
+    raise ValueError(
+      "Nothing reads attributes yet, so that no latents can be moved: train "
+      "the attribute critic first, or set moved_fraction to 0."
+    )
+  if fraction:
+    covariance = tf.constant(parts.covariance)
+    options["moved"] = lambda latents, seed: edits.anywhere(
+      latents, critic, covariance, seed
+    )
   keras.utils.set_random_seed(recipe.seed)
   model = RealismModel(rows.mean.shape[1], recipe.width, recipe.depth)
-  model.compile(adam.Adam(trainings.learning_rate(recipe)))
+  model.compile(
+    adam.Adam(trainings.learning_rate(recipe)),
+    moved_fraction=fraction or 0.0,
+    **options,
+  )
   return trainings.on_latents(model, recipe, parts)

@@ -27,6 +27,7 @@ _MODULES = {
   "AttributeModel": "attribute_model",
   "ConditionalGAN": "conditional_gan",
   "ConditionalVAE": "conditional_vae",
+  "EmbeddingModel": "embedding_model",
   "FlowMatching": "flow_matching",
   "GAN": "gan",
   "LinearDirections": "linear_directions",

@@ -50,7 +50,7 @@ class ActorSampler(sampler.Transformer):
 
   def sample(self, constraint, seeds):
     """See base class."""
-    return self._move(self._starts(self._prior(seeds)), constraint)
+    return self._move(self._starts(self._start(seeds)), constraint)
 
   def edit(self, latents, edit, seeds):
     """See base class. `converged` covers the attributes that are kept, too."""

@@ -42,13 +42,13 @@ class CandidateSampler(sampler.Sampler):
     score = self._scores(constraint, seeds)
 
     def consider(number, latents, highest):
-      drawn = self._prior(seeds, number)
+      drawn = self._start(seeds, number)
       scores = score(drawn, number)
       better = scores > highest
       latents = tf.where(better[:, tf.newaxis], drawn, latents)
       return number + 1, latents, tf.where(better, scores, highest)
 
-    first, number = self._prior(seeds), tf.constant(0)
+    first, number = self._start(seeds), tf.constant(0)
     _, latents, _ = tf.while_loop(
       lambda number, latents, highest: number < self._candidates,
       consider,

@@ -104,7 +104,7 @@ class EnergySampler(sampler.Transformer):
 
   def sample(self, constraint, seeds):
     """See base class."""
-    start = self._prior(seeds)
+    start = self._start(seeds)
 
     def energy(latents):
       return self._energy(latents, constraint, constraint)

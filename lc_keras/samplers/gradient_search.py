@@ -127,7 +127,7 @@ class GradientSearch(sampler.Transformer):
 
     `distance` and `steps` are those of the search alone.
     """
-    starts = self._starts or (lambda constraint, seeds: self._prior(seeds))
+    starts = self._starts or (lambda constraint, seeds: self._start(seeds))
     return self.improve(starts(constraint, seeds), constraint, seeds)
 
   def edit(self, latents, edit, seeds):

@@ -67,7 +67,7 @@ class LinearDirection(sampler.Transformer):
   def sample(self, constraint, seeds):
     """See base class. Open attributes move along with those asked for."""
     values, asked = self._asked(constraint)
-    return self._move(self._prior(seeds), constraint, values, asked, asked)
+    return self._move(self._start(seeds), constraint, values, asked, asked)
 
   def edit(self, latents, edit, seeds):
     """See base class. Deterministic: the seeds do not matter."""

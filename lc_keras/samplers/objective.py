@@ -39,6 +39,7 @@ class Objective:
       + keep_weight * the same of the others, with y as read at the start
       + realism_weight * -log D(z', y)
       + distance_weight * L_dist(z', z)
+      + same_weight * ||e(z') - e(z)||^2, of what the request is to keep
 
   Attributes:
     judges: The critics.
@@ -49,6 +50,8 @@ class Objective:
     attribute_noise: Noise on the latents that D_attr reads, in units of
       sigma_bar: the targets must hold with some margin, in each of three noisy
       copies.
+    same_weight: Of the distance to the embedding of the start; times that of
+      the constraint.
   """
 
   judges: sampler.Judges
@@ -57,6 +60,7 @@ class Objective:
   realism_weight: float = 0.05
   distance_weight: float = 0.0
   attribute_noise: float = 0.0
+  same_weight: float = 1.0
 
   @classmethod
   def robust(cls, judges: sampler.Judges) -> "Objective":
@@ -132,7 +136,7 @@ class Objective:
       + self.keep_weight * edit.others.energy(logits)
       for logits in seen.readings
     ]
-    return (
+    values = (
       tf.add_n(attributes) / len(attributes)
       + self.realism_weight
       * edit.asked.realism_weight
@@ -140,3 +144,12 @@ class Objective:
       + self.distance_weight
       * losses.latent_distance(latents, start, self.judges.posterior_scale)
     )
+    if edit.embedded is not None:
+      values += (
+        self.same_weight
+        * edit.asked.same
+        * losses.embedding_distance(
+          self.judges.embedding(latents), edit.embedded
+        )
+      )
+    return values

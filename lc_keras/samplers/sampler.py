@@ -49,17 +49,21 @@ class Edit(NamedTuple):
       constraint is at its minimum and pulls nowhere.
     read: [batch, num_attributes] in {0, 1}, the attribute critic's reading of
       the start.
+    embedded: [batch, n], the embedding of the start, which is to stay; None
+      keeps none.
   """
 
   asked: constraints.Constraint
   shown: constraints.Constraint
   others: constraints.Constraint
   read: tf.Tensor
+  embedded: tf.Tensor | None = None
 
   def narrowed(self, count: int) -> "Edit":
     """Returns the edit of the first `count` attributes alone."""
-    *parts, read = self
-    return Edit(*(part.narrowed(count) for part in parts), read[:, :count])
+    *parts, read, embedded = self
+    parts = (part.narrowed(count) for part in parts)
+    return Edit(*parts, read[:, :count], embedded)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +79,10 @@ class Judges:
       the attribute critic reads real images that are off and on, under the
       noise of a search. A search that demands more leaves the set of images.
       None demands all.
+    draws: Seeds and the number of a draw to latents, as the generator draws
+      them: where samples start, see `Generator.draw`. None is the prior.
+    embedding: Latents to [batch, n]: what an edit may be asked to keep, see
+      `Constraint.same`. None if nothing was learned to be kept.
   """
 
   attributes: attribute_names.Attributes
@@ -82,6 +90,8 @@ class Judges:
   attribute_critic: Callable[[tf.Tensor], tf.Tensor]
   posterior_scale: tf.Tensor
   margin: tf.Tensor | None = None
+  draws: Callable[..., tf.Tensor] | None = None
+  embedding: Callable[[tf.Tensor], tf.Tensor] | None = None
 
   def realism_logits(
     self, latents: tf.Tensor, constraint: constraints.Constraint
@@ -169,7 +179,8 @@ class Judges:
       values=self.attributes.complete(probabilities, values, mask),
       weights=1.0 - tf.maximum(mask, freed),
     )
-    return Edit(constraint, shown, others, read)
+    embedded = None if self.embedding is None else self.embedding(latents)
+    return Edit(constraint, shown, others, read, embedded)
 
 
 class Result(NamedTuple):
@@ -227,6 +238,12 @@ class Sampler(abc.ABC):
     self, seeds: tf.Tensor, draw: tf.Tensor | int | None = None
   ) -> tf.Tensor:
     return priors.sample_rows(seeds, self.latent_size, draw)
+
+  def _start(
+    self, seeds: tf.Tensor, draw: tf.Tensor | int | None = None
+  ) -> tf.Tensor:
+    """Returns where samples start: draws of the prior, or of a mapping."""
+    return (self.judges.draws or self._prior)(seeds, draw)
 
   def _result(
     self,

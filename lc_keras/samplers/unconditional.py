@@ -32,7 +32,7 @@ class Unconditional(sampler.Transformer):
 
   def sample(self, constraint, seeds):
     """See base class."""
-    return self._result(self._starts(self._prior(seeds)), constraint, steps=1)
+    return self._result(self._starts(self._start(seeds)), constraint, steps=1)
 
   def edit(self, latents, edit, seeds):
     """See base class."""

@@ -1,0 +1,134 @@
+"""Learns to read an embedding of images in latents, so that edits can keep it.
+
+Such as a face's identity: a network that recognises faces gives vectors that
+are near to each other if they are of one person. Any embedding will do of which
+one knows that an edit ought not to change it.
+"""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.generators import decoding
+from lc_keras.learning import acquire
+from lc_keras.learning import progress as progresses
+from lc_keras.models import embedding_model
+
+MODEL = "embedding"
+# Of the axes along which vectors differ most: the others are mostly noise.
+_AXES = 32
+_BATCH_SIZE, _STEPS, _FOLDS = 128, 800, 5
+# With fewer rows, nothing is left when a fold is.
+_FEWEST = 50
+_SEED = 1 << 21
+
+
+def learn(
+  parts,
+  embed: Callable[[np.ndarray], np.ndarray] | np.ndarray,
+  latents: np.ndarray | None = None,
+  *,
+  count: int = 2048,
+  steps: int = _STEPS,
+  seed: int = 0,
+  progress: progresses.Progress | None = None,
+) -> tuple[embedding_model.EmbeddingModel, dict]:
+  """Learns an embedding.
+
+  Its largest axes, 32 at most, become coordinates of which the largest varies
+  by 1, so that a weight means the same for every embedding.
+
+  Args:
+    parts: `parts.Parts`.
+    embed: Images [n, height, width, channels] in [0, 1] to vectors [n, d]; or
+      the vectors of `latents`.
+    latents: [n, latent_size]; None draws some.
+    count: How many.
+    steps: Of training.
+    seed: Of everything.
+    progress: Tells the user how far it is.
+
+  Returns:
+    The model; and JSON values: "rows", "axes", and "explained", the share of
+    the variance along these that is read in the latents of rows never seen.
+
+  Raises:
+    ValueError: These are no vectors of latents, or too few.
+  """
+  progress = progress or progresses.Progress()
+  if latents is None:
+    latents = acquire.drawer(parts)(count, _SEED + seed)
+  latents = np.asarray(latents, np.float32)
+  vectors = embed
+  if callable(embed):
+    vectors = _embedded(parts.generator, embed, latents, progress)
+  vectors = np.asarray(vectors, np.float64)
+  if vectors.ndim != 2 or len(vectors) != len(latents):
+    raise ValueError(
+      f"An embedding is a vector of each of {len(latents)} images, [n, size]; "
+      f"got the shape {list(vectors.shape)}."
+    )
+  if len(vectors) < _FEWEST or not np.isfinite(vectors).all():
+    raise ValueError(
+      f"An embedding is learned from {_FEWEST} images at least, and finite "
+      f"numbers of each; got {len(vectors)}."
+    )
+  targets = _principal(vectors)
+  known = 1.0 if parts.mapping is None else parts.mapping.known
+  rows = {
+    "mean": np.float32(latents * known),
+    "scale": np.broadcast_to(parts.posterior_scale, latents.shape),
+    "embedding": targets,
+    "fold": np.arange(len(targets)) % _FOLDS,
+  }
+  keras.utils.set_random_seed(seed)
+  model = embedding_model.compiled(
+    embedding_model.EmbeddingModel(
+      latents.shape[1], targets.shape[1], folds=_FOLDS
+    ),
+    steps,
+  )
+  progress.say(f"Learning an embedding from {len(targets)} images")
+  model.fit(
+    tf.data.Dataset.from_tensor_slices(rows)
+    .shuffle(len(targets), seed=seed)
+    .repeat()
+    .batch(_BATCH_SIZE),
+    steps_per_epoch=steps,
+    verbose=0,
+  )
+  read = np.concatenate(
+    [
+      model.by_member(part).numpy()
+      for part in np.array_split(rows["mean"], -(-len(targets) // 4096))
+    ]
+  )
+  left = read[np.arange(len(targets)), rows["fold"]] - targets
+  explained = 1.0 - np.square(left).sum() / np.square(targets).sum()
+  return model, {
+    "rows": len(targets),
+    "axes": targets.shape[1],
+    "explained": float(explained),
+  }
+
+
+def _embedded(generator, embed, latents, progress):
+  """Returns vectors of the images of latents, a few images at a time."""
+  found, bar = [], progress.bar(len(latents), " images")
+  for piece in decoding.decoder(generator).pieces(latents):
+    found.append(np.asarray(embed(piece[decoding.IMAGES])))
+    bar.update(len(found[-1]))
+  bar.close()
+  return np.concatenate(found)
+
+
+def _principal(vectors):
+  """Returns vectors along their largest axes, the largest of deviation 1."""
+  around = vectors - vectors.mean(axis=0)
+  _, sizes, axes = np.linalg.svd(around, full_matrices=False)
+  if not sizes[0]:
+    raise ValueError("All vectors of the embedding are the same.")
+  axes = axes[: min(_AXES, int((sizes > 1e-6 * sizes[0]).sum()))]
+  return np.float32(around @ axes.T * len(vectors) ** 0.5 / sizes[0])

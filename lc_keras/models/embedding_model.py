@@ -1,0 +1,99 @@
+"""What an embedding network says of an image, read in its latent vector."""
+
+from collections.abc import Mapping
+
+import keras
+import tensorflow as tf
+
+from lc_keras import losses
+from lc_keras import priors
+from lc_keras.models import architectures
+from lc_keras.models import stored_model
+
+# Noise of training: of this many posteriors, and of the prior at most.
+_NOISE, _MOST_NOISE = 2.0, 1.0
+
+
+class EmbeddingModel(stored_model.StoredModel):
+  """e(z): the mean of some networks, each trained without one fold of rows.
+
+  An edit that keeps it keeps what the embedding is of, such as who is shown:
+  no image has to be decoded for that.
+
+  >>> model = EmbeddingModel(8, 3, width=16, depth=1)
+  >>> model(tf.zeros([5, 8])).shape
+  TensorShape([5, 3])
+  """
+
+  REPORTS = ("loss",)
+
+  def __init__(
+    self,
+    latent_size: int,
+    size: int,
+    width: int = 256,
+    depth: int = 1,
+    folds: int = 5,
+    **kwargs,
+  ):
+    """Creates and builds the networks.
+
+    Args:
+      latent_size: Size of z.
+      size: Of the embedding.
+      width: Units of every hidden layer.
+      depth: Number of hidden layers.
+      folds: Number of networks.
+      **kwargs: For `keras.Model`.
+    """
+    super().__init__(**kwargs)
+    self.members = [
+      architectures.stack(
+        (latent_size,),
+        architectures.trunk(latent_size, width, depth, size),
+        name=f"member_{number}",
+      )
+      for number in range(folds)
+    ]
+    self.built = True
+
+  def call(self, latents: tf.Tensor) -> tf.Tensor:
+    """Returns embeddings [batch, size] of latents [batch, latent_size]."""
+    return tf.reduce_mean(self.by_member(latents), axis=1)
+
+  def by_member(self, latents: tf.Tensor) -> tf.Tensor:
+    """Returns those of each network, [batch, folds, size]."""
+    return tf.stack([member(latents) for member in self.members], axis=1)
+
+  def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
+    """See base class.
+
+    Args:
+      batch: "mean" and "scale" [batch, latent_size], "embedding" [batch, size],
+        and "fold" int [batch], the network that must not see the row.
+    """
+    noise = tf.random.stateless_normal(
+      tf.shape(batch["mean"]), priors.step_seed(self.optimizer.iterations)
+    )
+    noise *= tf.minimum(_NOISE * batch["scale"], _MOST_NOISE)
+    seen = 1.0 - tf.one_hot(batch["fold"], len(self.members))
+    with tf.GradientTape() as tape:
+      errors = losses.embedding_distance(
+        self.by_member(batch["mean"] + noise),
+        batch["embedding"][:, tf.newaxis],
+      )
+      values = tf.reduce_mean(seen * errors, axis=-1)
+      loss = tf.nn.compute_average_loss(values)
+    gradients = tape.gradient(loss, self.trainable_variables)
+    self.optimizer.apply(gradients, self.trainable_variables)
+    return self._report(loss=values)
+
+
+def compiled(model: EmbeddingModel, steps: int) -> EmbeddingModel:
+  """Compiles a model for some steps, and returns it."""
+  model.compile(
+    keras.optimizers.AdamW(
+      keras.optimizers.schedules.CosineDecay(1e-3, steps), weight_decay=0.1
+    )
+  )
+  return model

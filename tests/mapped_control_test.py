@@ -1,0 +1,138 @@
+"""Tests of control over a generator with a mapping, and of keeping."""
+
+import numpy as np
+import tensorflow as tf
+from absl.testing import parameterized
+
+import lc_keras
+from lc_keras import recipes
+from lc_keras.learning import keeping
+from lc_keras.samplers import objective
+from lc_keras.samplers import rejection
+from tests import painted_mapping
+
+_SMALL = {"steps": 4, "batch_size": 32, "width": 8, "depth": 1}
+
+
+def _embed(images):
+  """What is to be kept: how bright the last rows are."""
+  return images[:, 3:, 0, 0]
+
+
+class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    generator = painted_mapping.generator()
+    seeds = np.arange(90)
+    images = generator.sample(seeds)
+    top = np.where(seeds % 3, images[:, 0, 0, 0] > 0.5, np.nan)
+    table = {"seed": seeds, "Top": top, "Next": images[:, 1, 0, 0] > 0.5}
+    cls.control = lc_keras.LatentConstraints(generator)
+    cls.histories = cls.control.fit(
+      labels=table,
+      verbose=0,
+      recipes=(
+        recipes.Attributes(**_SMALL),
+        recipes.Flow(**_SMALL),
+        recipes.Actor(**_SMALL, critic_steps=1),
+        recipes.Realism(**_SMALL),
+      ),
+    )
+    cls.figures = cls.control.keep(_embed, count=200, steps=60, verbose=0)
+    cls.latents = generator.draw(np.arange(500, 503)).numpy()
+
+  def test_fit_draws_labelled_latents_and_others(self):
+    self.assertIn("realism", self.histories)
+    parts = self.control.parts
+    train, held = (parts.latents[name] for name in ("train", "validation"))
+    self.assertEqual(len(train.labelled()) + len(held.labelled()), 90)
+    self.assertGreater(len(train), 1000)
+    self.assertEqual(parts.attributes.names, ("Top", "Next"))
+    self.assertAllClose(train.scale[0], np.full(6, 0.1))
+
+  def test_realism_is_judged_by_both_kinds(self):
+    found = self.histories["realism"].history
+    self.assertContainsSubset({"val_auc_normal", "val_auc_moved"}, found)
+    judges = self.control.parts.judges()
+    request = lc_keras.parse("Top", judges.attributes).rows(3)
+    self.assertAllClose(
+      judges.realism_logits(self.latents, request),
+      self.control.parts.models["realism"](self.latents),
+    )
+
+  def test_samples_start_from_mapped_draws(self):
+    judges = self.control.parts.judges()
+    request = lc_keras.parse("Top", judges.attributes).rows(2)
+    seeds = tf.constant([3, 8], tf.int64)
+    best = rejection.BestOfN(judges, 4).sample(request, seeds).latents
+    draws = [None, 1, 2, 3]
+    apart = [
+      np.abs(judges.draws(seeds, draw) - best).max(axis=1) for draw in draws
+    ]
+    self.assertAllClose(np.min(apart, axis=0), [0.0, 0.0], atol=1e-5)
+    self.assertLen(self.control.sample("Top", n=2).images, 2)
+
+  def test_what_is_to_stay_is_read_in_latents(self):
+    self.assertEqual(self.figures["axes"], 3)
+    self.assertGreater(self.figures["explained"], 0.5)
+    edited = self.control.transform(self.latents, "not Top", same=1.0)
+    self.assertEqual(edited.images.shape, (3, 6, 8, 1))
+
+  def test_saved_and_loaded_all_is_the_same(self):
+    folder = f"{self.create_tempdir().full_path}/saved"
+    self.control.save(folder)
+    loaded = lc_keras.load(folder)
+    asked = {"images": self.latents, "request": "Top", "same": 2.0}
+    self.assertAllClose(
+      loaded.transform(**asked).latents, self.control.transform(**asked).latents
+    )
+
+  @parameterized.parameters(
+    ({"labels": {"seed": [1, 2.5], "Top": [0, 1]}}, "2.5.*whole number"),
+    ({"labels": {"Top": [0, 1]}, "latents": np.ones([2, 5])}, r"\[n, 6\]"),
+  )
+  def test_fit_refuses(self, given, message):
+    control = lc_keras.LatentConstraints(self.control.generator)
+    with self.assertRaisesRegex(ValueError, message):
+      control.fit(**given)
+
+  @parameterized.parameters(
+    ({"same": -1.0}, "from 0 up"),
+    ({"same": 1.0, "sampler": "flow"}, "does not heed"),
+  )
+  def test_transform_refuses(self, given, message):
+    with self.assertRaisesRegex(ValueError, message):
+      self.control.transform(self.latents, "Top", **given)
+
+  def test_an_embedding_is_of_all_images(self):
+    with self.assertRaisesRegex(ValueError, "a vector of each"):
+      keeping.learn(self.control.parts, np.ones([2, 3]), self.latents)
+
+
+class KeepingTest(tf.test.TestCase):
+  def test_an_edit_keeps_what_it_is_asked_to(self):
+    # Both numbers make it true; one of them is to stay.
+    judges = lc_keras.Judges(
+      lc_keras.Attributes(["Large"]),
+      critic=lambda z, values, mask: 3.0 + 0.0 * z[:, 0],
+      attribute_critic=lambda z: 4.0 * (z[:, :1] + z[:, 1:2]),
+      posterior_scale=tf.fill([3], 0.1),
+      embedding=lambda z: z[:, :1],
+    )
+    search = lc_keras.GradientSearch(
+      judges, objective.Objective(judges), learning_rate=0.05
+    )
+    start, seeds = -tf.ones([2, 3]), tf.range(2, dtype=tf.int64)
+    request = lc_keras.Constraint(
+      tf.ones([2, 1]), tf.ones([2, 1]), same=tf.constant([0.0, 9.0])
+    )
+    made = search.transform(start, request, seeds)
+    self.assertAllEqual(made.converged, [True, True])
+    moved = (made.latents - start).numpy()
+    self.assertGreater(moved[0, 0], 0.9)
+    self.assertLess(moved[1, 0], 0.2)
+
+
+if __name__ == "__main__":
+  tf.test.main()
