@@ -64,6 +64,8 @@ _PUBLIC = {
   "GradientSearch": "samplers.gradient_search:GradientSearch",
   "ImportanceResampling": "samplers.importance:ImportanceResampling",
   "LinearDirection": "samplers.linear:LinearDirection",
+  # What an edit costs.
+  "kept_curve": "evaluation.kept:curve",
   # Pictures.
   "plotting": "plotting",
 }

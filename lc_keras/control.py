@@ -463,7 +463,7 @@ class LatentConstraints:
         f"strength must be a number from 0 up, the same for all images; got "
         f"{strength!r}."
       )
-    start = self._starts(images, seed)
+    start = self.encode(images, seed)
     request = self._request(request)
     read = self._judges.attribute_critic(tf.constant(start))
     constraint = request.nearest(tf.sigmoid(read))
@@ -491,22 +491,19 @@ class LatentConstraints:
       )
     return float(same)
 
-  def _starts(self, images, seed):
-    """Returns the latents of images, or latents as they are."""
-    shape = np.shape(images)
-    if len(shape) == 2 and shape[1] == self.generator.latent_size:
-      return np.asarray(images, np.float32)
-    return self.encode(images, seed)
-
   def encode(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Returns draws of q(z|x), float32 [n, latent_size].
+    """Returns draws of q(z|x), float32 [n, latent_size]; latents as they are.
 
     Raises:
       ValueError: As `transform`.
     """
+    shape = np.shape(images)
+    if len(shape) == 2 and shape[1] == self.generator.latent_size:
+      return np.asarray(images, np.float32)
     if not generators.can_encode(self.generator):
       raise ValueError(
-        "This generator cannot encode: it can make images and not change any."
+        "This generator cannot encode: it changes images that it made, given "
+        "by their latents."
       )
     images = arrays.check_images(
       self._with_channels(images), self.generator.image_shape

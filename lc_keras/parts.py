@@ -155,7 +155,16 @@ class Parts:
   @functools.cached_property
   def posterior_scale(self) -> np.ndarray:
     """[latent_size], sigma_bar."""
-    return latent_rows.mean_scale(self.latents["train"]).astype(np.float32)
+    return self._narrow(latent_rows.mean_scale(self.latents["train"]))
+
+  def _narrow(self, scale):
+    """Returns sigma_bar, less wide along axes that a mapping leaves unknown.
+
+    With the noise of a search they are then as wide as draws are, not wider.
+    """
+    if self.mapping is not None:
+      scale = np.minimum(scale, 1.0 / objective.ROBUST_NOISE)
+    return np.asarray(scale, np.float32)
 
   @functools.cached_property
   def moments(self) -> latent_rows.Moments:
@@ -220,9 +229,8 @@ class Parts:
     if self.mapping is None or not len(self.own_attributes):
       return None
     rows = self.latents["train"].labelled().take(slice(_PIECE))
-    return trust.margins(
-      self.models["attributes"].critic, rows, objective.ROBUST_NOISE
-    )
+    noise = objective.ROBUST_NOISE * self.posterior_scale
+    return trust.margins(self.models["attributes"].critic, rows, noise)
 
   def available(self) -> list[str]:
     """Returns the names of the samplers whose models are there."""
@@ -468,7 +476,7 @@ class FolderParts(Parts):
   def posterior_scale(self) -> np.ndarray:
     """See base class; the cache knows it."""
     manifest = latent_cache.read_manifest(*self.cache)
-    return np.asarray(manifest["posterior_scale"], np.float32)
+    return self._narrow(manifest["posterior_scale"])
 
   @property
   def cache(self) -> tuple[str, dict[str, str]]:

@@ -105,6 +105,11 @@ def build(models: Models) -> dict[str, Endpoint]:
     if isinstance(sampler, samplers.Transformer):
       function = endpoints.transform_with(sampler)
       built[f"transform_{name}"] = function, [images, *inputs]
+  embeds = models.sampler.judges.embedding is not None
+  if embeds or getattr(models.generator, "mapping", None) is not None:
+    same = tf.TensorSpec([None], tf.float32, "same")
+    inputs = [latents, *request, seed, strength, same]
+    built["transform_latents"] = endpoints.transform_latents, inputs
   encodes = generators.can_encode(models.generator)
   shape = models.generator.image_shape
   at_once = batched.rows_at_once(shape, _ROWS_AT_ONCE)
@@ -262,6 +267,44 @@ class _Endpoints:
       return self._transform(sampler, images, attributes, mask, seed, dials)
 
     return transform
+
+  def transform_latents(
+    self,
+    latents: tf.Tensor,
+    attributes: tf.Tensor,
+    mask: tf.Tensor,
+    seed: tf.Tensor,
+    strength: tf.Tensor,
+    same: tf.Tensor,
+  ) -> Tensors:
+    """Changes images as `transform` does, given by their latent vectors.
+
+    There is this signature where edits can be asked to keep something, such as
+    who is shown, and for generators with a mapping.
+
+    Args:
+      latents: float32 [b, latent], finite, such as those of `sample`.
+      attributes: As of `transform`.
+      mask: As of `transform`.
+      seed: int64 [b], any number, of what chance there is in the change.
+      strength: As of `transform`.
+      same: float32 [b] from 0 up, how much it counts that an edit keeps what
+        the model has learned to keep: 0 not at all, 1 is usual.
+
+    Returns:
+      As `sample`.
+    """
+    mover = self._models.transformer
+    if self._models.sampler.judges.embedding is not None:
+      mover = self._models.others.get("search", mover)
+    sampler = scaled.Scaled(mover, strength)
+    with _after(
+      *self._checks(attributes, mask),
+      *_in_range(strength=strength, same=same),
+      _finite(latents=latents),
+    ):
+      constraint = constraints.Constraint(attributes, mask, same=same)
+      return self._result(sampler.transform(latents, constraint, seed), seed)
 
   def encode(self, images: tf.Tensor) -> Tensors:
     """Returns the posterior q(z|x), a diagonal normal.

@@ -1,7 +1,12 @@
 """Tests of control over a generator with a mapping, and of keeping."""
 
+import contextlib
+import io
+
 import numpy as np
 import tensorflow as tf
+from absl import flags
+from absl.testing import absltest
 from absl.testing import parameterized
 
 import lc_keras
@@ -9,7 +14,12 @@ from lc_keras import recipes
 from lc_keras.learning import keeping
 from lc_keras.samplers import objective
 from lc_keras.samplers import rejection
+from serving import endpoints
+from serving import export
 from tests import painted_mapping
+from trainers import attributes
+from trainers import import_generator
+from trainers import latents
 
 _SMALL = {"steps": 4, "batch_size": 32, "width": 8, "depth": 1}
 
@@ -88,6 +98,17 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
       loaded.transform(**asked).latents, self.control.transform(**asked).latents
     )
 
+  def test_a_server_changes_latents_as_asked(self):
+    models = export.choose_models(self.control.parts)
+    function, _ = endpoints.build(models)["transform_latents"]
+    top = tf.tile([[1.0, 0.0]], [3, 1])
+    dials = tf.ones([3]), tf.fill([3], 2.0)
+    served = function(
+      tf.constant(self.latents), top, top, tf.range(3, dtype=tf.int64), *dials
+    )
+    here = self.control.transform(self.latents, "Top", same=2.0)
+    self.assertAllClose(served["latents"], here.latents, atol=1e-4)
+
   @parameterized.parameters(
     ({"labels": {"seed": [1, 2.5], "Top": [0, 1]}}, "2.5.*whole number"),
     ({"labels": {"Top": [0, 1]}, "latents": np.ones([2, 5])}, r"\[n, 6\]"),
@@ -108,6 +129,34 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
   def test_an_embedding_is_of_all_images(self):
     with self.assertRaisesRegex(ValueError, "a vector of each"):
       keeping.learn(self.control.parts, np.ones([2, 3]), self.latents)
+
+
+class JobsTest(absltest.TestCase):
+  def test_a_run_is_about_a_table_of_seeds(self):
+    folder = self.create_tempdir().full_path
+    table = self.create_tempfile("labels.csv", "seed,Top\n").full_path
+    with open(table, "a") as file:
+      file.writelines(f"{seed},{seed % 2}\n" for seed in range(40))
+    place = f"{painted_mapping.__name__}:"
+    run = f"--run_dir={folder}/run"
+    model = [f"--decoder={place}decode", f"--mapping={place}mapping"]
+    _run(import_generator, run, *model, "--truncation=0.9")
+    _run(latents, run, f"--labels={table}")
+    _run(attributes, run, "--steps=2", "--batch_size=8", "--width=8")
+
+    parts = lc_keras.load(f"{folder}/run").parts
+    self.assertEqual(parts.attributes.names, ("Top",))
+    self.assertEqual(parts.mapping.truncation, 0.9)
+    known = [len(parts.latents[name].labelled()) for name in parts.latents]
+    self.assertEqual(sum(known), 40)
+
+
+def _run(job, *arguments):
+  values = flags.FlagValues()
+  job.define_flags(values)
+  values(["job", *arguments])
+  with contextlib.redirect_stderr(io.StringIO()):
+    job.run_job(values)
 
 
 class KeepingTest(tf.test.TestCase):

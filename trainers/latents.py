@@ -4,7 +4,10 @@ python -m trainers.latents --run_dir=runs/mine
 
 A generative model without an encoder, or a run without a data set, gets draws
 of the prior instead. Their labels are what the run's classifier reads in the
-images that they decode to, if there is a classifier.
+images that they decode to, if there is a classifier; or those of a table, of
+which no image is decoded:
+
+python -m trainers.latents --run_dir=runs/mine --labels=labels.csv
 """
 
 import functools
@@ -18,6 +21,8 @@ from trainers import program
 # Rows of each split, where they are drawn.
 _ROWS = {"train": 20_000, "validation": 2_000, "test": 2_000}
 _POSTERIOR_SCALE = 0.1
+# Of the labels of a table.
+_HELD_OUT = 0.1
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -39,6 +44,13 @@ def define_flags(values: flags.FlagValues) -> None:
       lower_bound=1,
       flag_values=values,
     )
+  flags.DEFINE_string(
+    "labels",
+    None,
+    "A table of what is seen in the images that seeds make (columns seed, "
+    "Smiling, ...; an empty cell is not known), for a run without a data set.",
+    flag_values=values,
+  )
   flags.DEFINE_float(
     "posterior_scale",
     _POSTERIOR_SCALE,
@@ -64,15 +76,47 @@ def run_job(settings: flags.FlagValues) -> None:
 
   run = runs.open_run(settings, needs_data=False)
   stage = run.stage("latents", settings)
+  if settings.labels and not stage.done:
+    splits = _of_table(run, settings.labels)
   source = run.latents_source(labelled=run.labels_latents)
   if stage.done:
     latent_cache.read_manifest(stage.path("cache"), source)
     return
-  model = generator.load(run.folder)
-  make = _encode if run.encodes else _draw
-  splits = {split: make(run, model, split) for split in _ROWS}
+  if not settings.labels:
+    model = generator.load(run.folder)
+    make = _encode if run.encodes else _draw
+    splits = {split: make(run, model, split) for split in _ROWS}
   latent_cache.write(stage.path("cache"), splits, source)
   stage.finish(rows=latent_cache.read_manifest(stage.path("cache"))["rows"])
+
+
+def _of_table(run, path):
+  """Returns draws that a table labels and others, and notes its attributes."""
+  from lc_keras import files
+  from lc_keras import fit
+  from lc_keras.generators import generator
+
+  if run.dataset:
+    raise ValueError(
+      f"The run in {run.folder!r} has the labels of {run.dataset}: import the "
+      "model into another --run_dir, without --dataset, to use --labels."
+    )
+  model = generator.load(run.folder)
+  labels, latents = fit.by_seed(model, path, None)
+  if latents is None:
+    raise ValueError(
+      f"{path} has no column `seed`: a label is of what a seed makes."
+    )
+  made = fit.drawn(
+    model,
+    latents,
+    labels,
+    None,
+    seed=run.settings.seed,
+    validation_split=_HELD_OUT,
+  )
+  run.begin_labels(made.labels, files.checksum(path))
+  return made.latents
 
 
 def _encode(run, model, split):

@@ -25,7 +25,7 @@ from trainers import devices
 from trainers import messages
 from trainers import stages
 
-_MAX_BAD = "max_bad_examples"
+_MAX_BAD, _TABLE = "max_bad_examples", "table"
 # How many bad examples are named one by one.
 _SHOWN = 10
 
@@ -145,8 +145,36 @@ class Run:
 
   @property
   def labels_latents(self) -> bool:
-    """Whether latents have labels: of the data set, or a classifier's."""
-    return self.encodes or self.done("classifier") is not None
+    """Whether latents have labels: a data set's, a table's, a classifier's."""
+    return (
+      self.encodes
+      or self.table is not None
+      or self.done("classifier") is not None
+    )
+
+  @property
+  def table(self) -> str | None:
+    """Checksum of the table of seeds whose labels the run is about, if any."""
+    return parts.read_about(self.folder).get(_TABLE)
+
+  def begin_labels(self, known: attributes.Attributes, table: str) -> None:
+    """Makes the run one about the labels of a table of seeds.
+
+    Args:
+      known: The attributes of its columns.
+      table: Its checksum.
+    """
+    files.write_json(
+      self.path(parts.ABOUT),
+      parts.read_about(self.folder)
+      | {
+        "attributes": known.names,
+        "exclusive": known.exclusive,
+        "continuous": known.continuous,
+        _TABLE: table,
+      },
+    )
+    self.attributes = known
 
   def latents_source(self, labelled: bool = True) -> dict[str, str | None]:
     """Returns where the run's latents must come from.
@@ -172,7 +200,9 @@ class Run:
         "write them (`python -m trainers.latents`), with the same --run_dir."
       )
     source["attributes"] = ",".join(self.attributes.names)
-    if not self.encodes:
+    if self.table is not None:
+      source["table"] = self.table
+    elif not self.encodes:
       weights = self.path("classifier", storage.WEIGHTS)
       source["classifier"] = files.checksum(weights)
     return source
@@ -253,11 +283,12 @@ def _open_run(settings, needs_data, image_shape):
   if run.dataset:
     if not run.preset:
       run.prepare_data(settings.max_bad_examples)
-  elif needs_data:
+  elif needs_data and run.table is None:
     raise ValueError(
       f"The run in {folder!r} has no data set, and so no attributes that this "
       "job could use. Import its model into another --run_dir with --dataset, "
-      "or ask for what needs none: constraints from rules."
+      "give trainers.latents a table of --labels of seeds, or ask for what "
+      "needs none: constraints from rules."
     )
   return run
 

@@ -319,6 +319,8 @@ class Generator:
       seeds: int64 [batch]; a row depends on its own seed alone.
       draw: Tells apart several draws of a row, see `priors.sample_rows`.
     """
+    if not tf.is_tensor(seeds):
+      seeds = np.fromiter(seeds, np.int64)
     if self.mapping is not None:
       return self.mapping(seeds, draw)
     return priors.sample_rows(seeds, self.latent_size, draw)

@@ -75,16 +75,16 @@ def margin(
   ]
 
 
-def margins(critic, rows: latents_lib.Latents, noise: float) -> np.ndarray:
+def margins(critic, rows: latents_lib.Latents, noise: np.ndarray) -> np.ndarray:
   """Returns the `margin` of each attribute, float32 [2, num_attributes].
 
   Args:
     critic: Latents to logits [batch, num_attributes].
     rows: Labelled ones.
-    noise: See `margin`.
+    noise: [latent_size], its deviations.
   """
   random = np.random.default_rng(0)
-  drawn = rows.mean + noise * rows.scale * random.normal(size=rows.mean.shape)
+  drawn = rows.mean + noise * random.normal(size=rows.mean.shape)
   read = tf.sigmoid(critic(tf.constant(drawn, tf.float32))).numpy()
   found = np.zeros([2, read.shape[1]], np.float32)
   for column, labels in enumerate(np.transpose(rows.attributes)):

@@ -179,8 +179,14 @@ class Judges:
       values=self.attributes.complete(probabilities, values, mask),
       weights=1.0 - tf.maximum(mask, freed),
     )
-    embedded = None if self.embedding is None else self.embedding(latents)
+    embedded = None
+    if self.embedding is not None and not _is_zero(constraint.same):
+      embedded = self.embedding(latents)
     return Edit(constraint, shown, others, read, embedded)
+
+
+def _is_zero(weight):
+  return not tf.is_tensor(weight) and weight == 0.0
 
 
 class Result(NamedTuple):
