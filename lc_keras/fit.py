@@ -32,6 +32,8 @@ _DRAWN_SCALE = 0.1
 # An epoch by default: once over the rows, within these bounds.
 _FEWEST_STEPS, _MOST_STEPS = 100, 2_000
 _BATCH_SIZE = 256
+# Of the critic of a mapping, as a multiple of the steps of other models.
+_REALISM_STEPS = 3
 # Of the training split: one row has no covariance.
 _FEWEST_ROWS = 2
 # The column of seeds in a table of labels, and seeds drawn at a time.
@@ -330,10 +332,14 @@ def _plan(given, parts, classifier, **shared):
     ),
   }
   if parts.mapping is not None:
-    shared.pop("balanced_fraction")
+    # Its negatives are nearly as real as draws: it takes longer.
+    of_realism = shared | {"steps": _REALISM_STEPS * shared["steps"]}
+    of_realism.pop("balanced_fraction")
     plan["realism"] = (
       realism_model.training,
-      settings.Realism(**shared, depth=2, learning_rate=1e-3),
+      settings.Realism(
+        **of_realism | {"width": 256}, depth=2, learning_rate=1e-3
+      ),
     )
   for name, (make, recipe) in plan.items():
     plan[name] = make, given.get(type(recipe), recipe)

@@ -220,8 +220,10 @@ class Parts:
       unknown = _anything_is_real
     elif model in self.models:
       return self.models[model].critic
-    realism = self.models.get("realism", unknown)
-    return lambda latents, values, mask: realism(latents)
+    realism, known = self.models.get("realism", unknown), 1.0
+    if self.mapping is not None:
+      known = tf.cast(self.mapping.known, tf.float32)
+    return lambda latents, values, mask: realism(known * latents)
 
   @functools.cached_property
   def _margin(self):

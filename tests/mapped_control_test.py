@@ -68,7 +68,7 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     request = lc_keras.parse("Top", judges.attributes).rows(3)
     self.assertAllClose(
       judges.realism_logits(self.latents, request),
-      self.control.parts.models["realism"](self.latents),
+      self.control.parts.models["realism"](tf.constant(self.latents)),
     )
 
   def test_samples_start_from_mapped_draws(self):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from lc_keras import losses
@@ -58,6 +59,7 @@ class RealismModel(stored_model.StoredModel):
     normal: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
     moved: Callable[..., tf.Tensor] | None = None,
     moved_fraction: float = 0.0,
+    known: np.ndarray | float = 1.0,
     **kwargs,
   ):
     """Sets the negatives.
@@ -68,11 +70,14 @@ class RealismModel(stored_model.StoredModel):
       moved: Real latents and a seed to negatives, see `edits.anywhere`; needed
         with a fraction.
       moved_fraction: Weight of these in the loss.
+      known: bool [latent_size], the axes that it looks at, see
+        `mapping.Draws.known`; the others are 0 for it.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(optimizer, **kwargs)
     self._normal, self._moved = normal, moved
     self._fraction = moved_fraction
+    self._known = tf.cast(known, tf.float32)
     if not moved_fraction:
       self._means.pop("auc_moved", None)
 
@@ -105,7 +110,7 @@ class RealismModel(stored_model.StoredModel):
     kinds = [self._normal(tf.random.stateless_normal(shape, seeds[1]))]
     if self._fraction:
       kinds.append(self._moved(real, seeds[2]))
-    return [real, *kinds]
+    return [rows * self._known for rows in (real, *kinds)]
 
   def _judge(self, rows):
     """Returns what is reported, [batch] each: half real, half not."""
@@ -136,7 +141,7 @@ def training(recipe: recipes.Realism, parts) -> trainings.Training:
   fraction = recipe.moved_fraction
   if parts.mapping is not None:
     # A normal distribution of the same moments takes the place of the prior.
-    options["normal"] = parts.starts
+    options |= {"normal": parts.starts, "known": parts.mapping.known}
     fraction = 0.5 if fraction is None else fraction
   if fraction and not len(parts.attributes):
     raise ValueError(
