@@ -141,7 +141,7 @@ class JobsTest(absltest.TestCase):
     run = f"--run_dir={folder}/run"
     model = [f"--decoder={place}decode", f"--mapping={place}mapping"]
     _run(import_generator, run, *model, "--truncation=0.9")
-    _run(latents, run, f"--labels={table}")
+    _run(latents, run, f"--seed_labels={table}")
     _run(attributes, run, "--steps=2", "--batch_size=8", "--width=8")
 
     parts = lc_keras.load(f"{folder}/run").parts

@@ -7,7 +7,7 @@ of the prior instead. Their labels are what the run's classifier reads in the
 images that they decode to, if there is a classifier; or those of a table, of
 which no image is decoded:
 
-python -m trainers.latents --run_dir=runs/mine --labels=labels.csv
+python -m trainers.latents --run_dir=runs/mine --seed_labels=labels.csv
 """
 
 import functools
@@ -45,7 +45,7 @@ def define_flags(values: flags.FlagValues) -> None:
       flag_values=values,
     )
   flags.DEFINE_string(
-    "labels",
+    "seed_labels",
     None,
     "A table of what is seen in the images that seeds make (columns seed, "
     "Smiling, ...; an empty cell is not known), for a run without a data set.",
@@ -76,13 +76,13 @@ def run_job(settings: flags.FlagValues) -> None:
 
   run = runs.open_run(settings, needs_data=False)
   stage = run.stage("latents", settings)
-  if settings.labels and not stage.done:
-    splits = _of_table(run, settings.labels)
+  if settings.seed_labels and not stage.done:
+    splits = _of_table(run, settings.seed_labels)
   source = run.latents_source(labelled=run.labels_latents)
   if stage.done:
     latent_cache.read_manifest(stage.path("cache"), source)
     return
-  if not settings.labels:
+  if not settings.seed_labels:
     model = generator.load(run.folder)
     make = _encode if run.encodes else _draw
     splits = {split: make(run, model, split) for split in _ROWS}
@@ -99,7 +99,7 @@ def _of_table(run, path):
   if run.dataset:
     raise ValueError(
       f"The run in {run.folder!r} has the labels of {run.dataset}: import the "
-      "model into another --run_dir, without --dataset, to use --labels."
+      "model into another --run_dir, without --dataset, to use --seed_labels."
     )
   model = generator.load(run.folder)
   labels, latents = fit.by_seed(model, path, None)

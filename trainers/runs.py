@@ -287,7 +287,7 @@ def _open_run(settings, needs_data, image_shape):
     raise ValueError(
       f"The run in {folder!r} has no data set, and so no attributes that this "
       "job could use. Import its model into another --run_dir with --dataset, "
-      "give trainers.latents a table of --labels of seeds, or ask for what "
+      "give trainers.latents --seed_labels, or ask for what "
       "needs none: constraints from rules."
     )
   return run
