@@ -24,7 +24,8 @@ demo-photo: venv photo ## Control a face generator by others, in runs/photo
 	@$(PYTHON) -m tools.photo_demo
 
 .PHONY: studio-photo
-studio-photo: demo-photo ## Play with it in a browser
+studio-photo: venv photo ## Play with what demo-photo made, in a browser
+	@[ -d runs/photo/export ] || $(PYTHON) -m tools.photo_demo
 	@$(PYTHON) -m tools.studio runs/photo
 
 .PHONY: check

@@ -86,9 +86,7 @@ class EarlyExit:
     self.head = np.linalg.solve(squares, products).astype(np.float32)
 
   def _moments(self, w, bands):
-    # Neighbours say much the same: every third pixel is enough. Not every
-    # second, for Haar transforms make even and odd ones differ.
-    features, bands = (x[:, ::3, ::3] for x in (self.features(w), bands))
+    features = self.features(w)
     features = tf.reshape(features, [-1, features.shape[-1]])
     features = tf.pad(features, [[0, 0], [0, 1]], constant_values=1.0)
     bands = tf.reshape(bands, [-1, bands.shape[-1]])
