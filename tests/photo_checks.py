@@ -9,7 +9,9 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import absltest
 from absl.testing import parameterized
+from PIL import Image
 
+from lc_keras.photo_faces import alignment
 from lc_keras.photo_faces import early_exit
 from lc_keras.photo_faces import face_api
 from lc_keras.photo_faces import independent
@@ -81,6 +83,16 @@ class PhotoTest(parameterized.TestCase):
     np.testing.assert_array_less(np.diag(apart), face_api.SAME_PERSON)
     others = apart[~np.eye(len(apart), dtype=bool)]
     self.assertGreater((others > face_api.SAME_PERSON).mean(), 0.8)
+
+  def test_a_face_is_found_and_cut_as_the_generator_cuts_it(self):
+    align = alignment.Aligner()
+    for image in self.images[10:14]:
+      # Turned, and somewhere in a larger picture.
+      face = Image.fromarray(np.uint8(255.0 * image)).resize((300, 300))
+      picture = Image.new("RGB", (800, 600), "gray")
+      picture.paste(face.rotate(8, Image.Resampling.BICUBIC), (350, 200))
+      error = align(picture)[64:192, 64:192] - image[64:192, 64:192]
+      self.assertLess(np.square(error).mean(), 0.01)
 
 
 def _decoded(size, w):

@@ -81,12 +81,21 @@ class Aligner:
     return np.asarray(found) * side + [left, top]
 
   def _box(self, photograph):
-    """Returns (score, left, top, width, height) of a face, in pixels."""
-    side = max(photograph.size)
-    square = Image.new("RGB", (side, side))
-    square.paste(photograph)
-    found = self._detect(np.float32([np.asarray(square)]) / 255.0)[0].numpy()
-    return found * [1.0, side, side, side, side]
+    """Returns (score, left, top, width, height) of a face, in pixels.
+
+    The likelier one of two looks, the second with a wide margin around, without
+    which a face that fills the photograph is overlooked.
+    """
+    longest = max(photograph.size)
+    found = []
+    for margin in (0, longest):
+      side = longest + 2 * margin
+      square = Image.new("RGB", (side, side))
+      square.paste(photograph, (margin, margin))
+      box = self._detect(np.float32([np.asarray(square)]) / 255.0)[0].numpy()
+      box = box * [1.0, side, side, side, side]
+      found.append(box - [0.0, margin, margin, 0.0, 0.0])
+    return max(found, key=lambda box: box[0])
 
 
 def _corners(landmarks):
