@@ -115,13 +115,12 @@ class Scoring:
   def _prior(self):
     """Returns a function of rows [start, stop) to latents and images."""
     from lc_keras import batched
-    from lc_keras import priors
     from lc_keras.generators import generator
 
     model = generator.load(self.run_dir)
 
     def draw(seeds):
-      latents = priors.sample_rows(seeds, model.latent_size)
+      latents = generator.draw(model, seeds)
       return {"latents": latents, "images": model.decode(latents).mean()}
 
     compiled = batched.Batched(draw, _BATCH_SIZE)

@@ -359,6 +359,8 @@ def _uses(run, model):
   if run.dataset and not encodes:
     lines.append("  python -m trainers.classifier  reads labels from samples")
   lines.append("  python -m trainers.latents     needed by all that follows")
+  if not run.dataset and not encodes:
+    lines.append("      --seed_labels=TABLE        what is seen in its samples")
   if run.dataset:
     lines.append(
       "  python -m trainers.attributes  and then trainers.flow and "

@@ -227,7 +227,7 @@ def prior(generator: generator_module.Generator) -> System:
 
   def sample(values, mask, seeds):
     del values, mask
-    latents = priors.sample_rows(seeds, generator.latent_size)
+    latents = generator_module.draw(generator, seeds)
     return {"images": generator.decode(latents).mean()}
 
   return System(sample, _reconstruct(generator), batch_size=_at_once(generator))

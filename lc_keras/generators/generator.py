@@ -441,6 +441,18 @@ def can_encode(generator) -> bool:
   return hasattr(generator, "encode")
 
 
+def draw(generator, seeds: tf.Tensor) -> tf.Tensor:
+  """Returns latents as a generator draws them, one a seed.
+
+  Args:
+    generator: A `Generator`, or a model of ours, which draws from the prior.
+    seeds: int64 [batch].
+  """
+  if hasattr(generator, "draw"):
+    return generator.draw(seeds)
+  return priors.sample_rows(seeds, generator.latent_size)
+
+
 def find(run_dir: str) -> str:
   """Returns which stage of a run is its generative model, one of STAGES.
 
