@@ -115,6 +115,12 @@ def _write_models(run, folder, settings):
     )
   taken += [name for name in settings.models if name in run.parts.models]
   for name in taken:
+    if stages.flags_of(run.path(name)) and not run.done(name):
+      raise ValueError(
+        f"The stage {name!r} of {settings.run_dir!r} is not finished. Finish "
+        "it, or leave it out of --models."
+      )
+  for name in taken:
     model = storage.load(run.path(name))
     for part in _AVERAGED:
       if trained := getattr(model, f"trained_{part}", None):
