@@ -100,6 +100,7 @@ def write(
   sample_actor: str | None = None,
   transform_actor: str | None = None,
   samplers: Collection[str] | None = None,
+  check: bool = True,
 ) -> None:
   """Writes a SavedModel, after a check that a server can load and run it.
 
@@ -110,6 +111,7 @@ def write(
     sample_actor: See `choose_models`.
     transform_actor: See `choose_models`.
     samplers: See `choose_models`.
+    check: Whether to check it: not needed if a server loads it right away.
 
   Raises:
     ValueError: See `choose_models`; or the folder exists.
@@ -146,8 +148,9 @@ def write(
       aside,
       {name: (traced[name], specs) for name, (_, specs) in signatures.items()},
     )
-    print("Checking that a server can load and run it", flush=True)
-    validation.check(aside)
+    if check:
+      print("Checking that a server can load and run it", flush=True)
+      validation.check(aside)
     _check_free(folder)  # Another process may have written it meanwhile.
 
 
@@ -158,6 +161,7 @@ def export(
   sample_actor: str | None = None,
   transform_actor: str | None = None,
   samplers: Collection[str] | None = None,
+  check: bool = True,
 ) -> str:
   """Writes one version of a run and returns its folder.
 
@@ -168,6 +172,7 @@ def export(
     sample_actor: See `choose_models`.
     transform_actor: See `choose_models`.
     samplers: See `choose_models`.
+    check: See `write`.
 
   Raises:
     FileNotFoundError: A part of the run is missing.
@@ -183,7 +188,7 @@ def export(
   print(f"Loading the models of {run_dir}", flush=True)
   folder = os.path.join(export_dir, str(free if version is None else version))
   parts = parts_lib.read(run_dir)
-  write(parts, folder, sample_actor, transform_actor, samplers)
+  write(parts, folder, sample_actor, transform_actor, samplers, check)
   return folder
 
 
@@ -275,6 +280,12 @@ def define_flags(values: flags.FlagValues) -> None:
     "by default all that the run has models for.",
     flag_values=values,
   )
+  flags.DEFINE_bool(
+    "check",
+    True,
+    "Check that a server can load and run it, before it appears.",
+    flag_values=values,
+  )
 
 
 def run_job(settings: flags.FlagValues) -> None:
@@ -288,6 +299,7 @@ def run_job(settings: flags.FlagValues) -> None:
     settings.sample_actor,
     settings.transform_actor,
     settings.samplers,
+    settings.check,
   )
   print(f"{folder}: done in {time.monotonic() - started:.0f} s", flush=True)
 
