@@ -111,7 +111,8 @@ def write(
     sample_actor: See `choose_models`.
     transform_actor: See `choose_models`.
     samplers: See `choose_models`.
-    check: Whether to check it: not needed if a server loads it right away.
+    check: Whether to check it, and to keep answers for later checks: not needed
+      if a server loads it right away.
 
   Raises:
     ValueError: See `choose_models`; or the folder exists.
@@ -147,6 +148,7 @@ def write(
     validation.record(
       aside,
       {name: (traced[name], specs) for name, (_, specs) in signatures.items()},
+      with_answers=check,
     )
     if check:
       print("Checking that a server can load and run it", flush=True)

@@ -32,12 +32,15 @@ class ValidationError(ValueError):
 def record(
   folder: str,
   endpoints: Mapping[str, tuple[Callable, Sequence[tf.TensorSpec]]],
+  with_answers: bool = True,
 ) -> None:
   """Writes a request to each endpoint, and its answer, beside a SavedModel.
 
   Args:
     folder: Of the SavedModel.
     endpoints: By name of the signature, the function and its inputs.
+    with_answers: Whether to write answers: they take time, since all of it is
+      run once.
   """
   os.makedirs(os.path.join(folder, os.path.dirname(ANSWERS)), exist_ok=True)
   answers = {}
@@ -45,7 +48,8 @@ def record(
   with tf.io.TFRecordWriter(path) as writer:
     for name, (function, specs) in endpoints.items():
       inputs = {spec.name: _input(spec) for spec in specs}
-      for key, value in function(**inputs).items():
+      answer = function(**inputs) if with_answers else {}
+      for key, value in answer.items():
         if value.dtype != tf.string:  # numpy would have to pickle strings.
           answers[f"{name}/{key}"] = value.numpy()
       log = prediction_log_pb2.PredictionLog()
@@ -54,7 +58,8 @@ def record(
       for key, value in inputs.items():
         request.inputs[key].CopyFrom(tensors.to_proto(value.numpy()))
       writer.write(log.SerializeToString())
-  np.savez(os.path.join(folder, ANSWERS), **answers)
+  if with_answers:
+    np.savez(os.path.join(folder, ANSWERS), **answers)
 
 
 def check(folder: str) -> int:

@@ -21,8 +21,6 @@ from trainers import runs
 _SHOWN = 8
 _SAMPLES = 16
 _EXPORT = "export"
-# Beside the actor; each takes time to trace, to check and to load.
-_SAMPLERS = ("search",)
 
 
 class Demo:
