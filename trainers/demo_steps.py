@@ -131,9 +131,9 @@ class Demo:
     self._say("Writing the export, a SavedModel for model servers")
     folder = os.path.join(place, str(max(known, default=0) + 1))
     # The server that loads it right away checks it, too.
-    export.write(self._control.parts, folder, samplers=_SAMPLERS, check=False)
+    export.write(self._control.parts, folder, samplers=(), check=False)
     self._say("Starting the server")
-    with local_server.serving(place) as address:
+    with local_server.serving(place, warm_up=False) as address:
       with latent_client.LatentClient(
         address, timeout=local_server.PATIENCE
       ) as client:

@@ -12,11 +12,12 @@ PATIENCE = 600
 
 
 @contextlib.contextmanager
-def serving(export_dir: str) -> Iterator[str]:
+def serving(export_dir: str, warm_up: bool = True) -> Iterator[str]:
   """Runs our server on a free port; yields its address.
 
   Args:
     export_dir: The folder of an export's versions.
+    warm_up: Whether it prepares all that the export can do before it answers.
   """
   with socket.socket() as probe:
     probe.bind(("localhost", 0))
@@ -28,6 +29,7 @@ def serving(export_dir: str) -> Iterator[str]:
       "serving.server",
       f"--port={port}",
       f"--model_base_path={os.path.abspath(export_dir)}",
+      f"--enable_model_warmup={str(warm_up).lower()}",
     ]
   )
   try:
