@@ -502,8 +502,8 @@ class LatentConstraints:
       return np.asarray(images, np.float32)
     if not generators.can_encode(self.generator):
       raise ValueError(
-        "This generator cannot encode: it changes images that it made, given "
-        "by their latents."
+        "This generator cannot encode: it can make images and not change given "
+        "ones, but by the latents of those that it made."
       )
     images = arrays.check_images(
       self._with_channels(images), self.generator.image_shape

@@ -280,6 +280,12 @@ class Actor(Labelled):
   realism_weight: float = setting(
     1.0, "Weight of the critic's judgement in the actor's loss.", low=0
   )
+  same_weight: float = setting(
+    0.0,
+    "Weight of how far a latent moves from the start in what was learned to be "
+    "kept, such as who is shown; 0 is the published recipe.",
+    low=0,
+  )
   attribute_weight: float = setting(
     0.0,
     "Weight of the attribute critic's cross-entropy on the actor's latents; 0 "

@@ -47,6 +47,7 @@ def build(
   critic_optimizer=None,
   *,
   read_attributes=_read,
+  embed=None,
   **settings,
 ):
   """Returns a model with a recipe of some settings."""
@@ -59,6 +60,7 @@ def build(
     read_attributes=read_attributes,
     posterior_scale=tf.fill([LATENT_SIZE], 0.5),
     excludes=_FACES.excludes,
+    embed=embed,
     # A graph takes longer to trace than some steps take.
     run_eagerly=True,
   )

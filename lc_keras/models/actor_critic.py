@@ -36,6 +36,8 @@ from lc_keras.models import whitening
 
 # Streams of random numbers within one update, see `priors.step_seed`.
 _STREAMS = 8
+# The model of what is to be kept, see `learning.keeping`.
+_EMBEDDING = "embedding"
 
 
 class Move(NamedTuple):
@@ -48,6 +50,8 @@ class Move(NamedTuple):
     attributes: [batch, num_attributes], the attribute critic's logits of a
       noisy copy.
     posterior_scale: [latent_size], sigma_bar.
+    strayed: [batch], the squared distance of the embeddings of start and
+      answer; 0 if nothing is to be kept.
   """
 
   request: actor_requests.Request
@@ -55,6 +59,7 @@ class Move(NamedTuple):
   realism: tf.Tensor
   attributes: tf.Tensor
   posterior_scale: tf.Tensor
+  strayed: tf.Tensor
 
 
 # The terms of the actor's loss, [batch] each. A new one is a function here and
@@ -71,6 +76,7 @@ TERMS: dict[str, Callable[[Move], tf.Tensor]] = {
   "imitation": lambda move: tf.reduce_mean(
     tf.square(move.moved - move.request.taught), axis=-1
   ),
+  "same": lambda move: move.strayed,
 }
 
 
@@ -156,6 +162,7 @@ class ActorCritic(stored_model.StoredModel):
     read_attributes: Callable[[tf.Tensor], tf.Tensor],
     posterior_scale: tf.Tensor,
     excludes: tf.Tensor,
+    embed: Callable[[tf.Tensor], tf.Tensor] | None = None,
     **kwargs,
   ):
     """Sets the losses, and builds both optimisers before `fit` needs them.
@@ -169,6 +176,7 @@ class ActorCritic(stored_model.StoredModel):
         others.
       posterior_scale: [latent_size], sigma_bar.
       excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
+      embed: Latents to what is to be kept, [batch, n]; None keeps nothing.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(
@@ -181,6 +189,7 @@ class ActorCritic(stored_model.StoredModel):
     self._recipe = recipe
     # Behind a function, or Keras would take it for a part of this model.
     self._read_attributes = lambda latents: read_attributes(latents)
+    self._embed = None if embed is None else lambda latents: embed(latents)
     self._posterior_scale = tf.constant(posterior_scale, tf.float32)
     self._excludes = tf.constant(excludes, tf.float32)
 
@@ -324,7 +333,14 @@ class ActorCritic(stored_model.StoredModel):
     (attributes,) = losses.noisy_readings(
       self._read_attributes, moved, [noise], with_clean=False
     )
-    move = Move(request, moved, realism, attributes, self._posterior_scale)
+    strayed = tf.zeros_like(realism)
+    if self._embed is not None:
+      strayed = losses.embedding_distance(
+        self._embed(moved), self._embed(request.start)
+      )
+    move = Move(
+      request, moved, realism, attributes, self._posterior_scale, strayed
+    )
     terms = {name: term(move) for name, term in TERMS.items()}
     loss = sum(
       getattr(self._recipe, f"{name}_weight") * values
@@ -352,6 +368,11 @@ def training(
   # Loaded before the seed is set: initial weights depend on the seed alone.
   attribute_critic = parts.models["attributes"].critic
   flow = parts.models["flow"] if recipe.imitation_weight else None
+  if recipe.same_weight and _EMBEDDING not in parts.models:
+    raise ValueError(
+      "Nothing has been learned to be kept: use `LatentConstraints.keep` "
+      "first, or set same_weight to 0."
+    )
   keras.utils.set_random_seed(recipe.seed)
   masked = recipe.masked_fraction > 0.0
   if flow is not None:
@@ -371,6 +392,7 @@ def training(
     read_attributes=attribute_critic,
     posterior_scale=parts.posterior_scale,
     excludes=parts.labels.excludes,
+    embed=parts.models[_EMBEDDING] if recipe.same_weight else None,
   )
 
   def batches(step):
