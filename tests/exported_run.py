@@ -53,9 +53,9 @@ def _export():
   traced = {}
   record = validation.record
 
-  def note(folder, signatures):
+  def note(folder, signatures, **options):
     traced.update(signatures)
-    record(folder, signatures)
+    record(folder, signatures, **options)
 
   with (
     mock.patch.object(validation, "record", note),
