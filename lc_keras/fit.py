@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import keras
@@ -247,11 +248,15 @@ def train(
 
   Returns:
     The history of each model, by name.
+
+  Raises:
+    ValueError: The labels of every attribute are all the same.
   """
   train = parts.latents["train"]
   rows = len(train)
   batch_size = min(rows, _BATCH_SIZE)
   if len(parts.labels):
+    _check_labels(parts)
     batch_size = min(len(train.labelled()), _BATCH_SIZE)
   if steps_per_epoch is None:
     steps_per_epoch = math.ceil(rows / batch_size)
@@ -284,6 +289,25 @@ def train(
     )
     parts.models[name] = training.model
   return histories
+
+
+def _check_labels(parts):
+  """Warns of attributes whose labels are all the same; raises if all are."""
+  lowest, highest = np.inf, -np.inf
+  for piece in parts.latents["train"].pieces():
+    lowest = np.fmin(lowest, np.fmin.reduce(piece.attributes))
+    highest = np.fmax(highest, np.fmax.reduce(piece.attributes))
+  varies = highest > lowest
+  same = [name for name, known in zip(parts.labels.names, varies) if not known]
+  if not same:
+    return
+  told = (
+    f"Nothing can be learned of {', '.join(same)}: of the rows to train on, "
+    "all have the same label, or none has one. Give images with and without."
+  )
+  if not varies.any():
+    raise ValueError(told)
+  warnings.warn(told, stacklevel=4)
 
 
 def _plan(given, parts, classifier, **shared):

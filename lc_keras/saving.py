@@ -57,6 +57,11 @@ def _check_replaceable(folder):
   """Raises ValueError if a folder has what was not saved here."""
   if not os.path.lexists(folder):
     return
+  if os.path.commonpath([os.getcwd(), folder]) == folder:
+    raise ValueError(
+      f"{folder!r} is the folder that you are in, or above it, and would be "
+      "replaced: name one in it."
+    )
   if os.path.isdir(folder):
     if not os.listdir(folder):
       return

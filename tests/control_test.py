@@ -1,5 +1,6 @@
 """Tests of control: any generator, in memory or in a folder."""
 
+import contextlib
 import io
 import os
 import pathlib
@@ -61,6 +62,13 @@ def _faces(count=600):
   latents = np.random.default_rng(1).normal(size=[count, _SIZE])
   labels = (latents[:, :2] > 0.0).astype(np.float32)
   return _decode(latents).astype(np.float32), labels
+
+
+class _Unwilling:
+  """As arrays on another device."""
+
+  def __array__(self, *_, **__):
+    raise TypeError("not on this machine")
 
 
 def _brightness(images):
@@ -164,6 +172,7 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     (lambda c: c.sample(["Male"]), "A request is a text"),
     (lambda c: c.sample(lc_keras.Has("Smilin")), "did you mean Smiling"),
     (lambda c: c.sample("Male", sampler="actr"), "did you mean actor"),
+    (lambda c: c.encode(_Unwilling()), "_Unwilling cannot be made one: not on"),
     (lambda c: c.decode(np.zeros([2, 5])), r"shape \[n, 3\]; got float64 of"),
     (lambda c: c.decode(np.zeros([0, 3])), "no rows to work on"),
     (lambda c: c.learn(3, rule=abs), "cannot be a constraint's name"),
@@ -215,6 +224,11 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, "other files, which would be"):
         self._control.save(place)
     self.assertEqual(os.listdir(thesis), ["thesis.txt"])
+    empty = folder.parent / "empty"
+    empty.mkdir()
+    with contextlib.chdir(empty):
+      with self.assertRaisesRegex(ValueError, "folder that you are in"):
+        self._control.save(".")
 
   @parameterized.parameters("{", "[]", "{}")
   def test_a_damaged_folder_is_named(self, text):
@@ -249,6 +263,7 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     ("one", _faces(1), {}, "Of 1 images, 0 are to train on and 1 are held out"),
     ("two", _faces(2), {}, "Of 2 images, 1 are to train on and 1 are held out"),
     ("none", _faces(0), {}, "0 images, too few"),
+    ("same", (_faces(9)[0], np.zeros([9, 2])), {}, "learned of A, B: of"),
     ("black", (np.zeros([9, *_SHAPE]), np.ones([9, 2])), {}, "not finite"),
     ("classifier", (_faces(9)[0], abs), {}, "goes with no images"),
   )

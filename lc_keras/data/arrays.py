@@ -423,6 +423,11 @@ def _checked(images):
       "Images must be of one shape, [n, height, width, channels]; got a "
       f"{given} of several."
     ) from None
+  except (TypeError, RuntimeError) as error:
+    raise ValueError(
+      "Images must be an array [n, height, width, channels], and a "
+      f"{given} cannot be made one: {error}"
+    ) from error
   if not images.shape:
     raise ValueError(
       f"Images must have the shape [n, height, width, channels]; got a {given}."
