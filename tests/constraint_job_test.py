@@ -79,6 +79,9 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     weights = self.run_dir / "vae" / storage.WEIGHTS
     before = files.checksum(str(weights))
     self.assertIn("has no constraints yet", self._run("--list"))
+    with self.assertRaisesRegex(ValueError, "no folder 'gone'"):
+      self._run("--name=A", "--like=gone", "--unlike=gone", *_QUICK)
+    self.assertFalse((self.run_dir / "constraints").exists())
     told = self._run(
       "--name=Bright",
       "--rule=toon_rules:bright",

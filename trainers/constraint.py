@@ -88,9 +88,10 @@ def run_job(settings: flags.FlagValues) -> None:
         "--replace to learn it again, or choose another --name."
       )
     learned_constraints.check_name(name)
-    os.makedirs(folder, exist_ok=True)
-    stages.lock(os.path.join(folder, f".lock-{name}"))
-    files.sweep(folder, name)
+    # In the run's folder: one that is refused leaves none of its own.
+    stages.lock(run.path(f".lock-{name}"))
+    if os.path.isdir(folder):
+      files.sweep(folder, name)
   for learned in _learn(run, parts):
     place = learned_constraints.write(run.folder, learned)
     _tell(learned, place)
