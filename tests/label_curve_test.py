@@ -4,20 +4,44 @@ import contextlib
 import io
 import json
 import pathlib
+from unittest import mock
 
+import numpy as np
 import tensorflow as tf
 from absl import flags
 from PIL import Image
 
 from lc_keras.data import pipeline
+from lc_keras.evaluation import transformations
 from lc_keras.learning import learned_constraints
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import faces_run
+from trainers import few_labels
 from trainers import label_curve
 
 _NEW = ("Straight_Hair",)
+_LABELS, _LOAD = pipeline.labels, pipeline.load
 _QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=1")
+
+
+def _load(*arguments, **options):
+  """Returns images as `pipeline.load` does, one attribute of none known."""
+
+  def forget(batch):
+    labels = batch["attributes"]
+    nan = tf.fill([tf.shape(labels)[0], 1], float("nan"))
+    return {**batch, "attributes": tf.concat([nan, labels[:, 1:]], axis=1)}
+
+  return _LOAD(*arguments, **options).map(forget)
+
+
+def _labels(dataset, split, *arguments, **options):
+  """Returns labels as `pipeline.labels` does, the last of a test not known."""
+  labels = np.array(_LABELS(dataset, split, *arguments, **options))
+  if split == "test":
+    labels[-1] = np.nan
+  return labels
 
 
 class LabelCurveTest(tf.test.TestCase):
@@ -62,7 +86,25 @@ class LabelCurveTest(tf.test.TestCase):
 
   def test_a_constraint_is_measured_once(self):
     arguments = "--counts=60", "--rows=4", "--actor_steps=5", *_QUICK
+    for name, forgetful in ("load", _load), ("labels", _labels):
+      self.enter_context(
+        mock.patch.object(few_labels.pipeline, name, forgetful)
+      )
+    table = self.enter_context(
+      mock.patch.object(
+        few_labels.transformations, "table", wraps=transformations.table
+      )
+    )
     told = self._run(*arguments)
+    # Labels that are not known are read, and where nothing is known of the
+    # attribute itself, nothing is edited.
+    images, labels, *_ = table.call_args.args
+    self.assertAllInSet(labels, [0.0, 1.0])
+    self.assertLen(images, len(labels))
+    rows = _LABELS(
+      faces_run.DATASET, "test", _NEW[0], data_dir=str(self.folder / "data")
+    )
+    self.assertLen(labels, len(rows) - 1)
     self.assertIn("Straight_Hair_60: learning", told)
     written = (self.folder / "labels.json").read_text()
     (point,) = json.loads(written)["points"]

@@ -7,6 +7,7 @@ import lc_keras
 from lc_keras import recipes
 from lc_keras.data import pipeline
 from lc_keras.evaluation import judge as judges
+from lc_keras.evaluation import protocol
 from lc_keras.evaluation import scores
 from lc_keras.evaluation import transformations
 from lc_keras.learning import acquire
@@ -44,7 +45,7 @@ class Bench:
         run.dataset, "test", _BATCH_SIZE, data_dir=run.data_dir
       ).as_numpy_iterator()
     )
-    self._images, self._own = (
+    self._images, own = (
       np.concatenate([batch[key] for batch in batches])
       for key in ("image", "attributes")
     )
@@ -52,6 +53,9 @@ class Bench:
       judges.Judge(run.parts.models[stage])
       for stage in ("classifier", settings.judge)
     )
+    # What is not known of an image, the classifier reads.
+    split = protocol.Split.read(self._images, own, self._classifier)
+    self._own = split.labels
 
   def real_images(self, attribute: str) -> dict:
     """Returns the scores of held-out images, see `attribute_scores`."""
@@ -94,10 +98,11 @@ class Bench:
       one = request if targets[0, -1] else ~request
       return control.transform(images, one, seed).images
 
-    labels = self._labels(attribute, "test")[:, np.newaxis]
+    labels = self._labels(attribute, "test")
+    known = ~np.isnan(labels)
     edits = transformations.table(
-      self._images,
-      np.concatenate([self._own, labels], axis=1),
+      self._images[known],
+      np.concatenate([self._own, labels[:, np.newaxis]], axis=1)[known],
       self._run.attributes.extended([name]),
       judges.Extended(
         self._classifier, self._judge, self.judged.index(attribute)
