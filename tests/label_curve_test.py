@@ -108,7 +108,7 @@ class LabelCurveTest(tf.test.TestCase):
     self.assertIn("Straight_Hair_60: learning", told)
     written = (self.folder / "labels.json").read_text()
     (point,) = json.loads(written)["points"]
-    self.assertEqual(point["critic"]["rows"], 32)
+    self.assertEqual(point["critic"]["rows"], len(labels))
     self.assertEqual(point["samples"]["count"], 8)
     self.assertEqual(point["samples"]["attributes"].popitem()[1]["support"], 4)
     directions = point["edits"]["directions"]
