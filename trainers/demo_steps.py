@@ -36,7 +36,8 @@ class Demo:
     """
     self._settings = settings
     self._say = say
-    self._control = lc_keras.load(settings.run_dir)
+    # As it came, whatever an earlier demo has learned.
+    self._control = lc_keras.load(settings.run_dir, constraints=[])
     self._run = runs.Run(settings.run_dir)
     self._album = album.Album(
       folder,
