@@ -132,7 +132,7 @@ def presets() -> Presets:
   """Returns the presets that are installed, by name.
 
   >>> import lc_keras
-  >>> "toon_faces" in lc_keras.presets()  # doctest: +SKIP
+  >>> "toon_faces" in lc_keras.presets()
   True
   """
   found = {}
