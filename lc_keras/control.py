@@ -497,7 +497,7 @@ class LatentConstraints:
     Raises:
       ValueError: As `transform`.
     """
-    shape = np.shape(images)
+    shape = tuple(getattr(images, "shape", ()))
     if len(shape) == 2 and shape[1] == self.generator.latent_size:
       return np.asarray(images, np.float32)
     if not generators.can_encode(self.generator):

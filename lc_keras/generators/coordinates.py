@@ -90,7 +90,7 @@ class Coordinates:
   @classmethod
   def read(cls, path: str) -> "Coordinates":
     """Reads what `write` wrote."""
-    with np.load(path) as found:
+    with np.load(path, allow_pickle=False) as found:
       arrays = {name: found[name] for name in found.files}
     return cls(
       **arrays | {"slope": float(arrays["slope"]), "axes": int(arrays["axes"])}
