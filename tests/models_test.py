@@ -15,6 +15,7 @@ from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import conditional_gan
 from lc_keras.models import conditional_vae
+from lc_keras.models import embedding_model
 from lc_keras.models import flow_matching
 from lc_keras.models import gan
 from lc_keras.models import linear_directions
@@ -94,6 +95,7 @@ def _rows(count):
     "angle": random.random(count),
     "value": labels[:, 0],
     "weight": random.uniform(0.5, 2.0, count),
+    "embedding": random.normal(size=[count, 2]),
   }
   rows = {name: value.astype(np.float32) for name, value in rows.items()}
   focus = random.integers(0, _ATTRIBUTES, count)
@@ -153,6 +155,12 @@ _CASES = {
     "image attributes",
     "image attributes",
     rate=1e-3,
+  ),
+  "embedding_model": _Case(
+    lambda: embedding_model.EmbeddingModel(_LATENT, 2, 16, 1, folds=3),
+    "mean scale embedding fold",
+    "mean",
+    validates=False,
   ),
   "flow_matching": _Case(
     lambda: flow_matching.FlowMatching(_LATENT, _ATTRIBUTES, 16, 2),
