@@ -61,9 +61,15 @@ def _rows():
   )
 
 
+def _make(count, seed=0):
+  return lessons.make(
+    lessons.function(_teacher(), seed=seed), _rows(), count, seed=seed
+  )
+
+
 class LessonsTest(tf.test.TestCase):
   def test_are_what_the_teacher_does(self):
-    made = lessons.make(_teacher(), _rows(), 100, seed=3)
+    made = _make(100, seed=3)
     count = len(made["prior"])
     self.assertGreaterEqual(count, 100)
     for name, array in made.items():
@@ -76,7 +82,7 @@ class LessonsTest(tf.test.TestCase):
     self.assertAllClose(made["prior"], priors.sample_rows(seeds, _LATENT))
 
   def test_a_quarter_of_the_edits_asks_for_nothing(self):
-    made = lessons.make(_teacher(), _rows(), 100)
+    made = _make(100)
     stays = np.all(made["real_moved"] == made["real"], axis=1)
     self.assertAllClose(stays.mean(), 0.25)
     # What the others ask for is another attribute than the row has.
@@ -85,9 +91,7 @@ class LessonsTest(tf.test.TestCase):
     self.assertAllEqual(differs, ~stays)
 
   def test_the_same_seed_gives_the_same(self):
-    first, second, other = (
-      lessons.make(_teacher(), _rows(), 50, seed=seed) for seed in (1, 1, 2)
-    )
+    first, second, other = (_make(50, seed) for seed in (1, 1, 2))
     for name in first:
       self.assertAllEqual(first[name], second[name])
     self.assertNotAllClose(first["prior"], other["prior"])
@@ -101,7 +105,8 @@ class LessonsTest(tf.test.TestCase):
       rows.attributes,
     )
     tracemalloc.start()
-    made = lessons.make(_teacher(_LATENT + wide), rows, wanted * _COUNT)
+    lesson = lessons.function(_teacher(_LATENT + wide))
+    made = lessons.make(lesson, rows, wanted * _COUNT)
     _, peak = tracemalloc.get_traced_memory()
     size = sum(array.nbytes for array in made.values())
     self.assertLess(peak, 1.5 * size)
@@ -113,13 +118,13 @@ class LessonsTest(tf.test.TestCase):
     tracemalloc.stop()
 
   def test_beside_batches_that_are_not_tuned_nothing_is(self):
-    made = lessons.make(_teacher(), _rows(), 50)
+    made = _make(50)
     batches = latent_batches.at_random(_rows(), 4)
     beside = latent_batches.beside(batches, made, 7)
     self.assertFalse(beside.options().autotune.enabled)
 
   def test_batches_depend_on_their_number_alone(self):
-    made = lessons.make(_teacher(), _rows(), 50)
+    made = _make(50)
     batches = tf.data.Dataset.range(6).map(lambda n: {"mean": n})
 
     def beside(start):

@@ -6,7 +6,7 @@ Luhman, 2021, https://arxiv.org/abs/2101.02388).
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -49,12 +49,12 @@ def of_flow(
     "train": recipe.lessons,
     "validation": min(recipe.lessons, _VALIDATION_LESSONS),
   }
+  lesson = function(teacher, recipe.masked_fraction, recipe.seed)
   return {
     split: make(
-      teacher,
+      lesson,
       parts.labelled(split),
       count,
-      open_fraction=recipe.masked_fraction,
       balanced_fraction=recipe.balanced_fraction,
       seed=recipe.seed,
       progress=progress,
@@ -63,39 +63,27 @@ def of_flow(
   }
 
 
-def make(
-  teacher: sampler.Transformer,
-  rows: latent_rows.Latents,
-  count: int,
-  *,
-  open_fraction: float = 0.5,
-  balanced_fraction: float = 0.0,
-  seed: int = 0,
-  progress: Callable[[Iterable], Iterable] = iter,
-) -> Lessons:
-  """Asks a sampler for samples, and for edits of encoded images.
+def function(
+  teacher: sampler.Transformer, open_fraction: float = 0.5, seed: int = 0
+) -> Callable[[tf.Tensor, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
+  """Returns what makes a batch of lessons, for `make`.
+
+  It is traced once for all splits: that takes longer than small ones do.
 
   Args:
     teacher: Samples and transforms.
-    rows: Encoded images: their labels become requests, and they are edited.
-    count: How many of each, at least.
     open_fraction: Share of requests for samples that leave something open.
-    balanced_fraction: See `latent_batches.at_random`.
     seed: Of all draws.
-    progress: Wraps the batches, to show how far it is.
 
   Returns:
-    Float32 arrays of the same number of rows: "prior" (draws of the prior),
-    "prior_values" and "prior_mask" (the requests), "prior_moved" (the teacher's
-    samples); and "real", "real_values", "real_mask" and "real_moved", the same
-    for encoded images, where one attribute is switched and all others kept. A
-    quarter of these ask for no change.
+    A function of a step, an int64 scalar, and a batch as of
+    `latent_batches.at_random` to a batch of what `make` returns.
   """
   excludes = teacher.judges.attributes.excludes
-  batch_size = min(_BATCH_SIZE, len(rows))
 
   def ask(step, batch):
     own = batch["attributes"]
+    batch_size = tf.shape(own, tf.int64)[0]
     step_seeds = [tf.stack([tf.cast(step, tf.int32), n]) for n in range(2)]
     seeds = step * batch_size + tf.range(batch_size, dtype=tf.int64)
     seeds += seed * (1 << 32)
@@ -120,7 +108,43 @@ def make(
       "real_moved": teacher.edit(real, edit, seeds).latents,
     }
 
-  function = tf.function(ask, autograph=False)
+  latents = tf.TensorSpec([None, teacher.latent_size])
+  spec = {
+    "mean": latents,
+    "scale": latents,
+    "attributes": tf.TensorSpec([None, len(excludes)]),
+    "focus": tf.TensorSpec([None], tf.int64),
+  }
+  return tf.function(ask, [tf.TensorSpec([], tf.int64), spec], autograph=False)
+
+
+def make(
+  lesson: Callable[[tf.Tensor, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]],
+  rows: latent_rows.Latents,
+  count: int,
+  *,
+  balanced_fraction: float = 0.0,
+  seed: int = 0,
+  progress: Callable[[Iterable], Iterable] = iter,
+) -> Lessons:
+  """Asks a sampler for samples, and for edits of encoded images.
+
+  Args:
+    lesson: Makes a batch of them, see `function`.
+    rows: Encoded images: their labels become requests, and they are edited.
+    count: How many of each, at least.
+    balanced_fraction: See `latent_batches.at_random`.
+    seed: Of the choice of rows; that of `function`.
+    progress: Wraps the batches, to show how far it is.
+
+  Returns:
+    Float32 arrays of the same number of rows: "prior" (draws of the prior),
+    "prior_values" and "prior_mask" (the requests), "prior_moved" (the teacher's
+    samples); and "real", "real_values", "real_mask" and "real_moved", the same
+    for encoded images, where one attribute is switched and all others kept. A
+    quarter of these ask for no change.
+  """
+  batch_size = min(_BATCH_SIZE, len(rows))
   batches = latent_batches.at_random(
     rows, batch_size, balanced_fraction=balanced_fraction, seed=seed
   )
@@ -128,7 +152,7 @@ def make(
   made = {}
   for step, batch in zip(progress(range(steps)), batches):
     first = step * batch_size
-    for name, answers in function(tf.constant(step, tf.int64), batch).items():
+    for name, answers in lesson(tf.constant(step, tf.int64), batch).items():
       if name not in made:
         # Filled in place: joined in the end, all would be held twice.
         shape = [steps * batch_size, *answers.shape[1:]]
