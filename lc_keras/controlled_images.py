@@ -17,9 +17,10 @@ class ControlledImages:
   Attributes:
     images: float32 [n, height, width, channels] in [0, 1].
     latents: float32 [n, latent_size].
-    realism: float32 [n] in [0, 1], the critic's belief.
+    realism: float32 [n] in [0, 1], see `Judges.realism_of`.
     probabilities: By attribute, float32 [n] in [0, 1], as its critic reads it.
-    converged: bool [n], whether the critics find a row realistic and as asked.
+    converged: bool [n], whether a row is realistic (above 0.3) and, as the
+      attribute critic reads it, as asked.
     distance: float32 [n], see `sampler.Result`.
     steps: int32 [n], evaluations of a network, one after the other.
   """

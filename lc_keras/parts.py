@@ -47,11 +47,14 @@ from lc_keras.samplers import refined
 from lc_keras.samplers import rejection
 from lc_keras.samplers import sampler
 from lc_keras.samplers import table
+from lc_keras.samplers import typicality
 from lc_keras.samplers import unconditional
 
 ABOUT = "run.json"
 ACTOR = "actor_0.1"
 _ABOUT = {"dataset", "image_shape", "attributes", "exclusive", "continuous"}
+# The first of these splits that there is calibrates; else the training split.
+_HELD_OUT = ("validation", "test")
 # Rows that a critic reads at once.
 _PIECE = 8192
 
@@ -185,12 +188,21 @@ class Parts:
     matched.adapt(self.latents["train"])
     return lambda prior: matched.undo(matched.noise(prior))
 
+  @functools.cached_property
+  def typicality(self) -> typicality.Typicality:
+    """Says how realistic latents are, in samples and edits of every sampler."""
+    splits = list(self.latents)
+    held_out = [one for one in _HELD_OUT if one in splits]
+    return typicality.Typicality(
+      self.latents["train"], self.latents[[*held_out, "train"][0]]
+    )
+
   def own_judges(self, critic: str = ACTOR) -> sampler.Judges:
     """Returns the critics of the attributes without learned constraints.
 
     Args:
-      critic: The model whose critic judges realism. Without it, the model
-        "realism" does; without that, the prior.
+      critic: The model whose critic samplers heed. Without it, the model
+        "realism" is; without that, the prior.
     """
     attributes = self.own_attributes
     read = _no_attributes
@@ -204,6 +216,8 @@ class Parts:
       margin=self._margin,
       draws=self.mapping,
       embedding=self.models.get("embedding"),
+      # A mapping's critic has no actor, and norms say nothing there.
+      realism=None if self.mapping is not None else self.typicality,
     )
 
   def judges(self, critic: str = ACTOR) -> sampler.Judges:
@@ -251,7 +265,7 @@ class Parts:
       name: In `SAMPLERS`; or "best": the actor, or the flow, or the generator
         as it is, and a search for all attributes that these do not know.
       actor: The model that "actor" and "best" take.
-      critic: The model whose critic judges realism; by default the actor.
+      critic: The model whose critic samplers heed; by default the actor.
 
     Raises:
       ValueError: There is no such sampler, or its models are missing.

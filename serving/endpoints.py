@@ -147,8 +147,9 @@ class _Endpoints:
     Returns:
       images: float32 [b, height, width, channels] in [0, 1].
       image_bytes: string [b], the same as PNG files.
-      realism: float32 [b] in [0, 1], the critic's probability that the latent
-        vector is that of a real image that matches the request.
+      realism: float32 [b] in [0, 1], how near the latent vector is to those of
+        encoded images: 95 of 100 that are held out read 0.5 or more. Of a
+        generator with a mapping, the realism critic's probability.
       attribute_probabilities: float32 [b, K] in [0, 1], what the attribute
         critic reads in the latent vector.
       distance: float32 [b] from 0 up, from the start (a draw of the prior, or
@@ -156,8 +157,8 @@ class _Endpoints:
         posterior; 0 if the sampler has no start.
       latents: float32 [b, latent], the latent vector of the image, which
         `decode` and `score` take.
-      converged: bool [b], whether the critics read it as realistic and as
-        requested.
+      converged: bool [b], whether realism is above 0.3 and the attribute critic
+        reads what is requested.
       steps: int32 [b], evaluations of a network, one after the other.
       seed: int64 [b], as given.
     """
@@ -351,9 +352,8 @@ class _Endpoints:
     judges = self._models.sampler.judges
     with _after(_finite(latents=latents), *self._checks(attributes, mask)):
       constraint = constraints.Constraint(attributes, mask)
-      logits = judges.realism_logits(latents, constraint)
       return {
-        "realism": tf.sigmoid(logits),
+        "realism": judges.realism_of(latents, constraint),
         "attribute_probabilities": tf.sigmoid(judges.attribute_critic(latents)),
       }
 

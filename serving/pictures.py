@@ -125,7 +125,7 @@ def report(
         found = f"{read.mean():.2g} on average"
       print(f"{target}: the attribute critic reads {found}")
   print(
-    "Realistic and as asked, by the model's own critics: "
+    "Realistic and as asked, by the model's own judges: "
     f"{outputs['converged'].sum()} of {len(values)}"
   )
 

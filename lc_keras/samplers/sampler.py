@@ -30,8 +30,8 @@ from lc_keras import priors
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
 
-# A row has converged where its critic believes in it at least so much, and
-# its targets are met (Engel et al. 2018, section 5).
+# A row has converged where its realism is above this, and its targets are met
+# (Engel et al. 2018, section 5).
 REALISM_THRESHOLD = 0.3
 
 
@@ -83,6 +83,8 @@ class Judges:
       them: where samples start, see `Generator.draw`. None is the prior.
     embedding: Latents to [batch, n]: what an edit may be asked to keep, see
       `Constraint.same`. None if nothing was learned to be kept.
+    realism: Latents to logits [batch]: realistic, whatever is asked for? Who
+      says so of results, see `Typicality`; None leaves it to `critic`.
   """
 
   attributes: attribute_names.Attributes
@@ -92,6 +94,15 @@ class Judges:
   margin: tf.Tensor | None = None
   draws: Callable[..., tf.Tensor] | None = None
   embedding: Callable[[tf.Tensor], tf.Tensor] | None = None
+  realism: Callable[[tf.Tensor], tf.Tensor] | None = None
+
+  def realism_of(
+    self, latents: tf.Tensor, constraint: constraints.Constraint
+  ) -> tf.Tensor:
+    """Returns the realism of results, [batch] in [0, 1]."""
+    if self.realism is not None:
+      return tf.sigmoid(self.realism(latents))
+    return tf.sigmoid(self.realism_logits(latents, constraint))
 
   def realism_logits(
     self, latents: tf.Tensor, constraint: constraints.Constraint
@@ -194,12 +205,13 @@ class Result(NamedTuple):
 
   Attributes:
     latents: [batch, latent_size].
-    realism: [batch] in [0, 1], the critic's belief in the row.
+    realism: [batch] in [0, 1], see `Judges.realism_of`.
     attribute_probabilities: [batch, num_attributes] in [0, 1], the attribute
       critic's reading.
     distance: [batch], how far the row was moved, see
       `losses.latent_distance`; 0 for samplers that start from nothing.
-    converged: bool [batch], realistic and all targets met.
+    converged: bool [batch], realistic (above `REALISM_THRESHOLD`) and all
+      targets met.
     steps: int32 [batch], evaluations of a network that the row took one after
       the other; 0 for a row that was left as it was.
   """
@@ -268,7 +280,7 @@ class Sampler(abc.ABC):
         were.
     """
     judges = self.judges
-    realism = tf.sigmoid(judges.realism_logits(latents, constraint))
+    realism = judges.realism_of(latents, constraint)
     probabilities = tf.sigmoid(judges.attribute_critic(latents))
     distance = tf.zeros_like(realism)
     if start is not None:

@@ -80,7 +80,7 @@ class Compare(page.Page):
       "Time": f"{milliseconds:.0f} ms",
       "Identity: moved by": f"{after.distance:.2f}",
       "Realism": f"{after.realism:.2f}",
-      "As asked": "yes" if move.converged[0] else "no",
+      "Realistic and as asked": "yes" if move.converged[0] else "no",
       "Evaluations of networks": f"{move.steps[0]}",
     }
     # The attributes of the request first.

@@ -190,7 +190,11 @@ class Play(page.Page):
         "Nothing is asked for yet: choose with or without for an attribute."
       )
       return
-    verdict = "as asked" if move.converged[0] else "not all as asked"
+    verdict = (
+      "realistic and as asked"
+      if move.converged[0]
+      else ("not realistic, or not all as asked")
+    )
     self._status.say(
       f"{state.sampler}, {1000 * seconds:.0f} ms. At strength 1, the model’s "
       f"own judges find it {verdict}. The face has moved by "
