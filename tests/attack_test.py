@@ -194,8 +194,10 @@ class AttackTest(absltest.TestCase):
     log = os.path.join(folder, "errors.txt")
     with contextlib.suppress(FileNotFoundError):
       os.remove(log)  # Of the time before.
+    # The suite uses a few of the signatures, once each.
+    flags = [] if _MINUTES else ["--noenable_model_warmup"]
     server = server_process.ServerProcess(
-      log, [f"--model_base_path={base_path}"]
+      log, [f"--model_base_path={base_path}", *flags]
     )
     self.addCleanup(server.kill)
     with server.channel() as channel:

@@ -48,7 +48,7 @@ class GradientSearch(sampler.Transformer):
   ... )
   >>> rows = lc_keras.parse("Smiling, not Male", attributes).rows(4)
   >>> seeds = tf.range(4, dtype=tf.int64)
-  >>> made = lc_keras.GradientSearch(judges).sample(rows, seeds)
+  >>> made = lc_keras.GradientSearch(judges, max_steps=10).sample(rows, seeds)
   >>> tuple(made.latents.shape)
   (4, 3)
   """
