@@ -26,7 +26,7 @@ setuptools.setup(
   # No top-level package `configs` on people's path.
   package_dir={"trainers.configs": "configs"},
   package_data={
-    "": ["*.css", "*.npz", "labels/*.csv", "templates/*"],
+    "": ["*.css", "*.npz", "labels/*", "templates/*"],
     "lc_keras": ["presets/**"],
     "trainers.configs": ["*/*.cfg"],
   },

@@ -37,12 +37,10 @@ from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
 from lc_keras.generators import mapping as mappings
 from lc_keras.learning import learned_constraints
-from lc_keras.learning import trust
 from lc_keras.models import storage
 from lc_keras.models import whitening
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
-from lc_keras.samplers import objective
 from lc_keras.samplers import refined
 from lc_keras.samplers import rejection
 from lc_keras.samplers import sampler
@@ -108,6 +106,11 @@ class Parts:
     return getattr(self.generator, "mapping", None)
 
   @property
+  def scales(self) -> list[float] | None:
+    """What critics see of latents, see `mapping.Draws.scales`; None: all."""
+    return None if self.mapping is None else self.mapping.scales
+
+  @property
   def fingerprint(self) -> str:
     """Says which generator it is."""
     return self._fingerprint
@@ -158,15 +161,7 @@ class Parts:
   @functools.cached_property
   def posterior_scale(self) -> np.ndarray:
     """[latent_size], sigma_bar."""
-    return self._narrow(latent_rows.mean_scale(self.latents["train"]))
-
-  def _narrow(self, scale):
-    """Returns sigma_bar, less wide along axes that a mapping leaves unknown.
-
-    With the noise of a search they are then as wide as draws are, not wider.
-    """
-    if self.mapping is not None:
-      scale = np.minimum(scale, 1.0 / objective.ROBUST_NOISE)
+    scale = latent_rows.mean_scale(self.latents["train"])
     return np.asarray(scale, np.float32)
 
   @functools.cached_property
@@ -213,7 +208,6 @@ class Parts:
       self._realism_critic(critic),
       read,
       tf.constant(self.posterior_scale),
-      margin=self._margin,
       draws=self.mapping,
       embedding=self.models.get("embedding"),
       # A mapping's critic has no actor, and norms say nothing there.
@@ -234,19 +228,8 @@ class Parts:
       unknown = _anything_is_real
     elif model in self.models:
       return self.models[model].critic
-    realism, known = self.models.get("realism", unknown), 1.0
-    if self.mapping is not None:
-      known = tf.cast(self.mapping.known, tf.float32)
-    return lambda latents, values, mask: realism(known * latents)
-
-  @functools.cached_property
-  def _margin(self):
-    """See `Judges.margin`: None demands all, as of encoded images always."""
-    if self.mapping is None or not len(self.own_attributes):
-      return None
-    rows = self.latents["train"].labelled().take(slice(_PIECE))
-    noise = objective.ROBUST_NOISE * self.posterior_scale
-    return trust.margins(self.models["attributes"].critic, rows, noise)
+    realism = self.models.get("realism", unknown)
+    return lambda latents, values, mask: realism(latents)
 
   def available(self) -> list[str]:
     """Returns the names of the samplers whose models are there."""
@@ -327,7 +310,7 @@ class Parts:
     if self.mapping is not None:
       # The best of some draws is nearly as asked, and surely realistic.
       best = rejection.BestOfN(judges)
-      return gradient_search.GradientSearch.robust(
+      return gradient_search.GradientSearch.near(
         judges,
         self.covariance,
         lambda constraint, seeds: best.sample(constraint, seeds).latents,
@@ -492,7 +475,7 @@ class FolderParts(Parts):
   def posterior_scale(self) -> np.ndarray:
     """See base class; the cache knows it."""
     manifest = latent_cache.read_manifest(*self.cache)
-    return self._narrow(manifest["posterior_scale"])
+    return np.asarray(manifest["posterior_scale"], np.float32)
 
   @property
   def cache(self) -> tuple[str, dict[str, str]]:

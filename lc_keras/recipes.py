@@ -245,6 +245,18 @@ class Attributes(Labelled):
     "published recipe, more makes a critic that an actor cannot mislead.",
     low=0,
   )
+  members: int = setting(
+    1,
+    "Networks, each trained for itself, whose mean is the critic: latents that "
+    "mislead one do not mislead all; 1 is the published recipe.",
+    low=1,
+  )
+  dropout: float = setting(
+    0.0,
+    "Share of the last hidden units that a step leaves out, for few labels.",
+    low=0,
+    high=0.9,
+  )
   edit_weight: float = setting(
     0.0,
     "Weight of edits that follow the critic's own gradient, labelled with its "

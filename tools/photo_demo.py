@@ -46,7 +46,7 @@ EDITS = (
 )
 _COUNT, _PEOPLE = 16, 12
 _WHOLE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
-_TRUNCATION, _SAME = 0.8, 1.0
+_TRUNCATION, _SAME = 0.8, 1.5
 # Of the people that are edited; nothing was learned from these seeds.
 _FIRST_SEED = 100_000
 _CAPTIONS = {
@@ -96,7 +96,7 @@ class Demo:
     with self._stage("generator"):
       generator = networks.generator(data_dir=self._data_dir)
     with self._stage("learning"):
-      control = learning.learn(generator, data_dir=self._data_dir)
+      control = learning.learn(generator)
       generator.mapping.truncation = _TRUNCATION
       control.save(self._run_dir)
     return control

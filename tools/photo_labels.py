@@ -9,6 +9,10 @@ What is there is not done again. To add an attribute, look at the sheets and
 write a table of two columns, seed and the attribute: 1, 0, or nothing where it
 is unclear. `LatentConstraints.learn(name, labels=table)` learns from it, and so
 does all else once it is a column of lc_keras/photo_faces/labels/by_eye.csv.
+
+    python -m tools.photo_labels --count=3200 --identities=identities.npz
+
+writes who is seen in the images of seeds, for `tables.identities`.
 """
 
 import argparse
@@ -17,6 +21,7 @@ import os
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+import tqdm
 from PIL import Image
 
 from lc_keras import files
@@ -30,6 +35,8 @@ _SIZE = 256  # Pixels, of what is judged; a sheet shows half of it.
 _COLUMNS, _ROWS = 10, 8
 _SHEET = _COLUMNS * _ROWS
 _AT_ONCE = 8
+# Of identities: small images are enough to see who it is, along so many axes.
+_SMALL, _AXES = 128, 32
 
 
 def main():
@@ -38,7 +45,15 @@ def main():
   parser.add_argument("--count", type=int, default=640, help="How many.")
   parser.add_argument("--out", default="runs/photo_labels", help="A folder.")
   parser.add_argument("--data_dir", default="data", help="Of the packages.")
+  parser.add_argument("--identities", help="A file of them; no sheets then.")
   settings = parser.parse_args()
+  if settings.identities:
+    seeds = range(settings.first, settings.first + settings.count)
+    axes = identities(seeds, settings.data_dir)
+    with files.replacing(settings.identities) as aside:
+      with open(aside, "wb") as file:
+        np.savez_compressed(file, seeds=seeds, identities=axes)
+    return
   read = reader(settings.data_dir)
   for folder in ("sheets", "judged"):
     os.makedirs(os.path.join(settings.out, folder), exist_ok=True)
@@ -81,6 +96,19 @@ def reader(data_dir):
     return images, pd.DataFrame(columns, pd.Index(seeds, name="seed"))
 
   return read
+
+
+def identities(seeds, data_dir) -> np.ndarray:
+  """Returns who is seen, float16 [n, 32], along the axes of most difference."""
+  mapping, who = networks.mapping(data_dir), face_api.identity(data_dir)
+  decode = networks.decoder(_SMALL, data_dir)
+  read = tf.function(lambda z: who(decode(mapping(z))), autograph=False)
+  z = tables.draws(seeds)
+  starts = tqdm.tqdm(range(0, len(z), _AT_ONCE), unit_scale=_AT_ONCE)
+  vectors = np.concatenate([read(z[i : i + _AT_ONCE]) for i in starts])
+  around = vectors - vectors.mean(axis=0, dtype=np.float64)
+  _, _, axes = np.linalg.svd(around, full_matrices=False)
+  return np.float16(around @ axes[:_AXES].T)
 
 
 def contact_sheet(images: np.ndarray, seeds: np.ndarray) -> Image.Image:

@@ -81,6 +81,16 @@ class Draws:
     return np.arange(self.coordinates.size) < self.coordinates.axes
 
   @property
+  def scales(self) -> list[float]:
+    """How much critics see of each axis that is controlled; about 1.
+
+    The root of its deviation: axes along which draws differ more show more in
+    images, and critics that see all of them alike learn less of few labels.
+    """
+    known = self.coordinates.deviations[: self.coordinates.axes]
+    return np.sqrt(known / np.sqrt(np.mean(known**2))).tolist()
+
+  @property
   def noise_size(self) -> int:
     """How many draws of N(0, 1) make a w."""
     return math.prod(self._shape)

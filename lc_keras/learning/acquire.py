@@ -89,9 +89,6 @@ def from_rules(
       # Of a rule that never differs, more can be said.
       scores.check_varies(name)
       raise
-    if getattr(parts.generator, "mapping", None) is not None:
-      known = examples.mean * parts.generator.mapping.known
-      examples = dataclasses.replace(examples, mean=known)
     yield _learn(
       parts,
       name,
@@ -310,7 +307,11 @@ def _model(parts, recipe, strategy):
   keras.utils.set_random_seed(recipe.seed)
   with (strategy or tf.distribute.get_strategy()).scope():
     model = value_model.ValueModel(
-      parts.generator.latent_size, recipe.width, recipe.depth, recipe.folds
+      parts.generator.latent_size,
+      recipe.width,
+      recipe.depth,
+      recipe.folds,
+      parts.scales,
     )
     fitting.compile_model(model, recipe.all_steps, recipe.noise_scale)
   return model

@@ -19,7 +19,7 @@ from lc_keras.models import embedding_model
 MODEL = "embedding"
 # Of the axes along which vectors differ most: the others are mostly noise.
 _AXES = 32
-_BATCH_SIZE, _STEPS, _FOLDS = 128, 800, 5
+_BATCH_SIZE, _STEPS, _FOLDS = 128, 1500, 5
 # With fewer rows, nothing is left when a fold is.
 _FEWEST = 50
 _SEED = 1 << 21
@@ -76,9 +76,8 @@ def learn(
       f"numbers of each; got {len(vectors)}."
     )
   targets = _principal(vectors)
-  known = 1.0 if parts.mapping is None else parts.mapping.known
   rows = {
-    "mean": np.float32(latents * known),
+    "mean": latents,
     "scale": np.broadcast_to(parts.posterior_scale, latents.shape),
     "embedding": targets,
     "fold": np.arange(len(targets)) % _FOLDS,
@@ -86,7 +85,10 @@ def learn(
   keras.utils.set_random_seed(seed)
   model = embedding_model.compiled(
     embedding_model.EmbeddingModel(
-      latents.shape[1], targets.shape[1], folds=_FOLDS
+      latents.shape[1],
+      targets.shape[1],
+      folds=_FOLDS,
+      scales=parts.scales,
     ),
     steps,
   )

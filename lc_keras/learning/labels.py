@@ -103,8 +103,6 @@ class Labels:
           f"The labels have latents of {latents.shape[1]} numbers; those of "
           f"this generator have {size}."
         )
-      if mapping is not None:
-        latents = latents * mapping.known
       return latents, np.broadcast_to(posterior_scale, latents.shape)
     wrong = self.ids[(self.ids < 0) | (self.ids >= len(train))]
     if len(wrong):

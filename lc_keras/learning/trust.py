@@ -75,26 +75,6 @@ def margin(
   ]
 
 
-def margins(critic, rows: latents_lib.Latents, noise: np.ndarray) -> np.ndarray:
-  """Returns the `margin` of each attribute, float32 [2, num_attributes].
-
-  Args:
-    critic: Latents to logits [batch, num_attributes].
-    rows: Labelled ones.
-    noise: [latent_size], its deviations.
-  """
-  random = np.random.default_rng(0)
-  drawn = rows.mean + noise * random.normal(size=rows.mean.shape)
-  read = tf.sigmoid(critic(tf.constant(drawn, tf.float32))).numpy()
-  found = np.zeros([2, read.shape[1]], np.float32)
-  for column, labels in enumerate(np.transpose(rows.attributes)):
-    for value, kind in enumerate((labels <= 0.5, labels > 0.5)):
-      away = np.abs(read[kind, column] - value)
-      if len(away):
-        found[value, column] = np.quantile(away, 0.75)
-  return np.minimum(found, _LARGEST_MARGIN)
-
-
 def figures(
   probabilities: np.ndarray, value: np.ndarray, weight: np.ndarray
 ) -> dict:

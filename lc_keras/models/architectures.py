@@ -79,6 +79,33 @@ def trunk(inputs: int, width: int, depth: int, outputs: int) -> Layers:
   return [*hidden, dense(sizes[-1], outputs)]
 
 
+def on_latents(
+  latent_size: int,
+  width: int,
+  depth: int,
+  outputs: int,
+  scales: Sequence[float] | None = None,
+  dropout: float = 0.0,
+  name: str = "trunk",
+) -> keras.Sequential:
+  """Returns a network that reads latents.
+
+  Args:
+    latent_size: Size of z.
+    width: Units of every hidden layer.
+    depth: Number of hidden layers.
+    outputs: Units of the last layer.
+    scales: Of the axes that it sees, the first ones, see
+      `mapping.Draws.scales`; None shows it all of z.
+    dropout: Share of the last hidden units that a training step leaves out.
+    name: Of the network.
+  """
+  first = [] if scales is None else [layers.Axes(scales)]
+  *hidden, last = trunk(len(scales or ()) or latent_size, width, depth, outputs)
+  left_out = [keras.layers.Dropout(dropout)] if dropout else []
+  return stack((latent_size,), [*first, *hidden, *left_out, last], name)
+
+
 def dense(inputs: int, units: int, activation: str | None = None):
   """Returns a linear layer with the published initialisation."""
   return layers.Dense(

@@ -1,8 +1,12 @@
 """The attribute critic: which attributes will the decoded image have?"""
 
+from collections.abc import Sequence
+
 import keras
+import tensorflow as tf
 
 from lc_keras.models import architectures
+from lc_keras.models import layers
 
 
 class AttributeCritic(keras.layers.Layer):
@@ -17,17 +21,39 @@ class AttributeCritic(keras.layers.Layer):
     num_attributes: int,
     width: int = 2048,
     depth: int = 4,
+    members: int = 1,
+    scales: Sequence[float] | None = None,
+    dropout: float = 0.0,
     **kwargs,
   ):
-    """Creates and builds the critic; see `Actor` for the arguments."""
+    """Creates and builds the critic; see `Actor` for the other arguments.
+
+    Args:
+      latent_size: Size of z.
+      num_attributes: Number of logits.
+      width: Units of every hidden layer.
+      depth: Number of hidden layers.
+      members: Networks whose mean it is.
+      scales: See `architectures.on_latents`.
+      dropout: See there.
+      **kwargs: For `keras.layers.Layer`.
+    """
     super().__init__(**kwargs)
-    self.trunk = architectures.stack(
-      (latent_size,),
-      architectures.trunk(latent_size, width, depth, num_attributes),
-      name="trunk",
-    )
+    networks = [
+      architectures.on_latents(
+        latent_size, width, depth, num_attributes, scales, dropout
+      )
+      for _ in range(members)
+    ]
+    self.trunk = networks[0] if members == 1 else layers.Mean(networks)
     self.built = True
 
   def call(self, latents):
     """Returns logits, [batch, num_attributes]."""
     return self.trunk(latents)
+
+  def by_member(self, latents: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """Returns the logits of each network, [batch, members, num_attributes]."""
+    if isinstance(self.trunk, layers.Mean):
+      return self.trunk.by_member(latents, training)
+    return self.trunk(latents, training=training)[:, tf.newaxis]

@@ -9,7 +9,7 @@ needs no labels and no classifier; where the generator cannot encode, a
 classifier reads the edits.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -51,6 +51,9 @@ class AttributeModel(stored_model.StoredModel):
     width: int = 2048,
     depth: int = 4,
     noise_scale: float = 1.0,
+    members: int = 1,
+    scales: Sequence[float] | None = None,
+    dropout: float = 0.0,
     **kwargs,
   ):
     """Creates and builds the model; see `Actor` for the other arguments.
@@ -63,12 +66,23 @@ class AttributeModel(stored_model.StoredModel):
       noise_scale: Trains on z = mean + noise_scale * scale * eps. 1 is the
         published recipe. An actor or a search that follows the critic finds
         latents that it misreads; with more noise there are fewer.
+      members: Networks, each trained for itself, whose mean is the critic.
+        Latents that mislead one of them do not mislead all.
+      scales: See `architectures.on_latents`.
+      dropout: See there.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
     self._noise_scale = noise_scale
     self.critic = attribute_critic.AttributeCritic(
-      latent_size, num_attributes, width, depth, name="critic"
+      latent_size,
+      num_attributes,
+      width,
+      depth,
+      members,
+      scales,
+      dropout,
+      name="critic",
     )
     self.built = True
 
@@ -117,16 +131,27 @@ class AttributeModel(stored_model.StoredModel):
     if self._edit_weight:
       edits, labels = self._edits(batch, seeds)
     with tf.GradientTape() as tape:
-      logits = self.critic(latents)
-      values = losses.attribute_cross_entropy(logits, batch["attributes"])
+      logits, values = self._errors(latents, batch["attributes"])
       loss = tf.nn.compute_average_loss(values)
       if self._edit_weight:
         loss += self._edit_weight * tf.nn.compute_average_loss(
-          losses.attribute_cross_entropy(self.critic(edits), labels)
+          self._errors(edits, labels)[1]
         )
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
     return self._reported(values, logits, batch["attributes"])
+
+  def _errors(self, latents, labels):
+    """Returns logits, and the cross-entropy of rows, a mean over members.
+
+    A label counts the same whether the others of its row are known or not.
+    """
+    logits = self.critic.by_member(latents, training=True)
+    known = tf.cast(~tf.math.is_nan(labels), tf.float32)
+    labels = tf.repeat(labels[:, tf.newaxis], logits.shape[1], axis=1)
+    values = losses.attribute_cross_entropy(logits, labels)
+    values = tf.reduce_mean(values, axis=1) * tf.reduce_mean(known, axis=1)
+    return tf.reduce_mean(logits, axis=1), values
 
   def _edits(self, batch, seeds):
     """Returns edits of every second row, with noise, and their labels."""
@@ -179,6 +204,9 @@ def training(
     recipe.width,
     recipe.depth,
     recipe.noise_scale,
+    recipe.members,
+    parts.scales,
+    recipe.dropout,
   )
   model.compile(
     adam.Adam(trainings.learning_rate(recipe)),

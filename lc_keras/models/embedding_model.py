@@ -1,6 +1,6 @@
 """What an embedding network says of an image, read in its latent vector."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -8,10 +8,11 @@ import tensorflow as tf
 from lc_keras import losses
 from lc_keras import priors
 from lc_keras.models import architectures
+from lc_keras.models import layers
 from lc_keras.models import stored_model
 
 # Noise of training: of this many posteriors, and of the prior at most.
-_NOISE, _MOST_NOISE = 2.0, 1.0
+_NOISE, _MOST_NOISE = 3.0, 1.0
 
 
 class EmbeddingModel(stored_model.StoredModel):
@@ -31,9 +32,11 @@ class EmbeddingModel(stored_model.StoredModel):
     self,
     latent_size: int,
     size: int,
-    width: int = 256,
+    width: int = 512,
     depth: int = 1,
     folds: int = 5,
+    scales: Sequence[float] | None = None,
+    dropout: float = 0.5,
     **kwargs,
   ):
     """Creates and builds the networks.
@@ -44,26 +47,28 @@ class EmbeddingModel(stored_model.StoredModel):
       width: Units of every hidden layer.
       depth: Number of hidden layers.
       folds: Number of networks.
+      scales: See `architectures.on_latents`.
+      dropout: See there. Without it, few images are learned by heart.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
-    self.members = [
-      architectures.stack(
-        (latent_size,),
-        architectures.trunk(latent_size, width, depth, size),
-        name=f"member_{number}",
-      )
-      for number in range(folds)
-    ]
+    self.networks = layers.Mean(
+      [
+        architectures.on_latents(
+          latent_size, width, depth, size, scales, dropout
+        )
+        for _ in range(folds)
+      ]
+    )
     self.built = True
 
   def call(self, latents: tf.Tensor) -> tf.Tensor:
     """Returns embeddings [batch, size] of latents [batch, latent_size]."""
-    return tf.reduce_mean(self.by_member(latents), axis=1)
+    return self.networks(latents)
 
-  def by_member(self, latents: tf.Tensor) -> tf.Tensor:
+  def by_member(self, latents: tf.Tensor, training: bool = False) -> tf.Tensor:
     """Returns those of each network, [batch, folds, size]."""
-    return tf.stack([member(latents) for member in self.members], axis=1)
+    return self.networks.by_member(latents, training)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class.
@@ -76,10 +81,10 @@ class EmbeddingModel(stored_model.StoredModel):
       tf.shape(batch["mean"]), priors.step_seed(self.optimizer.iterations)
     )
     noise *= tf.minimum(_NOISE * batch["scale"], _MOST_NOISE)
-    seen = 1.0 - tf.one_hot(batch["fold"], len(self.members))
+    seen = 1.0 - tf.one_hot(batch["fold"], len(self.networks.members))
     with tf.GradientTape() as tape:
       errors = losses.embedding_distance(
-        self.by_member(batch["mean"] + noise),
+        self.by_member(batch["mean"] + noise, training=True),
         batch["embedding"][:, tf.newaxis],
       )
       values = tf.reduce_mean(seen * errors, axis=-1)

@@ -6,6 +6,7 @@ docs/performance.md.
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 import tensorflow as tf
@@ -43,6 +44,36 @@ class Dense(keras.layers.Dense):
       return super().call(inputs)
     outputs = tf.nn.bias_add(product(inputs, self.kernel), self.bias)
     return outputs if self.activation is None else self.activation(outputs)
+
+
+class Axes(keras.layers.Layer):
+  """[batch, latent_size] -> [batch, axes]: the first axes, scaled."""
+
+  def __init__(self, scales: Sequence[float], **kwargs):
+    """Takes a factor for each of these axes."""
+    super().__init__(**kwargs)
+    self._scales = tf.constant(scales, tf.float32)
+
+  def call(self, latents):
+    return latents[:, : len(self._scales)] * self._scales
+
+
+class Mean(keras.layers.Layer):
+  """The mean of what some networks return."""
+
+  def __init__(self, members: Sequence[keras.layers.Layer], **kwargs):
+    """Takes built networks of one input and output shape."""
+    super().__init__(**kwargs)
+    self.members = list(members)
+    self.built = True
+
+  def call(self, inputs, training=False):
+    return tf.reduce_mean(self.by_member(inputs, training), axis=1)
+
+  def by_member(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """Returns what each network returns, [batch, members, outputs]."""
+    found = [member(inputs, training=training) for member in self.members]
+    return tf.stack(found, axis=1)
 
 
 class Residual(keras.layers.Layer):

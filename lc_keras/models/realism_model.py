@@ -1,9 +1,8 @@
 """Trains a critic that tells encoded images from the prior."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lc_keras import losses
@@ -41,15 +40,16 @@ class RealismModel(stored_model.StoredModel):
   REPORTS = ("loss", "accuracy", "auc_normal", "auc_moved")
 
   def __init__(
-    self, latent_size: int, width: int = 2048, depth: int = 4, **kwargs
+    self,
+    latent_size: int,
+    width: int = 2048,
+    depth: int = 4,
+    scales: Sequence[float] | None = None,
+    **kwargs,
   ):
-    """Creates and builds the model; see `Actor` for the arguments."""
+    """Creates and builds the model; see `architectures.on_latents`."""
     super().__init__(**kwargs)
-    self.trunk = architectures.stack(
-      (latent_size,),
-      architectures.trunk(latent_size, width, depth, 1),
-      name="trunk",
-    )
+    self.trunk = architectures.on_latents(latent_size, width, depth, 1, scales)
     self.built = True
 
   def compile(
@@ -59,7 +59,6 @@ class RealismModel(stored_model.StoredModel):
     normal: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
     moved: Callable[..., tf.Tensor] | None = None,
     moved_fraction: float = 0.0,
-    known: np.ndarray | float = 1.0,
     **kwargs,
   ):
     """Sets the negatives.
@@ -70,14 +69,11 @@ class RealismModel(stored_model.StoredModel):
       moved: Real latents and a seed to negatives, see `edits.anywhere`; needed
         with a fraction.
       moved_fraction: Weight of these in the loss.
-      known: bool [latent_size], the axes that it looks at, see
-        `mapping.Draws.known`; the others are 0 for it.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(optimizer, **kwargs)
     self._normal, self._moved = normal, moved
     self._fraction = moved_fraction
-    self._known = tf.cast(known, tf.float32)
     if not moved_fraction:
       self._means.pop("auc_moved", None)
 
@@ -110,7 +106,7 @@ class RealismModel(stored_model.StoredModel):
     kinds = [self._normal(tf.random.stateless_normal(shape, seeds[1]))]
     if self._fraction:
       kinds.append(self._moved(real, seeds[2]))
-    return [rows * self._known for rows in (real, *kinds)]
+    return [real, *kinds]
 
   def _judge(self, rows):
     """Returns what is reported, [batch] each: half real, half not."""
@@ -141,7 +137,7 @@ def training(recipe: recipes.Realism, parts) -> trainings.Training:
   fraction = recipe.moved_fraction
   if parts.mapping is not None:
     # A normal distribution of the same moments takes the place of the prior.
-    options |= {"normal": parts.starts, "known": parts.mapping.known}
+    options["normal"] = parts.starts
     fraction = 0.5 if fraction is None else fraction
   if fraction and not len(parts.attributes):
     raise ValueError(
@@ -154,7 +150,9 @@ def training(recipe: recipes.Realism, parts) -> trainings.Training:
       latents, critic, covariance, seed
     )
   keras.utils.set_random_seed(recipe.seed)
-  model = RealismModel(rows.mean.shape[1], recipe.width, recipe.depth)
+  model = RealismModel(
+    rows.mean.shape[1], recipe.width, recipe.depth, parts.scales
+  )
   model.compile(
     adam.Adam(trainings.learning_rate(recipe)),
     moved_fraction=fraction or 0.0,

@@ -1,6 +1,6 @@
 """Trains the critic of one learned constraint on known values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -34,6 +34,7 @@ class ValueModel(stored_model.StoredModel):
     width: int = 256,
     depth: int = 2,
     folds: int = 5,
+    scales: Sequence[float] | None = None,
     **kwargs,
   ):
     """Creates and builds the networks.
@@ -43,6 +44,7 @@ class ValueModel(stored_model.StoredModel):
       width: Units of every hidden layer.
       depth: Number of hidden layers.
       folds: Number of members, at least 2.
+      scales: See `architectures.on_latents`.
       **kwargs: For `keras.Model`.
 
     Raises:
@@ -52,10 +54,8 @@ class ValueModel(stored_model.StoredModel):
     if folds < 2:
       raise ValueError(f"folds must be at least 2, got {folds}.")
     self.members = [
-      architectures.stack(
-        (latent_size,),
-        architectures.trunk(latent_size, width, depth, 1),
-        name=f"member_{number}",
+      architectures.on_latents(
+        latent_size, width, depth, 1, scales, name=f"member_{number}"
       )
       for number in range(folds)
     ]

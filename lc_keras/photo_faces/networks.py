@@ -83,9 +83,9 @@ def decoder(
     made = early_exit.EarlyExit(steps, size, _heads(steps, data_dir)[str(size)])
 
   def decode(w):
-    return 0.5 * (made(w) + 1.0)
+    return 0.5 * (made(tf.convert_to_tensor(w)) + 1.0)
 
-  return decode
+  return tf.function(decode, autograph=False, reduce_retracing=True)
 
 
 def whole(

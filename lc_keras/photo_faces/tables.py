@@ -5,7 +5,9 @@ without this library; it is not a seed of `Generator.sample`. What it makes is
 not truncated. labels/by_judge.csv has what face-api's networks read in images
 of 256 pixels: probabilities of Smiling and Male, and the age. labels/by_eye.csv
 has what a look at contact sheets told, see `tools.photo_labels`: 1, 0, or
-nothing where it was unclear or nobody looked.
+nothing where it was unclear or nobody looked. labels/identities.npz has who
+face-api's network for identities sees in the same images, along the 32 axes in
+which people differ most.
 """
 
 import pathlib
@@ -38,6 +40,22 @@ def labels() -> pd.DataFrame:
   judged[_YOUNG] = young(judged.pop(_AGE))
   seen = pd.read_csv(_FOLDER / "by_eye.csv", index_col=_SEED)
   return judged.join(seen, how="outer").astype(np.float32)
+
+
+def identities() -> pd.DataFrame:
+  """Returns who is seen in the images of seeds.
+
+  Returns:
+    A frame with a row a seed, its index, and 32 numbers: those of one person
+    are near to each other.
+
+  >>> from lc_keras.photo_faces import tables
+  >>> tables.identities().shape
+  (3200, 32)
+  """
+  with np.load(_FOLDER / "identities.npz", allow_pickle=False) as found:
+    axes = found["identities"].astype(np.float32)
+    return pd.DataFrame(axes, pd.Index(found["seeds"], name=_SEED))
 
 
 def draws(seeds: Iterable[int]) -> np.ndarray:

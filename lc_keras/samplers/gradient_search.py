@@ -122,6 +122,38 @@ class GradientSearch(sampler.Transformer):
       starts=starts,
     )
 
+  @classmethod
+  def near(
+    cls,
+    judges: sampler.Judges,
+    covariance: tf.Tensor,
+    starts: Starts | None = None,
+  ) -> "GradientSearch":
+    """Returns the search for a generator with a mapping: near is better.
+
+    Critics of a mapping's latents learn from few labels, and are never quite
+    sure: a search that goes on until they are leaves the person behind, and at
+    last the set of images. So a move has its price, and an end.
+
+    Args:
+      judges: The critics.
+      covariance: See above.
+      starts: See above.
+    """
+    return cls(
+      judges,
+      dataclasses.replace(
+        objectives.Objective.robust(judges), distance_weight=0.1
+      ),
+      covariance=covariance,
+      tolerance=0.05,
+      keep_tolerance=0.3,
+      learning_rate=2e-2,
+      beta_2=0.9,
+      max_steps=120,
+      starts=starts,
+    )
+
   def sample(self, constraint, seeds):
     """See base class. `converged` is the published criterion.
 
