@@ -34,6 +34,9 @@ def _run(argv):
   # it is for everything but servers.
   logging.set_verbosity(logging.ERROR)
   memory.share()
+  # A server needs no Keras. TensorFlow loads one of two all the same, and this
+  # one takes 80 MB and two seconds less.
+  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
   stopped = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: stopped.set())
