@@ -32,6 +32,12 @@ class _Teacher(sampler.Transformer):
     result = self._told(latents, edit.shown)
     return result._replace(latents=tf.where(changed, moved, latents))
 
+  def transform(self, latents, constraint, seeds):
+    # None is asked for nothing.
+    asked = tf.reduce_any(constraint.weights > 0.0, axis=-1)
+    with tf.control_dependencies([tf.debugging.assert_equal(asked, True)]):
+      return super().transform(tf.identity(latents), constraint, seeds)
+
   def _told(self, start, constraint):
     push = constraint.values * constraint.mask
     push = tf.pad(push, [[0, 0], [0, self.latent_size - len(_FACES)]])

@@ -65,7 +65,9 @@ def run_job(settings: flags.FlagValues) -> None:
     demo.train(f"actor:{config}")
   export_dir = os.path.join(settings.run_dir, "export")
   if not glob.glob(os.path.join(glob.escape(export_dir), "[0-9]*")):
-    demo.run("export", "-m", "serving.export", f"--run_dir={settings.run_dir}")
+    # The server that loads it right away checks it, too.
+    more = (f"--run_dir={settings.run_dir}", "--samplers=flow", "--nocheck")
+    demo.run("export", "-m", "serving.export", *more)
   pictures = _ask(demo, settings, export_dir)
   demo.train("evaluate")
   _conclude(demo, pictures)

@@ -97,6 +97,14 @@ def function(
       switched, tf.where(stays, tf.zeros_like(about), about)
     )
     edit = teacher.judges.edit(real, request)
+    # Where nothing is asked for, nobody is asked.
+    others = tf.where(seeds % 4 != 0)
+    chosen = [tf.gather_nd(all_of, others) for all_of in (switched, about)]
+    edited = teacher.transform(
+      tf.gather_nd(real, others),
+      constraints.Constraint(*chosen),
+      tf.gather_nd(seeds, others),
+    )
     return {
       "prior": priors.sample_rows(seeds, teacher.latent_size),
       "prior_values": own,
@@ -105,7 +113,7 @@ def function(
       "real": real,
       "real_values": edit.shown.values,
       "real_mask": edit.shown.mask,
-      "real_moved": teacher.edit(real, edit, seeds).latents,
+      "real_moved": tf.tensor_scatter_nd_update(real, others, edited.latents),
     }
 
   latents = tf.TensorSpec([None, teacher.latent_size])
