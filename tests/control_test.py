@@ -225,9 +225,7 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
       with self.assertRaisesRegex(ValueError, "other files, which would be"):
         self._control.save(place)
     self.assertEqual(os.listdir(thesis), ["thesis.txt"])
-    empty = folder.parent / "empty"
-    empty.mkdir()
-    with contextlib.chdir(empty):
+    with contextlib.chdir(self.create_tempdir().full_path):
       with self.assertRaisesRegex(ValueError, "folder that you are in"):
         self._control.save(".")
 
@@ -300,7 +298,7 @@ class KindsOfGeneratorsTest(tf.test.TestCase):
     )
 
   def test_without_an_encoder_latents_are_draws(self):
-    gan = lc_keras.GAN((8, 16, 1), 4, "mlp")
+    gan = lc_keras.GAN((8, 16, 1), 4, "mlp_small")
     control = lc_keras.LatentConstraints(gan, ["Bright"])
     with self.assertRaisesRegex(ValueError, "cannot encode, so that images"):
       control.fit(*_faces(9))
@@ -324,7 +322,7 @@ class KindsOfGeneratorsTest(tf.test.TestCase):
     )
 
   def test_without_an_encoder_a_classifier_reads_labels_from_draws(self):
-    gan = lc_keras.GAN((8, 16, 1), 4, "mlp")
+    gan = lc_keras.GAN((8, 16, 1), 4, "mlp_small")
     control = lc_keras.LatentConstraints(gan, ["Bright"])
     draws = gan.decode(tf.random.normal([99, 4])).mean().numpy()
     middle = float(np.median(_brightness(draws)))

@@ -160,7 +160,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       self.assertEqual(outputs[key].shape, shape)
 
   def test_a_model_that_cannot_encode_takes_no_images(self):
-    model = gan.GAN((28, 28, 1), tiny_run.LATENT_SIZE, "mlp")
+    model = gan.GAN((28, 28, 1), tiny_run.LATENT_SIZE, "mlp_small")
     models = dataclasses.replace(self.models, generator=model)
     signatures = endpoints.build(models)
     self.assertContainsSubset(

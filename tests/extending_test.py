@@ -36,7 +36,7 @@ rows = latents.Latents(
 )
 faces = attributes.Attributes(["Smiling", "Male"])
 parts = parts_module.Parts(
-  vae.VAE((8, 16, 1), 4, "mlp"),
+  vae.VAE((8, 16, 1), 4, "mlp_small"),
   faces,
   latents={"train": rows, "validation": rows.take(np.arange(20))},
 )

@@ -69,7 +69,7 @@ class FaultsTest(trainers_case.TrainersCase):
 
   def test_killed_before_a_change_of_its_files(self):
     # Each attempt begins where the one before was killed.
-    for change in sorted(self.random.sample(_CHANGES, 4)):
+    for change in sorted(self.random.sample(_CHANGES, 2)):
       code, said = self._run(self.name, below=str(self.stage), kill_at=change)
       if not code:
         break

@@ -396,7 +396,7 @@ class WriteTest(tf.test.TestCase):
         generator.load(folder, given)
 
   def test_our_own_are_written_as_their_trainers_do(self):
-    model = vae.VAE((8, 16, 1), 4, "mlp")
+    model = vae.VAE((8, 16, 1), 4, "mlp_small")
     folder = self.create_tempdir().full_path
     writing.write(generator.Generator(model), folder)
     self.assertEqual(generator.find(folder), "vae")
@@ -413,7 +413,7 @@ class FindTest(tf.test.TestCase):
     self.folder = pathlib.Path(self.create_tempdir())
 
   def test_finds_ours(self):
-    model = vae.VAE((8, 16, 1), 4, "mlp")
+    model = vae.VAE((8, 16, 1), 4, "mlp_small")
     storage.save(model, str(self.folder / "vae"))
     run_dir = str(self.folder)
     self.assertEqual(generator.find(run_dir), "vae")
@@ -428,7 +428,7 @@ class FindTest(tf.test.TestCase):
     self.assertNotEqual(generator.fingerprint(run_dir), before)
 
   def test_a_gan_cannot_encode(self):
-    model = gan.GAN((28, 28, 1), 4, "mlp")
+    model = gan.GAN((28, 28, 1), 4, "mlp_small")
     storage.save(model, str(self.folder / "gan"))
     self.assertEqual(generator.find(str(self.folder)), "gan")
     self.assertFalse(generator.has_encoder(str(self.folder)))

@@ -225,7 +225,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       self.assertEqual(values[name].parser.enum_values, [*known])
 
   def test_a_run_has_one_generative_model(self):
-    storage.save(gan.GAN((8, 16, 1), 4, "mlp"), str(self.run_dir / "gan"))
+    storage.save(gan.GAN((8, 16, 1), 4, "mlp_small"), str(self.run_dir / "gan"))
     with self.assertRaisesRegex(ValueError, "its stage 'gan'"):
       self._import(*self._flags(self._module()))
 
@@ -249,7 +249,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       self.assertEqual(self._read("train").attributes.shape, (30, 0))
       with self.assertRaisesRegex(ValueError, "a classifier reads"):
         self._run(attributes_job, attributes_job.run_job)
-    classifier = pixel_classifier.PixelClassifier((28, 28, 1), 10, "mlp")
+    classifier = pixel_classifier.PixelClassifier((28, 28, 1), 10, "mlp_small")
     storage.save(classifier, str(self.run_dir / "classifier"))
     (self.run_dir / "classifier" / "done.json").write_text("{}")
     with self.subTest("then the older ones are stale"):

@@ -93,7 +93,7 @@ class MissingLabelsTest(tf.test.TestCase):
     images = np.zeros([6, 4, 4, 1], np.float32)
     labels = np.float32([[1, _NAN]] * 6)
     data = arrays.source(images, labels, ["A", "B"])
-    model = pixel_classifier.PixelClassifier((4, 4, 1), 2, "mlp")
+    model = pixel_classifier.PixelClassifier((4, 4, 1), 2, "mlp_small")
     model.compile(keras.optimizers.Adam(0.1))
     (batch,) = data.batches("all", 6)
     for _ in range(3):

@@ -84,7 +84,11 @@ class RunFnTest(absltest.TestCase):
         "image_shape": _SHAPE,
         "jobs": ["vae", "latents", "attributes"],
         "flags": {
-          "vae": ["--architecture=mlp", "--latent_size=4", "--batch_size=4"],
+          "vae": [
+            "--architecture=mlp_small",
+            "--latent_size=4",
+            "--batch_size=4",
+          ],
           "attributes": ["--width=8", "--depth=2", "--batch_size=4"],
         },
       },
