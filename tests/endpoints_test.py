@@ -11,6 +11,7 @@ from PIL import Image
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras.constraints import constraint
 from lc_keras.models import gan
 from lc_keras.models import storage
 from lc_keras.models import vae
@@ -180,8 +181,9 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     latents = self.pairs["actor_0"].actor(start, values, mask)
     images = self.models.generator.decode(latents).mean()
     self.assertAllClose(outputs["images"], images, atol=1e-5)
-    logits = self.pairs["actor_0"].critic(latents, values, mask)
-    self.assertAllClose(outputs["realism"], tf.sigmoid(logits), atol=1e-5)
+    judges = self.models.sampler.judges
+    realism = judges.realism_of(latents, constraint.Constraint(values, mask))
+    self.assertAllClose(outputs["realism"], realism, atol=1e-5)
 
   @parameterized.parameters(*_SAMPLES, *_TRANSFORMATIONS, "score")
   def test_values_of_what_is_open_do_not_count(self, name):
