@@ -173,8 +173,10 @@ class LatentConstraints:
 
     Three models, one after the other: the attribute critic "attributes", the
     conditional "flow", and the actor "actor_0.1" with its critic, which
-    imitates the flow in a single step. For a generator with a mapping also
-    "realism", which tells its draws from all else. Without labels, images are
+    imitates the flow in a single step. For a generator with a mapping "realism"
+    instead of the last two, which tells its draws from all else: a search
+    answers there, and flow and actor are trained if a recipe says how. Without
+    labels, images are
     encoded and nothing is trained: `learn` then adds attributes. Without
     images, and always for a generator that cannot encode, latents are drawn.
 

@@ -34,7 +34,7 @@ _DRAWN_SCALE = 0.1
 _FEWEST_STEPS, _MOST_STEPS = 100, 2_000
 _BATCH_SIZE = 256
 # Of the critic of a mapping, as a multiple of the steps of other models.
-_REALISM_STEPS = 3
+_REALISM_STEPS = 2
 # Of the training split: one row has no covariance.
 _FEWEST_ROWS = 2
 # The column of seeds in a table of labels, and seeds drawn at a time.
@@ -369,6 +369,10 @@ def _plan(given, parts, classifier, **shared):
         **of_realism | {"width": 256}, depth=2, learning_rate=1e-3
       ),
     )
+    # A search answers best, and in a second.
+    for name in ("flow", parts_of.ACTOR):
+      if type(plan[name][1]) not in given:
+        del plan[name]
   for name, (make, recipe) in plan.items():
     plan[name] = make, given.get(type(recipe), recipe)
   return plan

@@ -1,6 +1,6 @@
 """Controls a face generator that other people trained: `make demo-photo`.
 
-Learns critics, realism, a flow and an actor from the shipped table of seeds and
+Learns critics, realism and who is shown from the shipped tables of seeds and
 labels; makes samples of four requests and edits of twelve people; scores them
 with judges that gave no labels; exports, serves, asks once; writes one page,
 runs/photo/report/index.html. What was learned or exported is not done again.
@@ -46,9 +46,9 @@ EDITS = (
 )
 _COUNT, _PEOPLE = 16, 12
 _WHOLE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
-_TRUNCATION, _SAME = 0.8, 1.5
+_TRUNCATION, SAME = 0.8, 1.5
 # Of the people that are edited; nothing was learned from these seeds.
-_FIRST_SEED = 100_000
+FIRST_SEED = 100_000
 _CAPTIONS = {
   "samples": "Samples, a request every row: "
   + "; ".join(
@@ -115,13 +115,13 @@ class Demo:
 
   def show_edits(self, control):
     """Edits people in all directions, and scores that; one at full size."""
-    seeds = range(_FIRST_SEED, _FIRST_SEED + _PEOPLE)
+    seeds = range(FIRST_SEED, FIRST_SEED + _PEOPLE)
     latents = control.generator.draw(np.array(seeds)).numpy()
     before = control.decode(latents)
     read, columns, found = self._judges(before), [before], {}
     for name, value in EDITS:
       with self._stage("edits"):
-        edited = control.transform(latents, text({name: value}), same=_SAME)
+        edited = control.transform(latents, text({name: value}), same=SAME)
       with self._stage("scores"):
         after = self._judges(edited.images)
       found[text({name: value})] = scores.edit(read, after, name, value)

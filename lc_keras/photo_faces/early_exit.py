@@ -5,7 +5,9 @@ at the size of an early one: they see only the low band of each Haar transform,
 depthwise kernels become what they amount to on blocks of equal pixels, and
 fixed noise is averaged. What comes out is a sketch of the image, and a linear
 head makes the 12 Haar bands of a small image of it and of the early features.
-The head is fitted to whole images scaled down, in closed form.
+Where it errs, it draws a fine grid; a second head, which sees the bands of
+5 x 5 places, makes them anew. Both are fitted to whole images scaled down, in
+closed form.
 """
 
 from collections.abc import Sequence
@@ -16,6 +18,8 @@ import tensorflow as tf
 from lc_keras.photo_faces import synthesis
 
 _RIDGE = 1e-4
+# Places a side that the second head sees.
+_NEAR = 5
 
 
 class EarlyExit:
@@ -23,24 +27,24 @@ class EarlyExit:
 
   Attributes:
     size: Of the images, in pixels.
-    head: float32 [features + 1, 12], the last row a bias; None until `fit`.
+    heads: Two, float32 [inputs + 1, 12], the last row a bias; none until `fit`.
   """
 
   def __init__(
     self,
     steps: Sequence[synthesis.Step],
     size: int,
-    head: np.ndarray | None = None,
+    heads: Sequence[np.ndarray] = (),
   ):
     """Creates it.
 
     Args:
       steps: Of the whole synthesis.
       size: 256 or 128.
-      head: Of another of the same size.
+      heads: Of another of the same size.
     """
     self.size = size
-    self.head = head
+    self.heads = list(heads)
     self._early = synthesis.until(steps, size // 2)
     self._sketch = _coarse(steps[len(self._early) :])
 
@@ -50,9 +54,9 @@ class EarlyExit:
     Args:
       w: [n, 512], or [n, styles, 512].
     """
-    kernel = tf.constant(self.head[np.newaxis, np.newaxis, :-1], tf.float32)
-    bands = tf.nn.conv2d(self.features(w), kernel, 1, "VALID")
-    images = synthesis.from_bands(bands + self.head[-1])
+    first, second = self.heads
+    bands = _around(_applied(self.features(w), first))
+    images = synthesis.from_bands(_applied(bands, second, _NEAR))
     return tf.clip_by_value(images, -1.0, 1.0)
 
   def features(self, w: tf.Tensor) -> tf.Tensor:
@@ -69,31 +73,57 @@ class EarlyExit:
     return tf.concat([*seen, x], axis=-1)
 
   def fit(self, w: np.ndarray, images: np.ndarray) -> None:
-    """Finds the head, by least squares.
+    """Finds the heads, by least squares, one after the other.
 
     Args:
       w: [n, 512].
       images: [n, size, size, 3] in [-1, 1], whole ones scaled down.
     """
-    moments = tf.function(self._moments, autograph=False)
-    squares = products = 0.0
-    for row in range(len(w)):
-      bands = synthesis.to_bands(images[row : row + 1])
-      found = moments(tf.constant(w[row : row + 1]), tf.constant(bands))
-      squares += found[0].numpy().astype(np.float64)
-      products += found[1].numpy().astype(np.float64)
-    squares += _RIDGE * np.diag(np.diag(squares))
-    self.head = np.linalg.solve(squares, products).astype(np.float32)
+    first = _least_squares(self.features, w, images)
 
-  def _moments(self, w, bands):
-    features = self.features(w)
-    features = tf.reshape(features, [-1, features.shape[-1]])
-    features = tf.pad(features, [[0, 0], [0, 1]], constant_values=1.0)
+    def seen(w):
+      bands = _around(_applied(self.features(w), first))
+      sides = [1, _NEAR, _NEAR, 1]
+      ones = [1, 1, 1, 1]
+      return tf.image.extract_patches(bands, sides, ones, ones, "VALID")
+
+    self.heads = [first, _least_squares(seen, w, images)]
+
+
+def _applied(x, head, side=1):
+  """Returns bands: a convolution by a head, [side^2 * features + 1, bands]."""
+  kernel = head[:-1].reshape(side, side, -1, head.shape[-1])
+  return tf.nn.conv2d(x, tf.constant(kernel), 1, "VALID") + head[-1]
+
+
+def _around(bands):
+  """Returns bands with as many beyond each edge as the second head sees."""
+  beyond = [_NEAR // 2] * 2
+  return tf.pad(bands, [[0, 0], beyond, beyond, [0, 0]], "SYMMETRIC")
+
+
+def _least_squares(features, w, images):
+  """Returns the head, [features + 1, bands], from an image at a time."""
+
+  @tf.function(autograph=False)
+  def moments(w, bands):
+    x = features(w)
+    x = tf.reshape(x, [-1, x.shape[-1]])
+    x = tf.pad(x, [[0, 0], [0, 1]], constant_values=1.0)
     bands = tf.reshape(bands, [-1, bands.shape[-1]])
     return (
-      tf.matmul(features, features, transpose_a=True),
-      tf.matmul(features, bands, transpose_a=True),
+      tf.matmul(x, x, transpose_a=True),
+      tf.matmul(x, bands, transpose_a=True),
     )
+
+  squares = products = 0.0
+  for row in range(len(w)):
+    bands = synthesis.to_bands(images[row : row + 1])
+    found = moments(tf.constant(w[row : row + 1]), tf.constant(bands))
+    squares += found[0].numpy().astype(np.float64)
+    products += found[1].numpy().astype(np.float64)
+  squares += _RIDGE * np.diag(np.diag(squares))
+  return np.linalg.solve(squares, products).astype(np.float32)
 
 
 def smaller(images: np.ndarray, factor: int) -> np.ndarray:

@@ -12,8 +12,8 @@ def learn(
 ) -> control.LatentConstraints:
   """Returns the generator with all that is learned for it.
 
-  Critics of the attributes of `tables.labels`, realism, a flow, an actor; and
-  who is shown, so that an edit can keep it. No image is decoded.
+  Critics of the attributes of `tables.labels`, realism, and who is shown, so
+  that an edit can keep it. No image is decoded.
 
   Args:
     generator: Of `networks.generator`, not truncated.

@@ -80,7 +80,7 @@ def decoder(
     def made(w):
       return tf.clip_by_value(synthesis.run(steps, w), -1.0, 1.0)
   else:
-    made = early_exit.EarlyExit(steps, size, _heads(steps, data_dir)[str(size)])
+    made = early_exit.EarlyExit(steps, size, _heads(steps, size, data_dir))
 
   def decode(w):
     return 0.5 * (made(tf.convert_to_tensor(w)) + 1.0)
@@ -110,15 +110,15 @@ def whole(
   return draw(latents)["images"]
 
 
-def _heads(steps, data_dir):
-  """Returns the heads of the early exits by size, fitted if need be."""
+def _heads(steps, size, data_dir):
+  """Returns the heads of an early exit; fits those of all, if need be."""
   path = os.path.join(packages.cache(data_dir), _HEADS)
   if not os.path.exists(path):
     heads = _fitted(steps, data_dir)
     with files.replacing(path) as aside:
       np.savez(aside, **heads)
   with np.load(path, allow_pickle=False) as heads:
-    return dict(heads)
+    return [heads[f"{size}_{number}"] for number in range(2)]
 
 
 def _fitted(steps, data_dir):
@@ -143,5 +143,5 @@ def _fitted(steps, data_dir):
   for size in SIZES[:-1]:
     one = early_exit.EarlyExit(steps, size)
     one.fit(w, early_exit.smaller(images, largest // size))
-    heads[str(size)] = one.head
+    heads |= {f"{size}_{n}": head for n, head in enumerate(one.heads)}
   return heads
