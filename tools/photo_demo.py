@@ -18,10 +18,10 @@ import time
 import jinja2
 import numpy as np
 import pandas as pd
-from PIL import Image
 
 import lc_keras
 from lc_keras import files
+from lc_keras import plotting
 from lc_keras.evaluation import report
 from lc_keras.photo_faces import learning
 from lc_keras.photo_faces import networks
@@ -50,15 +50,9 @@ _TRUNCATION, SAME = 0.8, 1.5
 # Of the people that are edited; nothing was learned from these seeds.
 FIRST_SEED = 100_000
 _CAPTIONS = {
-  "samples": "Samples, a request every row: "
-  + "; ".join(
-    ", ".join(name if value else f"not {name}" for name, value in one.items())
-    for one in SAMPLES
-  ),
-  "edits": "As drawn, then "
-  + ", ".join(name if value else f"not {name}" for name, value in EDITS),
-  "whole": "As drawn and Smiling, at 1024 pixels",
-  "served": "The answer of the server",
+  "samples": "Samples, a request every row",
+  "edits": "People as drawn, and edited",
+  "whole": "The first of them at 1024 pixels",
 }
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -111,7 +105,11 @@ class Demo:
         for request, one in zip(SAMPLES, made)
       }
     self._tables["Samples"] = pd.DataFrame(found).T
-    self._picture("samples", np.stack([one.images for one in made]))
+    self._picture(
+      "samples",
+      np.stack([one.images for one in made]),
+      row_labels=[text(one).replace(", ", "\n") for one in SAMPLES],
+    )
 
   def show_edits(self, control):
     """Edits people in all directions, and scores that; one at full size."""
@@ -130,11 +128,14 @@ class Demo:
         with self._stage("whole"):
           both = np.concatenate([latents[:1], edited.latents[:1]])
           whole = networks.whole(control.generator, both, self._data_dir)
-          self._picture("whole", whole[np.newaxis])
+          self._picture(
+            "whole", whole[np.newaxis], column_labels=["as drawn", name]
+          )
     self._tables["Edits"] = pd.DataFrame(found).T
     agreed = pd.DataFrame({"agreement": scores.agreement(read)}).T
     self._tables["How often the judges agree on unedited faces"] = agreed
-    self._picture("edits", np.stack(columns, axis=1))
+    labels = ["as drawn", *(text({name: value}) for name, value in EDITS)]
+    self._picture("edits", np.stack(columns, axis=1), column_labels=labels)
 
   def serve(self, control):
     """Exports, serves and asks once."""
@@ -151,7 +152,7 @@ class Demo:
         *("--timeout=600", f"--want={text(SAMPLES[0])}", "--n=4"),
         f"--out={path}",
       )
-    self._pictures["served.png"] = "The answer of the server."
+    self._pictures["served.png"] = f"Served: {text(SAMPLES[0])}"
 
   def write_page(self):
     """Writes results.json and index.html."""
@@ -183,13 +184,11 @@ class Demo:
     spent = time.monotonic() - started
     self._seconds[name] = self._seconds.get(name, 0.0) + spent
 
-  def _picture(self, name, images):
+  def _picture(self, name, images, **labels):
     """Writes rows of images as a JPEG file."""
-    pixels = np.rint(255.0 * images).astype(np.uint8)
-    rows = [np.concatenate(list(row), axis=1) for row in pixels]
     os.makedirs(self._report, exist_ok=True)
     with files.replacing(os.path.join(self._report, f"{name}.jpg")) as aside:
-      Image.fromarray(np.concatenate(rows)).save(aside, quality=90)
+      plotting.grid(images, **labels).save(aside, quality=90)
     self._pictures[f"{name}.jpg"] = _CAPTIONS[name]
 
 
