@@ -197,6 +197,9 @@ def training(
       default the model "classifier".
   """
   rows = parts.latents["train"]
+  # Read before the seed is set: it may load the generator, and initial weights
+  # depend on the seed alone.
+  scales = parts.scales
   keras.utils.set_random_seed(recipe.seed)
   model = AttributeModel(
     rows.mean.shape[1],
@@ -205,7 +208,7 @@ def training(
     recipe.depth,
     recipe.noise_scale,
     recipe.members,
-    parts.scales,
+    scales,
     recipe.dropout,
   )
   model.compile(
