@@ -14,6 +14,8 @@ from hypothesis import settings
 from hypothesis import strategies
 from PIL import Image
 
+import lc_keras
+from lc_keras import parts
 from lc_keras.data import preprocessing
 from serving.studio import drawing
 from serving.studio import faces
@@ -109,6 +111,12 @@ class FacesTest(parameterized.TestCase):
       none.picture("data:3", _IMAGE)
     with self.assertRaisesRegex(ValueError, "no picture files"):
       faces.find(self.create_tempdir().full_path, None, "", 3)
+
+  def test_a_run_without_a_data_set_has_no_faces(self):
+    run_dir = self.create_tempdir().full_path
+    known = lc_keras.Attributes(["Top"])
+    parts.write_about(run_dir, None, known, image_shape=_SHAPE)
+    self.assertEmpty(faces.find(None, run_dir, "", 3))
 
   def test_pictures_of_another_model_are_refused(self):
     held = faces.Faces(arrays=np.zeros([1, 4, 4, 1]))

@@ -115,7 +115,7 @@ def find(
   Args:
     folder: With picture files; None for the data set.
     run_dir: The run whose data set it is, or which brings pictures, as a
-      preset does; None for no faces.
+      preset does. Without one, or a data set, there are no faces.
     data_dir: Where prepared data sets are.
     count: At most so many.
 
@@ -145,6 +145,8 @@ def find(
 
   try:
     name = parts.read_about(run_dir)["dataset"]
+    if name is None:
+      return Faces()
     batches = pipeline.load(name, "test", count, data_dir=data_dir, limit=count)
     return Faces(arrays=next(iter(batches))["image"].numpy())
   except (FileNotFoundError, ValueError) as error:
