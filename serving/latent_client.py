@@ -183,6 +183,41 @@ class _Client:
       strength=strength,
     )
 
+  def transform_latents(
+    self,
+    latents: np.ndarray,
+    attributes: np.ndarray,
+    mask: np.ndarray,
+    seeds: np.ndarray,
+    outputs: Sequence[str] = (),
+    strength: float = 1.0,
+    same: float = 1.0,
+  ) -> Arrays:
+    """Does what `transform` does with images that are given by their latents.
+
+    Args:
+      latents: [n, latent], such as those that `sample` returns.
+      attributes: See `sample`.
+      mask: See `transform`.
+      seeds: See `sample`.
+      outputs: See `sample`.
+      strength: See `transform`.
+      same: From 0 up, how much it counts that what the model has learned to
+        keep stays, such as who is shown.
+    """
+    return self._predict(
+      "transform_latents",
+      {
+        "latents": messages.floats(latents),
+        "attributes": messages.floats(attributes),
+        "mask": messages.floats(mask),
+        "seed": messages.integers(seeds),
+      },
+      outputs,
+      strength=strength,
+      same=same,
+    )
+
   def encode(self, images: np.ndarray) -> Arrays:
     """Returns the mean and the scale of each image's posterior."""
     return self._predict("encode", {"images": messages.floats(images)})
@@ -301,6 +336,10 @@ class LatentClient(_Client):
     """
     return self._signatures(self._end()).samplers(verb)
 
+  def moves_latents(self) -> bool:
+    """Returns whether the model has `transform_latents`."""
+    return self._signatures(self._end()).moves_latents()
+
   def connect(self, timeout: float | None = None) -> bool:
     """Returns whether there is a server, after waiting for it if need be.
 
@@ -387,6 +426,10 @@ class AsyncLatentClient(_Client):
   async def samplers(self, verb: str) -> list[str]:
     """See `LatentClient.samplers`."""
     return (await self._signatures(self._end())).samplers(verb)
+
+  async def moves_latents(self) -> bool:
+    """See `LatentClient.moves_latents`."""
+    return (await self._signatures(self._end())).moves_latents()
 
   async def connect(self, timeout: float | None = None) -> bool:
     """See `LatentClient.connect`."""

@@ -29,6 +29,9 @@ class RequestError(Exception):
     self.code = code
 
 
+_OTHER_STARTS = {"image_bytes", "latents"}
+
+
 def signature_name(verb: str, sampler: str) -> str:
   """Returns the name of the signature by which a sampler draws or moves."""
   return verb if sampler == ACTOR else f"{verb}_{sampler}"
@@ -69,14 +72,18 @@ class Signatures:
     Args:
       verb: "sample" or "transform".
     """
-    # `transform_encoded` is the actor's, and takes files.
+    # `transform_encoded` takes files, and `transform_latents` latents.
     others = sorted(
       name
       for name, inputs in self._inputs.items()
-      if name.startswith(f"{verb}_") and "image_bytes" not in inputs
+      if name.startswith(f"{verb}_") and not _OTHER_STARTS & {*inputs}
     )
     actor = [ACTOR] if verb in self._inputs else []
     return actor + [name.removeprefix(f"{verb}_") for name in others]
+
+  def moves_latents(self) -> bool:
+    """Returns whether latents can be changed, see `transform_latents`."""
+    return "transform_latents" in self._inputs
 
   def requests(
     self,

@@ -267,7 +267,7 @@ class Controls:
       samplers = list(self._facts.samplers)
       if state.sampler not in samplers:
         samplers.append(state.sampler)  # The server's error has the reason.
-      if not self._all_samplers:
+      if not self._all_samplers and len(samplers) > 1:
         ui.select(
           samplers, value=state.sampler, label="Sampler", on_change=chosen
         ).props("outlined dense")

@@ -37,12 +37,15 @@ class Facts:
     samplers: The samplers that can make a change, the actor first.
     preprocessing: How a picture becomes an image.
     encodes: Whether it takes pictures; if not, faces are drawn from the prior.
+    moves_latents: Whether it can change what it has drawn; if it cannot do
+      that, nor encode, it draws another face as is asked.
   """
 
   attributes: attributes_lib.Attributes
   samplers: tuple[str, ...]
   preprocessing: preprocessings.Preprocessing
   encodes: bool
+  moves_latents: bool = False
 
   def same_as(self, other: "Facts") -> bool:
     """Returns whether the same controls fit another model."""
@@ -152,9 +155,13 @@ class Model:
     preprocessing = await self._client.preprocessing()
     samplers = await self._client.samplers("transform")
     encodes = bool(samplers)
+    moves_latents = await self._client.moves_latents()
     if not encodes:
       samplers = await self._client.samplers("sample")
-    return Facts(attributes, tuple(samplers), preprocessing, encodes)
+      samplers = samplers[:1] if moves_latents else samplers
+    return Facts(
+      attributes, tuple(samplers), preprocessing, encodes, moves_latents
+    )
 
   async def start(self, face: np.ndarray | None, seed: int) -> Start:
     """Returns the start of changes.
@@ -218,7 +225,12 @@ class Model:
       dials["realism_weight"] = state.realism_weight
     seeds = np.full(len(requests), state.seed)
     started = time.monotonic()
-    if start.face is None:
+    if start.face is None and self.facts.moves_latents:
+      latents = np.repeat(start.latents[np.newaxis], len(requests), axis=0)
+      moved = await self._client.transform_latents(
+        latents, targets, mask, seeds
+      )
+    elif start.face is None:
       moved = await self._client.sample(targets, mask, seeds, **dials)
     else:
       images = np.repeat(start.face[np.newaxis], len(requests), axis=0)

@@ -195,10 +195,13 @@ class Play(page.Page):
       if move.converged[0]
       else ("not realistic, or not all as asked")
     )
+    by = f"{state.sampler}, " if len(self._facts.samplers) > 1 else ""
+    moved = f"The face has moved by {last.distance:.2f}"
+    if self._facts.encodes:
+      moved += ", where 1 is no more than another reading of it"
     self._status.say(
-      f"{state.sampler}, {1000 * seconds:.0f} ms. At strength 1, the model’s "
-      f"own judges find it {verdict}. The face has moved by "
-      f"{last.distance:.2f}, where 1 is no more than another reading of it."
+      f"{by}{1000 * seconds:.0f} ms. At strength 1, the model’s own judges find "
+      f"it {verdict}. {moved}."
     )
 
   def _save(self):
