@@ -176,10 +176,13 @@ class LatentClientTest(parameterized.TestCase):
       self.service.signatures = {
         "transform": ("images",),
         "encode": ("images",),
+        "transform_latents": ("latents",),
       }
       self.assertEmpty(client.samplers("transform"))
+      self.assertFalse(client.moves_latents())
       client.forget()
       self.assertEqual(client.samplers("transform"), ["actor"])
+      self.assertTrue(client.moves_latents())
 
   @_BOTH
   def test_no_server(self, ask):

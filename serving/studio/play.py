@@ -200,8 +200,8 @@ class Play(page.Page):
     if self._facts.encodes:
       moved += ", where 1 is no more than another reading of it"
     self._status.say(
-      f"{by}{1000 * seconds:.0f} ms. At strength 1, the model’s own judges find "
-      f"it {verdict}. {moved}."
+      f"{by}{1000 * seconds:.0f} ms. At strength 1, the model’s own judges "
+      f"find it {verdict}. {moved}."
     )
 
   def _save(self):
