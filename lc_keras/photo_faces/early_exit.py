@@ -54,23 +54,31 @@ class EarlyExit:
     Args:
       w: [n, 512], or [n, styles, 512].
     """
-    first, second = self.heads
-    bands = _around(_applied(self.features(w), first))
-    images = synthesis.from_bands(_applied(bands, second, _NEAR))
+    bands = _around(self._bands(w))
+    images = synthesis.from_bands(_applied(bands, self.heads[1], _NEAR))
     return tf.clip_by_value(images, -1.0, 1.0)
 
-  def features(self, w: tf.Tensor) -> tf.Tensor:
-    """Returns what the head sees, [n, size / 2, size / 2, features]."""
+  def _bands(self, w):
+    """Returns what the first head makes, without all features at once."""
+    first, bands, start = self.heads[0], 0.0, 0
+    for x in self._features(w):
+      part = first[start : start + x.shape[-1]]
+      bands += _applied(x, np.pad(part, [[0, 1], [0, 0]]))
+      start += x.shape[-1]
+    return bands + first[-1]
+
+  def _features(self, w):
+    """Yields what the first head sees, [n, size / 2, size / 2, some] each."""
     x = synthesis.run(self._early, w)
     style = synthesis.count_styles(self._early)
-    seen = [x]
+    yield x
     for step in self._sketch:
       one = w if w.shape.rank == 2 else w[:, style:]
       x = synthesis.run([step], one, x)
       if step.kind == "style":
         style += 1
-        seen.append(x)
-    return tf.concat([*seen, x], axis=-1)
+        yield x
+    yield x
 
   def fit(self, w: np.ndarray, images: np.ndarray) -> None:
     """Finds the heads, by least squares, one after the other.
@@ -79,10 +87,13 @@ class EarlyExit:
       w: [n, 512].
       images: [n, size, size, 3] in [-1, 1], whole ones scaled down.
     """
-    first = _least_squares(self.features, w, images)
+    first = _least_squares(
+      lambda w: tf.concat([*self._features(w)], axis=-1), w, images
+    )
+    self.heads = [first]
 
     def seen(w):
-      bands = _around(_applied(self.features(w), first))
+      bands = _around(self._bands(w))
       sides = [1, _NEAR, _NEAR, 1]
       ones = [1, 1, 1, 1]
       return tf.image.extract_patches(bands, sides, ones, ones, "VALID")
