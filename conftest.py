@@ -17,9 +17,8 @@ flags.FLAGS.mark_as_parsed()
 
 
 def pytest_collection_finish():
-  """Sets TensorFlow up, which must be before any test starts it."""
+  """Sets logical devices, which must be before any test starts TensorFlow."""
   if "tensorflow" in sys.modules:
     from tests import testing
 
     testing.two_logical_cpus()
-    testing.run_graphs_as_traced()

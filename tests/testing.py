@@ -21,15 +21,6 @@ def two_logical_cpus():
     )
 
 
-def run_graphs_as_traced():
-  """Spares functions TensorFlow's optimiser of graphs.
-
-  It takes longer than the few calls that a test makes. Programs and servers
-  that tests start have it.
-  """
-  tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
-
-
 def two_replica_strategy() -> tf.distribute.MirroredStrategy:
   """Returns a strategy of two replicas, each on a logical CPU of its own.
 
