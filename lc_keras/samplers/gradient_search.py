@@ -148,9 +148,9 @@ class GradientSearch(sampler.Transformer):
       covariance=covariance,
       tolerance=0.05,
       keep_tolerance=0.3,
-      learning_rate=2e-2,
+      learning_rate=5e-3,
       beta_2=0.9,
-      max_steps=120,
+      max_steps=240,
       starts=starts,
     )
 
