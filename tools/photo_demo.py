@@ -67,7 +67,7 @@ def main():
     control = demo.learned()
     demo.show_samples(control)
     demo.show_edits(control)
-    demo.serve(control)
+    demo.serve()
     demo.write_page()
   except (OSError, ValueError) as error:
     sys.exit(f"error: {error}")
@@ -137,13 +137,18 @@ class Demo:
     labels = ["as drawn", *(text({name: value}) for name, value in EDITS)]
     self._picture("edits", np.stack(columns, axis=1), column_labels=labels)
 
-  def serve(self, control):
+  def serve(self):
     """Exports, serves and asks once."""
     export = os.path.join(self._run_dir, "export")
-    if not os.path.exists(os.path.join(export, "1")):
-      with self._stage("export"):
-        control.export(os.path.join(export, "1"))
     asked = commands.Commands(self._run_dir, self._data_dir, "")
+    if not os.path.exists(os.path.join(export, "1")):
+      # The server that loads it right away checks it, too.
+      with self._stage("export"):
+        asked.run(
+          "export",
+          *("-m", "serving.export", f"--run_dir={self._run_dir}"),
+          *("--samplers=search", "--nocheck"),
+        )
     path = os.path.join(self._report, "served.png")
     with self._stage("serve"), _serving(export) as address:
       asked.run(
