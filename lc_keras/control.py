@@ -176,9 +176,9 @@ class LatentConstraints:
     imitates the flow in a single step. For a generator with a mapping "realism"
     instead of the last two, which tells its draws from all else: a search
     answers there, and flow and actor are trained if a recipe says how. Without
-    labels, images are
-    encoded and nothing is trained: `learn` then adds attributes. Without
-    images, and always for a generator that cannot encode, latents are drawn.
+    labels, images are encoded and nothing is trained: `learn` then adds
+    attributes. Without images, and always for a generator that cannot encode,
+    latents are drawn.
 
     What is learned again replaces what there was.
 
