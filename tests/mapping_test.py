@@ -8,6 +8,7 @@ from lc_keras.generators import coordinates
 from lc_keras.generators import generator
 from lc_keras.generators import specs
 from lc_keras.generators import writing
+from lc_keras.models import attribute_critic
 from tests import painted_mapping
 
 _SEEDS = np.arange(400, dtype=np.int64)
@@ -47,6 +48,21 @@ class MappingTest(tf.test.TestCase, parameterized.TestCase):
     drawn = painted_mapping.generator().draw(_SEEDS).numpy()
     self.assertAllClose(drawn.mean(axis=0), np.zeros(6), atol=0.25)
     self.assertAllClose(np.cov(drawn, rowvar=False), np.eye(6), atol=0.35)
+
+  def test_critics_see_controlled_axes_by_how_much_they_show(self):
+    made = painted_mapping.generator()
+    shape = made.mapping.coordinates
+    self.assertLen(made.mapping.scales, shape.axes)
+    self.assertAllClose(
+      np.square(made.mapping.scales) / made.mapping.scales[0] ** 2,
+      shape.deviations[: shape.axes] / shape.deviations[0],
+    )
+    critic = attribute_critic.AttributeCritic(6, 1, 8, 1, scales=[2.0, 0.5])
+    latents = np.float32(np.random.default_rng(0).normal(size=[5, 6]))
+    logits = critic(latents).numpy()
+    self.assertGreater(logits.std(), 0.0)
+    latents[:, 2:] = 0.0  # Of these it sees nothing.
+    self.assertAllClose(critic(latents), logits)
 
   def test_truncation_moves_draws_towards_the_mean(self):
     made = painted_mapping.generator(truncation=0.5)

@@ -3,6 +3,7 @@
 `make test-browser` runs what is in studio_full.py besides.
 """
 
+import asyncio
 import io
 import urllib.parse
 
@@ -19,6 +20,7 @@ from lc_keras import parts
 from lc_keras.data import preprocessing
 from serving.studio import drawing
 from serving.studio import faces
+from serving.studio import model
 from serving.studio import play
 from serving.studio import state
 from tests import painted_faces
@@ -77,6 +79,33 @@ class StateTest(parameterized.TestCase):
     self.assertEqual(both.request, (("A", 0.0), ("B", 1.0)))
     self.assertEqual(both.target("B"), 1.0)
     self.assertEqual(both.with_target("B", None).request, (("A", 0.0),))
+
+
+class ModelTest(absltest.TestCase):
+  def test_what_was_drawn_is_changed_where_latents_can_be(self):
+    asked = []
+
+    class Client:
+      async def transform_latents(self, latents, targets, mask, seeds):
+        asked.append((latents, targets, mask, seeds))
+        return {
+          "latents": latents + 1.0,
+          "converged": np.array([True]),
+          "steps": np.array([3]),
+        }
+
+    one = model.Model(Client())
+    one.facts = model.Facts(
+      lc_keras.Attributes(["Top", "Next"]), ("actor",), _IMAGE, False, True
+    )
+    start = model.Start(None, np.zeros(4), np.ones(4))
+    request = [[("Next", 1.0)]]
+    move = asyncio.run(one.move(start, state.State(seed=7), request))
+    np.testing.assert_array_equal(move.ends, np.ones([1, 4]))
+    latents, targets, mask, seeds = asked[0]
+    np.testing.assert_array_equal(latents, np.zeros([1, 4]))
+    self.assertEqual(targets.tolist(), [[0.0, 1.0]])
+    self.assertEqual((mask.tolist(), seeds.tolist()), ([[0.0, 1.0]], [7]))
 
 
 class FacesTest(parameterized.TestCase):

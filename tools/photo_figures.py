@@ -1,8 +1,8 @@
 """Measures edits of many people: `python -m tools.photo_figures`.
 
 Of every direction of the demo and of several samplers, beside each other, on
-people that nothing was learned from; into docs/results/photo.json. Takes about
-two hours on two cores. What is measured is not measured again.
+people that nothing was learned from; into docs/results/photo.json. Takes half an
+hour on two cores. What is measured is not measured again.
 """
 
 import argparse
@@ -26,8 +26,6 @@ METHODS = {
   "published search": ("search_published", 0.0),
   "linear directions": ("linear", 0.0),
 }
-# Plain samples, beside which edited people are as real as they are.
-_OTHERS = 1000
 
 
 def main():
