@@ -1,8 +1,8 @@
 """Measures edits of many people: `python -m tools.photo_figures`.
 
 Of every direction of the demo and of several samplers, beside each other, on
-people that nothing was learned from; into docs/results/photo.json. Takes half an
-hour on two cores. What is measured is not measured again.
+people that nothing was learned from; into docs/results/photo.json. Takes half
+an hour on two cores. What is measured is not measured again.
 """
 
 import argparse
