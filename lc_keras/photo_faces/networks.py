@@ -85,7 +85,7 @@ def decoder(
   def decode(w):
     return 0.5 * (made(tf.convert_to_tensor(w)) + 1.0)
 
-  return tf.function(decode, autograph=False, reduce_retracing=True)
+  return decode
 
 
 def whole(
