@@ -15,6 +15,7 @@ import pathlib
 import zipfile
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from PIL import Image
 from pyarrow import parquet
@@ -82,31 +83,37 @@ def _draw(task) -> tuple[np.ndarray, list[bytes]]:
   return labels(start, stop, seed), files
 
 
-def _name(row):
+def name(row: int) -> str:
+  """Returns the file name of a row's image."""
   return f"{row + 1:06d}.jpg"
 
 
-def _write_lists(out, on, as_csv):
-  """Writes the lists of attributes and of splits."""
-  rows = range(len(on))
+def write_lists(out: pathlib.Path, on: pd.DataFrame, as_csv: bool = False):
+  """Writes the lists of attributes and of splits.
+
+  Args:
+    out: A folder.
+    on: Booleans, a row an image and a column an attribute.
+    as_csv: As Kaggle has them.
+  """
   if as_csv:
-    between, heading = ",", [",".join(["image_id", *celeb_a_copies.ATTRIBUTES])]
+    between, heading = ",", [",".join(["image_id", *on.columns])]
     partition = ["image_id,partition"]
   else:
-    between, heading = " ", [str(len(on)), " ".join(celeb_a_copies.ATTRIBUTES)]
+    between, heading = " ", [str(len(on)), " ".join(on.columns)]
     partition = []
   ending = "csv" if as_csv else "txt"
   with open(out / f"list_attr_celeba.{ending}", "w") as file:
     for line in heading:
       print(line, file=file)
-    for row in rows:
-      signs = between.join("1" if value else "-1" for value in on[row])
-      print(_name(row), signs, sep=between, file=file)
+    for row, values in enumerate(on.to_numpy()):
+      signs = between.join("1" if value else "-1" for value in values)
+      print(name(row), signs, sep=between, file=file)
   with open(out / f"list_eval_partition.{ending}", "w") as file:
     for line in partition:
       print(line, file=file)
-    for row in rows:
-      print(_name(row), split_of(row, len(on)), sep=between, file=file)
+    for row in range(len(on)):
+      print(name(row), split_of(row, len(on)), sep=between, file=file)
 
 
 def _write_shards(out, images, drawn):
@@ -122,18 +129,18 @@ def _write_shards(out, images, drawn):
     for shard in range(shards):
       size = count // shards + (shard < count % shards)
       part = [next(rows) for _ in range(size)]
-      pictures = [{"bytes": f, "path": _name(row)} for row, _, f in part]
+      pictures = [{"bytes": f, "path": name(row)} for row, _, f in part]
       columns = np.stack([on for _, on, _ in part], axis=1)
       table = {
         "image": pictures,
         "celeb_id": [row % 10_177 for row, *_ in part],
       }
       table |= {
-        name: column for name, column in zip(celeb_a_copies.ATTRIBUTES, columns)
+        one: column for one, column in zip(celeb_a_copies.ATTRIBUTES, columns)
       }
-      name = f"{split}-{shard:05d}-of-{shards:05d}.parquet"
+      path = out / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
       # Small groups of rows, so that a reader needs little memory.
-      parquet.write_table(pa.table(table), out / name, row_group_size=100)
+      parquet.write_table(pa.table(table), path, row_group_size=100)
 
 
 def write(
@@ -174,14 +181,15 @@ def write(
     if form == "official":
       with zipfile.ZipFile(out / f"{_FOLDER}.zip", "w") as packed:
         for row, (values, file) in enumerate(drawn):
-          packed.writestr(f"{_FOLDER}/{_name(row)}", file)
+          packed.writestr(f"{_FOLDER}/{name(row)}", file)
           on.append(values)
     else:
       folder.mkdir(parents=True)
       for row, (values, file) in enumerate(drawn):
-        (folder / _name(row)).write_bytes(file)
+        (folder / name(row)).write_bytes(file)
         on.append(values)
-  _write_lists(base, on, as_csv=form == "kaggle")
+  table = pd.DataFrame(on, columns=celeb_a_copies.ATTRIBUTES)
+  write_lists(base, table, as_csv=form == "kaggle")
 
 
 def main():

@@ -316,18 +316,25 @@ def _has_all(path):
 def _read_attributes(path):
   """Returns float32 labels by file name."""
   table = tables.by_file_name(tables.read(path), path)
-  if {*table.columns} != {*ATTRIBUTES}:
+  if not len(table.columns) or not {*table.columns} <= {*ATTRIBUTES}:
     raise ValueError(
       f"{path} does not have CelebA's 40 attributes in its header: fetch it "
       "again."
     )
-  return _values(table[list(ATTRIBUTES)], path)
+  known = [name for name in ATTRIBUTES if name in table]
+  if len(known) < len(ATTRIBUTES):
+    warnings.warn(
+      f"{path} has {len(known)} of CelebA's {len(ATTRIBUTES)} attributes; the "
+      "others are not known.",
+      stacklevel=2,
+    )
+  return _values(table[known], path).reindex(columns=list(ATTRIBUTES))
 
 
 def _values(table, path):
   """Returns labels as float32, from -1 and 1, 0 and 1, or booleans."""
   found = {}
-  for name in ATTRIBUTES:
+  for name in table:
     codes, cells = pd.factorize(table[name], use_na_sentinel=False)
     text = [str(cell).lower() for cell in cells]
     known = np.array([_VALUES.get(cell, np.nan) for cell in text], np.float32)

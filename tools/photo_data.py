@@ -1,0 +1,118 @@
+"""Makes a data set of labelled photographs, with CelebA's files and layout.
+
+    python -m tools.photo_data --out=data/photo_faces/celeb_a --images=9600
+
+Faces of the photo generator, placed as CelebA's are, 178 x 218 pixels: what
+lies outside of a face is its mirror image. Each attribute of the tables is what
+the judge or, if it was labelled by eye, the attribute critics of
+`make demo-photo` read; CelebA's other attributes are left out. What was made is
+not made again. `python -m trainers.data --dataset=celeb_a
+--source_dir=data/photo_faces/celeb_a` reads it.
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+import pandas as pd
+import tqdm
+from PIL import Image
+
+import lc_keras
+from lc_keras import files
+from lc_keras.data import celeb_a_copies
+from lc_keras.photo_faces import tables
+from tools import celeb_a_stand_in
+from tools import photo_labels
+
+# Of faces that nothing was learned from, and nothing is scored with.
+FIRST_SEED = 200_000
+# Where CelebA's eyes are, a face is as wide, and as far from the edges.
+_PLACED, _TOP, _LEFT = 156, 38, 12
+_HEIGHT, _WIDTH = 218, 178
+_HAIR = ("Bald", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair")
+_CHUNK = 160
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--out", default="data/photo_faces/celeb_a")
+  parser.add_argument(
+    "--images", type=int, default=9_600, help="At least so many."
+  )
+  parser.add_argument("--run_dir", default="runs/photo", help="Of the demo.")
+  parser.add_argument("--data_dir", default="data", help="Of the packages.")
+  settings = parser.parse_args()
+  write(settings.out, settings.images, settings.run_dir, settings.data_dir)
+
+
+def write(out, images, run_dir, data_dir) -> None:
+  """Makes images and lists, see above.
+
+  Args:
+    out: A folder; it may have some of them.
+    images: At least so many: what is made at once is not cut.
+    run_dir: Has the critics of attributes.
+    data_dir: See `packages.folder`.
+  """
+  out = pathlib.Path(out)
+  pictures, labels = out / "img_align_celeba", out / "labels"
+  for folder in (pictures, labels):
+    folder.mkdir(parents=True, exist_ok=True)
+  control, read = lc_keras.load(run_dir), photo_labels.reader(data_dir)
+  with tqdm.tqdm(total=images, unit="image") as progress:
+    for first in range(0, images, _CHUNK):
+      table = labels / f"{first}.csv"
+      if not table.exists():
+        seeds = np.arange(first, first + _CHUNK) + FIRST_SEED
+        faces, judged = read(seeds)
+        for row, face in enumerate(faces, first):
+          placed(face).save(pictures / celeb_a_stand_in.name(row), quality=95)
+        with files.replacing(str(table)) as aside:
+          _labels(control, seeds, judged).to_csv(aside, index=False)
+      progress.update(_CHUNK)
+  parts = [pd.read_csv(labels / f"{i}.csv") for i in range(0, images, _CHUNK)]
+  celeb_a_stand_in.write_lists(out, pd.concat(parts))
+
+
+def _labels(control, seeds, judged) -> pd.DataFrame:
+  """Returns a row a seed and a column an attribute of CelebA, booleans.
+
+  Args:
+    control: Has the critics of what was labelled by eye.
+    seeds: Of the images.
+    judged: What judges read, see `photo_labels.reader`.
+  """
+  critic = control.parts.models["attributes"]
+  logits = critic(tables.latents(control.generator, seeds)).numpy()
+  read = pd.DataFrame(logits, seeds, control.attributes.names)
+  found = read > 0.0
+  # Hair has one colour, and none below a hat.
+  hair = [name for name in _HAIR if name in read]
+  likeliest = read[hair].eq(read[hair].max(axis=1), axis=0)
+  found[hair] &= likeliest & ~found[["Wearing_Hat"]].to_numpy()
+  for name in ("Smiling", "Male"):
+    found[name] = judged[name] > 0.5
+  found["Young"] = judged["age"] < tables.OLD
+  found["No_Beard"] = ~found["Beard"]
+  return found[[name for name in celeb_a_copies.ATTRIBUTES if name in found]]
+
+
+def placed(face: np.ndarray) -> Image.Image:
+  """Returns a face as CelebA has it, 178 x 218 pixels.
+
+  Args:
+    face: [size, size, 3] in [0, 1], aligned as FFHQ is.
+  """
+  pixels = Image.fromarray(np.uint8(np.round(255.0 * face)))
+  pixels = pixels.resize((_PLACED, _PLACED), Image.Resampling.BICUBIC)
+  edges = [
+    (_TOP, _HEIGHT - _TOP - _PLACED),
+    (_LEFT, _WIDTH - _LEFT - _PLACED),
+    (0, 0),
+  ]
+  return Image.fromarray(np.pad(np.asarray(pixels), edges, mode="symmetric"))
+
+
+if __name__ == "__main__":
+  main()
