@@ -240,6 +240,17 @@ class FaultsTest(_CelebATest):
     with self.assertRaisesRegex(ValueError, f"{name}.*{what}"):
       self._look()
 
+  def test_attributes_that_a_list_lacks_are_not_known(self):
+    _write(self.copy, "kaggle")
+    path = self.copy / "list_attr_celeba.csv"
+    table = pd.read_csv(path).drop(columns=["Bald", "Chubby"])
+    table.to_csv(path, index=False)
+    with self.assertWarnsRegex(UserWarning, "csv has 38 of CelebA's 40"):
+      self._prepare()
+    known = ~np.isnan(self._read("train")["attributes"])
+    for column, name in enumerate(celeb_a.PAPER_ATTRIBUTES):
+      self.assertEqual(known[:, column].all(), name != "Bald")
+
   @parameterized.parameters(b"", b"no archive", "é 0\n".encode("latin-1"))
   def test_files_that_are_something_else_are_named(self, content):
     for name in celeb_a_copies.PUBLISHED:
