@@ -62,6 +62,17 @@ class PhotoTest(parameterized.TestCase):
     error = error.mean(axis=(1, 2, 3))
     self.assertGreater((-10.0 * np.log10(error)).mean(), decibels)
 
+  def test_a_served_whole_picture_is_the_same(self):
+    one = networks.generator(128)
+    latents = one.mapping.to_latents(self.w[:2]).numpy()
+    folder = os.path.join(self.create_tempdir().full_path, "1")
+    networks.save_whole(one, folder)
+    served = tf.saved_model.load(folder).signatures["decode"]
+    files = served(latents=latents)["image_bytes"]
+    pixels = np.stack([tf.io.decode_png(file) for file in files.numpy()])
+    whole = networks.whole(one, latents)
+    np.testing.assert_allclose(pixels / 255.0, whole, atol=0.01)
+
   @parameterized.parameters("smile", "male", "age")
   def test_judges_of_two_packages_agree(self, name):
     labels = np.asarray(getattr(face_api, name)()(self.images))

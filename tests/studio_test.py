@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import base64
 import io
 import urllib.parse
 
@@ -194,6 +195,15 @@ class PlayTest(studio_browser.TestCase):
     self.assertGreater(float(beard.get_attribute("aria-valuenow")), 0.9)
 
     self.assertEndsWith(realism.get_attribute("aria-valuetext"), read)
+
+    page.get_by_role("button", name="Full size").click()
+    large = page.get_by_alt_text("The result, full size")
+    large.wait_for()
+    png = large.get_attribute("src").partition(",")[2]
+    drawn = painted_faces.read(base64.b64decode(png))
+    self.assertEqual(drawn, self.shown())
+    page.keyboard.press("Escape")
+    large.wait_for(state="hidden")
 
     before = self.shown("Before")
     self.slide("Strength", "Home")

@@ -26,6 +26,7 @@ from lc_keras.evaluation import report
 from lc_keras.photo_faces import learning
 from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import scores
+from tools import studio
 from trainers import commands
 
 SAMPLES = (
@@ -67,7 +68,7 @@ def main():
     control = demo.learned()
     demo.show_samples(control)
     demo.show_edits(control)
-    demo.serve()
+    demo.serve(control)
     demo.write_page()
   except (OSError, ValueError) as error:
     sys.exit(f"error: {error}")
@@ -137,7 +138,7 @@ class Demo:
     labels = ["as drawn", *(text({name: value}) for name, value in EDITS)]
     self._picture("edits", np.stack(columns, axis=1), column_labels=labels)
 
-  def serve(self):
+  def serve(self, control):
     """Exports, serves and asks once."""
     export = os.path.join(self._run_dir, "export")
     asked = commands.Commands(self._run_dir, self._data_dir, "")
@@ -149,6 +150,10 @@ class Demo:
           *("-m", "serving.export", f"--run_dir={self._run_dir}"),
           *("--samplers=search", "--nocheck"),
         )
+    large = os.path.join(self._run_dir, studio.LARGE, "1")
+    if not os.path.exists(large):
+      with self._stage("export"):
+        networks.save_whole(control.generator, large, self._data_dir)
     path = os.path.join(self._report, "served.png")
     with self._stage("serve"), _serving(export) as address:
       asked.run(

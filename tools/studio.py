@@ -1,16 +1,21 @@
 """Serves a run and opens the studio on it: `make studio`.
 
 The run is that of the preset toon_faces, or the folder or preset that is named.
-Its export is made first if there is none. Loads no TensorFlow itself.
+Its export is made first if there is none. If the run has a folder `large` with
+versions of a model that draws the same latents larger, that is served, too.
+Loads no TensorFlow itself.
 """
 
+import json
 import pathlib
 import socket
 import subprocess
 import sys
+import tempfile
 
 from lc_keras import preset
 
+LARGE = "large"  # In a run.
 _PRESET = "toon_faces"
 
 
@@ -25,20 +30,39 @@ def main():
     # The server that loads it right away checks it, too.
     more = ("--samplers=flow", "--nocheck")
     _python("serving.export", f"--run_dir={run}", *more)
+  models, large = {"default": export}, pathlib.Path(run, LARGE)
+  more = []
+  if large.is_dir():
+    models[LARGE] = large
+    more = [f"--large_model={LARGE}"]
   port = _free_port()
-  server = subprocess.Popen(
-    [
-      *(sys.executable, "-m", "serving.server", f"--port={port}"),
-      f"--model_base_path={export.resolve()}",
-    ]
+  with tempfile.NamedTemporaryFile("w", suffix=".config") as config:
+    config.write(_config(models))
+    config.flush()
+    server = subprocess.Popen(
+      [
+        *(sys.executable, "-m", "serving.server", f"--port={port}"),
+        f"--model_config_file={config.name}",
+      ]
+    )
+    address = f"--server=localhost:{port}"
+    try:
+      _python("serving.studio", address, f"--run_dir={run}", *more)
+    except KeyboardInterrupt:
+      pass
+    finally:
+      server.terminate()
+      server.wait()
+
+
+def _config(models):
+  """Returns a ModelServerConfig, by name of a model its folder."""
+  entries = (
+    f"config {{ name: {json.dumps(name)} model_platform: 'tensorflow' "
+    f"base_path: {json.dumps(str(folder.resolve()))} }}"
+    for name, folder in models.items()
   )
-  try:
-    _python("serving.studio", f"--server=localhost:{port}", f"--run_dir={run}")
-  except KeyboardInterrupt:
-    pass
-  finally:
-    server.terminate()
-    server.wait()
+  return f"model_config_list {{ {' '.join(entries)} }}"
 
 
 def _free_port():

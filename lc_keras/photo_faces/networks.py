@@ -110,6 +110,40 @@ def whole(
   return draw(latents)["images"]
 
 
+def save_whole(
+  one: generators.Generator, folder: str, data_dir: str = "data"
+) -> None:
+  """Writes a SavedModel that draws latents whole, for a server.
+
+  Its signature "decode" gives "image_bytes", PNG files of 1024 x 1024 pixels,
+  of "latents"; one at a time, which bounds what memory it takes.
+
+  Args:
+    one: See `whole`.
+    folder: Where it appears, whole or not at all.
+    data_dir: See `packages.folder`.
+  """
+  decode_own = decoder(synthesis.IMAGE_SIZE, data_dir)
+  coordinates = one.mapping.coordinates
+
+  def picture(row):
+    image = decode_own(coordinates.to_own(row[tf.newaxis]))[0]
+    return tf.io.encode_png(tf.cast(tf.round(255.0 * image), tf.uint8))
+
+  @tf.function(
+    input_signature=[tf.TensorSpec([None, one.latent_size], name="latents")],
+    autograph=False,
+  )
+  def decode(latents):
+    files_of = tf.map_fn(
+      picture, latents, fn_output_signature=tf.string, parallel_iterations=1
+    )
+    return {"image_bytes": files_of}
+
+  with files.replacing(folder) as aside:
+    tf.saved_model.save(tf.Module(), aside, signatures={"decode": decode})
+
+
 def _heads(steps, size, data_dir):
   """Returns the heads of an early exit; fits those of all, if need be."""
   path = os.path.join(packages.cache(data_dir), _HEADS)

@@ -43,6 +43,12 @@ def define_flags(values: flags.FlagValues) -> None:
     "Folder of prepared data sets; held-out faces come from there.",
   )
   string("faces", None, "A folder with pictures to offer instead.")
+  string(
+    "large_model",
+    None,
+    "Another model of the server, whose `decode` draws the same latents "
+    "larger: then a button shows the result so.",
+  )
   integer("num_faces", 12, "Most pictures to offer.", 0, 200)
 
 
@@ -63,7 +69,12 @@ def _run(argv):
   except (OSError, ValueError) as error:
     sys.exit(f"Error: {error}")
   web = application.build(
-    args.server, args.model_name, shown, args.run_dir, **connection
+    args.server,
+    args.model_name,
+    shown,
+    args.run_dir,
+    args.large_model,
+    **connection,
   )
   print(f"The studio: http://{args.host}:{args.port}/", flush=True)
   uvicorn.run(web, host=args.host, port=args.port, log_level="warning")

@@ -28,6 +28,7 @@ def build(
   model_name: str,
   faces: faces_lib.Faces,
   run_dir: str | None = None,
+  large_model: str | None = None,
   **connection,
 ) -> fastapi.FastAPI:
   """Returns the application; a process can have one.
@@ -37,6 +38,8 @@ def build(
     model_name: The server's name of the model.
     faces: The faces on offer.
     run_dir: A run to browse.
+    large_model: The server's name of a model whose `decode` draws the same
+      latents larger, if there is one.
     **connection: More for the client, see `latent_client`.
   """
   about = {}
@@ -46,12 +49,16 @@ def build(
     client = latent_client.AsyncLatentClient(
       address, model_name, _TIMEOUT, **connection
     )
-    model = model_lib.Model(client)
+    large = large_model and latent_client.AsyncLatentClient(
+      address, large_model, _TIMEOUT, **connection
+    )
+    model = model_lib.Model(client, large)
     about["studio"] = layout.Studio(address, model, faces, run_dir)
     watching = asyncio.create_task(model.watch())
     yield
     watching.cancel()
-    await client.close()
+    for one in filter(None, (client, large)):
+      await one.close()
 
   web = fastapi.FastAPI(lifespan=life, openapi_url=None)
   for page in (play.Play, compare.Compare):

@@ -126,9 +126,22 @@ class Model:
     facts: The facts about the model; None until the server first answers.
     error: The reason why there are no facts; "" without one.
     usual: Seconds of the last call, by sampler and number of requests.
+    enlarges: Whether `large` can be called.
   """
 
-  def __init__(self, client: latent_client.AsyncLatentClient):
+  def __init__(
+    self,
+    client: latent_client.AsyncLatentClient,
+    large: latent_client.AsyncLatentClient | None = None,
+  ):
+    """Calls nobody yet.
+
+    Args:
+      client: Of the model.
+      large: Of a model whose `decode` draws the same latents larger.
+    """
+    self.enlarges = large is not None
+    self._large = large
     self.up = True
     self.returns = 0
     self.facts: Facts | None = None
@@ -258,9 +271,7 @@ class Model:
       move: The move.
       strengths: The part of it to make; several are for a move of one request.
     """
-    strength = np.reshape(np.asarray(strengths, np.float32), [-1, 1])
-    start = move.start
-    latents = (1.0 - strength) * start.latents + strength * move.ends
+    start, latents = move.start, _along(move, strengths)
     # Realism of the face as it is, whatever is asked for.
     nothing = np.zeros([len(latents), len(self.facts.attributes)])
     decoded, scores = await asyncio.gather(
@@ -279,3 +290,20 @@ class Model:
         distances.numpy().tolist(),
       )
     ]
+
+  async def large(self, move: Move, strength: float) -> bytes:
+    """Returns a larger picture of what a move of one request has made, as PNG.
+
+    Args:
+      move: The move.
+      strength: The part of it to make.
+    """
+    latents = _along(move, strength)
+    decoded = await self._large.decode(latents, ["image_bytes"])
+    return decoded["image_bytes"][0]
+
+
+def _along(move, strengths):
+  """Returns latents on the line between the start and the end of a move."""
+  strength = np.reshape(np.asarray(strengths, np.float32), [-1, 1])
+  return (1.0 - strength) * move.start.latents + strength * move.ends

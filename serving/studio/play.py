@@ -6,6 +6,7 @@ import time
 import numpy as np
 from nicegui import ui
 
+from serving import latent_client
 from serving.studio import drawing
 from serving.studio import layout
 from serving.studio import page
@@ -29,12 +30,20 @@ class Play(page.Page):
     self._changed = False  # Whether the controls have changed since.
     self._answers = {}
     self._png = b""
+    self._shown = None  # The move that is shown, and its strength.
     with self._pictures:
       self._after = self._figure("After")
       self._difference = self._figure("What changed (orange)")
-    ui.button("Save the picture", on_click=self._save).props(
-      "outline no-caps dense padding='2px 10px'"
-    )
+    buttons = [("Save the picture", self._save)]
+    if self._model.enlarges:
+      buttons.append(("Full size", self._enlarge))
+    with Element("div"):
+      for text, do in buttons:
+        ui.button(text, on_click=do).props(
+          "outline no-caps dense padding='2px 10px'"
+        )
+    with ui.dialog() as self._dialog, ui.card():
+      self._large = Element("img", alt="")
     with Element("div", classes="studio-busy studio-hidden") as self._busy:
       self._progress = ui.linear_progress(0.0, show_value=False, size="8px")
       self._progress.props('aria-label="Progress" instant-feedback')
@@ -184,6 +193,7 @@ class Play(page.Page):
     for bar, *read in zip(self._bars, first.probabilities, last.probabilities):
       bar.show(*map(float, read))
     self._png = last.png
+    self._shown = move, state.strength
     seconds = time.monotonic() - self._started
     if not state.request:
       self._status.say(
@@ -207,6 +217,20 @@ class Play(page.Page):
   def _save(self):
     if self._png:
       ui.download.content(self._png, "face.png", "image/png")
+
+  async def _enlarge(self):
+    """Shows the result as the larger model draws it."""
+    if not self._shown:
+      return
+    self._status.say("Drawing the whole picture.")
+    try:
+      png = await self._model.large(*self._shown)
+    except latent_client.RequestError as error:
+      self.fail(str(error))
+      return
+    self._status.say("")
+    self._large.attribute(src=drawing.source(png), alt="The result, full size")
+    self._dialog.open()
 
   def _show_everyone(self, views, move):
     names = self._facts.attributes.names
