@@ -1,8 +1,10 @@
-"""Measures edits of many people: `python -m tools.photo_figures`.
+"""Measures edits and samples of many people: `python -m tools.photo_figures`.
 
-Of every direction of the demo and of several samplers, beside each other, on
-people that nothing was learned from; into docs/results/photo.json. Takes half
-an hour on two cores. What is measured is not measured again.
+Every direction of the demo, by several samplers and after several trainings,
+on people that nothing was learned from; samples of its requests, beside draws
+of that kind; and four edits one after the other, and back. Into
+docs/results/photo.json, in an hour on two cores. What is measured is not
+measured again.
 """
 
 import argparse
@@ -16,16 +18,26 @@ from lc_keras import files
 from lc_keras.evaluation import fidelity
 from lc_keras.evaluation import report
 from lc_keras.models import linear_directions
+from lc_keras.photo_faces import face_api
+from lc_keras.photo_faces import learning
+from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import scores
 from tools import photo_demo
 
-# By title: the sampler, and how much it keeps who is shown.
+# By title: the sampler, how much it keeps who is shown, and the seed of what
+# was trained. The first is measured on all people, the others on half of them.
 METHODS = {
-  "search": ("search", photo_demo.SAME),
-  "search that keeps nobody": ("search", 0.0),
-  "published search": ("search_published", 0.0),
-  "linear directions": ("linear", 0.0),
+  "search": ("search", photo_demo.SAME, 0),
+  "search that keeps nobody": ("search", 0.0, 0),
+  "published search": ("search_published", 0.0, 0),
+  "linear directions": ("linear", 0.0, 0),
+  "search, second training": ("search", photo_demo.SAME, 1),
+  "search, third training": ("search", photo_demo.SAME, 2),
 }
+_SAMPLES = 64
+# Edits one after the other, and then back, the last one first.
+_DRIFT = ("Smiling", "Eyeglasses", "Young", "Wearing_Hat")
+_DRAWS = 3000  # Among which people of a kind are looked for.
 
 
 def main():
@@ -35,38 +47,129 @@ def main():
   parser.add_argument("--people", type=int, default=128, help="How many.")
   parser.add_argument("--out", default="docs/results/photo.json")
   settings = parser.parse_args()
-  control = lc_keras.load(settings.run_dir)
-  rows = control.parts.latents["train"]
-  control.parts.models["linear"] = linear_directions.LinearDirections.estimate(
-    rows.labelled()
-  )
-  judges = scores.Judges(settings.data_dir)
-  first = photo_demo.FIRST_SEED
-  latents = control.generator.draw(
-    np.arange(first, first + settings.people)
-  ).numpy()
-  before = judges(control.decode(latents))
-  results = {}
-  if os.path.exists(settings.out):
-    results = files.read_json(settings.out)
-  results |= {"people": settings.people, "agreement": scores.agreement(before)}
-  for title, (sampler, same) in METHODS.items():
-    found = results.setdefault(title, {})
-    for name, value in photo_demo.EDITS:
-      direction = photo_demo.text({name: value})
-      if direction in found:
-        continue
-      edited = control.transform(latents, direction, sampler=sampler, same=same)
-      after = judges(edited.images)
-      found[direction] = scores.edit(before, after, name, value) | {
-        "identities' distance from those of plain samples": float(
-          fidelity.frechet_distance(before.who, after.who)[0]
+  Figures(**vars(settings)).measure()
+
+
+class Figures:
+  """What is measured, and where it is kept."""
+
+  def __init__(self, run_dir, data_dir, people, out):
+    self._run_dir, self._data_dir, self._out = run_dir, data_dir, out
+    self._judges = scores.Judges(data_dir)
+    self._controls = {}
+    self._results = files.read_json(out) if os.path.exists(out) else {}
+    generator = self._control(0).generator
+    first = photo_demo.FIRST_SEED
+    self._latents = generator.draw(range(first, first + people)).numpy()
+    self._before = self._judges(generator.map(self._latents))
+    self._results["people"] = people
+    self._results["agreement"] = scores.agreement(self._before)
+
+  def measure(self):
+    """Measures what is not yet measured."""
+    for title, method in METHODS.items():
+      found = self._results.setdefault(title, {})
+      count = len(self._latents) // (1 if title == "search" else 2)
+      for name, value in photo_demo.EDITS:
+        direction = photo_demo.text({name: value})
+        if direction not in found:
+          found[direction] = self._edits(name, value, count, *method)
+          self._keep(f"{title}, {direction}", found[direction])
+      means = pd.DataFrame(found).T.mean()
+      print(f"=== {title}\n{means.round(3).to_string()}", flush=True)
+    found = self._results.setdefault("samples", {})
+    for request in photo_demo.SAMPLES:
+      wanted = photo_demo.text(request)
+      if wanted not in found:
+        found[wanted] = self._samples(request)
+        self._keep(wanted, found[wanted])
+    if "drift" not in self._results:
+      self._results["drift"] = self._drift()
+      self._keep("drift", self._results["drift"])
+
+  def _control(self, seed):
+    """Returns what was trained with a seed; trains it if need be."""
+    if seed not in self._controls:
+      path = f"{self._run_dir}_{seed}" if seed else self._run_dir
+      if not os.path.exists(path):
+        control = learning.learn(
+          networks.generator(data_dir=self._data_dir), seed=seed
         )
-      }
-      files.write_json(settings.out, report.plain(results))
-      print(title, pd.Series(found[direction]).round(2).to_dict(), flush=True)
-    print(f"=== {title}")
-    print(pd.DataFrame(found).T.mean().round(3).to_string(), flush=True)
+        control.save(path)
+      control = lc_keras.load(path)
+      rows = control.parts.latents["train"].labelled()
+      control.parts.models["linear"] = (
+        linear_directions.LinearDirections.estimate(rows)
+      )
+      self._controls[seed] = control
+    return self._controls[seed]
+
+  def _edits(self, name, value, count, sampler, same, seed):
+    before = self._before.narrowed(count)
+    edited = self._control(seed).transform(
+      self._latents[:count],
+      photo_demo.text({name: value}),
+      sampler=sampler,
+      same=same,
+    )
+    after = self._judges(edited.images)
+    return scores.edit(before, after, name, value) | {
+      f"identities, {key}": figure
+      for key, figure in fidelity.fidelity(
+        self._before.who, after.who, resamples=0
+      ).items()
+      if key in ("fid", "precision", "recall")
+    }
+
+  def _samples(self, request):
+    """Returns figures of samples, and how far apart draws of that kind are."""
+    control = self._control(0)
+    made = control.sample(photo_demo.text(request), _SAMPLES)
+    latents = control.generator.draw(range(_DRAWS)).numpy()
+    names = list(control.attributes.names)
+    columns = [names.index(name) for name in request]
+    read = control.parts.models["attributes"](latents).numpy()[:, columns] > 0.0
+    kind = (read == np.array([*request.values()], bool)).all(axis=1)
+    drawn = self._judges(control.decode(latents[kind][:_SAMPLES]))
+    return scores.sample(self._judges(made.images), request) | {
+      "apart, draws": scores.sample(drawn, request)["apart"]
+    }
+
+  def _drift(self):
+    """Returns how far people are from themselves after edits there and back."""
+    control, half = self._control(0), len(self._latents) // 2
+    latents, before = self._latents[:half], self._before.narrowed(half)
+    columns = [list(control.attributes.names).index(name) for name in _DRIFT]
+    read = control.parts.models["attributes"](latents).numpy()[:, columns] > 0.0
+    steps = [(column, ~read[:, column]) for column in range(len(_DRIFT))]
+    steps += [
+      (column, read[:, column]) for column in reversed(range(len(_DRIFT)))
+    ]
+    for column, values in steps:
+      moved = np.empty_like(latents)
+      for value in (False, True):
+        rows = values == value
+        if rows.any():
+          request = photo_demo.text({_DRIFT[column]: value})
+          moved[rows] = control.transform(
+            latents[rows], request, same=photo_demo.SAME
+          ).latents
+      latents = moved
+    after = self._judges(control.decode(latents))
+    apart = np.linalg.norm(after.who - before.who, axis=1)
+    return {
+      "edits": len(steps),
+      "same person": (apart < face_api.SAME_PERSON).mean(),
+      "identity distance": apart.mean(),
+      "read as at first": {
+        judge: (now == before.attributes[judge]).to_numpy().mean()
+        for judge, now in after.attributes.items()
+      },
+    }
+
+  def _keep(self, title, found):
+    files.write_json(self._out, report.plain(self._results))
+    print(title, found, flush=True)
 
 
 if __name__ == "__main__":

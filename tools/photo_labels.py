@@ -10,9 +10,9 @@ write a table of two columns, seed and the attribute: 1, 0, or nothing where it
 is unclear. `LatentConstraints.learn(name, labels=table)` learns from it, and so
 does all else once it is a column of lc_keras/photo_faces/labels/by_eye.csv.
 
-    python -m tools.photo_labels --count=3200 --identities=identities.npz
+    python -m tools.photo_labels --first=200000 --count=9600 --identities=F
 
-writes who is seen in the images of seeds, for `tables.identities`.
+writes who is seen in the images of seeds into F, for `tables.identities`.
 """
 
 import argparse
@@ -35,8 +35,7 @@ _SIZE = 256  # Pixels, of what is judged; a sheet shows half of it.
 _COLUMNS, _ROWS = 10, 8
 _SHEET = _COLUMNS * _ROWS
 _AT_ONCE = 8
-# Of identities: small images are enough to see who it is, along so many axes.
-_SMALL, _AXES = 128, 32
+_AXES = 32  # Of identities, those of most difference.
 
 
 def main():
@@ -101,7 +100,7 @@ def reader(data_dir):
 def identities(seeds, data_dir) -> np.ndarray:
   """Returns who is seen, float16 [n, 32], along the axes of most difference."""
   mapping, who = networks.mapping(data_dir), face_api.identity(data_dir)
-  decode = networks.decoder(_SMALL, data_dir)
+  decode = networks.decoder(_SIZE, data_dir)
   read = tf.function(lambda z: who(decode(mapping(z))), autograph=False)
   z = tables.draws(seeds)
   starts = tqdm.tqdm(range(0, len(z), _AT_ONCE), unit_scale=_AT_ONCE)

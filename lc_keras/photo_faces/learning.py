@@ -28,5 +28,9 @@ def learn(
     recipes=recipes,
     **options,
   )
-  learned.keep(people.to_numpy(), tables.latents(generator, people.index))
+  learned.keep(
+    people.to_numpy(),
+    tables.latents(generator, people.index),
+    seed=options.get("seed", 0),
+  )
   return learned

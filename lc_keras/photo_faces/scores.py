@@ -33,6 +33,11 @@ class Reading:
     self.attributes = attributes
     self.who = who
 
+  def narrowed(self, count: int) -> "Reading":
+    """Returns what was read in the first `count` images."""
+    attributes = {name: one[:count] for name, one in self.attributes.items()}
+    return Reading(attributes, self.who[:count])
+
 
 class Judges:
   """All judges of a data folder."""

@@ -51,7 +51,7 @@ def identities() -> pd.DataFrame:
 
   >>> from lc_keras.photo_faces import tables
   >>> tables.identities().shape
-  (3200, 32)
+  (9600, 32)
   """
   with np.load(_FOLDER / "identities.npz", allow_pickle=False) as found:
     axes = found["identities"].astype(np.float32)
