@@ -53,11 +53,13 @@ from lc_keras.data import arrays
 from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
+from lc_keras.learning import encoding
 from lc_keras.learning import keeping
 from lc_keras.learning import labels as some_labels
 from lc_keras.learning import learned_constraints
 from lc_keras.learning import progress
 from lc_keras.learning.rules import kinds as rule_kinds
+from lc_keras.models import encoder
 from lc_keras.models import storage
 from lc_keras.samplers import scaled
 
@@ -240,6 +242,8 @@ class LatentConstraints:
         validation_split=validation_split,
       )
     parts.learned.update(self.parts.learned)
+    if encoder.MODEL in self.parts.models:
+      parts.models[encoder.MODEL] = self.parts.models[encoder.MODEL]
     parts.labels.extended(list(parts.learned))  # Raises if a name is taken.
     histories = fitting.train(
       parts,
@@ -381,6 +385,36 @@ class LatentConstraints:
     self._build()
     return figures
 
+  @tensorflow_banners.no_retracing_warnings()
+  def learn_encoder(self, *, verbose: str | int = "auto", **options) -> dict:
+    """Learns an encoder for a generator that has none, from its own draws.
+
+    `encode` and `transform` then take images, and so do exports. What is a
+    draw of the generator is found well; of a photograph, what the generator
+    can show. Latents of training images are not made with it.
+
+    Args:
+      verbose: Whether to tell how far it is; "auto" does.
+      **options: Of `recipes.Encoder`.
+
+    Returns:
+      What `encoding.learn` found on draws that it has not seen.
+
+    Raises:
+      ValueError: The generator has an encoder, or an option has no such value.
+    """
+    model, figures = encoding.learn(
+      self.parts,
+      settings.Encoder(**options),
+      progress.Progress(bool(verbose)),
+    )
+    self.parts.models[encoder.MODEL] = model
+    if hasattr(self.parts, "folder"):
+      self.parts.folder = preset.writable(self.parts.folder)
+      storage.save(model, os.path.join(self.parts.folder, encoder.MODEL))
+    self._build()
+    return figures
+
   def about(self, name: str) -> dict:
     """Returns what is known of a learned constraint: source, figures, seconds.
 
@@ -502,10 +536,11 @@ class LatentConstraints:
     shape = tuple(getattr(images, "shape", ()))
     if len(shape) == 2 and shape[1] == self.generator.latent_size:
       return np.asarray(images, np.float32)
-    if not generators.can_encode(self.generator):
+    if self.parts.encode is None:
       raise ValueError(
         "This generator cannot encode: it can make images and not change given "
-        "ones, but by the latents of those that it made."
+        "ones, but by the latents of those that it made. `learn_encoder` "
+        "learns an encoder."
       )
     images = arrays.check_images(
       self._with_channels(images), self.generator.image_shape
@@ -567,7 +602,7 @@ class LatentConstraints:
     at_once = batched.rows_at_once(generator.image_shape, _BATCH_SIZE)
 
     def encoded(images, seeds):
-      posterior = generator.encode(images)
+      posterior = self.parts.encode(images)
       noise = priors.sample_rows(seeds, generator.latent_size)
       return {"latents": posterior.mean() + posterior.stddev() * noise}
 

@@ -24,6 +24,7 @@ from collections.abc import (
 import keras
 import numpy as np
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from lc_keras import files
 from lc_keras import preset
@@ -37,6 +38,7 @@ from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
 from lc_keras.generators import mapping as mappings
 from lc_keras.learning import learned_constraints
+from lc_keras.models import encoder
 from lc_keras.models import storage
 from lc_keras.models import whitening
 from lc_keras.samplers import flow
@@ -47,6 +49,8 @@ from lc_keras.samplers import sampler
 from lc_keras.samplers import table
 from lc_keras.samplers import typicality
 from lc_keras.samplers import unconditional
+
+tfd = tfp.distributions
 
 ABOUT = "run.json"
 ACTOR = "actor_0.1"
@@ -63,7 +67,8 @@ class Parts:
   Attributes:
     generator: The frozen generator.
     labels: The attributes that the training latents are labelled with.
-    models: By name: "attributes", "flow", "actor_0.1", "realism", "linear" ...
+    models: By name: "attributes", "flow", "actor_0.1", "realism", "linear" ...;
+      "encoder" is one that was learned for a generator without.
     latents: Encoded data by split: "train", "validation", perhaps "test".
     learned: Constraints that were learned afterwards, by name; the last columns
       of `attributes`, in this order.
@@ -119,6 +124,16 @@ class Parts:
   def encoded(self) -> bool:
     """Whether latents are those of images; else they are draws of the prior."""
     return self._encoded
+
+  @property
+  def encode(self) -> Callable[[tf.Tensor], tfd.Distribution] | None:
+    """Images to q(z|x): the generator's own, or learned; None without any."""
+    if generators.can_encode(self.generator):
+      return self.generator.encode
+    if encoder.MODEL not in self.models:
+      return None
+    posterior = self.models[encoder.MODEL].posterior
+    return functools.partial(posterior, self.generator)
 
   @property
   def preprocessing(self) -> preprocessings.Preprocessing:

@@ -387,6 +387,25 @@ class Actor(Labelled):
   )
 
 
+@recipe()
+class Encoder(_Checked):
+  """How an encoder is learned for a generator that has none."""
+
+  count: int = setting(
+    1000, "Draws that the first guess is learned from.", low=2
+  )
+  steps: int = setting(
+    60,
+    "Steps of a search through the decoder, for every image that is encoded; 0 "
+    "leaves it at the guess, as it is where no gradient gets through.",
+    low=0,
+  )
+  tried: int = setting(
+    4, "Other draws that it is tried on, to say how well it encodes.", low=1
+  )
+  seed: int = setting(0, "Seed of the draws.", low=0)
+
+
 # Rounds of the training of a learned constraint's actor; after each but the
 # last, the critic is shown the actor's edits.
 ACTOR_ROUNDS = 3

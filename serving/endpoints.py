@@ -19,6 +19,7 @@ import functools
 from collections.abc import Callable, Mapping
 
 import tensorflow as tf
+import tensorflow_probability as tfp
 
 from lc_keras import batched
 from lc_keras import priors
@@ -29,6 +30,8 @@ from lc_keras.generators import generator as generators
 from lc_keras.samplers import sampler as samplers
 from lc_keras.samplers import scaled
 from serving import encoded
+
+tfd = tfp.distributions
 
 Tensors = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
@@ -50,6 +53,7 @@ class Models:
     others: By NAME, the samplers that answer `sample_NAME` and, if they can
       start from an image, `transform_NAME`.
     preprocessing: How a picture becomes an image.
+    encode: Images to q(z|x); None if they cannot be encoded.
   """
 
   generator: generators.Generator
@@ -57,6 +61,7 @@ class Models:
   transformer: samplers.Transformer
   others: Mapping[str, samplers.Sampler]
   preprocessing: preprocessings.Preprocessing
+  encode: Callable[[tf.Tensor], tfd.Distribution] | None
 
   @property
   def attributes(self) -> attribute_names.Attributes:
@@ -110,7 +115,6 @@ def build(models: Models) -> dict[str, Endpoint]:
     same = tf.TensorSpec([None], tf.float32, "same")
     inputs = [latents, *request, seed, strength, same]
     built["transform_latents"] = endpoints.transform_latents, inputs
-  encodes = generators.can_encode(models.generator)
   shape = models.generator.image_shape
   at_once = batched.rows_at_once(shape, _ROWS_AT_ONCE)
   # What is answered may be more than what is decoded at a time.
@@ -121,7 +125,7 @@ def build(models: Models) -> dict[str, Endpoint]:
       inputs,
     )
     for name, (function, inputs) in built.items()
-    if encodes or not {images, image_bytes} & {*inputs}
+    if models.encode or not {images, image_bytes} & {*inputs}
   }
 
 
@@ -438,7 +442,7 @@ class _Endpoints:
 
   def _posterior(self, images):
     count = tf.shape(images)[0]
-    posterior = self._models.generator.encode(_at_least_one_row(images))
+    posterior = self._models.encode(_at_least_one_row(images))
     return posterior.mean()[:count], posterior.stddev()[:count]
 
   def _pictures(self, latents):

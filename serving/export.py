@@ -91,6 +91,7 @@ def choose_models(
       and (samplers is None or name in samplers)
     },
     preprocessing=parts.preprocessing,
+    encode=parts.encode,
   )
 
 
@@ -208,7 +209,7 @@ def _manifest(parts, sample_actor, transform_actor):
     "sample_actor": sample_actor or parts_lib.ACTOR,
     "transform_actor": transform_actor or parts_lib.ACTOR,
   }
-  used = {"attributes", "realism", *actors.values()}.union(
+  used = {"attributes", "encoder", "realism", *actors.values()}.union(
     *(entry.needs for entry in table.SAMPLERS.values() if entry.is_exported)
   )
   # Parts in memory have no files.

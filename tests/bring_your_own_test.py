@@ -12,8 +12,14 @@ from absl import flags
 from absl.testing import absltest
 
 from tests import torch_stand_in
+from trainers import encoder
 from trainers import import_generator
 
+# By verb: the job, and what it says.
+_JOBS = {
+  "import": (import_generator, "numbers a latent vector"),
+  "encoder": (encoder, "are encoded at"),
+}
 _PAGE = pathlib.Path(__file__).parents[1] / "docs" / "bring_your_own.md"
 # z [rows, 4] to 1 / (1 + exp(-z)), repeated to [rows, 1, 8, 8].
 ONNX = base64.b64decode(
@@ -24,14 +30,14 @@ ONNX = base64.b64decode(
 )
 
 
-def run_job(arguments):
-  """Does what `lc-keras import` does; returns what it says."""
+def run_job(arguments, job=import_generator):
+  """Does what `lc-keras import` does, or a job; returns what it says."""
   values = flags.FlagValues()
-  import_generator.define_flags(values)
-  values(["import", *arguments])
+  job.define_flags(values)
+  values(["job", *arguments])
   said = io.StringIO()
   with contextlib.redirect_stderr(said):
-    import_generator.run_job(values)
+    job.run_job(values)
   return said.getvalue()
 
 
@@ -56,14 +62,15 @@ class BringYourOwnTest(absltest.TestCase):
           else:
             for line in block.replace("\\\n", " ").strip().splitlines():
               command, verb, *arguments = shlex.split(line)
-              self.assertEqual((command, verb), ("lc-keras", "import"))
-              said = run_job(arguments)
-              self.assertIn("numbers a latent vector", said)
+              self.assertEqual(command, "lc-keras")
+              job, expected = _JOBS[verb]
+              self.assertIn(expected, run_job(arguments, job))
     self.assertGreater(ran, 12)
     self.assertLen(os.listdir("runs"), 8)
     with self.subTest("what the table says of each kind"):
       outside = {"PyTorch", "ONNX", "Functions of arrays"}
       outside |= {"Labels without images", "The same person"}
+      outside |= {"Images for a generator without an encoder"}
       for title, made in kinds.items():
         self.assertEqual(made.exportable, title not in outside, title)
         self.assertEqual(made.differentiable, title not in outside, title)

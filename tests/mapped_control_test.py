@@ -51,6 +51,8 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     )
     cls.figures = cls.control.keep(_embed, count=200, steps=60, verbose=0)
     cls.latents = generator.draw(np.arange(500, 503)).numpy()
+    cls.control.learn_encoder(count=100, steps=20, verbose=0)
+    cls.images = generator.map(cls.latents)
 
   def test_fit_draws_labelled_latents_and_others(self):
     self.assertIn("realism", self.histories)
@@ -93,10 +95,11 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     folder = f"{self.create_tempdir().full_path}/saved"
     self.control.save(folder)
     loaded = lc_keras.load(folder)
-    asked = {"images": self.latents, "request": "Top", "same": 2.0}
-    self.assertAllClose(
-      loaded.transform(**asked).latents, self.control.transform(**asked).latents
-    )
+    for given in (self.latents, self.images):
+      made, again = (
+        one.transform(given, "Top", same=2.0) for one in (self.control, loaded)
+      )
+      self.assertAllClose(again.latents, made.latents, atol=1e-4)
 
   def test_a_server_changes_latents_as_asked(self):
     models = export.choose_models(self.control.parts)
@@ -108,6 +111,13 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     )
     here = self.control.transform(self.latents, "Top", same=2.0)
     self.assertAllClose(served["latents"], here.latents, atol=1e-4)
+
+  def test_a_server_takes_images_by_a_learned_encoder(self):
+    signatures = endpoints.build(export.choose_models(self.control.parts))
+    self.assertIn("transform", signatures)
+    served = signatures["encode"][0](tf.constant(self.images))
+    here = self.control.encode(self.images)
+    self.assertAllClose(served["mean"], here, atol=1e-3)
 
   @parameterized.parameters(
     ({"labels": {"seed": [1, 2.5], "Top": [0, 1]}}, "2.5.*whole number"),

@@ -21,6 +21,7 @@ _RECIPES = (
   recipes.Flow,
   recipes.Actor,
   recipes.Constraint,
+  recipes.Encoder,
   recipes.Rule,
 )
 

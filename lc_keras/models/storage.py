@@ -28,6 +28,7 @@ _MODULES = {
   "ConditionalGAN": "conditional_gan",
   "ConditionalVAE": "conditional_vae",
   "EmbeddingModel": "embedding_model",
+  "Encoder": "encoder",
   "FlowMatching": "flow_matching",
   "GAN": "gan",
   "LinearDirections": "linear_directions",

@@ -136,8 +136,9 @@ def from_bands(x: tf.Tensor) -> tf.Tensor:
   """
   n, height, width = tf.shape(x)[0], x.shape[1], x.shape[2]
   c = x.shape[3] // 4
-  low = x[..., :c]
-  details = tf.reshape(x[..., c:], [n, height, width, c, 3])
+  # The gradient of a split costs less than that of two slices.
+  low, details = tf.split(x, [c, 3 * c], axis=-1)
+  details = tf.reshape(details, [n, height, width, c, 3])
   rows, columns, both = tf.unstack(details, axis=-1)
   plus, minus = low + rows, low - rows
   more, less = columns + both, columns - both

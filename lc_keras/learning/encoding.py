@@ -1,0 +1,83 @@
+"""Learns an encoder for a generator that has none, from its own draws."""
+
+import numpy as np
+
+from lc_keras import batched
+from lc_keras import recipes
+from lc_keras.generators import decoding
+from lc_keras.generators import generator as generators
+from lc_keras.learning import acquire
+from lc_keras.learning import progress as progresses
+from lc_keras.models import encoder
+
+_SEED = 1 << 22
+
+
+def learn(
+  parts,
+  recipe: recipes.Encoder,
+  progress: progresses.Progress | None = None,
+) -> tuple[encoder.Encoder, dict]:
+  """Learns an encoder.
+
+  A few images are held at a time, whatever their size and number.
+
+  Args:
+    parts: `parts.Parts`, of which only the generator is needed.
+    recipe: The settings.
+    progress: Tells the user how far it is.
+
+  Returns:
+    The model; and JSON values of draws that it has not seen: "decibels" of
+    what their latents decode to, against the images, by the first guess and as
+    they are encoded, and "distance", of these latents from those drawn, a
+    share of how far draws are from each other.
+
+  Raises:
+    ValueError: The generator has an encoder.
+  """
+  generator = parts.generator
+  if generators.can_encode(generator):
+    raise ValueError(
+      "This generator has an encoder of its own: nothing is to be learned."
+    )
+  progress = progress or progresses.Progress()
+  mapping = getattr(generator, "mapping", None)
+  axes = mapping and mapping.coordinates.axes
+  draw = acquire.drawer(parts)
+  latents = draw(recipe.count, _SEED + recipe.seed)
+  sums = encoder.Sums(generator.image_shape, generator.latent_size, axes)
+  decode = decoding.decoder(generator)
+  bar, start = progress.bar(recipe.count, " images"), 0
+  for piece in decode.pieces(latents):
+    images = piece[decoding.IMAGES]
+    sums.add(images, latents[start : start + len(images)])
+    start += len(images)
+    bar.update(len(images))
+  bar.close()
+  differentiable = getattr(generator, "differentiable", True)
+  model = sums.solved(recipe.steps if differentiable else 0)
+  progress.say(f"Trying it on {recipe.tried} other draws")
+  drawn = draw(recipe.tried, _SEED + recipe.seed + 1)
+  images = decode(drawn)[decoding.IMAGES]
+  read = batched.Batched(
+    lambda images: {
+      "guessed": model(images),
+      "encoded": model.posterior(generator, images).mean(),
+    },
+    batched.rows_at_once(generator.image_shape),
+  )(images)
+  apart = np.square(read["encoded"] - drawn).sum()
+  return model, {
+    "draws": recipe.count,
+    "decibels": {
+      name: _decibels(decode(read[name])[decoding.IMAGES], images)
+      for name in ("guessed", "encoded")
+    },
+    "distance": float(np.sqrt(apart / (2.0 * np.square(drawn).sum()))),
+  }
+
+
+def _decibels(made, images):
+  errors = np.square(made - images).mean(axis=(1, 2, 3))
+  return float(np.mean(-10.0 * np.log10(errors + 1e-12)))
