@@ -4,6 +4,7 @@ pytest puts this file's folder on sys.path, from where the tests import
 lc_keras, trainers, serving and `tests.testing`.
 """
 
+import gc
 import sys
 
 from absl import flags
@@ -14,10 +15,16 @@ import lc_keras as lc_keras
 
 # Nobody parses flags under pytest: they keep their defaults.
 flags.FLAGS.mark_as_parsed()
+# Modules are no garbage, and to look through TensorFlow's again and again would
+# be a seventh of all that the tests do.
+gc.disable()
 
 
 def pytest_collection_finish():
   """Sets logical devices, which must be before any test starts TensorFlow."""
+  gc.freeze()
+  gc.set_threshold(50_000, 20, 20)
+  gc.enable()
   if "tensorflow" in sys.modules:
     from tests import testing
 

@@ -7,6 +7,7 @@ A child is a trainer as users run it, main function, flags, signals and all.
 
 import ctypes
 import dataclasses
+import gc
 import importlib
 import json
 import os
@@ -131,6 +132,7 @@ def end_of(stage: pathlib.Path) -> dict:
 
 def _serve():
   """Forks children, as asked on the standard input."""
+  gc.disable()
   # Only now: who only starts a nursery does not need TensorFlow.
   for package in (lc_keras, trainers):
     for module in pkgutil.walk_packages(
@@ -142,6 +144,10 @@ def _serve():
   sys.modules["lc_keras.plotting"].curves(
     [{"step": 1, "loss": 1.0, "val_loss": 1.0}], x="step"
   )
+  # Children look for garbage in what they make alone.
+  gc.freeze()
+  gc.set_threshold(50_000, 20, 20)
+  gc.enable()
   for line in sys.stdin:
     request = json.loads(line)
     if "wait" in request:

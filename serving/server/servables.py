@@ -73,7 +73,7 @@ class Servable:
     self._prepared = set()
     self.closed = False
     graph = tf.Graph()
-    self._session = tf.compat.v1.Session(graph=graph, config=config)
+    self._session = tf.compat.v1.Session(graph=graph, config=_quick(config))
     try:
       with graph.as_default():
         meta_graph = tf.compat.v1.saved_model.load(
@@ -305,6 +305,19 @@ def load(path: str, name: str = "model", version: int = 0) -> Servable:
     LoadError: The folder holds no SavedModel that can be served.
   """
   return Servable(name, version, path)
+
+
+def _quick(config):
+  """Returns a session's config under which signatures are prepared sooner.
+
+  One of the optimisers of graphs takes a third of the time that TensorFlow
+  needs to prepare ours, and makes none of them faster.
+  """
+  made = tf.compat.v1.ConfigProto()
+  if config is not None:
+    made.CopyFrom(config)
+  made.graph_options.rewrite_options.disable_tfg_optimizer = True
+  return made
 
 
 def _load_code(path, error):
