@@ -543,7 +543,9 @@ class LatentConstraints:
         "learns an encoder."
       )
     images = arrays.check_images(
-      self._with_channels(images), self.generator.image_shape
+      self._with_channels(images),
+      self.generator.image_shape,
+      getattr(self.generator, "plot", None) is None,
     )
     return self._encode(images, _seeds(len(images), seed))["latents"]
 
@@ -628,9 +630,10 @@ class LatentConstraints:
 
   def _with_channels(self, images):
     """Gives gray images [n, height, width] their channel."""
-    height, width, channels = self.generator.image_shape
+    *sides, channels = self.generator.image_shape
     shape = np.shape(images) if hasattr(images, "shape") else None
-    if channels == 1 and shape is not None and shape[1:] == (height, width):
+    is_image = getattr(self.generator, "plot", None) is None
+    if is_image and channels == 1 and shape and shape[1:] == (*sides,):
       return np.asarray(images)[..., np.newaxis]
     return images
 
@@ -653,6 +656,7 @@ class LatentConstraints:
       converged=result["converged"],
       distance=result["distance"],
       steps=result["steps"],
+      plot=getattr(self.generator, "plot", None),
     )
 
 

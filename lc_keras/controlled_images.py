@@ -2,12 +2,13 @@
 
 import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 
 from lc_keras import plotting
 
-_COLUMNS = 8
+_COLUMNS, _PLOTS = 8, 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,7 +16,8 @@ class ControlledImages:
   """Images that were made, and the critics' reading; a picture in a notebook.
 
   Attributes:
-    images: float32 [n, height, width, channels] in [0, 1].
+    images: float32 [n, height, width, channels] in [0, 1]; or what else the
+      generator makes, [n, ...].
     latents: float32 [n, latent_size].
     realism: float32 [n] in [0, 1], see `Judges.realism_of`.
     probabilities: By attribute, float32 [n] in [0, 1], as its critic reads it.
@@ -23,6 +25,7 @@ class ControlledImages:
       attribute critic reads it, as asked.
     distance: float32 [n], see `sampler.Result`.
     steps: int32 [n], evaluations of a network, one after the other.
+    plot: What draws outputs that are no images, see `plotting.plotter`.
   """
 
   images: np.ndarray
@@ -32,15 +35,21 @@ class ControlledImages:
   converged: np.ndarray
   distance: np.ndarray
   steps: np.ndarray
+  plot: Any = None
 
-  def picture(self, columns: int = _COLUMNS):
-    """Returns a `PIL.Image` of all images, row by row."""
-    columns = min(columns, len(self.images))
-    missing = -len(self.images) % columns
-    padded = np.pad(self.images, [(0, missing)] + [(0, 0)] * 3)
-    shape = (-1, columns, *self.images.shape[1:])
+  def picture(self, columns: int | None = None):
+    """Returns a `PIL.Image` of all images, row by row: 8, or 3 plots."""
+    images = plotting.pictures(self.images, self.plot)
+    columns = columns or (_COLUMNS if self.plot is None else _PLOTS)
+    columns = min(columns, len(images))
+    missing = -len(images) % columns
+    blank = 0 if self.plot is None else 255
+    padded = np.pad(
+      images, [(0, missing)] + [(0, 0)] * 3, constant_values=blank
+    )
+    shape = (-1, columns, *images.shape[1:])
     # An image is at least 96 pixels wide on a screen.
-    scale = max(1, 96 // self.images.shape[2])
+    scale = max(1, 96 // images.shape[2])
     return plotting.grid(padded.reshape(shape), scale=scale)
 
   def _repr_png_(self) -> bytes:

@@ -77,6 +77,7 @@ def encode(
     attributes,
     validation_split=validation_split,
     data_dir=data_dir,
+    are_images=getattr(generator, "plot", None) is None,
   )
   if source.image_shape != tuple(generator.image_shape):
     raise ValueError(
@@ -132,7 +133,10 @@ def by_seed(generator, labels, latents):
       if len(wrong)
       else "Labels are of seeds or of latents: give one of them."
     )
-  draw = batched.Batched(lambda seeds: {"": generator.draw(seeds)}, _AT_ONCE)
+  mapping = getattr(generator, "mapping", None)
+  size = generator.latent_size if mapping is None else mapping.noise_size
+  at_once = batched.rows_at_once([size], _AT_ONCE)
+  draw = batched.Batched(lambda seeds: {"": generator.draw(seeds)}, at_once)
   return labels.drop(columns=_SEED), draw(seeds.astype(np.int64))[""]
 
 

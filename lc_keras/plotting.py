@@ -12,7 +12,7 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -20,6 +20,7 @@ from PIL import ImageDraw
 from PIL import ImageFont
 
 from lc_keras import files
+from lc_keras import imports
 
 # The Okabe-Ito palette: told apart by the colour-blind too.
 _COLOURS = (
@@ -33,12 +34,61 @@ _COLOURS = (
 )
 _MARKS = "osD^vPX"
 _LINES = ("-", "--", ":", "-.")
+# What draws outputs that are no images, unless somebody knows better.
+LINES = "lines"
 _BACKGROUND = 255
 _INK = (32, 32, 32)
 _HIGHLIGHT = (213, 94, 0)  # The palette's vermillion.
 _GAP = 4  # Pixels around every cell; a highlight's frame is drawn into it.
 _FRAME = 3
 _SPACING = 4  # Pixels between two lines of a label.
+
+
+def plotter(plot) -> Callable | None:
+  """Returns a function of matplotlib's axes and of an output, which it draws.
+
+  Args:
+    plot: None; LINES; "module:function"; or such a function.
+
+  Raises:
+    ValueError: It is none of these.
+  """
+  if plot == LINES:
+    return _lines
+  if isinstance(plot, str):
+    plot = imports.function(plot)
+  if plot is not None and not callable(plot):
+    raise ValueError(
+      f'A plot is "{LINES}", or a function of axes and an output that draws '
+      f"it, or its module:function; got {plot!r}."
+    )
+  return plot
+
+
+def pictures(
+  outputs: np.ndarray, plot=None, size: tuple[float, float] = (3.2, 2.0)
+) -> np.ndarray:
+  """Returns what a generator makes as images, which a grid can show.
+
+  >>> pictures(np.zeros([2, 8, 500]), "lines").shape
+  (2, 200, 320, 3)
+
+  Args:
+    outputs: [n, ...].
+    plot: See `plotter`; None if they are images.
+    size: Of a picture that is drawn, in inches of 100 pixels.
+  """
+  draw = plotter(plot)
+  if draw is None:
+    return outputs
+  shown = []
+  for output in outputs:
+    chart, (axis,) = panels(size=size)
+    draw(axis, output)
+    if draw is _lines:  # All at one scale, for they are to be compared.
+      axis.set_ylim(np.min(outputs), np.max(outputs))
+    shown.append(np.asarray(drawn(chart)))
+  return np.stack(shown)
 
 
 def grid(
@@ -324,6 +374,12 @@ def curves(rows: Iterable[Mapping], x: str = "epoch") -> Image.Image:
     axis.grid(alpha=0.3)
     axis.legend()
   return drawn(chart)
+
+
+def _lines(axis, output):
+  rows = np.atleast_1d(output)
+  rows = rows.reshape(-1, rows.shape[-1])
+  axis.plot(rows.T, linewidth=0.8, marker="." if rows.shape[1] < 16 else None)
 
 
 def _pixels(images):

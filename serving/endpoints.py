@@ -64,6 +64,11 @@ class Models:
   encode: Callable[[tf.Tensor], tfd.Distribution] | None
 
   @property
+  def are_images(self) -> bool:
+    """Whether the generator makes images, and not other arrays."""
+    return getattr(self.generator, "plot", None) is None
+
+  @property
   def attributes(self) -> attribute_names.Attributes:
     """The K attributes."""
     return self.sampler.judges.attributes
@@ -73,7 +78,8 @@ def build(models: Models) -> dict[str, Endpoint]:
   """Returns each endpoint's function and input signature, `sample` first.
 
   A request without a signature name gets the first one. A model without an
-  encoder has no signatures that take images.
+  encoder has no signatures that take images; one whose outputs are no images
+  has none that take picture files, and no `image_bytes` in its answers.
   """
   seed = tf.TensorSpec([None], tf.int64, "seed")
   row = tf.TensorSpec([None], tf.int64, "row")
@@ -115,6 +121,9 @@ def build(models: Models) -> dict[str, Endpoint]:
     same = tf.TensorSpec([None], tf.float32, "same")
     inputs = [latents, *request, seed, strength, same]
     built["transform_latents"] = endpoints.transform_latents, inputs
+  without = set() if models.are_images else {image_bytes}
+  if not models.encode:
+    without = {images, image_bytes}
   shape = models.generator.image_shape
   at_once = batched.rows_at_once(shape, _ROWS_AT_ONCE)
   # What is answered may be more than what is decoded at a time.
@@ -125,7 +134,7 @@ def build(models: Models) -> dict[str, Endpoint]:
       inputs,
     )
     for name, (function, inputs) in built.items()
-    if models.encode or not {images, image_bytes} & {*inputs}
+    if not without & {*inputs}
   }
 
 
@@ -321,7 +330,7 @@ class _Endpoints:
       mean: float32 [b, latent].
       scale: float32 [b, latent] above 0, standard deviations.
     """
-    with _after(_within_unit_range(images=images)):
+    with _after(*self._checks_of_images(images)):
       mean, scale = self._posterior(images)
       return {"mean": mean, "scale": scale}
 
@@ -377,7 +386,7 @@ class _Endpoints:
       attribute_continuous: float32 [b, K] in {0, 1}, the same in every row: 1
         if values between 0 and 1 have a meaning.
       image_shape: int64 [b, 3], the same in every row: height, width and
-        channels of images.
+        channels of images; [b, rank], of outputs that are none.
       image_crop: string [b], the same in every row: which part of a picture
         becomes the image, such as "25,45,128,128 of 178x218", see
         `lc_keras.data.images.box`.
@@ -406,7 +415,7 @@ class _Endpoints:
     with _after(
       *self._checks(attributes, mask),
       *_in_range(**dials),
-      _within_unit_range(images=images),
+      *self._checks_of_images(images),
     ):
       mean, scale = self._posterior(images)
       noise = priors.sample_rows(seed, self._models.generator.latent_size)
@@ -415,6 +424,10 @@ class _Endpoints:
       )
       moved = sampler.transform(mean + scale * noise, constraint, seed)
       return self._result(moved, seed)
+
+  def _checks_of_images(self, images):
+    check = _within_unit_range if self._models.are_images else _finite
+    return [check(images=images)]
 
   def _checks(self, attributes, mask):
     """Returns checks of the request's values."""
@@ -448,7 +461,10 @@ class _Endpoints:
   def _pictures(self, latents):
     count = tf.shape(latents)[0]
     decoded = self._models.generator.decode(_at_least_one_row(latents))
-    images = tf.clip_by_value(decoded.mean()[:count], 0.0, 1.0)
+    images = decoded.mean()[:count]
+    if not self._models.are_images:
+      return {"images": images}
+    images = tf.clip_by_value(images, 0.0, 1.0)
     pixels = tf.cast(tf.round(images * 255.0), tf.uint8)
     return {"images": images, "image_bytes": tf.io.encode_png(pixels)}
 

@@ -50,11 +50,13 @@ def draw_samples(
   )
   report(client.attributes, constraint, outputs)
   columns = min(n, COLUMNS)
-  blanks = np.ones([-n % columns, *client.image_shape], np.float32)
-  images = np.concatenate([outputs["images"], blanks])
+  plot = None if len(client.image_shape) == 3 else plotting.LINES
+  images = plotting.pictures(outputs["images"], plot)
+  white = 1 if plot is None else 255
+  blanks = np.full([-n % columns, *images.shape[1:]], white, images.dtype)
   return plotting.grid(
-    images.reshape(-1, columns, *client.image_shape),
-    scale=scale_of(client.image_shape),
+    np.concatenate([images, blanks]).reshape(-1, columns, *images.shape[1:]),
+    scale=scale_of(images.shape[1:]),
   )
 
 

@@ -373,6 +373,10 @@ class TorchTest(_KindsTest):
       nn.Linear(_SIZE, 72), nn.Tanh(), nn.Unflatten(1, sizes)
     )
 
+  def test_triton_is_not_loaded_after_tensorflow(self):
+    # It would end the process; PyTorch does without.
+    self.assertIsNone(sys.modules["triton"])
+
   def test_a_module_and_functions_of_its_tensors(self):
     module = self._module_of(3, 4, 6)
     made = generator.Generator(module, latent_size=_SIZE)

@@ -217,7 +217,10 @@ def _draw(run, name, path):
     rows["with it"] = controlled.transform(images, wanted).images
     rows["without it"] = controlled.transform(images, ~wanted).images
   shown = min(map(len, rows.values()))
-  grid = np.stack([images[:shown] for images in rows.values()])
+  plot = getattr(controlled.generator, "plot", None)
+  grid = np.stack(
+    [plotting.pictures(images[:shown], plot) for images in rows.values()]
+  )
   plotting.save(plotting.grid(grid, row_labels=list(rows)), path)
 
 

@@ -25,7 +25,7 @@ from trainers import recipe_flags
 from trainers import stages
 
 _STAGE = "generator"
-_ROWS, _COLUMNS = 4, 8
+_ROWS, _COLUMNS, _PLOTS = 4, 8, 4
 # Of these, files are no programs.
 _DATA_ONLY = {"keras", "keras_2", "onnx", "samples"}
 # Flags that say where the decoder is, and the encoder.
@@ -129,6 +129,11 @@ class Model:
     "values",
     "What the model gives: values of pixels, or logits of them.",
     choices=("values", "logits"),
+  )
+  plot: str | None = setting(
+    None,
+    "Says that outputs are no images, but arrays whose values stay as they "
+    "are, and draws them: lines; or module:function, of axes and an output.",
   )
   posterior_scale: float = setting(
     0.1,
@@ -235,6 +240,7 @@ def _draft(model):
     latent_size=_numbers("latent_size", model.latent_size, int),
     image_shape=_numbers("image_shape", model.image_shape, int),
     fixed=_fixed(model.fixed),
+    plot=model.plot,
   )
 
 
@@ -319,7 +325,9 @@ def _draw(run, stage, model):
   count = max(count, _COLUMNS)
   samples = model.sample(range(count))
   path = stage.path("pictures", "prior_samples.png")
-  plotting.save(plotting.in_rows(samples, _COLUMNS), path)
+  columns = _COLUMNS if model.plot is None else _PLOTS
+  shown = plotting.pictures(samples, model.plot)
+  plotting.save(plotting.in_rows(shown, columns), path)
   notes = [f"Samples of it, of the seeds from 0 up: {path}"]
   if generator.can_encode(model) and run.dataset:
     images = next(iter(run.images().batches("test", count)))["image"].numpy()
@@ -348,7 +356,8 @@ def _uses(run, model):
   encodes = generator.can_encode(model)
   shape = " x ".join(map(str, model.image_shape))
   lines = [
-    f"{model.latent_size} numbers a latent vector, images of {shape}. "
+    f"{model.latent_size} numbers a latent vector, "
+    f"{'images' if model.plot is None else 'arrays'} of {shape}. "
     + (
       "It can encode: samples and changes of given images."
       if encodes

@@ -37,6 +37,7 @@ class Rule:
     threshold: float | None = None,
     target_range: tuple[float, float] | str | None = None,
     batch_size: int = 256,
+    are_images: bool = True,
   ):
     """Creates the rule.
 
@@ -47,6 +48,8 @@ class Rule:
       target_range: (low, high) or "low,high"; values from low to high, both
         included, become 1, others 0.
       batch_size: Images that the function gets at a time, at most.
+      are_images: Whether it looks at images; else at other arrays [n, ...], of
+        any shape and range.
 
     Raises:
       ValueError: The rule cannot be loaded or is no function of one argument,
@@ -68,7 +71,7 @@ class Rule:
       self.target_range = _range(target_range)
     if batch_size < 1:
       raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
-    self._batch_size = batch_size
+    self._batch_size, self._are_images = batch_size, are_images
     self._all_binary = True
     self.notes = None
 
@@ -128,7 +131,7 @@ class Rule:
         f"Rules look at images of floats in [0, 1], got {images.dtype}. "
         "Divide whole numbers from 0 to 255 by 255."
       )
-    if images.ndim != 4 or not images.size:
+    if not images.size or (self._are_images and images.ndim != 4):
       raise ValueError(
         "Rules look at images [n, height, width, channels], n at least 1, got "
         f"shape {list(images.shape)}."
@@ -248,15 +251,16 @@ class Rule:
   def _batch(self, images):
     """Returns the values of a batch."""
     low, high = images.min(), images.max()
+    bounds = (0.0, 1.0) if self._are_images else (-np.inf, np.inf)
     # Written so that NaN does not pass.
-    if not (low >= -_ROUNDING and high <= 1.0 + _ROUNDING):
+    if not (low >= bounds[0] - _ROUNDING and high <= bounds[1] + _ROUNDING):
       raise ValueError(
         f"Rules look at images in [0, 1], got values from {low:.6g} to "
         f"{high:.6g}. Scale what the generator decodes, for example by "
         "(x + 1) / 2 where it decodes to [-1, 1]."
       )
     # A copy: nobody else's array must become read-only.
-    batch = np.clip(images, 0.0, 1.0).astype(np.float32)
+    batch = np.clip(images, *bounds).astype(np.float32)
     batch.flags.writeable = False
     if self.notes is None:
       self.notes = self._scorer.look(batch)

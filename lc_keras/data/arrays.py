@@ -163,9 +163,9 @@ class _Divided(Source):
 class _Arrays(_Divided):
   """Images in a NumPy array, which may be a mapped file."""
 
-  def __init__(self, images, labels, attributes, validation_split):
+  def __init__(self, images, labels, attributes, validation_split, are_images):
     super().__init__(validation_split)
-    self._images = _checked(images)
+    self._images = _checked(images, are_images)
     self._labels, self.attributes = label_columns.read(
       labels, attributes, len(images)
     )
@@ -314,6 +314,7 @@ def source(
   *,
   validation_split: float = 0.1,
   data_dir: str = "data",
+  are_images: bool = True,
 ) -> Source:
   """Returns images and labels, from wherever, as one kind of object.
 
@@ -334,6 +335,8 @@ def source(
     validation_split: Share of examples that are held out, see `held_out`. A
       named data set has splits of its own.
     data_dir: Folder of prepared data sets; a named one is prepared there.
+    are_images: Whether these are images; else floats in an array [n, ...], of
+      any shape and range.
 
   Raises:
     ValueError: Images, labels and names do not fit together.
@@ -361,16 +364,17 @@ def source(
     )
   if isinstance(images, tf.data.Dataset):
     return _Stream(images, attributes, validation_split)
-  return _Arrays(images, labels, attributes, validation_split)
+  return _Arrays(images, labels, attributes, validation_split, are_images)
 
 
-def check_images(images, image_shape=None) -> np.ndarray:
+def check_images(images, image_shape=None, are_images=True) -> np.ndarray:
   """Returns images as float32 [n, height, width, channels] in [0, 1].
 
   Args:
     images: [n, height, width, channels], uint8 or floats in [0, 1].
     image_shape: (height, width, channels) that they must have; None allows
       any.
+    are_images: Whether these are images, see `source`.
 
   Raises:
     ValueError: They have another shape, type or range.
@@ -380,7 +384,7 @@ def check_images(images, image_shape=None) -> np.ndarray:
   >>> arrays.check_images(np.full([2, 1, 1, 1], 255, np.uint8)).ravel()
   array([1., 1.], dtype=float32)
   """
-  images = _checked(images)
+  images = _checked(images, are_images)
   if image_shape is not None and images.shape[1:] != tuple(image_shape):
     raise ValueError(
       f"Images must have the shape [n, {', '.join(map(str, image_shape))}]; "
@@ -413,7 +417,7 @@ def _check_order(training, start_step):
     raise ValueError("start_step is for training; evaluation is one pass.")
 
 
-def _checked(images):
+def _checked(images, are_images=True):
   """Returns an array of images, after a look at shape, type and range."""
   given = type(images).__name__
   try:
@@ -428,6 +432,10 @@ def _checked(images):
       "Images must be an array [n, height, width, channels], and a "
       f"{given} cannot be made one: {error}"
     ) from error
+  if not are_images and images.shape:
+    if images.dtype.kind != "f" or not np.isfinite(images).all():
+      raise ValueError("What is no image must be finite floats, [n, ...].")
+    return images
   if not images.shape:
     raise ValueError(
       f"Images must have the shape [n, height, width, channels]; got a {given}."

@@ -220,7 +220,8 @@ def drawn(generator, rows, seed):
   # None of those that a user numbers from 0 up.
   seeds = np.arange(rows) + (((first + 1) * 16 + split) << 32)
   draw = batched.Batched(
-    lambda seeds: {"latents": generator.draw(seeds)}, _PIECE
+    lambda seeds: {"latents": generator.draw(seeds)},
+    batched.rows_at_once([generator.mapping.noise_size], _PIECE),
   )
   return draw(seeds)["latents"]
 

@@ -17,6 +17,7 @@ from lc_keras.generators import pixels as pixel_values
 PROBES = 16
 FEW = 3
 _FAR = 30.0
+_NO_IMAGES = "If these are to be no images, say so: --plot=lines draws curves."
 
 
 def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
@@ -30,7 +31,9 @@ def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
     ValueError: It is no such model, or not the one that the draft says.
   """
   spec = {**drafted}
-  conventions.check(spec["prior"], spec["pixels"], spec["pixel_range"])
+  conventions.check(
+    spec["prior"], spec["pixels"], spec["pixel_range"], spec.get("plot")
+  )
   _share_held(spec, opened)
   for direction, part in opened.items():
     spec[direction] = _prepared(part, spec[direction], direction)
@@ -65,8 +68,9 @@ def complete(
   latents, shape = drawn[:PROBES], list(drawn.shape[1:])
   spec["latent_shape"] = shape
   few = _decoded(spec, part, latents[:FEW])
+  is_image = spec.get("plot") is None
   spec["decode"]["layout"], spec["image_shape"] = layout(
-    shape, few.shape[1:], spec.pop("image_shape")
+    shape, few.shape[1:], spec.pop("image_shape"), is_image
   )
   size = batched.rows_at_once(spec["image_shape"], PROBES)
   pixels = np.concatenate(
@@ -86,7 +90,10 @@ def complete(
     part, spec["decode"], latents[:FEW]
   )
   spec["pixel_range"], told = pixel_values.settle(
-    pixels, _far(spec, part, latents), spec["pixel_range"], spec["pixels"]
+    pixels,
+    _far(spec, part, latents),
+    spec["pixel_range"],
+    spec["pixels"] if is_image else pixel_values.ANY,
   )
   notes = [*told, *notes]
   return spec, notes, few
@@ -305,14 +312,20 @@ def _agree(sizes, shape):
 
 
 def layout(
-  latent: Sequence[int], shape: Sequence[int], given: Sequence[int] | None
+  latent: Sequence[int],
+  shape: Sequence[int],
+  given: Sequence[int] | None,
+  is_image: bool = True,
 ) -> tuple[str, list[int]]:
   """Returns one of `conventions.LAYOUTS`, and [height, width, channels].
+
+  Of what is no image `conventions.AS_IS`, and its shape.
 
   Args:
     latent: Shape of a latent vector.
     shape: Of one image, as the model gives it.
     given: What was said of it, of a model that gives flat images.
+    is_image: Whether it is to be an image.
 
   Raises:
     ValueError: These are no images.
@@ -346,18 +359,20 @@ def layout(
     raise ValueError(
       what + f"leave --image_shape={','.join(map(str, said))} out."
     )
+  if not is_image:
+    return conventions.AS_IS, said or shape
   found = conventions.layout_of(said or shape)
   if found:
     return found
   if len(shape) == 1:
     raise ValueError(
       what + f"flat ones. Say how they are shaped, --image_shape"
-      f"{_guess(shape[0])}, or is this the wrong output?"
+      f"{_guess(shape[0])}, or is this the wrong output? {_NO_IMAGES}"
     )
   raise ValueError(
     what + "expected [batch, height, width, channels] or [batch, channels, "
     "height, width] with 1 or 3 channels, or [batch, height, width]. Is this "
-    "the right output?"
+    f"the right output? {_NO_IMAGES}"
   )
 
 

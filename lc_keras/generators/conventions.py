@@ -17,6 +17,8 @@ tfd = tfp.distributions
 # or [0, 1] in each dimension.
 PRIORS = ("normal", "uniform", "unit_uniform")
 LAYOUTS = ("channels_last", "channels_first", "no_channels")
+# The layout of what is no image, and stays as the model gives it.
+AS_IS = "as_is"
 # What a pixel is: a value between those of black and white, or its logit.
 PIXELS = ("values", "logits")
 
@@ -69,6 +71,8 @@ def layout_of(shape: Sequence[int]) -> tuple[str, list[int]] | None:
 
 def shape_in(layout: str, image_shape: Sequence[int]) -> list[int]:
   """Returns the shape of an image in a layout; undoes `layout_of`."""
+  if layout == AS_IS:
+    return list(image_shape)
   height, width, channels = image_shape
   if layout == "channels_first":
     return [channels, height, width]
@@ -78,12 +82,12 @@ def shape_in(layout: str, image_shape: Sequence[int]) -> list[int]:
 def to_channels_last(
   images: tf.Tensor, layout: str, image_shape: Sequence[int]
 ) -> tf.Tensor:
-  """Returns images [batch, height, width, channels].
+  """Returns images [batch, height, width, channels], or [batch, *image_shape].
 
   Args:
     images: A model's, which may be flat.
-    layout: One of LAYOUTS.
-    image_shape: [height, width, channels].
+    layout: One of LAYOUTS, or AS_IS.
+    image_shape: [height, width, channels]; of what is no image, any.
   """
   images = tf.reshape(images, [-1, *shape_in(layout, image_shape)])
   if layout == "channels_first":
@@ -97,8 +101,8 @@ def from_channels_last(
   """Undoes `to_channels_last`.
 
   Args:
-    images: [batch, height, width, channels].
-    layout: One of LAYOUTS.
+    images: [batch, height, width, channels], or [batch, *image_shape].
+    layout: One of LAYOUTS, or AS_IS.
     flat: Whether the model takes one number after the other.
   """
   if layout == "channels_first":
@@ -139,12 +143,18 @@ def halves_axis(
   return None
 
 
-def check(prior: str, pixels: str, pixel_range) -> None:
+def check(prior: str, pixels: str, pixel_range, plot=None) -> None:
   """Checks what is said of a model.
 
   Raises:
-    ValueError: There is no such prior, or no range of pixels.
+    ValueError: There is no such prior, or no range of pixels; or what is said
+      to be no image has pixels.
   """
+  if plot is not None and (pixels != PIXELS[0] or pixel_range is not None):
+    raise ValueError(
+      "With a plot, the model makes no images, and its values stay as they "
+      "are: leave pixels and pixel_range out."
+    )
   for what, value, known in (
     ("prior", prior, PRIORS),
     ("kind of pixels", pixels, PIXELS),

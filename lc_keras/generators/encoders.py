@@ -66,7 +66,9 @@ def _layouts(spec, known, part):
   """Returns how the encoder may take images: (layout, whether flat) each."""
   image_shape, first = spec["image_shape"], spec["decode"]["layout"]
   others = [one for one in conventions.LAYOUTS if one != first]
-  if image_shape[-1] != 1 and "no_channels" in others:
+  if first == conventions.AS_IS:
+    others = []
+  elif image_shape[-1] != 1 and "no_channels" in others:
     others.remove("no_channels")
   flat = len(spec["decode"]["shapes"]["images"]) == 1
   options = [

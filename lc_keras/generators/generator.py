@@ -9,6 +9,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from lc_keras import files
+from lc_keras import plotting
 from lc_keras import priors
 from lc_keras.generators import binding
 from lc_keras.generators import checks
@@ -55,7 +56,8 @@ class Generator:
   (3, 8, 16, 1)
 
   Attributes:
-    image_shape: (height, width, channels) of our images.
+    image_shape: (height, width, channels) of our images; with a plot, the
+      shape of an output, whatever it is.
     latent_size: Size of z.
     batch_size: How many latents the model decodes at a time, if it can only do
       so many; else None. `decode` takes any number.
@@ -65,6 +67,8 @@ class Generator:
     mapping: The `mapping.Draws` of a generator with a mapping, which has its
       `coordinates` and its `truncation`; else None.
     model: What it was made of; lives as long as the generator.
+    plot: None; of a model whose outputs are no images, what draws one, see
+      below. It may be set at any time.
     notes: Sentences about the model, from when it was looked at.
     spec: See `specs.draft` and `checks.complete`; None for a model of our own.
   """
@@ -84,6 +88,7 @@ class Generator:
     fixed: Mapping | None = None,
     outputs: Mapping[str, str] | None = None,
     truncation: float = 1.0,
+    plot=None,
   ):
     """Takes a model and runs it a few times, to see what it can be used for.
 
@@ -125,6 +130,10 @@ class Generator:
         "scale", "log_variance", "latents" of a mapping. Needed if there are
         several of other names.
       truncation: Of a mapping's draws, see `mapping.Draws`.
+      plot: Says that outputs are no images, but arrays of any one shape, whose
+        values stay as they are; and draws them: "lines", curves along the last
+        axis; or a function of matplotlib's axes and of an output, or its
+        "module:function".
 
     Raises:
       ValueError: The model cannot be used, or differs from what is said of it;
@@ -168,6 +177,7 @@ class Generator:
       "encode": said if "encode" in opened else None,
       "map": said if "map" in opened else None,
       "truncation": truncation,
+      "plot": specs.plot_of(plot),
       "prior": prior,
       "pixel_range": pixel_range,
       "pixels": pixels,
@@ -179,6 +189,7 @@ class Generator:
       "fixed": dict(fixed or {}),
     }
     self._look(drafted, opened, names)
+    self.plot = plot
 
   @classmethod
   def of_files(
@@ -231,7 +242,7 @@ class Generator:
     self.latent_size = model.latent_size
     self.batch_size = None
     self.exportable = self.differentiable = True
-    self.mapping = None
+    self.mapping = self.plot = None
     self.model = model
     self.notes = []
     self.spec = None
@@ -248,6 +259,7 @@ class Generator:
       names: Theirs, if they were parts of one model.
       coordinates: Of the latents of a mapping, if they are known.
     """
+    plotting.plotter(drafted["plot"])  # Raises if there is no such function.
     spec, drawn = checks.prepared(drafted, opened), None
     if "map" in opened:
       own, drawn = mappings.look(spec, opened)
@@ -285,6 +297,7 @@ class Generator:
     self.batch_size = spec["decode"].get("batch_size")
     self.exportable = spec.get("exportable", True)
     self.differentiable = spec.get("differentiable", True)
+    self.plot = spec.get("plot")
     self.model = [part.resource for part in opened.values()]
     self.notes = list(notes)
     run = {key: binding.bind(one, spec[key]) for key, one in opened.items()}
@@ -328,6 +341,8 @@ class Generator:
   def map(self, latents) -> np.ndarray:
     """Returns the images of latents, float32 [n, *image_shape] in [0, 1].
 
+    Of a model with a plot, its outputs as they are.
+
     Args:
       latents: [n, latent_size].
 
@@ -358,7 +373,7 @@ class Generator:
     return self.map(tf.function(self.draw, autograph=False)(seeds))
 
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
-    """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].
+    """Returns p(x|z), event shape `image_shape`; an image's mean is in [0, 1].
 
     All of its mass is at one image: a draw is the mean, and no other image has
     a density.
@@ -386,8 +401,9 @@ class Generator:
     images = conventions.to_channels_last(
       images, self.spec["decode"]["layout"], self.image_shape
     )
-    images = tf.clip_by_value(images, 0.0, 1.0)
-    return tfd.Independent(tfd.Deterministic(images), 3)
+    if self.plot is None:
+      images = tf.clip_by_value(images, 0.0, 1.0)
+    return tfd.Independent(tfd.Deterministic(images), len(self.image_shape))
 
   def _encode(self, images: tf.Tensor) -> tfd.Distribution:
     """Returns q(z|x), event shape [latent_size].

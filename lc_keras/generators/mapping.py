@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import batched
 from lc_keras import priors
 from lc_keras.generators import binding
 from lc_keras.generators import checks
@@ -136,10 +137,12 @@ def look(
   taken = checks.shape_taken(opened["decode"], spec["decode"])
   probes = shaped(few, _decoder_shape(taken, few.shape[1:])).numpy()
   count = _DRAWS if few[0].size <= _LONG else _LONG_DRAWS
+  at_once = batched.rows_at_once(shape, _AT_ONCE)
   drawn = [
-    _mapped(spec, part, _AT_ONCE, number) for number in range(count // _AT_ONCE)
+    _mapped(spec, part, at_once, number)
+    for number in range(-(-count // at_once))
   ]
-  return np.concatenate(drawn).reshape([count, -1]), probes
+  return np.concatenate(drawn)[:count].reshape([count, -1]), probes
 
 
 def _mapped(spec, part, count, number):

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+# The kind of values that are no pixels.
+ANY = "any"
 # Ranges of pixels that are in use: of a sigmoid, of a tanh, and bytes.
 _UNIT, _SYMMETRIC, _BYTES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)
 # Shares of the width of the pixel range: what rounding may add, and what of it
@@ -29,7 +31,7 @@ def settle(
       sigmoid or a tanh goes to its bounds and what does not goes beyond; None
       if it has none there.
     pixel_range: What was said of it, if anything.
-    kind: One of `conventions.PIXELS`.
+    kind: One of `conventions.PIXELS`; or ANY, of what is no image.
 
   Raises:
     ValueError: They do not fit what was said, nor anything that is in use; the
@@ -42,6 +44,9 @@ def settle(
       f"The model makes the same image of all latent vectors, {seen}: is this "
       "the right function, and is it trained?"
     )
+  if kind == ANY:
+    seen = f"values from {lowest:.4g} to {highest:.4g}"
+    return list(_UNIT), [f"In {len(pixels)} draws of the prior it made {seen}."]
   found = _found(pixels, far)
   if kind == "logits":
     if found == _UNIT:

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lc_keras import files
+from lc_keras import imports
+from lc_keras import plotting
 from lc_keras.generators import coordinates as coordinate_systems
 from lc_keras.generators import kinds
 from lc_keras.generators import part as parts
@@ -23,6 +25,8 @@ _COORDINATES = "coordinates.npz"
 _FORMAT = 2
 # Latents whose images tell one Python function from another.
 _TRIED = 2
+# Of what is no image, as many numbers of each.
+_VALUES = 64
 
 
 def draft(
@@ -38,6 +42,7 @@ def draft(
   image_shape: Sequence[int] | None = None,
   fixed: Mapping | None = None,
   truncation: float = 1.0,
+  plot: str | None = None,
 ) -> dict:
   """Returns what has to be said of a model in files before it is looked at.
 
@@ -58,6 +63,7 @@ def draft(
     image_shape: Shape of flat images.
     fixed: What other inputs are held at: numbers, or files of arrays (.npy).
     truncation: Of what a mapping gives.
+    plot: What draws outputs that are no images, see `generator.Generator`.
   """
   return {
     "format": _FORMAT,
@@ -72,6 +78,7 @@ def draft(
     "image_shape": image_shape,
     "fixed": dict(fixed or {}),
     "truncation": truncation,
+    "plot": plot,
   }
 
 
@@ -144,11 +151,34 @@ def read_coordinates(
   return coordinate_systems.Coordinates.read(path)
 
 
+def plot_of(plot) -> str | None:
+  """Returns what a spec says of a plot, see `generator.Generator`.
+
+  A function that cannot be imported again is forgotten: lines are drawn.
+  """
+  if plot is None or isinstance(plot, str):
+    return plot
+  plotting.plotter(plot)  # Raises if it draws nothing.
+  address = imports.address_of(plot)
+  try:
+    if imports.function(address) is plot and plot.__module__ != "__main__":
+      return address
+  except ValueError:
+    pass
+  return plotting.LINES
+
+
 def _looks(generator):
   """Returns what tells one Python function from another, in JSON values."""
   random = np.random.default_rng(0)
   latents = random.normal(size=[_TRIED, generator.latent_size])
-  pixels = generator.map(latents).mean(axis=-1)
+  pixels = generator.map(latents)
+  if getattr(generator, "plot", None) is None:
+    pixels = pixels.mean(axis=-1)
+  else:
+    # Of any size, so that three decimals say nothing.
+    pixels = pixels.reshape([_TRIED, -1])[:, :_VALUES]
+    pixels = pixels / np.abs(pixels).max()
   return {
     "image_shape": list(generator.image_shape),
     "looks": np.round(pixels, 3).tolist(),

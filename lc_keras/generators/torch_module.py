@@ -14,6 +14,10 @@ import tensorflow as tf
 
 from lc_keras.generators import part
 
+# PyTorch's Triton, loaded after TensorFlow, ends the process (2.14 and 2.21).
+# It is for compiling only, and PyTorch does without if it is missing.
+sys.modules.setdefault("triton", None)
+
 
 def accepts(model) -> bool:
   """Says whether a model is of this kind: a module, its method, a program."""

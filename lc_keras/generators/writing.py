@@ -88,9 +88,10 @@ def _save(generator, folder):
     places["decode"],
     places.get("encode"),
     places.get("map"),
-    pixel_range=(0.0, 1.0),
+    pixel_range=(0.0, 1.0) if generator.plot is None else None,
     posterior_scale=generator.spec["posterior_scale"],
     truncation=mapping.truncation if mapping else 1.0,
+    plot=specs.plot_of(generator.plot),
   )
   coordinates = mapping and mapping.coordinates
   return generators.Generator.of_files(drafted, folder, coordinates).spec

@@ -166,6 +166,11 @@ class Model:
     self._client.forget()
     attributes = await self._client.attributes()
     preprocessing = await self._client.preprocessing()
+    if len(preprocessing.image_shape) != 3:
+      raise latent_client.RequestError(
+        "The studio shows images, and this model makes arrays of "
+        f"{' x '.join(map(str, preprocessing.image_shape))}."
+      )
     samplers = await self._client.samplers("transform")
     encodes = bool(samplers)
     moves_latents = await self._client.moves_latents()

@@ -48,7 +48,10 @@ def make(settings: recipes.Rule, parts) -> rules.Rule:
     if kind.accepts(settings):
       _check(said - {*kind.SETTINGS, *_OF_ALL}, f"a rule of the kind {name}")
       return rules.Rule(
-        kind.make(settings, parts), settings.threshold, settings.target_range
+        kind.make(settings, parts),
+        settings.threshold,
+        settings.target_range,
+        are_images=getattr(parts.generator, "plot", None) is None,
       )
   raise ValueError(
     "Say what the constraint is, with one of: rule (a function, or a "
