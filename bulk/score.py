@@ -91,11 +91,13 @@ class Scoring:
 
     sample = self._prior() if self.want is None else self._requested()
     readers = {}
-    classifier = parts.read(self.run_dir).models.get("classifier")
+    known = parts.read(self.run_dir)
+    is_image = getattr(known.generator, "plot", None) is None
+    classifier = known.models.get("classifier")
     if classifier is not None:
       readers["attributes"] = judge.Judge(classifier).probabilities
     for name in self.rules:
-      readers[f"rule/{name}"] = rule.Rule(name).values
+      readers[f"rule/{name}"] = rule.Rule(name, are_images=is_image).values
 
     def make(shard, path):
       latents, images = sample(shard.start, shard.stop)

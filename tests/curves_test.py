@@ -92,6 +92,9 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
       picture = made.picture()
       self.assertGreater(picture.width, 900)
       self.assertGreater(np.std(picture), 5.0)
+    with self.subTest("no picture becomes one"):
+      with self.assertRaisesRegex(ValueError, "arrays of 2 x 50"):
+        control.parts.preprocessing.load("face.png")
     with self.subTest("in a folder"):
       control.save(folder / "mine")
       loaded = lc_keras.load(folder / "mine")

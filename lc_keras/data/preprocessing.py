@@ -45,16 +45,7 @@ class Preprocessing:
   def load(
     self, file: str | os.PathLike | BinaryIO, name: str = ""
   ) -> np.ndarray:
-    """Returns the image of a picture's file, see `images.load`.
-
-    Raises:
-      ValueError: It is no picture, or this model's outputs are no images.
-    """
-    if len(self.image_shape) != 3:
-      raise ValueError(
-        "A picture cannot become what this model makes, arrays of "
-        f"{' x '.join(map(str, self.image_shape))}."
-      )
+    """Returns the image of a picture's file, see `images.load`."""
     return images.load(file, self.image_shape, self.crop, name)
 
   def __call__(self, picture: tf.Tensor) -> tf.Tensor:
