@@ -259,12 +259,15 @@ class ExportTest(parameterized.TestCase):
     run_dir = self._run_without()
 
     def build():
-      return endpoints.build(export.choose_models(parts.read(run_dir)))
+      models = export.choose_models(
+        parts.read(run_dir), exported_run.SAMPLE_ACTOR
+      )
+      return endpoints.build(models)
 
-    before = build()
+    names = build().keys()
     self._learn(run_dir, generator.fingerprint(run_dir))
     after = build()
-    self.assertCountEqual(before, after)
+    self.assertCountEqual(after, names)
     count = len(tiny_run.ATTRIBUTES)
     seed = tf.constant([5, 6], tf.int64)
     asked = tf.one_hot([3, 3], count)
@@ -272,12 +275,11 @@ class ExportTest(parameterized.TestCase):
     self.assertEqual(named[count:], [b"Heavy"])
     # Requests that leave it open get the same as before.
     wide = tf.pad(asked, [[0, 0], [0, 1]])
-    first, then = (
-      tf.function(*built["sample"], autograph=False)
-      for built in (before, after)
-    )
+    first, _ = exported_run.signatures()["sample"]
+    then = tf.function(*after["sample"], autograph=False)
     np.testing.assert_array_equal(
-      then(wide, wide, seed)["images"], first(asked, asked, seed)["images"]
+      then(wide, wide, seed)["images"],
+      first(attributes=asked, mask=asked, seed=seed)["images"],
     )
     heavy = tf.one_hot([count, 3], count + 1)
     made = then(heavy, heavy, seed)

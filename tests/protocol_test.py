@@ -1,5 +1,7 @@
 import dataclasses
+import pathlib
 import types
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +12,8 @@ from lc_keras.evaluation import figures
 from lc_keras.evaluation import judge
 from lc_keras.evaluation import protocol
 from lc_keras.evaluation import systems
+from trainers import measuring
+from trainers import provenance
 
 # A world where the right answer is known: images of 8x16x1 whose first pixels
 # show the five attributes; the next one is the seed, the rest is the person.
@@ -118,6 +122,12 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(
       list(_protocol().references(only_samples)), ["majority", "real"]
     )
+
+  def test_a_system_measured_again_gives_the_same_figures(self):
+    first, again = (_protocol().samples(_obedient()) for _ in range(2))
+    for one in (first, again):
+      del one["cost"]["milliseconds"]
+    self.assertEqual(first, again)
 
   def test_samples_that_ignore_the_request(self):
     lazy = _protocol().samples(_obedient(strength=0.0))
@@ -265,3 +275,34 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     failures = measured["lazy"]["transformations"]["failures"]
     worst = figures.worst(failures, 6)
     self.assertLen({(one["attribute"], one["on"]) for one in worst}, 6)
+
+
+class KeptTest(tf.test.TestCase):
+  def test_a_system_is_measured_once_unless_its_result_is_gone(self):
+    folder = pathlib.Path(self.create_tempdir())
+    stage = types.SimpleNamespace(
+      path=lambda *names: str(folder.joinpath(*names))
+    )
+    (folder / "systems").mkdir()
+    weights, ours = {"vae": "a"}, mock.Mock()
+    ours.measure.side_effect = lambda *_: {"number": ours.measure.call_count}
+    candidate = mock.Mock(
+      title="One", stages=(), labelled_stages=(), build=lambda: (None, None)
+    )
+    self.enter_context(
+      mock.patch.object(provenance, "weights", lambda *_: dict(weights))
+    )
+    self.enter_context(
+      mock.patch.object(figures, "of_system", return_value=({}, {}))
+    )
+
+    def number():
+      return measuring._measured(None, stage, ours, "one", candidate, 9)[
+        "number"
+      ]
+
+    self.assertEqual([number(), number()], [1, 1])
+    (folder / "systems" / "one.json").unlink()
+    self.assertEqual([number(), number()], [2, 2])
+    weights["vae"] = "b"
+    self.assertEqual([number(), number()], [3, 3])

@@ -193,16 +193,12 @@ def _write_labels(run, folder, count):
 
   spec = pipeline.describe(run.dataset, run.data_dir)
   known = run.attributes.names
-  columns = {
-    name: pipeline.labels(
-      run.dataset, "train", name, data_dir=run.data_dir, limit=count
+  names = [name for name in spec.all_attributes if name not in known]
+  if names:
+    values = pipeline.all_labels(
+      run.dataset, "train", names, data_dir=run.data_dir, limit=count
     )
-    for name in spec.all_attributes
-    if name not in known
-  }
-  if columns:
-    table = pd.DataFrame(columns)
-    table.to_csv(
+    pd.DataFrame(values, columns=names).to_csv(
       os.path.join(folder, preset.LABELS), index_label="id", float_format="%g"
     )
 

@@ -286,16 +286,33 @@ def labels(
   return _read_labels(name, split, [column], data_dir, limit)[:, 0]
 
 
-def all_labels(name: str, split: str, *, data_dir: str) -> np.ndarray:
-  """Reads the attributes that models are trained on.
+def all_labels(
+  name: str,
+  split: str,
+  attributes: Sequence[str] | None = None,
+  *,
+  data_dir: str,
+  limit: int | None = None,
+) -> np.ndarray:
+  """Reads several attributes at once, as `labels` reads one.
+
+  Args:
+    name: Name of the data set.
+    split: One of its splits.
+    attributes: Some of its `all_attributes`; None is those that models are
+      trained on.
+    data_dir: Folder of all prepared data sets.
+    limit: Number of examples, the first of the split; None reads all.
 
   Returns:
     float32 [n, num_attributes] in [0, 1], NaN where not known; in the order of
     the split.
   """
   dataset = _dataset(name, data_dir)
-  columns = [_column(name, dataset, one) for one in dataset.attributes]
-  return _read_labels(name, split, columns, data_dir, None)
+  if attributes is None:
+    attributes = dataset.attributes
+  columns = [_column(name, dataset, one) for one in attributes]
+  return _read_labels(name, split, columns, data_dir, limit)
 
 
 def _read_labels(name, split, columns, data_dir, limit):
