@@ -3,6 +3,7 @@
 python -m serving.check runs/demo/export/1
 """
 
+import os
 import sys
 
 from absl import app
@@ -12,6 +13,8 @@ from absl import logging
 def _run(argv):
   if len(argv) != 2:
     raise app.UsageError("Give the folder of one SavedModel.")
+  # As the server: without Keras, TensorFlow loads two seconds sooner.
+  os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
   from serving import validation  # Loads TensorFlow: not for `--help`.
 
   logging.set_verbosity(logging.ERROR)
