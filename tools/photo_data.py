@@ -95,6 +95,7 @@ def _labels(control, seeds, judged) -> pd.DataFrame:
     found[name] = judged[name] > 0.5
   found["Young"] = judged["age"] < tables.OLD
   found["No_Beard"] = ~found["Beard"]
+  found["Eyeglasses"] |= found["Sunglasses"]
   return found[[name for name in celeb_a_copies.ATTRIBUTES if name in found]]
 
 

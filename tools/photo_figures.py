@@ -67,6 +67,15 @@ class Figures:
 
   def measure(self):
     """Measures what is not yet measured."""
+    found = self._results.setdefault("samples", {})
+    for request in photo_demo.SAMPLES:
+      wanted = photo_demo.text(request)
+      if wanted not in found:
+        found[wanted] = self._samples(request)
+        self._keep(wanted, found[wanted])
+    if "drift" not in self._results:
+      self._results["drift"] = self._drift()
+      self._keep("drift", self._results["drift"])
     for title, method in METHODS.items():
       found = self._results.setdefault(title, {})
       count = len(self._latents) // (1 if title == "search" else 2)
@@ -77,15 +86,6 @@ class Figures:
           self._keep(f"{title}, {direction}", found[direction])
       means = pd.DataFrame(found).T.mean()
       print(f"=== {title}\n{means.round(3).to_string()}", flush=True)
-    found = self._results.setdefault("samples", {})
-    for request in photo_demo.SAMPLES:
-      wanted = photo_demo.text(request)
-      if wanted not in found:
-        found[wanted] = self._samples(request)
-        self._keep(wanted, found[wanted])
-    if "drift" not in self._results:
-      self._results["drift"] = self._drift()
-      self._keep("drift", self._results["drift"])
 
   def _control(self, seed):
     """Returns what was trained with a seed; trains it if need be."""
