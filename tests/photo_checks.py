@@ -15,6 +15,7 @@ from lc_keras.photo_faces import alignment
 from lc_keras.photo_faces import early_exit
 from lc_keras.photo_faces import face_api
 from lc_keras.photo_faces import independent
+from lc_keras.photo_faces import inversion
 from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import openvino_ir
 from lc_keras.photo_faces import packages
@@ -94,6 +95,17 @@ class PhotoTest(parameterized.TestCase):
     np.testing.assert_array_less(np.diag(apart), face_api.SAME_PERSON)
     others = apart[~np.eye(len(apart), dtype=bool)]
     self.assertGreater((others > face_api.SAME_PERSON).mean(), 0.8)
+
+  def test_somebody_is_found_in_the_generator(self):
+    generator = networks.generator(inversion.SIZE)
+    wide = generator.latent_size
+    invert = inversion.Inverter(
+      generator, lambda images: tf.zeros([1, wide]), steps=(20, 10)
+    )
+    made = _decoded(256, invert.own(invert(self.images[:1])))
+    who = face_api.identity()
+    apart = np.linalg.norm(who(made) - who(self.images[:1]))
+    self.assertLess(apart, face_api.SAME_PERSON)
 
   def test_a_face_is_found_and_cut_as_the_generator_cuts_it(self):
     align = alignment.Aligner()

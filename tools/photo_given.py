@@ -1,0 +1,89 @@
+"""Edits a given photograph: `python -m tools.photo_given --photograph=me.jpg`.
+
+Finds the face and where it is in the generator of `make demo-photo`, edits it,
+writes a picture of all, and says how well it was found and how far each edit is
+from who is on the photograph. Learns the encoder of the run if it has none.
+"""
+
+import argparse
+import os
+import time
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+import lc_keras
+from lc_keras import plotting
+from lc_keras.models import encoder
+from lc_keras.photo_faces import alignment
+from lc_keras.photo_faces import face_api
+from lc_keras.photo_faces import inversion
+from lc_keras.photo_faces import networks
+
+_EDITS = "not Smiling,Eyeglasses,Long_Hair,Male,Wearing_Hat"
+# Draws that the encoder is learned from, and that it is tried on.
+_DRAWS, _TRIED = 320, 1
+_SHOWN = 200  # Pixels of a picture.
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument("--photograph", required=True, help="A picture file.")
+  parser.add_argument("--edits", default=_EDITS, help="With commas between.")
+  parser.add_argument("--same", default=1.0, type=float, help="See transform.")
+  parser.add_argument("--run_dir", default="runs/photo", help="Of the demo.")
+  parser.add_argument("--data_dir", default="data", help="Of the packages.")
+  parser.add_argument("--out", default="runs/photo_given.jpg", help="A file.")
+  settings = parser.parse_args()
+  data_dir = settings.data_dir
+  control = lc_keras.load(settings.run_dir)
+  if encoder.MODEL not in control.parts.models:
+    print(control.learn_encoder(count=_DRAWS, tried=_TRIED))
+  photograph = Image.open(settings.photograph)
+  whole = alignment.Aligner(data_dir)(photograph, networks.SIZES[-1])
+  invert = inversion.Inverter(
+    control.generator, control.parts.models[encoder.MODEL], data_dir=data_dir
+  )
+  began = time.monotonic(), time.process_time()
+  found = invert(_scaled(whole, inversion.SIZE)[np.newaxis])
+  print(
+    f"Found in {time.monotonic() - began[0]:.0f} s, "
+    f"{time.process_time() - began[1]:.0f} s of CPU time"
+  )
+  shown, identity = {"photograph": whole}, face_api.identity(data_dir)
+  decoders = {
+    size: tf.function(networks.decoder(size, data_dir), autograph=False)
+    for size in networks.SIZES
+  }
+  for request in [None, *settings.edits.split(",")]:
+    latents = found.latents
+    if request:
+      made = control.transform(latents, request, same=settings.same)
+      latents = made.latents
+    w, told = invert.own(found._replace(latents=latents)), []
+    for size, decode in decoders.items():
+      image, target = decode(w).numpy()[0], _scaled(whole, size)
+      who = identity(np.stack([image, target])).numpy()
+      error = -10.0 * np.log10(np.square(image - target).mean())
+      apart = np.linalg.norm(who[0] - who[1])
+      told.append(f"{size} pixels: {apart:.2f} ({error:.1f} dB)")
+    print(f"{request or 'found'}, identity distance at {', '.join(told)}")
+    shown[request or "found"] = image
+  small = np.stack([_scaled(image, _SHOWN) for image in shown.values()])
+  os.makedirs(os.path.dirname(settings.out) or ".", exist_ok=True)
+  plotting.grid(small[np.newaxis], column_labels=list(shown)).save(
+    settings.out, quality=90
+  )
+  print(f"The picture: {settings.out}")
+
+
+def _scaled(image, size):
+  """Returns an image [size, size, 3] in [0, 1]."""
+  pixels = Image.fromarray(np.uint8(np.round(255.0 * image)))
+  pixels = pixels.resize((size, size), Image.Resampling.LANCZOS)
+  return np.float32(pixels) / 255.0
+
+
+if __name__ == "__main__":
+  main()
