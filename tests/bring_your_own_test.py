@@ -67,6 +67,10 @@ class BringYourOwnTest(absltest.TestCase):
               self.assertIn(expected, run_job(arguments, job))
     self.assertGreater(ran, 12)
     self.assertLen(os.listdir("runs"), 8)
+    with self.subTest("what needs other people's packages is but compiled"):
+      blocks = re.findall(r"```py\n(.*?)```", _PAGE.read_text(), re.S)
+      for block in blocks:
+        compile(block, "py", "exec")
     with self.subTest("what the table says of each kind"):
       outside = {"PyTorch", "ONNX", "Functions of arrays"}
       outside |= {"Labels without images", "The same person"}

@@ -34,12 +34,17 @@ def learn(
     share of how far draws are from each other.
 
   Raises:
-    ValueError: The generator has an encoder.
+    ValueError: The generator has an encoder, or its outputs are no images.
   """
   generator = parts.generator
   if generators.can_encode(generator):
     raise ValueError(
       "This generator has an encoder of its own: nothing is to be learned."
+    )
+  if getattr(generator, "plot", None) is not None:
+    raise ValueError(
+      "An encoder is learned of images only: give one with the generator, or "
+      "change what it made by its latents."
     )
   progress = progress or progresses.Progress()
   mapping = getattr(generator, "mapping", None)
