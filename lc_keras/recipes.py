@@ -129,14 +129,20 @@ class Training(_Checked):
 class OnImages(Training):
   """How any model is trained on images."""
 
+  validation_limit: int | None = setting(
+    None, "Images to validate on; all of the split if not given.", low=1
+  )
+
+
+@recipe()
+class Pixels(OnImages):
+  """How any model with an architecture is trained on images."""
+
   architecture: str = setting(
     "celeb_a",
     "Networks that look at pixels: residual, celeb_a (published, ten times the "
     "arithmetic), mlp (published, any image size) or toon_faces (fast on a "
     "CPU).",
-  )
-  validation_limit: int | None = setting(
-    None, "Images to validate on; all of the split if not given.", low=1
   )
 
 
@@ -148,7 +154,7 @@ _AVERAGE_DECAY = "Decay, per update, of the moving average of the {} weights."
 
 
 @recipe(steps=200_000)
-class VAE(OnImages):
+class VAE(Pixels):
   """How a variational autoencoder is trained, conditional or not."""
 
   latent_size: int = setting(1024, "Size of z.", low=1)
@@ -164,8 +170,16 @@ class VAE(OnImages):
   mixed_precision: bool = setting(False, _MIXED_PRECISION)
 
 
+@recipe(steps=2000, batch_size=64, learning_rate=2e-3)
+class Refiner(OnImages):
+  """How the network behind a frozen VAE's decoder is trained."""
+
+  width: int = setting(32, "Channels of its hidden layers.", low=1)
+  depth: int = setting(2, "Number of its hidden layers.", low=1)
+
+
 @recipe(steps=200_000, batch_size=64)
-class GAN(OnImages):
+class GAN(Pixels):
   """How a generative adversarial network is trained."""
 
   latent_size: int = setting(256, "Size of z.", low=1)
@@ -190,7 +204,7 @@ class ConditionalGAN(GAN):
 
 
 @recipe(steps=40_000)
-class Classifier(OnImages):
+class Classifier(Pixels):
   """How the pixel classifier is trained."""
 
   mixed_precision: bool = setting(False, _MIXED_PRECISION)

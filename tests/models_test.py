@@ -21,6 +21,7 @@ from lc_keras.models import gan
 from lc_keras.models import linear_directions
 from lc_keras.models import pixel_classifier
 from lc_keras.models import realism_model
+from lc_keras.models import refined_vae
 from lc_keras.models import storage
 from lc_keras.models import stored_model
 from lc_keras.models import vae
@@ -191,6 +192,11 @@ _CASES = {
   ),
   "realism_model": _Case(
     lambda: realism_model.RealismModel(_LATENT, 16, 2), "mean scale", "mean"
+  ),
+  "refined_vae": _Case(
+    lambda: refined_vae.RefinedVAE(_SHAPE, _LATENT, "mlp_small", width=4),
+    "image",
+    "image",
   ),
   "vae": _Case(
     lambda: vae.VAE(

@@ -197,6 +197,7 @@ class StageTest(_InFolderTest):
     with self.assertRaisesRegex(ValueError, "model, in its stage 'vae'"):
       self.run.stage("gan", self.settings())
     self.assertFalse(pathlib.Path(self.run_dir, "gan").exists())
+    self.run.stage("refiner", self.settings())  # It is made of the VAE.
 
   def test_goes_on_with_the_same_flags(self):
     flagfile = pathlib.Path(self._stage("--steps=3").path("flags.cfg"))

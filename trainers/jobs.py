@@ -32,6 +32,7 @@ class Entry(NamedTuple):
 JOBS = {
   "data": Entry("Prepare a data set"),
   "vae": Entry("Train a VAE", ("data",)),
+  "refiner": Entry("Train a network that refines a VAE's images", ("vae",)),
   "gan": Entry("Train a GAN, another model to be frozen", ("data",)),
   "latents": Entry("Encode the data set", ("vae",)),
   "classifier": Entry("Train the classifier that scores images", ("data",)),

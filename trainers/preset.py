@@ -128,6 +128,11 @@ def _write_models(run, folder, settings):
         trained.set_weights(getattr(model, part).get_weights())
     storage.save(model, os.path.join(folder, name), _HALF)
     _copy_notes(run, name, folder)
+  if taken[0] == generator.REFINED:
+    # It has the VAE's weights, but does not say how that was trained.
+    os.makedirs(os.path.join(folder, "vae"))
+    _copy_notes(run, "vae", folder)
+    taken.append("vae")
   return taken
 
 

@@ -82,7 +82,7 @@ def weights(run, stages) -> dict[str, str]:
   found = {}
   for stage in stages:
     path = run.path(stage, storage.WEIGHTS)
-    if stage in generator.STAGES:
+    if stage in generator.STAGES and stage == generator.find(run.folder):
       found[stage] = generator.fingerprint(run.folder)
     elif os.path.exists(path):
       found[stage] = files.checksum(path)

@@ -90,8 +90,10 @@ class Run:
       ValueError: As `stages.Stage`; or it would be a second generative model.
     """
     if name in generator.STAGES:
+      pair = {"vae", generator.REFINED}
+      own = pair if name in pair else {name}
       for other in generator.STAGES:
-        if other != name and os.path.lexists(self.path(other)):
+        if other not in own and os.path.lexists(self.path(other)):
           raise ValueError(
             f"The run in {self.folder!r} has a generative model, in its stage "
             f"{other!r}, and can have only one. Choose another --run_dir."

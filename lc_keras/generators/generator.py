@@ -26,9 +26,10 @@ from lc_keras.models import storage
 
 tfd = tfp.distributions
 
-# Where a run keeps its generative model: one of ours, or an imported one.
-STAGES = ("vae", "gan", "generator")
-IMPORTED = "generator"
+# Where a run keeps its generative model: one of ours, or an imported one. A
+# refined VAE is whole, and comes before the VAE that it was made of.
+STAGES = ("refiner", "vae", "gan", "generator")
+REFINED, IMPORTED = "refiner", "generator"
 # A posterior of scale zero has an infinite rate.
 _SMALLEST_SCALE = 1e-5
 
@@ -491,6 +492,8 @@ def find(run_dir: str) -> str:
       "`python -m trainers.vae` or `python -m trainers.gan`, or bring one with "
       "`python -m trainers.import_generator`, and the same --run_dir."
     )
+  if found[:2] == [REFINED, "vae"]:
+    del found[1]
   if len(found) > 1:
     raise ValueError(
       f"The run in {run_dir!r} has several generative models: "
@@ -543,7 +546,7 @@ def has_encoder(run_dir: str) -> bool:
   stage = find(run_dir)
   if stage == IMPORTED:
     return specs.read(os.path.join(run_dir, stage))["encode"] is not None
-  return stage == "vae"
+  return stage != "gan"
 
 
 def fingerprint(run_dir: str) -> str:

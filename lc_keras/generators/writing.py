@@ -10,6 +10,7 @@ from lc_keras.generators import specs
 from lc_keras.models import storage
 
 _SAVED = "model"
+_OURS = {"RefinedVAE": generators.REFINED, "VAE": "vae", "GAN": "gan"}
 
 
 def write(generator: generators.Generator, folder: str) -> None:
@@ -23,10 +24,10 @@ def write(generator: generators.Generator, folder: str) -> None:
     folder: A run folder.
   """
   own = getattr(generator, "model", generator)
-  for stage, name in (("vae", "VAE"), ("gan", "GAN")):
-    if type(own).__name__ == name:
-      storage.save(own, os.path.join(folder, stage))
-      return
+  stage = _OURS.get(type(own).__name__)
+  if stage:
+    storage.save(own, os.path.join(folder, stage))
+    return
   place = os.path.join(folder, generators.IMPORTED)
   os.makedirs(place, exist_ok=True)
   if generator.exportable:

@@ -34,6 +34,7 @@ _MODULES = {
   "LinearDirections": "linear_directions",
   "PixelClassifier": "pixel_classifier",
   "RealismModel": "realism_model",
+  "RefinedVAE": "refined_vae",
   "VAE": "vae",
   "ValueActor": "value_actor",
   "ValueModel": "value_model",

@@ -1,0 +1,62 @@
+"""Tests of refined_vae; see also models_test, of what all models promise."""
+
+import os
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from lc_keras.generators import generator
+from lc_keras.generators import writing
+from lc_keras.models import refined_vae
+from lc_keras.models import storage
+from lc_keras.models import vae
+
+_SHAPE, _LATENT = (8, 16, 1), 4
+
+
+def _frozen():
+  """Returns a VAE whose images have grain that no image has."""
+  keras.utils.set_random_seed(0)
+  model = vae.VAE(_SHAPE, _LATENT, "mlp_small")
+  *_, bias = model.decoder.weights
+  grain = np.random.default_rng(0).normal(size=bias.shape)
+  bias.assign(grain.astype(np.float32))
+  return model
+
+
+class RefinedVAETest(tf.test.TestCase):
+  def test_learns_the_images_behind_what_is_frozen(self):
+    frozen, images = _frozen(), np.full([16, *_SHAPE], 0.5, np.float32)
+    model = refined_vae.of(frozen, width=8)
+    model.compile(keras.optimizers.Adam(1e-2))
+    data = tf.data.Dataset.from_tensors({"image": images})
+    before = model.evaluate(data, return_dict=True, verbose=0)
+    model.fit(data.repeat(60), verbose=0)
+    after = model.evaluate(data, return_dict=True, verbose=0)
+    self.assertLess(after["loss"], 0.7 * before["loss"])
+    for network in ("encoder", "decoder"):
+      for one, other in zip(
+        getattr(model, network).get_weights(),
+        getattr(frozen, network).get_weights(),
+        strict=True,
+      ):
+        self.assertAllEqual(one, other)
+    self.assertAllEqual(
+      model.encode(images).mean(), frozen.encode(images).mean()
+    )
+
+  def test_is_the_generator_of_a_run_in_place_of_its_vae(self):
+    frozen, run_dir = _frozen(), self.create_tempdir().full_path
+    storage.save(frozen, os.path.join(run_dir, "vae"))
+    before = generator.fingerprint(run_dir)
+    model = refined_vae.of(frozen)
+    model.refiner.layers[-2].bias.assign([1.0] * 4)
+    writing.write(generator.Generator(model), run_dir)
+    self.assertEqual(generator.find(run_dir), "refiner")
+    self.assertNotEqual(generator.fingerprint(run_dir), before)
+    self.assertTrue(generator.has_encoder(run_dir))
+    latents = model.prior.sample(3, seed=0)
+    made = generator.load(run_dir).decode(latents).mean()
+    self.assertAllEqual(made, model.decode(latents).mean())
+    self.assertAllGreater(made - frozen.decode(latents).mean(), 0.0)
