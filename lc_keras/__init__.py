@@ -42,6 +42,7 @@ _PUBLIC = {
   "recipes": "recipes",
   # Models of images, and of latents.
   "VAE": "models.vae:VAE",
+  "RefinedVAE": "models.refined_vae:RefinedVAE",
   "GAN": "models.gan:GAN",
   "ConditionalVAE": "models.conditional_vae:ConditionalVAE",
   "ConditionalGAN": "models.conditional_gan:ConditionalGAN",

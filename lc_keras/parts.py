@@ -4,7 +4,8 @@
 what `LatentConstraints.save` wrote, which is the same. A folder has
 
   run.json                      data set, attributes, image shape and crop
-  vae/, gan/ or generator/      the generator, see `generators.generator.load`
+  refiner/ or vae/, gan/,
+  generator/                    the generator, see `generators.generator.load`
   latents/cache/                encoded data, see `data.latent_cache`
   attributes/, flow/, ...       a model each, see `models.storage`
   constraints/<name>/           constraints learned afterwards, see `learning`

@@ -170,12 +170,12 @@ class VAE(Pixels):
   mixed_precision: bool = setting(False, _MIXED_PRECISION)
 
 
-@recipe(steps=2000, batch_size=64, learning_rate=2e-3)
+@recipe(steps=2000, batch_size=64, learning_rate=1e-3)
 class Refiner(OnImages):
   """How the network behind a frozen VAE's decoder is trained."""
 
   width: int = setting(32, "Channels of its hidden layers.", low=1)
-  depth: int = setting(2, "Number of its hidden layers.", low=1)
+  depth: int = setting(3, "Number of its hidden layers.", low=1)
 
 
 @recipe(steps=200_000, batch_size=64)

@@ -51,7 +51,7 @@ class RefinedVAETest(tf.test.TestCase):
     storage.save(frozen, os.path.join(run_dir, "vae"))
     before = generator.fingerprint(run_dir)
     model = refined_vae.of(frozen)
-    model.refiner.layers[-2].bias.assign([1.0] * 4)
+    model.refiner.layers[-1].bias.assign([0.1])
     writing.write(generator.Generator(model), run_dir)
     self.assertEqual(generator.find(run_dir), "refiner")
     self.assertNotEqual(generator.fingerprint(run_dir), before)
