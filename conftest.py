@@ -29,3 +29,4 @@ def pytest_collection_finish():
     from tests import testing
 
     testing.two_logical_cpus()
+    testing.keep_kernels()

@@ -106,18 +106,13 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_what_is_saved_is_the_same_when_loaded(self):
     folder = os.path.join(self.create_tempdir().full_path, "mine")
-    self._control.learn(
-      "Dark",
-      rule=lambda images: _brightness(images) < 0.5,
-      **{**_QUICK, "count": 2048},
-    )
-    made = self._control.sample("Dark, Male", n=5, seed=2)
+    made = self._control.sample("Smiling, not Male", n=5, seed=2)
     self._control.save(folder)
     loaded = lc_keras.load(folder)
     self.assertCountEqual(
       loaded.attributes.names, self._control.attributes.names
     )
-    again = loaded.sample("Dark, Male", n=5, seed=2)
+    again = loaded.sample("Smiling, not Male", n=5, seed=2)
     self.assertAllClose(again.latents, made.latents, atol=1e-4)
     self.assertAllClose(again.images, made.images, atol=1e-5)
 

@@ -40,8 +40,8 @@ _GAN_JOBS = {
   "actor_0.1": "actor",
   "report": "evaluate",
 }
-# One on images and one on latents; `models_test` has all.
-_ON_TWO_REPLICAS = ("vae", "attributes")
+# `models_test` has all.
+_ON_TWO_REPLICAS = ("attributes",)
 _UNTRAINED = ("latents", "linear", "report")
 _REFERENCES = ("majority", "real", "reconstruction")
 # Some of each kind; `systems_test` has all.

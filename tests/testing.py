@@ -6,6 +6,25 @@ from unittest import mock
 import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context
+
+
+def keep_kernels():
+  """Lets the tests of a class share what TensorFlow has made of a function.
+
+  `tf.test.TestCase` sets the same seed before each test, and TensorFlow then
+  forgets all kernels: the first call of every function, which takes seconds if
+  it is a sampler, would be one of each test. Our draws keep no state in them.
+  """
+  set_up = tf.test.TestCase.setUp
+
+  def quick(self):
+    with mock.patch.object(
+      context.pywrap_tfe, "TFE_ContextClearCaches", lambda _: None
+    ):
+      set_up(self)
+
+  tf.test.TestCase.setUp = quick
 
 
 def two_logical_cpus():
