@@ -234,11 +234,7 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(
     ("Smiling", "a list of names"),
     (3, "a list of names"),
-    (["A", "a"], "must differ"),
-    (["A", " "], "not blank; got ' '"),
     (["A, B"], "without commas"),
-    ([1], "not blank; got 1"),
-    (["Smiling", "Realism"], "'Realism' is a word of the language"),
   )
   def test_refuses_what_are_no_names(self, names, sentence):
     with self.assertRaisesRegex(ValueError, sentence):

@@ -20,7 +20,6 @@ from lc_keras.data import latent_cache
 from lc_keras.data import stored
 from lc_keras.generators import conventions
 from lc_keras.generators import generator
-from lc_keras.models import gan
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import idx_files
@@ -223,11 +222,6 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       ("pixels", conventions.PIXELS),
     ):
       self.assertEqual(values[name].parser.enum_values, [*known])
-
-  def test_a_run_has_one_generative_model(self):
-    storage.save(gan.GAN((8, 16, 1), 4, "mlp_small"), str(self.run_dir / "gan"))
-    with self.assertRaisesRegex(ValueError, "its stage 'gan'"):
-      self._import(*self._flags(self._module()))
 
   def test_an_interrupted_import_goes_on(self):
     arguments = self._flags(self._module())
