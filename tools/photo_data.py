@@ -3,11 +3,10 @@
     python -m tools.photo_data --out=data/photo_faces/celeb_a --images=9600
 
 Faces of the photo generator, placed as CelebA's are, 178 x 218 pixels: what
-lies outside is its edge. Each attribute of the tables is what
-the judge or, if it was labelled by eye, the attribute critics of
-`make demo-photo` read; CelebA's other attributes are left out. What was made is
-not made again. `python -m trainers.data --dataset=celeb_a
---source_dir=data/photo_faces/celeb_a` reads it.
+lies outside is its edge. Each attribute of the tables is what the judge reads
+or, if it was labelled by eye, critics that learn that first; CelebA's other
+attributes are left out. What was made is not made again. `python -m
+trainers.data --dataset=celeb_a --source_dir=data/photo_faces/celeb_a` reads it.
 """
 
 import argparse
@@ -21,6 +20,7 @@ from PIL import Image
 import lc_keras
 from lc_keras import files
 from lc_keras.data import celeb_a_copies
+from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import tables
 from tools import celeb_a_stand_in
 from tools import photo_labels
@@ -43,26 +43,24 @@ def main():
   parser.add_argument(
     "--images", type=int, default=9_600, help="At least so many."
   )
-  parser.add_argument("--run_dir", default="runs/photo", help="Of the demo.")
   parser.add_argument("--data_dir", default="data", help="Of the packages.")
   settings = parser.parse_args()
-  write(settings.out, settings.images, settings.run_dir, settings.data_dir)
+  write(settings.out, settings.images, settings.data_dir)
 
 
-def write(out, images, run_dir, data_dir) -> None:
+def write(out, images, data_dir) -> None:
   """Makes images and lists, see above.
 
   Args:
     out: A folder; it may have some of them.
     images: At least so many: what is made at once is not cut.
-    run_dir: Has the critics of attributes.
     data_dir: See `packages.folder`.
   """
   out = pathlib.Path(out)
   pictures, labels = out / "img_align_celeba", out / "labels"
   for folder in (pictures, labels):
     folder.mkdir(parents=True, exist_ok=True)
-  control, read = lc_keras.load(run_dir), photo_labels.reader(data_dir)
+  control, read = _critics(data_dir), photo_labels.reader(data_dir)
   with tqdm.tqdm(total=images, unit="image") as progress:
     for first in range(0, images, _CHUNK):
       table = labels / f"{first}.csv"
@@ -76,6 +74,14 @@ def write(out, images, run_dir, data_dir) -> None:
       progress.update(_CHUNK)
   parts = [pd.read_csv(labels / f"{i}.csv") for i in range(0, images, _CHUNK)]
   celeb_a_stand_in.write_lists(out, pd.concat(parts))
+
+
+def _critics(data_dir):
+  """Learns critics of all attributes that were labelled, in two minutes."""
+  table, generator = tables.labels(), networks.generator(data_dir=data_dir)
+  control = lc_keras.LatentConstraints(generator, list(table.columns))
+  control.fit(latents=tables.latents(generator, table.index), labels=table)
+  return control
 
 
 def _labels(control, seeds, judged) -> pd.DataFrame:
