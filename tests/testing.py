@@ -64,7 +64,7 @@ def draws(normal: float | None = None, uniform: float | None = None):
   """
 
   def fixed(value):
-    return lambda shape, seed, low=0, high=1, dtype=tf.float32: tf.cast(
+    return lambda shape, seed, *limits, dtype=tf.float32, **more: tf.cast(
       tf.fill(shape, value), dtype
     )
 
