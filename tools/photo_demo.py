@@ -53,7 +53,7 @@ FIRST_SEED = 100_000
 _CAPTIONS = {
   "samples": "Samples, a request every row",
   "edits": "People as drawn, and edited",
-  "whole": "The first of them at 1024 pixels",
+  "whole": "One of them at 1024 pixels",
 }
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -127,7 +127,9 @@ class Demo:
       columns.append(edited.images)
       if (name, value) == _WHOLE:
         with self._stage("whole"):
-          both = np.concatenate([latents[:1], edited.latents[:1]])
+          # Somebody of whom it is not true yet.
+          row = int(np.argmin(read.attributes["labels"][name] == bool(value)))
+          both = np.stack([latents[row], edited.latents[row]])
           whole = networks.whole(control.generator, both, self._data_dir)
           self._picture(
             "whole", whole[np.newaxis], column_labels=["as drawn", name]
