@@ -25,7 +25,7 @@ from lc_keras.photo_faces import tables
 from tools import celeb_a_stand_in
 from tools import photo_labels
 
-# Of faces that nothing was learned from, and nothing is scored with.
+# labels/by_judge.csv and labels/identities.npz have the same faces.
 FIRST_SEED = 200_000
 # Where CelebA's eyes are, a face is as wide, and as far from the edges.
 _PLACED, _TOP, _LEFT = 156, 38, 12
@@ -94,7 +94,7 @@ def _labels(control, seeds, judged) -> pd.DataFrame:
   """
   read = _above(control, seeds)
   found = read > 0.0
-  # Hair has no colour below a hat, and is brown if it is of no other.
+  # Hair has no colour below a hat, and brown hair is of no other.
   found.loc[found["Wearing_Hat"], list(_COLOURS)] = False
   found["Brown_Hair"] &= ~found[list(_COLOURS[:-1])].any(axis=1)
   for name in ("Smiling", "Male"):

@@ -24,7 +24,7 @@ COMMANDS = {
 } | {
   "import": ("trainers.import_generator", "Bring your own generator"),
   "constraint": ("trainers.constraint", "Learn an attribute from labels"),
-  "encoder": ("trainers.encoder", "Learn an encoder for a generator without"),
+  "encoder": ("trainers.encoder", "Learn an encoder for a generator"),
   "evaluate": ("trainers.evaluate", "Measure a run and write the report"),
   "demo": ("trainers.demo", "Show what it is for, on a preset, in minutes"),
   "demo_from_scratch": (
