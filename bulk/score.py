@@ -93,6 +93,11 @@ class Scoring:
     readers = {}
     known = parts.read(self.run_dir)
     is_image = getattr(known.generator, "plot", None) is None
+    if self.images and not is_image:
+      raise ValueError(
+        "--images keeps PNG files, and what this generator makes is no image: "
+        "leave it out."
+      )
     classifier = known.models.get("classifier")
     if classifier is not None:
       readers["attributes"] = judge.Judge(classifier).probabilities

@@ -381,6 +381,7 @@ class LatentConstraints:
     )
     self.parts.models[keeping.MODEL] = model
     if hasattr(self.parts, "folder"):
+      self.parts.folder = preset.writable(self.parts.folder)
       storage.save(model, os.path.join(self.parts.folder, keeping.MODEL))
     self._build()
     return figures

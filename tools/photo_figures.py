@@ -58,11 +58,15 @@ class Figures:
     self._judges = scores.Judges(data_dir)
     self._controls = {}
     self._results = files.read_json(out) if os.path.exists(out) else {}
+    if self._results.setdefault("people", people) != people:
+      raise ValueError(
+        f"{out} is of {self._results['people']} people: give --people so, or "
+        "another --out."
+      )
     generator = self._control(0).generator
     first = photo_demo.FIRST_SEED
     self._latents = generator.draw(range(first, first + people)).numpy()
     self._before = self._judges(generator.map(self._latents))
-    self._results["people"] = people
     self._results["agreement"] = scores.agreement(self._before)
 
   def measure(self):

@@ -203,7 +203,6 @@ def _draw(run, name, path):
   """Draws samples with and without it, and images changed both ways."""
   from lc_keras import control
   from lc_keras import plotting
-  from lc_keras.generators import generator
 
   controlled = control.load(run.folder)
   wanted = controlled.constraint(name)
@@ -211,7 +210,7 @@ def _draw(run, name, path):
     "wanted": controlled.sample(wanted, _SHOWN).images,
     "not wanted": controlled.sample(~wanted, _SHOWN).images,
   }
-  if run.dataset and generator.can_encode(controlled.parts.generator):
+  if run.dataset and controlled.parts.encode:
     images = run.held_out(_SHOWN)
     rows["an image"] = images
     rows["with it"] = controlled.transform(images, wanted).images

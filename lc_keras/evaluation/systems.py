@@ -147,13 +147,14 @@ def candidates(parts, done: Collection[str]) -> dict[str, Candidate]:
 
   Args:
     parts: The generator and all that was trained for it, a `parts.Parts`.
-    done: The trainings that are finished: "latents", the generator's stage, and
-      the names of models.
+    done: The trainings that are finished: "latents", the generator's stages,
+      and the names of models.
   """
-  generator = next(filter(done.__contains__, generator_module.STAGES), "vae")
+  # A refined VAE rests on two.
+  own = [*filter(done.__contains__, generator_module.STAGES)] or ["vae"]
   found = {
     "prior": Candidate(
-      "Prior samples", [generator], lambda: (prior(parts.generator), None)
+      "Prior samples", own, lambda: (prior(parts.generator), None)
     )
   }
   entries = {
@@ -167,7 +168,7 @@ def candidates(parts, done: Collection[str]) -> dict[str, Candidate]:
     for name, entry in entries.items():
       found[name] = Candidate(
         entry.title,
-        [generator, "latents", "attributes", *(entry.needs or [critic])],
+        [*own, "latents", "attributes", *(entry.needs or [critic])],
         lambda entry=entry: _built(parts, entry, critic),
         entry.is_slow,
       )
