@@ -116,8 +116,8 @@ class View:
 class Model:
   """Calls the server; belongs to the event loop in which it was made.
 
-  `start`, `move` and `views` raise RequestError. Cancelled, they cancel their
-  calls.
+  `start`, `move`, `views` and `large` raise RequestError. Cancelled, they
+  cancel their calls.
 
   Attributes:
     up: Whether the server answered the last call.
