@@ -47,7 +47,7 @@ EDITS = (
 )
 _COUNT, _PEOPLE = 16, 12
 _WHOLE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
-_TRUNCATION, SAME = 0.8, 1.5
+TRUNCATION, SAME = 0.8, 1.5
 # Of the people that are edited; nothing was learned from these seeds.
 FIRST_SEED = 100_000
 _CAPTIONS = {
@@ -92,7 +92,7 @@ class Demo:
       generator = networks.generator(data_dir=self._data_dir)
     with self._stage("learning"):
       control = learning.learn(generator)
-      generator.mapping.truncation = _TRUNCATION
+      generator.mapping.truncation = TRUNCATION
       control.save(self._run_dir)
     return control
 

@@ -99,6 +99,7 @@ class Figures:
         control = learning.learn(
           networks.generator(data_dir=self._data_dir), seed=seed
         )
+        control.generator.mapping.truncation = photo_demo.TRUNCATION
         control.save(path)
       control = lc_keras.load(path)
       rows = control.parts.latents["train"].labelled()

@@ -7,6 +7,7 @@ from who is on the photograph. Learns the encoder of the run if it has none.
 
 import argparse
 import os
+import sys
 import time
 
 import numpy as np
@@ -36,6 +37,14 @@ def main():
   parser.add_argument("--data_dir", default="data", help="Of the packages.")
   parser.add_argument("--out", default="runs/photo_given.jpg", help="A file.")
   settings = parser.parse_args()
+  try:
+    edit(settings)
+  except (OSError, ValueError) as error:
+    sys.exit(f"error: {error}")
+
+
+def edit(settings):
+  """Does what the program says."""
   data_dir = settings.data_dir
   control = lc_keras.load(settings.run_dir)
   if encoder.MODEL not in control.parts.models:
@@ -56,7 +65,7 @@ def main():
     size: tf.function(networks.decoder(size, data_dir), autograph=False)
     for size in networks.SIZES
   }
-  for request in [None, *settings.edits.split(",")]:
+  for request in [None, *filter(None, settings.edits.split(","))]:
     latents = found.latents
     if request:
       made = control.transform(latents, request, same=settings.same)
