@@ -6,6 +6,7 @@ import pathlib
 import tempfile
 import warnings
 import zipfile
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -310,6 +311,40 @@ class FaultsTest(_CelebATest):
     path = self.copy / "valid-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes()[:-20])
     with self.assertRaisesRegex(ValueError, f"{path} is no whole parquet file"):
+      self._prepare()
+
+  def test_what_macs_put_beside_images_is_none(self):
+    _write(self.copy, "official")
+    with zipfile.ZipFile(self.copy / "img_align_celeba.zip", "a") as packed:
+      packed.writestr("__MACOSX/img_align_celeba/._000001.jpg", b"\0\5")
+    self.assertEmpty(self._prepare())
+    self.copy = self.copy / "unpacked"
+    self.name = f"celeb_a?source_dir={self.copy}"
+    _write(self.copy, "unpacked")
+    (self.copy / "img_align_celeba" / "._000001.jpg").write_bytes(b"\0\5")
+    self.assertEmpty(self._prepare())
+
+  def test_a_partition_without_splits_is_named(self):
+    _write(self.copy, "kaggle")
+    path = self.copy / "list_eval_partition.csv"
+    pd.read_csv(path)[["image_id"]].to_csv(path, index=False)
+    with self.assertRaisesRegex(ValueError, f"{path} .* must have the split"):
+      self._look()
+
+  def test_rows_of_parquet_that_are_wrong_are_named(self):
+    _write(self.copy, "parquet")
+    path = self.copy / "train-00000-of-00001.parquet"
+    table = pd.read_parquet(path)
+    table.assign(image=[1, 2, 3]).to_parquet(path)
+    with self.assertRaisesRegex(
+      ValueError, f"no image .*: {path.name}, row 0: .*no known format"
+    ):
+      self._prepare()
+    table.assign(Bald=[1, 1, 7]).to_parquet(path)
+    with (
+      mock.patch.object(celeb_a_copies, "_ROWS", 2),
+      self.assertRaisesRegex(ValueError, f"{path}, row 3: Bald is '7'"),
+    ):
       self._prepare()
 
   def test_prepared_data_needs_its_copy_no_more(self):

@@ -168,6 +168,30 @@ class RunFnTest(absltest.TestCase):
     ):
       tf_examples.write_spec(spec, {"eval": [path]}, _SHAPE, known)
 
+  def test_a_specification_that_is_wrong_or_outdated_is_named(self):
+    path = _write(
+      str(self.folder), "eval", self.images["eval"], self.labels["eval"]
+    )
+    spec = self.folder / "spec.json"
+    name, known = f"{tf_examples.PREFIX}{spec}", attributes.Attributes(_NAMES)
+    tf_examples.write_spec(str(spec), {"eval": [path]}, _SHAPE, known)
+    pipeline.verify(name, "unused")
+    whole = pathlib.Path(path).read_bytes()
+    pathlib.Path(path).write_bytes(whole[: len(whole) // 2])
+    with self.assertRaisesRegex(ValueError, f"{path} is no whole TFRecord"):
+      pipeline.verify(name, "unused")
+    pathlib.Path(path).unlink()
+    with self.assertRaisesRegex(FileNotFoundError, f"{spec} names {path}"):
+      tf_examples.load(str(spec))
+    for text, said in (
+      ("none", "is damaged"),
+      ("[]", "no specification"),
+      ('{"format": 1}', "no specification"),
+    ):
+      spec.write_text(text)
+      with self.assertRaisesRegex(ValueError, f"{spec} .*{said}"):
+        tf_examples.load(str(spec))
+
   def test_says_what_is_missing_or_not_supported(self):
     for changes, said in (
       ({"base_model": "gs://there"}, "base_model .*not supported"),

@@ -167,7 +167,7 @@ class _Listed(Copy):
       return None, {
         name: os.path.join(self._images, name)
         for name in sorted(os.listdir(self._images))
-        if name.lower().endswith(_PICTURES)
+        if _is_picture(name)
       }
     try:
       archive = zipfile.ZipFile(self._images)
@@ -178,7 +178,7 @@ class _Listed(Copy):
     return _Archive(archive), {
       os.path.basename(name): name
       for name in sorted(archive.namelist())
-      if name.lower().endswith(_PICTURES)
+      if _is_picture(name)
     }
 
 
@@ -217,9 +217,10 @@ class _Shards(Copy):
         table = pd.DataFrame(
           {name: piece[name].to_pandas() for name in ATTRIBUTES}
         )
-        labels = _values(table, path).to_numpy()
+        labels = _values(table, path, row).to_numpy()
         for image, own in zip(piece["image"].to_pylist(), labels):
-          image = {"bytes": image} if isinstance(image, bytes) else image or {}
+          if not isinstance(image, dict):
+            image = {"bytes": image if isinstance(image, bytes) else b""}
           name = image.get("path") or f"{os.path.basename(path)}, row {row}"
           yield image.get("bytes") or b"", own, name
           row += 1
@@ -283,7 +284,7 @@ def _look(place):
     if os.path.relpath(folder, place).count(os.sep) >= _DEPTH - 1:
       below.clear()
     if os.path.basename(folder).startswith(_FOLDER):
-      if any(name.lower().endswith(_PICTURES) for name in found[:100]):
+      if any(map(_is_picture, found)):
         images = folder  # Rather than a packed copy of them.
         below.clear()
     for name in sorted(found):
@@ -296,6 +297,13 @@ def _look(place):
       elif ending == ".parquet" and _split_of_shard(path) and _has_all(path):
         shards.append(path)
   return images, lists, shards
+
+
+def _is_picture(path):
+  """Says whether a file is an image by its name."""
+  name = os.path.basename(path).lower()
+  # Macs put a file ._000001.jpg beside an image, in archives and on disks.
+  return name.endswith(_PICTURES) and not name.startswith(".")
 
 
 def _split_of_shard(path):
@@ -331,8 +339,14 @@ def _read_attributes(path):
   return _values(table[known], path).reindex(columns=list(ATTRIBUTES))
 
 
-def _values(table, path):
-  """Returns labels as float32, from -1 and 1, 0 and 1, or booleans."""
+def _values(table, path, first=0):
+  """Returns labels as float32, from -1 and 1, 0 and 1, or booleans.
+
+  Args:
+    table: Some rows of a file.
+    path: The file.
+    first: How many rows come before them.
+  """
   found = {}
   for name in table:
     codes, cells = pd.factorize(table[name], use_na_sentinel=False)
@@ -340,7 +354,7 @@ def _values(table, path):
     known = np.array([_VALUES.get(cell, np.nan) for cell in text], np.float32)
     if np.isnan(known).any():
       code = int(np.flatnonzero(np.isnan(known))[0])
-      row = int(np.argmax(codes == code))
+      row = first + int(np.argmax(codes == code))
       raise ValueError(
         f"{path}, row {row + 1}: {name} is {text[code]!r}, and must be -1 or "
         "1. Fetch it again."
@@ -355,6 +369,11 @@ def _read_splits(path):
   if path.endswith(".txt"):
     columns = [tables.FILE_NAME, "partition"]
   table = tables.by_file_name(tables.read(path, columns), path)
+  if not len(table.columns):
+    raise ValueError(
+      f"{path} has file names and no column beside them, and must have the "
+      "split of each, 0, 1 or 2. Fetch it again."
+    )
   splits = table.iloc[:, 0].astype(str)
   known = splits.map(lambda split: dict(zip("012", stored.SPLITS)).get(split))
   if known.isna().any():

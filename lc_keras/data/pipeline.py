@@ -40,6 +40,7 @@ from lc_keras.data import names
 from lc_keras.data import preprocessing as preprocessings
 from lc_keras.data import stored
 from lc_keras.data import streams
+from lc_keras.data import tf_examples
 
 # The split in which each attribute is frequent among its own examples.
 BALANCED = "balanced"
@@ -178,6 +179,10 @@ def verify(name: str, data_dir: str) -> None:
     ValueError: There is no such data set, or a file of it is wrong.
     FileNotFoundError: A file is missing, or the whole data set.
   """
+  kind, place, _ = names.split(name)
+  if kind == names.TF_EXAMPLES:
+    tf_examples.verify(place)
+    return
   dataset = _dataset(name, data_dir)
   integrity.check(dataset, _prepared(name, data_dir), again=True)
 

@@ -12,7 +12,6 @@ the names of the attributes and makes a data set of the files:
 import dataclasses
 import glob
 import io
-import json
 import math
 import os
 import re
@@ -31,6 +30,7 @@ PREFIX = names.TF_EXAMPLES
 IMAGE = "image/encoded"
 ATTRIBUTES = "attributes"
 _FORMAT = 1
+_FIELDS = {"image_shape", "attributes", "exclusive", "continuous", "splits"}
 _GZIP = ".gz"
 
 
@@ -92,20 +92,11 @@ def load(path: str, data_dir: str = "") -> stored.Dataset:
   """Returns the data set of a specification, which says where its files are.
 
   Raises:
-    FileNotFoundError: There is no such file.
+    FileNotFoundError: There is no such file, or it names one that is not there.
     ValueError: It has another format.
   """
-  if not os.path.exists(path):
-    raise FileNotFoundError(
-      f"{path} is not there: tf_examples.write_spec writes such a file."
-    )
-  with open(path, encoding="utf-8") as file:
-    spec = json.load(file)
-  if spec.get("format") != _FORMAT:
-    raise ValueError(
-      f"{path} has format {spec.get('format')}; this version reads {_FORMAT}."
-    )
   del data_dir
+  spec = _read_spec(path)
   attributes, shape = tuple(spec["attributes"]), tuple(spec["image_shape"])
 
   def decode(example):
@@ -128,6 +119,46 @@ def load(path: str, data_dir: str = "") -> stored.Dataset:
     decode=decode,
     continuous=tuple(spec["continuous"]),
   )
+
+
+def verify(path: str) -> None:
+  """Reads every example of a specification again.
+
+  Raises:
+    FileNotFoundError: A file is missing.
+    ValueError: A file is damaged, or not as it was.
+  """
+  spec = _read_spec(path)
+  size, shape = len(spec["attributes"]), tuple(spec["image_shape"])
+  for split, known in spec["splits"].items():
+    count = sum(_check_file(one, split, size, shape) for one in known["files"])
+    if count != known["examples"]:
+      raise ValueError(
+        f"The files of {split} have {count} examples, and {path} says "
+        f"{known['examples']}: write it again with tf_examples.write_spec."
+      )
+
+
+def _read_spec(path):
+  """Returns a specification whose files are there."""
+  again = "Write it again with tf_examples.write_spec."
+  if not os.path.exists(path):
+    raise FileNotFoundError(
+      f"{path} is not there: tf_examples.write_spec writes such a file."
+    )
+  spec = files.read_json(path)
+  is_one = isinstance(spec, dict)
+  if not is_one or spec.get("format") != _FORMAT or not _FIELDS <= {*spec}:
+    raise ValueError(
+      f"{path} has no specification of examples of format {_FORMAT}. {again}"
+    )
+  for split in spec["splits"].values():
+    for one in split["files"]:
+      if not os.path.exists(one):
+        raise FileNotFoundError(
+          f"{path} names {one}, which is not there. {again}"
+        )
+  return spec
 
 
 class _Files:
