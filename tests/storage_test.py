@@ -56,6 +56,12 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(loaded.weights[0], second.weights[0])
     self.assertNotAllEqual(loaded.weights[0], first.weights[0])
 
+  def test_is_not_loaded_while_a_function_is_traced(self):
+    storage.save(_model(), str(self.folder))
+    read = tf.function(lambda: storage.load(str(self.folder)), autograph=False)
+    with self.assertRaisesRegex(RuntimeError, "use it once before"):
+      read()
+
   def test_saves_what_was_trained_under_a_strategy(self):
     # A bare copy is made of the model, wherever its variables lie.
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():

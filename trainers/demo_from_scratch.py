@@ -9,6 +9,7 @@ exits as the stage that it was at: 75 after SIGTERM, 130 after Ctrl-C.
 
 import glob
 import os
+import time
 
 import numpy as np
 from absl import flags
@@ -53,6 +54,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def run_job(settings: flags.FlagValues) -> None:
   """Runs every stage that is not done, then asks the server for faces."""
+  started = time.monotonic()
   demo = commands.Commands(
     settings.run_dir, settings.data_dir, settings.config_dir
   )
@@ -70,7 +72,7 @@ def run_job(settings: flags.FlagValues) -> None:
     demo.run("export", "-m", "serving.export", *more)
   pictures = _ask(demo, settings, export_dir)
   demo.train("evaluate")
-  _conclude(demo, pictures)
+  _conclude(demo, pictures, time.monotonic() - started)
 
 
 def _ask(demo, settings, export_dir):
@@ -117,7 +119,7 @@ def _held_out(settings, folder):
   return paths
 
 
-def _conclude(demo, pictures):
+def _conclude(demo, pictures, seconds):
   """Says where everything is."""
   report = os.path.join(demo.run_dir, "report")
   print(f"\nThe report:   {os.path.join(report, 'index.html')}")
@@ -125,7 +127,7 @@ def _conclude(demo, pictures):
   for request, path in pictures.items():
     print(f"{request}: {path}")
   base_path = os.path.abspath(os.path.join(demo.run_dir, "export"))
-  print(f"\n{sum(demo.seconds.values()):.0f} seconds in all. To serve it:")
+  print(f"\nThis command took {seconds:.0f} seconds. To serve what it made:")
   print(
     "  .venv/bin/python -m serving.server --port=8500 "
     f"--model_base_path={base_path}\nand to ask, from another terminal:\n"

@@ -12,6 +12,7 @@ import os
 import h5py
 import keras
 import numpy as np
+import tensorflow as tf
 
 from lc_keras import files
 from lc_keras.models import stored_model
@@ -159,9 +160,15 @@ def load(folder: str) -> stored_model.StoredModel:
 
   Raises:
     FileNotFoundError: The folder holds no trained model.
+    RuntimeError: A tf.function is being traced.
     ValueError: The description or the weights are not one of ours, or the
       weights are not those that were written with the description.
   """
+  if tf.inside_function():  # It would have the weights of an untrained one.
+    raise RuntimeError(
+      f"The model in {folder!r} cannot be loaded while a function is traced: "
+      "use it once before, outside of the function."
+    )
   description_path = os.path.join(folder, DESCRIPTION)
   weights_path = os.path.join(folder, WEIGHTS)
   for path in (description_path, weights_path):
