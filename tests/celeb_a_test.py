@@ -331,13 +331,22 @@ class FaultsTest(_CelebATest):
     with self.assertRaisesRegex(ValueError, f"{path} .* must have the split"):
       self._look()
 
+  def test_a_split_without_a_parquet_file_of_all_columns_is_named(self):
+    _write(self.copy, "parquet")
+    path = self.copy / "valid-00000-of-00001.parquet"
+    pd.read_parquet(path).drop(columns="Bald").to_parquet(path)
+    with self.assertRaisesRegex(
+      ValueError, f"part of CelebA in {self.copy}; missing: .* of validation,"
+    ):
+      self._look()
+
   def test_rows_of_parquet_that_are_wrong_are_named(self):
     _write(self.copy, "parquet")
     path = self.copy / "train-00000-of-00001.parquet"
     table = pd.read_parquet(path)
     table.assign(image=[1, 2, 3]).to_parquet(path)
     with self.assertRaisesRegex(
-      ValueError, f"no image .*: {path.name}, row 0: .*no known format"
+      ValueError, f"no image .*: {path.name}, row 1: .*no known format"
     ):
       self._prepare()
     table.assign(Bald=[1, 1, 7]).to_parquet(path)

@@ -332,6 +332,7 @@ class NamesTest(parameterized.TestCase):
     ("images:/a b/ü%c?", {"crop": "1,2,3,4", "labels": "/x & y.csv"}),
     ("celeb_a", {"source_dir": "/d"}),
     ("toon_faces/tiny", {}),
+    ("images:", {}),  # Which is refused, and not the folder we are in.
   )
   def test_what_is_joined_can_be_split(self, dataset, options):
     kind, colon, place = dataset.rpartition(":")

@@ -156,6 +156,11 @@ class RefusalsTest(parameterized.TestCase):
     ):
       images.read(io.BytesIO(data), (4, 4, 3), name="me.jpg")
 
+  def test_what_pillow_knows_and_cannot_read_is_no_picture(self):
+    self.assertNoCommonElements(
+      {".eps", ".h5", ".mpg", ".wmf"}, images.endings()
+    )
+
   def test_files_that_are_not_there_are_named(self):
     folder = self.create_tempdir().full_path
     for path, what in ((folder, "directory"), (folder + "/no.png", "No such")):

@@ -219,11 +219,11 @@ class _Shards(Copy):
         )
         labels = _values(table, path, row).to_numpy()
         for image, own in zip(piece["image"].to_pylist(), labels):
+          row += 1
           if not isinstance(image, dict):
             image = {"bytes": image if isinstance(image, bytes) else b""}
           name = image.get("path") or f"{os.path.basename(path)}, row {row}"
           yield image.get("bytes") or b"", own, name
-          row += 1
 
 
 def _opened(path):
@@ -246,6 +246,14 @@ def find(places: Iterable[str]) -> Copy | None:
     if images and len(lists) == 2:
       return _Listed(images, lists[_LIST], lists[_PARTITION])
     if shards:
+      lacking = {*stored.SPLITS} - {*map(_split_of_shard, shards)}
+      if lacking:
+        raise ValueError(
+          f"There is a part of CelebA in {place}; missing: parquet files of "
+          f"{' and '.join(sorted(lacking))}, with the columns image and the "
+          "40 attributes. Get them from the same source, and put them there, "
+          "too."
+        )
       return _Shards(shards)
     if images or lists:
       missing = [
@@ -269,10 +277,11 @@ def not_found(places: str) -> str:
     f"the official files {', '.join(PUBLISHED)}, the archive packed or "
     f"unpacked (torchvision's root/celeba); (2) Kaggle's folder {_FOLDER} with "
     f"{_LIST}.csv and {_PARTITION}.csv; (3) Hugging Face's parquet files, such "
-    "as train-00000-of-00019.parquet. Get one of them from CelebA's project "
-    "page (MMLAB, the Chinese University of Hong Kong; Align&Cropped Images), "
-    "from kaggle.com (celeba-dataset) or from huggingface.co (flwrlabs/celeba),"
-    " and give its folder as --source_dir."
+    "as train-00000-of-00019.parquet, with the columns image and the 40 "
+    "attributes. Get one of them from CelebA's project page (MMLAB, the "
+    "Chinese University of Hong Kong; Align&Cropped Images), from kaggle.com "
+    "(celeba-dataset) or from huggingface.co (flwrlabs/celeba), and give its "
+    "folder as --source_dir."
   )
 
 

@@ -44,14 +44,15 @@ _UPRIGHT = {
 }
 
 
-# Pillow hands these to Ghostscript, which runs what they say.
-_PROGRAMS = ("EPS",)
+# Pillow hands the first to Ghostscript, which runs what they say; the others it
+# knows by name and cannot read: data of science, films and metafiles.
+_NO_PICTURES = ("EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF")
 
 
 @functools.cache
 def _formats():
   Image.init()
-  return [name for name in Image.OPEN if name not in _PROGRAMS]
+  return [name for name in Image.OPEN if name not in _NO_PICTURES]
 
 
 def endings() -> set[str]:

@@ -41,7 +41,7 @@ def join(dataset: str, **options: str | None) -> str:
     **options: How it is read; None is as usual.
   """
   kind, place, own = split(dataset)
-  if kind == IMAGES:
+  if kind == IMAGES and place:
     place = os.path.normpath(os.path.expanduser(place))
   given = {key: value for key, value in options.items() if value is not None}
   # What a URL would escape is left as it is, as far as it can be read again.
@@ -79,7 +79,7 @@ def absolute(name: str) -> str:
   kind, place, options = split(name)
   for key in {"labels", "source_dir"} & options.keys():
     options[key] = beside(place, options[key])
-  if kind in _PLACES:
+  if kind in _PLACES and place:
     place = os.path.abspath(os.path.expanduser(place))
   escaped = place.replace("%", "%25").replace("?", "%3F")
   return join(f"{kind}{escaped}", **options)
