@@ -154,6 +154,8 @@ class PipelineDryRunTest(tf.test.TestCase):
       for name in _SYSTEMS:
         self.assertIn("cost", measured[name])
         self.assertContainsSubset({"natural", "balanced"}, measured[name])
+        # configs/tiny/evaluate.cfg has the limit.
+        self.assertLessEqual(measured[name]["unseen"]["count"], 12)
         for figure in measured[name]["figures"]:
           self._assert_a_picture(report / f"{figure}.png")
       self.assertEqual(

@@ -36,7 +36,8 @@ def define_flags(values: flags.FlagValues) -> None:
   count(
     "limit",
     5000,
-    "Most rows of the split to score on; as many are compared for an FID.",
+    "Most rows of the split to score on, and most samples of combinations that "
+    "training never saw; as many rows are compared for an FID.",
   )
   count(
     "slow_limit",

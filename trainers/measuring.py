@@ -113,6 +113,7 @@ def _protocol(run, settings):
     # Held out as well; judges no choice that is made here.
     references=load("validation").images,
     sizes=protocol_module.Sizes(
+      unseen=min(settings.limit, protocol_module.Sizes.unseen),
       edits=settings.transformation_rows,
       curve_edits=settings.curve_rows,
       sequences=settings.sequence_rows,
