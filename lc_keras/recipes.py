@@ -330,6 +330,12 @@ class Actor(Labelled):
     "be imitated.",
     low=1,
   )
+  strides: int = setting(
+    1,
+    "With imitation: how often the actor evaluates its network, which follows "
+    "the flow in as many strides.",
+    low=1,
+  )
   attribute_noise: float = setting(
     0.0,
     "Noise on the latents that the attribute critic reads, in units of "

@@ -95,6 +95,7 @@ class StartsTest(tf.test.TestCase):
       8,
       2,
       flow_sizes=(6, 1),
+      strides=2,
     )
     model.imitate(flow)
     prior = np.random.default_rng(0).normal(size=[9, tiny.LATENT_SIZE])

@@ -8,6 +8,7 @@ from lc_keras.data import latents as latent_rows
 from lc_keras.models import distilled_actor
 from lc_keras.models import flow_matching
 from lc_keras.models import whitening
+from lc_keras.samplers import flow as flow_sampler
 from tests import testing
 
 _LATENT, _ATTRIBUTES, _WIDTH, _DEPTH = 4, 5, 8, 2
@@ -39,13 +40,14 @@ def _flow():
   return flow
 
 
-def _actor(flow=None):
+def _actor(flow=None, strides=1):
   layer = distilled_actor.DistilledActor(
     _LATENT,
     _ATTRIBUTES,
     _WIDTH,
     _DEPTH,
     flow.whitening if flow else whitening.Whitening(_LATENT),
+    strides,
   )
   if flow:
     layer.start_as(flow)
@@ -80,6 +82,24 @@ class DistilledActorTest(tf.test.TestCase):
       flow.whitening(layer(flow.whitening.undo(noise), values, mask)),
       (1 - signal / 2) * noise + signal / 2 * heading,
       atol=1e-4,
+    )
+
+  def test_in_many_strides_it_follows_the_flow(self):
+    flow, (latents, values, mask) = _flow(), _inputs()
+    layer, signal = _actor(flow, strides=200), flow.whitening.signal
+    _set_gate(layer, 100.0)
+    noise = flow.whitening(latents)
+    end = flow_sampler.integrate(
+      flow_sampler.conditioned(flow, values, mask),
+      noise,
+      0.0,
+      flow_matching.LATENT_ANGLE,
+      50,
+    )
+    self.assertAllClose(
+      flow.whitening(layer(latents, values, mask)),
+      (1 - signal) * noise + signal * end,
+      atol=0.03,
     )
 
   def test_keeps_what_is_only_the_posteriors_noise(self):

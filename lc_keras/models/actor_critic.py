@@ -103,6 +103,7 @@ class ActorCritic(stored_model.StoredModel):
     width: int = 2048,
     depth: int = 4,
     flow_sizes: Sequence[int] | None = None,
+    strides: int = 1,
     masked: bool = True,
     **kwargs,
   ):
@@ -115,6 +116,7 @@ class ActorCritic(stored_model.StoredModel):
       depth: Number of hidden layers.
       flow_sizes: Width and depth of the flow that a `DistilledActor` is to
         start as, see `imitate`; None for the published actor.
+      strides: Of the `DistilledActor`.
       masked: Whether the networks are given a request's mask, see `Actor`; a
         `DistilledActor` always is.
       **kwargs: For `keras.Model`.
@@ -128,7 +130,7 @@ class ActorCritic(stored_model.StoredModel):
       if flow_sizes is None:
         return actor.Actor(*sizes, width, depth, masked, name=name)
       return distilled_actor.DistilledActor(
-        *sizes, *flow_sizes, self.whitening, name=name
+        *sizes, *flow_sizes, self.whitening, strides, name=name
       )
 
     self.actor, self.trained_actor = moving_average.pair(new_actor, "actor")
@@ -378,7 +380,10 @@ def training(
   if flow is not None:
     known = flow.arguments
     model = ActorCritic(
-      *sizes, flow_sizes=(known["width"], known["depth"]), masked=masked
+      *sizes,
+      flow_sizes=(known["width"], known["depth"]),
+      strides=recipe.strides,
+      masked=masked,
     )
     model.imitate(flow)
   else:

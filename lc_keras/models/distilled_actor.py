@@ -1,4 +1,6 @@
-"""An actor that does in one step what a flow does in many."""
+"""An actor that does in one or a few strides what a flow does in many steps."""
+
+import math
 
 import keras
 import tensorflow as tf
@@ -14,9 +16,10 @@ class DistilledActor(keras.layers.Layer):
 
   z' = (1 - gate) * z + gate * dz, in whitened coordinates. A distilled network
   starts as its teacher (Salimans and Ho, 2022,
-  https://arxiv.org/abs/2202.00512): dz is at first the flow's velocity at the
-  noise, the expected latent. The gate shuts on axes that hold nothing but the
-  posterior's noise.
+  https://arxiv.org/abs/2202.00512): dz is at first where the flow leads in
+  `strides` equal parts of the circle; in one, its velocity at the noise, the
+  expected latent. The gate shuts on axes that hold nothing but the posterior's
+  noise.
   """
 
   def __init__(
@@ -26,6 +29,7 @@ class DistilledActor(keras.layers.Layer):
     width: int,
     depth: int,
     whitening: whitenings.Whitening,
+    strides: int = 1,
     **kwargs,
   ):
     """Creates and builds the actor.
@@ -36,10 +40,11 @@ class DistilledActor(keras.layers.Layer):
       width: The flow's.
       depth: The flow's.
       whitening: The flow's.
+      strides: How often the network is evaluated.
       **kwargs: For `keras.layers.Layer`.
     """
     super().__init__(**kwargs)
-    self._whitening = whitening
+    self._whitening, self._strides = whitening, strides
     self.network = velocity.Velocity(
       latent_size, num_attributes, width, depth, name="network"
     )
@@ -59,10 +64,12 @@ class DistilledActor(keras.layers.Layer):
 
   def call(self, latents, values, mask):
     """Moves the latents; see `Actor.call`."""
-    points, signal = self._whitening(latents), self._whitening.signal
-    features = self.network.features(
-      signal * points, tf.zeros_like(points[:, 0]), values, mask
-    )
+    start, signal = self._whitening(latents), self._whitening.signal
+    points, stride = start, flow_matching.LATENT_ANGLE / self._strides
+    for number in range(self._strides):
+      angles = tf.fill(tf.shape(points)[:1], number * stride)
+      features = self.network.features(signal * points, angles, values, mask)
+      heading = self.network.exit(features)
+      points = math.cos(stride) * points + math.sin(stride) * heading
     gate = signal * self.gate(features)
-    target = self.network.exit(features)
-    return self._whitening.undo((1.0 - gate) * points + gate * target)
+    return self._whitening.undo((1.0 - gate) * start + gate * points)

@@ -22,8 +22,8 @@ from lc_keras.samplers import sampler
 
 Lessons = dict[str, np.ndarray]
 _BATCH_SIZE = 500
-# Half of the sampler's own: more lessons are worth more than better ones.
-_TEACHER_STEPS = 4
+# The sampler's own.
+_TEACHER_STEPS = 8
 _VALIDATION_LESSONS = 1000
 
 
