@@ -9,9 +9,13 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 import lc_keras
+from bulk import score
 from lc_keras import plotting
+from lc_keras.data import preprocessing
+from lc_keras.generators import specs
 from serving import endpoints
 from serving import export
+from serving import pictures
 from tests import bring_your_own_test
 
 _QUICK = {"width": 32, "depth": 1, "folds": 2, "steps": 200, "rounds": 1}
@@ -153,6 +157,18 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
           plot="lines",
         ),
       )
+
+  def test_functions_that_begin_with_silence_are_told_apart(self):
+    def given(factor):
+      return lc_keras.Generator(
+        lambda z: np.pad(factor * _decode(z).numpy(), [(0, 0), (4, 0), (0, 0)]),
+        latent_size=3,
+        plot="lines",
+      )
+
+    spec = specs.given(given(1.0), encodes=False)
+    self.assertTrue(specs.is_the_same(spec, given(1.0)))
+    self.assertFalse(specs.is_the_same(spec, given(-1.0)))
 
   def test_a_program_imports_them(self):
     folder = self.create_tempdir().full_path

@@ -1,9 +1,11 @@
 """Tests of the kinds of models that a generator can be: files, and refusals."""
 
+import importlib.util
 import json
 import pathlib
 import sys
 import uuid
+from unittest import mock
 
 import keras
 import numpy as np
@@ -15,6 +17,7 @@ from lc_keras import imports
 from lc_keras.generators import generator
 from lc_keras.generators import kinds
 from lc_keras.generators import specs
+from lc_keras.generators import torch_module
 from tests import torch_stand_in
 
 _SIZE = 4
@@ -359,6 +362,18 @@ class FunctionTest(_KindsTest):
       self.assertEqual(generator.Generator(model).latent_size, _SIZE)
 
 
+class TritonTest(parameterized.TestCase):
+  @parameterized.parameters(True, False)
+  def test_it_is_kept_out_for_pytorch_and_for_nobody_else(self, has_torch):
+    with (
+      mock.patch.dict(sys.modules),
+      mock.patch.object(importlib.util, "find_spec", lambda _: has_torch),
+    ):
+      sys.modules.pop("triton", None)
+      torch_module.keep_triton_out()
+      self.assertEqual("triton" in sys.modules, has_torch)
+
+
 class TorchTest(_KindsTest):
   def setUp(self):
     super().setUp()
@@ -372,10 +387,6 @@ class TorchTest(_KindsTest):
     return nn.Sequential(
       nn.Linear(_SIZE, 72), nn.Tanh(), nn.Unflatten(1, sizes)
     )
-
-  def test_triton_is_not_loaded_after_tensorflow(self):
-    # It would end the process; PyTorch does without.
-    self.assertIsNone(sys.modules["triton"])
 
   def test_a_module_and_functions_of_its_tensors(self):
     module = self._module_of(3, 4, 6)

@@ -1,6 +1,7 @@
 """Tests of what needs no packages; tests/photo_checks.py has the rest."""
 
 import pathlib
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from lc_keras.photo_faces import packages
 from lc_keras.photo_faces import scores
 from lc_keras.photo_faces import synthesis
 from lc_keras.photo_faces import tables
+from tools import photo_data
+from tools import photo_labels
 
 _GRAPH = """<net><layers>
 <layer id="0" type="Parameter"><output><port id="0"><dim>1</dim><dim>2</dim>
@@ -96,6 +99,33 @@ class PhotoFacesTest(parameterized.TestCase):
     found = scores.sample(after, {"Smiling": 1, "Male": 1, "Eyeglasses": 1})
     self.assertAlmostEqual(found["read, labels"], 2 / 3)
     self.assertAlmostEqual(found["apart"], 2 / 3, places=6)
+
+  def test_a_data_set_keeps_images_but_not_what_critics_said_of_them(self):
+    out = pathlib.Path(self.create_tempdir().full_path)
+    made, lists = [], []
+
+    def read(seeds):
+      made.extend(seeds)
+      judged = {"Smiling": 1.0, "Male": 0.0, "age": 20.0}
+      index = pd.Index(seeds, name="seed")
+      return np.zeros([len(seeds), 8, 8, 3]), pd.DataFrame(judged, index)
+
+    for value in (-1.0, 1.0):
+
+      def above(control, seeds, value=value):
+        return pd.DataFrame(value, seeds, tables.labels().columns)
+
+      with (
+        mock.patch.object(photo_labels, "reader", lambda _: read),
+        mock.patch.multiple(photo_data, _critics=mock.DEFAULT, _above=above),
+      ):
+        photo_data.write(out, 3, "")
+      lists.append((out / "list_attr_celeba.txt").read_text().splitlines())
+    self.assertLen(made, len(lists[0]) - 2)
+    self.assertLen([*(out / "img_align_celeba").iterdir()], len(made))
+    self.assertEqual(lists[0][:2], lists[1][:2])
+    for one, other in zip(lists[0][2:], lists[1][2:], strict=True):
+      self.assertNotEqual(one, other)
 
 
 if __name__ == "__main__":

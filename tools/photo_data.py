@@ -5,8 +5,9 @@
 Faces of the photo generator, placed as CelebA's are, 178 x 218 pixels: what
 lies outside is its edge. Each attribute of the tables is what the judge reads
 or, if it was labelled by eye, critics that learn that first; CelebA's other
-attributes are left out. What was made is not made again. `python -m
-trainers.data --dataset=celeb_a --source_dir=data/photo_faces/celeb_a` reads it.
+attributes are left out. Images that were made and judged are not made again;
+critics are learned, and read, each time. `python -m trainers.data
+--dataset=celeb_a --source_dir=data/photo_faces/celeb_a` reads it.
 """
 
 import argparse
@@ -57,23 +58,23 @@ def write(out, images, data_dir) -> None:
     data_dir: See `packages.folder`.
   """
   out = pathlib.Path(out)
-  pictures, labels = out / "img_align_celeba", out / "labels"
-  for folder in (pictures, labels):
+  pictures, judged = out / "img_align_celeba", out / "judged"
+  for folder in (pictures, judged):
     folder.mkdir(parents=True, exist_ok=True)
-  control, read = _critics(data_dir), photo_labels.reader(data_dir)
+  read, parts = photo_labels.reader(data_dir), []
   with tqdm.tqdm(total=images, unit="image") as progress:
     for first in range(0, images, _CHUNK):
-      table = labels / f"{first}.csv"
+      table = judged / f"{first}.csv"
       if not table.exists():
-        seeds = np.arange(first, first + _CHUNK) + FIRST_SEED
-        faces, judged = read(seeds)
+        faces, found = read(np.arange(first, first + _CHUNK) + FIRST_SEED)
         for row, face in enumerate(faces, first):
           placed(face).save(pictures / celeb_a_stand_in.name(row), quality=95)
         with files.replacing(str(table)) as aside:
-          _labels(control, seeds, judged).to_csv(aside, index=False)
+          found.to_csv(aside)
+      parts.append(pd.read_csv(table, index_col="seed"))
       progress.update(_CHUNK)
-  parts = [pd.read_csv(labels / f"{i}.csv") for i in range(0, images, _CHUNK)]
-  celeb_a_stand_in.write_lists(out, pd.concat(parts))
+  labels = _labels(_critics(data_dir), pd.concat(parts))
+  celeb_a_stand_in.write_lists(out, labels)
 
 
 def _critics(data_dir):
@@ -84,16 +85,14 @@ def _critics(data_dir):
   return control
 
 
-def _labels(control, seeds, judged) -> pd.DataFrame:
+def _labels(control, judged) -> pd.DataFrame:
   """Returns a row a seed and a column an attribute of CelebA, booleans.
 
   Args:
     control: Has the critics of what was labelled by eye.
-    seeds: Of the images.
-    judged: What judges read, see `photo_labels.reader`.
+    judged: What judges read in images, by seed, see `photo_labels.reader`.
   """
-  read = _above(control, seeds)
-  found = read > 0.0
+  found = _above(control, judged.index) > 0.0
   # Hair has no colour below a hat, and brown hair is of no other.
   found.loc[found["Wearing_Hat"], list(_COLOURS)] = False
   found["Brown_Hair"] &= ~found[list(_COLOURS[:-1])].any(axis=1)

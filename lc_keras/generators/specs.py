@@ -25,7 +25,7 @@ _COORDINATES = "coordinates.npz"
 _FORMAT = 2
 # Latents whose images tell one Python function from another.
 _TRIED = 2
-# Of what is no image, as many numbers of each.
+# Of what is no image, so many numbers of each, and fewer than twice as many.
 _VALUES = 64
 
 
@@ -177,8 +177,9 @@ def _looks(generator):
     pixels = pixels.mean(axis=-1)
   else:
     # Of any size, so that three decimals say nothing.
-    pixels = pixels.reshape([_TRIED, -1])[:, :_VALUES]
-    pixels = pixels / np.abs(pixels).max()
+    pixels = pixels.reshape([_TRIED, -1])
+    pixels = pixels[:, :: max(1, pixels.shape[1] // _VALUES)]
+    pixels = pixels / (np.abs(pixels).max() or 1.0)
   return {
     "image_shape": list(generator.image_shape),
     "looks": np.round(pixels, 3).tolist(),

@@ -4,6 +4,7 @@ PyTorch is no dependency: whoever has a module has imported it, and a file that
 needs it says so.
 """
 
+import importlib.util
 import os
 import sys
 import zipfile
@@ -14,9 +15,17 @@ import tensorflow as tf
 
 from lc_keras.generators import part
 
-# PyTorch's Triton, loaded after TensorFlow, ends the process (2.14 and 2.21).
-# It is for compiling only, and PyTorch does without if it is missing.
-sys.modules.setdefault("triton", None)
+
+def keep_triton_out() -> None:
+  """Has PyTorch do without its Triton, which is for compiling only.
+
+  Loaded after TensorFlow, it ends the process (2.14 and 2.21).
+  """
+  if importlib.util.find_spec("torch"):
+    sys.modules.setdefault("triton", None)
+
+
+keep_triton_out()
 
 
 def accepts(model) -> bool:
