@@ -201,7 +201,8 @@ def _draw(generator, images, labels, attributes, seed):
     raise ValueError(
       "This generator cannot encode, so that images and their labels say "
       "nothing of its latents: give neither, or as labels a classifier of "
-      "images, a function that returns logits."
+      "images, a function that returns logits. What `learn_encoder` learns "
+      "serves to change images, not to fit."
       if not generators.can_encode(generator)
       else "Labels are given, and no images that they are labels of."
     )

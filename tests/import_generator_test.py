@@ -129,6 +129,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
         "3 numbers a latent vector, images of 8 x 16 x 1",
         "No encoder",
         "trainers.constraint",
+        "trainers.encoder",
         "cannot be exported",
       ):
         self.assertIn(text, said)

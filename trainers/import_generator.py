@@ -376,6 +376,8 @@ def _uses(run, model):
       f"trainers.actor: {', '.join(run.attributes.names)}"
     )
   lines.append("  python -m trainers.constraint  new constraints, from rules")
+  if not encodes and model.plot is None:
+    lines.append("  python -m trainers.encoder     to change given images, too")
   lines.append(
     "It can be exported and served."
     if model.exportable
