@@ -91,6 +91,17 @@ def pictures(
   return np.stack(shown)
 
 
+def picture_rows(outputs: Sequence[np.ndarray], plot=None) -> np.ndarray:
+  """Returns rows of outputs as `pictures` at one scale, [rows, columns, ...].
+
+  Args:
+    outputs: An array [columns, ...] a row.
+    plot: See `plotter`.
+  """
+  shown = pictures(np.concatenate(outputs), plot)
+  return shown.reshape(len(outputs), -1, *shown.shape[1:])
+
+
 def grid(
   images: np.ndarray,
   row_labels: Sequence[str] | None = None,

@@ -152,6 +152,21 @@ class SheetsTest(parameterized.TestCase):
       plotting.before_after(_images(3), _images(4))
 
 
+class PicturesTest(absltest.TestCase):
+  def test_rows_of_lines_have_one_scale(self):
+    waves = np.sin(np.arange(40.0)).reshape(1, 1, 40)
+    rows = plotting.picture_rows([waves, 100.0 * waves], plotting.LINES)
+    self.assertEqual(rows.shape, (2, 1, 200, 320, 3))
+    red, _, blue = np.moveaxis(rows.astype(int), -1, 0)
+    heights = [np.ptp(np.argwhere(one)[:, 1]) for one in blue > red + 99]
+    self.assertLess(heights[0], 10)
+    self.assertGreater(heights[1], 100)
+
+  def test_rows_of_images_are_as_they_are(self):
+    images = _images(2, 3)
+    np.testing.assert_array_equal(plotting.picture_rows([*images]), images)
+
+
 class SaveTest(absltest.TestCase):
   def test_the_whole_file_or_the_old_one(self):
     path = pathlib.Path(self.create_tempdir()) / "new" / "a.png"

@@ -69,29 +69,29 @@ def draw(model, run):
   attributes, held_out = run.attributes, run.parts.labelled("validation")
   generator = run.parts.generator
 
-  def decode(latents):
-    images = generator.decode(latents).mean().numpy()
-    return plotting.pictures(images, getattr(generator, "plot", None))
+  def decode(rows):
+    images = [generator.decode(latents).mean().numpy() for latents in rows]
+    return plotting.picture_rows(images, getattr(generator, "plot", None))
 
   count = min(_SHOWN, len(held_out))
   shape = [count, model.latent_size]
   prior = np.array(tf.random.stateless_normal(shape, (0, 0)))
   real, own = held_out.mean[:count], held_out.attributes[:count]
   start, everything = model.starts(prior), np.ones_like(own)
-  samples, edits = [decode(prior)], [decode(real)]
+  samples, edits = [prior], [real]
   for column, name in enumerate(attributes.names):
     on, about = attributes.request(own, name, True)
     # A sample is asked for this attribute only, an edit to keep all others.
-    samples.append(decode(model.actor(start, on, everything * about)))
+    samples.append(model.actor(start, on, everything * about))
     off, _ = attributes.request(own, name, False)
     switched = np.where(own[:, [column]] > 0.5, off, on)
-    edits.append(decode(model.actor(real, switched, everything)))
+    edits.append(model.actor(real, switched, everything))
   return {
     "samples": plotting.grid(
-      np.stack(samples), row_labels=["prior", *attributes.names]
+      decode(samples), row_labels=["prior", *attributes.names]
     ),
     "edits": plotting.grid(
-      np.stack(edits, axis=1),
+      decode(edits).swapaxes(0, 1),
       column_labels=["reconstruction", *attributes.names],
     ),
   }

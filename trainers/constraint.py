@@ -19,7 +19,6 @@ same images: repeat --name, and the flags that differ.
 
 import os
 
-import numpy as np
 from absl import flags
 
 from lc_keras import files
@@ -217,9 +216,7 @@ def _draw(run, name, path):
     rows["without it"] = controlled.transform(images, ~wanted).images
   shown = min(map(len, rows.values()))
   plot = getattr(controlled.generator, "plot", None)
-  grid = np.stack(
-    [plotting.pictures(images[:shown], plot) for images in rows.values()]
-  )
+  grid = plotting.picture_rows([one[:shown] for one in rows.values()], plot)
   plotting.save(plotting.grid(grid, row_labels=list(rows)), path)
 
 

@@ -34,9 +34,8 @@ def draw(model, run):
   shape = [_SHOWN, generator.latent_size]
   prior = np.array(tf.random.stateless_normal(shape, (0, 0)))
   latents = flow.transport(model, np.tile(prior, [size + 1, 1]), asked, asked)
-  images = generator.decode(latents).mean().numpy()
-  images = plotting.pictures(images, getattr(generator, "plot", None))
-  images = images.reshape(size + 1, _SHOWN, *images.shape[1:])
+  images = np.split(generator.decode(latents).mean().numpy(), size + 1)
+  images = plotting.picture_rows(images, getattr(generator, "plot", None))
   return {"samples": plotting.grid(images, row_labels=["no request", *names])}
 
 
