@@ -46,12 +46,27 @@ class RefinedVAETest(tf.test.TestCase):
       model.encode(images).mean(), frozen.encode(images).mean()
     )
 
+  def test_learns_from_pixels_beyond_black_and_white(self):
+    model = refined_vae.of(_frozen(), width=8)
+    model.compile(keras.optimizers.SGD(1e-2))
+    bias, images = model.refiner.layers[-1].bias, tf.fill([4, *_SHAPE], 0.5)
+    for beyond in (-3.0, 3.0):
+      bias.assign([beyond])
+      model.train_step({"image": images})
+      self.assertLess(abs(bias.numpy()[0]), abs(beyond))
+      self.assertAllInRange(model.decode(model.prior.sample(3)).mean(), 0, 1)
+
   def test_is_the_generator_of_a_run_in_place_of_its_vae(self):
-    frozen, run_dir = _frozen(), self.create_tempdir().full_path
-    storage.save(frozen, os.path.join(run_dir, "vae"))
-    before = generator.fingerprint(run_dir)
-    model = refined_vae.of(frozen)
+    frozen, run = _frozen(), _Run(self.create_tempdir().full_path)
+    storage.save(frozen, run.path("vae"))
+    before = generator.fingerprint(run.folder)
+    recipe = recipes.Refiner(batch_size=2, steps=1)
+    with self.assertRaisesRegex(ValueError, "not been trained to its end"):
+      refiner.begin(recipe, run)
+    run.ended = {}
+    model = refiner.begin(recipe, run).model
     model.refiner.layers[-1].bias.assign([0.1])
+    run_dir = run.folder
     writing.write(generator.Generator(model), run_dir)
     self.assertEqual(generator.find(run_dir), "refiner")
     self.assertNotEqual(generator.fingerprint(run_dir), before)

@@ -75,9 +75,13 @@ class RefinedVAE(vae.VAE):
 
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """See base class."""
-    made = super().decode(latents).mean()
-    mean = tf.clip_by_value(made + self.refiner(made), 0.0, 1.0)
+    mean = tf.clip_by_value(self._refined(latents), 0.0, 1.0)
     return tfd.Independent(tfd.Normal(mean, self._observation_scale), 3)
+
+  def _refined(self, latents):
+    """Returns images that may leave [0, 1]: clipping ends their slope."""
+    made = super().decode(latents).mean()
+    return made + self.refiner(made)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. Uses "image"."""
@@ -94,7 +98,7 @@ class RefinedVAE(vae.VAE):
     return self._report(**self._errors(batch["image"], seed=(0, 0)))
 
   def _errors(self, images, seed):
-    made = self.decode(self.encode(images).sample(seed=seed)).mean()
+    made = self._refined(self.encode(images).sample(seed=seed))
     axes = [1, 2, 3]
     return {
       "loss": tf.reduce_mean(tf.abs(made - images), axes),
