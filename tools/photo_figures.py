@@ -118,10 +118,12 @@ class Figures:
       same=same,
     )
     after = self._judges(edited.images)
+    # Of as many by every method: these figures depend on the number.
+    half = len(self._latents) // 2
     return scores.edit(before, after, name, value) | {
       f"identities, {key}": figure
       for key, figure in fidelity.fidelity(
-        self._before.who, after.who, resamples=0
+        before.who[:half], after.who[:half], resamples=0
       ).items()
       if key in ("fid", "precision", "recall")
     }
