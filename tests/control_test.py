@@ -14,6 +14,7 @@ from PIL import Image
 
 import lc_keras
 from lc_keras import recipes
+from lc_keras.learning import learned_constraints
 from tests import tiny_run
 
 _QUICK = {"width": 16, "depth": 1, "folds": 2, "steps": 60, "rounds": 2}
@@ -122,6 +123,8 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
       {"id": np.arange(200), "value": latents[:200, 2] > 0.0}
     )
     third = self._control.learn("Third", labels=frame, **_QUICK)
+    told = learned_constraints.summary(self._control.about("Third"))
+    self.assertStartsWith(told, "from labels, ")
     self.assertEqual(self._control.about("Third")["source"]["labels"], 200)
     made = self._control.sample(third, n=32)
     self.assertGreater((made.latents[:, 2] > 0).mean(), 0.8)

@@ -72,7 +72,8 @@ def summary(manifest: Mapping) -> str:
   """
   figures = manifest.get("test", manifest["figures"])
   source = manifest["source"]
-  origin = source.get("rule") or source.get("file") or source.get("attribute")
+  origins = (source.get(key) for key in ("rule", "file", "attribute"))
+  origin = next(filter(None, origins), "labels")
   told = [f"from {origin}", f"{manifest['figures']['rows']} rows"]
   for name in ("balanced_accuracy", "f1"):
     low, high = figures[name]["interval"]

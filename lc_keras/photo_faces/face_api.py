@@ -44,8 +44,7 @@ def smile(data_dir: str = "data") -> Judge:
 
   def read(images):
     x = _dense_blocks(weights, crops.face(images, _CROP))
-    logits = x @ weights["fc/weights"] + weights["fc/bias"]
-    return tf.nn.softmax(logits)[:, _HAPPY]
+    return tf.nn.softmax(_linear(weights, "fc", x))[:, _HAPPY]
 
   return read
 
@@ -56,8 +55,7 @@ def male(data_dir: str = "data") -> Judge:
 
   def read(images):
     x = _xception(weights, images)
-    logits = x @ weights["fc/gender/weights"] + weights["fc/gender/bias"]
-    return tf.nn.softmax(logits)[:, _MALE]
+    return tf.nn.softmax(_linear(weights, "fc/gender", x))[:, _MALE]
 
   return read
 
@@ -67,8 +65,7 @@ def age(data_dir: str = "data") -> Judge:
   weights = _read("age_gender", data_dir)
 
   def read(images):
-    x = _xception(weights, images)
-    return (x @ weights["fc/age/weights"] + weights["fc/age/bias"])[:, 0]
+    return _linear(weights, "fc/age", _xception(weights, images))[:, 0]
 
   return read
 
@@ -123,8 +120,7 @@ def landmarks(data_dir: str = "data") -> Judge:
 
   def read(images):
     x = _dense_blocks(weights, tf.image.resize(images, [_CROP, _CROP]))
-    x = x @ weights["fc/weights"] + weights["fc/bias"]
-    return tf.reshape(x, [-1, _LANDMARKS, 2])
+    return tf.reshape(_linear(weights, "fc", x), [-1, _LANDMARKS, 2])
 
   return read
 
@@ -211,6 +207,10 @@ def _xception(weights, images):
   x = tf.nn.relu(_separable(weights, "exit_flow/separable_conv", x))
   x = tf.nn.avg_pool2d(x, 7, 2, "VALID")
   return tf.reshape(x, [-1, x.shape[-1]])
+
+
+def _linear(weights, name, x):
+  return x @ weights[f"{name}/weights"] + weights[f"{name}/bias"]
 
 
 def _leaky(x):
