@@ -42,9 +42,9 @@ from lc_keras.learning import learned_constraints
 from lc_keras.models import encoder
 from lc_keras.models import storage
 from lc_keras.models import whitening
+from lc_keras.samplers import extended
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
-from lc_keras.samplers import refined
 from lc_keras.samplers import rejection
 from lc_keras.samplers import sampler
 from lc_keras.samplers import table
@@ -276,11 +276,11 @@ class Parts:
       if self.mapping is not None:
         return self.search(judges)
       if actor not in self.models:
-        return self._refined(self.teacher(own), judges)
+        return self._extended(self.teacher(own), judges)
       name = "actor"
     entry = self._entry(name, actor)
     if entry.is_trained:
-      return self._refined(entry.build(self, own), judges)
+      return self._extended(entry.build(self, own), judges)
     return entry.build(self, judges)
 
   def _entry(self, name, actor):
@@ -300,10 +300,10 @@ class Parts:
       )
     return entry
 
-  def _refined(self, base, judges):
+  def _extended(self, base, judges):
     if base.knows == len(judges.attributes):
       return base
-    return refined.Refined(
+    return extended.Extended(
       base,
       self.search(judges),
       learned_constraints.advance(tuple(self.learned.values())),

@@ -9,13 +9,13 @@ from absl.testing import parameterized
 from lc_keras.models import linear_directions
 from lc_keras.samplers import actor
 from lc_keras.samplers import energy
+from lc_keras.samplers import extended
 from lc_keras.samplers import flow
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import importance
 from lc_keras.samplers import linear
 from lc_keras.samplers import objective
 from lc_keras.samplers import open_requests
-from lc_keras.samplers import refined
 from lc_keras.samplers import rejection
 from lc_keras.samplers import sampler
 from lc_keras.samplers import scaled
@@ -62,7 +62,7 @@ _SAMPLERS = {
   "open": lambda: open_requests.OpenRequests(
     _actor(), unconditional.Unconditional(_JUDGES)
   ),
-  "refined": lambda: refined.Refined(_actor(), _search()),
+  "extended": lambda: extended.Extended(_actor(), _search()),
   "scaled": lambda: scaled.Scaled(_actor(), 0.5),
   "search": _search,
   "search_published": lambda: gradient_search.GradientSearch(

@@ -18,7 +18,7 @@ from lc_keras import files
 from lc_keras.models import storage
 from lc_keras.models import value_actor
 from lc_keras.models import value_model
-from lc_keras.samplers import refined
+from lc_keras.samplers import extended
 from lc_keras.samplers import sampler
 
 FOLDER = "constraints"
@@ -222,7 +222,7 @@ def extend(
   )
 
 
-def advance(learned: Sequence[LearnedConstraint]) -> refined.Advance:
+def advance(learned: Sequence[LearnedConstraint]) -> extended.Advance:
   """Returns what the actors of some constraints do for a search.
 
   Args:

@@ -13,7 +13,7 @@ from lc_keras.samplers import sampler
 Advance = Callable[[tf.Tensor, constraints.Constraint], tf.Tensor]
 
 
-class Refined(sampler.Transformer):
+class Extended(sampler.Transformer):
   """Has a search add the attributes that a sampler does not know.
 
   Constraints that were learned after a sampler was trained are columns behind

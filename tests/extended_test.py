@@ -1,4 +1,4 @@
-"""Tests of refined: rows that ask for nothing new are left to the first."""
+"""Tests of extended: rows that ask for nothing new are left to the first."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ from absl.testing import parameterized
 
 from lc_keras.constraints import constraint
 from lc_keras.samplers import actor
+from lc_keras.samplers import extended
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import objective
-from lc_keras.samplers import refined
 from lc_keras.samplers import sampler
 from lc_keras.samplers import unconditional
 from tests import analytic_judges as judges
@@ -67,7 +67,7 @@ def _firsts():
 class RefinedTest(tf.test.TestCase, parameterized.TestCase):
   def test_who_asks_for_nothing_new_gets_what_the_first_makes(self):
     first = _firsts()["actor"]
-    both = refined.Refined(first, _search())
+    both = extended.Extended(first, _search())
     known = judges.ask(3, Male=1.0)
     asked = _ask(known, [1.0, 1.0, 0.0], [0.0, 1.0, 0.0])
     seeds = judges.seeds()
@@ -88,7 +88,7 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
       self.assertAllGreater(made.steps[1], alone.steps[1])
 
   def test_a_model_as_it_is_knows_nothing_so_that_all_is_searched(self):
-    both = refined.Refined(_firsts()["unconditional"], _search())
+    both = extended.Extended(_firsts()["unconditional"], _search())
     asked = _ask(judges.ask(3, Male=1.0), [0.0] * 3, [0.0] * 3)
     seeds = judges.seeds()
     latents = 0.5 * judges.latents()
@@ -100,7 +100,7 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
       self.assertAllGreater(made.attribute_probabilities[:, 2], 0.98)
 
   def test_everything_asked_for_holds_in_the_end(self):
-    both = refined.Refined(_firsts()["actor"], _search())
+    both = extended.Extended(_firsts()["actor"], _search())
     asked = _ask(judges.ask(5, Bald=1.0, Male=0.0), [0.0] * 5, [1.0] * 5)
     made = both.sample(asked, judges.seeds(5))
     self.assertAllEqual(made.converged, [True] * 5)
@@ -110,7 +110,7 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_a_row_that_asks_for_new_things_only_does_not_go_to_the_first(self):
     far = actor.ActorSampler(_KNOWN, lambda latents, values, mask: latents + 99)
-    both = refined.Refined(far, _search())
+    both = extended.Extended(far, _search())
     latents = 0.5 * judges.latents(2)
     asked = _ask(judges.ask(2), [1.0] * 2, [1.0] * 2)
     made = both.transform(latents, asked, judges.seeds(2))
@@ -118,7 +118,7 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllLess(tf.abs(made.latents), 3.0)
 
   def test_a_transformation_keeps_what_was_there(self):
-    both = refined.Refined(
+    both = extended.Extended(
       _firsts()["unconditional"],
       _search(
         objective=objective.Objective(_WIDE, keep_weight=1.0),
@@ -159,7 +159,7 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
       max_steps=150,
       starts=lambda constraint, seeds: 0.5 * judges.latents(2),
     )
-    both = refined.Refined(_firsts()["unconditional"], search)
+    both = extended.Extended(_firsts()["unconditional"], search)
     asked = _ask(judges.ask(2), [1.0] * 2, [1.0] * 2)
     for made in (
       both.sample(asked, judges.seeds(2)),
