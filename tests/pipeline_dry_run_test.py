@@ -9,12 +9,14 @@ import importlib
 import json
 import pathlib
 import shutil
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 from absl import flags
 from PIL import Image
 
+from lc_keras.evaluation import protocol
 from lc_keras.models import storage
 from tests import testing
 from trainers import jobs
@@ -54,6 +56,12 @@ _SYSTEMS = (
 )
 _ONLY_SAMPLES = ("prior", "conditional_gan")
 _MORE = {"evaluate": [f"--systems={','.join(_SYSTEMS)}"]}
+_ROWS = [f"--rows_{split}=20" for split in ("train", "validation", "test")]
+_GAN_MORE = {
+  "latents": _ROWS,
+  "actor": ["--imitation_weight=0"],
+  "evaluate": ["--systems=prior,actor_0.1"],
+}
 
 
 def _run(run_dir, job, *more):
@@ -77,6 +85,15 @@ def _run(run_dir, job, *more):
   module.run_job(values)
 
 
+def _untimed(results):
+  """Returns results of an evaluation without what it took to get them."""
+  systems = {
+    name: {key: value for key, value in one.items() if key != "cost"}
+    for name, one in results["systems"].items()
+  }
+  return {**results, "systems": systems, "seconds": None}
+
+
 class PipelineDryRunTest(tf.test.TestCase):
   @classmethod
   def setUpClass(cls):
@@ -95,14 +112,8 @@ class PipelineDryRunTest(tf.test.TestCase):
       _run(self.run_dir, job, *_MORE.get(job, ()))
 
   def _run_all_with_a_gan(self):
-    rows = [f"--rows_{split}=20" for split in ("train", "validation", "test")]
-    more = {
-      "latents": rows,
-      "actor": ["--imitation_weight=0"],
-      "evaluate": ["--systems=prior,actor_0.1"],
-    }
     for job in ("data", *_GAN_JOBS.values()):
-      _run(self.run_dir, job, *more.get(job, ()))
+      _run(self.run_dir, job, *_GAN_MORE.get(job, ()))
 
   def _written(self):
     """Returns when each file of the run was written."""
@@ -213,6 +224,28 @@ class PipelineDryRunTest(tf.test.TestCase):
       before = self._written()
       self._run_all_with_a_gan()
       self.assertEqual(self._written(), before)
+
+    with self.subTest("an evaluation that was interrupted ends as any other"):
+      shutil.rmtree(report)
+      self._evaluate_until_the_second_system()
+      self._run_all_with_a_gan()
+      again = json.loads((report / "results.json").read_text())
+      self.assertEqual(_untimed(again), _untimed(results))
+
+  def _evaluate_until_the_second_system(self):
+    measure, systems = protocol.Protocol.measure, []
+
+    def interrupted(self, system, *rest):
+      systems.append(system)
+      if len(systems) > 1:
+        raise KeyboardInterrupt
+      return measure(self, system, *rest)
+
+    with mock.patch.object(protocol.Protocol, "measure", interrupted):
+      with self.assertRaises(KeyboardInterrupt):
+        _run(self.run_dir, "evaluate", *_GAN_MORE["evaluate"])
+    kept = (self.run_dir / "report" / "systems").glob("*.json")
+    self.assertEqual([path.stem for path in kept], ["prior"])
 
   def _assert_trained(self, folder):
     """Asserts that a stage's model can be loaded and was watched."""
