@@ -88,12 +88,13 @@ class Scoring:
     from lc_keras import parts
     from lc_keras.constraints import rule
     from lc_keras.evaluation import judge
+    from lc_keras.generators import generator
 
     sample = self._prior() if self.want is None else self._requested()
     readers = {}
     known = parts.read(self.run_dir)
-    is_image = getattr(known.generator, "plot", None) is None
-    if self.images and not is_image:
+    are_images = generator.are_images(known.generator)
+    if self.images and not are_images:
       raise ValueError(
         "--images keeps PNG files, and what this generator makes is no image: "
         "leave it out."
@@ -102,7 +103,7 @@ class Scoring:
     if classifier is not None:
       readers["attributes"] = judge.Judge(classifier).probabilities
     for name in self.rules:
-      readers[f"rule/{name}"] = rule.Rule(name, are_images=is_image).values
+      readers[f"rule/{name}"] = rule.Rule(name, are_images=are_images).values
 
     def make(shard, path):
       latents, images = sample(shard.start, shard.stop)

@@ -546,7 +546,7 @@ class LatentConstraints:
     images = arrays.check_images(
       self._with_channels(images),
       self.generator.image_shape,
-      getattr(self.generator, "plot", None) is None,
+      generators.are_images(self.generator),
     )
     return self._encode(images, _seeds(len(images), seed))["latents"]
 
@@ -633,7 +633,7 @@ class LatentConstraints:
     """Gives gray images [n, height, width] their channel."""
     *sides, channels = self.generator.image_shape
     shape = np.shape(images) if hasattr(images, "shape") else None
-    is_image = getattr(self.generator, "plot", None) is None
+    is_image = generators.are_images(self.generator)
     if is_image and channels == 1 and shape and shape[1:] == (*sides,):
       return np.asarray(images)[..., np.newaxis]
     return images

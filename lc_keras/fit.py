@@ -77,7 +77,7 @@ def encode(
     attributes,
     validation_split=validation_split,
     data_dir=data_dir,
-    are_images=getattr(generator, "plot", None) is None,
+    are_images=generators.are_images(generator),
   )
   if source.image_shape != tuple(generator.image_shape):
     raise ValueError(

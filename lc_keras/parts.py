@@ -139,9 +139,11 @@ class Parts:
   @property
   def preprocessing(self) -> preprocessings.Preprocessing:
     """How a picture becomes an image; by default, its middle is resized."""
-    return self._preprocessing or preprocessings.Preprocessing(
+    known = self._preprocessing or preprocessings.Preprocessing(
       tuple(self.generator.image_shape)
     )
+    are_images = generators.are_images(self.generator)
+    return dataclasses.replace(known, are_images=are_images)
 
   def labelled(self, split: str) -> latent_rows.Latents:
     """Returns the latents of a split with every label known.

@@ -35,7 +35,7 @@ def write(parts: parts_of.Parts, folder: str) -> None:
       None,
       parts.labels,
       encoded=parts.encoded,
-      **dataclasses.asdict(parts.preprocessing),
+      **parts.preprocessing.about(),
     )
     if parts.latents:
       latent_cache.write(

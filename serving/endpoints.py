@@ -64,11 +64,6 @@ class Models:
   encode: Callable[[tf.Tensor], tfd.Distribution] | None
 
   @property
-  def are_images(self) -> bool:
-    """Whether the generator makes images, and not other arrays."""
-    return getattr(self.generator, "plot", None) is None
-
-  @property
   def attributes(self) -> attribute_names.Attributes:
     """The K attributes."""
     return self.sampler.judges.attributes
@@ -121,7 +116,7 @@ def build(models: Models) -> dict[str, Endpoint]:
     same = tf.TensorSpec([None], tf.float32, "same")
     inputs = [latents, *request, seed, strength, same]
     built["transform_latents"] = endpoints.transform_latents, inputs
-  without = set() if models.are_images else {image_bytes}
+  without = set() if models.preprocessing.are_images else {image_bytes}
   if not models.encode:
     without = {images, image_bytes}
   shape = models.generator.image_shape
@@ -390,6 +385,8 @@ class _Endpoints:
       image_crop: string [b], the same in every row: which part of a picture
         becomes the image, such as "25,45,128,128 of 178x218", see
         `lc_keras.data.images.box`.
+      are_images: bool [b], the same in every row: whether the model makes
+        images, and not other arrays.
     """
     attributes = self._models.attributes
     image = self._models.preprocessing
@@ -400,6 +397,7 @@ class _Endpoints:
       "attribute_continuous": tf.cast(continuous, tf.float32),
       "image_shape": tf.constant(image.image_shape, tf.int64),
       "image_crop": tf.constant(image.crop),
+      "are_images": tf.constant(image.are_images),
     }
     return {
       name: tf.repeat(fact[tf.newaxis], tf.shape(row)[0], axis=0)
@@ -426,7 +424,8 @@ class _Endpoints:
       return self._result(moved, seed)
 
   def _checks_of_images(self, images):
-    check = _within_unit_range if self._models.are_images else _finite
+    are_images = self._models.preprocessing.are_images
+    check = _within_unit_range if are_images else _finite
     return [check(images=images)]
 
   def _checks(self, attributes, mask):
@@ -462,7 +461,7 @@ class _Endpoints:
     count = tf.shape(latents)[0]
     decoded = self._models.generator.decode(_at_least_one_row(latents))
     images = decoded.mean()[:count]
-    if not self._models.are_images:
+    if not self._models.preprocessing.are_images:
       return {"images": images}
     images = tf.clip_by_value(images, 0.0, 1.0)
     pixels = tf.cast(tf.round(images * 255.0), tf.uint8)

@@ -186,7 +186,9 @@ def preprocessing_of(
     )
   facts = {key: value[0] for key, value in described.items()}
   return preprocessing.Preprocessing(
-    tuple(facts["image_shape"].tolist()), facts["image_crop"].decode()
+    tuple(facts["image_shape"].tolist()),
+    facts["image_crop"].decode(),
+    bool(facts.get("are_images", True)),
   )
 
 

@@ -50,7 +50,7 @@ def draw_samples(
   )
   report(client.attributes, constraint, outputs)
   columns = min(n, COLUMNS)
-  plot = None if len(client.image_shape) == 3 else plotting.LINES
+  plot = None if client.preprocessing.are_images else plotting.LINES
   images = plotting.pictures(outputs["images"], plot)
   white = 1 if plot is None else 255
   blanks = np.full([-n % columns, *images.shape[1:]], white, images.dtype)

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -96,9 +97,6 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
       picture = made.picture()
       self.assertGreater(picture.width, 900)
       self.assertGreater(np.std(picture), 5.0)
-    with self.subTest("no picture becomes one"):
-      with self.assertRaisesRegex(ValueError, "arrays of 2 x 50"):
-        control.parts.preprocessing.load("face.png")
     with self.subTest("in a folder"):
       control.save(folder / "mine")
       loaded = lc_keras.load(folder / "mine")
@@ -112,10 +110,44 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
       decoded = served["decode"][0](tf.constant(made.latents[:2]))
       self.assertAllClose(decoded["images"], made.images[:2], atol=0.1)
       self.assertNotIn("image_bytes", decoded)
+      self.assertFalse(
+        any(served["describe"][0](tf.zeros([2], tf.int64))["are_images"])
+      )
       self.assertIn("transform", served)
       self.assertNotIn("transform_encoded", served)
       codes = served["encode"][0](tf.constant(made.images[:2]))
       self.assertAllClose(codes["mean"], made.latents[:2], atol=0.1)
+
+  def test_three_axes_make_no_image(self):
+    folder = os.path.join(self.create_tempdir().full_path, "mine")
+    made = lc_keras.Generator(
+      lambda z: tf.stack([_decode(z)] * 3, axis=-1), latent_size=3, plot="lines"
+    )
+    self.assertEqual(made.image_shape, (2, 50, 3))
+    control = lc_keras.LatentConstraints(made)
+    control.fit(verbose=0)
+    control.save(folder)
+    with self.subTest("that a picture could become"):
+      with self.assertRaisesRegex(ValueError, "arrays of 2 x 50 x 3"):
+        lc_keras.load(folder).parts.preprocessing.load("face.png")
+    with self.subTest("that a PNG file could hold"):
+      scoring = score.Scoring(folder, None, "best", (), True, 0, {})
+      with self.assertRaisesRegex(ValueError, "--images keeps PNG files"):
+        scoring.open()
+    with self.subTest("that the client could show"):
+      outputs = {
+        "images": made.sample(range(2)),
+        "attribute_probabilities": np.zeros([2, 1]),
+        "converged": np.ones([2], bool),
+      }
+      client = mock.Mock(
+        attributes=lc_keras.Attributes(["High"]),
+        preprocessing=preprocessing.Preprocessing((2, 50, 3), are_images=False),
+        **{"sample.return_value": outputs},
+      )
+      picture = pictures.draw_samples(client, "High", 2, seed=0)
+      shown = plotting.pictures(outputs["images"], plotting.LINES)
+      self.assertEqual(picture, plotting.grid(shown[np.newaxis]))
 
   def test_a_function_draws(self):
     control = lc_keras.LatentConstraints(_generator(plot=draw))

@@ -99,6 +99,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
         "attribute_continuous": (5, _K),
         "image_shape": (5, 3),
         "image_crop": (5,),
+        "are_images": (5,),
       },
     }
     self.assertCountEqual(self.signatures, expected)
@@ -298,6 +299,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     outputs = self._call("describe")
     self.assertAllEqual(outputs["image_shape"][4], tiny_run.IMAGE_SHAPE)
     self.assertEqual(outputs["image_crop"][4].decode(), tiny_run.CROP)
+    self.assertTrue(outputs["are_images"][4])
     names = [name.decode() for name in outputs["attribute_names"][4]]
     self.assertSequenceEqual(names, tiny_run.ATTRIBUTES.names)
     np.testing.assert_array_equal(

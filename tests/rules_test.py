@@ -11,6 +11,7 @@ from absl.testing import parameterized
 from PIL import Image
 
 from lc_keras import recipes
+from lc_keras.data import preprocessing
 from lc_keras.learning.rules import kinds
 from lc_keras.learning.rules import network
 from lc_keras.learning.rules import pictures
@@ -69,7 +70,7 @@ def _parts(encodes=True):
   return types.SimpleNamespace(
     generator=generator,
     models={},
-    preprocessing=types.SimpleNamespace(crop="center"),
+    preprocessing=preprocessing.Preprocessing((8, 8, 3)),
   )
 
 

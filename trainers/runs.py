@@ -1,6 +1,5 @@
 """Run folders: what a run is about, and what lies in it."""
 
-import dataclasses
 import functools
 import os
 from collections.abc import Sequence
@@ -323,7 +322,7 @@ def _begin(folder, dataset, image_shape, data_dir):
       f"{folder!r} is not a run yet: give --dataset to begin one (or begin it "
       "with `python -m trainers.data`), or correct --run_dir."
     )
-  parts.write_about(folder, dataset, known, **dataclasses.asdict(how))
+  parts.write_about(folder, dataset, known, **how.about())
 
 
 def _share(base_run, folder):

@@ -98,13 +98,8 @@ def read(
 
   Raises:
     ValueError: The file is missing, no picture, damaged, or too large; one
-      sentence, which names it. Or the model's outputs are no images.
+      sentence, which names it.
   """
-  if len(image_shape) != 3:
-    raise ValueError(
-      "A picture cannot become what this model makes, arrays of "
-      f"{' x '.join(map(str, image_shape))}."
-    )
   name = name or str(file)
   try:
     with Image.open(file, formats=_formats()) as image:

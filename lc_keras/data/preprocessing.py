@@ -29,23 +29,39 @@ class Preprocessing:
   Attributes:
     image_shape: (height, width, channels) of the images.
     crop: Which part of a picture becomes the image, see `images.box`.
+    are_images: Whether the model makes images; else other arrays, of any shape,
+      and no picture becomes one.
   """
 
   image_shape: tuple[int, int, int]
   crop: str = images.CENTER
+  are_images: bool = True
 
   def __post_init__(self):
     images.check_crop(self.crop)
 
   @classmethod
   def from_about(cls, about: Mapping) -> Self:
-    """Returns what `dataclasses.asdict` told of, also of the shape alone."""
+    """Returns what `about` told of, also of the shape alone."""
     return cls(tuple(about["image_shape"]), about.get("crop", images.CENTER))
+
+  def about(self) -> dict:
+    """Returns what a folder notes of it; its generator says the rest."""
+    return {"image_shape": self.image_shape, "crop": self.crop}
 
   def load(
     self, file: str | os.PathLike | BinaryIO, name: str = ""
   ) -> np.ndarray:
-    """Returns the image of a picture's file, see `images.load`."""
+    """Returns the image of a picture's file, see `images.load`.
+
+    Raises:
+      ValueError: It cannot be read; or the model makes no images.
+    """
+    if not self.are_images:
+      raise ValueError(
+        "A picture cannot become what this model makes, arrays of "
+        f"{' x '.join(map(str, self.image_shape))}."
+      )
     return images.load(file, self.image_shape, self.crop, name)
 
   def __call__(self, picture: tf.Tensor) -> tf.Tensor:

@@ -458,6 +458,15 @@ def can_encode(generator) -> bool:
   return hasattr(generator, "encode")
 
 
+def are_images(generator) -> bool:
+  """Says whether a generator makes images, and not other arrays.
+
+  Args:
+    generator: A `Generator`, or a model of ours, which makes images.
+  """
+  return getattr(generator, "plot", None) is None
+
+
 def draw(generator, seeds: tf.Tensor) -> tf.Tensor:
   """Returns latents as a generator draws them, one a seed.
 

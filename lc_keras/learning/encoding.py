@@ -41,7 +41,7 @@ def learn(
     raise ValueError(
       "This generator has an encoder of its own: nothing is to be learned."
     )
-  if getattr(generator, "plot", None) is not None:
+  if not generators.are_images(generator):
     raise ValueError(
       "An encoder is learned of images only: give one with the generator, or "
       "change what it made by its latents."

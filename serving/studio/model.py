@@ -166,7 +166,7 @@ class Model:
     self._client.forget()
     attributes = await self._client.attributes()
     preprocessing = await self._client.preprocessing()
-    if len(preprocessing.image_shape) != 3:
+    if not preprocessing.are_images:
       raise latent_client.RequestError(
         "The studio shows images, and this model makes arrays of "
         f"{' x '.join(map(str, preprocessing.image_shape))}."

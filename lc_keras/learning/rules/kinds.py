@@ -11,6 +11,7 @@ import types
 
 from lc_keras import recipes
 from lc_keras.constraints import rule as rules
+from lc_keras.generators import generator as generators
 from lc_keras.learning.rules import classifier
 from lc_keras.learning.rules import function
 from lc_keras.learning.rules import pictures
@@ -51,7 +52,7 @@ def make(settings: recipes.Rule, parts) -> rules.Rule:
         kind.make(settings, parts),
         settings.threshold,
         settings.target_range,
-        are_images=getattr(parts.generator, "plot", None) is None,
+        are_images=generators.are_images(parts.generator),
       )
   raise ValueError(
     "Say what the constraint is, with one of: rule (a function, or a "

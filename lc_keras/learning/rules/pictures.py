@@ -6,7 +6,7 @@ regression that is judged on pictures which it has not seen.
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from scipy import special
@@ -17,6 +17,7 @@ from sklearn import preprocessing as scalers
 
 from lc_keras.constraints import functions
 from lc_keras.data import images as pictures
+from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
 from lc_keras.learning import trust
 from lc_keras.learning.rules import network
@@ -115,13 +116,14 @@ class Pictures(functions.Scorer):
     return features.reshape(len(images), -1)
 
 
-def read_folder(place, image_shape: Sequence[int], crop: str) -> np.ndarray:
+def read_folder(
+  place, preprocessing: preprocessings.Preprocessing
+) -> np.ndarray:
   """Reads the pictures of a folder, of any size.
 
   Args:
     place: The folder, or [n, height, width, channels] in [0, 1] already.
-    image_shape: (height, width, channels) to resize them to.
-    crop: See `images.box`.
+    preprocessing: How a picture becomes an image.
 
   Returns:
     float32 [n, *image_shape] in [0, 1].
@@ -147,10 +149,7 @@ def read_folder(place, image_shape: Sequence[int], crop: str) -> np.ndarray:
       f"The folder {os.fspath(place)!r} has no pictures (PNG, JPEG, ...)."
     )
   return np.stack(
-    [
-      pictures.load(os.path.join(place, name), image_shape, crop)
-      for name in names
-    ]
+    [preprocessing.load(os.path.join(place, name)) for name in names]
   )
 
 
@@ -171,9 +170,8 @@ def make(settings, parts) -> Pictures:
       "Example pictures are two folders: like these (like), and not like those "
       "(unlike)."
     )
-  shape = tuple(parts.generator.image_shape)
   both = [
-    read_folder(place, shape, parts.preprocessing.crop)
+    read_folder(place, parts.preprocessing)
     for place in (settings.like, settings.unlike)
   ]
   named = [
