@@ -458,7 +458,7 @@ class FolderParts(Parts):
     super().__init__(
       generator,
       attributes_of(self.about),
-      models=_Models(folder),
+      models=_Models(self),
       latents=_Splits(self),
       preprocessing=preprocessings.Preprocessing.from_about(self.about),
     )
@@ -505,15 +505,24 @@ class FolderParts(Parts):
 class _Models(MutableMapping):
   """The models of a folder, each loaded when it is first used."""
 
-  def __init__(self, folder):
-    self._folder = folder
+  def __init__(self, parts):
+    self._parts = parts
+    self._folder = parts.folder
     self._loaded = {}
 
   def __getitem__(self, name: str) -> keras.Model:
     if name not in self._loaded:
       if name not in self:
         raise KeyError(name)
-      self._loaded[name] = storage.load(os.path.join(self._folder, name))
+      folder = os.path.join(self._folder, name)
+      model = storage.load(folder)
+      if model.made_for not in (None, self._parts.fingerprint):
+        raise ValueError(
+          f"{folder!r} was learned for another generator than {self._folder!r} "
+          "has: the same latent vector is another image there. Delete it and "
+          "learn it again."
+        )
+      self._loaded[name] = model
     return self._loaded[name]
 
   def __setitem__(self, name: str, model: keras.Model):

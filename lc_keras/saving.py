@@ -45,7 +45,8 @@ def write(parts: parts_of.Parts, folder: str) -> None:
       )
     for name, model in parts.models.items():
       if name not in generators.STAGES:
-        storage.save(model, os.path.join(aside, name))
+        place = os.path.join(aside, name)
+        storage.save(model, place, made_for=fingerprint)
     for one in parts.learned.values():
       manifest = {**one.manifest, "generator": fingerprint}
       learned_constraints.write(

@@ -2,13 +2,16 @@
 
 import contextlib
 import io
+import os
 
 import numpy as np
 import tensorflow as tf
 from absl import flags
 
 import lc_keras
+from lc_keras import files
 from lc_keras import parts as run_parts
+from lc_keras.generators import specs
 from lc_keras.models import encoder
 from tests import painted_mapping
 from trainers import encoder as encoder_job
@@ -65,6 +68,17 @@ class EncoderTest(tf.test.TestCase):
     found = parts.encode(tf.constant(self.images)).mean()
     made = parts.generator.map(found)
     self.assertAllClose(made, self.images, atol=0.03)
+    with self.subTest("of its generator, and of no other"):
+      spec = os.path.join(parts.folder, "generator", specs.SPEC)
+      files.write_json(spec, files.read_json(spec) | {"posterior_scale": 0.3})
+      with self.assertRaisesRegex(ValueError, "for another generator"):
+        _ = run_parts.read(parts.folder).encode
+
+  def test_a_saved_one_is_of_the_saved_generator(self):
+    folder = f"{self.create_tempdir().full_path}/saved"
+    self.control.save(folder)
+    found = run_parts.read(folder).encode(tf.constant(self.images)).mean()
+    self.assertAllClose(found, self.control.encode(self.images), atol=1e-2)
 
 
 def _run(job, *arguments):

@@ -6,11 +6,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import recipes
+from lc_keras.data import arrays
 from lc_keras.generators import generator
 from lc_keras.generators import writing
 from lc_keras.models import refined_vae
 from lc_keras.models import storage
 from lc_keras.models import vae
+from trainers import refiner
 
 _SHAPE, _LATENT = (8, 16, 1), 4
 
@@ -23,6 +26,24 @@ def _frozen():
   grain = np.random.default_rng(0).normal(size=bias.shape)
   bias.assign(grain.astype(np.float32))
   return model
+
+
+class _Run:
+  """As much of a run as the refiner's job asks."""
+
+  ended = None
+
+  def __init__(self, folder):
+    self.folder = folder
+
+  def path(self, *names):
+    return os.path.join(self.folder, *names)
+
+  def done(self, stage):
+    return self.ended
+
+  def images(self):
+    return arrays.source(np.random.default_rng(0).random([20, *_SHAPE]))
 
 
 class RefinedVAETest(tf.test.TestCase):
@@ -75,3 +96,16 @@ class RefinedVAETest(tf.test.TestCase):
     made = generator.load(run_dir).decode(latents).mean()
     self.assertAllEqual(made, model.decode(latents).mean())
     self.assertAllGreater(made - frozen.decode(latents).mean(), 0.0)
+    with self.subTest("and of no other VAE"):
+      frozen.decoder.weights[-1].assign_add([1.0])
+      storage.save(frozen, run.path("vae"))
+      for function in (generator.find, generator.load):
+        with self.assertRaisesRegex(ValueError, "behind another VAE"):
+          function(run_dir)
+      with self.assertRaisesRegex(ValueError, "behind another VAE"):
+        refiner.begin(recipe, run)
+    with self.subTest("a preset has its VAE in the refiner"):
+      os.remove(run.path("vae", storage.WEIGHTS))
+      self.assertEqual(generator.find(run_dir), "refiner")
+      with self.assertRaisesRegex(ValueError, "is a preset's"):
+        refiner.begin(recipe, run)

@@ -120,14 +120,16 @@ def _write_models(run, folder, settings):
         f"The stage {name!r} of {settings.run_dir!r} is not finished. Finish "
         "it, or leave it out of --models."
       )
+  made_for = None
   for name in taken:
     model = storage.load(run.path(name))
     for part in _AVERAGED:
       if trained := getattr(model, f"trained_{part}", None):
         # Only training goes on from it; equal arrays are written once.
         trained.set_weights(getattr(model, part).get_weights())
-    storage.save(model, os.path.join(folder, name), _HALF)
+    storage.save(model, os.path.join(folder, name), _HALF, made_for)
     _copy_notes(run, name, folder)
+    made_for = made_for or generator.fingerprint(folder)
   if taken[0] == generator.REFINED:
     # It has the VAE's weights, but does not say how that was trained.
     os.makedirs(os.path.join(folder, "vae"))

@@ -6,6 +6,8 @@
 It comes before the latents: from then on, it is the run's generative model.
 """
 
+import os
+
 from lc_keras import recipes
 from trainers import jobs
 from trainers import vae
@@ -13,12 +15,25 @@ from trainers import vae
 
 def begin(recipe: recipes.Refiner, run):
   """Returns the training."""
+  from lc_keras.generators import generator
   from lc_keras.models import refined_vae
   from lc_keras.models import storage
 
-  return refined_vae.training(
-    recipe, storage.load(run.path("vae")), run.images()
-  )
+  folder = run.path("vae")
+  if run.done("vae") is None:
+    raise ValueError(
+      f"The VAE in {folder!r} has not been trained to its end: go on with "
+      "`python -m trainers.vae` and the same --run_dir, and refine it then."
+    )
+  if not os.path.exists(os.path.join(folder, storage.WEIGHTS)):
+    raise ValueError(
+      f"The VAE in {folder!r} is a preset's, which has it in its refiner only: "
+      "it cannot be refined again. Train a VAE in another --run_dir."
+    )
+  generator.find(run.folder)  # Refuses a refiner that began behind another VAE.
+  begun = refined_vae.training(recipe, storage.load(folder), run.images())
+  begun.model.made_for = storage.describe(folder)["sha256"]
+  return begun
 
 
 JOB = jobs.Job("refiner", recipes.Refiner, begin, vae.draw)

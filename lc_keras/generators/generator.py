@@ -484,7 +484,7 @@ def find(run_dir: str) -> str:
 
   Raises:
     FileNotFoundError: The run has none that is trained or imported.
-    ValueError: It has several.
+    ValueError: It has several, or a refiner of another VAE.
   """
   written = {
     stage: specs.SPEC if stage == IMPORTED else storage.WEIGHTS
@@ -502,6 +502,15 @@ def find(run_dir: str) -> str:
       "`python -m trainers.import_generator`, and the same --run_dir."
     )
   if found[:2] == [REFINED, "vae"]:
+    refiner, refined = (
+      storage.describe(os.path.join(run_dir, stage)) for stage in found[:2]
+    )
+    if refiner.get("made_for") != refined["sha256"]:
+      raise ValueError(
+        f"The refiner in {run_dir!r} was trained behind another VAE than the "
+        f"one that is there. Delete the folder {REFINED!r}, and train it again "
+        "(`python -m trainers.refiner`) or do without."
+      )
     del found[1]
   if len(found) > 1:
     raise ValueError(

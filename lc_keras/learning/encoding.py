@@ -62,6 +62,7 @@ def learn(
   bar.close()
   differentiable = getattr(generator, "differentiable", True)
   model = sums.solved(recipe.steps if differentiable else 0)
+  model.made_for = parts.fingerprint
   progress.say(f"Trying it on {recipe.tried} other draws")
   drawn = draw(recipe.tried, _SEED + recipe.seed + 1)
   images = decode(drawn)[decoding.IMAGES]

@@ -92,6 +92,7 @@ def learn(
     ),
     steps,
   )
+  model.made_for = parts.fingerprint
   progress.say(f"Learning an embedding from {len(targets)} images")
   model.fit(
     tf.data.Dataset.from_tensor_slices(rows)

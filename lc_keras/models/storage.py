@@ -43,7 +43,10 @@ _MODULES = {
 
 
 def save(
-  model: stored_model.StoredModel, folder: str, dtype: str | None = None
+  model: stored_model.StoredModel,
+  folder: str,
+  dtype: str | None = None,
+  made_for: str | None = None,
 ) -> None:
   """Writes a model's description and weights, without its optimisers.
 
@@ -52,6 +55,8 @@ def save(
     folder: Created if missing. Files in it are replaced by whole ones only.
     dtype: Of the weights in the file, such as "float16" for half the size;
       None keeps theirs. `load` gives them the model's own.
+    made_for: Takes the place of the model's, if it has one: where it is
+      written to, its generator may have another fingerprint.
 
   Raises:
     ValueError: A weight is too large for the type.
@@ -68,6 +73,8 @@ def save(
     "arguments": model.arguments,
     "sha256": files.checksum(weights_path),
   }
+  if model.made_for is not None:
+    description["made_for"] = made_for or model.made_for
   files.write_json(os.path.join(folder, DESCRIPTION), description)
 
 
@@ -155,6 +162,22 @@ def _cast(values, dtype):
   return cast
 
 
+def describe(folder: str) -> dict:
+  """Returns what `save` wrote of a model, without loading it.
+
+  Raises:
+    FileNotFoundError: The folder holds no trained model.
+    ValueError: The description is damaged.
+  """
+  for name in (DESCRIPTION, WEIGHTS):
+    if not os.path.exists(os.path.join(folder, name)):
+      raise FileNotFoundError(
+        f"No trained model in {folder!r}: {name} is missing. Train it first, "
+        "with the same --run_dir."
+      )
+  return files.read_json(os.path.join(folder, DESCRIPTION))
+
+
 def load(folder: str) -> stored_model.StoredModel:
   """Rebuilds a model that `save` wrote.
 
@@ -169,19 +192,12 @@ def load(folder: str) -> stored_model.StoredModel:
       f"The model in {folder!r} cannot be loaded while a function is traced: "
       "use it once before, outside of the function."
     )
-  description_path = os.path.join(folder, DESCRIPTION)
+  description = describe(folder)
   weights_path = os.path.join(folder, WEIGHTS)
-  for path in (description_path, weights_path):
-    if not os.path.exists(path):
-      raise FileNotFoundError(
-        f"No trained model in {folder!r}: {os.path.basename(path)} is missing. "
-        "Train it first, with the same --run_dir."
-      )
-  description = files.read_json(description_path)
   name = description.get("class")
   if name not in _MODULES:
     raise ValueError(
-      f"{description_path} names the class {name!r}; "
+      f"{os.path.join(folder, DESCRIPTION)} names the class {name!r}; "
       f"known: {', '.join(_MODULES)}."
     )
   if files.checksum(weights_path) != description["sha256"]:
@@ -193,4 +209,5 @@ def load(folder: str) -> stored_model.StoredModel:
   module = importlib.import_module(f"lc_keras.models.{_MODULES[name]}")
   model = getattr(module, name)(**description["arguments"])
   model.load_weights(weights_path)
+  model.made_for = description.get("made_for")
   return model

@@ -16,6 +16,8 @@ class StoredModel(keras.Model):
   Attributes:
     arguments: The arguments of the constructor by name, defaults included; in
       the form that JSON gives back.
+    made_for: Fingerprint of the generator that it was learned for; None if
+      nobody has said.
   """
 
   REPORTS: tuple[str, ...] = ()
@@ -35,6 +37,7 @@ class StoredModel(keras.Model):
         if name != "kwargs"
       },
     )
+    object.__setattr__(model, "made_for", None)
     return model
 
   def __init__(self, **kwargs):
