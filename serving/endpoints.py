@@ -318,6 +318,9 @@ class _Endpoints:
   def encode(self, images: tf.Tensor) -> Tensors:
     """Returns the posterior q(z|x), a diagonal normal.
 
+    An encoder that was learned searches through the decoder for every image,
+    here and in `transform`: `encoder_steps` of the manifest says how long.
+
     Args:
       images: float32 [b, height, width, channels] in [0, 1].
 

@@ -29,6 +29,7 @@ with epy.lazy_imports():
 
   from lc_keras import parts as parts_lib
   from lc_keras.generators import generator as generators
+  from lc_keras.models import encoder
   from lc_keras.models import storage
   from lc_keras.samplers import table
   from serving import endpoints
@@ -209,7 +210,7 @@ def _manifest(parts, sample_actor, transform_actor):
     "sample_actor": sample_actor or parts_lib.ACTOR,
     "transform_actor": transform_actor or parts_lib.ACTOR,
   }
-  used = {"attributes", "encoder", "realism", *actors.values()}.union(
+  used = {"attributes", encoder.MODEL, "realism", *actors.values()}.union(
     *(entry.needs for entry in table.SAMPLERS.values() if entry.is_exported)
   )
   # Parts in memory have no files.
@@ -222,6 +223,7 @@ def _manifest(parts, sample_actor, transform_actor):
       if name in parts.models
     }
   attributes = parts.attributes
+  searches = encoder.MODEL in parts.models
   return {
     "run": folder and os.path.abspath(folder),
     "dataset": folder and parts.about["dataset"],
@@ -231,6 +233,7 @@ def _manifest(parts, sample_actor, transform_actor):
     "image_shape": parts.generator.image_shape,
     "crop": parts.preprocessing.crop,
     "latent_size": parts.generator.latent_size,
+    "encoder_steps": parts.models[encoder.MODEL].steps if searches else None,
     **{key: n if n in parts.models else None for key, n in actors.items()},
     "weights_sha256": checksums,
     "constraints": {n: one.manifest for n, one in parts.learned.items()},

@@ -168,6 +168,7 @@ class ExportTest(parameterized.TestCase):
     self.assertSequenceEqual(manifest["attributes"], tiny_run.ATTRIBUTES.names)
     self.assertEqual(manifest["image_shape"], list(tiny_run.IMAGE_SHAPE))
     self.assertEqual(manifest["crop"], tiny_run.CROP)
+    self.assertIsNone(manifest["encoder_steps"])
     self.assertEqual(manifest["libraries"]["tensorflow"], tf.__version__)
     weights = os.path.join(self.run_dir, "actor_0.1", storage.WEIGHTS)
     self.assertEqual(

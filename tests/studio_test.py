@@ -19,6 +19,7 @@ from PIL import Image
 import lc_keras
 from lc_keras import parts
 from lc_keras.data import preprocessing
+from serving import latent_client
 from serving.studio import drawing
 from serving.studio import faces
 from serving.studio import model
@@ -82,31 +83,55 @@ class StateTest(parameterized.TestCase):
     self.assertEqual(both.with_target("B", None).request, (("A", 0.0),))
 
 
-class ModelTest(absltest.TestCase):
-  def test_what_was_drawn_is_changed_where_latents_can_be(self):
-    asked = []
+class _Client:
+  """Draws and moves latents; can do nothing else."""
 
-    class Client:
-      async def transform_latents(self, latents, targets, mask, seeds):
-        asked.append((latents, targets, mask, seeds))
-        return {
-          "latents": latents + 1.0,
-          "converged": np.array([True]),
-          "steps": np.array([3]),
-        }
+  def __init__(self, image=_IMAGE):
+    self.asked, self._image = [], image
 
-    one = model.Model(Client())
+  async def sample(self, targets, mask, seeds):
+    return {"latents": np.zeros([1, 4]), "images": np.zeros([1, *_SHAPE])}
+
+  async def transform_latents(self, latents, targets, mask, seeds):
+    self.asked.append((latents, targets, mask, seeds))
+    return {
+      "latents": latents + 1.0,
+      "converged": np.array([True]),
+      "steps": np.array([3]),
+    }
+
+  def forget(self):
+    pass
+
+  async def attributes(self):
+    return lc_keras.Attributes(["Top", "Next"])
+
+  async def preprocessing(self):
+    return self._image
+
+
+class ModelTest(parameterized.TestCase):
+  @parameterized.parameters(True, False)
+  def test_what_was_drawn_is_changed_where_latents_can_be(self, encodes):
+    client = _Client()
+    one = model.Model(client)
     one.facts = model.Facts(
-      lc_keras.Attributes(["Top", "Next"]), ("actor",), _IMAGE, False, True
+      asyncio.run(client.attributes()), ("actor",), _IMAGE, encodes, True
     )
-    start = model.Start(None, np.zeros(4), np.ones(4))
+    start = asyncio.run(one.start(None, 5))
     request = [[("Next", 1.0)]]
     move = asyncio.run(one.move(start, state.State(seed=7), request))
     np.testing.assert_array_equal(move.ends, np.ones([1, 4]))
-    latents, targets, mask, seeds = asked[0]
+    ((latents, targets, mask, seeds),) = client.asked
     np.testing.assert_array_equal(latents, np.zeros([1, 4]))
     self.assertEqual(targets.tolist(), [[0.0, 1.0]])
     self.assertEqual((mask.tolist(), seeds.tolist()), ([[0.0, 1.0]], [7]))
+
+  @parameterized.parameters((2, 50), (8, 500, 3))
+  def test_a_model_of_no_images_is_refused(self, *shape):
+    curves = preprocessing.Preprocessing(shape, are_images=False)
+    with self.assertRaisesRegex(latent_client.RequestError, "makes arrays of"):
+      asyncio.run(model.Model(_Client(curves))._learn())
 
 
 class FacesTest(parameterized.TestCase):

@@ -191,10 +191,10 @@ class Model:
     nothing = np.zeros([1, len(self.facts.attributes)])
     if face is None:
       sample = await self._client.sample(nothing, nothing, [seed])
-      if not self.facts.encodes:
-        latents = sample["latents"][0]
-        return Start(None, latents, np.ones_like(latents))
-      face = sample["images"][0]
+      latents = sample["latents"][0]
+      face = sample["images"][0] if self.facts.encodes else None
+      if face is None or self.facts.moves_latents:
+        return Start(face, latents, np.ones_like(latents))
     if not self.facts.encodes:
       raise latent_client.RequestError(
         "This model cannot encode pictures: choose a face from the prior."
@@ -243,7 +243,8 @@ class Model:
       dials["realism_weight"] = state.realism_weight
     seeds = np.full(len(requests), state.seed)
     started = time.monotonic()
-    if start.face is None and self.facts.moves_latents:
+    by_actor = state.sampler == latent_client.ACTOR
+    if self.facts.moves_latents and (start.face is None or by_actor):
       latents = np.repeat(start.latents[np.newaxis], len(requests), axis=0)
       moved = await self._client.transform_latents(
         latents, targets, mask, seeds
