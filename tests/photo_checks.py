@@ -56,23 +56,23 @@ class PhotoTest(parameterized.TestCase):
     )
 
   @parameterized.parameters((256, 28.0), (128, 23.5))
-  def test_early_exits_show_the_whole_image(self, size, decibels):
-    whole = _decoded(synthesis.IMAGE_SIZE, self.w[:4])
-    expected = early_exit.smaller(whole, synthesis.IMAGE_SIZE // size)
+  def test_early_exits_show_the_full_size_image(self, size, decibels):
+    full = _decoded(synthesis.IMAGE_SIZE, self.w[:4])
+    expected = early_exit.smaller(full, synthesis.IMAGE_SIZE // size)
     error = np.square(_decoded(size, self.w[:4]) - expected)
     error = error.mean(axis=(1, 2, 3))
     self.assertGreater((-10.0 * np.log10(error)).mean(), decibels)
 
-  def test_a_served_whole_picture_is_the_same(self):
+  def test_a_served_full_size_picture_is_the_same(self):
     one = networks.generator(128)
     latents = one.mapping.to_latents(self.w[:2]).numpy()
     folder = os.path.join(self.create_tempdir().full_path, "1")
-    networks.save_whole(one, folder)
+    networks.save_full_size(one, folder)
     served = tf.saved_model.load(folder).signatures["decode"]
     files = served(latents=latents)["image_bytes"]
     pixels = np.stack([tf.io.decode_png(file) for file in files.numpy()])
-    whole = networks.whole(one, latents)
-    np.testing.assert_allclose(pixels / 255.0, whole, atol=0.01)
+    full = networks.full_size(one, latents)
+    np.testing.assert_allclose(pixels / 255.0, full, atol=0.01)
 
   @parameterized.parameters("smile", "male", "age")
   def test_judges_of_two_packages_agree(self, name):

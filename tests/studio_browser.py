@@ -75,7 +75,7 @@ class Studio:
           "default",
           faces.find(pictures, None, "", 9),
           run_dir,
-          large_model="default",  # It draws them as large as they are.
+          full_size_model="default",  # It draws them as large as they are.
         ),
         host="localhost",
         port=0,

@@ -46,14 +46,14 @@ EDITS = (
   ("Wearing_Hat", 1),
 )
 _COUNT, _PEOPLE = 16, 12
-_WHOLE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
+_FULL_SIZE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
 TRUNCATION, SAME = 0.8, 1.5
 # Of the people that are edited; nothing was learned from these seeds.
 FIRST_SEED = 100_000
 _CAPTIONS = {
   "samples": "Samples, a request every row",
   "edits": "People as drawn, and edited",
-  "whole": "One of them at 1024 pixels",
+  "full_size": "One of them in full size, 1024 pixels",
 }
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
 
@@ -113,7 +113,7 @@ class Demo:
     )
 
   def show_edits(self, control):
-    """Edits people in all directions, and scores that; one at full size."""
+    """Edits people in all directions, and scores that; one in full size."""
     seeds = range(FIRST_SEED, FIRST_SEED + _PEOPLE)
     latents = control.generator.draw(np.array(seeds)).numpy()
     before = control.decode(latents)
@@ -125,14 +125,14 @@ class Demo:
         after = self._judges(edited.images)
       found[text({name: value})] = scores.edit(read, after, name, value)
       columns.append(edited.images)
-      if (name, value) == _WHOLE:
-        with self._stage("whole"):
+      if (name, value) == _FULL_SIZE:
+        with self._stage("full size"):
           # Somebody of whom it is not true yet.
           row = int(np.argmin(read.attributes["labels"][name] == bool(value)))
           both = np.stack([latents[row], edited.latents[row]])
-          whole = networks.whole(control.generator, both, self._data_dir)
+          full = networks.full_size(control.generator, both, self._data_dir)
           self._picture(
-            "whole", whole[np.newaxis], column_labels=["as drawn", name]
+            "full_size", full[np.newaxis], column_labels=["as drawn", name]
           )
     self._tables["Edits"] = pd.DataFrame(found).T
     agreed = pd.DataFrame({"agreement": scores.agreement(read)}).T
@@ -152,10 +152,10 @@ class Demo:
           *("-m", "serving.export", f"--run_dir={self._run_dir}"),
           *("--samplers=search", "--nocheck"),
         )
-    large = os.path.join(self._run_dir, studio.LARGE, "1")
-    if not os.path.exists(large):
+    full = os.path.join(self._run_dir, studio.FULL_SIZE, "1")
+    if not os.path.exists(full):
       with self._stage("export"):
-        networks.save_whole(control.generator, large, self._data_dir)
+        networks.save_full_size(control.generator, full, self._data_dir)
     path = os.path.join(self._report, "served.png")
     with self._stage("serve"), _serving(export) as address:
       asked.run(

@@ -50,17 +50,17 @@ def edit(settings):
   if encoder.MODEL not in control.parts.models:
     print(control.learn_encoder(count=_DRAWS, tried=_TRIED))
   photograph = Image.open(settings.photograph)
-  whole = alignment.Aligner(data_dir)(photograph, networks.SIZES[-1])
+  face = alignment.Aligner(data_dir)(photograph, networks.SIZES[-1])
   invert = inversion.Inverter(
     control.generator, control.parts.models[encoder.MODEL], data_dir=data_dir
   )
   began = time.monotonic(), time.process_time()
-  found = invert(_scaled(whole, inversion.SIZE)[np.newaxis])
+  found = invert(_scaled(face, inversion.SIZE)[np.newaxis])
   print(
     f"Found in {time.monotonic() - began[0]:.0f} s, "
     f"{time.process_time() - began[1]:.0f} s of CPU time"
   )
-  shown, identity = {"photograph": whole}, face_api.identity(data_dir)
+  shown, identity = {"photograph": face}, face_api.identity(data_dir)
   decoders = {
     size: tf.function(networks.decoder(size, data_dir), autograph=False)
     for size in networks.SIZES
@@ -72,7 +72,7 @@ def edit(settings):
       latents = made.latents
     w, told = invert.own(found._replace(latents=latents)), []
     for size, decode in decoders.items():
-      image, target = decode(w).numpy()[0], _scaled(whole, size)
+      image, target = decode(w).numpy()[0], _scaled(face, size)
       who = identity(np.stack([image, target])).numpy()
       error = -10.0 * np.log10(np.square(image - target).mean())
       apart = np.linalg.norm(who[0] - who[1])

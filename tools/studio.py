@@ -1,9 +1,9 @@
 """Serves a run and opens the studio on it: `make studio`.
 
 The run is that of the preset toon_faces, or the folder or preset that is named.
-Its export is made first if there is none. If the run has a folder `large` with
-versions of a model that draws the same latents larger, that is served, too.
-Loads no TensorFlow itself.
+Its export is made first if there is none. If the run has a folder `full_size`
+with versions of a model that draws the same latents larger, that is served,
+too. Loads no TensorFlow itself.
 """
 
 import json
@@ -15,7 +15,7 @@ import tempfile
 
 from lc_keras import preset
 
-LARGE = "large"  # In a run.
+FULL_SIZE = "full_size"  # In a run.
 _PRESET = "toon_faces"
 
 
@@ -30,11 +30,11 @@ def main():
     # The server that loads it right away checks it, too.
     more = ("--samplers=flow", "--nocheck")
     _python("serving.export", f"--run_dir={run}", *more)
-  models, large = {"default": export}, pathlib.Path(run, LARGE)
+  models, full = {"default": export}, pathlib.Path(run, FULL_SIZE)
   more = []
-  if large.is_dir():
-    models[LARGE] = large
-    more = [f"--large_model={LARGE}"]
+  if full.is_dir():
+    models[FULL_SIZE] = full
+    more = [f"--full_size_model={FULL_SIZE}"]
   port = _free_port()
   with tempfile.NamedTemporaryFile("w", suffix=".config") as config:
     config.write(_config(models))

@@ -6,8 +6,8 @@ depthwise kernels become what they amount to on blocks of equal pixels, and
 fixed noise is averaged. What comes out is a sketch of the image, and a linear
 head makes the 12 Haar bands of a small image of it and of the early features.
 Where it errs, it draws a fine grid; a second head, which sees the bands of
-5 x 5 places, makes them anew. Both are fitted to whole images scaled down, in
-closed form.
+5 x 5 places, makes them anew. Both are fitted in closed form to full-size
+images that are scaled down.
 """
 
 from collections.abc import Sequence
@@ -85,7 +85,7 @@ class EarlyExit:
 
     Args:
       w: [n, 512].
-      images: [n, size, size, 3] in [-1, 1], whole ones scaled down.
+      images: [n, size, size, 3] in [-1, 1], full-size ones scaled down.
     """
     first = _least_squares(
       lambda w: tf.concat([*self._features(w)], axis=-1), w, images

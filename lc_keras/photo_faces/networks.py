@@ -16,8 +16,8 @@ from lc_keras.photo_faces import synthesis
 # Of the images that the decoders make.
 SIZES = (128, 256, synthesis.IMAGE_SIZE)
 _HEADS = "early_exits.npz"
-# Whole images that the heads of the early exits are fitted to, and draws that
-# the mean of w is found from.
+# Full-size images that the heads of the early exits are fitted to, and draws
+# that the mean of w is found from.
 _FITTED, _AVERAGED = 24, 1000
 _SEED = (5, 0)
 
@@ -28,7 +28,7 @@ def generator(
   """Returns the generator of faces, to be controlled in w.
 
   Generators of several sizes have the same latents: what was found with small
-  images is drawn whole by `whole`.
+  images is drawn by `full_size`.
 
   Args:
     size: See `decoder`.
@@ -62,7 +62,7 @@ def decoder(
   image takes 0.3 s at 1024 pixels, 0.13 s at 256 and 0.07 s at 128.
 
   Args:
-    size: In pixels: 1024 is the whole image; 256 and 128 are early exits, which
+    size: In pixels: 1024 is the full size; 256 and 128 are early exits, which
       are fitted when they are first asked for, in half a minute.
     data_dir: See `packages.folder`.
 
@@ -88,10 +88,10 @@ def decoder(
   return decode
 
 
-def whole(
+def full_size(
   one: generators.Generator, latents: np.ndarray, data_dir: str = "data"
 ) -> np.ndarray:
-  """Returns whole images of latents, [n, 1024, 1024, 3] in [0, 1].
+  """Returns full-size images of latents, [n, 1024, 1024, 3] in [0, 1].
 
   Two at a time, which bounds what memory it takes.
 
@@ -110,16 +110,16 @@ def whole(
   return draw(latents)["images"]
 
 
-def save_whole(
+def save_full_size(
   one: generators.Generator, folder: str, data_dir: str = "data"
 ) -> None:
-  """Writes a SavedModel that draws latents whole, for a server.
+  """Writes a SavedModel that draws latents in full size, for a server.
 
   Its signature "decode" gives "image_bytes", PNG files of 1024 x 1024 pixels,
   of "latents"; one at a time, which bounds what memory it takes.
 
   Args:
-    one: See `whole`.
+    one: See `full_size`.
     folder: Where it appears, whole or not at all.
     data_dir: See `packages.folder`.
   """
@@ -156,18 +156,18 @@ def _heads(steps, size, data_dir):
 
 
 def _fitted(steps, data_dir):
-  """Returns heads that are fitted to whole images, from plain to odd ones."""
+  """Returns heads fitted to full-size images, from plain to odd ones."""
   z = tf.random.stateless_normal([_AVERAGED, synthesis.LATENT_SIZE], _SEED)
   draws = mapping(data_dir)(z).numpy()
   truncation = np.linspace(0.5, 1.0, _FITTED, dtype=np.float32)[:, np.newaxis]
   center = draws.mean(axis=0)
   w = center + truncation * (draws[:_FITTED] - center)
-  whole = tf.function(lambda rows: synthesis.run(steps, rows), autograph=False)
+  draw = tf.function(lambda rows: synthesis.run(steps, rows), autograph=False)
   largest = SIZES[-2]
   images = np.concatenate(
     [
       early_exit.smaller(
-        np.clip(whole(w[row : row + 1]), -1.0, 1.0),
+        np.clip(draw(w[row : row + 1]), -1.0, 1.0),
         synthesis.IMAGE_SIZE // largest,
       )
       for row in range(_FITTED)

@@ -44,7 +44,7 @@ def define_flags(values: flags.FlagValues) -> None:
   )
   string("faces", None, "A folder with pictures to offer instead.")
   string(
-    "large_model",
+    "full_size_model",
     None,
     "Another model of the server, whose `decode` draws the same latents "
     "larger: then a button shows the result so.",
@@ -73,7 +73,7 @@ def _run(argv):
     args.model_name,
     shown,
     args.run_dir,
-    args.large_model,
+    args.full_size_model,
     **connection,
   )
   print(f"The studio: http://{args.host}:{args.port}/", flush=True)

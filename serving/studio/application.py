@@ -28,7 +28,7 @@ def build(
   model_name: str,
   faces: faces_lib.Faces,
   run_dir: str | None = None,
-  large_model: str | None = None,
+  full_size_model: str | None = None,
   **connection,
 ) -> fastapi.FastAPI:
   """Returns the application; a process can have one.
@@ -38,7 +38,7 @@ def build(
     model_name: The server's name of the model.
     faces: The faces on offer.
     run_dir: A run to browse.
-    large_model: The server's name of a model whose `decode` draws the same
+    full_size_model: The server's name of a model whose `decode` draws the same
       latents larger, if there is one.
     **connection: More for the client, see `latent_client`.
   """
@@ -49,15 +49,15 @@ def build(
     client = latent_client.AsyncLatentClient(
       address, model_name, _TIMEOUT, **connection
     )
-    large = large_model and latent_client.AsyncLatentClient(
-      address, large_model, _TIMEOUT, **connection
+    full_size = full_size_model and latent_client.AsyncLatentClient(
+      address, full_size_model, _TIMEOUT, **connection
     )
-    model = model_lib.Model(client, large)
+    model = model_lib.Model(client, full_size)
     about["studio"] = layout.Studio(address, model, faces, run_dir)
     watching = asyncio.create_task(model.watch())
     yield
     watching.cancel()
-    for one in filter(None, (client, large)):
+    for one in filter(None, (client, full_size)):
       await one.close()
 
   web = fastapi.FastAPI(lifespan=life, openapi_url=None)

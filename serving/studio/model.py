@@ -116,7 +116,7 @@ class View:
 class Model:
   """Calls the server; belongs to the event loop in which it was made.
 
-  `start`, `move`, `views` and `large` raise RequestError. Cancelled, they
+  `start`, `move`, `views` and `full_size` raise RequestError. Cancelled, they
   cancel their calls.
 
   Attributes:
@@ -126,22 +126,22 @@ class Model:
     facts: The facts about the model; None until the server first answers.
     error: The reason why there are no facts; "" without one.
     usual: Seconds of the last call, by sampler and number of requests.
-    enlarges: Whether `large` can be called.
+    has_full_size: Whether `full_size` can be called.
   """
 
   def __init__(
     self,
     client: latent_client.AsyncLatentClient,
-    large: latent_client.AsyncLatentClient | None = None,
+    full_size: latent_client.AsyncLatentClient | None = None,
   ):
     """Calls nobody yet.
 
     Args:
       client: Of the model.
-      large: Of a model whose `decode` draws the same latents larger.
+      full_size: Of a model whose `decode` draws the same latents larger.
     """
-    self.enlarges = large is not None
-    self._large = large
+    self.has_full_size = full_size is not None
+    self._full_size = full_size
     self.up = True
     self.returns = 0
     self.facts: Facts | None = None
@@ -297,15 +297,15 @@ class Model:
       )
     ]
 
-  async def large(self, move: Move, strength: float) -> bytes:
-    """Returns a larger picture of what a move of one request has made, as PNG.
+  async def full_size(self, move: Move, strength: float) -> bytes:
+    """Returns a full-size PNG of what a move of one request has made.
 
     Args:
       move: The move.
       strength: The part of it to make.
     """
     latents = _along(move, strength)
-    decoded = await self._large.decode(latents, ["image_bytes"])
+    decoded = await self._full_size.decode(latents, ["image_bytes"])
     return decoded["image_bytes"][0]
 
 

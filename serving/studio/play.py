@@ -35,15 +35,15 @@ class Play(page.Page):
       self._after = self._figure("After")
       self._difference = self._figure("What changed (orange)")
     buttons = [("Save the picture", self._save)]
-    if self._model.enlarges:
-      buttons.append(("Full size", self._enlarge))
+    if self._model.has_full_size:
+      buttons.append(("Full size", self._show_full_size))
     with Element("div"):
       for text, do in buttons:
         ui.button(text, on_click=do).props(
           "outline no-caps dense padding='2px 10px'"
         )
     with ui.dialog() as self._dialog, ui.card():
-      self._large = Element("img", alt="")
+      self._full_size = Element("img", alt="")
     with Element("div", classes="studio-busy studio-hidden") as self._busy:
       self._progress = ui.linear_progress(0.0, show_value=False, size="8px")
       self._progress.props('aria-label="Progress" instant-feedback')
@@ -218,18 +218,20 @@ class Play(page.Page):
     if self._png:
       ui.download.content(self._png, "face.png", "image/png")
 
-  async def _enlarge(self):
-    """Shows the result as the larger model draws it."""
+  async def _show_full_size(self):
+    """Shows the result in full size."""
     if not self._shown:
       return
-    self._status.say("Drawing the whole picture.")
+    self._status.say("Drawing it in full size.")
     try:
-      png = await self._model.large(*self._shown)
+      png = await self._model.full_size(*self._shown)
     except latent_client.RequestError as error:
       self.fail(str(error))
       return
     self._status.say("")
-    self._large.attribute(src=drawing.source(png), alt="The result, full size")
+    self._full_size.attribute(
+      src=drawing.source(png), alt="The result, full size"
+    )
     self._dialog.open()
 
   def _show_everyone(self, views, move):
