@@ -233,6 +233,20 @@ class ProgramTest(running_server.TestCase, absltest.TestCase):
       )
     self.assertEqual(process.wait(), 0)
 
+  def test_calls_leave_cpus_to_other_calls(self):
+    half = max(1, os.cpu_count() // 2)
+    path = self.create_tempfile(content="intra_op_parallelism_threads: 7")
+    for settings, threads in (
+      ({}, half),
+      ({"tensorflow_session_config_file": path.full_path}, 7),
+      ({"tensorflow_intra_op_parallelism": 5}, 5),
+      ({"tensorflow_session_parallelism": 3}, 3),
+    ):
+      config = embedded._session_config(
+        options.Options(model_base_path="x", **settings)
+      )
+      self.assertEqual(config.intra_op_parallelism_threads, threads)
+
   def test_errors_name_the_file(self):
     # TensorFlow Serving's own test looks for these words.
     path = self.create_tempfile(

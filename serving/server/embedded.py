@@ -34,6 +34,10 @@ _WARM_UP = 1.0
 # Calls of more rows run in few threads. These have no lower priority: a thread
 # that holds Python's lock and gets no CPU would stop all others.
 _MANY_ROWS = 32
+# All calls share the threads within operations, one call's parts after those of
+# another: 250 ms for 40 beside a large call, if these are as many as the CPUs.
+# Small networks take half the CPU with one.
+_HALF = max(1, (os.cpu_count() or 1) // 2)
 
 
 class Server:
@@ -66,9 +70,7 @@ class Server:
       self._config = model_configs.single(
         settings.model_name, settings.model_base_path
       )
-    self._large = futures.ThreadPoolExecutor(
-      max(1, (os.cpu_count() or 1) // 2), "large"
-    )
+    self._large = futures.ThreadPoolExecutor(_HALF, "large")
     self._stopping = False
     self._trimmed = 0
     self._closed = threading.Event()
@@ -232,6 +234,8 @@ def _session_config(settings):
   both = settings.tensorflow_session_parallelism
   if threads := both or settings.tensorflow_intra_op_parallelism:
     config.intra_op_parallelism_threads = threads
+  elif not config.intra_op_parallelism_threads:
+    config.intra_op_parallelism_threads = _HALF
   if threads := both or settings.tensorflow_inter_op_parallelism:
     config.inter_op_parallelism_threads = threads
   if fraction := settings.per_process_gpu_memory_fraction:

@@ -149,10 +149,16 @@ class Options:
     "", "A MonitoringConfig in text form, for Prometheus to read over HTTP."
   )
   tensorflow_session_parallelism: int = _flag(
-    0, "Threads of TensorFlow, within and between operations; 0 means all.", 0
+    0,
+    "Threads of TensorFlow, within and between operations; 0 leaves them to "
+    "the two flags.",
+    0,
   )
   tensorflow_intra_op_parallelism: int = _flag(
-    0, "Threads of TensorFlow within an operation; 0 means all.", 0
+    0,
+    "Threads of TensorFlow within an operation, for all calls; 0 means half as "
+    "many as there are CPUs.",
+    0,
   )
   tensorflow_inter_op_parallelism: int = _flag(
     0,
