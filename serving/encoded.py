@@ -13,6 +13,7 @@ _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 # Where a PNG's first chunk, which is of a fixed length, has width and height.
 _PNG_SIZE, _PNG_BITS = 16, 24
+_PIXELS_AT_ONCE = 1 << 18
 # EXIF stands at the beginning of a JPEG. Its orientation: tag 0x0112, a short,
 # one value; in both orders of bytes, with the place of the value.
 _EXIF_BYTES = 4096
@@ -57,9 +58,6 @@ def _image(file, preprocessing):
   with tf.control_dependencies([tf.debugging.Assert(fits, [sentence])]):
     picture = tf.cond(is_png, lambda: _png(file), lambda: _jpeg(file))
   part = preprocessing.part(picture)
-  color, opacity = tf.split(tf.cast(part, tf.float32), [3, 1], axis=-1)
-  color = 255.0 + (color - 255.0) * opacity / 255.0  # Transparent is white.
-  part = tf.cast(tf.round(color), tf.uint8)
   if preprocessing.image_shape[-1] == 1:
     part = tf.image.rgb_to_grayscale(part)
   return preprocessing.resized(part)
@@ -82,23 +80,44 @@ def _pixels(file):
 
 def _png(file):
   picture = tf.io.decode_png(file, channels=4)
-  color, opacity = tf.split(picture, [3, 1], axis=-1)
   # Of less than 8 bits without transparency, TensorFlow 2.21 calls the opacity
   # 1, 3 or 15 everywhere.
   bits = tf.io.decode_raw(tf.strings.substr(file, _PNG_BITS, 1), tf.uint8)[0]
   most = tf.bitwise.left_shift(tf.constant(1, tf.uint8), bits % 8) - 1
-  is_opaque = (bits < 8) & tf.reduce_all(opacity == most)
-  opacity = tf.where(is_opaque, tf.uint8.max, tf.cast(opacity, tf.int32))
-  picture = tf.concat([color, tf.cast(opacity, tf.uint8)], axis=-1)
-  return tf.ensure_shape(picture, [None, None, 4])
+  most = tf.where(bits < 8, most, tf.uint8.max)
+  is_opaque = tf.reduce_all(picture[..., 3] == most)
+  return tf.cond(
+    is_opaque, lambda: picture[..., :3], lambda: _on_white(picture)
+  )
+
+
+def _on_white(picture):
+  """Returns a picture without its opacity, some lines at a time.
+
+  As floats, all of it would take a gigabyte.
+  """
+  height, width = tf.unstack(tf.shape(picture)[:2])
+  lines = tf.maximum(1, _PIXELS_AT_ONCE // width)
+  count = (height + lines - 1) // lines
+  made = tf.TensorArray(
+    tf.uint8, count, infer_shape=False, element_shape=[None, None, 3]
+  )
+
+  def add(number, made):
+    some = picture[number * lines : (number + 1) * lines]
+    color, opacity = tf.split(tf.cast(some, tf.float32), [3, 1], axis=-1)
+    color = 255.0 + (color - 255.0) * opacity / 255.0
+    return number + 1, made.write(number, tf.cast(tf.round(color), tf.uint8))
+
+  _, made = tf.while_loop(
+    lambda number, _: number < count, add, (0, made), parallel_iterations=1
+  )
+  return made.concat()
 
 
 def _jpeg(file):
   picture = tf.io.decode_jpeg(file, channels=3, dct_method="INTEGER_ACCURATE")
-  picture = _upright(picture, _orientation(file))
-  opaque = tf.fill(tf.concat([tf.shape(picture)[:2], [1]], 0), tf.uint8.max)
-  picture = tf.concat([picture, tf.cast(opaque, tf.uint8)], axis=-1)
-  return tf.ensure_shape(picture, [None, None, 4])
+  return _upright(picture, _orientation(file))
 
 
 def _upright(picture, orientation):

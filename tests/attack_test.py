@@ -329,7 +329,7 @@ class AttackTest(absltest.TestCase):
       attacker.start()
     peak = server.usage()["memory"]
     while time.monotonic() < end or any(one.is_alive() for one in attackers):
-      time.sleep(0.05)
+      time.sleep(0.1)
       peak = max(peak, server.usage()["memory"])
     for attacker in attackers:
       attacker.join()

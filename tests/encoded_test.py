@@ -3,6 +3,7 @@
 import functools
 import io
 import struct
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
@@ -106,6 +107,17 @@ class ImagesTest(parameterized.TestCase, tf.test.TestCase):
       self.assertAllClose(
         _images([file], how)[0], how.load(io.BytesIO(file)), atol=2.1 / 255
       )
+
+  def test_transparent_lines_some_at_a_time(self):
+    self.enter_context(mock.patch.object(encoded, "_PIXELS_AT_ONCE", 100))
+    photo = _photo(30, 20)
+    photo.putalpha(Image.fromarray(np.uint8(np.mgrid[:20, :30].sum(0) * 5)))
+    how = preprocessing.Preprocessing((5, 7, 3))  # Traced here.
+    self.assertAllClose(
+      _images([_file(photo)], how)[0],
+      how.load(io.BytesIO(_file(photo))),
+      atol=2.1 / 255,
+    )
 
   def test_pictures_of_different_sizes_in_one_batch(self):
     how = preprocessing.Preprocessing(_SHAPE)

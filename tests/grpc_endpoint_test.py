@@ -4,6 +4,7 @@ import os
 import shutil
 import tempfile
 import threading
+from unittest import mock
 
 import grpc
 import numpy as np
@@ -11,6 +12,7 @@ from absl.testing import absltest
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
 
+from serving.server import embedded
 from serving.server import model_configs
 from tests import running_server
 from tests import serving_models
@@ -60,6 +62,37 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
       running_server.aside(running, "stop")
       self.assertIn("turns", spinning.result().outputs)
       _until_accepted(running)
+
+  def test_large_calls_wait_for_each_other_and_small_ones_do_not(self):
+    many = np.ones([33, 2], np.float32)
+    with mock.patch.object(embedded, "_HALF", 1), self.serving() as running:
+      spinning = self.spin(running, np.arange(len(many)))
+      waiting = running.predictions.Predict.future(
+        serving_models.request(x=many), timeout=running_server.PATIENCE
+      )
+      self.assert_refused(
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        "",
+        running.predict,
+        x=many,
+        timeout=0.5,
+      )
+      running.predict(x=_X)
+      self.assertFalse(waiting.done())
+      running_server.aside(running, "stop")
+      self.assertIn("turns", spinning.result().outputs)
+      self.assertIn("y", waiting.result().outputs)
+
+  def test_pictures_are_large(self):
+    for value, are in (
+      (np.array([b"\x89PNG", b""], object), True),
+      (np.array([[b"\xff\xd8\xff\xe0"]], object), True),
+      (np.array(b"\x89PNG", object), True),
+      (np.array([b"text"], object), False),
+      (np.array([], object), False),
+      (np.array([1.0]), False),
+    ):
+      self.assertEqual(embedded._are_pictures(value), are, value)
 
   def test_stopping_lets_calls_in_flight_finish(self):
     running = self.start()

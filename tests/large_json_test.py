@@ -1,5 +1,6 @@
 """Tests of reading JSON in another process."""
 
+import contextlib
 import json
 
 import grpc
@@ -46,3 +47,32 @@ def test_it_can_be_stopped():
   with pytest.raises(errors.ServingError) as got:
     _read({"signature_name": "one", "instances": [1]}, interrupt)
   assert got.value.code == grpc.StatusCode.CANCELLED
+
+
+def test_its_process_stays_and_is_replaced():
+  body = {"signature_name": "one", "instances": [1]}
+  _read(body)
+  reader = large_json._reader
+  _read(body)
+  assert large_json._reader is reader
+  reader.kill()
+  reader.end()
+  _read(body)
+  assert large_json._reader is not reader
+
+
+def test_a_process_that_was_stopped_is_replaced():
+  class Stopping(interrupts.Interrupt):
+    """Stops a run as soon as it can be."""
+
+    @contextlib.contextmanager
+    def stopping_by(self, stop):
+      with super().stopping_by(stop):
+        self.set()
+        yield
+
+  with pytest.raises(errors.ServingError) as got:
+    _read({"signature_name": "one", "instances": [1]}, Stopping())
+  assert got.value.code == grpc.StatusCode.CANCELLED
+  _, _, inputs = _read({"signature_name": "one", "instances": [1]})
+  assert inputs["x"].tolist() == [1]

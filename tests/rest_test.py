@@ -157,12 +157,14 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     self.assertNotEmpty(answer["error"])
 
   def _raw(self, *lines):
-    """Sends lines of HTTP as they are; returns the answer."""
+    """Sends lines of HTTP as they are; returns the answer, up to its body."""
     address = "localhost", self.running.server.rest_port
     with socket.create_connection(address) as connection:
       connection.sendall("\r\n".join([*lines, "", ""]).encode())
-      parts = iter(lambda: connection.recv(4096), b"")
-      return b"".join(parts).decode()
+      answer = b""
+      while b"\r\n\r\n" not in answer and (part := connection.recv(4096)):
+        answer += part
+      return answer.decode()
 
   def test_headers_name_no_versions(self):
     for lines in (["GET /x HTTP/1.1", *_HEADERS], ["no HTTP"]):
@@ -250,6 +252,17 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     status, _, answer = self.running.http(_PREDICT, b"no gzip", headers)
     self.assertEqual(status, 400)
     self.assertIn("error", json.loads(answer))
+
+  def test_compressed_bodies_of_many_pieces(self):
+    self.enter_context(mock.patch.object(rest, "_PIECE", 3))
+    x = np.random.default_rng(0).integers(100, size=500).tolist()
+    status, answer = self.running.json(
+      _PREDICT,
+      gzip.compress(json.dumps({"inputs": x}).encode()),
+      headers={"Content-Encoding": "gzip"},
+    )
+    self.assertEqual(status, 200, answer)
+    self.assertEqual(answer["outputs"], [2.0 * value for value in x])
 
   def test_pages_of_other_servers(self):
     _, headers, _ = self.running.http("/v1/models/demo")

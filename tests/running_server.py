@@ -171,10 +171,10 @@ class TestCase(unittest.TestCase):
     self.assertStartsWith(caught.exception.details(), text)
     return caught.exception.details()
 
-  def spin(self, running):
+  def spin(self, running, rows=_ROWS):
     """Starts an endless call, and waits until it runs."""
     spinning = running.predictions.Predict.future(
-      serving_models.request("spin", row=_ROWS), timeout=PATIENCE
+      serving_models.request("spin", row=rows), timeout=PATIENCE
     )
     self.addCleanup(spinning.cancel)
     before = aside(running, "ticks")["ticks"][0]

@@ -1,5 +1,6 @@
 """A server as a process of its own, as users run it."""
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -88,10 +89,17 @@ class ServerProcess:
     }
 
   def usage(self) -> dict[str, float]:
-    """Returns its memory in megabytes, its threads and its open files."""
+    """Returns its memory in megabytes, its threads and its open files.
+
+    The memory is that of the processes that it has started, too.
+    """
+    memory = self._process.memory_info().rss
+    for child in self._process.children():
+      with contextlib.suppress(psutil.NoSuchProcess):
+        memory += child.memory_info().rss
     with self._process.oneshot():
       return {
-        "memory": self._process.memory_info().rss / 2**20,
+        "memory": memory / 2**20,
         "threads": self._process.num_threads(),
         "files": self._process.num_fds(),
       }

@@ -34,6 +34,9 @@ _WARM_UP = 1.0
 # Calls of more rows run in few threads. These have no lower priority: a thread
 # that holds Python's lock and gets no CPU would stop all others.
 _MANY_ROWS = 32
+# So do those with files of pictures, which begin like this: a few bytes of them
+# can take a second, and half a gigabyte.
+_PICTURES = b"\xff\xd8\xff", b"\x89PNG"
 # All calls share the threads within operations, one call's parts after those of
 # another: 250 ms for 40 beside a large call, if these are as many as the CPUs.
 # Small networks take half the CPU with one.
@@ -71,6 +74,7 @@ class Server:
         settings.model_name, settings.model_base_path
       )
     self._large = futures.ThreadPoolExecutor(_HALF, "large")
+    self._pictures = futures.ThreadPoolExecutor(_HALF, "pictures")
     self._stopping = False
     self._trimmed = 0
     self._closed = threading.Event()
@@ -162,7 +166,8 @@ class Server:
     self._closed.set()
     if self._batcher is not None:
       self._batcher.close()
-    self._large.shutdown(wait=False, cancel_futures=True)
+    for threads in (self._large, self._pictures):
+      threads.shutdown(wait=False, cancel_futures=True)
     self.manager.close()
     if self._rest is not None:
       self._loop.call_soon_threadsafe(self._loop.stop)
@@ -176,23 +181,29 @@ class Server:
   def _run(self, servable, feeds, fetches, interrupt=None):
     """Runs a call's graph: with others, or in turn, or in this thread."""
     started = time.perf_counter()
-    rows = max((value.shape[:1] for value in feeds.values()), default=())
     if self._batcher is not None:
       values = self._batcher.run(servable, feeds, fetches, interrupt)
-    elif rows > (_MANY_ROWS,):
-      values = self._in_turn(servable, feeds, fetches, interrupt)
+    elif threads := self._few_threads(feeds):
+      values = self._in_turn(threads, servable, feeds, fetches, interrupt)
     else:
       values = servable.run(feeds, fetches, interrupt)
     self._metrics.run(servable.name, time.perf_counter() - started)
     return values
 
-  def _in_turn(self, servable, feeds, fetches, interrupt):
-    """Runs a large call in one of few threads, after those before it."""
+  def _few_threads(self, feeds):
+    """Returns the threads of a call that may take long; None of a small one."""
+    if any(map(_are_pictures, feeds.values())):
+      return self._pictures
+    rows = max((value.shape[:1] for value in feeds.values()), default=())
+    return self._large if rows > (_MANY_ROWS,) else None
+
+  def _in_turn(self, threads, servable, feeds, fetches, interrupt):
+    """Runs a call in one of few threads, after those before it."""
     interrupt = interrupt or interrupts.Interrupt()
     turn = []
     # Before it can begin: then the run itself can be stopped.
     with interrupt.stopping_by(lambda: [future.cancel() for future in turn]):
-      turn.append(self._large.submit(servable.run, feeds, fetches, interrupt))
+      turn.append(threads.submit(servable.run, feeds, fetches, interrupt))
       try:
         return turn[0].result()
       except futures.CancelledError:
@@ -217,6 +228,11 @@ class Server:
           self._config = config
       except (errors.ServingError, ValueError) as error:
         print(f"Error: {error}", file=sys.stderr, flush=True)
+
+
+def _are_pictures(value):
+  first = value.flat[0] if value.dtype == object and value.size else None
+  return isinstance(first, bytes) and first.startswith(_PICTURES)
 
 
 def _batching(settings):

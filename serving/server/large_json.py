@@ -1,8 +1,9 @@
-"""Reads large JSON in a process of its own.
+"""Reads large JSON in a process of its own, of lower priority.
 
 Python's JSON lets no other thread run until it is done: 100 MB stopped all
-calls of a server for 3 s, and took 2 GB that the server kept. A process of its
-own can be ended at a deadline, and its memory goes with it.
+calls of a server for 3 s, and 3 MB for a quarter of one. A process of its own
+can be ended at a deadline. It stays for the next request, unless this one has
+taken much memory: that goes with it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import socket
 import subprocess
 import sys
 import threading
@@ -26,14 +28,49 @@ from serving.server import json_inputs
 with epy.lazy_imports():
   from serving.server import interrupts
 
-# In bytes. Below it, the process takes longer than what it saves others.
-LARGE = 4 << 20
-_MOST_MEMORY = 4 << 30
+# In bytes. Below it, no step holds up others for 10 ms.
+LARGE = 512 << 10
+_MOST_MEMORY, _MOST_KEPT = 4 << 30, 256 << 20
 _PROGRAM = "from serving.server import large_json; large_json.answer()"
-# One after the other: their memory adds up.
+# One request after the other: their memory adds up.
 _turn = threading.Lock()
 _PAUSE = 0.05
 _CODES = {code.name: code for code in grpc.StatusCode}
+# What a process says when it has answered.
+_GOES_ON, _ENDS = b"1", b"0"
+
+
+class _Reader:
+  """The process."""
+
+  def __init__(self):
+    self._socket, other = socket.socketpair()
+    with other:
+      self._process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM], stdin=other
+      )
+    self.kill = self._process.kill
+
+  @property
+  def lives(self) -> bool:
+    """Whether nobody has ended it."""
+    return self._process.poll() is None
+
+  def read(self, request, made) -> bytes:
+    """Reads a file, and writes an answer; returns what the process says."""
+    try:
+      socket.send_fds(self._socket, [b"?"], [request.fileno(), made.fileno()])
+      return self._socket.recv(1)
+    except OSError:  # It has ended.
+      return b""
+
+  def end(self) -> int:
+    """Waits for its end, and returns its exit status."""
+    self._socket.close()
+    return self._process.wait()
+
+
+_reader: _Reader | None = None
 
 
 def read(
@@ -58,21 +95,30 @@ def read(
       request.write(json.dumps(dict(signatures)).encode() + b"\n")
       request.write(body)
       request.seek(0)
-      process = subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM], stdin=request, stdout=made
-      )
-      with interrupt.stopping_by(process.kill):
-        status = process.wait()
-      interrupt.check()
-      if status:
-        raise errors.ServingError(
-          grpc.StatusCode.INTERNAL,
-          f"The JSON could not be read: its process ended with {status}.",
-        )
+      _read(request, made, interrupt)
       made.seek(0)
       return _unpack(made)
   finally:
     _turn.release()
+
+
+def _read(request, made, interrupt):
+  """Has the process read a file; starts it if there is none."""
+  global _reader
+  if _reader is None or not _reader.lives:
+    _reader = _Reader()
+  reader = _reader
+  with interrupt.stopping_by(reader.kill):
+    said = reader.read(request, made)
+  if said == _GOES_ON:
+    return
+  _reader, status = None, reader.end()
+  if said != _ENDS:
+    interrupt.check()
+    raise errors.ServingError(
+      grpc.StatusCode.INTERNAL,
+      f"The JSON could not be read: its process ended with {status}.",
+    )
 
 
 def _in_memory(name):
@@ -116,10 +162,30 @@ def _unpack(file):
 
 
 def answer() -> None:
-  """Reads a request from the standard input, and writes what `read` returns."""
-  os.nice(10)
+  """Reads requests as `read` sends them, until it has taken much memory."""
+  os.nice(5)
   resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
-  sent, made = sys.stdin.buffer, sys.stdout.buffer
+  with socket.socket(fileno=sys.stdin.fileno()) as asking:
+    while True:
+      asked, files, *_ = socket.recv_fds(asking, 1, 2)
+      if not asked:  # The server has ended.
+        return
+      with open(files[0], "rb") as sent, open(files[1], "wb") as made:
+        _answer(sent, made)
+      if _memory() > _MOST_KEPT:
+        asking.send(_ENDS)
+        return
+      asking.send(_GOES_ON)
+
+
+def _memory():
+  """Returns how many bytes of memory this process has."""
+  with open("/proc/self/statm") as file:
+    return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def _answer(sent, made):
+  """Reads a request, and writes what `read` returns."""
   signatures = json.loads(sent.readline())
   try:
     document = json_inputs.parse(sent.read())

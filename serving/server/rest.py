@@ -61,6 +61,7 @@ _JSON = "application/json"
 # What TensorFlow Serving inflates at most, in bytes.
 _LARGEST_BODY = 100 << 20
 _MOST_IN_BODIES = 4 * _LARGEST_BODY
+_PIECE = 256 << 10
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 _WORTH_COMPRESSING = 1024
 _LARGEST_VERSION = 2**63 - 1
@@ -230,7 +231,10 @@ class RestEndpoint:
     try:
       answer = await self._in_time(
         lambda body, interrupt: _predict(
-          self._services, spec, _inflated(body) if gzip else body, interrupt
+          self._services,
+          spec,
+          _inflated(body, interrupt.check) if gzip else body,
+          interrupt,
         ),
         request,
       )
@@ -268,7 +272,7 @@ class RestEndpoint:
             await self._read(request, body)
           while True:
             try:
-              return await self._in_thread(lambda stop: job(bytes(body), stop))
+              return await self._in_thread(lambda stop: job(body, stop))
             except errors.StillLoadingError:
               if time.monotonic() >= end:
                 raise
@@ -333,17 +337,33 @@ class _TooLargeError(errors.ServingError):
     )
 
 
-def _inflated(body):
-  """Returns a compressed body as it was."""
+def _inflated(body, check):
+  """Returns a compressed body as it was.
+
+  A piece at a time: Python copies all that is inflated at once, while no other
+  thread runs.
+
+  Args:
+    body: The body.
+    check: Called again and again; raises if nobody waits for the answer.
+  """
   inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+  inflated = bytearray()
   try:
-    inflated = inflater.decompress(body, _LARGEST_BODY + 1)
+    for start in range(0, len(body), _PIECE):
+      piece, made = body[start : start + _PIECE], None
+      # There may be more to come of what it has taken.
+      while piece or made:
+        check()
+        made = inflater.decompress(piece, _PIECE)
+        piece = inflater.unconsumed_tail
+        inflated += made
+        if len(inflated) > _LARGEST_BODY:
+          raise _TooLargeError()
   except zlib.error as error:
     raise errors.invalid_argument(
       f"The body cannot be read, it is not compressed by gzip: {error}"
     ) from error
-  if len(inflated) > _LARGEST_BODY:
-    raise _TooLargeError()
   if not inflater.eof:
     raise errors.invalid_argument("The compressed body ends too early.")
   return inflated
