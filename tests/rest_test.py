@@ -1,5 +1,6 @@
 """Tests of the HTTP port, over a real socket."""
 
+import gc
 import gzip
 import http.client
 import json
@@ -7,9 +8,11 @@ import socket
 import threading
 from unittest import mock
 
+import grpc
 import numpy as np
 from absl.testing import parameterized
 
+from serving.server import errors
 from serving.server import large_json
 from serving.server import rest
 from tests import running_server
@@ -252,6 +255,33 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     status, _, answer = self.running.http(_PREDICT, b"no gzip", headers)
     self.assertEqual(status, 400)
     self.assertIn("error", json.loads(answer))
+
+  def test_large_answers_are_sent_piece_by_piece(self):
+    body = {"inputs": list(range(1000))}
+    _, headers, expected = self.running.http(_PREDICT, body)
+    self.enter_context(mock.patch.object(rest, "_LARGE_ANSWER", 0))
+    status, got, answer = self.running.http(_PREDICT, body)
+    self.assertEqual((status, answer), (200, expected))
+    for name in ("Content-Type", "Content-Length"):
+      self.assertEqual(got[name], headers[name])
+    _, got, answer = self.running.http(
+      _PREDICT, body, {"Accept-Encoding": "gzip"}
+    )
+    self.assertEqual(got["Content-Type"], headers["Content-Type"])
+    self.assertEqual(gzip.decompress(answer), expected)
+
+  def test_errors_hold_no_bodies(self):
+    gc.collect()
+    gc.disable()  # It would find them, late.
+    self.addCleanup(gc.enable)
+    self.assertEqual(self.running.json(_PREDICT, b"{")[0], 400)
+    with self.assertRaises(grpc.RpcError):
+      self.running.predict("add", a=np.array([1.0]))
+    for _ in running_server.attempts():  # The threads that have answered.
+      if not any(
+        isinstance(one, errors.ServingError) for one in gc.get_objects()
+      ):
+        break
 
   def test_compressed_bodies_of_many_pieces(self):
     self.enter_context(mock.patch.object(rest, "_PIECE", 3))

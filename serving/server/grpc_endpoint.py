@@ -137,14 +137,16 @@ class GrpcEndpoint:
         reply = self._answer(request, answer, context).SerializeToString()
         self._count(name, model, "OK", started)
         return reply
+      # Without the errors: they and this frame, with its message, would hold
+      # each other until garbage is collected.
       except errors.ServingError as error:
-        failure = error
+        code, text = error.code, error.text
       except Exception as error:  # The caller must get an answer.
         logging.exception("%s failed", name)
-        failure = errors.ServingError(grpc.StatusCode.INTERNAL, str(error))
-      self._count(name, model, failure.code.name, started)
+        code, text = grpc.StatusCode.INTERNAL, str(error)
+      self._count(name, model, code.name, started)
       # Outside of `except`: abort raises, and would log the error it replaces.
-      return context.abort(failure.code, failure.text)
+      return context.abort(code, text)
 
     # Without grpcio's parsing: a malformed message gets an answer of ours.
     return grpc.unary_unary_rpc_method_handler(handle)

@@ -4,6 +4,7 @@ On aiohttp, which says when a caller has gone away, and knows TLS and gzip.
 """
 
 import asyncio
+import io
 import json
 import logging
 import re
@@ -63,7 +64,7 @@ _LARGEST_BODY = 100 << 20
 _MOST_IN_BODIES = 4 * _LARGEST_BODY
 _PIECE = 256 << 10
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-_WORTH_COMPRESSING = 1024
+_WORTH_COMPRESSING, _LARGE_ANSWER = 1024, 1 << 20
 _LARGEST_VERSION = 2**63 - 1
 _CORS = {
   "Access-Control-Allow-Origin": "*",
@@ -188,7 +189,7 @@ class RestEndpoint:
       if self._tokens is not None:
         response.headers["Access-Control-Allow-Headers"] += ", Authorization"
     accepts_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
-    if accepts_gzip and len(response.body or b"") >= _WORTH_COMPRESSING:
+    if accepts_gzip and (response.content_length or 0) >= _WORTH_COMPRESSING:
       response.enable_compression(web.ContentCoding.gzip)
     return response
 
@@ -239,7 +240,10 @@ class RestEndpoint:
         request,
       )
       status = "OK"
-      return web.Response(body=answer, content_type=_JSON)
+      headers = {"Content-Length": str(len(answer))}
+      if len(answer) > _LARGE_ANSWER:
+        answer = io.BytesIO(answer)  # Sent, and compressed, piece by piece.
+      return web.Response(body=answer, headers=headers, content_type=_JSON)
     except errors.ServingError as error:
       status = error.code.name
       raise
@@ -324,6 +328,10 @@ class RestEndpoint:
       # In a thread: it may take a moment, and this one has other calls.
       loop.run_in_executor(self._stoppers, interrupt.set)
       raise
+    finally:
+      # Else it and its error, with all that led to that, hold each other until
+      # garbage is collected: 3 GB of bodies.
+      del future
 
 
 class _TooLargeError(errors.ServingError):
