@@ -1,7 +1,9 @@
 """TensorProto to numpy and back, as TensorFlow Serving reads and writes it."""
 
+import contextlib
 import functools
 import math
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -37,6 +39,8 @@ _PACKED = {tf.float32: b"\x2a", tf.float64: b"\x32", tf.bool: b"\x5a"}
 # A few bytes can spell a tensor that fills the memory, since one value may
 # stand for a whole shape. No message may be larger than this, so no tensor is.
 _LARGEST = 2**31
+_LARGE = 8 << 20
+_turn = threading.Lock()
 # Up to so many values, reading a packed field one by one is faster.
 _FEW = 64
 
@@ -140,10 +144,20 @@ def _packed(proto, field, element):
   # pixels take 7 ms, and so 0.1.
   alone = tensor_pb2.TensorProto()
   count = len(getattr(proto, field))
-  getattr(alone, field).MergeFrom(getattr(proto, field))
   size = count * np.dtype(element).itemsize
-  written = alone.SerializeToString()
+  with turn_of(size):
+    getattr(alone, field).MergeFrom(getattr(proto, field))
+    written = alone.SerializeToString()
   return np.frombuffer(written, element, count, len(written) - size)
+
+
+def turn_of(size: int) -> contextlib.AbstractContextManager:
+  """Waits until nobody else copies as much as a tensor of so many bytes.
+
+  Protobuf holds Python meanwhile: three threads would hold up all others for
+  the time of three.
+  """
+  return _turn if size > _LARGE else contextlib.nullcontext()
 
 
 def _varint(number):

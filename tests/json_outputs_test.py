@@ -1,6 +1,7 @@
 """Tests of writing the JSON of answers."""
 
 import json
+from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
@@ -34,6 +35,19 @@ class JsonOutputsTest(parameterized.TestCase):
     self.assertEqual(
       self._write("inputs", y=_ROWS, z=np.float32(0.1)),
       {"outputs": {"y": _ROWS.tolist(), "z": 0.1}},
+    )
+
+  def test_large_answers_wait_for_each_other(self):
+    def stop():
+      raise errors.unavailable("Nobody waits.")
+
+    self.enter_context(mock.patch.object(json_outputs, "_SMALL", 3))
+    with json_outputs._turn:
+      json_outputs.write("inputs", {"y": np.arange(3)})
+      with self.assertRaisesRegex(errors.ServingError, "Nobody waits."):
+        json_outputs.write("inputs", {"y": _ROWS}, stop)
+    self.assertEqual(
+      self._write("inputs", y=_ROWS), {"outputs": _ROWS.tolist()}
     )
 
   @parameterized.parameters(np.float32, np.float64)

@@ -21,6 +21,7 @@ from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_management_pb2
 from tensorflow_serving.apis import predict_pb2
 
+from serving import tensors
 from serving.server import calls
 from serving.server import credentials
 from serving.server import errors
@@ -219,7 +220,8 @@ def _methods(services):
 
 def _parse(request_type, data):
   try:
-    return request_type.FromString(data)
+    with tensors.turn_of(len(data)):
+      return request_type.FromString(data)
   except message.DecodeError as error:
     raise errors.invalid_argument(
       f"The request is no {request_type.DESCRIPTOR.name}: {error}"
