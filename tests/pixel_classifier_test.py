@@ -1,10 +1,14 @@
 """Tests of pixel_classifier."""
 
+import itertools
+import types
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import pixel_classifier
+from trainers import classifier
 
 _SHAPE, _ATTRIBUTES = (16, 32, 2), 3
 
@@ -57,6 +61,21 @@ class PixelClassifierTest(tf.test.TestCase):
     logs = model.evaluate(_dataset(batch, 3), return_dict=True, verbose=0)
     read = model(batch["image"]).numpy() > 0
     self.assertAllClose(logs["accuracy"], np.mean(read == batch["attributes"]))
+
+  def test_draws_no_more_images_than_it_is_validated_on(self):
+    batch = {"image": np.zeros([4, 8, 8, 3]), "attributes": np.zeros([4, 1])}
+    read = itertools.repeat(batch, 3)
+    run = types.SimpleNamespace(
+      settings=types.SimpleNamespace(
+        validation_limit=6, batch_size=4, attributes=["Young"]
+      ),
+      images=lambda names: types.SimpleNamespace(
+        batches=lambda split, size: read
+      ),
+    )
+    drawn = classifier.draw(lambda images: images[:, 0, 0, :1], run)
+    self.assertEqual(list(drawn), ["worst"])
+    self.assertLen(list(read), 1)
 
   def test_learns(self):
     model, data = _model(), _dataset(_batch(64), 16)

@@ -9,6 +9,9 @@ The second one reads attributes that nothing else was trained on, to measure
 constraints that are learned afterwards.
 """
 
+import itertools
+import math
+
 import numpy as np
 from absl import flags
 
@@ -16,6 +19,8 @@ from lc_keras import recipes
 from trainers import jobs
 
 _COLUMNS = 12
+# Images that are looked at for the pictures, after every epoch.
+_MOST = 5_000
 
 
 def define_more(values: flags.FlagValues) -> None:
@@ -45,7 +50,9 @@ def draw(model, run):
 
   names = _names(run)
   limit, size = run.settings.validation_limit, run.settings.batch_size
-  batches = list(run.images(names).batches("validation", size))
+  limit = min(limit or _MOST, _MOST)
+  batches = run.images(names).batches("validation", size)
+  batches = list(itertools.islice(batches, math.ceil(limit / size)))
   images = np.concatenate([batch["image"] for batch in batches])[:limit]
   labels = np.concatenate([batch["attributes"] for batch in batches])[:limit]
   logits = np.concatenate([model(batch["image"]) for batch in batches])[:limit]
