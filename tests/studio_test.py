@@ -84,7 +84,7 @@ class StateTest(parameterized.TestCase):
 
 
 class _Client:
-  """Draws and moves latents; can do nothing else."""
+  """Draws, and moves latents and images; notes what it is asked to move."""
 
   def __init__(self, image=_IMAGE):
     self.asked, self._image = [], image
@@ -99,6 +99,9 @@ class _Client:
       "converged": np.array([True]),
       "steps": np.array([3]),
     }
+
+  async def transform(self, images, targets, mask, seeds, **dials):
+    return await self.transform_latents(images[:, 0, 0, :1], *[images] * 3)
 
   def forget(self):
     pass
@@ -126,6 +129,17 @@ class ModelTest(parameterized.TestCase):
     np.testing.assert_array_equal(latents, np.zeros([1, 4]))
     self.assertEqual(targets.tolist(), [[0.0, 1.0]])
     self.assertEqual((mask.tolist(), seeds.tolist()), ([[0.0, 1.0]], [7]))
+
+  def test_a_face_that_is_given_is_encoded(self):
+    client = _Client()
+    one = model.Model(client)
+    one.facts = model.Facts(
+      asyncio.run(client.attributes()), ("actor",), _IMAGE, True, True
+    )
+    start = model.Start(np.ones(_SHAPE), np.zeros(4), np.ones(4))
+    asyncio.run(one.move(start, state.State(), [[("Next", 1.0)]]))
+    ((_, images, *_),) = client.asked
+    self.assertEqual(images.shape, (1, *_SHAPE))
 
   @parameterized.parameters((2, 50), (8, 500, 3))
   def test_a_model_of_no_images_is_refused(self, *shape):

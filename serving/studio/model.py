@@ -65,11 +65,13 @@ class Start:
     face: [height, width, channels]; None for a model that takes no pictures.
     latents: [latent].
     scale: [latent], the width of its posterior; ones if there is none.
+    drawn: Whether the latents are a draw, which needs no encoder.
   """
 
   face: np.ndarray | None
   latents: np.ndarray
   scale: np.ndarray
+  drawn: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,7 +196,7 @@ class Model:
       latents = sample["latents"][0]
       face = sample["images"][0] if self.facts.encodes else None
       if face is None or self.facts.moves_latents:
-        return Start(face, latents, np.ones_like(latents))
+        return Start(face, latents, np.ones_like(latents), drawn=True)
     if not self.facts.encodes:
       raise latent_client.RequestError(
         "This model cannot encode pictures: choose a face from the prior."
@@ -243,8 +245,8 @@ class Model:
       dials["realism_weight"] = state.realism_weight
     seeds = np.full(len(requests), state.seed)
     started = time.monotonic()
-    by_actor = state.sampler == latent_client.ACTOR
-    if self.facts.moves_latents and (start.face is None or by_actor):
+    as_drawn = start.face is None or state.sampler == latent_client.ACTOR
+    if start.drawn and self.facts.moves_latents and as_drawn:
       latents = np.repeat(start.latents[np.newaxis], len(requests), axis=0)
       moved = await self._client.transform_latents(
         latents, targets, mask, seeds
