@@ -68,9 +68,12 @@ soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
 
 .PHONY: attack
-attack: venv ## Use a server carelessly for MINUTES (10); see runs/attack
+attack: venv ## Use a server carelessly for MINUTES (10); see runs/attack (RUN=toon_faces)
+	@rm -rf runs/attack
+	@$(PYTHON) -m serving.export --run_dir=$(or $(RUN),toon_faces) \
+	  --export_dir=runs/attack/export --samplers=flow --nocheck
 	@ATTACK_MINUTES=$(or $(MINUTES),10) ATTACK_FOLDER=runs/attack \
-	  ATTACK_MODEL=$(if $(RUN),$(RUN)/export) $(PYTHON) -m tests.attack_test
+	  ATTACK_MODEL=runs/attack/export $(PYTHON) -m tests.attack_test
 
 .PHONY: chaos
 chaos: venv ## Kill trainers of all kinds for HOURS (1); see runs/chaos

@@ -30,7 +30,7 @@ from serving.server import text_protos
 from serving.server import versions
 
 # How long a version is warmed up before it is served, by the time of loading.
-_WARM_UP = 1.0
+_WARM_UP = 0.5
 # Calls of more rows run in few threads. These have no lower priority: a thread
 # that holds Python's lock and gets no CPU would stop all others.
 _MANY_ROWS = 32
@@ -266,8 +266,8 @@ def _loader(settings):
   """Returns the function that loads a version, warms it up and says so.
 
   TensorFlow prepares each signature at its first run, all of which can take ten
-  times as long as loading. So a version is warmed up for as long as it took to
-  load, and the rest behind the traffic.
+  times as long as loading. So a version is warmed up for half as long as it
+  took to load, and the rest behind the traffic.
   """
   session = _session_config(settings)
   tags = settings.saved_model_tags.split(",")

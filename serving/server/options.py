@@ -113,8 +113,9 @@ class Options:
   )
   enable_model_warmup: bool = _flag(
     True,
-    "Run the requests in assets.extra/tf_serving_warmup_requests: for as long "
-    "as it took to load before a version is served, and the rest beside calls.",
+    "Run the requests in assets.extra/tf_serving_warmup_requests: for half as "
+    "long as it took to load before a version is served, the rest beside "
+    "calls.",
   )
   num_request_iterations_for_warmup: int = _flag(
     0, "How often each of these requests is run; 0 means once.", 0
