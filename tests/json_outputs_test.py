@@ -1,15 +1,22 @@
 """Tests of writing the JSON of answers."""
 
 import json
+import os
 from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
 
+from serving.server import calls
 from serving.server import errors
 from serving.server import json_outputs
 
 _ROWS = np.array([[1, 2, 3], [4, 5, 6]])
+
+
+def _one():
+  with mock.patch.object(os, "cpu_count", return_value=1):
+    return calls.Turns()
 
 
 class JsonOutputsTest(parameterized.TestCase):
@@ -42,7 +49,8 @@ class JsonOutputsTest(parameterized.TestCase):
       raise errors.unavailable("Nobody waits.")
 
     self.enter_context(mock.patch.object(json_outputs, "_SMALL", 3))
-    with json_outputs._turn:
+    turns = self.enter_context(mock.patch.object(calls, "BODIES", _one()))
+    with turns.taken(stop):
       json_outputs.write("inputs", {"y": np.arange(3)})
       with self.assertRaisesRegex(errors.ServingError, "Nobody waits."):
         json_outputs.write("inputs", {"y": _ROWS}, stop)

@@ -12,6 +12,7 @@ import grpc
 import numpy as np
 from absl.testing import parameterized
 
+from serving.server import calls
 from serving.server import errors
 from serving.server import large_json
 from serving.server import rest
@@ -255,6 +256,17 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     status, _, answer = self.running.http(_PREDICT, b"no gzip", headers)
     self.assertEqual(status, 400)
     self.assertIn("error", json.loads(answer))
+
+  def test_large_bodies_are_inflated_in_turn(self):
+    def stop():
+      raise errors.unavailable("Nobody waits.")
+
+    self.enter_context(mock.patch.object(rest, "_PIECE", 100))
+    turns = self.enter_context(mock.patch.object(calls, "BODIES"))
+    turns.taken.side_effect = lambda check: check()
+    with self.assertRaisesRegex(errors.ServingError, "Nobody waits."):
+      rest._inflated(gzip.compress(bytes(1000)), stop)
+    self.assertEqual(rest._inflated(gzip.compress(b"small"), stop), b"small")
 
   def test_large_answers_are_sent_piece_by_piece(self):
     body = {"inputs": list(range(1000))}

@@ -147,6 +147,10 @@ class Server:
     if not settings.rest_api_port:
       return
     self._loop = asyncio.new_event_loop()
+    # Of aiohttp, which compresses large answers there.
+    self._loop.set_default_executor(
+      futures.ThreadPoolExecutor(_HALF, "compress")
+    )
     threading.Thread(target=self._loop.run_forever, daemon=True).start()
 
     async def start_rest():

@@ -8,24 +8,22 @@ import contextlib
 import io
 import json
 import math
-import threading
 from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from serving import tensors
+from serving.server import calls
 from serving.server import errors
 from serving.server import json_inputs
 
 _KEYS = {json_inputs.ROWS: "predictions", json_inputs.COLUMNS: "outputs"}
 _BYTES_SUFFIX = "_bytes"
 _AT_ONCE = 4096  # Values, a few milliseconds.
-# Larger answers are written one after the other: three at a time hold up other
-# calls ten times as long as one.
+# Larger answers are written in turn: three at a time hold up other calls ten
+# times as long as one.
 _SMALL = 1 << 18
-_turn = threading.Lock()
-_PAUSE = 0.05
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
@@ -51,26 +49,13 @@ def write(
   # To join all pieces in the end would hold Python for that long.
   written = io.BytesIO()
   written.write(f'{{"{_KEYS[form]}": '.encode())
-  with _turn_of(sum(map(np.size, outputs.values())), check):
+  is_large = sum(map(np.size, outputs.values())) > _SMALL
+  with calls.BODIES.taken(check) if is_large else contextlib.nullcontext():
     for piece in pieces:
       check()
       written.write(piece.encode())
   written.write(b"}\n")
   return written.getvalue()
-
-
-@contextlib.contextmanager
-def _turn_of(size, check):
-  """Waits until no other large answer is written."""
-  if size <= _SMALL:
-    yield
-    return
-  while not _turn.acquire(timeout=_PAUSE):
-    check()
-  try:
-    yield
-  finally:
-    _turn.release()
 
 
 def _rows(outputs):

@@ -355,26 +355,36 @@ def _inflated(body, check):
     body: The body.
     check: Called again and again; raises if nobody waits for the answer.
   """
+  pieces = _inflated_pieces(body)
+  inflated = bytearray(next(pieces, b""))
+  for piece in pieces:  # A small body has one, and needs no turn.
+    inflated += piece
+    with calls.BODIES.taken(check):
+      for piece in pieces:
+        check()
+        inflated += piece
+        if len(inflated) > _LARGEST_BODY:
+          raise _TooLargeError()
+  return inflated
+
+
+def _inflated_pieces(body):
+  """Yields a compressed body as it was."""
   inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
-  inflated = bytearray()
   try:
     for start in range(0, len(body), _PIECE):
       piece, made = body[start : start + _PIECE], None
       # There may be more to come of what it has taken.
       while piece or made:
-        check()
-        made = inflater.decompress(piece, _PIECE)
+        if made := inflater.decompress(piece, _PIECE):
+          yield made
         piece = inflater.unconsumed_tail
-        inflated += made
-        if len(inflated) > _LARGEST_BODY:
-          raise _TooLargeError()
   except zlib.error as error:
     raise errors.invalid_argument(
       f"The body cannot be read, it is not compressed by gzip: {error}"
     ) from error
   if not inflater.eof:
     raise errors.invalid_argument("The compressed body ends too early.")
-  return inflated
 
 
 def _predict(services, spec, body, interrupt):
