@@ -48,6 +48,7 @@ def on_latents(
     parts: `parts.Parts`, of which the latents are needed.
     labelled: Whether rows without labels are left out.
   """
+  model.made_for = parts.fingerprint or None
   train, held_out = (parts.latents[name] for name in ("train", "validation"))
   if labelled:
     train, held_out = train.labelled(), held_out.labelled()

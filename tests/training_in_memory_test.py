@@ -78,6 +78,8 @@ class TrainingInMemoryTest(tf.test.TestCase):
     )
     for name, model in made.models.items():
       trained = storage.load(os.path.join(self.run_dir, name))
+      # Of another generator, it would be refused.
+      self.assertEqual(trained.made_for, generator.fingerprint(self.run_dir))
       for one, other in zip(
         trained.get_weights(), model.get_weights(), strict=True
       ):

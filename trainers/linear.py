@@ -24,6 +24,7 @@ def run_job(settings: flags.FlagValues) -> None:
     return
   rows = run.parts.latents["train"]
   model = linear_directions.LinearDirections.estimate(rows)
+  model.made_for = run.parts.fingerprint
   storage.save(model, stage.folder)
   held_out = run.parts.latents["validation"]
   labels = np.asarray(held_out.attributes)

@@ -390,6 +390,7 @@ def training(
     model = ActorCritic(*sizes, masked=masked)
     if recipe.match_moments:
       model.whitening.adapt(rows)
+  model.made_for = parts.fingerprint or None
   model.compile(
     adam.Adam(trainings.learning_rate(recipe), recipe.beta_1, recipe.beta_2),
     adam.Adam(trainings.learning_rate(recipe, recipe.critic_steps), 0.0, 0.9),
