@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import signal
-import sys
 import threading
 from unittest import mock
 
@@ -18,7 +17,6 @@ from grpc_health.v1 import health_pb2_grpc
 from serving.server import __main__ as program
 from serving.server import calls
 from serving.server import embedded
-from serving.server import memory
 from serving.server import options
 from serving.server import servables
 from tests import running_server
@@ -248,29 +246,6 @@ class ProgramTest(running_server.TestCase, absltest.TestCase):
         options.Options(model_base_path="x", **settings)
       )
       self.assertEqual(config.intra_op_parallelism_threads, threads)
-
-  def test_starts_again_with_large_pages(self):
-    for before, after in (
-      ({}, "glibc.malloc.hugetlb=1"),
-      (
-        {"GLIBC_TUNABLES": "glibc.malloc.arena_max=1"},
-        "glibc.malloc.arena_max=1:glibc.malloc.hugetlb=1",
-      ),
-      ({"GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}, None),
-    ):
-      with (
-        mock.patch.dict(os.environ, before),
-        mock.patch.object(os, "execve") as execve,
-      ):
-        if not before:
-          os.environ.pop("GLIBC_TUNABLES", None)
-        memory.use_large_pages()
-      if after is None:
-        execve.assert_not_called()
-        continue
-      _, arguments, environment = execve.call_args.args
-      self.assertEqual(arguments[1:], sys.orig_argv[1:])
-      self.assertEqual(environment["GLIBC_TUNABLES"], after)
 
   def test_errors_name_the_file(self):
     # TensorFlow Serving's own test looks for these words.

@@ -66,7 +66,6 @@ def _run(argv):
 
 def main() -> None:
   """Runs the program."""
-  memory.use_large_pages()
   options.define_flags(flags.FLAGS)
   app.run(_run)
 
