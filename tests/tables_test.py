@@ -40,10 +40,11 @@ class ReadTest(parameterized.TestCase):
     pd.DataFrame({"file_name": ["a.png"], "A": [True]}).to_parquet(path)
     self.assertEqual(tables.read(path).values.tolist(), [["a.png", True]])
 
-  # The last line without an end, and more blanks than one.
-  @parameterized.parameters("\n", "")
-  def test_lists_of_celeb_a(self, end):
-    path = self._file("list.txt", f"2\nA B \n1.jpg -1  1\n2.jpg  1 -1{end}")
+  # The last line without an end, more blanks than one, and no count.
+  @parameterized.product(end=("\n", ""), count=("2\n", ""))
+  def test_lists_of_celeb_a(self, end, count):
+    lines = f"{count}A B \n1.jpg -1  1\n2.jpg  1 -1{end}"
+    path = self._file("list.txt", lines)
     table = tables.by_file_name(tables.read(path), path)
     self.assertEqual(table.index.tolist(), ["1.jpg", "2.jpg"])
     self.assertEqual(table["B"].tolist(), ["1", "-1"])

@@ -180,6 +180,9 @@ def _read_text(path, ending, columns):
     separator = _BLANKS
   else:
     separator = _separator(lines[0], ending)
+    width, *below = (len(line.split()) for line in lines[:2])
+    if separator == _BLANKS and below == [width + 1]:
+      lines[0] = f"{FILE_NAME} {lines[0]}"  # CelebA's without its first line.
   if columns is not None:
     lines[:0] = [("," if separator == "," else " ").join(columns)]
   _check_cells(path, lines, separator, first=1 - (columns is not None))
