@@ -97,6 +97,11 @@ _ERRORS = {
 }
 
 
+def _serving_errors():
+  objects = gc.get_objects()
+  return [one for one in objects if isinstance(one, errors.ServingError)]
+
+
 class RestTest(running_server.TestCase, parameterized.TestCase):
   def _predict(self, body, path=_PREDICT):
     status, answer = self.running.json(path, body)
@@ -286,13 +291,12 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     gc.collect()
     gc.disable()  # It would find them, late.
     self.addCleanup(gc.enable)
+    before = set(map(id, _serving_errors()))  # Of other tests.
     self.assertEqual(self.running.json(_PREDICT, b"{")[0], 400)
     with self.assertRaises(grpc.RpcError):
       self.running.predict("add", a=np.array([1.0]))
     for _ in running_server.attempts():  # The threads that have answered.
-      if not any(
-        isinstance(one, errors.ServingError) for one in gc.get_objects()
-      ):
+      if before.issuperset(map(id, _serving_errors())):
         break
 
   def test_compressed_bodies_of_many_pieces(self):
