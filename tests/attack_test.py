@@ -12,6 +12,7 @@ import contextlib
 import functools
 import gzip
 import io
+import logging
 import os
 import socket
 import threading
@@ -43,6 +44,10 @@ _MOST_MEMORY, _MOST_WAITING = 1.2, 3.0
 _PREDICT = "/v1/models/default:predict"
 _MOST = 100 << 20  # Bytes of a body.
 _LARGE = _MOST if _MINUTES else 12 << 20
+
+
+# Its line for every request would hide the table.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class _Client:
