@@ -50,7 +50,11 @@ def prepare(recipe: recipes.Actor, run):
     "to imitate"
   )
   progress = functools.partial(tqdm.tqdm, desc="lessons", mininterval=5.0)
-  return {"lessons": lessons.of_flow(run.read_parts(), recipe, progress)}
+  # The training loads its models again, on its own devices; the latents, which
+  # are most of the memory, are opened once.
+  teacher = run.read_parts()
+  teacher.latents = run.parts.latents
+  return {"lessons": lessons.of_flow(teacher, recipe, progress)}
 
 
 def begin(recipe: recipes.Actor, run, lessons=None):
