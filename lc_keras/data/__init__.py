@@ -1,10 +1,9 @@
 """Data sets by name or in memory, batches of them, and encoded data."""
 
-# Name of a data set -> the module whose `load()` returns its `stored.Dataset`;
-# what follows a slash in the name is handed to `load`, and so are options, see
-# `names`. A kind of data sets ends with a colon: its `load` gets what follows
-# in a name, and `data_dir`. The module is imported when it is used. See
-# docs/extending.md.
+# Name of a data set -> the module whose `load()` returns its `stored.Dataset`.
+# The part of a name after a slash is passed to `load`, and so are options, see
+# `names`. A kind of data sets ends with a colon: its `load` gets the rest of
+# the name, and `data_dir`. Modules are imported on use. See docs/extending.md.
 DATASETS = {
   "toon_faces/studio": "lc_keras.data.toon_faces.dataset",
   "toon_faces/wild": "lc_keras.data.toon_faces.dataset",

@@ -42,7 +42,7 @@ ALL = "all"
 _GOLDEN_RATIO = 0.6180339887498949
 # Rows that are checked at a time, so that mapped files stay on disk.
 _PIECE = 1024
-# Decoded images of a stream among which the next one is drawn in training.
+# Shuffle buffer of a stream in training, in decoded images.
 _SHUFFLE_BUFFER = 4096
 
 
@@ -52,8 +52,7 @@ class Source(abc.ABC):
   Attributes:
     image_shape: (height, width, channels).
     attributes: `attributes.Attributes`, the meaning of the label columns.
-    splits: Names that `batches` knows, besides "all" for images from memory
-      and tf.data.
+    splits: Names of the splits; images from memory and tf.data have "all", too.
   """
 
   image_shape: tuple[int, int, int]
@@ -116,7 +115,7 @@ class Source(abc.ABC):
 
 
 class _Divided(Source):
-  """Examples of which a share is held out for validation."""
+  """Examples without splits of their own; holds out a share for validation."""
 
   def __init__(self, validation_split):
     if not 0.0 <= validation_split < 1.0:
@@ -127,7 +126,7 @@ class _Divided(Source):
 
   def encode(self, generator, batch_size=256):
     batch_size = batched.rows_at_once(self.image_shape, batch_size)
-    # In one pass, since a stream may be slow, and hold no image twice.
+    # One pass, since a stream may be slow, and shuffled differently each time.
     rows = latents.join(
       latents.encode(generator, self.batches(ALL, batch_size))
     )
@@ -135,7 +134,7 @@ class _Divided(Source):
     return {TRAIN: rows.take(~held), VALIDATION: rows.take(held)}
 
   def _finished(self, batches, read):
-    """Applies `read` to the arrays of every batch, which checks them, too."""
+    """Reads and checks the arrays of every batch by `read`."""
 
     def finish(*parts):
       image, label = tf.numpy_function(
@@ -216,7 +215,7 @@ class _Stream(_Divided):
       examples = examples.map(lambda _, parts: parts)
     if training:
       examples = streams.shuffled_without_end(examples, seed, _SHUFFLE_BUFFER)
-      # How many examples an epoch has is not known: they are read again.
+      # The length of an epoch is unknown, so that skipped examples are read.
       examples = examples.skip(start_step * batch_size)
     names = self.attributes.names
     return self._finished(
@@ -236,7 +235,7 @@ class _Stream(_Divided):
 
 
 class _Stored(Source):
-  """A prepared data set, with the splits that it has."""
+  """A prepared data set, with its own splits."""
 
   def __init__(self, name, labels, attributes, data_dir):
     bad = pipeline.prepare(name, data_dir, max_bad_examples=None)
@@ -264,10 +263,10 @@ class _Stored(Source):
       self._labels = {k: rows[:, columns] for k, rows in self._labels.items()}
 
   def _read_labels(self, labels):
-    """Reads labels by file name for all splits; returns what they are."""
+    """Reads labels by file name for all splits; returns their attributes."""
     table = tables.by_file_name(pd.DataFrame(labels), "The table of labels")
     values, known, _ = label_columns.from_table(table, "The table of labels")
-    # The last row is for images that have none.
+    # The last row is for images that the table does not have.
     values = np.append(values, np.full([1, len(known)], np.nan), axis=0)
     for split in self.splits:
       files = self.file_names(split)
@@ -316,7 +315,7 @@ def source(
   data_dir: str = "data",
   are_images: bool = True,
 ) -> Source:
-  """Returns images and labels, from wherever, as one kind of object.
+  """Returns a `Source` of images and labels given in any of several forms.
 
   Args:
     images: [n, height, width, channels], uint8 or floats in [0, 1]; or a pair
@@ -329,9 +328,9 @@ def source(
       with files, such as `images:FOLDER`: a frame with a column `file_name`,
       or with file names as its index. None if nothing is known of the images,
       or for the data set's own.
-    attributes: Names of the label columns, or an `attributes.Attributes`.
-      None takes the names of a dictionary, a frame or a data set; with them,
-      it chooses some columns.
+    attributes: Names of the label columns, or an `attributes.Attributes`. For
+      a dictionary, a frame or a data set, they select columns by name; None
+      takes those that it has.
     validation_split: Share of examples that are held out, see `held_out`. A
       named data set has splits of its own.
     data_dir: Folder of prepared data sets; a named one is prepared there.
@@ -339,7 +338,7 @@ def source(
       any shape and range.
 
   Raises:
-    ValueError: Images, labels and names do not fit together.
+    ValueError: Images, labels and names do not match.
   """
   if isinstance(images, tuple):
     if labels is not None or len(images) != 2:
@@ -377,7 +376,7 @@ def check_images(images, image_shape=None, are_images=True) -> np.ndarray:
     are_images: Whether these are images, see `source`.
 
   Raises:
-    ValueError: They have another shape, type or range.
+    ValueError: The images have a wrong shape, type or range.
 
   >>> import numpy as np
   >>> from lc_keras.data import arrays
@@ -394,11 +393,11 @@ def check_images(images, image_shape=None, are_images=True) -> np.ndarray:
 
 
 def held_out(rows, share: float) -> tf.Tensor:
-  """Says which rows are for validation, by their numbers alone.
+  """Says which rows are held out for validation, by their numbers alone.
 
   Args:
     rows: int [n] or scalar, numbers of rows.
-    share: In [0, 1), about how many of them.
+    share: In [0, 1), their approximate share.
 
   Returns:
     bool, shaped like `rows`.
@@ -418,7 +417,7 @@ def _check_order(training, start_step):
 
 
 def _checked(images, are_images=True):
-  """Returns an array of images, after a look at shape, type and range."""
+  """Returns images as an array, after checking shape, type and range."""
   given = type(images).__name__
   try:
     images = images if isinstance(images, np.ndarray) else np.asarray(images)
@@ -453,7 +452,7 @@ def _checked(images, are_images=True):
     )
   for start in range(0, len(images), _PIECE):
     piece = images[start : start + _PIECE]
-    if not ((piece >= 0.0) & (piece <= 1.0)).all():  # NaN is not.
+    if not ((piece >= 0.0) & (piece <= 1.0)).all():  # False for NaN.
       raise ValueError(
         "Images of floats must be in [0, 1]; got values from "
         f"{np.min(piece):.4g} to {np.max(piece):.4g}."
@@ -467,7 +466,7 @@ def _scaled(images):
 
 
 def _image_and_label(element):
-  """Returns the two parts of an element of a data set, or of its type."""
+  """Returns image and label of an element of a data set, or of its spec."""
   if isinstance(element, Mapping):
     if "image" not in element:
       raise ValueError(

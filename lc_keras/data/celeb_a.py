@@ -23,7 +23,7 @@ EXCLUSIVE = (
   ("Bald", "Black_Hair", "Blond_Hair", "Brown_Hair", "Gray_Hair"),
   ("Bald", "Wearing_Hat"),
 )
-# The middle of the aligned images, as published.
+# The paper's crop: the middle of the aligned images.
 CROP = "25,45,128,128 of 178x218"
 
 
@@ -35,8 +35,8 @@ def load(
   Args:
     image_size: See `names.image_shape`.
     crop: Which part of a picture becomes the image, see `images.box`.
-    source_dir: A folder with a copy, in any of the forms of `celeb_a_copies`;
-      it is also looked for in `data_dir`.
+    source_dir: A folder with a copy, in any form that `celeb_a_copies` reads;
+      by default `data_dir` is searched.
   """
   shape = names.image_shape(image_size)
   images.check_crop(crop)
@@ -65,7 +65,7 @@ def load(
   def state(data_dir):
     try:
       copy = find(data_dir)
-    except ValueError:  # A part of one; examples need the whole.
+    except ValueError:  # The copy is incomplete; `examples` raises this again.
       return None
     return copy and copy.state()
 

@@ -1,6 +1,6 @@
-"""Copies of CelebA, in the forms in which people have it.
+"""Reads copies of CelebA in the forms in which it is distributed.
 
-Images and lists are known by their names, wherever they lie below a folder:
+Images and lists are recognised by their names, anywhere below a folder:
 
 - the official files: img_align_celeba.zip, list_attr_celeba.txt and
   list_eval_partition.txt; the archive packed, or unpacked, as torchvision
@@ -56,9 +56,9 @@ PUBLISHED = {
 _FOLDER = "img_align_celeba"
 _LIST, _PARTITION = "list_attr_celeba", "list_eval_partition"
 _PICTURES = (".jpg", ".jpeg", ".png")
-_DEPTH = 4  # folders below a place that are looked into
+_DEPTH = 4  # levels of folders that are searched
 _VALUES = {"-1": 0.0, "0": 0.0, "1": 1.0, "false": 0.0, "true": 1.0}
-_ROWS = 256  # of a parquet file that are read at once
+_ROWS = 256  # rows of a parquet file that are read at once
 
 
 class Copy(abc.ABC):
@@ -71,12 +71,12 @@ class Copy(abc.ABC):
   paths: Sequence[str]
 
   def state(self) -> str:
-    """Returns what changes if one of its files does."""
+    """Returns a digest that changes if one of its files does."""
     return names.state_of(self.paths)
 
   @abc.abstractmethod
   def count(self) -> int:
-    """Returns the number of its images, as far as it says."""
+    """Returns the number of its images, by its list or metadata."""
 
   @abc.abstractmethod
   def examples(
@@ -85,11 +85,12 @@ class Copy(abc.ABC):
     """Yields the images and labels of a split, in order.
 
     Raises:
-      ValueError: A list or an archive is wrong; one sentence, which names it.
+      ValueError: A list or an archive is malformed; the message is one sentence
+        that names it.
     """
 
   def warn_of_differences(self) -> None:
-    """Warns if this is not CelebA as it was published."""
+    """Warns if this differs from CelebA as it was published."""
     for path in self.paths:
       published = PUBLISHED.get(os.path.basename(path))
       if published and files.checksum(path) != published:
@@ -135,7 +136,7 @@ class _Listed(Copy):
     """See base class."""
     labels, splits = self._read_lists()
     archive, found = self._open()
-    # A list may have other endings than the files, as of the PNG copy.
+    # A list may have other extensions than the files, as in the PNG copy.
     rows = tables.match(list(found), list(labels.index))
     places = tables.match(list(found), list(splits.index))
     values, splits_of = labels.to_numpy(), splits.to_numpy()
@@ -183,7 +184,7 @@ class _Listed(Copy):
 
 
 class _Archive:
-  """A zip file whose damaged members are empty, and so no pictures."""
+  """A zip file that reads damaged members as empty, and thus as no pictures."""
 
   def __init__(self, archive):
     self._archive = archive
@@ -191,7 +192,7 @@ class _Archive:
   def read(self, name):
     try:
       return self._archive.read(name)
-    except Exception:  # zipfile and zlib have several kinds.
+    except Exception:  # zipfile and zlib raise several kinds.
       return b""
 
 
@@ -271,7 +272,7 @@ def find(places: Iterable[str]) -> Copy | None:
 
 
 def not_found(places: str) -> str:
-  """Returns what to tell of a CelebA that is nowhere."""
+  """Returns the error message for a copy that was not found."""
   return (
     f"CelebA is not there. In and below {places}, these were looked for: (1) "
     f"the official files {', '.join(PUBLISHED)}, the archive packed or "
@@ -286,7 +287,7 @@ def not_found(places: str) -> str:
 
 
 def _look(place):
-  """Returns images, lists by name, and parquet files below a folder."""
+  """Returns the path of the images, lists by name, and parquet files."""
   images, lists, shards = None, {}, []
   for folder, below, found in os.walk(place, followlinks=True):
     below.sort()
@@ -294,7 +295,7 @@ def _look(place):
       below.clear()
     if os.path.basename(folder).startswith(_FOLDER):
       if any(map(_is_picture, found)):
-        images = folder  # Rather than a packed copy of them.
+        images = folder  # Preferred to an archive of them.
         below.clear()
     for name in sorted(found):
       stem, ending = os.path.splitext(name)
@@ -316,7 +317,7 @@ def _is_picture(path):
 
 
 def _split_of_shard(path):
-  """Returns the split that the name of a file or of its folder says."""
+  """Returns the split in the name of a file or of its folder, or None."""
   folder, name = os.path.split(path)
   return names.split_named(re.split(r"[-.]", name)[0]) or names.split_named(
     os.path.basename(folder)
@@ -327,7 +328,7 @@ def _has_all(path):
   try:
     return {"image", *ATTRIBUTES} <= {*parquet.read_schema(path).names}
   except (pa.ArrowException, OSError):
-    return True  # It is named when it is read.
+    return True  # Reading it raises an error that names it.
 
 
 def _read_attributes(path):
@@ -354,7 +355,7 @@ def _values(table, path, first=0):
   Args:
     table: Some rows of a file.
     path: The file.
-    first: How many rows come before them.
+    first: Number of rows before them.
   """
   found = {}
   for name in table:

@@ -33,7 +33,7 @@ _FILES = {
   "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
   "test": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
-_UNSIGNED_BYTE = 8  # the idx format's code for it
+_UNSIGNED_BYTE = 8  # type code of the idx format
 
 
 def load():
@@ -80,7 +80,7 @@ def read_idx(path, rank):
     uint8 array of that rank.
 
   Raises:
-    ValueError: The file is something else, or is cut short.
+    ValueError: The file has another format, or is truncated.
   """
   try:
     with gzip.open(path) as file:

@@ -21,7 +21,7 @@ from lc_keras.data import tables
 
 _VERSION = "1.0.0"
 _SPLIT_COLUMN = "split"
-# Tables that are looked for, the first that is there.
+# Names of tables, of which the first that exists is read.
 _TABLES = tuple(
   f"{name}{ending}"
   for name in ("metadata", "list_attr_celeba")
@@ -41,11 +41,11 @@ def load(
   """Returns the data set of a folder of images.
 
   Args:
-    folder: With images of any size and format, in it or below.
-    data_dir: Folder of all prepared data sets; if this one is prepared there,
-      the images need not be there any more.
+    folder: Folder with images of any size and format, in it or below.
+    data_dir: Folder of all prepared data sets; once this one is prepared there,
+      the images are no longer needed.
     image_size: See `names.image_shape`.
-    crop: Which part of a picture becomes the image, see `images.box`.
+    crop: The part of a picture that becomes the image, see `images.box`.
     splits: Shares of train, validation and test, by a hash of the file name.
     labels: A table; by default metadata.csv or the like in the folder.
 
@@ -94,14 +94,14 @@ class _Folder:
     self._known = None
 
   def state(self) -> str | None:
-    """Returns what changes if a file does; None if there is no folder."""
+    """Returns a digest of the files' state; None if there is no folder."""
     if not os.path.isdir(self._folder):
       return None
     paths = [*self._files(), *(path for path, _ in self._tables())]
     return names.state_of(os.path.join(self._folder, path) for path in paths)
 
   def about(self) -> dict:
-    """Returns what is known of the labels, as `stored.read_about` does."""
+    """Describes the labels, in the form of `stored.read_about`."""
     _, _, attributes, notes = self._read()
     return {
       "all_attributes": attributes.names,
@@ -129,7 +129,7 @@ class _Folder:
     return sorted(found)
 
   def _tables(self) -> list[tuple[str, str]]:
-    """Returns the tables, each with the folder that its names begin in."""
+    """Returns the tables, each with the folder that its names start from."""
     if self._labels:
       return [(self._labels, "")]
     found = []
@@ -157,7 +157,7 @@ class _Folder:
     return self._known
 
   def _table(self, files):
-    """Returns a row of labels for each file, where from, and notes."""
+    """Returns a row of labels for each file, their source, and notes."""
     found, notes = self._tables(), []
     if not found:
       table = pd.DataFrame(index=range(len(files)))
@@ -221,7 +221,7 @@ class _Folder:
           f"{files[splits.index(None)]} in {self._folder} lies outside of "
           f"train, validation and test, where others lie: move it."
         )
-    # What is not there is taken from the rest, and from training images.
+    # Missing splits are taken from training images, and from those of no split.
     missing = [split for split in stored.SPLITS if split not in splits]
     edges = np.cumsum(
       [
@@ -253,7 +253,7 @@ def _parts(path):
 
 
 def _class_of(path):
-  """Returns the folder that an image lies in, below that of its split."""
+  """Returns the top folder of an image, below that of its split, or empty."""
   inside = _parts(path)[:-1]
   if inside and names.split_named(inside[0]):
     inside = inside[1:]

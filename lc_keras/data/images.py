@@ -1,7 +1,7 @@
-"""Pictures of any size and format as pixels of a model, read in one way.
+"""Reads pictures of any size and format as the pixels of a model.
 
-Training data, the client and the studio read pictures by this, so that one
-comes out the same wherever it goes in. Needs no TensorFlow.
+Training data, the client and the studio all use it, so that a picture gives
+them the same pixels. Needs no TensorFlow.
 
 >>> from lc_keras.data import images
 >>> images.box(178, 218, (64, 64, 3), "25,45,128,128")
@@ -22,17 +22,17 @@ import numpy as np
 from PIL import ExifTags
 from PIL import Image
 
-# How a picture is cut to an image's proportions; or "x,y,width,height".
+# Ways to crop a picture, besides "x,y,width,height"; see `box`.
 CENTER, NONE = "center", "none"
 _WINDOW = re.compile(
   r"(\d+),(\d+),([1-9]\d*),([1-9]\d*)(?: of ([1-9]\d*)x([1-9]\d*))?"
 )
 
-# A header is a few bytes, whatever picture it announces: 50 megapixels take a
-# fifth of a gigabyte, and no camera makes a face of more.
+# A file of a few bytes can announce a picture of any size. 50 megapixels take
+# 0.2 GB of memory, more than any photograph of a face.
 MAX_PIXELS = 50_000_000
 
-# What turns a picture upright, by EXIF's number for how the camera was held.
+# EXIF orientation -> the transposition that turns a picture upright.
 _UPRIGHT = {
   2: Image.Transpose.FLIP_LEFT_RIGHT,
   3: Image.Transpose.ROTATE_180,
@@ -44,8 +44,8 @@ _UPRIGHT = {
 }
 
 
-# Pillow hands the first to Ghostscript, which runs what they say; the others it
-# knows by name and cannot read: data of science, films and metafiles.
+# Pillow passes EPS to Ghostscript, which executes it. It recognises the other
+# formats (scientific data, films, metafiles) but cannot read them.
 _NO_PICTURES = ("EPS", "BUFR", "GRIB", "HDF5", "MPEG", "WMF")
 
 
@@ -56,7 +56,7 @@ def _formats():
 
 
 def endings() -> set[str]:
-  """Returns how the names of picture files end, in lower case, with the dot."""
+  """Returns the extensions of picture files, in lower case, with the dot."""
   formats = _formats()
   known = Image.registered_extensions()
   return {ending for ending, name in known.items() if name in formats}
@@ -84,21 +84,22 @@ def read(
 ) -> np.ndarray:
   """Reads a picture of any size and format that Pillow reads.
 
-  It is turned upright, what is transparent becomes white, and numbers of 16
-  bits or floats keep their range. An animation gives its first picture.
+  The picture is turned upright and put on white if it is transparent. Integers
+  of 16 bits, and floats in [0, 1], are scaled to 8 bits. An animation gives its
+  first picture.
 
   Args:
     file: The file, or its path.
     image_shape: (height, width, channels), with 1 or 3 channels.
-    crop: Which part of the picture is resized to that, see `box`.
+    crop: The part of the picture that is resized to that shape, see `box`.
     name: The name of the file in errors; by default the path.
 
   Returns:
     uint8 [height, width, channels].
 
   Raises:
-    ValueError: The file is missing, no picture, damaged, or too large; one
-      sentence, which names it.
+    ValueError: The file is missing, not a picture, damaged or too large; the
+      message is one sentence that names it.
   """
   name = name or str(file)
   try:
@@ -113,7 +114,7 @@ def read(
   except Image.UnidentifiedImageError:
     # Its text repeats the path, or the address of an open file.
     raise ValueError(_unreadable(name, "it is of no known format")) from None
-  except Exception as error:  # Damage ends in errors of any kind in Pillow.
+  except Exception as error:  # Pillow raises errors of any kind for damage.
     told = getattr(error, "strerror", None) or f"it is damaged ({error})"
     raise ValueError(_unreadable(name, told)) from error
 
@@ -121,25 +122,25 @@ def read(
 def box(
   width: int, height: int, image_shape: Sequence[int], crop: str = CENTER
 ) -> tuple[int, int, int, int]:
-  """Returns which part of a picture becomes the image.
+  """Returns the part of a picture that becomes the image.
 
   Args:
-    width: Of the picture, upright.
-    height: Of the picture.
+    width: Width of the picture, upright.
+    height: Height of the picture.
     image_shape: (height, width, channels) of the image.
-    crop: "center", the largest part from the middle that has the image's
-      proportions; "none", all of it, whatever its proportions; or
-      "x,y,width,height" in the picture's pixels; or a window of pictures of
-      one size, as "25,45,128,128 of 178x218", which is how a model remembers
-      it: taken in proportion from any picture of these proportions. A picture
-      of others has been cropped already, so that its middle is the image, and
-      one of the image's own size is the image.
+    crop: "center", the largest central part with the image's proportions;
+      "none", the whole picture, whatever its proportions; "x,y,width,height" in
+      the picture's pixels; or such a window with the size of its pictures, as
+      "25,45,128,128 of 178x218", the form that a model stores. That window is
+      scaled to any picture of the same proportions. A picture of other
+      proportions counts as already cropped, so that its center is taken, and
+      one of the image's own size is taken whole.
 
   Returns:
     (left, top, right, bottom).
 
   Raises:
-    ValueError: There is no such way to crop, or the picture is smaller.
+    ValueError: The crop is invalid, or larger than the picture.
   """
   if crop == NONE:
     return 0, 0, width, height
@@ -169,7 +170,7 @@ def box(
 
 
 def check_crop(crop: str) -> None:
-  """Raises ValueError unless there is such a way to crop, see `box`."""
+  """Raises ValueError if a crop is invalid, see `box`."""
   if crop not in (CENTER, NONE):
     window(crop)
 
@@ -177,12 +178,12 @@ def check_crop(crop: str) -> None:
 def window(
   crop: str,
 ) -> tuple[tuple[int, int, int, int], tuple[int, int] | None]:
-  """Returns x, y, width and height of a window; and of which pictures it is.
+  """Returns (x, y, width, height) of a window, and the size of its pictures.
 
-  The width and height of these pictures are None for a window of any.
+  The size, (width, height), is None for a window of pictures of any size.
 
   Raises:
-    ValueError: There is no such window.
+    ValueError: The window is invalid.
   """
   numbers = _WINDOW.fullmatch(crop)
   if numbers is None:
@@ -199,7 +200,7 @@ def window(
 
 
 class _Unusable(ValueError):
-  """A picture is whole, and cannot be used."""
+  """A picture is undamaged, but cannot be used."""
 
 
 def _unreadable(name, what):
@@ -221,9 +222,9 @@ def _pixels(image, image_shape, crop):
   if image.width * image.height > MAX_PIXELS:
     raise _Unusable(_too_large(f"{image.width} x {image.height}"))
   if crop in (CENTER, NONE):
-    # A JPEG is decoded at a part of its size, if that is ample.
+    # Decodes a JPEG at a fraction of its size, if that is large enough.
     image.draft(None, (4 * max(height, width),) * 2)
-  image.load()  # Of a TIFF, that turns it, too.
+  image.load()  # Also turns a TIFF upright.
   turn = _UPRIGHT.get(_orientation(image))
   image = _in_8_bits(image)
   image = image.transpose(turn) if turn is not None else image
@@ -238,21 +239,21 @@ def _pixels(image, image_shape, crop):
 
 
 def _orientation(image):
-  """Returns how the camera was held; 1, upright, where that cannot be read."""
+  """Returns the EXIF orientation; 1, upright, if it cannot be read."""
   try:
     return image.getexif().get(ExifTags.Base.Orientation, 1)
-  except Exception:  # Whatever is wrong with it, the picture is not.
+  except Exception:  # A picture with damaged EXIF data is still usable.
     return 1
 
 
 def _in_8_bits(image):
-  """Returns a picture of more bits or of floats in 8 bits, by its range."""
+  """Scales a picture of 16 bits or of floats to 8 bits."""
   if image.mode[0] not in "IF":
     return image
   values = np.asarray(image, np.float64)
   # Pillow has pictures of 16 bits in the modes I;16 and I.
   top, kind = (1, "floats") if image.mode == "F" else (65_535, "numbers")
-  if not ((values >= 0) & (values <= top)).all():  # NaN is not.
+  if not ((values >= 0) & (values <= top)).all():  # False for NaN.
     raise _Unusable(
       f"has {kind} from {values.min():.4g} to {values.max():.4g}, and only 0 "
       f"to {top} says what is black and what white."

@@ -1,8 +1,8 @@
 """Checks of prepared data sets: unchanged files, usable examples.
 
-Beside the files of a data set lies `checked.json`: sizes, times and checksums
-of the files, and the bad examples. It is written when a data set is first used,
-which takes one pass over it; later a look at sizes and times is enough.
+The result is kept beside the files in `checked.json`: their sizes, modification
+times and checksums, and the bad examples. The first check reads every example;
+later ones compare sizes and times only.
 """
 
 import functools
@@ -23,14 +23,14 @@ from lc_keras.data import streams
 _NAME = "checked.json"
 _FORMAT = 1
 _PROGRESS_FROM = 10_000  # examples
-# What `_fault` returns, from 1 up.
+# Descriptions of the codes that `_fault` returns, from 1 up.
 _FAULTS = (
   "its image has another shape",
   "its image has values that are not numbers, or beyond [0, 1]",
   "its attributes have values that are not numbers, or beyond [0, 1]",
   "its attributes are neither 0 nor 1",
 )
-# What TensorFlow says of itself before it says what is wrong.
+# Prefix of TensorFlow's messages that names its own nodes and iterators.
 _OF_TENSORFLOW = re.compile(r"^{{.*?}} (Error in .*? Iterator::\S+: )?")
 _PUT_BACK = "Put back a copy, or delete {} to have the data set prepared again."
 
@@ -41,7 +41,7 @@ def check(
   *,
   again: bool = False,
 ) -> list[str]:
-  """Checks a prepared data set, as far as that has not been done.
+  """Checks a prepared data set, except files unchanged since the last check.
 
   Args:
     dataset: The data set.
@@ -50,7 +50,7 @@ def check(
       have not changed.
 
   Returns:
-    The bad examples, each with what is wrong.
+    The bad examples, each as file, row and fault.
 
   Raises:
     FileNotFoundError: A file is missing.
@@ -83,7 +83,7 @@ def check(
   if known:
     bad = known["bad"]
   else:
-    # What we wrote ourselves was looked at when it was.
+    # Builders of `stored` check their examples as they write them.
     bad = {} if about else _examine(dataset, builder, paths)
   if known is None or found != before:
     _write(folder, {"format": _FORMAT, "files": found, "bad": bad})
@@ -142,7 +142,7 @@ def without(
 
 
 def _examine(dataset, builder, paths):
-  """Looks at every example; returns {file name: {row: what is wrong}}."""
+  """Checks every example; returns {file name: {row: fault}}."""
   lengths = [
     length
     for split in builder.info.splits.values()
@@ -184,7 +184,7 @@ def _examine(dataset, builder, paths):
 
 
 def _next(faults, path, row):
-  """Returns what is wrong with the next example, or None."""
+  """Returns the fault of the next example, or None."""
   try:
     code = int(next(faults))
   except tf.errors.InvalidArgumentError as error:
@@ -231,7 +231,7 @@ def _fault(dataset, example):
 
 
 def _in_range(values):
-  return tf.reduce_all((values >= 0.0) & (values <= 1.0))  # NaN is not.
+  return tf.reduce_all((values >= 0.0) & (values <= 1.0))  # False for NaN.
 
 
 def _parse(builder, record):
@@ -250,7 +250,7 @@ def _read(builder):
     return None
   with open(path, encoding="utf-8") as file:
     known = json.load(file)
-  # One of another format is made anew.
+  # A file of another format is written anew.
   return known if known["format"] == _FORMAT else None
 
 

@@ -1,4 +1,4 @@
-"""Labels in the forms that people have them in, as columns of attributes.
+"""Converts labels of many forms to columns of attributes.
 
 >>> from lc_keras.data import label_columns
 >>> columns, attributes = label_columns.read([2, 0], ["A", "B", "C"], 2)
@@ -20,27 +20,27 @@ from lc_keras.constraints import attributes as attribute_sets
 
 Attributes = attribute_sets.Attributes
 
-# What stands for a label that is not known, besides nothing at all.
+# Cells that mean an unknown label.
 _MISSING = ("", "na", "n/a", "nan", "none", "null", "?", "<na>")
 _WORDS = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
-# More different texts are no classes, but captions or the like; more different
-# whole numbers are quantities.
+# A column with more distinct texts holds captions or the like, not classes; one
+# with more distinct whole numbers holds quantities.
 _MOST_CLASSES = 50
 _MOST_NUMBERS = 20
-# Columns of classes, which need no name before them.
+# Columns whose classes become attributes without the column's name as a prefix.
 _CLASS_COLUMNS = ("label", "class", "category")
 
 
 def read(labels, attributes, count: int) -> tuple[np.ndarray, Attributes]:
-  """Returns labels as columns, and the attributes that the columns stand for.
+  """Returns labels as columns, and the attributes of the columns.
 
   Args:
     labels: [count, num_attributes] in [0, 1], NaN where not known; [count] of
-      one attribute; [count] whole numbers, one class for each of several
+      one attribute; [count] integer classes, each the index of one of several
       attributes; columns by name, in a dictionary or a pandas frame, rows in
       the order of the images; or None.
-    attributes: Names, an `Attributes`, or None for the names that a dictionary
-      or a frame has; with these, it chooses columns, in any spelling of case.
+    attributes: Names, an `Attributes`, or None for the column names of a
+      dictionary or frame. Names select its columns, in upper or lower case.
     count: Number of images.
 
   Returns:
@@ -49,7 +49,7 @@ def read(labels, attributes, count: int) -> tuple[np.ndarray, Attributes]:
     attribute continuous.
 
   Raises:
-    ValueError: Labels and names do not fit together.
+    ValueError: Labels and names do not match.
   """
   chosen = names(labels, attributes)
   if _has_names(labels):
@@ -70,13 +70,13 @@ def read(labels, attributes, count: int) -> tuple[np.ndarray, Attributes]:
 def from_table(
   table: pd.DataFrame, name: str
 ) -> tuple[np.ndarray, Attributes, list[str]]:
-  """Returns the columns of a table as labels, by what their values are.
+  """Returns the columns of a table as labels, typed by their values.
 
-  0 and 1, -1 and 1, true and false, yes and no: on or off. Other texts, and up
-  to 20 different whole numbers: a class, which becomes an attribute for each
-  value, named column_value, which exclude each other. Other numbers: degrees,
-  as they are within [0, 1], or else from the least to the greatest. An empty
-  cell, NA, NaN or ? is a label that is not known.
+  0 and 1, -1 and 1, true and false, yes and no make a binary attribute. Other
+  texts, and up to 20 distinct whole numbers, are classes: each becomes an
+  attribute named column_value, and they exclude each other. Other numbers make
+  a continuous attribute, unchanged if within [0, 1], else scaled from [min,
+  max]. An empty cell, NA, NaN or ? is an unknown label.
 
   >>> import pandas as pd
   >>> from lc_keras.data import label_columns
@@ -92,14 +92,14 @@ def from_table(
 
   Args:
     table: Columns by name, of text or of values.
-    name: What to call it in errors.
+    name: Name of the table in errors.
 
   Returns:
     float32 [len(table), num_attributes] in [0, 1], NaN where not known; their
-    `Attributes`; and what to tell of columns that were scaled or left out.
+    `Attributes`; and notes on columns that were scaled or left out.
 
   Raises:
-    ValueError: A column could be read in two ways, or has no fitting name.
+    ValueError: A column is ambiguous, or has an invalid name.
   """
   columns, exclusive, continuous, notes = {}, [], [], []
   for column in table.columns:
@@ -119,9 +119,9 @@ def from_table(
 
 
 def _converted(column, name, table):
-  """Returns {name: float32 [n]}, the kind, and a note, or None."""
+  """Returns {name: float32 [n]}, the kind of column, and a note; or None."""
   try:
-    # What a column holds is the same few values many times.
+    # A column usually repeats a few distinct values.
     codes, values = pd.factorize(column)
   except TypeError:
     return {}, None, "left out, since its cells are no numbers or words"
@@ -131,7 +131,7 @@ def _converted(column, name, table):
   numbers = pd.to_numeric(text, errors="coerce").to_numpy(float)
   numbers = np.where(np.isnan(numbers), words, numbers)
 
-  def spread(of_values):  # The code -1 is of cells that pandas calls missing.
+  def spread(of_values):  # Cells that pandas calls missing have the code -1.
     return np.append(of_values, np.nan).astype(np.float32)[codes]
 
   if not known.any():
@@ -172,7 +172,7 @@ def _classes(text, known, name, spread):
     return {}, None, f"left out, since it has {len(classes)} different texts"
   is_clear = is_named_so and not any(map(str.isdigit, classes))
   before = "" if is_clear else f"{name}_"
-  # "A b" and "A_b" are one.
+  # "A b" and "A_b" are one class.
   written = np.array([spelled(f"{before}{one}") for one in text])
   return (
     {
@@ -185,16 +185,17 @@ def _classes(text, known, name, spread):
 
 
 def spelled(name):
-  """Returns a name as requests can spell it."""
+  """Returns a name in the characters that a request allows."""
   return re.sub(r"[^\w\-]+", "_", str(name)).strip("_")
 
 
 def describe(label, attributes) -> Attributes:
-  """Returns the attributes of labels of which only the type is known.
+  """Returns the attributes of labels whose values are not known, by type.
 
   Args:
-    label: `tf.TypeSpec` of one example's labels, those by name, or None.
-    attributes: See `read`. Degrees cannot be seen here: give an `Attributes`.
+    label: `tf.TypeSpec` of one example's labels, a dictionary of such by name,
+      or None.
+    attributes: See `read`. Only an `Attributes` can have continuous ones here.
   """
   chosen = names(label, attributes)
   exclusive = isinstance(label, tf.TypeSpec) and _are_classes(
@@ -208,11 +209,11 @@ def check(labels: np.ndarray, names, count: int) -> np.ndarray:
 
   Args:
     labels: As in `read`, but an array.
-    names: Of the attributes.
+    names: Names of the attributes.
     count: Number of images.
 
   Raises:
-    ValueError: They have another shape or range.
+    ValueError: The labels have a wrong type, shape or range.
   """
   if labels.dtype.kind not in "biuf":
     raise ValueError(
@@ -270,7 +271,7 @@ def _has_names(labels):
 
 
 def _are_classes(dtype, shape, names):
-  """Says whether labels of this type are one whole number an image."""
+  """Says whether labels of this type are one integer class per image."""
   return np.issubdtype(dtype, np.integer) and not len(shape) and len(names) > 1
 
 

@@ -8,8 +8,8 @@ import tensorflow as tf
 from lc_keras.data import latents
 from lc_keras.data import streams
 
-# Uniform draws have 23 bits: of more rows than this, one draw alone would reach
-# too few.
+# A uniform draw has 23 random bits: with more rows than this, a single draw
+# could not reach all of them.
 _MOST_COARSE_ROWS = 1 << 22
 
 
@@ -54,8 +54,7 @@ def at_random(
       a row that has it. The attribute is the row's "focus". The other rows
       are drawn evenly, with a random focus.
     seed: Seed of the draws.
-    start_step: Number of batches to leave out: those that a resumed run has
-      used.
+    start_step: Number of batches to skip, those that a resumed run has used.
 
   Returns:
     Batches of "mean" and "scale" [batch, turns, latent_size], "attributes"
@@ -126,14 +125,14 @@ def beside(
   seed: int = 0,
   start_step: int = 0,
 ) -> tf.data.Dataset:
-  """Adds some lessons to each batch, under "lessons".
+  """Adds lessons, answers for an actor to imitate, to each batch as "lessons".
 
-  Batch i gets lessons that depend on the seed and i alone.
+  The lessons of batch i depend on the seed and i alone.
 
   Args:
-    batches: Of mappings.
-    lessons: See `lessons.make`.
-    batch_size: Lessons of each kind for a batch.
+    batches: A data set of mappings.
+    lessons: See `samplers.lessons.make`.
+    batch_size: Lessons per batch: as many samples, and as many edits.
     seed: Seed of the draws.
     start_step: The number of the first batch.
   """
@@ -147,7 +146,7 @@ def beside(
       [batch_size], tf.stack([tf.constant(seed, tf.int64), step])
     )
     index = tf.minimum(tf.cast(uniform * count, tf.int64), count - 1)
-    # As tensors, all lessons would be held a second time.
+    # Tensors would be a second copy of all lessons in memory.
     types = [tf.float32] * len(lessons)
     chosen = tf.numpy_function(copy, [index], types, stateful=False)
     for values, column in zip(chosen, lessons.values()):
@@ -163,7 +162,7 @@ def _look_up(rows, index):
   def copy(index):
     return [np.float32(column) for column in vars(rows.take(index)).values()]
 
-  # Nothing else reads mapped files row by row without holding all of them.
+  # Only a NumPy function reads rows of mapped files without loading them whole.
   values = tf.numpy_function(copy, [index], [tf.float32] * 3, stateful=False)
   for value, column in zip(values, vars(rows).values()):
     value.set_shape([*index.shape, column.shape[1]])
@@ -171,11 +170,11 @@ def _look_up(rows, index):
 
 
 def _rows_by_value(split):
-  """Lists the rows that have an attribute off and on, list 2 * k + value.
+  """Lists the rows in which attribute k is off or on, as list 2 * k + value.
 
   Returns:
-    The lists one after the other, the place at which each starts, and the
-    length of each: four bytes per row and attribute.
+    The concatenated lists, the start of each, and the length of each: four
+    bytes per row and attribute.
   """
   num_rows, num_attributes = split.attributes.shape
   on = np.zeros([2, num_attributes], np.int64)
@@ -197,5 +196,5 @@ def _rows_by_value(split):
 
 
 def _by_value(piece):
-  """Returns which rows have each attribute off, and on; unknown is neither."""
+  """Returns masks of attributes that are off, and on; unknown is neither."""
   return piece.attributes <= 0.5, piece.attributes > 0.5

@@ -1,8 +1,8 @@
 """The latents of a data set in files, so that images are encoded once.
 
-A cache is a folder of one NumPy file a split, of records with the fields
-"mean", "scale" and "attributes", and a manifest, which says what the latents
-come from and has the checksum of each file.
+A cache is a folder with one NumPy file per split, of records with the fields
+"mean", "scale" and "attributes", and a manifest, which has the source of the
+latents and the checksum of each file.
 
 >>> import tempfile
 >>> import numpy as np
@@ -33,14 +33,14 @@ def write(
   source: Mapping[str, str],
   dtype: str = "float32",
 ) -> None:
-  """Writes a cache, which replaces what is in the folder when it is complete.
+  """Writes a cache, which replaces the folder once it is complete.
 
   Args:
-    folder: Where to.
-    splits: By name, each as a whole or in pieces, of which one at a time is
-      held in memory; "train" gives sigma_bar.
+    folder: Folder of the cache.
+    splits: Latents by split, each whole or in pieces, of which one at a time is
+      held in memory; "train" is required, for sigma_bar.
     source: Where the latents come from; `read` compares it.
-    dtype: Of the numbers in the files, such as "float16" for half the size.
+    dtype: Type of the numbers in the files; "float16" halves the size.
 
   Raises:
     ValueError: A split has no rows.
@@ -134,13 +134,13 @@ def read(
 
 
 def _file_name(split):
-  # The manifest may come from others.
+  # Names in a foreign manifest could point outside the folder.
   files.check_name(split, "a split of a latent cache")
   return f"{split}.npy"
 
 
 class _Means:
-  """The means of the columns of some pieces, of what is known.
+  """Running means of columns over pieces, of known values only.
 
   Attributes:
     rows: Number of rows so far.

@@ -1,4 +1,4 @@
-"""Encoded images: the posterior of a data set, and how it is spread.
+"""Encoded images: the posteriors of a data set, and their moments.
 
 Critics, flow and actor train on z = mean + scale * eps with fresh eps, so that
 they need only mean, scale and attributes of every image (Engel et al. 2018,
@@ -19,7 +19,7 @@ from lc_keras import batched
 # Names of the columns.
 COLUMNS = ("mean", "scale", "attributes")
 
-# Rows that are held together in a pass over all.
+# Rows held in memory at a time during a pass over all of them.
 _PIECE = 8192
 
 
@@ -27,8 +27,8 @@ _PIECE = 8192
 class Latents:
   """The posterior of one split, or draws of the prior.
 
-  Columns are arrays; those of a cache are mapped files, of which only the rows
-  that are used are read.
+  Columns are arrays; those of a cache are memory-mapped files, from which only
+  the rows in use are read.
 
   Attributes:
     mean: float32 [n, latent_size].
@@ -57,7 +57,7 @@ class Latents:
     return Latents(*(np.ascontiguousarray(value[rows]) for value in columns))
 
   def labelled(self) -> Self:
-    """Returns the rows of which some label is known."""
+    """Returns the rows with at least one known label."""
     known = ~np.isnan(self.attributes).all(axis=1)
     return self if known.all() else self.take(known)
 
@@ -69,12 +69,12 @@ class Latents:
 
 @dataclasses.dataclass(frozen=True)
 class Moments:
-  """How the rows of a split are spread.
+  """Moments of the posteriors of a split.
 
   Attributes:
     center: float64 [latent_size], the mean of the means.
     covariance: float64 [latent_size, latent_size], of the means.
-    noise: float64 [latent_size], the posterior's variance on average.
+    noise: float64 [latent_size], the mean variance of the posteriors.
   """
 
   center: np.ndarray
@@ -82,7 +82,7 @@ class Moments:
   noise: np.ndarray
 
   def principal_axes(self) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the axes along which draws of the posterior vary, and how much.
+    """Returns the principal axes of posterior draws, and their variances.
 
     Unlike `covariance`, this includes the posterior's own noise.
 
@@ -94,7 +94,7 @@ class Moments:
 
 
 def completed(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-  """Returns labels, and where they are not known, what a critic reads.
+  """Returns labels, unknown ones replaced by a critic's predictions.
 
   Args:
     labels: [batch, num_attributes] in [0, 1], NaN where not known.
@@ -119,7 +119,7 @@ def join(pieces: Iterable[Latents]) -> Latents:
 
 
 def encoder(generator) -> Callable[[Mapping[str, tf.Tensor]], Latents]:
-  """Returns a function of a batch to its latents, compiled once.
+  """Returns a function that encodes a batch to `Latents`, compiled once.
 
   Args:
     generator: A model with `encode(images)`.
@@ -186,7 +186,7 @@ def draw(
 def of_draws(
   generator, drawn: np.ndarray, scale: float, attributes: np.ndarray
 ) -> Latents:
-  """Returns draws as the posteriors that stand for encoded images.
+  """Returns draws as posteriors, in the place of encoded images.
 
   With a mapping, only its first axes are known, see `mapping.Draws.known`.
 
@@ -210,14 +210,14 @@ def drawn(generator, rows, seed):
 
   Args:
     generator: See `draw`.
-    rows: How many.
-    seed: Two small whole numbers from 0 up.
+    rows: Number of draws.
+    seed: Two small integers from 0 up.
   """
   if getattr(generator, "mapping", None) is None:
     shape = [rows, generator.latent_size]
     return tf.random.stateless_normal(shape, seed).numpy()
   first, split = seed
-  # None of those that a user numbers from 0 up.
+  # Far above the small seeds that users give to `Generator.draw`.
   seeds = np.arange(rows) + (((first + 1) * 16 + split) << 32)
   draw = batched.Batched(
     lambda seeds: {"latents": generator.draw(seeds)},
@@ -227,7 +227,7 @@ def drawn(generator, rows, seed):
 
 
 def moments(latents: Latents) -> Moments:
-  """Returns how the rows of a split are spread, in two passes over it."""
+  """Returns the moments of a split, in two passes over its rows."""
   count = len(latents)
   total, noise = 0.0, 0.0
   for piece in latents.pieces():
@@ -251,8 +251,8 @@ def mean_scale(latents: Latents) -> np.ndarray:
 def covariance(latents: Latents) -> np.ndarray:
   """Returns the covariance of the means, float32 [latent_size, latent_size].
 
-  Few directions hold nearly all of the variance; in the others encoded images
-  do not differ, and models trained on them know nothing of a move there.
+  Few directions hold nearly all of the variance. Along the others encoded
+  images do not differ, so that models trained on them learn nothing there.
   """
   return moments(latents).covariance.astype(np.float32)
 

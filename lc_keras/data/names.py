@@ -1,7 +1,7 @@
-"""Names of data sets: which one, and how its pictures are read.
+"""Names of data sets, with the options for reading their pictures.
 
-A name says all that its data depends on, so that a run need remember nothing
-else: `images:/home/me/faces?crop=none&image_size=128`.
+A name determines its data, so that a run stores nothing else:
+`images:/home/me/faces?crop=none&image_size=128`.
 
 >>> from lc_keras.data import names
 >>> name = names.join("images:faces/", image_size="128", crop=None)
@@ -19,12 +19,12 @@ import re
 from collections.abc import Iterable
 from urllib import parse
 
-# Of these, what stands behind the colon is a place.
+# Kinds of data sets. In the names of `_PLACES`, a path follows the colon.
 IMAGES = "images:"
 TF_EXAMPLES = "tf_examples:"
 TFDS = "tfds:"
 _PLACES = (IMAGES, TF_EXAMPLES)
-# What folders, columns and other data sets call the three splits.
+# Names of the three splits in folders, columns and other data sets.
 _SPLITS = {
   "train": ("train", "training"),
   "validation": ("validation", "valid", "val", "dev"),
@@ -34,17 +34,17 @@ SPLIT_NAMES = tuple(name for known in _SPLITS.values() for name in known)
 
 
 def join(dataset: str, **options: str | None) -> str:
-  """Returns the name of a data set, read in some way.
+  """Returns the name of a data set with options.
 
   Args:
     dataset: Such as `celeb_a` or `images:FOLDER`, perhaps with options.
-    **options: How it is read; None is as usual.
+    **options: How to read it; None is the default.
   """
   kind, place, own = split(dataset)
   if kind == IMAGES and place:
     place = os.path.normpath(os.path.expanduser(place))
   given = {key: value for key, value in options.items() if value is not None}
-  # What a URL would escape is left as it is, as far as it can be read again.
+  # Only what `split` could not parse is escaped, to keep names readable.
   query = parse.urlencode(
     sorted((own | given).items()), safe="/,:~ ", quote_via=parse.quote
   )
@@ -53,15 +53,15 @@ def join(dataset: str, **options: str | None) -> str:
 
 
 def split(name: str) -> tuple[str, str, dict[str, str]]:
-  """Returns a data set's kind, which one of it, and options; see `join`."""
+  """Returns the kind, place and options in a name; see `join`."""
   whole, _, query = name.partition("?")
-  kind = re.match(r"(\w+:)?", whole)[0]  # "" for those with a name.
+  kind = re.match(r"(\w+:)?", whole)[0]  # "" for a name without a colon.
   place = parse.unquote(whole.removeprefix(kind))
   return kind, place, dict(parse.parse_qsl(query, keep_blank_values=True))
 
 
 def agree(asked: str, known: str) -> bool:
-  """Says whether a name asks for no other data than a name with more options.
+  """Says whether a name equals another one that may have more options.
 
   >>> from lc_keras.data import names
   >>> names.agree("celeb_a", "celeb_a?image_size=128")
@@ -75,7 +75,7 @@ def agree(asked: str, known: str) -> bool:
 
 
 def absolute(name: str) -> str:
-  """Returns a name that means the same from any folder."""
+  """Returns a name whose paths are absolute."""
   kind, place, options = split(name)
   for key in {"labels", "source_dir"} & options.keys():
     options[key] = beside(place, options[key])
@@ -86,7 +86,7 @@ def absolute(name: str) -> str:
 
 
 def split_named(name: str) -> str | None:
-  """Returns train, validation or test for a name of it; None for others.
+  """Returns train, validation or test for a name of a split, else None.
 
   >>> from lc_keras.data import names
   >>> names.split_named("Val"), names.split_named("cats")
@@ -97,7 +97,7 @@ def split_named(name: str) -> str | None:
 
 
 def beside(folder: str, path: str) -> str:
-  """Returns the absolute path of a file that is named from here, or there."""
+  """Returns the absolute path of a file, here or else in `folder`."""
   path = os.path.expanduser(path)
   there = os.path.join(os.path.expanduser(folder), path)
   is_there = os.path.exists(there) and not os.path.exists(path)
@@ -105,18 +105,18 @@ def beside(folder: str, path: str) -> str:
 
 
 def digest(text: str) -> str:
-  """Returns a short name for a text, always the same."""
+  """Returns a short, stable digest of a text."""
   return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def state_of(paths: Iterable[str]) -> str:
-  """Returns what changes if one of some files does: by size and time."""
+  """Returns a digest of the sizes and modification times of some files."""
   whole = hashlib.sha256()
   for path in paths:
     try:
       status = os.stat(path)
     except OSError:
-      continue  # It is missed when it is read.
+      continue  # Reading it raises an error.
     line = f"{path}\n{status.st_size} {status.st_mtime_ns}\n"
     whole.update(line.encode(errors="surrogateescape"))
   return whole.hexdigest()
@@ -129,7 +129,7 @@ def image_shape(size: str) -> tuple[int, int, int]:
     size: "64", "height,width" or "height,width,channels".
 
   Raises:
-    ValueError: It is something else.
+    ValueError: `size` has another form.
   """
   if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*(,[13])?)?", size):
     raise ValueError(
@@ -144,7 +144,7 @@ def shares(text: str) -> tuple[float, float, float]:
   """Returns the shares of train, validation and test of an option `splits`.
 
   Raises:
-    ValueError: They are no shares, or one is 0.
+    ValueError: The text is not three shares, or one is 0.
   """
   try:
     found = tuple(float(part) for part in text.split(","))

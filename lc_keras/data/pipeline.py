@@ -48,16 +48,16 @@ BALANCED = "balanced"
 # Up to this size, examples are kept in memory as they are stored (encoded).
 _CACHE_BYTES = 1 << 30
 
-# How many bad examples are named.
+# Number of bad examples that an error lists.
 _SHOWN = 10
 
-# Data sets by name and folder: a folder of images is looked at once.
+# Data sets by name and folder, so that a folder of images is scanned once.
 _KNOWN = {}
 
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:
-  """A data set, described without its files.
+  """Properties of a data set.
 
   Attributes:
     name: Its name.
@@ -65,7 +65,7 @@ class DatasetSpec:
     attributes: The attributes that `load` gives by default.
     all_attributes: Names of all its attributes.
     splits: Names of its splits.
-    notes: What to tell of how its labels were read.
+    notes: Notes for users on how its labels were read.
     preprocessing: How a picture becomes an image of it.
   """
 
@@ -83,12 +83,12 @@ def describe(name: str, data_dir: str = "data") -> DatasetSpec:
 
   Args:
     name: Name of the data set.
-    data_dir: Folder of all prepared data sets, which remembers those whose
-      files are gone.
+    data_dir: Folder of all prepared data sets; it describes those whose source
+      files are gone, too.
 
   Raises:
     ValueError: There is no data set of this name.
-    FileNotFoundError: Its folder is not there.
+    FileNotFoundError: Its source folder is missing, and it is not prepared.
   """
   dataset = _dataset(name, data_dir)
   return DatasetSpec(
@@ -110,23 +110,22 @@ def prepare(
 ) -> list[str]:
   """Builds a data set in `data_dir`, with progress, unless it is there.
 
-  Its files and examples are checked once; files that have changed since then
-  are checked again. If the files that it was read from have changed, it is read
-  again.
+  Its files and examples are checked once, and files that have changed since
+  then again. If its source files have changed, it is built again.
 
   Args:
     name: Name of the data set.
     data_dir: Folder of all prepared data sets; made if needed.
-    max_bad_examples: Most examples that may be bad; they are left out. None
-      allows any number.
+    max_bad_examples: Largest number of bad examples, which are left out; None
+      allows any.
 
   Returns:
-    The bad examples, each with what is wrong.
+    The bad examples, each with its fault.
 
   Raises:
-    ValueError: There is no such data set, or a file of it is wrong, or too many
-      examples are.
-    FileNotFoundError: It needs files that are fetched by hand, or a file is
+    ValueError: There is no such data set, a file of it is damaged, or too many
+      examples are bad.
+    FileNotFoundError: It needs files that users must fetch, or a file is
       missing.
   """
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
@@ -156,7 +155,7 @@ def prepare(
     finally:
       locks.give_back(lock)
   if names.split(name)[0] == names.TF_EXAMPLES:
-    return []  # All were read for their specification.
+    return []  # `write_spec` has checked all examples.
   bad = integrity.check(dataset, builder)
   if max_bad_examples is not None and len(bad) > max_bad_examples:
     shown = "\n  ".join(bad[:_SHOWN] + ["..."] * (len(bad) > _SHOWN))
@@ -176,8 +175,8 @@ def verify(name: str, data_dir: str) -> None:
     data_dir: Folder of all prepared data sets.
 
   Raises:
-    ValueError: There is no such data set, or a file of it is wrong.
-    FileNotFoundError: A file is missing, or the whole data set.
+    ValueError: There is no such data set, or a file of it is damaged.
+    FileNotFoundError: A file, or the whole prepared data set, is missing.
   """
   kind, place, _ = names.split(name)
   if kind == names.TF_EXAMPLES:
@@ -366,10 +365,7 @@ def count(name: str, split: str, *, data_dir: str) -> int:
 
 
 def file_names(name: str, split: str, *, data_dir: str) -> list[str] | None:
-  """Returns the names of the files of a split's images, in order.
-
-  Returns:
-    None for a data set whose images come from no files.
+  """Returns the file names of a split's images in order; None without files.
 
   Raises:
     FileNotFoundError: The data set has not been prepared.
@@ -414,7 +410,7 @@ def _load(name, data_dir):
 
 
 def _is_current(dataset, builder, data_dir):
-  """Says whether a data set is prepared, from files as they are now."""
+  """Says whether a data set is prepared, from source files as they are now."""
   if not builder.is_prepared():
     return False
   about, state = stored.read_about(builder), dataset.state(data_dir)
@@ -435,9 +431,9 @@ def _prepared(name, data_dir):
 
 
 def _examples(name, split, data_dir, limit, rows=None):
-  """Returns examples as they are stored, in order, their count, and the size.
+  """Returns stored examples in order, their count, and the data set's bytes.
 
-  The size is that of the whole data set, in bytes. Bad examples are left out.
+  Bad examples are left out.
   """
   splits = _dataset(name, data_dir).splits
   if split not in splits:
@@ -477,7 +473,7 @@ def _mapped(examples, function):
 
 
 def _column(name, dataset, attribute):
-  """Returns the place of an attribute among all of its data set's."""
+  """Returns the index of an attribute among all of its data set's."""
   known = dataset.all_attributes
   if attribute not in known:
     raise ValueError(

@@ -1,8 +1,8 @@
-"""From a picture of any size to an image of a model: a part of it, resized.
+"""Crops and resizes pictures of any size to images of a model.
 
-A data set says once how its pictures become images. That is kept with every
-model trained on them, so that a client, the studio and an exported signature
-make the same image of a picture as training did.
+A data set has one `Preprocessing`, which is stored with every model trained on
+it, so that a client, the studio and an exported signature make the same image
+of a picture as training did.
 
 >>> import tensorflow as tf
 >>> from lc_keras.data import preprocessing
@@ -28,9 +28,9 @@ class Preprocessing:
 
   Attributes:
     image_shape: (height, width, channels) of the images.
-    crop: Which part of a picture becomes the image, see `images.box`.
-    are_images: Whether the model makes images; else other arrays, of any shape,
-      and no picture becomes one.
+    crop: The part of a picture that becomes the image, see `images.box`.
+    are_images: Whether the model makes images; else it makes arrays of any
+      shape, and pictures are refused.
   """
 
   image_shape: tuple[int, int, int]
@@ -42,11 +42,11 @@ class Preprocessing:
 
   @classmethod
   def from_about(cls, about: Mapping) -> Self:
-    """Returns what `about` told of, also of the shape alone."""
+    """Restores the preprocessing from `about()`; "crop" may be missing."""
     return cls(tuple(about["image_shape"]), about.get("crop", images.CENTER))
 
   def about(self) -> dict:
-    """Returns what a folder notes of it; its generator says the rest."""
+    """Returns the fields to store; `are_images` follows from the generator."""
     return {"image_shape": self.image_shape, "crop": self.crop}
 
   def load(
@@ -55,7 +55,7 @@ class Preprocessing:
     """Returns the image of a picture's file, see `images.load`.
 
     Raises:
-      ValueError: It cannot be read; or the model makes no images.
+      ValueError: The file cannot be read, or the model makes no images.
     """
     if not self.are_images:
       raise ValueError(
@@ -91,11 +91,11 @@ class Preprocessing:
       float32 [*image_shape] in [0, 1].
     """
     image = tf.image.resize(part, self.image_shape[:2], antialias=True) / 255.0
-    # The antialiased triangle only averages, but white becomes 1 and a bit.
+    # The antialiasing filter averages, but rounding lifts white just above 1.
     return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), self.image_shape)
 
   def _box(self, width, height):
-    """Returns `images.box` of a picture whose size a graph finds out."""
+    """Returns `images.box` of a picture whose size is a tensor."""
     whole = tf.stack([0, 0, width, height])
     if self.crop == images.NONE:
       return whole

@@ -19,20 +19,20 @@ from lc_keras.data import images
 from lc_keras.data import preprocessing as preprocessings
 
 SPLITS = ("train", "validation", "test")
-# What is known of a data set that `from_examples` wrote, beside its files.
+# Description of a data set that `from_examples` wrote, beside its files.
 _ABOUT = "about.json"
 _PNG_LEVEL = 3  # the fastest, and within 3% of the smallest
 _AT_ONCE = 256  # pictures that are read ahead
 
 
 class Example(NamedTuple):
-  """An image to be stored; a plain pair (image, labels) is one, too.
+  """An image to be stored; a pair (image, labels) is accepted, too.
 
   Attributes:
     image: uint8 [height, width, channels], or the PNG of that, in bytes.
     labels: [num_attributes] in [0, 1]; NaN where it is not known.
     name: The name of its file, if it has one.
-    fault: Why it cannot be used; it is then left out.
+    fault: The reason to leave it out; "" keeps it.
   """
 
   image: np.ndarray | bytes | None
@@ -59,9 +59,9 @@ class Dataset:
       chosen.
     continuous: Names of attributes that are degrees in [0, 1]; all others are
       0 or 1.
-    state: data_dir -> what changes whenever the files that it is read from do;
-      None if they are not there any more, or for data that has none.
-    notes: What to tell of how its labels were read.
+    state: data_dir -> a digest that changes with the source files; None if they
+      are gone, or if there are none.
+    notes: Notes for users on how its labels were read.
     preprocessing: How its pictures became images; None if they are images.
   """
 
@@ -100,8 +100,8 @@ def from_examples(
 
   Args:
     name: Name of the data set's folder.
-    examples: (split, data_dir) -> an `Example` each, or a pair of an image,
-      uint8 of `image_shape`, and its labels, [num_attributes] in [0, 1].
+    examples: (split, data_dir) -> `Example`s, or pairs of an image, uint8 of
+      `image_shape`, and its labels, [num_attributes] in [0, 1].
     image_shape: (height, width, channels), with 1 or 3 channels.
     attributes: Names of the labels.
     exclusive: Groups of names that exclude each other.
@@ -139,7 +139,7 @@ def from_examples(
       "name": tfds.features.Text(),
     },
   }
-  # A class, since tfds keeps name and version in one.
+  # tfds reads name and version from the class.
   kind = type(name, (_Builder,), members, skip_registration=True)
   return dataset
 
@@ -151,7 +151,7 @@ def read_pictures(
   """Reads pictures into examples on all cores, in order.
 
   Args:
-    pictures: A path or the bytes of a file, its labels, and its name, each.
+    pictures: (path or bytes of a file, its labels, its name) of each.
     preprocessing: How a picture becomes an image.
   """
 
@@ -167,7 +167,7 @@ def read_pictures(
     return Example(_png(image), labels, name)
 
   pictures, waiting = iter(pictures), None
-  # Threads, since Pillow lets others run while it reads and writes pixels.
+  # Threads, since Pillow releases the GIL while it reads and writes pixels.
   with pools.ThreadPool(os.cpu_count()) as pool:
     while chunk := list(itertools.islice(pictures, _AT_ONCE)):
       coming = pool.map_async(read, chunk)
@@ -177,14 +177,14 @@ def read_pictures(
 
 
 def read_about(builder: tfds.core.DatasetBuilder | str) -> dict | None:
-  """Returns what `from_examples` noted of a data set that it has written.
+  """Returns the description of a data set that `from_examples` has written.
 
   Args:
     builder: The data set's builder, or its folder.
 
   Returns:
-    "state" and "notes" of the `Dataset`, "left_out", the examples that cannot
-    be used, each with the reason, and its other fields; None for others.
+    Fields of the `Dataset`, its "state" as a digest; "crop"; and "left_out",
+    the bad examples with their faults. None for other data sets.
   """
   folder = builder if isinstance(builder, str) else str(builder.data_dir)
   try:
@@ -243,13 +243,13 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     about = dataclasses.asdict(self.dataset)
     for field in ("builder", "decode", "preprocessing"):
       del about[field]
-    # Asked before anything is read: what changes meanwhile is read again.
+    # Taken before reading, so that files that change meanwhile are read again.
     about["state"] = self.dataset.state(self._root)
     about["crop"] = getattr(self.dataset.preprocessing, "crop", None)
     self._left_out = []
     super()._download_and_prepare(dl_manager, download_config)
     about["left_out"] = self._left_out
-    # Into the folder that is renamed when it is complete.
+    # Written to tfds's temporary folder, which it renames when complete.
     files.write_json(os.path.join(str(self.data_dir), _ABOUT), about)
 
   def _split_generators(self, dl_manager):
@@ -284,7 +284,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       )
 
   def _fault(self, image, labels):
-    """Returns what is wrong with an example, or None."""
+    """Returns the fault of an example, or None."""
     shape = self.dataset.image_shape
     if not isinstance(image, bytes):
       if image.dtype != np.uint8 or image.shape != shape:

@@ -1,4 +1,4 @@
-"""How the tf.data pipelines of this library run."""
+"""Tuning and shuffling of tf.data pipelines."""
 
 import tensorflow as tf
 
@@ -7,12 +7,12 @@ def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
   """Returns a dataset that TensorFlow does not tune while it runs.
 
   For `tf.data.Dataset.apply`, at the end of a pipeline: datasets built on it
-  are not tuned either. TensorFlow's tuning looks at a pipeline after 10 ms and
-  again each time twice as late. Ending the iterator waits for it, and in half
-  of the passes its thread misses the signal to end and sleeps on (2.21): a pass
-  then takes up to twice its time, at most a minute more.
+  are not tuned either. TensorFlow's tuning thread wakes after 10 ms and then at
+  intervals that double. Destroying the iterator waits for this thread, which in
+  half of the passes misses the signal to stop and sleeps on (TensorFlow 2.21):
+  a pass then takes up to twice its time, at most a minute more.
 
-  AUTOTUNE then stands for as many calls at once as there are cores, 16 at most.
+  AUTOTUNE then means one parallel call per core, at most 16.
   """
   options = tf.data.Options()
   options.autotune.enabled = False
@@ -32,8 +32,8 @@ def shuffled_without_end(
     examples: One epoch.
     seed: Seed of the whole order.
     shuffle_buffer: Number of examples among which the next one is drawn.
-    start: Number of examples to leave out. Epochs before the one in which they
-      end are not read.
+    start: Number of examples to skip. Epochs that are skipped entirely are not
+      read.
     count: Number of examples in an epoch; needed if `start` is not 0.
 
   >>> import tensorflow as tf
@@ -45,8 +45,8 @@ def shuffled_without_end(
   first, used = divmod(start, count)
 
   def epoch(number):
-    # Within this function only: else the order would depend on the global
-    # seed. Odd, because shuffle takes no tensor as seed when this one is 0.
+    # Sets the seed of this graph only; without it, the order would depend on
+    # the global seed. Odd, because `shuffle` takes no tensor if this is 0.
     tf.random.set_seed(2 * seed + 1)
     order = examples.shuffle(shuffle_buffer, seed=number)
     return order.skip(tf.where(number == first, tf.cast(used, tf.int64), 0))

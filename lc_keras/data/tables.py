@@ -1,4 +1,4 @@
-"""Tables of labels that people have: CSV, TSV, parquet, JSON lines, CelebA's.
+"""Reads tables of labels: CSV, TSV, parquet, JSON lines, CelebA's lists.
 
 >>> from lc_keras.data import tables
 >>> import pandas as pd
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-# What a column of file names is called; Hugging Face's name comes first.
+# Names of a column of file names; Hugging Face's comes first.
 FILE_NAME = "file_name"
 _KEYS = (FILE_NAME, "filename", "image_id", "image", "file", "path", "img", "")
 ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".jsonl")
@@ -34,16 +34,17 @@ def read(
 
   Args:
     path: The file: CSV (with commas, semicolons or tabs), TSV, parquet, JSON
-      lines (.jsonl), or one of CelebA's lists (.txt: columns between blanks, a
-      count above the header and none over the file names).
+      lines (.jsonl), or one of CelebA's lists (.txt: columns separated by
+      blanks, a count above the header, file names without a header).
     columns: Names of the columns, for a file without a header.
 
   Returns:
-    Its columns, of text where the file is text. Nothing is converted.
+    Its columns, unconverted: those of a text file are text.
 
   Raises:
     FileNotFoundError: There is no such file.
-    ValueError: It is no whole table; one sentence that names it, and the line.
+    ValueError: The table is malformed; the message is one sentence that names
+      the file and the line.
   """
   path = os.fspath(path)
   if os.path.isdir(path):
@@ -75,12 +76,12 @@ def has_file_names(columns: Sequence[str]) -> bool:
 
 
 def by_file_name(table: pd.DataFrame, name: str) -> pd.DataFrame:
-  """Returns a table with file names as its index, each once.
+  """Returns a table indexed by file name, without duplicates.
 
   Args:
     table: With a column `file_name` (or `image_id`, `image`, ...), or with file
       names as its index.
-    name: What to call it in errors.
+    name: Name of the table in errors.
 
   Raises:
     ValueError: There is no such column, or rows of one file differ.
@@ -108,10 +109,10 @@ def by_file_name(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def match(names: Sequence[str], keys: Sequence[str]) -> np.ndarray:
-  """Returns for each file the row of a table that is of it, or -1.
+  """Returns the row of a table for each file, or -1.
 
-  A file is found by its path, or by its name alone, or by its name without the
-  ending, as far as that is of one row.
+  A file is matched by its path, else by its name, else by its name without the
+  extension, each only if it is unique among the files and among the rows.
 
   Args:
     names: Paths of files.
@@ -138,7 +139,7 @@ def match(names: Sequence[str], keys: Sequence[str]) -> np.ndarray:
 
 
 def plain(name: str) -> str:
-  """Returns a path as all systems and tables would write it."""
+  """Returns a path in normal form, with forward slashes."""
   name = name.strip()
   if "\\" in name or "//" in name or name[:1] == ".":
     name = posixpath.normpath(name.replace("\\", "/"))
@@ -152,7 +153,7 @@ def _stem(name):
 def _read_parquet(path):
   try:
     return pd.read_parquet(path)
-  except Exception as error:  # Arrow has several kinds.
+  except Exception as error:  # Arrow raises several kinds.
     raise ValueError(f"{path} is no whole parquet file: {error}") from error
 
 
@@ -176,7 +177,7 @@ def _read_lines(path):
 def _read_text(path, ending, columns):
   lines = _decoded(path).replace("\r\n", "\n").split("\n")
   if ending == ".txt" and lines[0].strip().isdigit() and lines[1:]:
-    lines[:2] = ["", f"{FILE_NAME} {lines[1]}"]  # CelebA's.
+    lines[:2] = ["", f"{FILE_NAME} {lines[1]}"]  # A list of CelebA.
     separator = _BLANKS
   else:
     separator = _separator(lines[0], ending)

@@ -1,7 +1,7 @@
-"""TFRecord files of tf.Example for the input pipeline, as ExampleGen has them.
+"""TFRecord files of tf.Example for the input pipeline, as by ExampleGen.
 
 TFX's ExampleGen writes a folder a split, such as `Split-train`, of TFRecord
-files, packed by gzip. An example has `image/encoded`, a PNG or a JPEG, and
+files, compressed by gzip. An example has `image/encoded`, a PNG or a JPEG, and
 `attributes`, a number in [0, 1] for each. A specification, a JSON file, adds
 the names of the attributes and makes a data set of the files:
 
@@ -36,7 +36,7 @@ _GZIP = ".gz"
 
 @dataclasses.dataclass(frozen=True)
 class _Split:
-  """As much of tfds's information on a split as the pipeline needs."""
+  """The part of tfds's split information that the pipeline needs."""
 
   num_examples: int
   filepaths: Sequence[str]
@@ -52,13 +52,13 @@ def write_spec(
 
   Args:
     path: The specification, a JSON file.
-    splits: Patterns of files, by name of the split.
+    splits: Glob patterns of files, by name of the split.
     image_shape: (height, width, channels) of every image.
     attributes: The attributes, in the order of the examples.
 
   Raises:
     FileNotFoundError: A split has no file.
-    ValueError: An example lacks something, or has other attributes.
+    ValueError: An example is incomplete, or has other attributes.
   """
   found = {}
   for split, patterns in splits.items():
@@ -69,7 +69,7 @@ def write_spec(
         f"The split {split!r} has no files: nothing matches "
         f"{', '.join(patterns)}."
       )
-    _records(paths)  # All packed alike?
+    _records(paths)  # Raises if only some are compressed.
     count = sum(
       _check_file(one, split, len(attributes), tuple(image_shape))
       for one in paths
@@ -89,10 +89,10 @@ def write_spec(
 
 
 def load(path: str, data_dir: str = "") -> stored.Dataset:
-  """Returns the data set of a specification, which says where its files are.
+  """Returns the data set of a specification, which names its files.
 
   Raises:
-    FileNotFoundError: There is no such file, or it names one that is not there.
+    FileNotFoundError: The specification, or a file that it names, is missing.
     ValueError: It has another format.
   """
   del data_dir
@@ -126,7 +126,7 @@ def verify(path: str) -> None:
 
   Raises:
     FileNotFoundError: A file is missing.
-    ValueError: A file is damaged, or not as it was.
+    ValueError: A file is damaged, or its number of examples has changed.
   """
   spec = _read_spec(path)
   size, shape = len(spec["attributes"]), tuple(spec["image_shape"])
@@ -140,7 +140,7 @@ def verify(path: str) -> None:
 
 
 def _read_spec(path):
-  """Returns a specification whose files are there."""
+  """Reads a specification, and checks that its files exist."""
   again = "Write it again with tf_examples.write_spec."
   if not os.path.exists(path):
     raise FileNotFoundError(
@@ -162,7 +162,7 @@ def _read_spec(path):
 
 
 class _Files:
-  """As much of a tfds builder as the pipeline needs; also its `info`."""
+  """The part of a tfds builder that the pipeline needs; also its own `info`."""
 
   def __init__(self, spec, folder):
     self.data_dir = folder
@@ -183,7 +183,7 @@ class _Files:
     return _Split(stop - start, self._spec["splits"][name]["files"])
 
   def as_dataset(self, split, **options):
-    del options  # Of tfds; examples come in order, and undecoded, anyway.
+    del options  # Of tfds; examples are in order and not decoded in any case.
     name, start, stop = self._part(split)
     records = _records(self._spec["splits"][name]["files"])
     size = len(self._spec["attributes"])
@@ -228,7 +228,7 @@ def _labels(record):
 
 
 def _check_file(path, split, size, image_shape):
-  """Returns how many examples a file has; raises ValueError if one is wrong."""
+  """Counts the examples of a file; raises ValueError if one is bad."""
   count = 0
   try:
     for record in _records([path]).as_numpy_iterator():
@@ -258,7 +258,7 @@ def _check(record, which, size, image_shape):
   try:
     with Image.open(io.BytesIO(features[IMAGE].bytes_list.value[0])) as image:
       image.load()
-  except Exception as error:  # Damage ends in errors of any kind in Pillow.
+  except Exception as error:  # Pillow raises errors of any kind for damage.
     raise ValueError(
       f"{IMAGE} of the {which} is no picture: {error}"
     ) from error

@@ -29,11 +29,11 @@ def load(
 
   Args:
     name: Its name, perhaps with configuration and version.
-    data_dir: Where it is downloaded to, and where its files may lie already.
+    data_dir: Folder to download it to; may have its files already.
     image_size: See `names.image_shape`.
-    crop: Which part of a picture becomes the image, see `images.box`.
-    splits: Shares of train, validation and test; what the data set has no split
-      of is taken from training images.
+    crop: The part of a picture that becomes the image, see `images.box`.
+    splits: Shares of train, validation and test; splits that the data set lacks
+      are taken from training images.
 
   Raises:
     ValueError: There is no such data set, or it has no images.
@@ -42,7 +42,7 @@ def load(
   images.check_crop(crop)
   try:
     builder = tfds.builder(name, data_dir=data_dir)
-  except Exception as error:  # tfds, and its modules, have several kinds.
+  except Exception as error:  # tfds and its modules raise several kinds.
     reason = str(error).strip().splitlines()[0]
     raise ValueError(
       f"TensorFlow Datasets cannot open {name!r}: {reason} Its names are on "
@@ -100,7 +100,7 @@ def load(
 
 
 def _columns(features, prefix=()):
-  """Returns {names of attributes: example -> their values}, and the groups."""
+  """Returns {names of attributes: example -> values}, and exclusive groups."""
   columns, exclusive = {}, []
   for key, feature in features.items():
     path = (*prefix, key)
@@ -131,13 +131,13 @@ def _switch(path, example):
 
 
 def _one_hot(path, count, example):
-  """Returns the row of a class; classes below 0 are not known."""
+  """Returns the one-hot row of a class, NaN for an unknown one, below 0."""
   label = _at(example, path)
   return np.full(count, np.nan) if label < 0 else np.eye(count)[label]
 
 
 def _part(own, split, shares):
-  """Returns which part of the data set's own splits a split is."""
+  """Returns the tfds split that makes one of ours, perhaps a slice of one."""
   found = {
     ours: next((name for name in own if names.split_named(name) == ours), None)
     for ours in stored.SPLITS
@@ -148,7 +148,7 @@ def _part(own, split, shares):
     )
   if split != "train" and found[split]:
     return found[split]
-  # In percent of the training images, for what has no split.
+  # Percentages of the training images, for the missing splits.
   validation, test = (
     0 if found[ours] else max(1, round(100 * share))
     for ours, share in zip(stored.SPLITS[1:], shares[1:])

@@ -85,7 +85,7 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
     Args:
       examples: split -> iterator of all its examples, as `render` yields them,
         for faces that were rendered elsewhere; None renders them here.
-      **options: Of `tfds.core.GeneratorBasedBuilder`.
+      **options: Options of `tfds.core.GeneratorBasedBuilder`.
     """
     self._balanced = None
     self.examples = examples or self._render_all
@@ -154,7 +154,7 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
     seed = self.builder_config.seed + SPLITS.index(split)
     if split != "balanced":
       return factors.sample(seed, start, stop), [-1] * (stop - start)
-    if self._balanced is None:  # All at once: it is one order of them all.
+    if self._balanced is None:  # All at once, since the order depends on all.
       count = self.builder_config.faces[split]
       self._balanced = _draw_balanced(seed, count // len(factors.NAMES))
     faces, foci = self._balanced
@@ -162,7 +162,7 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
 
 
 def _draw_balanced(seed, each):
-  """Draws faces for each attribute in turn: any first part is balanced, too.
+  """Draws faces for each attribute in turn, so that any prefix is balanced.
 
   Returns:
     Factors of n faces, and int [n], the attribute they were drawn for.

@@ -1,4 +1,4 @@
-"""The colours of a face and of what is behind it: float32 [n, 3] in [0, 255].
+"""The colours of a face and of its background: float32 [n, 3] in [0, 255].
 
 Each function reads the labels that bear on it and its own random draws.
 """

@@ -1,16 +1,15 @@
-"""Cartoon faces before any pixel: traits, labels and random draws.
+"""Traits, labels and random draws of cartoon faces, before rendering.
 
-A face has 28 yes/no traits with the names and the frequencies of CelebA's
+A face has 28 binary traits with the names and the frequencies of CelebA's
 attributes, and a fixed set of random draws (which nose, which shade, how far
 the head is turned, ...). Every trait picks from its own draws, and all draws
 are made for every face: editing one trait leaves the rest of the face alone.
 
 Some traits cannot be seen while another one is on: a bald head has no hair
-colour. `Factors.traits` are those of the face, `Factors.labels` those that can
-be seen.
+colour. `Factors.traits` holds all traits, `Factors.labels` the visible ones.
 
 Faces are drawn in blocks of `BLOCK`; face i of a seed depends only on the seed
-and on i, never on how many faces are asked for or in which pieces.
+and on i, not on how many faces are drawn at once.
 """
 
 import dataclasses
@@ -167,7 +166,8 @@ def sample(seed, start, stop, focus=None):
     seed: int or sequence of ints; each seed is a stream of faces of its own.
     start: int, first face.
     stop: int, one past the last face.
-    focus: int or None; a stream apart, for faces chosen for one attribute.
+    focus: int, an attribute whose faces come from a stream of their own, or
+      None.
 
   Returns:
     Factors of stop - start faces.
@@ -212,9 +212,9 @@ def sample_balanced(seed, name, count):
 def with_attribute(factors, name, on):
   """Returns the same faces with one attribute switched.
 
-  Attributes that it excludes are switched off with it (a bald head loses its
-  hair colour). Traits that it hid show again (under a hat taken off there may
-  be bangs).
+  Switching it on switches off the attributes that it excludes (a bald head
+  loses its hair colour). Switching it off shows the traits that it hid (bangs
+  under a hat).
 
   Args:
     factors: Factors of n faces.
@@ -235,8 +235,8 @@ def with_attribute(factors, name, on):
     for hider, value, hidden in _HIDES:
       if name in hidden:
         traits[:, _INDEX[hider]] = not value
-    # Whatever hid this attribute hid other traits too: those stay unseen, and
-    # so does what they in turn had hidden.
+    # The trait that hid this attribute hid others, too. These stay invisible,
+    # and so do the traits that they hid.
     while True:
       revealed = _visible(traits) & ~before
       revealed[:, [_INDEX[name], _INDEX["No_Beard"]]] = False

@@ -14,8 +14,8 @@ from lc_keras.data.toon_faces import colours
 from lc_keras.data.toon_faces import parts
 from lc_keras.data.toon_faces import sprites
 
-# Faces stand in front of one of four plain light colours, or of anything, with
-# light and pose.
+# Frontal faces in flat light on one of four plain colours; or posed and lit
+# faces on any background.
 STUDIO, WILD = "studio", "wild"
 SCENES = (STUDIO, WILD)
 NUM_FIELDS = 64  # smooth patterns that two background colours are mixed by
@@ -130,7 +130,7 @@ def background_fields():
 
 @functools.cache
 def _table(layer, names, *variants):
-  """Returns sprites [names, *variants], variants being a count or values."""
+  """Returns sprites [names, *variants]; a variant is a count or its values."""
   drawn = sprites.load()[layer]
   variants = [range(v) if isinstance(v, int) else v for v in variants]
   indices = [drawn.index(*key) for key in itertools.product(names, *variants)]
@@ -145,8 +145,8 @@ def _choose(faces, layer, names, draw, *variants):
     layer: name of the sprites' layer.
     names: names to choose from.
     draw: name of the random draw that chooses.
-    *variants: (int [n] or int, which one; how many there are, or a tuple of
-      them) for each further part of a sprite's key.
+    *variants: (index, int [n] or int; number of variants, or a tuple of them)
+      for each further part of a sprite's key.
   """
   table = _table(layer, tuple(names), *(count for _, count in variants))
   chosen = colours.pick(faces.draw(draw), len(names))
@@ -267,7 +267,7 @@ def _wrinkles(faces, build):
 
 
 def _beard(faces, build):
-  """Yields a beard and its parts, but for the mustache."""
+  """Yields the layers of a beard, except the mustache."""
   mustache, goatee, sideburns = (
     faces.shows(name) for name in ("Mustache", "Goatee", "Sideburns")
   )

@@ -10,8 +10,8 @@ attribute clearly at 64 x 64 pixels: faint and ambiguous ones are left out.
 BUILDS = (0.88, 0.92, 0.96, 1.10)
 CHUBBY = len(BUILDS) - 1
 
-# Heads, eyes, brows and hair of the two sexes have no drawing in common: Male
-# must show beside any other attribute.
+# The sexes share no drawing of heads, eyes, brows and hair, so that Male shows
+# beside any other attribute.
 HEADS = {
   "woman": ("female1", "female2", "female3", "head2"),
   "man": ("head4", "head5", "head7", "head12", "head17", "head18"),
@@ -78,8 +78,8 @@ HATS = (
 )
 GLASSES = ("glasses1-primary", "our-round", "our-square", "our-sunglasses")
 
-# Mustache, Goatee and Sideburns are drawn one by one, except that all three
-# make a full beard and none of them (yet a beard) one along the jaw.
+# Mustache, Goatee and Sideburns are drawn separately, but all three together
+# are a full beard, and a beard with none of them runs along the jaw.
 FULL_BEARDS = ("beard1", "beard2", "beard3", "honest-abe-stache")
 JAW_BEARDS = ("honest-abe", "our-jaw")
 MUSTACHES = ("our-chevron", "our-handlebar", "our-walrus")

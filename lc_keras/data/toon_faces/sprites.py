@@ -90,8 +90,8 @@ def _to_fixed_point(stored, channels):
   planes = planes.reshape(*planes.shape[:2], -1)
   ink = [i for i, channel in enumerate(channels) if 1 <= channel <= 3]
   masks = [i for i, channel in enumerate(channels) if channel > 3]
-  # No pixel may gain more than it lets through: 16-bit sums must not wrap.
-  # Rounding may have added a little, which comes off the masks.
+  # Transparency, colours and masks of a pixel must add up to at most 256, so
+  # that 16-bit sums do not overflow. Masks and transparency absorb rounding.
   gained = planes[:, ink].max(1) if ink else np.zeros_like(planes[:, 0])
   for mask in masks:
     planes[:, mask] = np.minimum(planes[:, mask], 256 - gained)
