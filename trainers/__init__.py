@@ -1,7 +1,7 @@
 """The jobs: python -m trainers.<job> --flagfile=configs/<data>/<job>.cfg."""
 
-# First of all: it sets what TensorFlow reads when it loads, and a job may well
-# import TensorFlow before anything of ours.
+# First: it hooks into the import of TensorFlow, and a job may import TensorFlow
+# before lc_keras.
 from lc_keras import tensorflow_banners
 
 tensorflow_banners.hold_back()

@@ -40,7 +40,7 @@ def define_more(values: flags.FlagValues) -> None:
 
 
 def prepare(recipe: recipes.Actor, run):
-  """Has the flow give its lessons, which takes a while."""
+  """Returns the flow's samples and edits, for the actor to imitate."""
   if not recipe.imitation_weight:
     return {}
   from lc_keras.samplers import lessons
@@ -65,7 +65,7 @@ def begin(recipe: recipes.Actor, run, lessons=None):
 
 
 def draw(model, run):
-  """Draws samples under every attribute, and every edit of some images."""
+  """Draws samples with each attribute on, and images with each one switched."""
   import tensorflow as tf
 
   from lc_keras import plotting
@@ -85,7 +85,7 @@ def draw(model, run):
   samples, edits = [prior], [real]
   for column, name in enumerate(attributes.names):
     on, about = attributes.request(own, name, True)
-    # A sample is asked for this attribute only, an edit to keep all others.
+    # A sample constrains this attribute only, an edit keeps all others.
     samples.append(model.actor(start, on, everything * about))
     off, _ = attributes.request(own, name, False)
     switched = np.where(own[:, [column]] > 0.5, off, on)
@@ -102,7 +102,7 @@ def draw(model, run):
 
 
 def stage(settings: flags.FlagValues) -> str:
-  """Returns the name of its folder in the run."""
+  """Returns the name of the actor's folder in the run."""
   return settings.stage or f"actor_{settings.distance_weight:g}"
 
 

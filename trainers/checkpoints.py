@@ -1,19 +1,19 @@
-"""Checkpoints of a stage: each whole or not there, verified, the last few kept.
+"""Checkpoints of a stage: written atomically, verified, the last few kept.
 
 A checkpoint is a folder in the stage's folder, and so is the best model:
 
   checkpoint-<step>/
     model.weights.h5              weights and optimisers
     metrics.npz                   sums of the metrics of an unfinished epoch
-    state.json                    the step, and the state that was to be saved
+    state.json                    the step, and the state given to `save`
     manifest.json                 written last: format, sizes, checksums, and
                                   the best model so far, once there is one
   best-<step>/
     best.weights.h5, model.json   the best model of the checkpoints that name it
 
-The best is written first, so that no kill can part it from a checkpoint;
-`publish` puts a copy where other jobs look for it, and whatever instant a kill
-comes at, what is left after the next run is what a run without kills leaves.
+The best model is written before the checkpoint that names it, so that no kill
+can separate them; `publish` copies it to where other jobs read it. Whenever a
+run is killed, the next one leaves the same files as a run without kills.
 """
 
 import json
@@ -36,22 +36,21 @@ _WEIGHTS = "model.weights.h5"
 _METRICS = "metrics.npz"
 _BEST = (storage.WEIGHTS, storage.DESCRIPTION)
 _BEST_NAME = re.compile(r"best-\d+")
-# A step's own checkpoint follows the one made there before its epoch ended.
+# At the same step, an unfinished epoch's checkpoint is the older one.
 _NAME = re.compile(r"checkpoint-(\d+)(-unfinished)?")
 _DAMAGED = "damaged-"
 
 
 class Checkpoints:
-  """The checkpoints of a stage, which one process at a time writes."""
+  """The checkpoints of a stage; one process at a time may write them."""
 
   def __init__(self, folder: str, keep: int, *, read_only: bool = False):
-    """Looks at what there is.
+    """Reads and writes nothing yet.
 
     Args:
       folder: The stage's folder.
-      keep: How many to keep, at least one.
-      read_only: Whether another process writes them, so that this one only
-        restores them.
+      keep: Number of checkpoints to keep, at least one.
+      read_only: Whether this process only restores, and another one writes.
     """
     self._folder = folder
     self._keep = keep
@@ -60,17 +59,17 @@ class Checkpoints:
   def restore(self, model: keras.Model) -> dict | None:
     """Loads the newest whole checkpoint, and publishes its best model.
 
-    A damaged one is named and put aside, and the one before it is used.
+    A damaged one is reported and renamed, and the one before it is used.
 
     Args:
-      model: As when it was saved, with every optimiser built.
+      model: The same as when it was saved, with every optimiser built.
 
     Returns:
-      The "step", "state" and "metrics" that `save` was given; the last is None
-      if an epoch had just ended. None if there is no checkpoint.
+      The "step", "state" and "metrics" given to `save`; "metrics" is None at
+      the end of an epoch. None if there is no checkpoint.
 
     Raises:
-      ValueError: There are checkpoints, but none that can be used.
+      ValueError: There are checkpoints, but none is intact.
     """
     damaged = []
     for name in reversed(self._names()):
@@ -115,12 +114,12 @@ class Checkpoints:
     """Writes a checkpoint and publishes its best model.
 
     Args:
-      model: With its optimisers.
-      step: Steps that it has made.
+      model: The model with its optimisers.
+      step: Number of steps made.
       state: JSON values.
-      is_best: Whether the model is the best so far. Otherwise the best stays
-        that of the checkpoint before.
-      metrics: Sums of the metrics of an epoch that has not ended.
+      is_best: Whether the model is the best so far; if not, the previous
+        checkpoint's best model stays the best.
+      metrics: Values of `Loop.metrics`, if the epoch is unfinished.
     """
     older = self._names()
     best = self._best(older[-1]) if older else {}
@@ -143,10 +142,10 @@ class Checkpoints:
     self.publish()
 
   def publish(self) -> None:
-    """Makes the stage's best model that of the newest checkpoint.
+    """Copies the newest checkpoint's best model to the stage's folder.
 
-    And removes what is not kept. Whoever restores does so, too: the one that
-    wrote the newest may have been killed before.
+    And removes old checkpoints. `restore` calls this, too: the process that
+    wrote the newest checkpoint may have been killed before it did.
     """
     names = self._names()
     best = self._best(names[-1])
@@ -162,7 +161,7 @@ class Checkpoints:
       for path in both:
         if wrong[path]:
           files.copy(whole, path)
-    # One within an epoch is needed for as long as it is the newest.
+    # An unfinished epoch's checkpoint is kept only while it is the newest.
     ended = [name for name in names if not _NAME.fullmatch(name)[2]]
     kept = {names[-1], *ended[-self._keep :]}
     needed = {self._best(name).get("folder") for name in kept}
@@ -173,24 +172,24 @@ class Checkpoints:
         files.remove(self._path(name))
 
   def _save_best(self, model, step):
-    """Writes the model as the best; returns what manifests say of it."""
+    """Writes the model as the best; returns its entry for manifests."""
     name = f"best-{step}"
     with files.replacing(self._path(name)) as aside:
       storage.save(model, aside)
       return {"folder": name, "files": _seals(aside)}
 
   def _best(self, name):
-    """Returns what a checkpoint says of the best; {} if it cannot be read."""
+    """Returns a checkpoint's entry of its best model; {} if unreadable."""
     try:
       return _read_json(self._path(name), _MANIFEST)["best"]
     except (OSError, ValueError, KeyError, TypeError):
       return {}
 
   def _damage(self, name):
-    """Returns what is wrong with a checkpoint; None if nothing is.
+    """Describes the damage of a checkpoint; returns None if it is intact.
 
     Raises:
-      ValueError: It is whole, but of another format.
+      ValueError: The checkpoint has another format.
     """
     folder = self._path(name)
     if not os.path.exists(os.path.join(folder, _MANIFEST)):
@@ -213,7 +212,7 @@ class Checkpoints:
     best = manifest["best"]
     for part, seal in best.get("files", {}).items():
       wrong = _deviation(self._path(best["folder"], part), seal)
-      # One of its two copies is enough.
+      # One intact copy of the two is enough.
       if wrong and _deviation(self._path(part), seal):
         return f"{best['folder']}/{part} {wrong}"
     return None
@@ -241,7 +240,7 @@ def _order(name):
 
 
 def _deviation(path, seal):
-  """Returns how a file differs from what was written; None if it does not."""
+  """Describes how a file differs from its seal; returns None if it does not."""
   if not os.path.exists(path):
     return "is missing"
   found = os.path.getsize(path)

@@ -1,12 +1,12 @@
-"""Trains the pixel classifier that scores results and trains nothing else.
+"""Trains the pixel classifier that scores images; no image is optimised on it.
 
     python -m trainers.classifier --flagfile=configs/toon_faces/classifier.cfg \
         --run_dir=runs/mine
     python -m trainers.classifier --flagfile=configs/toon_faces/classifier.cfg \
         --run_dir=runs/mine --stage=judge --attributes=Bangs,Pale_Skin
 
-The second one reads attributes that nothing else was trained on, to measure
-constraints that are learned afterwards.
+The second command trains a judge of attributes that no other model was trained
+on, to measure constraints that are learned afterwards.
 """
 
 import itertools
@@ -19,7 +19,7 @@ from lc_keras import recipes
 from trainers import jobs
 
 _COLUMNS = 12
-# Images that are looked at for the pictures, after every epoch.
+# Most images from which an epoch's pictures are chosen.
 _MOST = 5_000
 
 
@@ -45,7 +45,7 @@ def begin(recipe: recipes.Classifier, run):
 
 
 def draw(model, run):
-  """Draws, for every attribute, the images where it is read most wrongly."""
+  """Draws, for every attribute, the images with the lowest margins."""
   from lc_keras import plotting
 
   names = _names(run)

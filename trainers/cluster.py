@@ -1,9 +1,9 @@
-"""Several machines that train one model together, if TF_CONFIG says so.
+"""Lets the machines in TF_CONFIG train one model together.
 
 TensorFlow's MultiWorkerMirroredStrategy does the work: its collective
-operations add up gradients, its coordination service notices who has gone.
-Here is what goes around it: who waits for whom, who writes, and how all stop
-when one does. A process that is alone is its own chief, and waits for nobody.
+operations add up gradients, its coordination service detects lost workers.
+This module makes workers wait for each other, lets only the chief write, and
+stops all workers together. Without a cluster, a process is its own chief.
 """
 
 import contextlib
@@ -26,12 +26,12 @@ from trainers import workers
 
 _Result = TypeVar("_Result")
 
-# Seconds after which a file that one machine has written is seen by all.
+# Most seconds until a file that one machine has written is visible to all.
 _SHARING = 10.0
-# Seconds between two questions whether to stop.
+# Seconds between two votes.
 _ASKING = 1.0
 
-# Of this process, from `join` on: a process joins one cluster, once.
+# Set by `join`: a process joins one cluster, once.
 _workers = None
 _strategy = None
 
@@ -43,7 +43,7 @@ def join(settings: flags.FlagValues) -> None:
     settings: The job's flags, before anything has started TensorFlow.
 
   Raises:
-    ValueError: TF_CONFIG is missing or wrong, or a worker has not come.
+    ValueError: TF_CONFIG is missing or wrong, or a worker cannot be reached.
   """
   global _workers, _strategy
   if "multi_worker" not in settings:
@@ -66,13 +66,13 @@ def join(settings: flags.FlagValues) -> None:
   found.meet()
   import tensorflow as tf
 
-  # TensorFlow waits within C++ code that no signal interrupts. Everybody has
-  # just been there; should one have gone again, this ends the process.
+  # TensorFlow waits in C++ code, which no signal interrupts. All workers have
+  # just been reached; if one is lost since, this ends the process.
   faulthandler.dump_traceback_later(workers.PATIENCE, exit=True)
   _strategy = tf.distribute.MultiWorkerMirroredStrategy()
   faulthandler.cancel_dump_traceback_later()
   _workers = found
-  # TensorFlow has put its own handler in place of Python's.
+  # Restores Python's handler, which TensorFlow has replaced.
   signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
   messages.say(
     f"{own}: all {len(found)} workers are here, with "
@@ -93,15 +93,16 @@ def is_chief() -> bool:
 def chief_first(
   do: Callable[[], _Result], folder: str | None = None
 ) -> _Result:
-  """Does something on the chief, then on the other workers.
+  """Calls a function on the chief, then on the other workers.
 
   Args:
-    do: Returns after a while, or raises, on each worker by itself.
-    folder: What is there on the chief then, and must be there for the others.
+    do: The function; it must not wait for other workers.
+    folder: A folder that exists after the chief's call, and that all workers
+      must share.
 
   Raises:
-    ValueError: Another worker has raised an error, which this tells; or the
-      folder is not one and the same.
+    ValueError: Another worker raised an error, which the text quotes; or the
+      workers do not share the folder.
   """
   if _workers is None:
     return do()
@@ -123,7 +124,7 @@ def check_same(what: str, value: Any) -> None:
   """Checks that all workers have read the same from the run folder.
 
   Raises:
-    ValueError: They have not.
+    ValueError: The values differ.
   """
   if _workers is None:
     return
@@ -138,10 +139,10 @@ def check_same(what: str, value: Any) -> None:
 
 
 class Votes:
-  """Whether a worker has been told to stop, which all then do together."""
+  """Votes on stopping: if one worker must stop, all stop at the same step."""
 
   def __init__(self):
-    """Asks at once, then about once a second."""
+    """Makes `any` vote at its first call, then about once a second."""
     self._calls = 0
     self._every = 1
     self._since = time.monotonic()
@@ -150,15 +151,15 @@ class Votes:
     """Returns whether to stop; every worker calls this equally often.
 
     Args:
-      told: Whether this worker has been told to.
-      now: Whether to ask even if it has just been asked.
+      told: Whether this worker has been told to stop.
+      now: Whether to vote even if the last vote was just before.
     """
     if _workers is None:
       return told
     self._calls += 1
     if self._calls < self._every and not now:
       return False
-    # Nobody but the chief says how often, or they would ask at different times.
+    # The chief sets the interval, or workers would vote at different calls.
     seconds = max(time.monotonic() - self._since, 1e-3)
     every = max(1.0, self._calls * min(_ASKING / seconds, 10.0))
     votes, every = _sum([float(told), every if is_chief() else 0.0])
@@ -168,13 +169,13 @@ class Votes:
 
 
 def wait_for_chief() -> None:
-  """Returns when all workers are here: what the chief wrote is there."""
+  """Waits for all workers, so that the chief has finished writing."""
   if _workers is not None:
     _sum([0.0])
 
 
 def explain(error: BaseException) -> str | None:
-  """Returns who has gone, if that is what an error is about."""
+  """Names the lost workers if they caused the error; otherwise returns None."""
   if _workers is None:
     return None
   import tensorflow as tf
@@ -200,9 +201,9 @@ def explain(error: BaseException) -> str | None:
 
 @contextlib.contextmanager
 def leaving() -> Iterator[None]:
-  """Within, an exit with an error is one at once, if there is a cluster.
+  """Within the block, an error ends a cluster's process without clean-up.
 
-  TensorFlow would wait, when it is taken down, for workers that have gone.
+  TensorFlow's clean-up would wait for lost workers.
   """
   try:
     yield
@@ -221,7 +222,7 @@ def leaving() -> Iterator[None]:
 
 
 def _lost(text):
-  """Returns which workers TensorFlow's message is about, or do not answer."""
+  """Returns indices of workers that the text names, or that do not answer."""
   named = {
     _workers.names.index(f"{kind} {task}")
     for kind, task in re.findall(r"/job:(\w+)/(?:replica:0/)?task:(\d+)", text)
@@ -236,7 +237,7 @@ def _lost(text):
 
 
 def _check_shared(folder):
-  """Has all workers look for a file that the chief writes."""
+  """Checks that all workers see a file that the chief writes."""
   (name, *_) = _exchange(f".shared-{uuid.uuid4().hex}")
   path = os.path.join(folder, name)
   error = None
@@ -266,7 +267,7 @@ def _appears(path):
       return False
     time.sleep(0.1)
     with contextlib.suppress(OSError):
-      os.listdir(os.path.dirname(path))  # NFS then asks the server again.
+      os.listdir(os.path.dirname(path))  # Makes NFS ask the server again.
   return True
 
 
@@ -298,7 +299,7 @@ def _sum(values):
   """Returns the sum of all workers' arrays."""
   import tensorflow as tf
 
-  # As floats: NCCL, too, adds them up.
+  # float32: NCCL can sum it, too.
   summed = _strategy.reduce(
     tf.distribute.ReduceOp.SUM, tf.constant(values, tf.float32), axis=None
   )

@@ -1,4 +1,4 @@
-"""Which code this is, as git knows it."""
+"""The git commit of the code."""
 
 import functools
 import os
@@ -8,19 +8,19 @@ import subprocess
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
-@functools.cache  # Of the code as it was loaded.
+@functools.cache  # The process runs the code that it loaded.
 def commit(root: str | os.PathLike = _ROOT) -> dict | None:
-  """Returns which code this is, as git knows it.
+  """Returns the git commit of the code.
 
   Args:
     root: Folder of the code.
 
   Returns:
-    "commit", its name, and "dirty", whether a file that git knows has been
-    changed since; None outside of git.
+    "commit", its hash, and "dirty", whether a tracked file has changed since;
+    None outside of git.
   """
   top = _git(root, "rev-parse", "--show-toplevel")
-  # Installed into a folder of somebody else's repository, it is not theirs.
+  # Installed inside another repository, the code is not of its commits.
   if top is None or not os.path.samefile(top, root):
     return None
   name = _git(root, "rev-parse", "HEAD")
@@ -31,7 +31,7 @@ def commit(root: str | os.PathLike = _ROOT) -> dict | None:
 
 
 def _git(root, *arguments):
-  """Returns the output of git; None if it fails, or is not there."""
+  """Returns the output of git; None if it fails or is not installed."""
   try:
     said = subprocess.run(
       ["git", "-C", root, *arguments],

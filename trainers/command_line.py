@@ -6,7 +6,7 @@ does what `python -m trainers.vae` does with the same flags, and
 
   lc-keras train --config=celeb_a --data_dir=data
 
-does all of it, from data to report: it is `lc-keras study`.
+runs all jobs, from data to report: it is `lc-keras study`.
 """
 
 import ast
@@ -17,7 +17,7 @@ import sys
 
 from trainers import jobs
 
-# What a user types, the module that is run, and what it does.
+# By subcommand: the module that runs, and its line of help.
 COMMANDS = {
   f"train {name}": (f"trainers.{name}", entry.text)
   for name, entry in jobs.JOBS.items()
@@ -44,7 +44,7 @@ COMMANDS = {
   "transform": ("serving.client", "Change images, by a server or a --preset"),
   "studio": ("serving.studio", "Open the page for a server"),
 }
-# These two are arguments of their program.
+# Subcommands that their program gets as its first argument.
 _VERBS = ("sample", "transform")
 
 
@@ -89,7 +89,7 @@ def _help(prefix):
 def _run(command, arguments):
   module, _ = COMMANDS[command]
   sys.argv = [f"lc-keras {command}", *arguments]
-  # absl prints it before the flags.
+  # absl prints this docstring before the flags.
   sys.modules["__main__"].__doc__ = _docstring(module)
   runpy.run_module(module, run_name="__main__")
 

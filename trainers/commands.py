@@ -1,4 +1,4 @@
-"""Jobs of one run as commands, one after the other, as a user types them."""
+"""Runs the jobs of one run as commands, as a user would type them."""
 
 import contextlib
 import json
@@ -13,22 +13,22 @@ from trainers import preemption
 
 # In a run folder: seconds of each command, start-up included.
 SECONDS = "seconds.json"
-# TensorFlow reads from it how many threads an operation may take.
+# Environment variable of TensorFlow: most threads of an operation.
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 
 
 class Commands:
-  """Runs jobs as programs and notes their seconds.
+  """Runs jobs as programs and records their seconds.
 
-  A job that is done does nothing: every job sees to that itself.
+  A finished job does nothing: every job checks that itself.
 
   Attributes:
     run_dir: The run folder.
-    seconds: Of each command so far, by name.
+    seconds: Seconds of each command so far, by name.
   """
 
   def __init__(self, run_dir: str, data_dir: str, config_dir: str):
-    """Goes on with the seconds that an earlier attempt has noted.
+    """Reads the seconds that an earlier attempt recorded.
 
     Args:
       run_dir: The run folder.
@@ -44,7 +44,7 @@ class Commands:
     """Runs a job with its flagfile.
 
     Args:
-      config: Name of the flagfile, which is the job's unless that stands
+      config: Name of the flagfile; the job has the same name, or stands
         before it: "vae", "actor:actor_0".
       *arguments: More flags.
     """
@@ -53,7 +53,7 @@ class Commands:
   def train_together(self, *configs: str) -> None:
     """Runs jobs side by side, each with its share of the cores.
 
-    None may need another. What they print goes to <run_dir>/logs.
+    No job may need another. Their output goes to <run_dir>/logs.
 
     Args:
       *configs: See `train`.
@@ -90,7 +90,7 @@ class Commands:
       _end_all(programs.values())
 
   def _training(self, config):
-    """Returns the name of a job, and its arguments of Python."""
+    """Returns the name of a command, and its arguments for Python."""
     job, _, name = config.rpartition(":")
     flagfile = os.path.join(self._config_dir, f"{name}.cfg")
     return (
@@ -106,9 +106,9 @@ class Commands:
     """Runs a Python program; its seconds count unless it was stopped.
 
     Raises:
-      KeyboardInterrupt: It, or this process, was interrupted.
-      preemption.Terminated: It, or this process, was told to stop by SIGTERM.
-      ValueError: It failed, and has said why.
+      KeyboardInterrupt: The program, or this process, was interrupted.
+      preemption.Terminated: The program, or this process, received SIGTERM.
+      ValueError: The program failed; it has printed the reason.
     """
     print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
     started = time.monotonic()
@@ -116,7 +116,7 @@ class Commands:
     self._note(name, time.monotonic() - started)
 
   def _note(self, name, seconds):
-    # A job that had been done only says so: keep the seconds that it took.
+    # A finished job returns at once: keep the seconds of its training.
     self.seconds[name] = max(seconds, self.seconds.get(name, 0.0))
     os.makedirs(self.run_dir, exist_ok=True)
     files.write_json(os.path.join(self.run_dir, SECONDS), self.seconds)
@@ -132,7 +132,7 @@ def read_seconds(run_dir: str) -> dict[str, float] | None:
 
 
 def _check(name, code):
-  """Raises what a program's exit code means."""
+  """Raises the exception that a program's exit code stands for."""
   if code == 130:
     raise KeyboardInterrupt
   if code == preemption.RESUME_ME:
@@ -145,7 +145,7 @@ def _check(name, code):
 
 
 def _end_all(programs):
-  """Tells programs to stop, and waits until they have kept what they have."""
+  """Sends programs SIGTERM, and waits until they have saved their state."""
   for program in programs:
     if program.poll() is None:
       program.terminate()
@@ -157,14 +157,14 @@ def _end_all(programs):
 def _end_of(program):
   """Waits for a program; returns its exit code.
 
-  Told to stop, waits until it has kept what it has: subprocess.run would give
-  it a quarter of a second.
+  After a signal, it waits until the program has saved its state:
+  subprocess.run would wait a quarter of a second.
   """
   try:
     return program.wait()
   except (KeyboardInterrupt, preemption.Terminated):
-    # Ctrl-C reaches it, too, but `kill` only this process. A second Ctrl-C, it
-    # gets from the terminal.
+    # Ctrl-C reaches the program, too, but `kill` only this process. A second
+    # Ctrl-C reaches it from the terminal.
     program.terminate()
     with contextlib.suppress(KeyboardInterrupt):
       program.wait()

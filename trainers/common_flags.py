@@ -6,16 +6,16 @@ of jobs can be imported into one process.
 
 from absl import flags
 
-# How the pictures of a data set are read: what makes up its name beside it.
+# Flags that are part of a data set's full name: how its pictures are read.
 DATA_OPTIONS = ("image_size", "crop", "splits", "labels", "source_dir")
 
 
 def define_run_flags(values: flags.FlagValues, begins: bool = True) -> None:
-  """Defines what every job needs: where the run is, and what its data is.
+  """Defines the flags of every job: the run folder and the data set.
 
   Args:
-    values: What they are defined in.
-    begins: Whether the job can begin a run, and so say how data is read.
+    values: Where the flags are defined.
+    begins: Whether the job can begin a run; adds the flags of `DATA_OPTIONS`.
   """
   flags.DEFINE_string(
     "run_dir",
@@ -91,17 +91,17 @@ def _define_data_options(values):
 
 
 def dataset_name(values: flags.FlagValues) -> str | None:
-  """Returns the whole name of the data set that the flags ask for, or None.
+  """Returns the full name of the data set in the flags, or None.
 
   Raises:
-    ValueError: It is said how to read a data set, and not which.
+    ValueError: One of `DATA_OPTIONS` is given without --dataset.
   """
   from lc_keras.data import names
 
   options = {
     name: values[name].value
     for name in DATA_OPTIONS
-    # A job that cannot begin a run may have --labels of another kind.
+    # A job that cannot begin a run may define --labels of another kind.
     if all(one in values for one in DATA_OPTIONS)
     and values[name].value is not None
   }
@@ -115,7 +115,7 @@ def dataset_name(values: flags.FlagValues) -> str | None:
 
 
 def define_machine_flags(values: flags.FlagValues) -> None:
-  """Defines where a training runs, and how many checkpoints it keeps."""
+  """Defines --keep_checkpoints, --replicas and --multi_worker."""
   flags.DEFINE_integer(
     "keep_checkpoints",
     2,
@@ -135,7 +135,7 @@ def define_machine_flags(values: flags.FlagValues) -> None:
 
 
 def check_batch_size(values: flags.FlagValues) -> None:
-  """Has every replica get the same number of rows."""
+  """Requires that --batch_size be a multiple of --replicas."""
   flags.register_multi_flags_validator(
     ["replicas", "batch_size"],
     lambda given: given["batch_size"] % max(given["replicas"], 1) == 0,
@@ -146,7 +146,7 @@ def check_batch_size(values: flags.FlagValues) -> None:
 
 
 def define_replicas_flag(values: flags.FlagValues) -> None:
-  """Defines how many devices of this machine are used."""
+  """Defines --replicas."""
   flags.DEFINE_integer(
     "replicas",
     0,

@@ -1,4 +1,4 @@
-"""Trains a conditional GAN on images and labels, to compare with.
+"""Trains a conditional GAN on images and labels, as a baseline.
 
     python -m trainers.conditional_gan \
         --flagfile=configs/toon_faces/conditional_gan.cfg --run_dir=runs/mine
@@ -20,7 +20,7 @@ def begin(recipe: recipes.ConditionalGAN, run):
 
 
 def draw(model, run):
-  """Draws samples under every attribute."""
+  """Draws samples with each attribute switched on."""
   import tensorflow as tf
 
   from lc_keras import plotting

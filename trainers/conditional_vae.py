@@ -1,4 +1,4 @@
-"""Trains a conditional VAE on images and labels, to compare with.
+"""Trains a conditional VAE on images and labels, as a baseline.
 
     python -m trainers.conditional_vae \
         --flagfile=configs/toon_faces/conditional_vae.cfg --run_dir=runs/mine
@@ -20,7 +20,7 @@ def begin(recipe: recipes.VAE, run):
 
 
 def draw(model, run):
-  """Draws samples under every attribute, and every edit of some images."""
+  """Draws samples with each attribute on, and images with each one switched."""
   import tensorflow as tf
 
   from lc_keras import plotting

@@ -20,10 +20,10 @@ FOLDER = (
 
 
 def expand(arguments: Iterable[str], job: str) -> Iterator[str]:
-  """Yields the arguments, with the flags of files in place of their names.
+  """Yields the arguments, with --config and --flagfile replaced by their flags.
 
   Args:
-    arguments: Those of a program, without its name.
+    arguments: A program's arguments, without its name.
     job: The name of the job that --config is for.
 
   Raises:
@@ -53,7 +53,7 @@ def _expand(arguments, job, readers):
 
 
 def _path(value):
-  """Returns the installed file that a path means, or else the path."""
+  """Returns the path, or the installed config if only that exists."""
   path = pathlib.PurePath(value)
   if path.parts[:1] != (FOLDER.name,) or pathlib.Path(path).exists():
     return value

@@ -12,9 +12,9 @@
         --labels=mine.csv
     python -m trainers.constraint --run_dir=runs/mine --list
 
-It can then be wished for like any attribute, and joined with them. Neither the
-generator nor what else was learned for it changes. Several rules look at the
-same images: repeat --name, and the flags that differ.
+Requests can then name the constraint like any attribute. The generator and its
+other models stay unchanged. Several rules can share one set of images: repeat
+--name, and the flags that differ.
 """
 
 import os
@@ -36,7 +36,7 @@ _PICTURE = "picture.png"
 
 def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags of this job."""
-  # It has labels of its own.
+  # Without the data set's --labels: this job has a flag of that name.
   common_flags.define_run_flags(values, begins=False)
   flags.DEFINE_multi_string(
     "name", [], "What the constraint is called in requests.", flag_values=values
@@ -68,7 +68,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_job(settings: flags.FlagValues) -> None:
-  """Learns constraints, or lists those that there are."""
+  """Learns constraints, or lists those of the run."""
   from lc_keras import parts as run_parts
   from lc_keras.learning import learned_constraints
   from trainers import runs
@@ -87,7 +87,7 @@ def run_job(settings: flags.FlagValues) -> None:
         "--replace to learn it again, or choose another --name."
       )
     learned_constraints.check_name(name)
-    # In the run's folder: one that is refused leaves none of its own.
+    # In the run's folder: a refused constraint leaves no folder of its own.
     stages.lock(run.path(f".lock-{name}"))
     if os.path.isdir(folder):
       files.sweep(folder, name)
@@ -112,7 +112,7 @@ def _check(settings):
 
 
 def _learn(run, parts):
-  """Yields the constraints that the flags ask for."""
+  """Learns and yields the constraints of the flags."""
   from lc_keras.learning import acquire
   from lc_keras.learning import labels as label_files
   from lc_keras.learning import progress
@@ -160,7 +160,7 @@ def _learn(run, parts):
 
 
 def _tell(learned, folder):
-  """Says what was learned, and how far it can be trusted."""
+  """Prints the figures of a constraint, and warns if it is not trustworthy."""
   from lc_keras.learning import learned_constraints
   from lc_keras.learning import trust
 
@@ -185,7 +185,7 @@ def _tell(learned, folder):
 
 
 def _list(parts):
-  """Prints the constraints of a run, also those of another generator."""
+  """Prints the constraints of a run, including those of another generator."""
   from lc_keras.learning import learned_constraints
 
   found = learned_constraints.names(parts.folder)
@@ -199,7 +199,7 @@ def _list(parts):
 
 
 def _draw(run, name, path):
-  """Draws samples with and without it, and images changed both ways."""
+  """Draws samples with and without the constraint, and edits both ways."""
   from lc_keras import control
   from lc_keras import plotting
 

@@ -4,8 +4,8 @@ python -m trainers.data --dataset=toon_faces/studio --run_dir=runs/mine
 python -m trainers.data --dataset=images:photos --labels=photos.csv \
     --run_dir=runs/mine
 
-Says what was read: the images of every split, and how often each attribute is
-on. docs/data.md has the forms in which data may come.
+Prints the number of images in each split, and how often each attribute is on.
+docs/data.md describes the formats that can be read.
 """
 
 import numpy as np
@@ -28,7 +28,7 @@ def run_job(settings: flags.FlagValues) -> None:
 
 
 def _tell(run):
-  """Prints what the data set is, as far as it will be used."""
+  """Prints the image shape, splits, notes and attributes of the data set."""
   from lc_keras.data import pipeline
 
   spec = pipeline.describe(run.dataset, run.data_dir)

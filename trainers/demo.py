@@ -1,11 +1,11 @@
-"""What the method is for, in minutes, on a generator that is already trained.
+"""Shows what the method does, in minutes, with a trained generator.
 
     python -m trainers.demo
 
-Loads a preset, shows samples and edits that it can make at once, learns a new
-constraint from a rule and another from 500 labels, asks for all of them
-together, exports the whole and asks a model server. Everything appears on a
-page while it is made. `trainers.demo_from_scratch` trains the generator, too.
+Loads a preset, draws samples and edits, learns one constraint from a rule and
+another from 500 labels, joins all in one request, exports the models and
+queries a model server. Each result appears on a page as soon as it is made.
+`trainers.demo_from_scratch` trains the generator, too.
 """
 
 import os
@@ -63,12 +63,12 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_job(settings: flags.FlagValues) -> None:
-  """Does all of it, and says where the page is."""
+  """Runs all steps, and prints the path of the page."""
   clock = _Clock()
   folder = os.path.abspath(os.path.join(settings.run_dir, _PAGE))
   clock.say(f"The page grows while you wait: {folder}/index.html")
   clock.say("Loading TensorFlow and the generator")
-  # They load TensorFlow, which takes seconds; so does what they import.
+  # Loads TensorFlow, which takes seconds.
   from trainers import demo_steps
 
   demo = demo_steps.Demo(settings, folder, clock.say)
@@ -84,7 +84,7 @@ def run_job(settings: flags.FlagValues) -> None:
 
 
 class _Clock:
-  """Tells what happens, and the seconds since the start."""
+  """Prints messages with the seconds since the start."""
 
   def __init__(self):
     self._started = time.monotonic()

@@ -1,10 +1,10 @@
-"""Everything in one go: data, models, constraints, report, export, an answer.
+"""Trains, evaluates, exports and serves all models of a demo, in one command.
 
     python -m trainers.demo_from_scratch --config=demo
 
-Each stage is the command that a user would type, printed before it runs. What
-is done is not done again: after an interruption the same command goes on. It
-exits as the stage that it was at: 75 after SIGTERM, 130 after Ctrl-C.
+Each stage is a command that a user could type, printed before it runs. Finished
+stages are skipped: after an interruption the same command resumes. Its exit
+code is that of the interrupted stage: 75 after SIGTERM, 130 after Ctrl-C.
 """
 
 import glob
@@ -21,7 +21,7 @@ from trainers import local_server
 from trainers import program
 
 _SHOWN = 4
-# Of small networks, which leave cores idle; none needs another.
+# Run side by side: small networks leave cores idle, and no job needs another.
 _TOGETHER = ("flow", "attributes", "classifier")
 
 
@@ -53,7 +53,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_job(settings: flags.FlagValues) -> None:
-  """Runs every stage that is not done, then asks the server for faces."""
+  """Runs all unfinished stages, and requests faces from a local server."""
   started = time.monotonic()
   demo = commands.Commands(
     settings.run_dir, settings.data_dir, settings.config_dir
@@ -67,7 +67,7 @@ def run_job(settings: flags.FlagValues) -> None:
     demo.train(f"actor:{config}")
   export_dir = os.path.join(settings.run_dir, "export")
   if not glob.glob(os.path.join(glob.escape(export_dir), "[0-9]*")):
-    # The server that loads it right away checks it, too.
+    # --nocheck: the server that loads the export next checks it.
     more = (f"--run_dir={settings.run_dir}", "--samplers=flow", "--nocheck")
     demo.run("export", "-m", "serving.export", *more)
   pictures = _ask(demo, settings, export_dir)
@@ -76,7 +76,7 @@ def run_job(settings: flags.FlagValues) -> None:
 
 
 def _ask(demo, settings, export_dir):
-  """Serves the export and asks it for faces; returns pictures by request."""
+  """Serves the export, requests faces; returns paths of pictures by request."""
   folder = os.path.join(settings.run_dir, "pictures")
   os.makedirs(folder, exist_ok=True)
   requests = [
@@ -105,7 +105,7 @@ def _ask(demo, settings, export_dir):
 
 
 def _held_out(settings, folder):
-  """Writes some held-out faces as a user would have them; returns paths."""
+  """Writes held-out faces as PNG files; returns their paths."""
   from lc_keras import plotting
   from trainers import runs
 
@@ -120,7 +120,7 @@ def _held_out(settings, folder):
 
 
 def _conclude(demo, pictures, seconds):
-  """Says where everything is."""
+  """Prints the paths of all results, and commands to serve the export."""
   report = os.path.join(demo.run_dir, "report")
   print(f"\nThe report:   {os.path.join(report, 'index.html')}")
   print(f"The numbers:  {os.path.join(report, 'results.json')}")

@@ -1,4 +1,4 @@
-"""The steps of the demo: each shows something, and adds it to the page."""
+"""Steps of the demo; each adds its result to the page."""
 
 import os
 import time
@@ -31,12 +31,12 @@ class Demo:
 
     Args:
       settings: The flags of `trainers.demo`.
-      folder: Of the page.
-      say: Tells the user what happens.
+      folder: Folder of the page.
+      say: Prints a message.
     """
     self._settings = settings
     self._say = say
-    # As it came, whatever an earlier demo has learned.
+    # Without constraints that an earlier demo has learned.
     self._control = lc_keras.load(settings.run_dir, constraints=[])
     self._run = runs.Run(settings.run_dir)
     self._album = album.Album(
@@ -53,7 +53,7 @@ class Demo:
     return ", ".join([self._settings.want, *names])
 
   def sample(self) -> None:
-    """Makes the first images."""
+    """Samples images for the first request."""
     want = self._settings.want
     images = self._control.sample(want, _SAMPLES)
     self._count(want, images)
@@ -66,7 +66,7 @@ class Demo:
     )
 
   def edit(self) -> None:
-    """Changes held-out images in one way each."""
+    """Edits held-out images: one request per row."""
     changes = self._settings.changes
     held_out = self._run.held_out(_SHOWN)
     rows = [held_out]
@@ -83,7 +83,7 @@ class Demo:
     )
 
   def learn_from_a_rule(self) -> None:
-    """Learns a constraint that a function of images says."""
+    """Learns a constraint from a function of images."""
     name, rule = self._settings.rule_name, self._settings.rule
     how = {"rule": rule, "threshold": self._settings.threshold}
     self._learn(
@@ -110,7 +110,7 @@ class Demo:
     )
 
   def join(self) -> None:
-    """Asks for everything at once."""
+    """Samples and edits with all constraints in one request."""
     request, held_out = self._joined, self._run.held_out(_SHOWN)
     samples = self._control.sample(request, _SHOWN)
     changed = self._control.transform(held_out, request)
@@ -126,12 +126,12 @@ class Demo:
     )
 
   def serve(self) -> None:
-    """Exports all of it, and asks a server for images."""
+    """Exports the models, and requests images from a local server."""
     place = os.path.join(self._settings.run_dir, _EXPORT)
     known = versions_folder.VersionsFolder(place).versions()
     self._say("Writing the export, a SavedModel for model servers")
     folder = os.path.join(place, str(max(known, default=0) + 1))
-    # The server that loads it right away checks it, too.
+    # Unchecked: the server that loads the export next checks it.
     export.write(self._control.parts, folder, samplers=(), check=False)
     self._say("Starting the server")
     with local_server.serving(place, warm_up=False) as address:
@@ -152,7 +152,7 @@ class Demo:
     )
 
   def conclude(self, seconds: float) -> None:
-    """Adds the figures."""
+    """Adds a table of how many images match their requests."""
     self._add(
       "In figures",
       f"How many images are as asked: read by the critics, which the samplers "
@@ -184,7 +184,7 @@ class Demo:
     )
 
   def _count(self, request, made):
-    """Notes how many images are as asked."""
+    """Adds a row to the table: how many images match a request."""
     wanted = lc_keras.parse(request, self._control.attributes)
     row = {"asked": request, "images": len(made.images)}
     read = np.stack([*made.probabilities.values()], axis=-1)
@@ -201,7 +201,7 @@ class Demo:
     self._rows.append(row)
 
   def _classifies(self, wanted):
-    """Says whether the classifier knows all that is asked for."""
+    """Returns whether the classifier reads all attributes of a request."""
     own = len(self._control.parts.labels)
     constraint = wanted.rows(1)
     return not np.asarray(constraint.mask)[:, own:].any()

@@ -1,4 +1,4 @@
-"""What a job computes on, and whether a GPU is left unused."""
+"""Reports the devices of a job, and warns of a GPU that is left unused."""
 
 import glob
 import os
@@ -14,12 +14,12 @@ _UNUSED = (
   "libraries; the driver must be one for CUDA 12 (`nvidia-smi` shows it). "
   "CUDA_VISIBLE_DEVICES=-1 says that it is meant, and ends this warning."
 )
-# What an NVIDIA driver puts there, on the machine itself and in containers.
+# Files of an NVIDIA driver, on the host and in containers.
 _TRACES = ("/proc/driver/nvidia/gpus/*", "/dev/nvidia[0-9]*")
 
 
 def tell() -> None:
-  """Says what this job runs on."""
+  """Prints the devices that this job runs on."""
   gpus = tf.config.list_physical_devices("GPU")
   if not gpus:
     cores = len(os.sched_getaffinity(0))

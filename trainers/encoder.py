@@ -2,8 +2,8 @@
 
     python -m trainers.encoder --run_dir=runs/theirs
 
-Then images can be given to be changed: `lc_keras.load`, serving.export and all
-that comes after it take it from the run.
+With an encoder, given images can be edited: `lc_keras.load`, `serving.export`
+and all later jobs read it from the run.
 """
 
 from absl import flags

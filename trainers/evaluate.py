@@ -1,4 +1,4 @@
-"""Measures everything that a run can do, and writes the report.
+"""Measures all samplers and baselines of a run, and writes the report.
 
     python -m trainers.evaluate --run_dir=runs/mine
 

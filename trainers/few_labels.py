@@ -1,4 +1,4 @@
-"""The work of `trainers.label_curve`: constraints of few labels, measured."""
+"""Measures constraints of few labels, for `trainers.label_curve`."""
 
 import numpy as np
 from absl import flags
@@ -35,7 +35,7 @@ class Bench:
       settings: The job's flags.
 
     Raises:
-      ValueError: There is no such judge, or its attributes are not new.
+      ValueError: The run has no such judge, or it reads the run's attributes.
     """
     self._run = run
     self._settings = settings
@@ -53,7 +53,7 @@ class Bench:
       judges.Judge(run.parts.models[stage])
       for stage in ("classifier", settings.judge)
     )
-    # What is not known of an image, the classifier reads.
+    # The classifier fills in unknown labels.
     split = protocol.Split.read(self._images, own, self._classifier)
     self._own = split.labels
 
@@ -64,12 +64,12 @@ class Bench:
   def measure(
     self, name: str, attribute: str, count: int
   ) -> tuple[dict, np.ndarray]:
-    """Learns a constraint, keeps it in the run, and measures it.
+    """Learns a constraint, writes it to the run, and measures it.
 
     Args:
-      name: Of the constraint.
-      attribute: The data set has its labels.
-      count: How many of them to learn from.
+      name: Name of the constraint.
+      attribute: Attribute of the data set that has the labels.
+      count: Number of labels to learn from.
 
     Returns:
       The figures; and samples, [2, rows, height, width, channels]: without the
@@ -87,7 +87,7 @@ class Bench:
     )
     learned_constraints.write(self._run.folder, learned)
     rows, seed = self._settings.rows, self._settings.seed
-    # It alone: a search keeps all other constraints that it knows.
+    # Only this constraint: a search keeps all others that are loaded.
     control = lc_keras.load(self._run.folder, [name])
     request = control.constraint(name)
     samples = np.stack(

@@ -20,7 +20,7 @@ def begin(recipe: recipes.Flow, run):
 
 
 def draw(model, run):
-  """Draws the same prior samples without a request, and for each attribute."""
+  """Transports prior samples without a request, and for each attribute."""
   import tensorflow as tf
 
   from lc_keras import plotting
@@ -29,7 +29,7 @@ def draw(model, run):
   names, generator = run.attributes.names, run.parts.generator
   size = len(names)
   requests = np.concatenate([np.zeros([1, size]), np.eye(size)])
-  # Each attribute on, alone: values and mask are the same.
+  # Each request asks for one attribute only: values and mask are the same.
   asked = np.repeat(requests, _SHOWN, axis=0).astype(np.float32)
   shape = [_SHOWN, generator.latent_size]
   prior = np.array(tf.random.stateless_normal(shape, (0, 0)))

@@ -3,9 +3,10 @@
     python -m trainers.import_generator --run_dir=runs/theirs \
         --decoder=decoder.keras --encoder=encoder.keras
 
-The job runs the model and notes in <run_dir>/generator what it is; the model's
-files stay where they are. With --dataset, the run has attributes, too; without,
-constraints come from rules. docs/bring_your_own.md has an example of each kind.
+The job runs the model and writes its description to <run_dir>/generator; the
+model's files stay where they are. With --dataset, the run has attributes, too;
+without, constraints come from rules. docs/bring_your_own.md has an example of
+each kind.
 
 A SavedModel, a program of PyTorch and a Python function are programs: importing
 one runs it. Take them only from people whose programs you would run.
@@ -26,7 +27,7 @@ from trainers import stages
 
 _STAGE = "generator"
 _ROWS, _COLUMNS, _PLOTS = 4, 8, 4
-# Of these, files are no programs.
+# Kinds of files that hold data and no program.
 _DATA_ONLY = {"keras", "keras_2", "onnx", "samples"}
 # Flags that say where the decoder is, and the encoder.
 _DECODERS = ("decoder", "saved_model", "keras_decoder", "callable")
@@ -36,7 +37,7 @@ _ENCODERS += ("encode_callable",)
 
 @recipes.recipe()
 class Model:
-  """What the user says of a model."""
+  """A model as the flags describe it."""
 
   decoder: str | None = setting(
     None,
@@ -158,7 +159,7 @@ def run_job(settings: flags.FlagValues) -> None:
   started = time.monotonic()
   model = None
   if not _is_done(settings.run_dir):
-    # First of all: a model that is refused leaves no run behind.
+    # First: a refused model leaves no run behind.
     drafted = _draft(recipe_flags.read(settings, Model))
     if _is_program(drafted):
       messages.say(
@@ -174,7 +175,7 @@ def run_job(settings: flags.FlagValues) -> None:
     specs.read(stage.folder)  # Refuses a model that has changed since.
     return
   notes = [*model.notes, *_draw(run, stage, model)]
-  # With it, the run has a generative model.
+  # This makes it the run's generative model.
   specs.write(
     model.spec, stage.folder, model.mapping and model.mapping.coordinates
   )
@@ -188,7 +189,7 @@ def run_job(settings: flags.FlagValues) -> None:
 
 
 def _is_done(run_dir):
-  """Whether the run has its model; refuses to bring a second one."""
+  """Whether the import is finished; raises if the run has another model."""
   from lc_keras.generators import generator
 
   try:
@@ -204,7 +205,7 @@ def _is_done(run_dir):
 
 
 def _draft(model):
-  """Returns what the flags say of a model."""
+  """Returns the draft of a model's spec, from its flags."""
   from lc_keras.generators import specs
 
   decode = _place(model, _DECODERS)
@@ -245,7 +246,7 @@ def _draft(model):
 
 
 def _place(model, names):
-  """Returns where a direction is, by the flags of these names."""
+  """Returns the place of a decoder, encoder or mapping; None without a flag."""
   from lc_keras.generators import kinds
 
   given = [name for name in names if getattr(model, name)]
@@ -280,7 +281,7 @@ def _numbers(name, text, kind):
 
 
 def _fixed(text):
-  """Returns what inputs are held at, by name."""
+  """Returns the values of fixed inputs, by name."""
   held = {}
   for one in (text or "").split(","):
     name, colon, value = (part.strip() for part in one.partition(":"))
@@ -313,14 +314,14 @@ def _is_program(drafted):
 
 
 def _draw(run, stage, model):
-  """Draws what the model makes; returns sentences about it."""
+  """Draws samples and reconstructions; returns lines that describe them."""
   import numpy as np
 
   from lc_keras import batched
   from lc_keras import plotting
   from lc_keras.generators import generator
 
-  # By seed: who labels what is seen here names rows by these numbers.
+  # Seeds from 0: a table of labels by seed refers to these samples.
   count = batched.rows_at_once(run.image_shape, _ROWS * _COLUMNS)
   count = max(count, _COLUMNS)
   samples = model.sample(range(count))
@@ -350,7 +351,7 @@ def _draw(run, stage, model):
 
 
 def _uses(run, model):
-  """Returns lines that say what can be done with an imported model."""
+  """Returns lines with an imported model's abilities and the next commands."""
   from lc_keras.generators import generator
 
   encodes = generator.can_encode(model)

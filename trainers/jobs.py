@@ -1,7 +1,7 @@
 """The jobs of a run, and trainings as programs.
 
-A training's module says in a `Job` what is its own (model, data and pictures);
-everything else is here.
+A training's module defines a `Job` with its model, data and pictures; what all
+trainings share is here.
 """
 
 import dataclasses
@@ -20,15 +20,15 @@ class Entry(NamedTuple):
 
   Attributes:
     text: What the job does.
-    needs: Jobs that come before it.
+    needs: Jobs that must be finished before it.
   """
 
   text: str
   needs: tuple[str, ...] = ()
 
 
-# `trainers.<name>` is the job; it has define_flags, run_job and main. In an
-# order in which they can be run.
+# By name of a module of trainers, which has define_flags, run_job and main; in
+# an order in which the jobs can run.
 JOBS = {
   "data": Entry("Prepare a data set"),
   "vae": Entry("Train a VAE", ("data",)),
@@ -47,7 +47,7 @@ JOBS = {
 
 
 def leading_to(*names: str) -> list[str]:
-  """Returns some jobs and all that they need, in order.
+  """Returns jobs and all jobs that they need, in order.
 
   >>> leading_to("flow")
   ['data', 'vae', 'latents', 'flow']
@@ -66,13 +66,13 @@ class Job:
   Attributes:
     name: The name of its module, and of its stage unless `stage` says another.
     recipe: The class of its recipe.
-    begin: (recipe, run) and what `prepare` returned to a `training.Training`;
-      called in the scope of the distribution strategy.
-    draw: (model, run) to pictures by name, after every epoch.
-    prepare: (recipe, run) to more keyword arguments of `begin`; called outside
+    begin: Maps (recipe, run), and keyword arguments that `prepare` returned, to
+      a `training.Training`; called in the scope of the distribution strategy.
+    draw: Maps (model, run) to pictures by name; called after every epoch.
+    prepare: Maps (recipe, run) to keyword arguments of `begin`; called outside
       of the scope.
     define_more: Defines flags besides the recipe's.
-    stage: The flags to the name of the stage.
+    stage: Maps the flags to the name of the stage.
   """
 
   name: str
@@ -92,7 +92,7 @@ class Job:
     self.define_more(values)
 
   def run_job(self, settings: flags.FlagValues) -> None:
-    """Trains the model of a run, or goes on training it."""
+    """Trains the model of a run, or resumes its training."""
     # TensorFlow takes seconds to load, and --help does not need it.
     from trainers import runs
     from trainers import training
@@ -103,7 +103,7 @@ class Job:
     if stage.done:
       return
     recipe = recipe_flags.read(settings, self.recipe)
-    # Before anything else starts TensorFlow.
+    # First: once TensorFlow has started, a CPU cannot be split.
     strategy = training.strategy(settings.replicas)
     prepared = self.prepare(recipe, run)
     with strategy.scope():

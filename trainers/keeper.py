@@ -1,7 +1,7 @@
-"""The log, the pictures, the checkpoints and the best model of a training.
+"""Writes the log, pictures, checkpoints and best model of a training.
 
-A keeper does not make steps: it is told when an epoch has ended, or that it
-must stop within one. Of several workers, only the chief writes.
+A training calls its keeper at the end of an epoch, and when it must stop within
+one. Of several workers, only the chief writes.
 """
 
 import csv
@@ -23,14 +23,14 @@ Draw = Callable[[], Mapping[str, Image.Image]]
 
 
 class Keeper:
-  """Log, pictures, checkpoints and the best model of a stage.
+  """Writes the log, pictures, checkpoints and best model of a stage.
 
   Attributes:
-    step: Steps made, as of the last checkpoint.
-    metrics: Sums of the metrics of an unfinished epoch, as of then; None if
-      that was the end of one. Its validation has not been made.
-    best: {"value", "step", "monitor"} of the best model; None before there is
-      one.
+    step: Steps made until the last checkpoint.
+    metrics: That checkpoint's values of `Loop.metrics` if its epoch is
+      unfinished, and so not validated; None at the end of an epoch.
+    best: {"value", "step", "monitor"} of the best model; None before the first
+      epoch has ended.
   """
 
   def __init__(
@@ -42,15 +42,15 @@ class Keeper:
     monitor: str | None,
     draw: Draw,
   ):
-    """Keeps nothing yet.
+    """Reads and writes nothing yet.
 
     Args:
-      stage: Where to.
+      stage: The stage to write to.
       model: Built and compiled, with every optimiser built.
       keep: Number of checkpoints to keep.
-      monitor: The quantity that says which epoch is best: the lower the better.
-        None keeps the last.
-      draw: Draws the model as it is.
+      monitor: Name of the figure that is lowest in the best epoch. None keeps
+        the last epoch.
+      draw: Draws pictures of the model in its current state.
     """
     self._stage = stage
     self._model = model
@@ -67,11 +67,11 @@ class Keeper:
     self.best = None
 
   def restore(self) -> int:
-    """Loads the newest whole checkpoint, if any; returns the steps it has.
+    """Loads the newest intact checkpoint, if any; returns its step.
 
     Raises:
-      ValueError: There are checkpoints, but none that can be used.
-      ValueError: Workers on other machines see another one.
+      ValueError: There are checkpoints, but none is intact.
+      ValueError: Workers on other machines have loaded another checkpoint.
     """
     found = cluster.chief_first(lambda: self._checkpoints.restore(self._model))
     if found is not None:
@@ -85,20 +85,20 @@ class Keeper:
     return self.step
 
   def end_epoch(self, step: int, logs: Mapping[str, float]) -> None:
-    """Keeps an epoch that has been validated.
+    """Writes log, pictures and a checkpoint after an epoch's validation.
 
     Args:
       step: Steps made.
-      logs: Its figures.
+      logs: The epoch's figures.
 
     Raises:
-      ValueError: A figure or a weight is not a number any more.
+      ValueError: A figure or a weight is not finite.
     """
-    # In the order of Keras, however the loop has put them together.
+    # In the order of Keras: training figures first.
     names = sorted(logs, key=lambda name: (name.startswith("val_"), name))
     row = {name: float(logs[name]) for name in names}
     broken = [name for name, value in row.items() if not math.isfinite(value)]
-    # oneDNN's ReLU makes zeros of NaN, so that broken weights can hide there.
+    # oneDNN's ReLU turns NaN into 0: figures may not show broken weights.
     if not self._is_finite():
       broken.append("a weight")
     if broken:
@@ -126,16 +126,16 @@ class Keeper:
     self._write_log()
 
   def stop_within_epoch(self, step: int, metrics: list[np.ndarray]) -> bool:
-    """Keeps an epoch that cannot be ended; returns whether it could.
+    """Writes a checkpoint of an unfinished epoch; returns whether it is saved.
 
-    Weights that are not numbers are not kept.
+    Weights that are not finite are not saved.
 
     Args:
       step: Steps made.
-      metrics: Sums of the epoch's metrics, see `Loop.metrics`.
+      metrics: Values of `Loop.metrics`.
     """
     if step == self.step:
-      # Nothing is new, and to write it again is to take it away for a moment.
+      # Already saved; to replace it would remove it for a moment.
       return True
     if not self._is_finite():
       return False

@@ -1,4 +1,4 @@
-"""Measures how good constraints get with the number of their labels.
+"""Measures the quality of constraints as a function of the number of labels.
 
     python -m trainers.classifier --flagfile=configs/toon_faces/classifier.cfg \
         --run_dir=runs/mine --stage=judge --attributes=Bangs,Pale_Skin
@@ -69,7 +69,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_job(settings: flags.FlagValues) -> None:
-  """Measures constraints that were not measured before, and writes all."""
+  """Measures constraints that were not measured before; writes all figures."""
   # Here, so that --help need not wait for TensorFlow.
   from lc_keras import plotting
   from lc_keras.evaluation import figures

@@ -1,11 +1,10 @@
-"""Encodes a data set once, so that pixels are never touched again.
+"""Encodes a data set once: later trainings read latents instead of pixels.
 
 python -m trainers.latents --run_dir=runs/mine
 
 A generative model without an encoder, or a run without a data set, gets draws
-of the prior instead. Their labels are what the run's classifier reads in the
-images that they decode to, if there is a classifier; or those of a table, of
-which no image is decoded:
+of the prior instead. The run's classifier, if there is one, labels the images
+that they decode to; or a table of labels by seed does, and no image is decoded:
 
 python -m trainers.latents --run_dir=runs/mine --seed_labels=labels.csv
 """
@@ -18,10 +17,10 @@ from absl import flags
 from trainers import common_flags
 from trainers import program
 
-# Rows of each split, where they are drawn.
+# Draws of the prior for each split.
 _ROWS = {"train": 20_000, "validation": 2_000, "test": 2_000}
 _POSTERIOR_SCALE = 0.1
-# Of the labels of a table.
+# Share of a table's rows.
 _HELD_OUT = 0.1
 
 
@@ -91,7 +90,7 @@ def run_job(settings: flags.FlagValues) -> None:
 
 
 def _of_table(run, path):
-  """Returns draws that a table labels and others, and notes its attributes."""
+  """Returns labelled and other draws; records the table's attributes."""
   from lc_keras import files
   from lc_keras import fit
   from lc_keras.generators import generator

@@ -1,4 +1,4 @@
-"""A model server of ours for as long as a program asks it something."""
+"""A local model server that runs while a program sends it requests."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ def serving(export_dir: str, warm_up: bool = True) -> Iterator[str]:
 
   Args:
     export_dir: The folder of an export's versions.
-    warm_up: Whether it prepares all that the export can do before it answers.
+    warm_up: Whether it runs the export's warm-up requests before it answers.
   """
   with socket.socket() as probe:
     probe.bind(("localhost", 0))

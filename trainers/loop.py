@@ -1,8 +1,7 @@
-"""Makes the steps of a training and validates, on one replica or on many.
+"""Runs training steps and validates, on one replica or on many.
 
-Keras's `fit` does the same, to the bit, but not under
-MultiWorkerMirroredStrategy. What happens in a step is the model's own
-`train_step`, as there.
+Keras's `fit` gives the same weights bit for bit, but does not support
+MultiWorkerMirroredStrategy. As in `fit`, a step is the model's `train_step`.
 """
 
 import functools
@@ -14,24 +13,24 @@ import tensorflow as tf
 
 
 class Loop:
-  """Steps of a compiled model, under the strategy that it was made under.
+  """Runs the steps of a compiled model, under the model's strategy.
 
   Every worker of a strategy calls the same methods in the same order.
   """
 
   def __init__(self, model: keras.Model, batches: tf.data.Dataset):
-    """Makes no step yet.
+    """Distributes the batches; makes no step yet.
 
     Args:
       model: Built and compiled, with every optimiser built.
-      batches: To train on, without end. Rows of a batch are shared out among
-        the replicas, so that their number must be a multiple of the replicas';
-        every worker gives the same batches.
+      batches: Training batches, without end, the same on every worker. The
+        replicas share the rows of a batch, whose number must be a multiple of
+        the number of replicas.
     """
     self._model = model
     self._strategy = model.distribute_strategy
     self._mine = range(0)
-    # Or the workers would ask each other, at every step, who has data left.
+    # Otherwise workers would agree at every step on whether data is left.
     endless = tf.data.experimental.assert_cardinality(
       tf.data.INFINITE_CARDINALITY
     )
@@ -44,10 +43,10 @@ class Loop:
     self._train(self._batches)
 
   def validate(self, batches: tf.data.Dataset) -> Iterator[None]:
-    """Validates, from zeroed metrics on; yields after every batch.
+    """Resets the metrics and validates; yields after every batch.
 
     Args:
-      batches: Rows of a batch, which may be any number, are shared out.
+      batches: Of any number of rows, which the replicas share.
     """
     self._model.reset_metrics()
     iterator = iter(self._distribute(batches))
@@ -64,9 +63,9 @@ class Loop:
     return {name: float(value) for name, value in results.items()}
 
   def metrics(self) -> list[np.ndarray]:
-    """Returns the sums of the metrics so far, [replicas, ...] each.
+    """Returns the values of the metrics' variables, [replicas, ...] each.
 
-    Each replica has sums of its own, which a total could not give back.
+    Each replica accumulates its own, which a total could not restore.
     """
     replicas = self._strategy.num_replicas_in_sync
     gathered = []
@@ -75,17 +74,17 @@ class Loop:
       for replica, part in zip(self._mine, self._parts(variable)):
         parts[replica] = part
       if len(self._mine) < replicas:
-        # Of the others, each worker knows nothing: the sum is all they know.
+        # Each worker knows its own replicas only, and has zeros for the others.
         parts = self._strategy.reduce("SUM", tf.constant(parts), axis=None)
       gathered.append(np.asarray(parts))
     return gathered
 
   def set_metrics(self, metrics: Sequence[np.ndarray] | None) -> None:
-    """Has the metrics go on from some sums; zeroes them if there are none.
+    """Restores the metrics' variables; resets them if given None.
 
     Args:
-      metrics: Returned by `metrics`. If there were another number of replicas,
-        the first one of now goes on from their total.
+      metrics: As returned by `metrics`. If the number of replicas has changed,
+        the first replica gets their total.
     """
     self._model.reset_metrics()
     if metrics is None:
@@ -107,11 +106,11 @@ class Loop:
     return tf.function(once, autograph=False, reduce_retracing=True)
 
   def _parts(self, variable):
-    """Returns a metric's variable, of each of this worker's replicas."""
+    """Returns a metric's variable on each of this worker's replicas."""
     return getattr(variable.value, "values", [variable.value])
 
   def _distribute(self, batches, *transformations):
-    """Returns batches of which every replica gets its share."""
+    """Returns distributed batches: every replica gets its share of the rows."""
 
     def of_worker(context):
       replicas = context.num_replicas_in_sync
@@ -129,8 +128,8 @@ class Loop:
 def _share(batches, mine, replicas):
   """Returns the shares of one worker's replicas, in turn.
 
-  Replica i of n gets the i-th n-th of every batch, on whatever worker it is:
-  two workers of one replica each then do what one worker of two would.
+  Replica i of n gets the i-th n-th of every batch on any worker: two workers
+  with one replica each compute the same as one worker with two.
   """
   if replicas == 1:
     return batches

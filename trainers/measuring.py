@@ -1,4 +1,4 @@
-"""The work of `trainers.evaluate`: systems of a run, measured one by one."""
+"""Measures the systems of a run one by one, for `trainers.evaluate`."""
 
 import json
 import os
@@ -57,7 +57,7 @@ def measure(
       "provenance": _provenance(run, settings, protocol, measured),
       "seconds": {
         **run.seconds(),
-        "evaluate": stage.seconds,  # Up to here; writing takes no time.
+        "evaluate": stage.seconds,  # Without the writing, which is fast.
       },
     },
   )
@@ -110,7 +110,7 @@ def _protocol(run, settings):
     np.float32(run.parts.labelled("train").attributes > 0.5),
     load(settings.split),
     load(pipeline.BALANCED) if has_balanced else None,
-    # Held out as well; judges no choice that is made here.
+    # Held out from training as well, and not scored here.
     references=load("validation").images,
     sizes=protocol_module.Sizes(
       unseen=min(settings.limit, protocol_module.Sizes.unseen),
@@ -123,7 +123,7 @@ def _protocol(run, settings):
 
 
 def _measured(run, stage, protocol, name, candidate, limit):
-  """Returns the figures of a system, measured unless that has been done."""
+  """Measures a system, or reads its figures if its weights are the same."""
   path = stage.path(_FOLDER, f"{name}.json")
   weights = provenance.weights(run, candidate.stages)
   if os.path.exists(path):
@@ -152,7 +152,7 @@ def _measured(run, stage, protocol, name, candidate, limit):
       "figures": _save(stage, drawn),
     }
   )
-  # Last: with it, the system has been measured.
+  # Last: this file marks the system as measured.
   files.write_json(path, measured)
   return measured
 

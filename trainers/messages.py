@@ -1,11 +1,11 @@
-"""What programs tell their users, above all when a machine fails them."""
+"""Messages to users, and remedies for errors of the operating system."""
 
 import errno
 import os
 import sys
 from collections.abc import Iterator
 
-# What to do about an error of the operating system.
+# By errno: the remedy.
 _REMEDIES = {
   errno.ENOSPC: "Make room there",
   errno.EDQUOT: "Make room there, or have the quota raised",
@@ -22,15 +22,15 @@ _REMEDIES = {
 
 
 def say(message: str) -> None:
-  """Tells the user something, beside the progress bars."""
+  """Prints a message to stderr, as progress bars do."""
   print(message, file=sys.stderr, flush=True)
 
 
 def explain(error: BaseException) -> str | None:
-  """Returns how the machine failed and what to do; None if it did not.
+  """Returns the system error and its remedy; None for any other error.
 
-  Libraries hide the operating system's errors in their own: this looks at the
-  causes of an error, too, and at its text.
+  Libraries wrap errors of the operating system in their own: the causes of an
+  error and its text are searched, too.
 
   Args:
     error: The error that ended a job.

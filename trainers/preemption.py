@@ -1,45 +1,45 @@
-"""Signals to stop: SIGTERM before a machine is taken away, and Ctrl-C."""
+"""Handles signals to stop: SIGTERM on preemption, and Ctrl-C."""
 
 import contextlib
 import signal
 import threading
 from collections.abc import Iterator
 
-# EX_TEMPFAIL of sysexits.h: nothing is wrong, do it again.
+# EX_TEMPFAIL of sysexits.h: not a failure; run the same command again.
 RESUME_ME = 75
 
 
 class Terminated(SystemExit):
-  """SIGTERM has come. Unless it is caught, the program exits with 75."""
+  """Raised on SIGTERM. Uncaught, it ends the program with exit code 75."""
 
   def __init__(self):
     super().__init__(RESUME_ME)
 
 
 class Postponed:
-  """Notes whether a signal to stop has come."""
+  """Records whether a signal to stop has been received."""
 
   def __init__(self):
     self._signal = None
 
   @property
   def asked(self) -> bool:
-    """Whether one has come."""
+    """Whether a signal has been received."""
     return self._signal is not None
 
   def stop(self) -> None:
     """Ends the process as the signal would have.
 
     Raises:
-      Terminated: It was SIGTERM, or another worker has been told to stop.
-      KeyboardInterrupt: It was Ctrl-C.
+      Terminated: The signal was SIGTERM, or another worker received it.
+      KeyboardInterrupt: The signal was Ctrl-C.
     """
     if self._signal == signal.SIGINT:
       raise KeyboardInterrupt
     raise Terminated
 
   def note(self, number, frame) -> None:
-    """Handles a signal; a second Ctrl-C waits no longer."""
+    """Handles a signal; a second Ctrl-C raises KeyboardInterrupt at once."""
     del frame
     if number == signal.SIGINT and self._signal == signal.SIGINT:
       raise KeyboardInterrupt
@@ -48,9 +48,9 @@ class Postponed:
 
 @contextlib.contextmanager
 def postponed() -> Iterator[Postponed]:
-  """Yields a `Postponed`; within, signals do nothing but set it.
+  """Yields a `Postponed`; within the block, signals are only recorded in it.
 
-  Threads other than the main one get no signals.
+  Threads other than the main one receive no signals.
   """
   told = Postponed()
   if threading.current_thread() is not threading.main_thread():
@@ -67,10 +67,10 @@ def postponed() -> Iterator[Postponed]:
 
 @contextlib.contextmanager
 def raising() -> Iterator[None]:
-  """Within, SIGTERM raises `Terminated`, and Ctrl-C KeyboardInterrupt.
+  """Within the block, SIGTERM raises `Terminated`, Ctrl-C KeyboardInterrupt.
 
-  Whatever the block makes of it: TensorFlow turns what is raised while it
-  traces a graph into errors of its own.
+  Both leave the block as they are, although TensorFlow converts exceptions that
+  are raised while it traces a graph.
   """
   raised = None
 

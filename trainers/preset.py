@@ -22,7 +22,7 @@ from trainers import program
 from trainers import stages
 
 _HALF = "float16"
-# Networks of which a model has a moving average, and the trained one beside it.
+# Moving averages in a model, which has the trained network as trained_<name>.
 _AVERAGED = ("velocity", "actor")
 _SEED = 0
 _SHOWN = 8
@@ -87,7 +87,7 @@ def run_job(settings: flags.FlagValues) -> None:
 
 
 def _check_size(folder, most):
-  """Returns the megabytes in a folder; raises ValueError if they are many."""
+  """Returns the megabytes in a folder; raises ValueError if above `most`."""
   sizes = {
     name: os.path.getsize(os.path.join(folder, name)) / 1e6
     for name in _checksums(folder)
@@ -125,13 +125,13 @@ def _write_models(run, folder, settings):
     model = storage.load(run.path(name))
     for part in _AVERAGED:
       if trained := getattr(model, f"trained_{part}", None):
-        # Only training goes on from it; equal arrays are written once.
+        # Only a training needs its weights; equal arrays are written once.
         trained.set_weights(getattr(model, part).get_weights())
     storage.save(model, os.path.join(folder, name), _HALF, made_for)
     _copy_notes(run, name, folder)
     made_for = made_for or generator.fingerprint(folder)
   if taken[0] == generator.REFINED:
-    # It has the VAE's weights, but does not say how that was trained.
+    # It has the VAE's weights, but not the flags and log of its training.
     os.makedirs(os.path.join(folder, "vae"))
     _copy_notes(run, "vae", folder)
     taken.append("vae")
@@ -139,10 +139,10 @@ def _write_models(run, folder, settings):
 
 
 def _copy_notes(run, stage, folder):
-  """Copies what says how a stage was made."""
+  """Copies a stage's flags, log and done.json."""
   lines = stages.flags_of(run.path(stage))
   if lines is not None:
-    # Without those that say where things lay.
+    # Without paths and other flags that do not affect the result.
     kept = [line for line in lines if stages.settings_of([line])]
     path = os.path.join(folder, stage, stages.FLAGS)
     with files.replacing(path) as aside, open(aside, "w") as file:
@@ -193,7 +193,7 @@ def _write_held_out(run, folder, count):
 
 
 def _write_labels(run, folder, count):
-  """Writes labels of the rows that are kept, which no model was told of."""
+  """Writes the kept rows' labels of attributes that no model was trained on."""
   import pandas as pd
 
   from lc_keras.data import pipeline
@@ -211,7 +211,7 @@ def _write_labels(run, folder, count):
 
 
 def _draw(run, folder):
-  """Draws samples; returns how far half precision moves a pixel at most."""
+  """Draws samples; returns the largest change of a pixel by half precision."""
   from lc_keras import control
   from lc_keras import parts
   from lc_keras import plotting

@@ -30,15 +30,14 @@ def main(
 ) -> None:
   """Runs a job as a program.
 
-  Exits with 1 and one sentence for an error that the user can put right, with
-  130 after Ctrl-C, and with 75 after SIGTERM or if another machine of several
-  has gone.
+  Exits with 1 and one sentence for an error that the user can correct, with 130
+  after Ctrl-C, and with 75 after SIGTERM or the loss of another worker.
 
   Args:
     define_flags: Defines the job's flags.
-    job: Does the job; gets the flags that `define_flags` defined, and no other.
-    again: What the same command does after it was stopped.
-    positional: The flag that an argument without a name gives.
+    job: Runs the job; gets the flags that `define_flags` defined, and no other.
+    again: What the same command does after a stop; part of messages.
+    positional: Name of the flag that a positional argument sets.
   """
   settings = flags.FlagValues()
   define_flags(settings)
@@ -104,7 +103,7 @@ def _run(job, settings, again):
 
 
 def _message(error, settings, again):
-  """Returns what to tell the user of an error; None if it is a bug."""
+  """Returns the message for an error that users can correct; None for a bug."""
   if isinstance(error, (FileNotFoundError, ValueError)) and _is_ours(error):
     return str(error)
   damage = _lost_data(error, settings)
@@ -117,7 +116,7 @@ def _message(error, settings, again):
 
 
 def _is_ours(error):
-  """Whether our own code raised an error: then its text says what to do."""
+  """Whether this project raised the error, so that its text has a remedy."""
   *_, (frame, _) = traceback.walk_tb(error.__traceback__)
   module = frame.f_globals.get("__name__", "")
   return module.startswith(
@@ -126,7 +125,7 @@ def _is_ours(error):
 
 
 def _lost_data(error, settings):
-  """Returns which file of the run's data set TensorFlow could not read."""
+  """Describes the damage if TensorFlow could not read the run's data set."""
   if "run_dir" not in settings or "tensorflow" not in sys.modules:
     return None
   import tensorflow as tf

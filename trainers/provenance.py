@@ -18,7 +18,7 @@ _PACKAGES = (
   "tensorflow-datasets",
   "numpy",
 )
-# Where things lay says nothing of the numbers.
+# Paths do not affect the numbers.
 _PLACES = frozenset({"run_dir", "base_run", "data_dir", "source_dir"})
 
 
@@ -33,7 +33,7 @@ def versions() -> dict[str, str]:
 
 def hardware() -> dict:
   """Returns the machine's processors, memory and system."""
-  import tensorflow as tf  # Benchmarks ask for the processor without it.
+  import tensorflow as tf  # Benchmarks call `processor` without TensorFlow.
 
   gpus = [
     tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name)
@@ -74,7 +74,7 @@ def data(run) -> dict[str, str]:
 
 
 def weights(run, stages) -> dict[str, str]:
-  """Returns the SHA-256 of the weights of those stages that have some."""
+  """Returns the SHA-256 of the weights of each stage that has some."""
   from lc_keras import files
   from lc_keras.generators import generator
   from lc_keras.models import storage
@@ -90,11 +90,11 @@ def weights(run, stages) -> dict[str, str]:
 
 
 def stages(run) -> dict[str, dict]:
-  """Returns of each stage of a run its flags and the code that made it.
+  """Returns the flags and the commit of each stage of a run.
 
   Returns:
-    By name, "flags" as one line of a shell, without where things lay, and,
-    once the stage is finished, "commit".
+    By name, "flags" as one line of a shell, without paths, and "commit", None
+    until the stage is finished.
   """
   found = {}
   for name in sorted(os.listdir(run.folder)):

@@ -15,7 +15,7 @@ def define(
   Args:
     values: Where the flags are defined.
     recipe: A dataclass of `lc_keras.recipes`.
-    several: Whether flags may be given again, for several recipes.
+    several: Whether flags may be repeated, one value for each recipe.
   """
   for field in dataclasses.fields(recipe):
     known, kind = field.metadata, _kind(field.type)
@@ -42,7 +42,7 @@ def define(
 
 
 def read(settings: flags.FlagValues, recipe: type):
-  """Returns the recipe that the flags of a job give."""
+  """Builds a recipe from the flags of a job."""
   return recipe(
     **{
       field.name: getattr(settings, field.name)
@@ -52,15 +52,15 @@ def read(settings: flags.FlagValues, recipe: type):
 
 
 def read_several(settings: flags.FlagValues, recipe: type, count: int) -> list:
-  """Returns some recipes, of flags that are given for all or for each.
+  """Builds several recipes from flags that are given once, or once for each.
 
   Args:
     settings: The flags of a job.
-    recipe: What `define` defined them for, with `several`.
-    count: How many.
+    recipe: The class given to `define`, with `several`.
+    count: Number of recipes.
 
   Raises:
-    ValueError: A flag is given more than once, and not so often.
+    ValueError: A flag is given more than once, but not `count` times.
   """
   columns = {}
   for field in dataclasses.fields(recipe):

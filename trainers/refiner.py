@@ -3,7 +3,8 @@
     python -m trainers.refiner --flagfile=configs/preset/refiner.cfg \
         --run_dir=runs/mine
 
-It comes before the latents: from then on, it is the run's generative model.
+Run it before `trainers.latents`: the refined VAE replaces the VAE as the run's
+generative model.
 """
 
 import os

@@ -1,9 +1,9 @@
-"""TFX's contract for training: a module file with `run_fn(fn_args)`.
+"""Module file for TFX's Trainer component, which calls `run_fn(fn_args)`.
 
     tfx.components.Trainer(module_file="trainers/run_fn.py", ...)
 
-Needs nothing of TFX: `fn_args` is any object with the attributes of its FnArgs.
-docs/tfx.md says what was tried with TFX itself.
+TFX is not imported: `fn_args` is any object with the attributes of its FnArgs.
+docs/tfx.md describes what was tested with TFX itself.
 """
 
 import importlib
@@ -21,10 +21,10 @@ from serving import export
 from trainers import config_files
 from trainers import jobs
 
-# Of fn_args, and of custom_config.
+# Required attributes of fn_args, and required keys of custom_config.
 _GIVEN = ("train_files", "eval_files", "model_run_dir", "serving_model_dir")
 _NEEDED = ("attributes", "image_shape")
-# What custom_config may hold.
+# All keys of custom_config.
 _KNOWN = (
   *_NEEDED,
   "exclusive",
@@ -40,22 +40,22 @@ def run_fn(fn_args: Any) -> None:
   """Trains the models of a run on tf.Examples, and exports them.
 
   Args:
-    fn_args: Has TFX's attributes:
+    fn_args: An object with the attributes of TFX's FnArgs:
       train_files, eval_files: Patterns of TFRecord files, see `tf_examples`.
       train_steps: Steps of every trainer; None leaves them to its flagfile.
       eval_steps: Batches to validate on; None takes all.
-      model_run_dir: The run folder, gone on with if it was interrupted.
-      serving_model_dir: Where the SavedModel goes.
-      hyperparameters: None, or what keras_tuner's `get_config` gives; its
+      model_run_dir: The run folder; an interrupted run is resumed.
+      serving_model_dir: Folder for the SavedModel.
+      hyperparameters: None, or the result of keras_tuner's `get_config`; its
         "values" are flags, named "vae/beta".
-      custom_config: "attributes", their names, and "image_shape" are needed;
-        "exclusive" and "continuous" say more of the attributes, "config_dir"
-        has flagfiles, "jobs" are run in this order, "flags" are those of a job
-        by its name, and "test_files" are held out from validation too.
+      custom_config: "attributes" (their names) and "image_shape" are required;
+        "exclusive" and "continuous" describe the attributes, "config_dir" has
+        flagfiles, "jobs" run in this order, "flags" maps a job to its flags,
+        and "test_files" are held out from validation, too.
       transform_graph_path, base_model: Must be None.
 
   Raises:
-    ValueError: Something is missing, unknown or not supported.
+    ValueError: An argument is missing, unknown or not supported.
   """
   config = _config(fn_args)
   os.makedirs(fn_args.model_run_dir, exist_ok=True)
@@ -93,7 +93,7 @@ def run_fn(fn_args: Any) -> None:
 
 
 def _config(fn_args) -> Mapping[str, Any]:
-  """Returns custom_config after checking what is asked for."""
+  """Checks fn_args; returns its custom_config."""
   config = fn_args.custom_config or {}
   unknown = sorted(set(config) - set(_KNOWN))
   if unknown:

@@ -1,4 +1,4 @@
-"""Run folders: what a run is about, and what lies in it."""
+"""Run folders: a run's data set, stages and models."""
 
 import functools
 import os
@@ -30,17 +30,16 @@ _SHOWN = 10
 
 
 class Run:
-  """A run folder and the data set that it is about.
+  """A run folder and its data set.
 
   Attributes:
     folder: The run folder.
-    dataset: Name of the data set; None for a run about an imported model and
-      nothing else.
+    dataset: Name of the data set; None for an imported model without one.
     data_dir: Where prepared data sets are kept.
     image_shape: (height, width, channels).
     attributes: Names and exclusions; no names without a data set.
     preset: Name of the preset that it began with; None for other runs.
-    settings: The flags of the job that has opened it, if one has.
+    settings: The flags of the job that opened the run, or None.
   """
 
   def __init__(
@@ -52,7 +51,7 @@ class Run:
     """Opens a run folder that has been begun.
 
     Raises:
-      FileNotFoundError: It is none.
+      FileNotFoundError: The folder is not a run.
     """
     about = parts.read_about(folder)
     self.folder = folder
@@ -68,13 +67,13 @@ class Run:
     return os.path.join(self.folder, *names)
 
   def done(self, stage: str) -> dict | None:
-    """Returns what a stage noted when it was finished; None if it is not."""
+    """Returns a stage's done.json; None if the stage is not finished."""
     return stages.read_done(self.path(stage))
 
   def seconds(self) -> dict[str, float]:
-    """Returns the seconds every finished stage took, by name.
+    """Returns the seconds of every finished stage, by name.
 
-    Those of its command, start-up included, if the demo or a study ran it.
+    Start-up is included if the demo or a study ran the stage as a command.
     """
     measured = commands.read_seconds(self.folder)
     if measured:
@@ -83,10 +82,10 @@ class Run:
     return {name: known["seconds"] for name, known in done.items() if known}
 
   def stage(self, name: str, settings: flags.FlagValues) -> stages.Stage:
-    """Begins a stage, or goes on with it.
+    """Begins or resumes a stage.
 
     Raises:
-      ValueError: As `stages.Stage`; or it would be a second generative model.
+      ValueError: See `stages.Stage`; or it would be a second generative model.
     """
     if name in generator.STAGES:
       pair = {"vae", generator.REFINED}
@@ -106,16 +105,14 @@ class Run:
       names: Attributes; the run's if not given.
     """
     if self.preset:
-      self.prepare_data()  # Most of what is learned needs no images.
+      self.prepare_data()  # Not before: most trainings need no images.
     return arrays.source(self.dataset, attributes=names, data_dir=self.data_dir)
 
   def held_out(self, count: int) -> np.ndarray:
-    """Returns the first images of the test split.
-
-    Those that a preset brings are taken from there.
+    """Returns the first images of the test split, or those kept in a preset.
 
     Args:
-      count: At most so many.
+      count: Most images to return.
 
     Returns:
       float32 [n, height, width, channels] in [0, 1].
@@ -131,7 +128,7 @@ class Run:
     return pipeline.file_names(self.dataset, split, data_dir=self.data_dir)
 
   def read_parts(self) -> parts.FolderParts:
-    """Returns what `parts` is, with every model loaded anew."""
+    """Reads `parts` again, with new copies of all models."""
     return parts.read(self.folder, source=self.latents_source())
 
   @functools.cached_property
@@ -141,7 +138,7 @@ class Run:
 
   @property
   def encodes(self) -> bool:
-    """Whether latents are those of images, and not draws of the prior."""
+    """Whether latents are encoded images rather than draws of the prior."""
     return bool(self.dataset) and generator.has_encoder(self.folder)
 
   @property
@@ -155,11 +152,11 @@ class Run:
 
   @property
   def table(self) -> str | None:
-    """Checksum of the table of seeds whose labels the run is about, if any."""
+    """Checksum of the table that labels the run's draws by seed, if any."""
     return parts.read_about(self.folder).get(_TABLE)
 
   def begin_labels(self, known: attributes.Attributes, table: str) -> None:
-    """Makes the run one about the labels of a table of seeds.
+    """Records in the run that a table labels its draws by seed.
 
     Args:
       known: The attributes of its columns.
@@ -178,10 +175,10 @@ class Run:
     self.attributes = known
 
   def latents_source(self, labelled: bool = True) -> dict[str, str | None]:
-    """Returns where the run's latents must come from.
+    """Returns the source that the run's latents must have been made from.
 
     Args:
-      labelled: Whether it matters where their labels come from, too.
+      labelled: Whether to include the source of their labels.
 
     Raises:
       FileNotFoundError: There is no generative model.
@@ -212,8 +209,8 @@ class Run:
     """Prepares the run's data set, if that has not been done yet.
 
     Args:
-      max_bad_examples: How many examples may be left out; if given, it holds
-        for the run from then on.
+      max_bad_examples: Most examples that may be left out; if given, it is
+        recorded for later jobs of the run.
     """
     about = parts.read_about(self.folder)
     if max_bad_examples is None:
@@ -245,21 +242,20 @@ def open_run(
   needs_data: bool = True,
   image_shape: Sequence[int] | None = None,
 ) -> Run:
-  """Opens a run folder, or begins one if --dataset says what it is about.
+  """Opens a run folder, or begins one, as --dataset or --base_run say.
 
   Prepares the data set if that has not been done yet; a preset's, only when its
   images are needed.
 
   Args:
     settings: The job's flags.
-    needs_data: Whether the job can do nothing without a data set.
-    image_shape: (height, width, channels) of a model, for which a run can be
-      begun without a data set.
+    needs_data: Whether the job needs a data set.
+    image_shape: (height, width, channels) of an imported model, whose run can
+      begin without a data set.
 
   Raises:
-    ValueError: The run is about another data set, or about none; or its images
-      have another shape; or the run to share with lacks something; or the data
-      set is damaged.
+    ValueError: The run has another data set, or none; its images have another
+      shape; --base_run has an unfinished stage; or the data set is damaged.
     FileNotFoundError: Files of the data set are missing.
   """
   devices.tell()
@@ -308,7 +304,7 @@ def _check_shape(known, image_shape, dataset):
 
 
 def _begin(folder, dataset, image_shape, data_dir):
-  """Begins a run about a data set, or about a model's images."""
+  """Begins a run for a data set, or for a model's image shape."""
   if dataset:
     spec = pipeline.describe(dataset, data_dir)
     _check_shape(spec.image_shape, image_shape, spec.name)
@@ -326,8 +322,10 @@ def _begin(folder, dataset, image_shape, data_dir):
 
 
 def _share(base_run, folder):
-  """Begins a run with the pixels' side of another one, by relative links."""
-  # All that looks at pixels. A classifier reads what a data set labels.
+  """Begins a run with relative links to the stages of another one.
+
+  Those that read pixels; without a data set there is no classifier.
+  """
   shared = [generator.find(base_run), "latents"]
   about = parts.read_about(base_run)
   if about["dataset"]:
@@ -343,5 +341,5 @@ def _share(base_run, folder):
     link = os.path.join(folder, name)
     if not os.path.lexists(link):
       os.symlink(os.path.relpath(os.path.join(base_run, name), folder), link)
-  # Last: with it, the run has begun.
+  # Last: this file marks the run as begun.
   files.write_json(os.path.join(folder, parts.ABOUT), about)

@@ -1,4 +1,4 @@
-"""Stages: one job's folder in a run, begun, interrupted, gone on with, done."""
+"""Stages: the folders of jobs in a run, with locks, flags and done.json."""
 
 import json
 import os
@@ -18,12 +18,12 @@ DONE = "done.json"
 FLAGS = "flags.cfg"
 _LOCK = "lock"
 # Flags that may differ between the command that began a stage and the one that
-# goes on with it: where things lie and how fast they are made.
+# resumes it: paths, and settings that affect the speed but not the result.
 _FREE_FLAGS = frozenset(
   {
     "run_dir",
     "base_run",
-    "dataset",  # Compared with the run's, and not needed again.
+    "dataset",  # Compared with the run's; need not be given again.
     "data_dir",
     "source_dir",
     "replicas",
@@ -44,7 +44,7 @@ class Stage:
   """
 
   def __init__(self, run, name: str, settings: flags.FlagValues):
-    """Begins a stage, or goes on with one.
+    """Begins or resumes a stage.
 
     Args:
       run: The `runs.Run`.
@@ -52,8 +52,8 @@ class Stage:
       settings: The job's flags; written to flags.cfg.
 
     Raises:
-      ValueError: The stage was begun with other flags, or another process is
-        at it.
+      ValueError: The stage was begun with other flags, or another process
+        writes it.
     """
     files.check_name(name, "a stage")
     self.name = name
@@ -62,7 +62,7 @@ class Stage:
     cluster.chief_first(lambda: self._begin(settings))
 
   def _begin(self, settings):
-    # A finished stage may lie where nothing can be written.
+    # A finished stage may be in a read-only folder.
     if cluster.is_chief() and not self._is_done:
       os.makedirs(self.folder, exist_ok=True)
       lock(self.path(_LOCK))
@@ -74,7 +74,7 @@ class Stage:
       raise
 
   def _check_flags(self, settings):
-    """Notes the flags, or refuses other ones than were noted."""
+    """Writes the flags, or compares them with those written before."""
     given = sorted(settings.flags_into_string().splitlines())
     before = flags_of(self.folder)
     if before is None:
@@ -96,7 +96,7 @@ class Stage:
 
   @property
   def done(self) -> bool:
-    """Whether the stage has been finished; says so if it has."""
+    """Whether the stage is finished; prints a message if it is."""
     if not self._is_done:
       return False
     messages.say(
@@ -117,8 +117,8 @@ class Stage:
     """Marks the stage as done.
 
     Args:
-      seconds_before: Time that interrupted attempts took.
-      **facts: What else to note; JSON values.
+      seconds_before: Seconds of interrupted attempts.
+      **facts: Further JSON values for done.json.
     """
     seconds = seconds_before + self.seconds
     files.write_json(
@@ -141,10 +141,10 @@ def lock(path: str) -> None:
   """Takes a folder's lock until the process ends.
 
   Args:
-    path: The file that stands for it.
+    path: The lock file.
 
   Raises:
-    ValueError: Another process has it.
+    ValueError: Another process holds it.
   """
   try:
     locks.take(path)
@@ -156,7 +156,7 @@ def lock(path: str) -> None:
 
 
 def read_done(folder: str) -> dict | None:
-  """Returns what was noted when a stage was finished; None if it is not."""
+  """Returns a stage's done.json; None if the stage is not finished."""
   path = os.path.join(folder, DONE)
   if not os.path.exists(path):
     return None
@@ -165,11 +165,7 @@ def read_done(folder: str) -> dict | None:
 
 
 def flags_of(folder: str) -> list[str] | None:
-  """Returns the lines of a stage's flagfile; None if it is no stage's folder.
-
-  Args:
-    folder: The stage's folder.
-  """
+  """Returns the lines of a stage's flagfile; None if the folder has none."""
   path = os.path.join(folder, FLAGS)
   if not os.path.exists(path):
     return None
@@ -178,7 +174,7 @@ def flags_of(folder: str) -> list[str] | None:
 
 
 def settings_of(lines: Iterable[str]) -> dict[str, str]:
-  """Returns the flags of a stage's flagfile, but for where things lie.
+  """Returns the flags of a stage that affect its result.
 
   Args:
     lines: "--name=value" or "--name".

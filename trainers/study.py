@@ -1,10 +1,10 @@
-"""Everything that one data set's published results rest on, in one go.
+"""Trains, evaluates and summarises everything for one data set's results.
 
     python -m trainers.study --flagfile=configs/toon_faces/study.cfg
 
-Trains the generative model once, and all that works in its latent space once
-per seed, evaluates each seed's run and summarises them. Like every job it goes
-on where it was interrupted, and exits with 75 after SIGTERM, 130 after Ctrl-C.
+Trains the generative model once and the models of its latent space once per
+seed, evaluates each seed's run and summarises the reports. Like every job it
+can be resumed, and exits with 75 after SIGTERM, 130 after Ctrl-C.
 """
 
 import functools
@@ -60,7 +60,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_study(settings: flags.FlagValues) -> None:
-  """Trains, evaluates and summarises; skips all that is done."""
+  """Trains, evaluates and summarises; finished stages are skipped."""
   folders = [
     os.path.join(settings.run_dir, f"seed_{seed}") for seed in settings.seeds
   ]
@@ -86,7 +86,7 @@ def run_study(settings: flags.FlagValues) -> None:
 
 
 def _seed(config, seed):
-  """Returns the flag that seeds a job; some leave nothing to chance."""
+  """Returns the --seed flag of a job; nothing if the job has none."""
   job, _, name = config.rpartition(":")
   values = flags.FlagValues()
   importlib.import_module(f"trainers.{job or name}").define_flags(values)

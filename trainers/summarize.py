@@ -3,9 +3,10 @@
     python -m trainers.summarize --runs=runs/a,runs/b,runs/c \
         --out=docs/results/studio.json
 
-Runs that differ in their seeds say how much of a figure is chance. The first
-one's pictures are put beside the numbers: studio_samples.jpg and the like. The
-output depends on the reports alone, so that it can be committed and made again.
+Runs that differ only in their seeds show how much of a figure is chance. The
+first run's pictures are written beside the JSON file, as studio_samples.jpg and
+the like. The output depends on the reports alone: it can be committed and
+reproduced.
 """
 
 import json
@@ -105,7 +106,7 @@ def _report(folder):
 
 
 def _flags(folder):
-  """Returns the flags of every stage, but for where things lie, as one line."""
+  """Returns, as a line per stage, the flags that affect its result."""
   found = {}
   for name in sorted(os.listdir(folder)):
     lines = stages.flags_of(os.path.join(folder, name))

@@ -1,4 +1,4 @@
-"""Trains a model in a stage's folder: it can be stopped, watched, continued."""
+"""Trains a model in a stage's folder, with logs and resumable checkpoints."""
 
 import contextlib
 import math
@@ -18,12 +18,12 @@ from trainers import stages
 
 
 def strategy(replicas: int) -> tf.distribute.Strategy:
-  """Returns a MirroredStrategy over the local devices; the default for one.
+  """Returns the cluster's strategy, or one for the local devices.
 
-  Or the strategy of the cluster, if this process belongs to one.
+  For several devices that is a MirroredStrategy, for one TensorFlow's default.
 
   Args:
-    replicas: How many; 0 takes all GPUs, or one CPU.
+    replicas: Number of local devices; 0 takes all GPUs, or one CPU.
 
   Raises:
     ValueError: There are fewer devices.
@@ -59,24 +59,23 @@ def fit(
 ) -> None:
   """Trains a model to its last step, from its last checkpoint if there is one.
 
-  Leaves in the stage's folder: log.csv, tensorboard/, pictures/, the last
-  checkpoints, and the best model by validation (or the last one, if nothing
-  says which is best), which is what `storage.load(stage.folder)` gives. Told
-  to stop by SIGTERM or Ctrl-C, it first writes a checkpoint where it is.
+  Writes to the stage's folder: log.csv, tensorboard/, pictures/, the last
+  checkpoints, and the best model by validation (the last one if the training
+  has no `monitor`), which `storage.load(stage.folder)` reads. On SIGTERM or
+  Ctrl-C, it writes a checkpoint and stops.
 
   Args:
-    stage: Where to.
+    stage: The stage to write to.
     begun: The model and its batches.
-    recipe: Says how long.
+    recipe: Has the number of epochs and of steps in each.
     keep_checkpoints: Number of last checkpoints to keep.
-    draw: Draws the model as it is.
+    draw: Draws pictures of the model in its current state.
 
   Raises:
-    ValueError: The loss is not a number any more, or there are
-      checkpoints but none that can be used, or the rows of a batch cannot be
-      shared out evenly.
-    preemption.Terminated: It was told to stop.
-    KeyboardInterrupt: So it was, by Ctrl-C.
+    ValueError: A figure or weight is not finite, no checkpoint is intact, or
+      the batch size is not a multiple of the number of replicas.
+    preemption.Terminated: This worker or another received SIGTERM.
+    KeyboardInterrupt: Ctrl-C was pressed.
   """
   replicas = begun.model.distribute_strategy.num_replicas_in_sync
   if recipe.batch_size % replicas:
@@ -107,7 +106,7 @@ def fit(
 
 
 def _make_epochs(stepper, kept, validation, per_epoch, steps, told, bar):
-  """Makes the rest of an unfinished epoch, if any, and those that follow."""
+  """Completes an unfinished epoch, if any, and runs those that follow."""
   votes = cluster.Votes()
 
   def stop_if_told(metrics=None):
@@ -121,7 +120,7 @@ def _make_epochs(stepper, kept, validation, per_epoch, steps, told, bar):
   step, unfinished = kept.step, kept.metrics
   while step < steps or unfinished is not None:
     stepper.set_metrics(unfinished)
-    # An unfinished epoch may have made its last step.
+    # An unfinished epoch may lack only its validation.
     end = step if unfinished is not None else step + 1
     end = math.ceil(end / per_epoch) * per_epoch
     while step < end:
@@ -145,13 +144,13 @@ def _make_epochs(stepper, kept, validation, per_epoch, steps, told, bar):
 
 
 def _progress(name, steps, start):
-  """Returns a bar: steps, rate, time left and the last epoch's figures."""
+  """Returns a progress bar; the last epoch's figures are its postfix."""
   return tqdm.tqdm(
     desc=name,
     total=steps,
     initial=start,
     unit=" steps",
-    # A log file should not hold ten thousand bars.
+    # Fewer lines in a log file.
     mininterval=0.5 if sys.stderr.isatty() else 15.0,
     dynamic_ncols=sys.stderr.isatty(),
     disable=not cluster.is_chief(),
@@ -159,14 +158,14 @@ def _progress(name, steps, start):
 
 
 def _over(names: list[str]) -> tf.distribute.Strategy:
-  """Returns the strategy of some devices, the first of which is the default."""
+  """Returns the strategy over devices; the first is the default device."""
   if len(names) == 1:
     # A strategy of one device costs 6% of a step: docs/results/performance.md.
     return tf.distribute.get_strategy()
   if "CPU" not in names[0]:
     return tf.distribute.MirroredStrategy(names)
-  # The collective operations that are the default belong to the process, and a
-  # second strategy in it runs into those of the first.
+  # The default collective operations are shared by all strategies of a process,
+  # where those of a second one conflict with those of the first.
   return tf.distribute.MirroredStrategy(
     names, cross_device_ops=tf.distribute.ReductionToOneDevice()
   )

@@ -1,10 +1,9 @@
-"""The workers that TF_CONFIG names, and how they wait for each other.
+"""Reads the workers in TF_CONFIG, and waits for them.
 
     {"cluster": {"worker": ["host-a:2222", "host-b:2222"]},
      "task": {"type": "worker", "index": 0}}
 
-The environment variable has the same cluster on every machine, and a task of
-its own.
+The cluster is the same on every machine; each machine has its own task.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ class Workers:
   Attributes:
     addresses: "host:port" of every worker; the first one is the chief.
     index: Which of them this process is.
-    names: What TF_CONFIG calls them, such as "worker 0".
+    names: Their names by TF_CONFIG, such as "worker 0".
   """
 
   addresses: tuple[str, ...]
@@ -56,11 +55,11 @@ class Workers:
   def meet(self) -> None:
     """Waits until every other worker has been reached.
 
-    TensorFlow would wait, too, but within C++ code: no signal ends that, and
-    nobody is told which worker is missing.
+    TensorFlow would wait, too, but in C++ code, which no signal interrupts and
+    which does not say which worker is missing.
 
     Raises:
-      ValueError: A worker has not come, or the own port is taken.
+      ValueError: A worker could not be reached, or the own port is taken.
     """
     missing = set(range(len(self))) - {self.index}
     deadline = time.monotonic() + PATIENCE
