@@ -4,8 +4,8 @@ After Engel, Hoffman and Roberts, "Latent Constraints: Learning to Generate
 Conditionally from Unconditional Generative Models", ICLR 2018,
 https://arxiv.org/abs/1711.05772.
 
-This module names everything that is public. A name loads its module, and
-TensorFlow with it, when it is first used.
+This module lists the public names. The first use of a name imports its module,
+and with it TensorFlow.
 """
 
 import importlib
@@ -22,7 +22,7 @@ from lc_keras.version import __version__ as __version__  # noqa: E402
 
 # Public names, and where they are defined: "module:name", or a whole module.
 _PUBLIC = {
-  # All of it as one object.
+  # Entry points.
   "Generator": "generators.generator:Generator",
   "LatentConstraints": "control:LatentConstraints",
   "ControlledImages": "controlled_images:ControlledImages",
@@ -35,10 +35,10 @@ _PUBLIC = {
   "Has": "constraints.expressions:Has",
   "Request": "constraints.expressions:Request",
   "parse": "constraints.language:parse",
-  # Constraints that are learned from rules and labels.
+  # Constraints learned from rules and labels.
   "Rule": "constraints.rule:Rule",
   "Labels": "learning.labels:Labels",
-  # Settings of every training.
+  # Settings of all trainings.
   "recipes": "recipes",
   # Models of images, and of latents.
   "VAE": "models.vae:VAE",
@@ -65,7 +65,7 @@ _PUBLIC = {
   "GradientSearch": "samplers.gradient_search:GradientSearch",
   "ImportanceResampling": "samplers.importance:ImportanceResampling",
   "LinearDirection": "samplers.linear:LinearDirection",
-  # What an edit costs.
+  # Trade-off between an edit and what it preserves.
   "kept_curve": "evaluation.kept:curve",
   # Pictures.
   "plotting": "plotting",

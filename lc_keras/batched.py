@@ -1,4 +1,4 @@
-"""A function of tensors as one of arrays: compiled, batch by batch, timed."""
+"""Applies a compiled function of tensors to arrays in batches, and times it."""
 
 import math
 import time
@@ -8,27 +8,27 @@ import numpy as np
 import tensorflow as tf
 
 MILLISECONDS = "milliseconds"
-# Of the float32 images that are made at a time. What a decoder holds while it
-# makes them is 10 to 40 times as much.
+# Most bytes of float32 images per batch. A decoder's activations take 10 to 40
+# times as many.
 _BYTES = 32 << 20
 
 
 def rows_at_once(shape: Sequence[int], most: int = 256) -> int:
-  """Returns how many rows to work on at a time, so that memory is bounded.
+  """Returns a batch size that bounds the memory of a batch.
 
   >>> from lc_keras import batched
   >>> batched.rows_at_once((64, 64, 3)), batched.rows_at_once((1024, 1024, 3))
   (256, 2)
 
   Args:
-    shape: Of a row, float32: (height, width, channels).
-    most: Rows, however small they are.
+    shape: Shape of a float32 row, such as (height, width, channels).
+    most: Largest batch size.
   """
   return max(1, min(most, _BYTES // (4 * math.prod(shape))))
 
 
 def in_pieces(function: Callable, rows: tf.Tensor, size: int, types=tf.float32):
-  """Applies a function to pieces of a batch, one after the other, in a graph.
+  """Applies a function to one piece of a batch after the other, in a graph.
 
   >>> import tensorflow as tf
   >>> from lc_keras import batched
@@ -36,13 +36,13 @@ def in_pieces(function: Callable, rows: tf.Tensor, size: int, types=tf.float32):
   array([0., 2., 4., 6., 8.], dtype=float32)
 
   Args:
-    function: Rows to tensors of as many rows, whatever the others are.
+    function: Maps rows to tensors of as many rows; rows must be independent.
     rows: [n, ...].
-    size: Rows that it gets at a time; the last piece is filled up with zeros.
-    types: Of what the function returns, in the same structure.
+    size: Rows per piece; the last piece is padded with zeros.
+    types: Data types of the function's outputs, in the same structure.
 
   Returns:
-    What it returns of all rows.
+    The function's outputs for all rows.
   """
   count = tf.shape(rows)[0]
   missing = tf.pad([[0, -count % size]], [[0, len(rows.shape) - 1], [0, 0]])
@@ -61,16 +61,16 @@ def in_pieces(function: Callable, rows: tf.Tensor, size: int, types=tf.float32):
 
 
 class Batched:
-  """Calls a function whose rows do not depend on each other."""
+  """Applies a function with independent rows to arrays, batch by batch."""
 
   def __init__(
     self, function: Callable[..., Mapping[str, tf.Tensor]], batch_size: int
   ):
-    """Compiles the function when it is first called, and only then.
+    """Creates the object; the first call compiles the function.
 
     Args:
-      function: Tensors of [batch, ...] to tensors of the same length, by name.
-      batch_size: Rows handed over at a time; the last batch may be smaller.
+      function: Maps tensors [batch, ...] to tensors [batch, ...] by name.
+      batch_size: Rows per batch; the last batch may be smaller.
     """
     self._function = tf.function(function, autograph=False)
     self._batch_size = batch_size
@@ -80,13 +80,13 @@ class Batched:
     """Applies the function.
 
     Args:
-      *arrays: Each of [n, ...], n at least 1; in every call of the same types
-        and shapes, but for n.
+      *arrays: Each [n, ...] with n at least 1. Types and shapes, except n, must
+        be the same in every call.
 
     Returns:
-      Arrays of [n, ...] by name; "milliseconds" among them, the time that a
-      row's batch took, divided by its size: NaN in the first batch of all,
-      in which buffers and plans are made.
+      Arrays [n, ...] by name, and "milliseconds": the time of a row's batch,
+      divided by its size. It is NaN in the very first batch, which also
+      allocates buffers.
 
     Raises:
       ValueError: There are no rows.
@@ -97,10 +97,10 @@ class Batched:
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
   def pieces(self, *arrays: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    """Yields what a call returns batch by batch: no more is held at a time."""
+    """Yields the results of `__call__` one batch at a time, to save memory."""
     warm = self._concrete is not None
     if not warm:
-      # The length is left open: small batches need no graph of their own.
+      # The batch dimension is None, so that a smaller batch needs no new graph.
       self._concrete = self._function.get_concrete_function(
         *(tf.TensorSpec([None, *a.shape[1:]], a.dtype) for a in arrays)
       )

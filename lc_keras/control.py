@@ -68,7 +68,7 @@ _LARGEST_SEED = 2**31 - 1
 
 
 class LatentConstraints:
-  """A frozen generator, and all that is learned to control it.
+  """A frozen generator and the models that are learned to control it.
 
   Attributes:
     parts: The generator, the models and the latents, see `parts.Parts`.
@@ -82,14 +82,14 @@ class LatentConstraints:
     """Creates the object; nothing is learned yet.
 
     Args:
-      generator: A `Generator`, or a model that can be made one.
+      generator: A `Generator`, or a model that `Generator` takes.
       attributes: Names of the attributes that `fit` learns, in the order of
         the columns of its labels; or an `Attributes`, which can also say which
-        exclude each other. None takes the names that come with the labels.
+        exclude each other. None takes the names from the labels.
 
     Raises:
       ValueError: The generator or the names cannot be used.
-      TypeError: It is no generator.
+      TypeError: `generator` is of no supported type.
     """
     if isinstance(generator, parts_of.Parts):
       self.parts = generator
@@ -113,20 +113,20 @@ class LatentConstraints:
   ) -> "LatentConstraints":
     """Opens a preset, or a folder that `save` or the trainers wrote.
 
-    What `learn` learns from then on is kept in the folder, too; of a preset,
-    in runs/<name> in the current directory.
+    Models that are learned later are written to the same folder; those for a
+    preset, to runs/<name> in the current directory.
 
     Args:
       path: The folder; or the name of a preset, see `presets`.
-      constraints: Names of the learned constraints to know; None is all. A
-        search keeps what it knows and is not asked to change.
-      generator: The generator, if it could not be saved: a Python function of
-        arrays.
+      constraints: Names of the learned constraints to load; None loads all. A
+        search preserves each loaded constraint that a request leaves open.
+      generator: The generator, if it is a Python function of arrays, which
+        cannot be saved.
 
     Raises:
-      FileNotFoundError: It is no such folder, or has no generator or latents,
-        or no such constraint.
-      ValueError: Something in it is damaged.
+      FileNotFoundError: There is no such folder, or it has no generator, no
+        latents or no such constraint.
+      ValueError: A file in it is damaged.
     """
     folder = preset.readable(path)
     return cls(parts_of.read(folder, constraints, generator=generator))
@@ -138,15 +138,15 @@ class LatentConstraints:
 
   @property
   def attributes(self) -> attribute_names.Attributes:
-    """All attributes that can be asked for, learned constraints included."""
+    """All attributes that a request can name, learned constraints included."""
     return self.parts.attributes
 
   def constraint(self, name: str) -> expressions.Expression:
-    """Returns the request for an attribute, to be joined by &, | and ~.
+    """Returns the expression of an attribute, to be combined by &, | and ~.
 
     Raises:
-      ValueError: Nothing has this name, or it was learned for another
-        generator.
+      ValueError: No attribute has this name, or its constraint is damaged or
+        was learned for another generator.
     """
     refused = getattr(self.parts, "refused", {})
     if name in refused:
@@ -171,41 +171,39 @@ class LatentConstraints:
     verbose: str | int = "auto",
     data_dir: str = "data",
   ) -> dict[str, keras.callbacks.History]:
-    """Encodes images once, and trains on the latents and their labels.
+    """Encodes images once, and trains models on the latents and their labels.
 
-    Three models, one after the other: the attribute critic "attributes", the
-    conditional "flow", and the actor "actor_0.1" with its critic, which
-    imitates the flow in a single step. For a generator with a mapping "realism"
-    instead of the last two, which tells its draws from all else: a search
-    answers there, and flow and actor are trained if a recipe says how. Without
-    labels, images are encoded and nothing is trained: `learn` then adds
-    attributes. Without images, and always for a generator that cannot encode,
-    latents are drawn.
+    It trains three models in turn: the attribute critic "attributes", the
+    conditional "flow", and the actor "actor_0.1", which imitates the flow in a
+    single step, with its critic. For a generator with a mapping, the critic
+    "realism", which separates draws of the mapping from other latents, replaces
+    the last two: requests are answered by a search, and flow and actor are
+    trained only if `recipes` has one for them. Without labels, images are
+    encoded and no model is trained; `learn` can then add attributes. Without
+    images, and always for a generator that cannot encode, latents are drawn.
 
-    What is learned again replaces what there was.
+    A later call replaces these models; learned constraints stay.
 
     Args:
       images: Arrays, a tf.data.Dataset or the name of a data set, see
         `arrays.source`.
-      labels: [n, num_attributes] or [n], numbers in [0, 1]; or a dictionary or
-        a frame of columns. For a generator that cannot encode, labels of images
-        say nothing: instead, a classifier, which gives images decoded from
-        draws logits [batch, num_attributes]. Or labels of what seeds make, a
-        table with a column `seed` (see `Generator.sample`), or of latents; no
-        image is decoded then. Where a label is not known, it is NaN, or an
-        empty cell.
-      latents: [n, latent_size], drawn ones that the labels are of, instead of
-        images: of seeds that are not ours.
-      epochs: Epochs of each model. An epoch is `steps_per_epoch` steps: the
-        latents of a batch get fresh noise at every step, so that no batch ever
-        comes twice.
-      steps_per_epoch: By default as many as it takes to see every row once, at
-        least 100 and at most 2,000.
-      recipes: Settings, instead of all these: a `recipes.Attributes`, a
-        `recipes.Flow`, a `recipes.Actor`, or some of them. The trainers make
-        the same models of the same recipes.
-      seed: Of everything that no recipe is given for.
-      validation_split: Share of the images that is held out; above 0.
+      labels: [n, num_attributes] or [n], numbers in [0, 1]; or columns by name,
+        a dictionary or a data frame. An unknown label is NaN or an empty cell.
+        A generator that cannot encode has no use for labels of given images; it
+        takes a classifier that maps decoded draws to logits [batch,
+        num_attributes]; or a table with a column `seed`, labels of the images
+        that `Generator.sample` makes; or labels of `latents`.
+      latents: [n, latent_size], the drawn latents that the labels belong to,
+        instead of images; for draws that were not made by `Generator.sample`.
+      epochs: Epochs of each model, of `steps_per_epoch` steps each. Latents get
+        fresh noise at every step, so that no batch repeats.
+      steps_per_epoch: By default one pass over the rows, but at least 100 and
+        at most 2,000 steps.
+      recipes: Settings that replace all these: one or several of
+        `recipes.Attributes`, `recipes.Flow`, `recipes.Actor` and
+        `recipes.Realism`. The trainers make the same models of these recipes.
+      seed: Seed of drawn latents and of every model without a recipe.
+      validation_split: Share of the rows that is held out; above 0.
       callbacks: As of `keras.Model.fit`.
       verbose: As of `keras.Model.fit`.
       data_dir: Folder of prepared data sets.
@@ -271,22 +269,22 @@ class LatentConstraints:
   ) -> expressions.Expression | dict[str, expressions.Expression]:
     """Learns a constraint from a rule or from labels, and returns it.
 
-    One of the same name is replaced. Nothing else changes.
+    It replaces a constraint of the same name; no other model changes.
 
     Args:
-      name: What to call it. Or several rules by name, which look at the same
-        images, {"Dark": rule, "Smiling": {"rule": model, "rule_class": 3}}.
+      name: Name of the constraint. Or several rules that score the same images,
+        by name: {"Dark": rule, "Smiling": {"rule": model, "rule_class": 3}}.
       rule: A function of images [n, height, width, channels] in [0, 1] that
-        returns a number for each, or "module:function"; a `Rule`; or a
+        returns a number per image, or "module:function"; a `Rule`; or a
         classifier: a Keras model, a SavedModel, ONNX or PyTorch, or its file.
-      labels: A frame, a dictionary of columns, an array, a `Labels`, or a
-        table in a file, see `labels.read`.
-      verbose: Whether to tell how far it is; "auto" does.
-      **options: Of `recipes.Rule`, such as `threshold`, `rule_class`, `like`
-        and `unlike` or `sentence`; and of `recipes.Constraint`, such as `seed`.
+      labels: A data frame, a dictionary of columns, an array, a `Labels`, or
+        the path of a table, see `labels.read`.
+      verbose: Whether to show progress; "auto" does.
+      **options: Fields of `recipes.Rule`, such as `threshold`, `rule_class`,
+        `like` and `unlike` or `sentence`; and of `recipes.Constraint`.
 
     Returns:
-      The request for it; of several, by name.
+      The expression of the constraint; for several rules, expressions by name.
 
     Raises:
       ValueError: The name cannot be used, or the rule or the labels cannot be
@@ -352,26 +350,25 @@ class LatentConstraints:
     verbose: str | int = "auto",
     **options,
   ) -> dict:
-    """Learns what edits can be asked to keep, such as who is shown.
+    """Learns an embedding that edits can preserve, such as a face's identity.
 
-    `transform(..., same=1.0)` then asks for it. One that was learned before is
-    replaced.
+    `transform(..., same=1.0)` then preserves it. A later call replaces it.
 
     Args:
       embed: A function of images [n, height, width, channels] in [0, 1] to
-        vectors [n, d], which are near to each other where nothing has changed:
-        a network that recognises faces, the features of a classifier. Or such
-        vectors, of `latents`.
-      latents: [n, latent_size]; None draws some, and decodes them.
-      verbose: Whether to tell how far it is; "auto" does.
+        vectors [n, d] that are close together for images that count as the
+        same: a face recognition network, the features of a classifier. Or the
+        vectors of `latents`.
+      latents: [n, latent_size]; None draws and decodes some.
+      verbose: Whether to show progress; "auto" does.
       **options: "count" of draws, "steps" of training, "seed".
 
     Returns:
-      "rows", "axes", and "explained": the share of what differs between images
-      that can be read in latents. Little of it keeps little.
+      "rows", "axes", and "explained": the share of the embedding's variance
+      that latents predict. If it is low, edits preserve little.
 
     Raises:
-      ValueError: These are no vectors of images.
+      ValueError: There are too few vectors, or not one for every image.
     """
     if not self.parts.latents:
       self.fit(verbose=0)
@@ -390,19 +387,19 @@ class LatentConstraints:
   def learn_encoder(self, *, verbose: str | int = "auto", **options) -> dict:
     """Learns an encoder for a generator that has none, from its own draws.
 
-    `encode` and `transform` then take images, and so do exports. What is a
-    draw of the generator is found well; of a photograph, what the generator
-    can show. Latents of training images are not made with it.
+    `encode` and `transform` then take images, and so do exports. It encodes
+    draws of the generator well, and of a photograph what the generator can
+    show. `fit` does not use it.
 
     Args:
-      verbose: Whether to tell how far it is; "auto" does.
-      **options: Of `recipes.Encoder`.
+      verbose: Whether to show progress; "auto" does.
+      **options: Fields of `recipes.Encoder`.
 
     Returns:
-      What `encoding.learn` found on draws that it has not seen.
+      Errors on held-out draws, see `encoding.learn`.
 
     Raises:
-      ValueError: The generator has an encoder, or an option has no such value.
+      ValueError: The generator has an encoder, or an option is out of range.
     """
     model, figures = encoding.learn(
       self.parts,
@@ -417,7 +414,7 @@ class LatentConstraints:
     return figures
 
   def about(self, name: str) -> dict:
-    """Returns what is known of a learned constraint: source, figures, seconds.
+    """Returns the manifest of a learned constraint: source, figures, seconds.
 
     Raises:
       ValueError: No constraint of this name has been learned.
@@ -442,16 +439,15 @@ class LatentConstraints:
 
     Args:
       request: An expression, or text: "Smiling, not Male".
-      n: How many.
-      seed: From 0 to 2**31 - 1. The same seed and request give the same images,
-        and those of a small n come first among those of a larger one.
-      sampler: "best" is the actor, or without one the flow, or the prior, with
-        a search for all attributes that these do not know; or a name in
-        `SAMPLERS`.
-      skip: Leaves out so many of the images that this seed gives.
+      n: Number of images.
+      seed: From 0 to 2**31 - 1. The same seed and request give the same images;
+        a larger n appends images to those of a smaller one.
+      sampler: A name in `SAMPLERS`; or "best": the actor, else the flow, else
+        the prior, with a search for attributes that these were not trained on.
+      skip: Number of this seed's images to leave out at the start.
 
     Raises:
-      ValueError: The request cannot be meant, or there is no such sampler.
+      ValueError: The request is invalid, or there is no such sampler.
     """
     n, skip = _whole("n", n, 1), _whole("skip", skip, 0)
     seeds = _seeds(n, seed) + skip
@@ -472,7 +468,7 @@ class LatentConstraints:
     strength: float = 1.0,
     same: float = 0.0,
   ) -> controlled_images.ControlledImages:
-    """Changes images so that they match a request, and keeps all else.
+    """Changes images so that they match a request, and keeps the rest.
 
     Args:
       images: [n, height, width, channels], floats in [0, 1] or uint8; or
@@ -480,15 +476,14 @@ class LatentConstraints:
       request: See `sample`.
       seed: Of the draw of q(z|x).
       sampler: See `sample`.
-      strength: From 0 up: 1 makes the change, 0 none, and between and beyond
-        the same by less or more.
-      same: From 0 up: how much it counts that what `keep` has learned stays,
-        1 as much as is usual. A search answers then.
+      strength: Factor of the move in latent space, from 0 up: 0 changes
+        nothing, 1 makes the whole change.
+      same: Weight of preserving the embedding that `keep` learned, from 0 up; 1
+        is usual. Above 0, "best" is the search.
 
     Raises:
-      ValueError: The request cannot be meant, the images are of another shape
-        or range, the generator cannot encode images, or there is nothing to
-        keep.
+      ValueError: The request is invalid, the images are of another shape or
+        range, the generator cannot encode images, or no embedding was learned.
     """
     same = self._check_same(same, sampler)
     if same and sampler == "best":
@@ -515,7 +510,7 @@ class LatentConstraints:
     )
 
   def _check_same(self, same, sampler):
-    """Returns a weight, if there is something to keep, and who heeds it."""
+    """Returns `same` as a float; raises ValueError if it cannot be heeded."""
     if not (isinstance(same, numbers.Real) and 0.0 <= same < float("inf")):
       raise ValueError(f"same must be a number from 0 up; got {same!r}.")
     if same and keeping.MODEL not in self.parts.models:
@@ -529,7 +524,7 @@ class LatentConstraints:
     return float(same)
 
   def encode(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Returns draws of q(z|x), float32 [n, latent_size]; latents as they are.
+    """Returns draws of q(z|x), float32 [n, latent_size]; leaves latents alone.
 
     Raises:
       ValueError: As `transform`.
@@ -563,8 +558,8 @@ class LatentConstraints:
   def save(self, path: str) -> None:
     """Writes everything to a folder, which `lc_keras.load` opens.
 
-    Of a generator that is a Python function of arrays, only which images it
-    makes: `load` has to be given the function again.
+    A generator that is a Python function of arrays is not written, only a check
+    that recognises it: `load` must be given the function again.
 
     Args:
       path: The folder; what was saved there before is replaced.
@@ -581,10 +576,10 @@ class LatentConstraints:
       path: Its folder, which ends in a version: "export/1".
 
     Raises:
-      ValueError: The generator is a Python function of arrays, nothing can be
-        asked of it yet, or the folder exists.
+      ValueError: The generator is a Python function of arrays, there are no
+        attributes yet, or the folder exists.
     """
-    from serving import export  # The laboratory works without it.
+    from serving import export  # The library works without it.
 
     self._check_known()
     path = os.path.normpath(path)
@@ -596,7 +591,7 @@ class LatentConstraints:
     export.write(self.parts, path)
 
   def _build(self):
-    """Makes judges and functions anew, as after every training."""
+    """Rebuilds judges and compiled functions; called after every training."""
     generator = self.parts.generator
     self._compiled = {}
     self._samplers = {}
@@ -630,7 +625,7 @@ class LatentConstraints:
     return language.parse(request, self.attributes)
 
   def _with_channels(self, images):
-    """Gives gray images [n, height, width] their channel."""
+    """Adds the channel axis to grey images [n, height, width]."""
     *sides, channels = self.generator.image_shape
     shape = np.shape(images) if hasattr(images, "shape") else None
     is_image = generators.are_images(self.generator)
@@ -662,7 +657,7 @@ class LatentConstraints:
 
 
 def _function(how, sampler, realism_weight):
-  """Returns what is compiled: a sampler as a function of tensors."""
+  """Returns a sampler as a function of tensors, to be compiled."""
 
   def sample(values, weights, seeds):
     constraint = constraints.Constraint(values, weights, realism_weight)
@@ -685,11 +680,11 @@ def _check_names(names):
         "An attribute's name is a text without commas, for requests are "
         f"separated by commas; got {name!r}."
       )
-  attribute_names.Attributes(names)  # Refuses what no request could spell.
+  attribute_names.Attributes(names)  # Raises for unspellable names.
 
 
 def _whole(name, value, low, high=None):
-  """Returns a whole number, be it NumPy's."""
+  """Returns an integer, Python's or NumPy's; raises ValueError for others."""
   try:
     number = operator.index(value)
   except TypeError:
@@ -701,7 +696,7 @@ def _whole(name, value, low, high=None):
 
 
 def _seeds(count: int, seed: int) -> np.ndarray:
-  """Returns a seed a row; other seeds have no row in common."""
+  """Returns one seed per row; two values of `seed` share no row."""
   seed = _whole("seed", seed, 0, _LARGEST_SEED)
   return np.arange(count, dtype=np.int64) + (np.int64(seed) << np.int64(32))
 

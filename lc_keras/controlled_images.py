@@ -1,4 +1,4 @@
-"""The images that a request gets, and what the critics read in them."""
+"""Images made for a request, with the critics' readings."""
 
 import dataclasses
 import io
@@ -13,19 +13,19 @@ _COLUMNS, _PLOTS = 8, 3
 
 @dataclasses.dataclass(frozen=True)
 class ControlledImages:
-  """Images that were made, and the critics' reading; a picture in a notebook.
+  """Images with the critics' readings; a notebook shows them as a picture.
 
   Attributes:
-    images: float32 [n, height, width, channels] in [0, 1]; or what else the
-      generator makes, [n, ...].
+    images: float32 [n, height, width, channels] in [0, 1]; [n, ...] if the
+      generator's outputs are not images.
     latents: float32 [n, latent_size].
     realism: float32 [n] in [0, 1], see `Judges.realism_of`.
-    probabilities: By attribute, float32 [n] in [0, 1], as its critic reads it.
-    converged: bool [n], whether a row is realistic (above 0.3) and, as the
-      attribute critic reads it, as asked.
+    probabilities: By attribute, float32 [n] in [0, 1], the critic's readings.
+    converged: bool [n], whether a row is realistic (above 0.3) and meets the
+      request by the attribute critic's reading.
     distance: float32 [n], see `sampler.Result`.
-    steps: int32 [n], evaluations of a network, one after the other.
-    plot: What draws outputs that are no images, see `plotting.plotter`.
+    steps: int32 [n], number of sequential evaluations of a network.
+    plot: Plots outputs that are not images, see `plotting.plotter`.
   """
 
   images: np.ndarray
@@ -38,7 +38,7 @@ class ControlledImages:
   plot: Any = None
 
   def picture(self, columns: int | None = None):
-    """Returns a `PIL.Image` of all images, row by row: 8, or 3 plots."""
+    """Returns a `PIL.Image` of all images, by default 8 (or 3 plots) a row."""
     images = plotting.pictures(self.images, self.plot)
     columns = columns or (_COLUMNS if self.plot is None else _PLOTS)
     columns = min(columns, len(images))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 def replacing(path: str) -> Iterator[str]:
   """Yields a path beside `path` to write to, and renames it afterwards.
 
-  The path yielded ends like `path`, since some writers go by the ending. It
+  The path yielded has the suffix of `path`, since some writers depend on it. It
   may become a file or a folder; a folder replaces an older one.
 
   Args:
@@ -30,14 +30,14 @@ def replacing(path: str) -> Iterator[str]:
   """
   folder, name = os.path.split(os.path.abspath(path))
   aside = os.path.join(folder, f".tmp-{os.getpid()}-{name}")
-  # A killed process may have left one, and process ids come again.
+  # A killed process with the same process id may have left one.
   _remove(aside)
   try:
     yield aside
     sync_tree(aside)
     older = os.path.join(folder, f".tmp-{os.getpid()}-older-{name}")
     if os.path.isdir(aside) and os.path.isdir(path):
-      # Renamed, not removed file by file: nobody must read a part of it.
+      # Renamed, not removed file by file: no reader may see a part of it.
       _remove(older)
       os.replace(path, older)
     os.replace(aside, path)
@@ -54,11 +54,11 @@ def copy(source: str, path: str) -> None:
 
 
 def reserve(path: str, size: int) -> None:
-  """Checks that there is room for a file.
+  """Checks that the disk has room for a file.
 
   Args:
-    path: Path of the file; it must not exist, and does not afterwards.
-    size: Its bytes.
+    path: Path of the file; it must not exist, and is not left there.
+    size: Its size in bytes.
 
   Raises:
     OSError: There is no room.
@@ -86,12 +86,12 @@ def remove(path: str) -> None:
 def sweep(folder: str, name: str | None = None) -> None:
   """Removes the unfinished files of killed processes below a folder.
 
-  Nobody else may be writing there.
+  No other process may be writing there.
 
   Args:
     folder: The folder.
-    name: If given, removes only unfinished files of this name, directly in the
-      folder.
+    name: Removes only unfinished files of this name, directly in the folder;
+      None removes all.
   """
   wanted = r".*" if name is None else rf"\d+-(older-)?{re.escape(name)}"
   for found in os.listdir(folder):
@@ -103,10 +103,10 @@ def sweep(folder: str, name: str | None = None) -> None:
 
 
 def check_name(name: str, what: str) -> None:
-  """Raises ValueError unless a name can be that of a file in a folder.
+  """Raises ValueError unless a name is safe as that of a file in a folder.
 
-  Names come from flags and from files that others have written, and one with
-  `/` or `..` in it would lead out of the folder.
+  Names come from flags and from other people's files; one with `/` or `..`
+  would lead out of the folder.
 
   Args:
     name: The name.
@@ -149,7 +149,7 @@ def checksum(path: str) -> str:
 
 
 def sync_tree(path: str) -> None:
-  """Makes a file, or a folder with its contents, survive a power cut."""
+  """Flushes a file, or a folder with its contents, to the disk (fsync)."""
   for folder, _, names in os.walk(path):
     for name in names:
       sync(os.path.join(folder, name))
@@ -157,7 +157,7 @@ def sync_tree(path: str) -> None:
 
 
 def sync(path: str) -> None:
-  """Makes a file, or the list of a folder's files, survive a power cut."""
+  """Flushes a file, or the list of a folder's files, to the disk (fsync)."""
   descriptor = os.open(path, os.O_RDONLY)
   try:
     os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What `LatentConstraints.fit` does: encodes once, then trains three models."""
+"""Implements `LatentConstraints.fit`: encodes once, trains three models."""
 
 import dataclasses
 import math
@@ -26,18 +26,18 @@ from lc_keras.models import flow_matching
 from lc_keras.models import realism_model
 from lc_keras.samplers import lessons
 
-# Draws of the prior that take the place of encoded images, by split, and how
-# far one of them can be moved without it being seen.
+# Number of prior draws that replace encoded images, by split, and their scale:
+# how far one can be moved without a visible change.
 _DRAWS = {"train": 20_000, "validation": 2_000}
 _DRAWN_SCALE = 0.1
-# An epoch by default: once over the rows, within these bounds.
+# Bounds of the default `steps_per_epoch`, one pass over the rows.
 _FEWEST_STEPS, _MOST_STEPS = 100, 2_000
 _BATCH_SIZE = 256
-# Of the critic of a mapping, as a multiple of the steps of other models.
+# Steps of a mapping's critic, as a multiple of those of other models.
 _REALISM_STEPS = 2
-# Of the training split: one row has no covariance.
+# Fewest training rows: one row has no covariance.
 _FEWEST_ROWS = 2
-# The column of seeds in a table of labels, and seeds drawn at a time.
+# Column of seeds in a table of labels, and seeds per batch of draws.
 _SEED, _AT_ONCE = "seed", 1024
 
 
@@ -109,15 +109,15 @@ def encode(
 
 
 def by_seed(generator, labels, latents):
-  """Returns labels without a column of seeds, and the latents of these.
+  """Returns labels without their column of seeds, and the seeds' latents.
 
   Args:
-    generator: Draws them.
-    labels: See `LatentConstraints.fit`; perhaps the name of a table.
+    generator: Draws the latents.
+    labels: See `LatentConstraints.fit`; or the path of a table.
     latents: [n, latent_size]; None if they are not given.
 
   Raises:
-    ValueError: Seeds are no whole numbers, or there are latents already.
+    ValueError: Seeds are not whole numbers, or latents are given as well.
   """
   if isinstance(labels, str):
     labels = tables.read(labels)
@@ -149,14 +149,14 @@ def drawn(
   seed: int,
   validation_split: float,
 ) -> parts_of.Parts:
-  """Returns parts with labelled draws, and with others that are not labelled.
+  """Returns parts with labelled draws and additional unlabelled ones.
 
   Args:
     generator: The generator.
     latents: [n, latent_size].
     labels: A table, columns by name, or an array, see `label_columns.read`.
-    attributes: Names.
-    seed: Of the others.
+    attributes: See `LatentConstraints`.
+    seed: Seed of the unlabelled draws.
     validation_split: Share of the rows that is held out.
 
   Raises:
@@ -242,12 +242,12 @@ def train(
   """Trains the three models, and adds them to the parts.
 
   Args:
-    parts: With latents; without labels, nothing is trained.
+    parts: Parts with latents; without labels, no model is trained.
     recipes: See `by_type`.
-    epochs: Of each model.
-    steps_per_epoch: Of each model.
-    seed: Of all that no recipe is given for.
-    classifier: Reads edits, for a generator that cannot encode.
+    epochs: Epochs of each model.
+    steps_per_epoch: Steps per epoch of each model.
+    seed: Seed of the models without a recipe.
+    classifier: Labels edits, for a generator that cannot encode.
     callbacks: As of `keras.Model.fit`.
     verbose: As of `keras.Model.fit`.
 
@@ -255,7 +255,7 @@ def train(
     The history of each model, by name.
 
   Raises:
-    ValueError: The labels of every attribute are all the same.
+    ValueError: No attribute has two different labels.
   """
   train = parts.latents["train"]
   rows = len(train)
@@ -297,7 +297,7 @@ def train(
 
 
 def _check_labels(parts):
-  """Warns of attributes whose labels are all the same; raises if all are."""
+  """Warns of attributes whose labels are all equal; raises if none differs."""
   lowest, highest = np.inf, -np.inf
   for piece in parts.latents["train"].pieces():
     lowest = np.fmin(lowest, np.fmin.reduce(piece.attributes))
@@ -316,15 +316,13 @@ def _check_labels(parts):
 
 
 def _plan(given, parts, classifier, **shared):
-  """Returns how to train each model, in order, by name, with its recipe.
+  """Returns the training function and recipe of each model, in order.
 
   Args:
-    given: Recipes by type that take the place of ours, which are those of the
-      toon faces.
-    parts: What the models are for.
-    classifier: Reads edits, for a generator that cannot encode, if there is
-      one.
-    **shared: Settings of all of ours.
+    given: Recipes by type that replace the defaults, those of the toon faces.
+    parts: The generator and its latents.
+    classifier: Labels edits, for a generator that cannot encode; or None.
+    **shared: Settings of all default recipes.
   """
   reads_edits = generators.can_encode(parts.generator) or classifier
   shared |= {"final_learning_rate": 0.0, "warmup_steps": 50, "width": 512}
@@ -361,11 +359,11 @@ def _plan(given, parts, classifier, **shared):
     ),
   }
   if parts.mapping is not None:
-    # Of few labels: flat networks, of which each has to do without the half.
+    # For few labels: shallow networks that drop half of their units per step.
     small = {"depth": 1, "members": 5, "noise_scale": 3.0, "dropout": 0.5}
     make, recipe = plan["attributes"]
     plan["attributes"] = make, dataclasses.replace(recipe, **small)
-    # Its negatives are nearly as real as draws: it takes longer.
+    # Its negatives are nearly as realistic as draws: it takes longer.
     of_realism = shared | {"steps": _REALISM_STEPS * shared["steps"]}
     of_realism.pop("balanced_fraction")
     plan["realism"] = (
@@ -374,7 +372,7 @@ def _plan(given, parts, classifier, **shared):
         **of_realism | {"width": 256}, depth=2, learning_rate=1e-3
       ),
     )
-    # A search answers best, and in a second.
+    # A search gives the best answers, in a second.
     for name in ("flow", parts_of.ACTOR):
       if type(plan[name][1]) not in given:
         del plan[name]
@@ -389,7 +387,7 @@ def by_type(
   """Returns recipes by their type.
 
   Raises:
-    ValueError: One is no recipe of `fit`, or two are of the same model.
+    ValueError: One is not a recipe of `fit`, or two are of the same model.
   """
   if isinstance(recipes, settings.Training):
     recipes = [recipes]

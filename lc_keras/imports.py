@@ -1,4 +1,4 @@
-"""Imports functions of other people's modules by "module:function".
+"""Imports users' functions by their address, "module:function".
 
 Importing a module runs its code: load only what you trust.
 """
@@ -20,9 +20,9 @@ _EXAMPLE = "lc_keras.constraints.face_rules:blue_background"
 def function(address: str) -> Callable:
   """Imports a function.
 
-  Modules are looked for where Python looks and in the current directory, which
-  stays on `sys.path`, at its end, for what the module imports later. A module
-  that has been imported before is not read again, even if its file changed.
+  Modules are found on `sys.path` and in the current directory, which stays at
+  the end of `sys.path` for later imports of the module. A module that has been
+  imported before is not read again, even if its file changed.
 
   >>> from lc_keras import imports
   >>> imports.function("math:sqrt")(9)
@@ -33,8 +33,8 @@ def function(address: str) -> Callable:
       of my_rules.py in the current directory.
 
   Raises:
-    ValueError: This is not of that form, or there is no such module or
-      function, or importing the module fails.
+    ValueError: The address is malformed, there is no such module or function,
+      or importing the module fails.
   """
   module_name, name = _split(address)
   found = module(module_name)
@@ -44,19 +44,19 @@ def function(address: str) -> Callable:
     raise ValueError(
       f"There is no {name!r} in {module_name}: {_hint(found, name)}"
     ) from None
-  except Exception as error:  # Of a module that loads its parts when needed.
+  except Exception as error:  # From a module that loads names lazily.
     raise ValueError(_failure(module_name, error)) from error
 
 
 def address_of(function: Callable) -> str:
-  """Returns "module:function" of a function that was given as such."""
+  """Returns the address "module:function" of a function object."""
   kind = type(function)
   module = getattr(function, "__module__", None) or kind.__module__
   return f"{module}:{getattr(function, '__qualname__', kind.__qualname__)}"
 
 
 def file_of(function: Callable) -> str:
-  """Returns the file that a function stands in; "" if that is not known."""
+  """Returns the path of the file that defines a function; "" if unknown."""
   code = getattr(inspect.unwrap(function), "__code__", None)
   if code is not None:
     return code.co_filename
@@ -65,7 +65,7 @@ def file_of(function: Callable) -> str:
 
 
 def place(frames: Sequence[traceback.FrameSummary]) -> str:
-  """Returns the end of a message: where the last of some frames is."""
+  """Returns the end of an error message: the location of the last frame."""
   if not frames:
     return "."
   last = frames[-1]
@@ -100,7 +100,7 @@ def _split(address):
 
 
 def _hint(module, name):
-  """Returns the end of a message about a name that a module has not."""
+  """Returns the end of an error message about a name missing in a module."""
   inner = module.__name__.replace(".", os.sep)
   mine = os.path.realpath(f"{inner}.py")
   source = getattr(module, "__file__", None) or "built into Python"
@@ -123,7 +123,7 @@ def module(name: str) -> types.ModuleType:
   """Imports a module, as `function` does; raises ValueError."""
   folder = os.getcwd()
   if folder not in sys.path:
-    # Last, so that no file here takes the place of an installed module.
+    # At the end, so that no file here shadows an installed module.
     sys.path.append(folder)
   # The file may have been written a moment ago.
   importlib.invalidate_caches()
@@ -142,7 +142,7 @@ def module(name: str) -> types.ModuleType:
         f"{folder}.{hint}"
       ) from error
     raise ValueError(_failure(name, error)) from error
-  # SystemExit: a script that runs when it is imported.
+  # SystemExit: the module is a script that runs when it is imported.
   except (Exception, SystemExit) as error:
     raise ValueError(_failure(name, error)) from error
 

@@ -1,8 +1,8 @@
-"""Locks between processes: one at a time works in a folder.
+"""Locks between processes, so that only one at a time works in a folder.
 
-The kernel holds them (flock), so that a killed process leaves none. On NFS they
-hold between machines if the server's lock service runs; on a file system
-without locks a warning says so, and nothing is locked.
+The kernel releases a lock (flock) when its process ends, even if it is killed.
+On NFS, locks hold between machines if the server's lock service runs. On a file
+system without locks, a warning is issued and nothing is locked.
 
 >>> import tempfile
 >>> from lc_keras import locks
@@ -16,7 +16,7 @@ import os
 import socket
 import warnings
 
-# Files by path. A process may take a lock again that it has.
+# Open files by path. A process may take a lock again that it holds.
 _held = {}
 
 

@@ -60,13 +60,13 @@ def critic_cross_entropy(logits: tf.Tensor, is_real: bool) -> tf.Tensor:
 def attribute_cross_entropy(
   logits: tf.Tensor, attributes: tf.Tensor, mask: tf.Tensor | None = None
 ) -> tf.Tensor:
-  """Returns the cross-entropy of the attributes, averaged over some of them.
+  """Returns the cross-entropy of the attributes, as a weighted average.
 
   Args:
     logits: [batch, num_attributes].
-    attributes: [batch, num_attributes] in [0, 1]; NaN does not count.
-    mask: [batch, num_attributes] in {0, 1}: which attributes count. A row
-      of which nothing counts has loss 0. None counts all that are known.
+    attributes: [batch, num_attributes] in [0, 1]; NaN is left out.
+    mask: [batch, num_attributes], weights from 0 up; a row of zeros has loss 0.
+      None weights all known attributes alike.
 
   Returns:
     [batch], in nats per attribute.
@@ -97,7 +97,7 @@ def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:
   """Returns (||grad_z D(z)||_2 - 1)^2, after Gulrajani et al. (2017).
 
   Args:
-    gradients: [batch, latent_size], of the critic's logit by z, at points
+    gradients: [batch, latent_size], d logit / d z of the critic, at points
       between a REAL row and its FAKE row. (The paper's released code draws them
       between real and real by mistake.)
 
@@ -175,8 +175,8 @@ def embedding_distance(embedded: tf.Tensor, original: tf.Tensor) -> tf.Tensor:
   """Returns the squared distance of two embeddings, [batch].
 
   Args:
-    embedded: [batch, n], of what was moved.
-    original: [batch, n], of where it was moved from.
+    embedded: [batch, n], of the moved latents.
+    original: [batch, n], of the latents before the move.
 
   >>> import tensorflow as tf
   >>> from lc_keras import losses
@@ -193,20 +193,20 @@ def noisy_readings(
   *,
   with_clean: bool,
 ) -> list[tf.Tensor]:
-  """Has an attribute critic read noisy copies of latents.
+  """Evaluates an attribute critic on noisy copies of latents.
 
-  A request that holds in all of them holds with some margin.
+  A request that holds in all copies holds with some margin.
 
   Args:
-    critic: Latents to logits [batch, num_attributes].
+    critic: Maps latents to logits [batch, num_attributes].
     latents: [batch, latent_size].
-    noise: Of each copy, [batch, latent_size].
-    with_clean: Whether the latents themselves are read first.
+    noise: For each copy, [batch, latent_size].
+    with_clean: Whether the latents without noise come first.
 
   Returns:
-    Logits [batch, num_attributes], of each copy.
+    Logits [batch, num_attributes] of each copy.
   """
   copies = [latents] if with_clean else []
   copies += [latents + part for part in noise]
-  # One product for all of them.
+  # One evaluation for all copies.
   return tf.split(critic(tf.concat(copies, axis=0)), len(copies))

@@ -1,7 +1,7 @@
 """A frozen generator and everything that was learned for it.
 
-`Parts` are held in memory, or read from a folder: a run of the trainers, or
-what `LatentConstraints.save` wrote, which is the same. A folder has
+`Parts` are held in memory, or read from a folder that the trainers or
+`LatentConstraints.save` wrote, in the same format:
 
   run.json                      data set, attributes, image shape and crop
   refiner/ or vae/, gan/,
@@ -56,9 +56,9 @@ tfd = tfp.distributions
 ABOUT = "run.json"
 ACTOR = "actor_0.1"
 _ABOUT = {"dataset", "image_shape", "attributes", "exclusive", "continuous"}
-# The first of these splits that there is calibrates; else the training split.
+# Calibration uses the first of these splits that exists, else "train".
 _HELD_OUT = ("validation", "test")
-# Rows that a critic reads at once.
+# Rows per evaluation of a critic.
 _PIECE = 8192
 
 
@@ -69,13 +69,13 @@ class Parts:
     generator: The frozen generator.
     labels: The attributes that the training latents are labelled with.
     models: By name: "attributes", "flow", "actor_0.1", "realism", "linear" ...;
-      "encoder" is one that was learned for a generator without.
+      "encoder" is the learned encoder of a generator that has none.
     latents: Encoded data by split: "train", "validation", perhaps "test".
     learned: Constraints that were learned afterwards, by name; the last columns
       of `attributes`, in this order.
-    fingerprint: Says which generator it is, see `generators.fingerprint`.
+    fingerprint: Identifies the generator, see `generators.fingerprint`.
     preprocessing: How a picture becomes an image for `encode`.
-    files: Names of the files of the training images, if they have some.
+    files: File names of the training images, if they come from files.
   """
 
   def __init__(
@@ -108,27 +108,27 @@ class Parts:
 
   @property
   def mapping(self) -> mappings.Draws | None:
-    """What makes the generator's latents, if it has a mapping."""
+    """Draws latents by the generator's mapping; None without a mapping."""
     return getattr(self.generator, "mapping", None)
 
   @property
   def scales(self) -> list[float] | None:
-    """What critics see of latents, see `mapping.Draws.scales`; None: all."""
+    """Scales of the axes that critics read, see `mapping.Draws.scales`."""
     return None if self.mapping is None else self.mapping.scales
 
   @property
   def fingerprint(self) -> str:
-    """Says which generator it is."""
+    """Identifies the generator."""
     return self._fingerprint
 
   @property
   def encoded(self) -> bool:
-    """Whether latents are those of images; else they are draws of the prior."""
+    """Whether latents are encoded images; else they are draws."""
     return self._encoded
 
   @property
   def encode(self) -> Callable[[tf.Tensor], tfd.Distribution] | None:
-    """Images to q(z|x): the generator's own, or learned; None without any."""
+    """Maps images to q(z|x), by its own or a learned encoder; None without."""
     if generators.can_encode(self.generator):
       return self.generator.encode
     if encoder.MODEL not in self.models:
@@ -138,7 +138,7 @@ class Parts:
 
   @property
   def preprocessing(self) -> preprocessings.Preprocessing:
-    """How a picture becomes an image; by default, its middle is resized."""
+    """How a picture becomes an image; by default, its centre is resized."""
     known = self._preprocessing or preprocessings.Preprocessing(
       tuple(self.generator.image_shape)
     )
@@ -146,9 +146,9 @@ class Parts:
     return dataclasses.replace(known, are_images=are_images)
 
   def labelled(self, split: str) -> latent_rows.Latents:
-    """Returns the latents of a split with every label known.
+    """Returns the latents of a split, labelled in full.
 
-    Where a label is not, the attribute critic reads it.
+    The attribute critic predicts the labels that are unknown.
     """
     rows = self.latents[split]
     labels = np.asarray(rows.attributes)
@@ -163,14 +163,14 @@ class Parts:
 
   @property
   def own_attributes(self) -> attribute_names.Attributes:
-    """The attributes that the attribute critic knows; none, without one."""
+    """The attributes of the attribute critic; none if there is no critic."""
     if "attributes" in self.models:
       return self.labels
     return attribute_names.Attributes(())
 
   @property
   def attributes(self) -> attribute_names.Attributes:
-    """All attributes that can be asked for, learned constraints included."""
+    """All attributes that a request can name, learned constraints included."""
     return self.own_attributes.extended(
       list(self.learned),
       [name for name, one in self.learned.items() if one.continuous],
@@ -194,16 +194,16 @@ class Parts:
 
   @functools.cached_property
   def starts(self) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Gives draws of the prior the mean and the covariance of q(z)."""
+    """Transforms prior draws to the mean and the covariance of q(z)."""
     if self.mapping is None and not generators.can_encode(self.generator):
-      return tf.identity  # The generator was made for its prior.
+      return tf.identity  # It was trained on the prior.
     matched = whitening.Whitening(self.generator.latent_size)
     matched.adapt(self.latents["train"])
     return lambda prior: matched.undo(matched.noise(prior))
 
   @functools.cached_property
   def typicality(self) -> typicality.Typicality:
-    """Says how realistic latents are, in samples and edits of every sampler."""
+    """Realism of latents, as reported for all samples and edits."""
     splits = list(self.latents)
     held_out = [one for one in _HELD_OUT if one in splits]
     return typicality.Typicality(
@@ -214,8 +214,8 @@ class Parts:
     """Returns the critics of the attributes without learned constraints.
 
     Args:
-      critic: The model whose critic samplers heed. Without it, the model
-        "realism" is; without that, the prior.
+      critic: Name of the model whose critic samplers use; if it is missing, the
+        model "realism", or else the prior.
     """
     attributes = self.own_attributes
     read = _no_attributes
@@ -228,7 +228,7 @@ class Parts:
       tf.constant(self.posterior_scale),
       draws=self.mapping,
       embedding=self.models.get("embedding"),
-      # A mapping's critic has no actor, and norms say nothing there.
+      # With a mapping, the norm of latents does not measure realism.
       realism=None if self.mapping is not None else self.typicality,
     )
 
@@ -241,8 +241,8 @@ class Parts:
   def _realism_critic(self, model):
     unknown = priors.realism_logits
     if self.mapping is not None:
-      # Only its own critic has seen moved draws of a mapping; and their norm
-      # says nothing: truncated ones are shorter, and more realistic.
+      # Only "realism" was trained on moved draws of a mapping. Their norm is no
+      # measure: truncated draws are shorter, and more realistic.
       unknown = _anything_is_real
     elif model in self.models:
       return self.models[model].critic
@@ -250,7 +250,7 @@ class Parts:
     return lambda latents, values, mask: realism(latents)
 
   def available(self) -> list[str]:
-    """Returns the names of the samplers whose models are there."""
+    """Returns the names of the samplers whose models are trained."""
     return [
       name
       for name, entry in table.SAMPLERS.items()
@@ -260,13 +260,13 @@ class Parts:
   def build_sampler(
     self, name: str = "best", actor: str = ACTOR, critic: str | None = None
   ) -> sampler.Sampler:
-    """Returns a sampler that knows all attributes.
+    """Returns a sampler for all attributes, learned constraints included.
 
     Args:
-      name: In `SAMPLERS`; or "best": the actor, or the flow, or the generator
-        as it is, and a search for all attributes that these do not know.
-      actor: The model that "actor" and "best" take.
-      critic: The model whose critic samplers heed; by default the actor.
+      name: A name in `SAMPLERS`; or "best": the actor, else the flow, else the
+        generator alone, with a search for attributes that these do not know.
+      actor: Name of the model for "actor" and "best".
+      critic: Name of the model whose critic samplers use; by default the actor.
 
     Raises:
       ValueError: There is no such sampler, or its models are missing.
@@ -312,10 +312,10 @@ class Parts:
     )
 
   def teacher(self, judges: sampler.Judges) -> sampler.Transformer:
-    """Returns the flow, or the generator as it is.
+    """Returns the flow's sampler, or without a flow the unconditional one.
 
     Args:
-      judges: `own_judges`.
+      judges: Result of `own_judges`.
     """
     if self.mapping is not None:
       return unconditional.Unconditional(judges)
@@ -324,9 +324,9 @@ class Parts:
     return unconditional.Unconditional(judges, self.starts)
 
   def search(self, judges: sampler.Judges) -> gradient_search.GradientSearch:
-    """Returns the search; its samples start from those of the teacher."""
+    """Returns the search, whose samples start from those of the teacher."""
     if self.mapping is not None:
-      # The best of some draws is nearly as asked, and surely realistic.
+      # The best of several draws is realistic and nearly meets the request.
       best = rejection.BestOfN(judges)
       return gradient_search.GradientSearch.near(
         judges,
@@ -353,11 +353,11 @@ def _no_attributes(latents):
 
 
 def read_about(folder: str) -> dict:
-  """Returns what a folder is about: "dataset", "image_shape", "attributes" ...
+  """Returns a folder's `run.json`: "dataset", "image_shape", "attributes" ...
 
   Raises:
-    FileNotFoundError: It is no such folder.
-    ValueError: It is damaged.
+    FileNotFoundError: The folder has no such file.
+    ValueError: The file is damaged.
   """
   path = os.path.join(folder, ABOUT)
   if not os.path.exists(path):
@@ -383,14 +383,14 @@ def write_about(
   image_shape: Sequence[int],
   **more,
 ) -> None:
-  """Writes what a folder is about, see `read_about`.
+  """Writes a folder's `run.json`, see `read_about`.
 
   Args:
-    folder: Made if needed.
+    folder: Created if needed.
     dataset: Name of its data set; None without one.
     attributes: The attributes that the data set labels.
     image_shape: (height, width, channels).
-    **more: What else to note; JSON values, such as a `Preprocessing`'s.
+    **more: Further JSON values, such as those of a `Preprocessing`.
   """
   os.makedirs(folder, exist_ok=True)
   files.write_json(
@@ -419,17 +419,17 @@ def read(
   source: Mapping[str, str] | None = None,
   generator: generators.Generator | None = None,
 ) -> "FolderParts":
-  """Reads the parts of a folder, each when it is first used.
+  """Returns the parts of a folder, each read when it is first used.
 
   Args:
     folder: A run folder, or one that was saved.
-    constraints: Names of the learned constraints to know; None is all of them.
-    source: What the latents must come from, besides the generator, see
+    constraints: Names of the learned constraints to load; None loads all.
+    source: Required source of the latents, besides the generator, see
       `latent_cache.read`.
     generator: The generator, if it could not be saved.
 
   Raises:
-    FileNotFoundError: It is no such folder, or has no such constraint.
+    FileNotFoundError: There is no such folder or constraint.
   """
   return FolderParts(folder, constraints, source, generator)
 
@@ -439,9 +439,9 @@ class FolderParts(Parts):
 
   Attributes:
     folder: The folder.
-    about: What it is about, see `read_about`.
-    refused: Why some learned constraints cannot be used, by name: they were
-      learned for another generator, or are damaged.
+    about: Its `run.json`, see `read_about`.
+    refused: By name, why a learned constraint cannot be used: it was learned
+      for another generator, or is damaged.
   """
 
   def __init__(
@@ -491,13 +491,13 @@ class FolderParts(Parts):
 
   @functools.cached_property
   def posterior_scale(self) -> np.ndarray:
-    """See base class; the cache knows it."""
+    """See base class; read from the manifest of the cache."""
     manifest = latent_cache.read_manifest(*self.cache)
     return np.asarray(manifest["posterior_scale"], np.float32)
 
   @property
   def cache(self) -> tuple[str, dict[str, str]]:
-    """The folder of the latent cache, and the source that it must have."""
+    """The folder of the latent cache, and its required source."""
     folder = os.path.join(self.folder, "latents", "cache")
     return folder, {"generator": self.fingerprint, **self._source}
 

@@ -1,7 +1,7 @@
 """Pictures of results: labelled grids of images, and charts.
 
-Arrays in, `PIL.Image` out; only `save` touches the disk, and nothing here needs
-TensorFlow.
+Functions take arrays and return a `PIL.Image`; only `save` writes to the disk.
+Nothing here needs TensorFlow.
 
 Grids are pasted by Pillow, pixel by pixel. Matplotlib's ImageGrid takes fifty
 times as long for a report's grid of 231 images, and does not keep an image
@@ -22,7 +22,7 @@ from PIL import ImageFont
 from lc_keras import files
 from lc_keras import imports
 
-# The Okabe-Ito palette: told apart by the colour-blind too.
+# The Okabe-Ito palette, which colour-blind readers can distinguish.
 _COLOURS = (
   "#0072B2",
   "#D55E00",
@@ -34,7 +34,7 @@ _COLOURS = (
 )
 _MARKS = "osD^vPX"
 _LINES = ("-", "--", ":", "-.")
-# What draws outputs that are no images, unless somebody knows better.
+# The built-in plot of outputs that are not images.
 LINES = "lines"
 _BACKGROUND = 255
 _INK = (32, 32, 32)
@@ -45,7 +45,7 @@ _SPACING = 4  # Pixels between two lines of a label.
 
 
 def plotter(plot) -> Callable | None:
-  """Returns a function of matplotlib's axes and of an output, which it draws.
+  """Returns a function (axes, output) that draws an output by matplotlib.
 
   Args:
     plot: None; LINES; "module:function"; or such a function.
@@ -68,15 +68,15 @@ def plotter(plot) -> Callable | None:
 def pictures(
   outputs: np.ndarray, plot=None, size: tuple[float, float] = (3.2, 2.0)
 ) -> np.ndarray:
-  """Returns what a generator makes as images, which a grid can show.
+  """Returns a generator's outputs as images for a grid.
 
   >>> pictures(np.zeros([2, 8, 500]), "lines").shape
   (2, 200, 320, 3)
 
   Args:
     outputs: [n, ...].
-    plot: See `plotter`; None if they are images.
-    size: Of a picture that is drawn, in inches of 100 pixels.
+    plot: See `plotter`; None if the outputs are images.
+    size: Width and height of a plot, in inches of 100 pixels.
   """
   draw = plotter(plot)
   if draw is None:
@@ -85,7 +85,7 @@ def pictures(
   for output in outputs:
     chart, (axis,) = panels(size=size)
     draw(axis, output)
-    if draw is _lines:  # All at one scale, for they are to be compared.
+    if draw is _lines:  # All at one scale, to be comparable.
       axis.set_ylim(np.min(outputs), np.max(outputs))
     shown.append(np.asarray(drawn(chart)))
   return np.stack(shown)
@@ -95,7 +95,7 @@ def picture_rows(outputs: Sequence[np.ndarray], plot=None) -> np.ndarray:
   """Returns rows of outputs as `pictures` at one scale, [rows, columns, ...].
 
   Args:
-    outputs: An array [columns, ...] a row.
+    outputs: For each row, an array [columns, ...].
     plot: See `plotter`.
   """
   shown = pictures(np.concatenate(outputs), plot)
@@ -122,7 +122,7 @@ def grid(
       label is kept.
     column_labels: None, or `columns` strings, written above; broken after
       spaces and underscores where they are wider than a cell.
-    scale: Whole number of screen pixels a side that an image pixel gets.
+    scale: Side of an image pixel in screen pixels, a whole number.
     highlight: None, or [rows, columns] booleans: cells that get a coloured
       frame.
     cell_labels: None, or [rows, columns] strings, written under each cell.
@@ -228,8 +228,8 @@ def transformations(
     names: The K attribute names, written above the columns.
     on: [images, K] booleans: whether attribute k was switched on (else off);
       written under each image.
-    read: None, or [images, K] booleans: whether the classifier reads the asked
-      value; where not, the image is framed.
+    read: None, or [images, K] booleans: whether the classifier reads the
+      requested value; where not, the image is framed.
     scale: As for `grid`.
   """
   images = np.concatenate(
@@ -308,7 +308,7 @@ def save(image: Image.Image, path: str | os.PathLike) -> None:
 
 
 def panels(count: int = 1, size: tuple[float, float] = (13.0, 4.5)):
-  """Begins a chart: a matplotlib figure, and its axes in a row.
+  """Creates a matplotlib figure with a row of axes.
 
   Args:
     count: Number of axes.
@@ -329,7 +329,7 @@ def panels(count: int = 1, size: tuple[float, float] = (13.0, 4.5)):
 
 def drawn(chart) -> Image.Image:
   """Returns a matplotlib figure as a picture."""
-  # Agg is asked for by class: no display is looked for.
+  # The Agg canvas is created by class, which needs no display.
   from matplotlib.backends import backend_agg
 
   canvas = backend_agg.FigureCanvasAgg(chart)
@@ -419,7 +419,7 @@ def _pixels(images):
 
 
 def _fitting(name, values, shape, default):
-  """Returns an array of this shape, filled with a default if there is none."""
+  """Returns values as an array of this shape; the default if they are None."""
   dtype = object if default == "" else bool
   if values is None:
     return np.full(shape, default, dtype)
@@ -455,7 +455,7 @@ def _room(texts, font):
 
 
 def _number(value):
-  """Returns a float; NaN for text that is none."""
+  """Returns a float; NaN for text that is not a number."""
   try:
     return float(value)
   except (TypeError, ValueError):

@@ -1,18 +1,18 @@
-"""Presets: trained generators, and all that was learned for them, by name.
+"""Presets: trained generators with the models learned for them, by name.
 
 A preset is a run folder in half precision that comes with the package, or lies
 in the folder that the environment variable LC_KERAS_PRESETS names:
 
-  preset.json        what it is: data, seed, commit, flags, figures, licence,
+  preset.json        the manifest: data, seed, commit, flags, figures, licence,
                      and the checksum of every other file
   picture.png        its samples
-  held_out/          some pictures that it was not trained on
-  labels.csv         labels of its latents that no model was told of
+  held_out/          pictures that it was not trained on
+  labels.csv         labels of its latents that no model was trained on
   run.json, vae/, attributes/, latents/cache/ ...    as in a run folder
 
-Nothing is ever written into it. What is learned for a preset goes to a run
-folder of the user, runs/<name> in the current directory, whose stages are links
-to the preset's. `trainers.preset` writes presets.
+Its folder is never changed. Models learned for a preset go to a run folder of
+the user, runs/<name> in the current directory, whose stages are links to the
+preset's. `trainers.preset` writes presets.
 """
 
 import base64
@@ -29,7 +29,7 @@ PICTURE = "picture.png"
 HELD_OUT = "held_out"
 LABELS = "labels.csv"
 ABOUT = "run.json"
-# Environment variable with one more folder of presets.
+# Environment variable that names one more folder of presets.
 VARIABLE = "LC_KERAS_PRESETS"
 PACKAGED = os.path.join(os.path.dirname(__file__), "presets")
 _FORMAT = 1
@@ -37,12 +37,12 @@ _OWN = "runs"
 
 
 class Preset:
-  """A preset that can be loaded by its name; a picture in a notebook.
+  """A preset, which is loaded by its name; a notebook shows its picture.
 
   Attributes:
     name: Its name, for `lc_keras.load`.
     folder: Where its files are.
-    manifest: JSON values: "line" (what it is, in a line), "dataset", "seed",
+    manifest: JSON values: "line" (a description), "dataset", "seed",
       "commit", "flags" (by stage), "figures", "licence", "files" (checksums).
   """
 
@@ -64,7 +64,7 @@ class Preset:
 
   @property
   def line(self) -> str:
-    """What it is, in a line."""
+    """One-line description."""
     return self.manifest["line"]
 
   @property
@@ -108,7 +108,7 @@ class Presets(Mapping):
   """Presets by name; a table with pictures in a notebook."""
 
   def __init__(self, folders: Mapping[str, str]):
-    """Takes the folder of each, by name."""
+    """Creates the mapping from the folder of each preset, by name."""
     self._folders = dict(folders)
 
   def __getitem__(self, name: str) -> Preset:
@@ -144,7 +144,7 @@ def presets() -> Presets:
 
 
 def is_preset(path: str) -> bool:
-  """Says whether this is a preset's name, and no run folder of that name."""
+  """Returns whether this is a preset's name and not a run folder."""
   path = os.fspath(path)
   return not os.path.exists(os.path.join(path, ABOUT)) and path in presets()
 
@@ -155,7 +155,9 @@ def names() -> str:
 
 
 def readable(path: str) -> str:
-  """Returns the folder to read from: of a preset's name, or the path itself.
+  """Returns the folder to read from.
+
+  For a preset it is the user's run folder, if it exists, else the preset's.
 
   Args:
     path: A run folder, or the name of a preset.
@@ -174,9 +176,9 @@ def readable(path: str) -> str:
 
 
 def writable(path: str) -> str:
-  """Returns the folder to write to: of a preset, the user's own.
+  """Returns the folder to write to.
 
-  It is made if need be.
+  For a preset it is the user's run folder, which is created if needed.
 
   Args:
     path: A run folder, the name of a preset, or what `readable` returned.
@@ -204,7 +206,7 @@ def writable(path: str) -> str:
 
 
 def held_out(folder: str) -> list[str]:
-  """Returns the pictures that a preset brings; none, of another run folder."""
+  """Returns the paths of a preset's pictures; none for another run folder."""
   pictures = os.path.join(folder, HELD_OUT)
   if not os.path.isdir(pictures):
     return []
@@ -221,21 +223,21 @@ def _is_folder(place):
 
 
 def _preset_of(folder):
-  """Returns the preset that a run folder is for; None for another run."""
+  """Returns the name of a run folder's preset; None for another run."""
   path = os.path.join(folder, ABOUT)
   return files.read_json(path).get("preset") if os.path.exists(path) else None
 
 
 @functools.cache
 def _verified(folder):
-  """Returns a preset; its files are read once in a process."""
+  """Returns a preset; verifies its files once per process."""
   preset = Preset(folder)
   preset.verify()
   return preset
 
 
 def _link(preset, own):
-  """Makes a run folder whose stages are a preset's."""
+  """Creates a run folder whose stages are links to a preset's."""
   os.makedirs(own, exist_ok=True)
   for name in {path.partition("/")[0] for path in preset.manifest["files"]}:
     target, link = (os.path.join(one, name) for one in (preset.folder, own))
@@ -245,6 +247,6 @@ def _link(preset, own):
       os.remove(link)  # The package has moved.
     with contextlib.suppress(FileExistsError):
       os.symlink(target, link)
-  # Last: with it, the run has begun.
+  # Last: this file marks a run folder.
   if not os.path.exists(os.path.join(own, ABOUT)):
     files.copy(os.path.join(preset.folder, ABOUT), os.path.join(own, ABOUT))

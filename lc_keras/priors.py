@@ -1,9 +1,8 @@
-"""The prior p(z), and where random numbers come from.
+"""The prior p(z), and stateless random draws.
 
-All draws are stateless. A step draws with a seed made of its number and its
-replica, so that a resumed run draws the same numbers as an uninterrupted one.
-A served row draws with its own seed, so that it does not depend on the rows of
-its batch.
+A step draws with a seed made of its number and its replica, so that a resumed
+run draws the same numbers as an uninterrupted one. A served row draws with its
+own seed, so that it does not depend on the rows of its batch.
 """
 
 import math
@@ -13,7 +12,7 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
-# Width of the distribution that `realism_logits` compares the prior with.
+# Deviation of the distribution that `realism_logits` compares the prior with.
 _FAR_OUT = 1.5
 
 
@@ -32,9 +31,8 @@ def standard_normal(latent_size: int) -> tfd.Distribution:
 def realism_logits(latents: tf.Tensor) -> tf.Tensor:
   """Returns log N(z; 0, I) - log N(z; 0, s^2 I), [batch], with s = 1.5.
 
-  The prior as its own critic, for generators that were trained for it (a GAN):
-  above 0 for latents that are likelier under the prior than under one that is
-  half as wide again.
+  The prior as a critic, for generators that were trained on it (a GAN): above 0
+  for latents that are likelier under the prior than under N(0, s^2 I).
 
   Args:
     latents: [batch, latent_size].
@@ -55,8 +53,8 @@ def step_seed(step: tf.Tensor, stream: int = 0) -> tf.Tensor:
 
   Args:
     step: Scalar, the number of updates made so far.
-    stream: Tells apart the draws of one step; different models and purposes
-      use different streams.
+    stream: Distinguishes the draws of one step; each model and purpose has its
+      own stream.
 
   Returns:
     int32 [2], for `seed=` of stateless functions and of tfp.
@@ -82,8 +80,8 @@ def sample_rows(
   Args:
     seeds: int64 [batch]; all 64 bits count.
     latent_size: Size of a latent vector.
-    draw: Scalar integer that tells apart several draws of a row; None is one
-      more, different from all numbered ones.
+    draw: Scalar integer that distinguishes several draws of a row; None is
+      another draw, different from all numbered ones.
 
   Returns:
     float32 [batch, latent_size].
@@ -99,7 +97,7 @@ def sample_rows(
     seed = seed if draw is None else tf.random.fold_in(seed, draw)
     return tf.random.stateless_normal([latent_size], seed)
 
-  # One int64 as two int32 words, which is what a stateless seed is.
+  # A stateless seed is two int32 words, here those of the int64.
   words = tf.bitcast(seeds, tf.int32)
   return tf.map_fn(
     one, words, fn_output_signature=tf.TensorSpec([latent_size], tf.float32)

@@ -1,7 +1,7 @@
-"""How each model is trained: its settings, as dataclasses.
+"""The settings of every training, as dataclasses.
 
-A setting stands once, here: the trainers' flags, the docstrings below and what
-a run records of a training are derived from the fields. Nothing in this module
+Each setting is defined once, here: the trainers' flags, the docstrings below
+and the records of runs are derived from the fields. Nothing in this module
 needs TensorFlow.
 
 >>> from lc_keras import recipes
@@ -19,10 +19,10 @@ def setting(default, text: str, *, low=None, high=None, choices=None):
 
   Args:
     default: Its default value.
-    text: What it means, a sentence with its unit.
-    low: Least value that it may have.
-    high: Largest value.
-    choices: All values that it may have.
+    text: Its meaning, a sentence with its unit.
+    low: Lowest value allowed.
+    high: Highest value allowed.
+    choices: All values allowed.
   """
   return dataclasses.field(
     default=default,
@@ -31,10 +31,10 @@ def setting(default, text: str, *, low=None, high=None, choices=None):
 
 
 def recipe(**defaults):
-  """Makes a recipe of a class whose fields are made by `setting`.
+  """Returns a decorator that turns a class with `setting` fields into a recipe.
 
   Args:
-    **defaults: Defaults of inherited fields that differ from their own.
+    **defaults: New defaults of inherited fields.
   """
 
   def decorate(cls):
@@ -357,7 +357,7 @@ class Actor(Labelled):
   penalty_weight: float = setting(
     10.0, "Weight of the critic's gradient penalty.", low=0
   )
-  # Unrolled, and each has its own streams of noise: hence the bound.
+  # Bounded, since updates are unrolled and each has its own noise streams.
   critic_steps: int = setting(
     10,
     "Updates of the critic to one of the actor; a step is one such round.",
@@ -426,8 +426,8 @@ class Encoder(_Checked):
   seed: int = setting(0, "Seed of the draws.", low=0)
 
 
-# Rounds of the training of a learned constraint's actor; after each but the
-# last, the critic is shown the actor's edits.
+# Training rounds of a learned constraint's actor; after each but the last, the
+# critic is trained on the actor's edits.
 ACTOR_ROUNDS = 3
 
 
@@ -465,17 +465,17 @@ class Constraint(_Checked):
 
   @property
   def all_steps(self) -> int:
-    """Steps of the critic: between the rounds of an actor it has more."""
+    """Steps of the critic, including those between the rounds of an actor."""
     more = ACTOR_ROUNDS - 1 if self.actor_steps else 0
     return self.steps * (self.rounds + more)
 
 
 @recipe()
 class Rule(_Checked):
-  """What says of an image whether a constraint holds.
+  """How to decide whether a constraint holds in an image.
 
-  One of `rule`, `like` with `unlike`, and `sentence`; the other settings go
-  with it. In Python, a place may also be the thing itself.
+  One of `rule`, `like` with `unlike`, and `sentence`; the other settings refine
+  it. In Python, a setting may be the object itself instead of its address.
   """
 
   rule: str | None = setting(

@@ -1,4 +1,4 @@
-"""Writes parts to a folder that `parts.read` and the trainers understand."""
+"""Writes parts to a folder that `parts.read` and the trainers can read."""
 
 import dataclasses
 import os
@@ -16,8 +16,8 @@ def write(parts: parts_of.Parts, folder: str) -> None:
   """Writes a generator and all that was learned for it.
 
   Args:
-    parts: In memory, or of another folder.
-    folder: Becomes a folder with all of it, or stays as it was.
+    parts: Held in memory, or read from another folder.
+    folder: Its path; it is written completely or not at all.
 
   Raises:
     ValueError: The folder holds something else.
@@ -55,7 +55,7 @@ def write(parts: parts_of.Parts, folder: str) -> None:
 
 
 def _check_replaceable(folder):
-  """Raises ValueError if a folder has what was not saved here."""
+  """Raises ValueError unless a folder is empty, absent or was saved before."""
   if not os.path.lexists(folder):
     return
   if os.path.commonpath([os.getcwd(), folder]) == folder:

@@ -1,4 +1,4 @@
-"""Suggestions for names that nobody knows."""
+"""Suggestions for unknown names."""
 
 import difflib
 import re
@@ -6,9 +6,9 @@ from collections.abc import Collection
 
 
 def suggest(name: str, known: Collection[str]) -> str:
-  """Returns the end of a message: known names that a name resembles, or all.
+  """Returns the end of an error message: the known names nearest to a name.
 
-  Case does not count, and blanks count as underscores.
+  Without near ones, it lists all. Case is ignored; blanks equal underscores.
 
   >>> from lc_keras import spelling
   >>> spelling.suggest("smilin", ["Smiling", "Male"])

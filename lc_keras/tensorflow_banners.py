@@ -1,9 +1,8 @@
 """Keeps TensorFlow's banners off the screen of our programs.
 
-TensorFlow prints some lines whenever it loads, before it reads any setting of
-what to print: that oneDNN is on, and that there is no GPU. And it warns of
-functions that are traced again, wrongly where one Keras model is trained after
-the other: each has a function of its own, of the same code.
+When TensorFlow loads, it prints that oneDNN is on and that there is no GPU,
+before it reads any log level. It also warns of retracing, wrongly when several
+Keras models are trained in turn: each has its own function of the same code.
 """
 
 import contextlib
@@ -19,7 +18,7 @@ _BANNERS = (
   "All log messages before absl::InitializeLog\\(\\) is called",
   "oneDNN custom operations are on",
 )
-# News to whoever has a GPU.
+# Hidden only on machines without a GPU.
 _WITHOUT_GPU = ("Could not find cuda drivers", "failed call to cuInit")
 _GPU_DEVICES = ("/dev/nvidia*", "/dev/dxg", "/dev/kfd")
 
@@ -32,7 +31,7 @@ def hold_back() -> None:
 
 @contextlib.contextmanager
 def no_retracing_warnings() -> Iterator[None]:
-  """Drops TensorFlow's warnings of retracing meanwhile; also a decorator."""
+  """Drops TensorFlow's retracing warnings in a context; also a decorator."""
 
   def is_other(record):
     return "triggered tf.function retracing" not in record.getMessage()
@@ -46,7 +45,7 @@ def no_retracing_warnings() -> Iterator[None]:
 
 
 class _Finder:
-  """Finds TensorFlow as Python does, but loads it without its banners."""
+  """Import hook that loads TensorFlow without its banners."""
 
   def find_spec(self, name, path=None, target=None):
     if name != "tensorflow":
@@ -59,7 +58,7 @@ class _Finder:
       def load_without_banners(module):
         with _without_banners():
           load(module)
-          # TensorFlow looks for GPUs only now, and says that there are none.
+          # This first search for GPUs prints that there are none.
           module.config.list_physical_devices("GPU")
 
       spec.loader.exec_module = load_without_banners
@@ -68,9 +67,9 @@ class _Finder:
 
 @contextlib.contextmanager
 def _without_banners() -> Iterator[None]:
-  """Lets grep read file descriptor 2, to which C++ writes, line by line.
+  """Filters file descriptor 2, to which C++ writes, through grep.
 
-  It is a process of its own, so that the last words of a crash get through.
+  grep is a separate process, so that the messages of a crash get through.
   """
   banners = list(_BANNERS)
   if not any(map(glob.glob, _GPU_DEVICES)):
@@ -80,7 +79,7 @@ def _without_banners() -> Iterator[None]:
       ["grep", "--line-buffered", "-vE", "|".join(banners)],
       stdin=subprocess.PIPE,
       stdout=2,
-      # Ctrl-C is not for it.
+      # Ctrl-C must not reach grep.
       start_new_session=True,
     )
   except OSError:  # No grep, or no standard error.

@@ -1,8 +1,8 @@
 """A training: a compiled model, and the batches that it is trained on.
 
-The functions `training(recipe, ...)` of the modules in `models` make them. The
-trainers run one with checkpoints, `fit` runs it in memory, and the model comes
-out the same.
+The functions `training(recipe, ...)` of the modules in `models` create them.
+The trainers run one with checkpoints, `fit` runs it in memory; the resulting
+model is the same.
 """
 
 import contextlib
@@ -17,15 +17,15 @@ from lc_keras.data import latent_batches
 
 
 class Training(NamedTuple):
-  """What a training consists of.
+  """A compiled model and its batches.
 
   Attributes:
     model: Built and compiled, with every optimiser built.
-    batches: The number of steps made so far to the batches that follow, without
-      end. They depend on the recipe's seed and on that number alone.
+    batches: Maps the number of steps made so far to the endless batches that
+      follow. They depend only on the recipe's seed and on that number.
     validation: Batches to validate on.
-    monitor: The quantity that says which epoch is best: the lower the better.
-      None keeps the last: the losses of adversaries do not say.
+    monitor: Name of the quantity that is lowest in the best epoch. None keeps
+      the last epoch: adversarial losses do not measure quality.
   """
 
   model: keras.Model
@@ -45,7 +45,7 @@ def on_latents(
   Args:
     model: See `Training`.
     recipe: The settings.
-    parts: `parts.Parts`, of which the latents are needed.
+    parts: `parts.Parts` with latents.
     labelled: Whether rows without labels are left out.
   """
   model.made_for = parts.fingerprint or None
@@ -99,9 +99,9 @@ def on_images(
 
 @contextlib.contextmanager
 def precision(recipe: recipes.VAE | recipes.Classifier) -> Iterator[None]:
-  """Has the layers that are made within compute as a recipe says.
+  """Sets the compute precision of the layers that are created in the context.
 
-  Variables are float32 always, and so is a model that is rebuilt from its file.
+  Variables are always float32, and so is a model that is loaded from its file.
   """
   before = keras.config.dtype_policy()
   if recipe.mixed_precision:
@@ -123,12 +123,12 @@ def fit(
 
   Args:
     training: The model and its batches.
-    recipe: Says how long.
+    recipe: Gives the number and the length of epochs.
     callbacks: As of `keras.Model.fit`.
     verbose: As of `keras.Model.fit`.
   """
   if isinstance(callbacks, keras.callbacks.Callback):
-    callbacks = [callbacks]  # As Keras takes one alone.
+    callbacks = [callbacks]  # Keras accepts a single one, too.
   best = []
   if training.monitor:
     best.append(
@@ -156,11 +156,11 @@ def learning_rate(
   """Returns the learning rate as a function of an optimiser's updates.
 
   Args:
-    recipe: Counts steps.
+    recipe: The settings, in steps.
     updates_per_step: Updates that this optimiser makes in a step.
 
   Raises:
-    ValueError: The rate is to fall evenly in its logarithm, and to zero.
+    ValueError: The schedule is "log" and the final learning rate zero.
   """
   highest, final = recipe.learning_rate, recipe.final_learning_rate
   final = highest if final is None else final
@@ -180,7 +180,7 @@ def learning_rate(
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-  """Raises the rate from zero, evenly, before another schedule begins."""
+  """Raises the rate linearly from zero before another schedule begins."""
 
   def __init__(
     self, after: keras.optimizers.schedules.LearningRateSchedule, steps: int
@@ -189,7 +189,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     Args:
       after: The schedule that begins after the warm-up.
-      steps: Updates that the warm-up takes.
+      steps: Updates of the warm-up.
     """
     self._after = after
     self._steps = steps
