@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from lc_keras.samplers import sampler
 
-# Latents, values and mask (see `Actor.call`) to latents.
+# Maps latents, values and mask to latents, see `Actor.call`.
 Actor = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 
@@ -39,9 +39,9 @@ class ActorSampler(sampler.Transformer):
     """Creates the sampler.
 
     Args:
-      judges: The critics that judge its results.
+      judges: The critics that evaluate its results.
       actor: G(z, y), such as an `Actor`.
-      starts: Prior samples to the latents that the actor is given, such as
+      starts: Maps prior samples to the actor's input latents, such as
         `ActorCritic.starts`.
     """
     super().__init__(judges)

@@ -1,4 +1,4 @@
-"""Choosing among draws of the prior."""
+"""Samplers that choose among draws of the prior."""
 
 import abc
 from collections.abc import Callable
@@ -12,8 +12,8 @@ from lc_keras.samplers import sampler
 class CandidateSampler(sampler.Sampler):
   """Chooses for each row the one of its prior draws that scores highest.
 
-  One draw a row is in memory at a time. The first is the one that any sampler
-  starts from, and the first n are the same for every larger number.
+  One draw per row is in memory at a time. The first is the start of the other
+  samplers; a larger number of candidates only adds draws.
   """
 
   def __init__(self, judges: sampler.Judges, candidates: int = 64):

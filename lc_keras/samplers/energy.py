@@ -78,14 +78,14 @@ class EnergySampler(sampler.Transformer):
     Args:
       judges: The critics.
       method: "ode" or "langevin".
-      num_steps: Of the solver, or of the chain; 100 in the paper's chains.
-      step_size: Of "langevin".
-      temperature: Of "langevin". 1 samples exp(-U) as the step size goes to
-        zero; the paper's scripts use 0.005, which all but descends, and which
-        an edit needs to keep other attributes.
-      keep_weight: Of each attribute that an edit keeps.
-      distance_weight: Of the squared distance that an edit moves; 0.04 in the
-        paper's scripts.
+      num_steps: Steps of the solver or the chain; 100 in the paper's chains.
+      step_size: Step size of "langevin".
+      temperature: Temperature of "langevin". 1 samples exp(-U) as the step size
+        goes to zero; the paper's scripts use 0.005, nearly gradient descent,
+        which edits need to keep other attributes.
+      keep_weight: Weight of each attribute that an edit keeps.
+      distance_weight: Weight of the squared distance that an edit moves; 0.04
+        in the paper's scripts.
 
     Raises:
       ValueError: The method is unknown.
@@ -132,7 +132,7 @@ class EnergySampler(sampler.Transformer):
     ) + self.judges.realism_energy(latents, shown)
 
   def _run(self, energy, start, seeds, constraint):
-    """Follows the energy from the start; judges the end by the constraint."""
+    """Runs the method on the energy; evaluates the end under the constraint."""
 
     def descent(latents):
       with tf.GradientTape(watch_accessed_variables=False) as tape:

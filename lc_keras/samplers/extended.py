@@ -9,18 +9,17 @@ from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import gradient_search
 from lc_keras.samplers import sampler
 
-# Latents and a constraint to latents that are nearer to it.
+# Maps latents and a constraint to latents that are nearer to its targets.
 Advance = Callable[[tf.Tensor, constraints.Constraint], tf.Tensor]
 
 
 class Extended(sampler.Transformer):
-  """Has a search add the attributes that a sampler does not know.
+  """Extends a sampler by a search for the attributes that it does not know.
 
-  Constraints that were learned after a sampler was trained are columns behind
-  those that it knows; a generative model as it is knows none. A row that asks
-  only for attributes that the sampler knows is the sampler's. Other rows start
-  from its result, or from where the constraints' own actors move that, and are
-  searched until all targets are met.
+  The sampler knows the first columns, or none if it is unconditional; columns
+  of constraints that were learned later follow. A row that requests only known
+  attributes is the sampler's. For other rows, the constraints' own actors, if
+  there are any, move the sampler's result, and the search starts from there.
   """
 
   def __init__(
@@ -32,11 +31,11 @@ class Extended(sampler.Transformer):
     """Creates the sampler.
 
     Args:
-      base: Knows the first columns; a `Transformer`, if `transform` is to be
-        called.
-      search: Knows all columns; its judges judge the results.
-      advance: Moves rows towards the targets before the search. It leaves rows
-        alone that ask for no learned constraint.
+      base: The sampler that knows the first columns; a `Transformer`, if
+        `transform` is to be called.
+      search: The search for all columns; its judges evaluate the results.
+      advance: Moves rows towards the targets before the search; must not change
+        rows that request no learned constraint.
     """
     super().__init__(search.judges)
     self._base = base
@@ -44,7 +43,7 @@ class Extended(sampler.Transformer):
     self._advance = advance
 
   def sample(self, constraint, seeds):
-    """See base class. Where several move a row, their distances are added."""
+    """See base class. `distance` adds that of the base and of the search."""
     beyond = self._beyond(constraint)
     known = constraint.narrowed(len(self._base.judges.attributes))
     made = self._base.sample(known, seeds)
@@ -61,7 +60,7 @@ class Extended(sampler.Transformer):
     beyond = self._beyond(edit.asked)
     known = edit.narrowed(len(self._base.judges.attributes))
     made = self._base.edit(latents, known, seeds)
-    # Without a request, a sampler may still move a row by a little.
+    # Even without a request, a sampler may move a row a little.
     idle = beyond & tf.reduce_all(known.asked.weights <= 0.0, axis=-1)
     made = made._replace(
       latents=tf.where(idle[:, tf.newaxis], latents, made.latents),
@@ -72,20 +71,20 @@ class Extended(sampler.Transformer):
     return self._chosen(beyond, searched, steps, edit.shown, latents)
 
   def _beyond(self, constraint):
-    """Returns which rows ask for attributes that the base does not know."""
+    """Returns which rows request attributes that the base does not know."""
     unknown = constraint.weights[:, self._base.knows :]
     return tf.reduce_any(unknown > 0.0, axis=-1)
 
   def _advanced(self, made, constraint):
-    """Returns where the search starts, and the steps that were taken."""
+    """Returns the start of the search, and the steps taken so far."""
     start = self._advance(made.latents, constraint)
     moved = tf.reduce_any(start != made.latents, axis=-1)
     return start, made.steps + tf.cast(moved, tf.int32)
 
   def _chosen(self, beyond, searched, steps_before, shown, start=None):
-    """Returns the search's latents, as all judges see them.
+    """Returns the search's latents with the judges' readings.
 
-    Rows that were not searched are there, too: where the search would start.
+    Rows that were not searched are included, with the start of the search.
     """
     steps = steps_before + searched.steps
     result = self._result(searched.latents, shown, steps, start)

@@ -1,4 +1,4 @@
-"""The actor as an optimiser: a gradient search, row by row."""
+"""Gradient search: an optimiser in place of an actor, row by row."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from lc_keras.constraints import constraint as constraints
 from lc_keras.samplers import objective as objectives
 from lc_keras.samplers import sampler
 
-# A constraint and seeds to latent vectors [batch, latent_size].
+# Maps a constraint and seeds to latent vectors [batch, latent_size].
 Starts = Callable[[constraints.Constraint, tf.Tensor], tf.Tensor]
 
 # Adam's momentum and its guard against division by zero, as Kingma and Ba
@@ -24,18 +24,17 @@ _STEPS_PER_DRAW = 10
 class GradientSearch(sampler.Transformer):
   """Minimises a constraint's `Objective` in z by Adam, row by row.
 
-  A row stops where D(z', y) exceeds 0.3 and each asked attribute reads within
-  `tolerance` of its target: it has converged. A row that is there already comes
-  back to the bit, after 0 steps. Adam starts afresh in every call. (The
+  A row has converged and stops when D(z', y) exceeds 0.3 and each requested
+  attribute reads within `tolerance` of its target. A row that has converged at
+  the start is returned bit for bit, after 0 steps. Every call resets Adam. (The
   authors' notebook carries its moments from one edit to the next, and takes
   step 0 for "did not converge", so that it moves rows that need no move.)
 
-  The defaults are as published. They find latents that D_attr reads as asked
-  and that decode to something else: most dimensions of q(z) hold next to
-  nothing, D_attr has never seen a move there, and Adam moves in each of them
-  alike. `covariance` makes the search move where encoded images differ from
-  each other, noise in the objective keeps it from changes that D_attr alone
-  sees.
+  The defaults are as published. They find adversarial latents, which D_attr
+  reads as requested but which decode to other images: in most dimensions of
+  q(z), encoded images hardly vary, D_attr was trained on no moves, and Adam
+  moves as far as in others. `covariance` makes the search move where encoded
+  images vary; noise in the objective avoids changes that only D_attr sees.
 
   >>> import tensorflow as tf
   >>> import lc_keras
@@ -70,22 +69,22 @@ class GradientSearch(sampler.Transformer):
 
     Args:
       judges: The critics.
-      objective: The loss, of the same judges; None is the published one.
+      objective: The loss, with the same judges; None is the published one.
       covariance: [latent_size, latent_size], of the encoder's means, see
-        `latents.covariance`. The search is then in the coordinates in which it
-        is the identity, and Adam has one step size for the whole row.
-      tolerance: How far from its target a probability may be, at least; see
-        `Judges.tolerance`.
-      keep_tolerance: How far the probability of an attribute that is kept may
-        be from its value at the start for a row to stop. The published search
-        does not look, and a row that goes on for this alone has converged.
-      learning_rate: Of Adam: about how far a step goes in each dimension, of
-        `covariance` if it is given.
-      beta_2: How long Adam remembers how steep it was. The published value
-        slows a row down where D_attr saturates, next to its target.
-      max_steps: A row that is not there by then has not converged.
-      starts: Where samples start, such as another sampler's samples of the
-        same constraint: these are realistic, and nearly as asked. None, as
+        `latents.covariance`. The search then uses whitened coordinates, and one
+        Adam step size for the whole row.
+      tolerance: Lowest distance from its target that a probability may have,
+        see `Judges.tolerance`.
+      keep_tolerance: Distance from its value at the start that the probability
+        of a kept attribute may have for a row to stop; without limit in the
+        published search. It does not count for `converged`.
+      learning_rate: Learning rate of Adam, about the size of a step in each
+        dimension; of the whitened coordinates if `covariance` is given.
+      beta_2: Decay of Adam's second moments. The published value slows a row
+        down near its target, where D_attr saturates.
+      max_steps: Steps after which an unfinished row stops, not converged.
+      starts: Makes the starts of samples, such as another sampler's samples of
+        the same constraint, which are realistic and nearly meet it. None, as
         published, starts from draws of the prior.
     """
     super().__init__(judges)
@@ -105,12 +104,12 @@ class GradientSearch(sampler.Transformer):
     covariance: tf.Tensor,
     starts: Starts | None = None,
   ) -> "GradientSearch":
-    """Returns the search whose edits also show in the image.
+    """Returns a search whose edits also show in the image.
 
     Args:
       judges: The critics.
-      covariance: See above.
-      starts: See above.
+      covariance: See `__init__`.
+      starts: See `__init__`.
     """
     return cls(
       judges,
@@ -129,16 +128,16 @@ class GradientSearch(sampler.Transformer):
     covariance: tf.Tensor,
     starts: Starts | None = None,
   ) -> "GradientSearch":
-    """Returns the search for a generator with a mapping: near is better.
+    """Returns a search near its start, for a generator with a mapping.
 
-    Critics of a mapping's latents learn from few labels, and are never quite
-    sure: a search that goes on until they are leaves the person behind, and at
-    last the set of images. So a move has its price, and an end.
+    Critics of a mapping's latents learn from few labels and are never certain:
+    a search until they are loses a face's identity, and in the end leaves the
+    set of images. So this one penalises distance and stops earlier.
 
     Args:
       judges: The critics.
-      covariance: See above.
-      starts: See above.
+      covariance: See `__init__`.
+      starts: See `__init__`.
     """
     return cls(
       judges,
@@ -173,7 +172,7 @@ class GradientSearch(sampler.Transformer):
     seeds: tf.Tensor,
     rows: tf.Tensor | None = None,
   ) -> sampler.Result:
-    """Searches from a sample on, and keeps nothing of it.
+    """Searches from samples, without keeping any of their attributes.
 
     Args:
       start: [batch, latent_size].
@@ -186,8 +185,8 @@ class GradientSearch(sampler.Transformer):
     )
     edit = sampler.Edit(constraint, constraint, others, constraint.values)
     if self._starts is not None:
-      # A critic knows little of requests that leave all open. It is shown what
-      # the start reads as, where that means something.
+      # Critics see few requests with open attributes in training. Unlike draws
+      # of the prior, these starts have attributes that can be shown to them.
       edit = edit._replace(shown=self.judges.edit(start, constraint).shown)
     return self.search(start, edit, seeds, rows)
 
@@ -201,11 +200,11 @@ class GradientSearch(sampler.Transformer):
     """Minimises the loss of an edit.
 
     Args:
-      start: [batch, latent_size], where the search starts; the edit may be that
-        of other latents.
+      start: [batch, latent_size], the start of the search; the edit may have
+        been made for other latents.
       edit: The request.
       seeds: int64 [batch], any numbers.
-      rows: bool [batch], False for rows to leave as they are; None moves all.
+      rows: bool [batch], False for rows not to move; None moves all.
     """
     if rows is None:
       rows = tf.ones_like(start[:, 0], tf.bool)
@@ -273,7 +272,7 @@ class GradientSearch(sampler.Transformer):
     )
     latents = start + self._in_latents(move)
     result = self._result(latents, edit.shown, steps, start)
-    # As published: attributes that are kept do not count.
+    # As published, kept attributes do not count.
     met = edit.asked.satisfied(result.attribute_probabilities, tolerance)
     return result._replace(
       converged=met & (result.realism > sampler.REALISM_THRESHOLD)
@@ -283,12 +282,12 @@ class GradientSearch(sampler.Transformer):
     return move if self._root is None else tf.matmul(move, self._root)
 
   def _squares(self, gradient):
-    """Returns the squares of whose average Adam takes the root."""
+    """Returns the squared gradients that Adam averages."""
     squares = tf.square(gradient)
     if self._root is None:
       return squares
-    # One step size a row: per dimension, those that hold nothing would move
-    # like the others.
+    # One step size per row: with one per dimension, those without variance
+    # would move as far as the others.
     row = tf.reduce_mean(squares, axis=-1, keepdims=True)
     return tf.broadcast_to(row, tf.shape(squares))
 
@@ -296,6 +295,6 @@ class GradientSearch(sampler.Transformer):
 def _square_root(covariance):
   """Returns the symmetric root: it maps white vectors to this covariance."""
   variances, axes = tf.linalg.eigh(tf.cast(covariance, tf.float32))
-  # Rounding can make a variance of nothing negative.
+  # Rounding can make a variance of zero negative.
   scales = tf.sqrt(tf.maximum(variances, 0.0))
   return tf.matmul(axes * scales, axes, transpose_b=True)

@@ -10,7 +10,7 @@ from lc_keras.samplers import sampler
 
 tfd = tfp.distributions
 
-# Number of the draw of the resampling's own noise; candidates count up from 0.
+# Draw number of the resampling's noise; those of candidates start at 0.
 _GUMBEL_DRAW = -1
 
 
@@ -18,7 +18,7 @@ class ImportanceResampling(candidate_samplers.CandidateSampler):
   """NCP-VAE: Aneja, Schwing, Kautz and Vahdat (2021), arXiv 2010.02917.
 
   The prior, corrected by the density ratio r(z) = q(z) / p(z), is the marginal
-  posterior. One of n prior draws is taken with a probability in proportion to
+  posterior. One of n prior draws is chosen with a probability in proportion to
 
       r(z)^realism_weight * p(c|z)
 
@@ -52,7 +52,7 @@ class ImportanceResampling(candidate_samplers.CandidateSampler):
 
     Args:
       judges: The critics.
-      density_critic: latents to log r(z), [batch], such as a `RealismModel`.
+      density_critic: Maps latents to log r(z), [batch]; a `RealismModel`.
       candidates: Draws per row, at least 1.
 
     Raises:
@@ -67,8 +67,8 @@ class ImportanceResampling(candidate_samplers.CandidateSampler):
     def score(drawn, number):
       log_weight = constraint.realism_weight * self._density_critic(drawn)
       log_weight -= self.judges.attribute_energy(drawn, constraint)
-      # The largest of log weights with Gumbel noise is a draw in proportion to
-      # the weights.
+      # Gumbel-max trick: the largest of log weights with Gumbel noise is a draw
+      # in proportion to the weights.
       return log_weight + gumbel[:, number]
 
     return score

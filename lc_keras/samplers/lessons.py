@@ -1,8 +1,8 @@
-"""Lessons: a sampler's answers to requests, for an actor to imitate.
+"""Lessons: a teacher's answers to requests, which an actor learns to imitate.
 
-A sampler that takes many steps answers once, and an actor learns to do the same
-in one: distillation, as of diffusion models into few steps (Luhman and
-Luhman, 2021, https://arxiv.org/abs/2101.02388).
+The teacher is a sampler of many steps; the actor learns to give its answers in
+one: distillation, as of diffusion models into few steps (Luhman and Luhman,
+2021, https://arxiv.org/abs/2101.02388).
 """
 
 import math
@@ -22,7 +22,7 @@ from lc_keras.samplers import sampler
 
 Lessons = dict[str, np.ndarray]
 _BATCH_SIZE = 500
-# The sampler's own.
+# The default of `FlowSampler`.
 _TEACHER_STEPS = 8
 _VALIDATION_LESSONS = 1000
 
@@ -32,12 +32,12 @@ def of_flow(
   recipe: recipes.Actor,
   progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, Lessons]:
-  """Returns the lessons that the flow of parts gives an actor.
+  """Returns lessons of the flow of some parts.
 
   Args:
     parts: `parts.Parts` with the models "flow" and "attributes".
-    recipe: Says how many lessons, and which.
-    progress: Wraps the batches, to show the progress.
+    recipe: Gives the number of lessons and the kinds of requests.
+    progress: Wraps the batches, to show progress.
 
   Returns:
     Lessons for the splits "train" and "validation".
@@ -66,18 +66,18 @@ def of_flow(
 def function(
   teacher: sampler.Transformer, open_fraction: float = 0.5, seed: int = 0
 ) -> Callable[[tf.Tensor, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
-  """Returns what makes a batch of lessons, for `make`.
+  """Returns a `tf.function` that makes one batch of lessons, for `make`.
 
-  It is traced once for all splits: that takes longer than small ones do.
+  It is traced once for all splits: tracing takes longer than a small split.
 
   Args:
-    teacher: Samples and transforms.
-    open_fraction: Share of requests for samples that leave something open.
-    seed: Of all draws.
+    teacher: The sampler that answers.
+    open_fraction: Share of requests for samples that leave attributes open.
+    seed: Seed of all draws.
 
   Returns:
-    A function of a step, an int64 scalar, and a batch as of
-    `latent_batches.at_random` to a batch of what `make` returns.
+    A function of a step, an int64 scalar, and a batch of
+    `latent_batches.at_random`, which returns a batch of `make`'s result.
   """
   excludes = teacher.judges.attributes.excludes
 
@@ -97,7 +97,7 @@ def function(
       switched, tf.where(stays, tf.zeros_like(about), about)
     )
     edit = teacher.judges.edit(real, request)
-    # Where nothing is asked for, nobody is asked.
+    # The teacher edits only the rows that request a change.
     others = tf.where(seeds % 4 != 0)
     chosen = [tf.gather_nd(all_of, others) for all_of in (switched, about)]
     edited = teacher.transform(
@@ -135,22 +135,22 @@ def make(
   seed: int = 0,
   progress: Callable[[Iterable], Iterable] = iter,
 ) -> Lessons:
-  """Asks a sampler for samples, and for edits of encoded images.
+  """Makes lessons of sampling and of editing encoded images.
 
   Args:
-    lesson: Makes a batch of them, see `function`.
-    rows: Encoded images: their labels become requests, and they are edited.
-    count: How many of each, at least.
+    lesson: Makes one batch of lessons, see `function`.
+    rows: Encoded images, to be edited; their labels become the requests.
+    count: Least number of samples, and of edits.
     balanced_fraction: See `latent_batches.at_random`.
-    seed: Of the choice of rows; that of `function`.
-    progress: Wraps the batches, to show how far it is.
+    seed: Seed of the choice of rows; give the one of `function`.
+    progress: Wraps the batches, to show progress.
 
   Returns:
     Float32 arrays of the same number of rows: "prior" (draws of the prior),
     "prior_values" and "prior_mask" (the requests), "prior_moved" (the teacher's
     samples); and "real", "real_values", "real_mask" and "real_moved", the same
     for encoded images, where one attribute is switched and all others kept. A
-    quarter of these ask for no change.
+    quarter of these request no change.
   """
   batch_size = min(_BATCH_SIZE, len(rows))
   batches = latent_batches.at_random(
@@ -162,7 +162,7 @@ def make(
     first = step * batch_size
     for name, answers in lesson(tf.constant(step, tf.int64), batch).items():
       if name not in made:
-        # Filled in place: joined in the end, all would be held twice.
+        # Filled in place: joining batches at the end takes twice the memory.
         shape = [steps * batch_size, *answers.shape[1:]]
         made[name] = np.empty(shape, np.float32)
       made[name][first : first + batch_size] = answers

@@ -5,24 +5,24 @@ import tensorflow as tf
 from lc_keras.models import linear_directions
 from lc_keras.samplers import sampler
 
-# How far beyond even odds a score is moved, in nats.
+# Distance beyond even odds that scores are moved to, in nats.
 MARGIN = 3.0
 
 
 class LinearDirection(sampler.Transformer):
-  """The most probable move that gives scores the values they should have.
+  """Makes the most probable move that brings scores to their targets.
 
   Conditional manipulation by subspace projection (Shen et al. 2020, section
   2.2), for any number of attributes at once. Among all moves d with
 
-      n_k . d = (+-margin) - score_k    where it is asked for and not there yet
-      n_k . d = 0                       where it is there, or kept
+      n_k . d = (+-margin) - score_k    if k is requested and not yet met
+      n_k . d = 0                       if k is met already, or kept
 
-  the most probable is taken, the least one in units of the deviation of latents
-  (see `LinearDirections.moves`): by a pseudo-inverse, so that attributes whose
-  directions coincide get the nearest compromise.
+  it takes the most probable, the shortest in units of the deviation of latents
+  (see `LinearDirections.moves`). A pseudo-inverse finds it, so that attributes
+  whose directions coincide get the nearest compromise.
 
-  Neither the weights nor the realism of a constraint count.
+  Of a constraint, only values and mask matter, not its weights or realism.
 
   >>> import tensorflow as tf
   >>> import lc_keras
@@ -57,7 +57,7 @@ class LinearDirection(sampler.Transformer):
     Args:
       judges: The critics.
       directions: Scores and their normals.
-      margin: How far beyond even odds a score is to be: a dial, in nats, a
+      margin: Distance beyond even odds that a score is to have, in nats: a
         number or a tensor [batch].
     """
     super().__init__(judges)
@@ -65,7 +65,7 @@ class LinearDirection(sampler.Transformer):
     self._margin = margin
 
   def sample(self, constraint, seeds):
-    """See base class. Open attributes move along with those asked for."""
+    """See base class. Open attributes move along with requested ones."""
     values, asked = self._asked(constraint)
     return self._move(self._start(seeds), constraint, values, asked, asked)
 
@@ -75,7 +75,7 @@ class LinearDirection(sampler.Transformer):
     return self._move(latents, edit.shown, values, asked, tf.ones_like(asked))
 
   def _asked(self, constraint):
-    """Returns values and mask; attributes that are ruled out are asked off."""
+    """Returns values and mask; excluded attributes are requested off."""
     values = self.judges.attributes.complete(
       tf.ones_like(constraint.values), constraint.values, constraint.mask
     )
@@ -83,15 +83,15 @@ class LinearDirection(sampler.Transformer):
     return values, constraint.mask + ruled_out
 
   def _move(self, start, shown, values, asked, held):
-    """Moves the scores that are not on their side yet.
+    """Moves the scores that are not at their targets yet.
 
     Args:
       start: [batch, latent_size].
-      shown: The constraint that the critic is shown.
-      values: [batch, num_attributes], the side where a score should be.
-      asked: [batch, num_attributes] in {0, 1}, which of them count.
-      held: [batch, num_attributes] in {0, 1}, whose scores are fixed: those of
-        attributes that are asked for or kept.
+      shown: The constraint that is shown to the critic.
+      values: [batch, num_attributes], targets: above 0.5 for positive scores.
+      asked: [batch, num_attributes] in {0, 1}, 1 for requested attributes.
+      held: [batch, num_attributes] in {0, 1}, 0 for attributes whose scores may
+        move along.
     """
     sides = tf.where(values > 0.5, 1.0, -1.0)
     margins = tf.reshape(self._margin, [-1, 1])

@@ -10,14 +10,14 @@ from lc_keras import losses
 from lc_keras import priors
 from lc_keras.samplers import sampler
 
-# Noisy copies of a latent vector that are read at each step.
+# Noisy copies of a latent vector that D_attr reads at each step.
 _COPIES = 3
 # Noise of the robust objective, in units of sigma_bar.
 ROBUST_NOISE = 3.0
 
 
 class Seen(NamedTuple):
-  """The judges' view of latents.
+  """The judges' readings of latents.
 
   Attributes:
     realism: [batch], the critic's logits.
@@ -39,19 +39,19 @@ class Objective:
       + keep_weight * the same of the others, with y as read at the start
       + realism_weight * -log D(z', y)
       + distance_weight * L_dist(z', z)
-      + same_weight * ||e(z') - e(z)||^2, of what the request is to keep
+      + same_weight * ||e(z') - e(z)||^2, e being the embedding to preserve
 
   Attributes:
     judges: The critics.
-    attribute_weight: Of the attributes asked for, in nats per attribute.
-    keep_weight: Of the attributes that an edit keeps, in nats per attribute.
-    realism_weight: Of -log D; times that of the constraint.
-    distance_weight: Of `losses.latent_distance` to the start.
+    attribute_weight: Weight of the requested attributes' cross-entropy, which
+      is in nats per attribute.
+    keep_weight: Weight of the cross-entropy of attributes that an edit keeps.
+    realism_weight: Weight of -log D; multiplied by the constraint's.
+    distance_weight: Weight of `losses.latent_distance` to the start.
     attribute_noise: Noise on the latents that D_attr reads, in units of
-      sigma_bar: the targets must hold with some margin, in each of three noisy
-      copies.
-    same_weight: Of the distance to the embedding of the start; times that of
-      the constraint.
+      sigma_bar: the targets must hold with some margin, in each noisy copy.
+    same_weight: Weight of the embedding's distance; multiplied by the
+      constraint's `same`.
   """
 
   judges: sampler.Judges
@@ -64,7 +64,7 @@ class Objective:
 
   @classmethod
   def robust(cls, judges: sampler.Judges) -> "Objective":
-    """Returns the objective whose results also show in the image.
+    """Returns an objective whose results also show in the image.
 
     docs/results/ablations.md has figures of these weights and of others.
     """
@@ -79,12 +79,12 @@ class Objective:
   def draw(
     self, seeds: tf.Tensor, number: tf.Tensor | int = 0, steps: int = 1
   ) -> tf.Tensor:
-    """Returns the noise of some steps, [batch, steps, copies, latent_size].
+    """Returns the noise of several steps, [batch, steps, copies, latent_size].
 
     Args:
-      seeds: int64 [batch]; row i has noise of seeds[i] alone.
-      number: Scalar; other numbers, other noise.
-      steps: How many steps: drawing for many at a time is faster.
+      seeds: int64 [batch]; the noise of row i depends on seeds[i] alone.
+      number: Scalar; each number gives other noise.
+      steps: Number of steps; drawing for many at a time is faster.
     """
     size = self.judges.posterior_scale.shape[0]
     copies = _COPIES if self.attribute_noise else 0
@@ -101,12 +101,12 @@ class Objective:
     realism: Callable[[tf.Tensor], tf.Tensor],
     noise: tf.Tensor,
   ) -> Seen:
-    """Has the judges look at latents.
+    """Returns the judges' readings of latents.
 
     Args:
       latents: [batch, latent_size].
       realism: The critic under a constraint, see `Judges.realism_under`.
-      noise: [batch, copies, latent_size], a step of `draw`'s.
+      noise: [batch, copies, latent_size], one step of the result of `draw`.
     """
     readings = losses.noisy_readings(
       self.judges.attribute_critic,
@@ -129,7 +129,7 @@ class Objective:
       latents: [batch, latent_size], z'.
       start: [batch, latent_size], z.
       edit: The request.
-      seen: The judges' view of `latents`.
+      seen: The judges' readings of `latents`.
     """
     attributes = [
       self.attribute_weight * edit.asked.energy(logits)

@@ -1,4 +1,4 @@
-"""Answers requests that leave all attributes open by a sampler of their own."""
+"""A separate sampler for requests that leave all attributes open."""
 
 import tensorflow as tf
 
@@ -6,10 +6,10 @@ from lc_keras.samplers import sampler
 
 
 class OpenRequests(sampler.Transformer):
-  """An actor; but another sampler makes the samples without a request.
+  """An actor, with another sampler for samples without a request.
 
-  An actor is trained on requests that ask for something. A flow, which is
-  trained without labels half of the time, or a generative model as it is, knows
+  An actor is trained on requests for at least one attribute. A flow, which is
+  trained without labels half of the time, or an unconditional sampler, covers
   the distribution of all images.
   """
 
@@ -17,9 +17,9 @@ class OpenRequests(sampler.Transformer):
     """Creates the sampler.
 
     Args:
-      actor: Answers every request that asks for something, and edits.
-      of_open: Samples the rows whose request leaves all open; with the same
-        judges.
+      actor: Answers requests for at least one attribute, and edits.
+      of_open: Samples the rows whose request leaves all attributes open; has
+        the same judges.
     """
     super().__init__(actor.judges)
     self._actor = actor

@@ -4,11 +4,11 @@ from lc_keras.samplers import candidates
 
 
 class BestOfN(candidates.CandidateSampler):
-  """Takes the one of n prior draws that has the lowest energy.
+  """Chooses the one of n prior draws that has the lowest energy.
 
-  The energy is that of `EnergySampler`, less the prior's, from which the draws
-  come. With one candidate it is the prior itself. `converged` is False where
-  no candidate was good enough: rejection sampling would go on.
+  The energy is E(z) of `EnergySampler`, without the prior's, since the draws
+  come from the prior. With one candidate, it samples the prior. `converged` is
+  False where no candidate was good enough: rejection sampling would continue.
 
   >>> import tensorflow as tf
   >>> import lc_keras

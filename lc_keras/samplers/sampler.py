@@ -36,21 +36,21 @@ REALISM_THRESHOLD = 0.3
 
 
 class Edit(NamedTuple):
-  """A request to change latent vectors, with all that it leaves as it is.
+  """A request to change latent vectors, with all that it keeps.
 
   Attributes:
-    asked: The attributes that are to change; the others have weight 0.
-    shown: The constraint that the critic is shown: `asked`, and all others as
-      they are read at the start, as 0 or 1, less those that the request rules
-      out. Open are only attributes that may take the place of one that is to
-      go, see `Attributes.freed`.
-    others: The attributes that are to stay, with the probabilities that are
-      read at the start as targets: where nothing has moved, the energy of this
-      constraint is at its minimum and pulls nowhere.
+    asked: The constraint on the attributes to change; others have weight 0.
+    shown: The constraint that is shown to the critic: `asked`, and the other
+      attributes as read at the start, 0 or 1, with 0 for those that the request
+      rules out. Only attributes that may replace a removed one are open, see
+      `Attributes.freed`.
+    others: The constraint on the attributes to keep; its targets are the
+      probabilities read at the start, where its energy has its minimum and no
+      gradient.
     read: [batch, num_attributes] in {0, 1}, the attribute critic's reading of
       the start.
-    embedded: [batch, n], the embedding of the start, which is to stay; None
-      keeps none.
+    embedded: [batch, n], the embedding of the start, to be preserved; None
+      preserves none.
   """
 
   asked: constraints.Constraint
@@ -68,23 +68,23 @@ class Edit(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Judges:
-  """The critics that say, in latent space, whether a constraint holds.
+  """The critics that evaluate, in latent space, whether a constraint holds.
 
   Attributes:
     attributes: The attributes, in the order of the columns.
-    critic: (latents, values, mask) to logits [batch]: realistic, and as asked?
-    attribute_critic: latents to logits [batch, num_attributes].
+    critic: D(z, y), maps (latents, values, mask) to logits [batch].
+    attribute_critic: D_attr(z), maps latents to logits [batch, num_attributes].
     posterior_scale: float32 [latent_size], sigma_bar.
     margin: float32 [2, num_attributes], how far from 0 (first row) and from 1
       the attribute critic reads real images that are off and on, under the
-      noise of a search. A search that demands more leaves the set of images.
-      None demands all.
-    draws: Seeds and the number of a draw to latents, as the generator draws
-      them: where samples start, see `Generator.draw`. None is the prior.
-    embedding: Latents to [batch, n]: what an edit may be asked to keep, see
-      `Constraint.same`. None if nothing was learned to be kept.
-    realism: Latents to logits [batch]: realistic, whatever is asked for? Who
-      says so of results, see `Typicality`; None leaves it to `critic`.
+      noise of a search. A search for closer readings leaves the set of images.
+      None sets no such limit.
+    draws: Maps seeds and the number of a draw to latents, the starts of
+      samples, see `Generator.draw`. None draws from the prior.
+    embedding: Maps latents to [batch, n], the embedding that an edit can
+      preserve, see `Constraint.same`. None if none was learned.
+    realism: Maps latents to logits [batch], the realism of results whatever the
+      request, see `Typicality`. None takes it from `critic`.
   """
 
   attributes: attribute_names.Attributes
@@ -113,9 +113,9 @@ class Judges:
   def realism_under(
     self, constraint: constraints.Constraint
   ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns `realism_logits` of one constraint, to be asked many times.
+    """Returns `realism_logits` under one constraint, a function of latents.
 
-    A critic with a method `under` (see `Critic`) looks at the constraint once.
+    A critic with a method `under` (see `Critic`) reads the constraint once.
     """
     if hasattr(self.critic, "under"):
       return self.critic.under(constraint.values, constraint.mask)
@@ -124,12 +124,12 @@ class Judges:
   def tolerance(
     self, constraint: constraints.Constraint, least: float
   ) -> tf.Tensor | float:
-    """Returns how far from its target a probability may be.
+    """Returns the distance from its target that a probability may have.
 
     Args:
       constraint: The targets.
-      least: The tolerance where there is no margin, and for values between off
-        and on.
+      least: Lowest tolerance; that of values between 0 and 1, and of all
+        values without a margin.
 
     Returns:
       A number, or [batch, num_attributes].
@@ -147,7 +147,7 @@ class Judges:
   def attribute_energy(
     self, latents: tf.Tensor, constraint: constraints.Constraint
   ) -> tf.Tensor:
-    """Returns -log p(c|z), as the attribute critic sees it.
+    """Returns -log p(c|z) under the attribute critic.
 
     Args:
       latents: [batch, latent_size].
@@ -170,11 +170,11 @@ class Judges:
   def edit(
     self, latents: tf.Tensor, constraint: constraints.Constraint
   ) -> Edit:
-    """Returns the request to change latents and to keep all that is open.
+    """Returns the edit that meets a constraint and keeps open attributes.
 
     Args:
       latents: [batch, latent_size], the start.
-      constraint: The attributes that are to change.
+      constraint: The targets of the attributes to change.
     """
     logits = self.attribute_critic(latents)
     read, probabilities = tf.cast(logits > 0.0, tf.float32), tf.sigmoid(logits)
@@ -201,19 +201,19 @@ def _is_zero(weight):
 
 
 class Result(NamedTuple):
-  """Latent vectors that a sampler made, with the judges' verdicts.
+  """Latent vectors that a sampler made, with the judges' readings.
 
   Attributes:
     latents: [batch, latent_size].
     realism: [batch] in [0, 1], see `Judges.realism_of`.
     attribute_probabilities: [batch, num_attributes] in [0, 1], the attribute
       critic's reading.
-    distance: [batch], how far the row was moved, see
-      `losses.latent_distance`; 0 for samplers that start from nothing.
+    distance: [batch], `losses.latent_distance` that the row was moved; 0 for
+      samples that have no start.
     converged: bool [batch], realistic (above `REALISM_THRESHOLD`) and all
       targets met.
-    steps: int32 [batch], evaluations of a network that the row took one after
-      the other; 0 for a row that was left as it was.
+    steps: int32 [batch], sequential network evaluations of the row; 0 for a row
+      that was not moved.
   """
 
   latents: tf.Tensor
@@ -237,14 +237,14 @@ class Sampler(abc.ABC):
 
   @property
   def knows(self) -> int:
-    """How many attributes it heeds: the first ones of those that it judges."""
+    """Number of attributes that it heeds, the first ones of its judges."""
     return len(self.judges.attributes)
 
   @abc.abstractmethod
   def sample(
     self, constraint: constraints.Constraint, seeds: tf.Tensor
   ) -> Result:
-    """Makes a latent vector for each row, from nothing but its seed.
+    """Makes a latent vector for each row, from its seed alone.
 
     Args:
       constraint: Of `batch` rows. Attributes that it leaves open may come out
@@ -270,14 +270,14 @@ class Sampler(abc.ABC):
     steps: tf.Tensor | int,
     start: tf.Tensor | None = None,
   ) -> Result:
-    """Has the judges look at latents.
+    """Returns latents with the judges' readings.
 
     Args:
       latents: [batch, latent_size].
-      constraint: Shown to the critic.
+      constraint: The constraint that is shown to the critic.
       steps: [batch] or a scalar.
-      start: [batch, latent_size], where the latents were moved from, if they
-        were.
+      start: [batch, latent_size], the latents before the move, if there was
+        one.
     """
     judges = self.judges
     realism = judges.realism_of(latents, constraint)
@@ -297,7 +297,7 @@ class Sampler(abc.ABC):
 
 
 class Transformer(Sampler):
-  """A sampler that can also start from given latent vectors."""
+  """A sampler that can also edit given latent vectors."""
 
   def transform(
     self,
@@ -305,7 +305,7 @@ class Transformer(Sampler):
     constraint: constraints.Constraint,
     seeds: tf.Tensor,
   ) -> Result:
-    """Changes the attributes that are asked for, and keeps all others.
+    """Changes the requested attributes, and keeps all others.
 
     Args:
       latents: [batch, latent_size], such as draws of q(z|x).

@@ -8,8 +8,7 @@ from lc_keras.samplers import sampler
 class Scaled(sampler.Transformer):
   """z' = (1 - strength) * z + strength * T(z, y).
 
-  1 is the move of T itself, 0 changes nothing, and between and beyond them the
-  same move is made by less or more.
+  1 is the move of T itself, 0 is none; other strengths scale the same move.
   """
 
   def __init__(self, moves: sampler.Transformer, strength: tf.Tensor | float):
@@ -29,7 +28,7 @@ class Scaled(sampler.Transformer):
     return self._moves.knows
 
   def sample(self, constraint, seeds):
-    """See base class. A sample is not moved from anywhere: nothing to scale."""
+    """See base class. A sample has no start, hence no move to scale."""
     return self._moves.sample(constraint, seeds)
 
   def edit(self, latents, edit, seeds):

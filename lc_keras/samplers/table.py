@@ -1,4 +1,4 @@
-"""The table of samplers: every program and every report knows them by it.
+"""The table of samplers, from which all programs and reports take them.
 
 A new sampler is a file in this folder and an entry here.
 
@@ -22,18 +22,18 @@ from lc_keras.samplers import sampler
 from lc_keras.samplers import scaled
 
 _CANDIDATES = 64
-# As the paper's scripts have it; at 1, edits keep nothing.
+# As in the paper's scripts; at 1, edits keep nothing.
 _TEMPERATURE = 0.005
 
 
 @dataclasses.dataclass(frozen=True)
 class Dial:
-  """A number that turns a sampler's edits up and down.
+  """A number that sets the strength of a sampler's edits.
 
   Attributes:
-    name: In reports, and of the keyword argument of `Entry.build`.
-    default: The value where nothing is turned.
-    settings: The values of a curve.
+    name: Its name in reports, and as a keyword argument of `Entry.build`.
+    default: Its default value.
+    settings: Its values along a curve in reports.
   """
 
   name: str
@@ -46,15 +46,15 @@ class Entry:
   """A sampler in the table.
 
   Attributes:
-    title: In reports.
-    build: (parts, judges) to the sampler, see `parts.Parts`; it takes the
+    title: Name in reports.
+    build: Maps (parts, judges) to the sampler, see `parts.Parts`; it takes the
       dial's name as a keyword argument.
     needs: Names of the models that it is built from, beside the generator and
       the attribute critic.
-    dial: The number that turns its edits up and down, if there is one.
+    dial: The number that sets the strength of its edits, if there is one.
     is_trained: Whether it knows only the attributes that its models were
       trained on; a search adds constraints that were learned afterwards.
-    is_slow: Whether it takes some hundred steps a row.
+    is_slow: Whether it takes hundreds of steps per row.
     is_exported: Whether exports have signatures `sample_<name>` and
       `transform_<name>` for it.
   """
@@ -72,8 +72,8 @@ def actor_entry(model: str, title: str = "Actor") -> Entry:
   """Returns the entry of an actor; a run may have several.
 
   Args:
-    model: Its name among the models, such as "actor_0.1".
-    title: In reports.
+    model: Name of the model, such as "actor_0.1".
+    title: Name in reports.
   """
 
   def build(parts, judges, strength=None):

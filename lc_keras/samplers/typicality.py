@@ -1,9 +1,9 @@
-"""How realistic latents are: how far out they lie, beside held-out ones.
+"""Realism of latents: their distance from the mean, against held-out latents.
 
-The critic of an actor cannot say: trained until the two are in balance, it
-tells its actor's samples from encoded images however good these are, knows
-nothing of latents that neither of them ever showed it, and its answer depends
-on the request. It is what a search climbs; this is what is reported.
+The critic of an actor does not measure it: trained in balance with its actor,
+it separates the actor's samples from encoded images however good they are, was
+trained on no other latents, and depends on the request. A search climbs the
+critic; reports show typicality.
 
 >>> import numpy as np
 >>> from lc_keras.data import latents
@@ -22,36 +22,36 @@ import tensorflow as tf
 
 from lc_keras.data import latents as latent_rows
 
-# Of held-out rows, half read this or more, and these percent one half.
+# Calibration: 50% of held-out rows read at least 0.9, and 95% at least 0.5.
 _TYPICAL = 0.9
 _PERCENT = 95.0
-# Rows that are looked at, at most, and draws of each that is held out.
+# Most rows that are used, and posterior draws of each held-out row.
 _ROWS = 8192
 _DRAWS = 4
-# Of the largest variance: encoders without noise leave axes of none.
+# Share of the largest variance: without noise, some axes have no variance.
 _LEAST_VARIANCE = 1e-6
 
 
 class Typicality:
   """Realism as a logit, from the distance to the mean of q(z).
 
-  The distance is Mahalanobis's, with the covariance of draws of q(z); held-out
-  draws calibrate it. Whatever lies within, such as a blend of two faces, reads
-  as realistic: only latents far out are told.
+  The distance is the squared Mahalanobis distance under the covariance of q(z),
+  calibrated on held-out draws. It detects only outliers: latents near the mean,
+  such as a blend of two faces, read as realistic.
   """
 
   def __init__(self, train: latent_rows.Latents, held_out: latent_rows.Latents):
-    """Measures the spread of the first, and calibrates on the second.
+    """Fits mean and covariance to `train`, and calibrates on `held_out`.
 
     Args:
       train: The training split.
-      held_out: Rows that nothing was fitted to.
+      held_out: Rows that no model was trained on.
     """
     spread = latent_rows.moments(train.take(slice(_ROWS)))
     variances, axes = spread.principal_axes()
     least = _LEAST_VARIANCE * variances[-1]
     whiten = axes / np.sqrt(np.maximum(variances, least))
-    # Variables: an export holds them once, not once a signature.
+    # Variables, which an export stores once, not once per signature.
     self._center, self._whiten = (
       tf.Variable(value, trainable=False, dtype=tf.float32)
       for value in (spread.center, whiten)

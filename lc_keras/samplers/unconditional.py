@@ -1,4 +1,4 @@
-"""The generative model as it is: a start for a search."""
+"""The generator without constraints, as a start for a search."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from lc_keras.samplers import sampler
 
 
 class Unconditional(sampler.Transformer):
-  """Samples without regard to the request, and changes nothing."""
+  """Ignores requests: samples the generator, and edits nothing."""
 
   def __init__(
     self,
@@ -19,8 +19,8 @@ class Unconditional(sampler.Transformer):
 
     Args:
       judges: The critics.
-      starts: Prior samples to the latents that are returned, such as draws
-        with the moments of q(z).
+      starts: Maps prior samples to the latents that are returned, such as
+        draws with the moments of q(z).
     """
     super().__init__(judges)
     self._starts = starts
