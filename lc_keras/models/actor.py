@@ -30,7 +30,7 @@ class Actor(conditioned.ConditionedTrunk):
       width: Units of every hidden layer.
       depth: Number of hidden layers.
       masked: Whether the network is given the mask. The published one is given
-        the values only: what is open is then 0.5.
+        the values only, 0.5 for open attributes.
       **kwargs: For `keras.layers.Layer`.
     """
     super().__init__(
@@ -49,7 +49,7 @@ class Actor(conditioned.ConditionedTrunk):
     Args:
       latents: [batch, latent_size].
       values: [batch, num_attributes] in [0, 1], the targets.
-      mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
+      mask: [batch, num_attributes] in {0, 1}, 0 leaves an attribute open.
 
     Returns:
       [batch, latent_size].

@@ -1,16 +1,15 @@
 """Trains a critic and an actor in the latent space of a frozen generator.
 
-Engel et al. 2018, sections 3 and 4. `actor_requests` makes the rows that the
-two are trained on; here are the networks, the losses and the steps, with these
-changes:
+Engel et al. 2018, sections 3 and 4. `actor_requests` makes the training rows;
+this module has the networks, the losses and the steps, with these changes:
 
-- prior samples start with the mean and the covariance of q(z)
-  (`whitening.adapt`): that needs no network, and is most of the way;
+- prior samples are first mapped to the mean and the covariance of q(z)
+  (`whitening.adapt`), which needs no network and covers most of the distance;
 - a frozen attribute critic tells the actor directly which attributes its
-  latents decode to (`attribute_weight`): rare ones are obeyed much sooner;
-- the actor can start as the flow that teaches it (`imitate`);
+  latents decode to (`attribute_weight`): it learns rare ones much sooner;
+- the actor can start with the weights of the flow that it imitates (`imitate`);
 - after training, a moving average of the actor's weights is used
-  (`average_decay`): single steps differ more than their average.
+  (`average_decay`), which varies less than the weights of single steps.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,12 +35,12 @@ from lc_keras.models import whitening
 
 # Streams of random numbers within one update, see `priors.step_seed`.
 _STREAMS = 8
-# The model of what is to be kept, see `learning.keeping`.
+# Name of the embedding that edits keep, see `learning.keeping`.
 _EMBEDDING = "embedding"
 
 
 class Move(NamedTuple):
-  """A request, the actor's answer, and the critics' view of it.
+  """A request, the actor's answer, and the critics' outputs for it.
 
   Attributes:
     request: The request.
@@ -51,7 +50,7 @@ class Move(NamedTuple):
       noisy copy.
     posterior_scale: [latent_size], sigma_bar.
     strayed: [batch], the squared distance of the embeddings of start and
-      answer; 0 if nothing is to be kept.
+      answer; 0 without an embedding.
   """
 
   request: actor_requests.Request
@@ -66,7 +65,7 @@ class Move(NamedTuple):
 # its weight, `<name>_weight`, a field of `recipes.Actor`.
 TERMS: dict[str, Callable[[Move], tf.Tensor]] = {
   "realism": lambda move: losses.critic_cross_entropy(move.realism, True),
-  # A row whose lesson is known is to go there, and not to stay.
+  # `taught` is the answer of the row's lesson; without one, the start.
   "distance": lambda move: losses.latent_distance(
     move.moved, move.request.taught, move.posterior_scale
   ),
@@ -114,9 +113,9 @@ class ActorCritic(stored_model.StoredModel):
       num_attributes: Size of y.
       width: Units of every hidden layer, see `Critic` and `Actor`.
       depth: Number of hidden layers.
-      flow_sizes: Width and depth of the flow that a `DistilledActor` is to
-        start as, see `imitate`; None for the published actor.
-      strides: Of the `DistilledActor`.
+      flow_sizes: Width and depth of the flow whose weights a `DistilledActor`
+        starts with, see `imitate`; None for the published actor.
+      strides: Strides of the `DistilledActor`.
       masked: Whether the networks are given a request's mask, see `Actor`; a
         `DistilledActor` always is.
       **kwargs: For `keras.Model`.
@@ -138,10 +137,10 @@ class ActorCritic(stored_model.StoredModel):
     self.built = True
 
   def imitate(self, flow: flow_matching.FlowMatching) -> None:
-    """Takes over the whitening and the weights of a flow.
+    """Copies the whitening and the weights of a flow.
 
     Args:
-      flow: Of the sizes that the model was created with.
+      flow: A flow with the sizes that the model was created with.
     """
     self.whitening.set_weights(flow.whitening.get_weights())
     for network in (self.actor, self.trained_actor):
@@ -173,12 +172,11 @@ class ActorCritic(stored_model.StoredModel):
       actor_optimizer: For the actor.
       critic_optimizer: For the critic.
       recipe: The settings.
-      read_attributes: Latents to attribute logits [batch, num_attributes]: a
-        frozen `AttributeCritic`. It is neither trained nor saved with the
-        others.
+      read_attributes: Maps latents to logits [batch, num_attributes]: a frozen
+        `AttributeCritic`, which this model neither trains nor saves.
       posterior_scale: [latent_size], sigma_bar.
       excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
-      embed: Latents to what is to be kept, [batch, n]; None keeps nothing.
+      embed: Maps latents to the embedding to keep, [batch, n]; None keeps none.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(
@@ -189,7 +187,7 @@ class ActorCritic(stored_model.StoredModel):
     self.critic_optimizer = critic_optimizer
     critic_optimizer.build(self.critic.trainable_variables)
     self._recipe = recipe
-    # Behind a function, or Keras would take it for a part of this model.
+    # Wrapped in a function, or Keras would track it as a part of this model.
     self._read_attributes = lambda latents: read_attributes(latents)
     self._embed = None if embed is None else lambda latents: embed(latents)
     self._posterior_scale = tf.constant(posterior_scale, tf.float32)
@@ -200,7 +198,7 @@ class ActorCritic(stored_model.StoredModel):
     return self.actor(latents, values, mask)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. One update of the critic per sub-batch, then the actor's.
+    """See base class. The last turn updates the actor, each other the critic.
 
     The turns are unrolled: an optimiser's update inside tf.cond fails under
     MirroredStrategy.
@@ -208,8 +206,8 @@ class ActorCritic(stored_model.StoredModel):
     Args:
       batch: "mean" and "scale" [batch, turns, latent_size], "attributes"
         [batch, turns, num_attributes] and "focus" [batch, turns], the
-        attribute that a request on this row switches. The last turn is the
-        actor's. With imitation "lessons" for it, see `lessons.make`.
+        attribute that a request on this row switches. With imitation also
+        "lessons" for the last turn, see `lessons.make`.
     """
     batch = dict(batch)
     lessons = batch.pop("lessons", None)
@@ -225,7 +223,7 @@ class ActorCritic(stored_model.StoredModel):
     return self._report()
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. The critic and the average actor, with fixed noise.
+    """See base class. Uses the average actor, and the same noise every time.
 
     Args:
       batch: As for `train_step`, without turns: "mean" is [batch,
@@ -267,13 +265,13 @@ class ActorCritic(stored_model.StoredModel):
     self._report(**terms)
 
   def _critic_terms(self, rows, seeds):
-    """Returns the critic's losses, [batch]: three blocks and a penalty."""
+    """Returns the critic's losses, [batch], and its gradient penalty."""
     recipe = self._recipe
     told = actor_requests.comparison(
       rows, recipe, self._excludes, self.starts, seeds
     )
     moved = self.trained_actor(told.start, told.asked, told.mask)
-    # Some fakes are the prior itself.
+    # Some fakes are prior samples that the actor has not moved.
     raw = tf.random.stateless_uniform(tf.shape(told.own)[:1], seeds[3])
     raw = (raw < recipe.prior_fraction)[:, tf.newaxis]
     fake = tf.stop_gradient(tf.where(raw, told.prior, moved))
@@ -281,8 +279,8 @@ class ActorCritic(stored_model.StoredModel):
     real_logits, fake_logits, wrong_logits, slopes = self.critic.compare(
       told.real, fake, mix, told.own, told.asked, told.wrong, told.mask
     )
-    # Another row's labels may happen to be the right ones, as far as they are
-    # asked for: no negative then.
+    # Another row's labels may equal the row's own where the mask is 1: such a
+    # row is no negative.
     differs = (told.wrong != told.own) & (told.mask > 0.0)
     is_wrong = tf.cast(tf.reduce_any(differs, axis=-1), tf.float32)
     penalty = losses.gradient_penalty(slopes)
@@ -297,12 +295,12 @@ class ActorCritic(stored_model.StoredModel):
     return {"critic_loss": loss, "penalty": penalty}
 
   def _actor_terms(self, network, rows, seeds):
-    """Returns the actor's losses, [batch]: of a prior and of a real request.
+    """Returns the actor's losses, [batch]: means over prior and real requests.
 
     Args:
       network: The trained actor, or the average one.
       rows: A batch without turns.
-      seeds: Of the draws.
+      seeds: Seeds of the draws.
     """
     requests = actor_requests.requests(
       rows, self._recipe, self._excludes, self.starts, seeds
@@ -362,8 +360,8 @@ def training(
   Args:
     recipe: The settings.
     parts: `parts.Parts` with the model "attributes"; with imitation, "flow".
-    lessons: By split, "train" and "validation", see `lessons.make`; needed with
-      imitation.
+    lessons: Lessons of the splits "train" and "validation", see `lessons.make`;
+      needed with imitation.
   """
   rows, held_out = parts.labelled("train"), parts.labelled("validation")
   sizes = (rows.mean.shape[1], len(parts.labels), recipe.width, recipe.depth)

@@ -1,15 +1,15 @@
-"""The requests that an actor and its critic are trained on, made of latents.
+"""Makes the requests that an actor and its critic are trained on, of latents.
 
-Engel et al. 2018, section 4, with changes, each a setting of `recipes.Actor`
-whose other value is the published recipe:
+Engel et al. 2018, section 4, with these changes, each a setting of
+`recipes.Actor` that can restore the published recipe:
 
 - the actor also learns requests on REAL latents ("this face, but smiling"),
   not only repairs of prior samples (`real_weight`);
-- a request may leave attributes open (`masked_fraction`): one value is enough,
-  where ten attributes are known;
-- a flow can be the actor's teacher (`imitation_weight`, `lessons`): samples of
-  a flow vary as much as real images, and a critic alone leaves few different
-  faces.
+- a request may leave attributes open (`masked_fraction`): of ten attributes,
+  users may give one;
+- a flow can be the actor's teacher (`imitation_weight`, `lessons`): its samples
+  vary as much as real images; with a critic alone, the actor makes few
+  different faces.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,19 +20,19 @@ import tensorflow as tf
 from lc_keras import recipes
 from lc_keras.models import switching
 
-# Prior samples to the latents that the actor is given.
+# Maps prior samples to the latents that the actor is given.
 Starts = Callable[[tf.Tensor], tf.Tensor]
 Rows = Mapping[str, tf.Tensor]
 
 
 class Request(NamedTuple):
-  """One request a row.
+  """A batch of requests.
 
   Attributes:
     start: [batch, latent_size], the latents to move.
     values: [batch, num_attributes] in {0, 1}, the targets.
-    mask: [batch, num_attributes] in {0, 1}, which of them the actor is told.
-    read: The same, which of them the attribute critic checks.
+    mask: [batch, num_attributes] in {0, 1}, 1 for targets the actor is given.
+    read: Like `mask`, 1 for targets that the attribute critic checks.
     taught: [batch, latent_size], the teacher's answer; `start` without one.
   """
 
@@ -51,9 +51,9 @@ class Comparison(NamedTuple):
     start: [batch, latent_size], the latents that the actor makes fakes of.
     prior: [batch, latent_size], draws of p(z).
     own: [batch, num_attributes], the labels of real.
-    asked: Those of the fakes.
-    wrong: Wrong ones of real.
-    mask: [batch, num_attributes] in {0, 1}, which labels the critic is told.
+    asked: [batch, num_attributes], the labels of the fakes.
+    wrong: [batch, num_attributes], wrong labels for real.
+    mask: [batch, num_attributes] in {0, 1}, 1 for labels the critic is given.
   """
 
   real: tf.Tensor
@@ -75,14 +75,14 @@ def comparison(
       num_attributes] and "focus" [batch], see `latent_batches.at_random`.
     recipe: The settings.
     excludes: [num_attributes, num_attributes], see `Attributes.excludes`.
-    starts: Prior samples to the latents that the actor is given.
-    seeds: Of the draws, at least seven.
+    starts: Maps prior samples to the latents that the actor is given.
+    seeds: Seeds of the draws, at least seven.
   """
   real = _sample_posterior(rows, seeds[0])
   own = rows["attributes"]
   wrong, mask = _wrong(rows, recipe, excludes, seeds[1], seeds[6])
-  # A fake has the labels of the real row beside it; it starts from the prior,
-  # or from a real row that has other labels.
+  # A fake starts from the prior and has the row's own labels, or starts from
+  # the real row and has wrong ones.
   prior = _prior(rows, seeds[2])
   start, asked = starts(prior), own
   if recipe.real_weight:
@@ -95,14 +95,14 @@ def comparison(
 def requests(
   rows: Rows, recipe: recipes.Actor, excludes: tf.Tensor, starts: Starts, seeds
 ) -> list[Request]:
-  """Makes the actor's requests: on prior samples and, mostly, on real rows.
+  """Makes requests on prior samples and, with `real_weight`, on real rows.
 
   Args:
-    rows: As of `comparison`; with imitation, "lessons" besides.
-    recipe: As of `comparison`.
-    excludes: As of `comparison`.
-    starts: As of `comparison`.
-    seeds: As of `comparison`.
+    rows: As for `comparison`; with imitation, also "lessons".
+    recipe: As for `comparison`.
+    excludes: As for `comparison`.
+    starts: As for `comparison`.
+    seeds: As for `comparison`.
   """
   make = _taught if recipe.imitation_weight else _published
   made = make(rows, recipe, excludes, starts, seeds)
@@ -127,22 +127,23 @@ def _taught(rows, recipe, excludes, starts, seeds):
 def _published(rows, recipe, excludes, starts, seeds):
   own = rows["attributes"]
   wrong, mask = _wrong(rows, recipe, excludes, seeds[1], seeds[5])
-  # Open attributes of a prior sample may come out either way.
+  # Open attributes of a prior sample may take any value.
   start = starts(_prior(rows, seeds[2]))
   prior = Request(start, own, mask, mask, start)
-  # A quarter keeps its own labels: "nothing to do, stay".
+  # A quarter of the rows request their own labels, so that the actor learns to
+  # change nothing.
   stay = _every_second(own) & _every_second(own, 2)
   asked = tf.where(stay, own, wrong)
-  # Open attributes of a real row have to stay.
+  # Open attributes of a real row must not change.
   asked = tf.where(mask > 0.0, asked, own)
   start = _sample_posterior(rows, seeds[0])
   return prior, Request(start, asked, mask, tf.ones_like(mask), start)
 
 
 def _wrong(rows, recipe, excludes, seed, mask_seed):
-  """Returns labels that are not a row's own, and a mask of those asked for.
+  """Returns wrong labels for each row, and a mask of those requested.
 
-  One switched attribute is the hardest negative, and just like a request;
+  One switched attribute is the hardest negative, and resembles a request;
   another row's labels (the published choice) differ in many.
   """
   own = rows["attributes"]

@@ -21,11 +21,11 @@ _PENALTY_STRIDE = 8
 
 
 class AdversarialModel(stored_model.StoredModel):
-  """A generator G(z, y) of images and a discriminator D(x, y): how they train.
+  """A generator G(z, y) of images, trained with a discriminator D(x, y).
 
-  Goodfellow et al. 2014 with the non-saturating loss and, for it to converge,
-  the zero-centred penalty of Mescheder et al. 2018, for which both networks may
-  be updated at once. Without attributes, y is of size 0: G(z) and D(x).
+  Goodfellow et al. 2014 with the non-saturating loss and, for convergence, the
+  zero-centred penalty of Mescheder et al. 2018, with which both networks may be
+  updated at once. Without attributes, y is of size 0: G(z) and D(x).
 
   Attributes:
     generator: The moving average of the trained generator, used after training.
@@ -86,7 +86,7 @@ class AdversarialModel(stored_model.StoredModel):
       generator_optimizer: For the generator.
       discriminator_optimizer: For the discriminator.
       penalty_weight: Weight of the zero-centred penalty, gamma.
-      average_decay: Of the moving average of the generator's weights, per
+      average_decay: Decay of the moving average of the generator's weights, per
         update.
       **kwargs: For `keras.Model.compile`.
     """
@@ -133,16 +133,16 @@ class AdversarialModel(stored_model.StoredModel):
     return self._report(**terms)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. The average generator, with the same noise every time.
+    """See base class. Uses the average generator and the same noise every time.
 
-    Neither loss says how good the images are: each depends on the opponent.
+    Neither loss measures the quality of images: each depends on the opponent.
     """
     return self._report(**self._terms(self.generator, batch, seed=(0, 0)))
 
   def _terms(self, generator, batch, seed):
     """Returns the losses, one per row, and the penalties of some rows."""
     images, attributes = batch["image"], batch["attributes"]
-    # Half on, half off, where a label is not known.
+    # An unknown label is 0.5, half on and half off.
     attributes = tf.where(tf.math.is_nan(attributes), 0.5, attributes)
     latents = tf.random.stateless_normal(
       [tf.shape(images)[0], self.latent_size], seed
@@ -180,7 +180,7 @@ def generate(
   """Returns images [batch, height, width, channels] in [0, 1].
 
   Args:
-    generator: Maps z and y, side by side, to logits of pixels.
+    generator: Maps z and y, concatenated, to logits of pixels.
     latents: [batch, latent_size], draws of the prior N(0, I).
     attributes: [batch, num_attributes] in [0, 1], the targets.
   """
@@ -191,7 +191,7 @@ def optimizers(
   recipe: recipes.GAN,
 ) -> tuple[keras.optimizers.Optimizer, keras.optimizers.Optimizer]:
   """Returns the optimisers of the generator and of the discriminator."""
-  # No momentum: the opponent has changed since.
+  # No momentum, since the opponent changes between updates.
   return tuple(
     adam.Adam(trainings.learning_rate(recipe), beta_1=0.0, beta_2=0.99)
     for _ in range(2)

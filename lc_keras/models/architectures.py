@@ -95,10 +95,10 @@ def on_latents(
     width: Units of every hidden layer.
     depth: Number of hidden layers.
     outputs: Units of the last layer.
-    scales: Of the axes that it sees, the first ones, see
-      `mapping.Draws.scales`; None shows it all of z.
+    scales: Factors of the first axes of z, the only ones that it sees, see
+      `mapping.Draws.scales`; None lets it see all of z.
     dropout: Share of the last hidden units that a training step leaves out.
-    name: Of the network.
+    name: Name of the network.
   """
   first = [] if scales is None else [layers.Axes(scales)]
   *hidden, last = trunk(len(scales or ()) or latent_size, width, depth, outputs)
@@ -203,8 +203,8 @@ def _celeb_a_classifier(image_shape: Shape) -> Layers:
 
 
 # --- residual: a tenth of celeb_a's arithmetic. At 64x64x3 and 1,024 latents,
-# 304 M products an image for 3,026 M, and 27 M parameters for 154 M. All is
-# done at 16x16 positions and fewer, by blocks that keep what they are given.
+# 304 M products per image instead of 3,026 M, and 27 M parameters instead of
+# 154 M. All layers work at 16x16 positions or fewer, in residual blocks.
 
 _WIDTHS = (96, 192, 384)  # Channels at 1/4, 1/8 and 1/16 of the size.
 
@@ -339,9 +339,9 @@ def _toon_faces_generator(latent_size: int, image_shape: Shape) -> Layers:
 
 
 def _doubling(inputs: int, filters: int, activation: str | None = "relu"):
-  # He et al. 2015, for the 2x2 of a stride-2 kernel's 4x4 weights that meet in
-  # an output. At the published scale, images hardly differ between latents at
-  # first (a deviation of 0.001 rather than 0.05), and learn to late.
+  # Initialised after He et al. 2015: of a stride-2 kernel's 4x4 weights, 2x2
+  # contribute to an output. At the published scale, images of different latents
+  # hardly differ at first (a deviation of 0.001, not 0.05), and learn to late.
   return keras.layers.Conv2DTranspose(
     filters,
     4,

@@ -1,4 +1,4 @@
-"""The attribute critic: which attributes will the decoded image have?"""
+"""The attribute critic, which predicts the attributes of a decoded image."""
 
 from collections.abc import Sequence
 
@@ -33,7 +33,7 @@ class AttributeCritic(keras.layers.Layer):
       num_attributes: Number of logits.
       width: Units of every hidden layer.
       depth: Number of hidden layers.
-      members: Networks whose mean it is.
+      members: Number of networks whose logits are averaged.
       scales: See `architectures.on_latents`.
       dropout: See there.
       **kwargs: For `keras.layers.Layer`.

@@ -66,8 +66,8 @@ class AttributeModel(stored_model.StoredModel):
       noise_scale: Trains on z = mean + noise_scale * scale * eps. 1 is the
         published recipe. An actor or a search that follows the critic finds
         latents that it misreads; with more noise there are fewer.
-      members: Networks, each trained for itself, whose mean is the critic.
-        Latents that mislead one of them do not mislead all.
+      members: Number of networks, trained independently, whose mean is the
+        critic. Latents that mislead one of them do not mislead all.
       scales: See `architectures.on_latents`.
       dropout: See there.
       **kwargs: For `keras.Model`.
@@ -191,10 +191,10 @@ def training(
 
   Args:
     recipe: The settings.
-    parts: `parts.Parts`, of which latents and their labels are needed; with
-      edits, the generator, too.
-    classifier: Images to logits, reads edits if the generator cannot encode; by
-      default the model "classifier".
+    parts: `parts.Parts` with latents and labels; with edits, also the
+      generator.
+    classifier: Maps images to logits, to label edits if the generator cannot
+      encode; by default the model "classifier".
   """
   rows = parts.latents["train"]
   # Read before the seed is set: it may load the generator, and initial weights
@@ -222,7 +222,7 @@ def training(
 
 
 def _reader(parts, classifier):
-  """Returns the option of `compile` that says how edits are read."""
+  """Returns the option of `compile` by which edits are labelled."""
   generator = parts.generator
   if generators.can_encode(generator):
 

@@ -1,6 +1,6 @@
-"""The conditional generative adversarial network: trained anew for its labels.
+"""The conditional GAN (generative adversarial network), trained from scratch.
 
-The usual way without latent constraints, and one that they are compared with.
+The usual alternative to latent constraints, and a baseline for them.
 """
 
 import keras
@@ -42,8 +42,8 @@ class ConditionalGAN(adversarial.AdversarialModel):
       generator_optimizer: For the generator.
       discriminator_optimizer: For the discriminator.
       mismatch_weight: Weight, in the discriminator's loss, of real images with
-        another image's labels (Reed et al. 2016): they teach it to look at
-        labels early, and cost nothing: the image's evidence is there.
+        another image's labels (Reed et al. 2016): they teach it early to use
+        labels, at no cost, since the image's evidence is computed anyway.
       **kwargs: For the base class: penalty_weight, average_decay and so on.
     """
     super().compile(generator_optimizer, discriminator_optimizer, **kwargs)
@@ -66,7 +66,7 @@ class ConditionalGAN(adversarial.AdversarialModel):
     """See base class."""
     loss = super()._discriminator_loss(evidence, fake_logits, attributes)
     others = tf.roll(attributes, 1, axis=0)
-    # Another image's labels may happen to be the right ones: no negative then.
+    # An image with equal labels by chance is no negative.
     is_wrong = tf.cast(tf.reduce_any(others != attributes, axis=-1), tf.float32)
     wrong_logits = self.discriminator.judge(evidence, others)
     return (

@@ -1,6 +1,6 @@
-"""The conditional variational autoencoder: trained anew for its labels.
+"""The conditional variational autoencoder, trained from scratch with labels.
 
-The usual way without latent constraints, and one that they are compared with.
+The usual alternative to latent constraints, and a baseline for them.
 """
 
 import keras

@@ -2,7 +2,7 @@
 
 The published networks join z and an embedding of y before their first hidden
 layer. The embedding is linear, and so is the layer up to its ReLU: the products
-of z and of y are computed apart and added. One latent vector under several
+of z and of y are computed separately and added. One latent vector under several
 requests, or one request for many latents, then costs little more than one.
 """
 
@@ -67,8 +67,8 @@ class ConditionedTrunk(keras.layers.Layer):
 class Entrance:
   """The first hidden layer of such a trunk, in its two parts.
 
-  Made anew in every call, so that a gradient by the layer's weights is put
-  together once.
+  Created in every call, so that the gradient of the layer's weights is
+  assembled once.
   """
 
   def __init__(
@@ -78,12 +78,12 @@ class Entrance:
     size: int,
     masked: bool,
   ):
-    """Takes the layer apart.
+    """Splits the layer.
 
     Args:
       embedding: One linear layer.
       trunk: ReLU layers; their input is [latents, embedding].
-      size: Of a latent vector.
+      size: Size of a latent vector.
       masked: Whether the embedding takes a mask beside the values.
     """
     self._masked = masked
@@ -94,15 +94,15 @@ class Entrance:
     self.kernel, self._from_embedding = tf.split(first.kernel, sizes)
 
   def of_latents(self, latents: tf.Tensor) -> tf.Tensor:
-    """Returns the share of latents [batch, size], [batch, width]."""
+    """Returns the term of latents [batch, size], [batch, width]."""
     return tf.matmul(latents, self.kernel)
 
   def of_request(self, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-    """Returns the share of a request, with the bias, [batch, width].
+    """Returns the term of requests, with the bias, [batch, width].
 
     Args:
       values: [batch, num_attributes] in [0, 1], the targets.
-      mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
+      mask: [batch, num_attributes] in {0, 1}, 0 leaves an attribute open.
     """
     if self._masked:
       condition = architectures.condition(values, mask)
@@ -126,14 +126,14 @@ def slopes(
 ) -> tf.Tensor:
   """Returns the gradient of a trunk's only output by the latents.
 
-  It is written out as matrix products, so that differentiating it once more is
-  one pass, and not a tape within a tape. Of a ReLU network the gradient
-  depends on the inputs only by which units are on: no derivative goes that way,
-  and none is computed. (TensorFlow would send zeros through all layers.)
+  It is written as matrix products, so that its own gradient takes one pass
+  instead of nested tapes. The gradient of a ReLU network depends on the inputs
+  only through which units are active; the derivative of that is zero, and is
+  not computed. (TensorFlow would send zeros through all layers.)
 
   Args:
     trunk: ReLU layers, and a linear one with a single output.
-    entrance: Of this trunk.
+    entrance: The entrance of this trunk.
     first: [batch, width], the first hidden layer before its ReLU.
 
   Returns:

@@ -33,7 +33,7 @@ class Critic(conditioned.ConditionedTrunk):
     Args:
       latents: [batch, latent_size].
       values: [batch, num_attributes] in [0, 1], the targets.
-      mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
+      mask: [batch, num_attributes] in {0, 1}, 0 leaves an attribute open.
 
     Returns:
       Logits, [batch].
@@ -43,7 +43,7 @@ class Critic(conditioned.ConditionedTrunk):
   def under(
     self, values: tf.Tensor, mask: tf.Tensor
   ) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns the critic of one request, a function of latents alone.
+    """Returns the critic of fixed requests, a function of latents alone.
 
     Args:
       values: [batch, num_attributes] in [0, 1].
@@ -63,21 +63,21 @@ class Critic(conditioned.ConditionedTrunk):
     wrong: tf.Tensor,
     mask: tf.Tensor,
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Judges all that an update of the critic needs, in one go.
+    """Computes all outputs that an update of the critic needs, in one pass.
 
     Args:
       real: [batch, latent_size].
       fake: [batch, latent_size].
-      mix: [batch, 1] in [0, 1], of a point between the two: the share of real.
+      mix: [batch, 1] in [0, 1], the share of real in the interpolated point.
       own: [batch, num_attributes], the labels of real.
-      asked: The labels of fake, and of the point between.
-      wrong: Wrong ones of real.
+      asked: The labels of fake, and of the interpolated point.
+      wrong: Wrong labels for real.
       mask: [batch, num_attributes] in {0, 1}, of all labels.
 
     Returns:
       Logits of real, of fake and of real with wrong labels, [batch] each, and
-      the gradient of the logit by the latents at the point between, [batch,
-      latent_size].
+      the gradient of the logit by the latents at the interpolated point,
+      [batch, latent_size].
     """
     entrance = self.entrance()
     points = entrance.of_latents(tf.concat([real, fake], axis=0))

@@ -12,14 +12,14 @@ from lc_keras.models import whitening as whitenings
 
 
 class DistilledActor(keras.layers.Layer):
-  """G(z, y), the published gated move, made by a flow's network.
+  """G(z, y), the paper's gated move, computed by a flow's network.
 
   z' = (1 - gate) * z + gate * dz, in whitened coordinates. A distilled network
   starts as its teacher (Salimans and Ho, 2022,
-  https://arxiv.org/abs/2202.00512): dz is at first where the flow leads in
-  `strides` equal parts of the circle; in one, its velocity at the noise, the
-  expected latent. The gate shuts on axes that hold nothing but the posterior's
-  noise.
+  https://arxiv.org/abs/2202.00512): at first, dz is where the flow ends after
+  `strides` equal steps along the circle; after one, this is its velocity at the
+  noise, the expected latent. The gate closes on axes that hold only the
+  posterior's noise.
   """
 
   def __init__(
@@ -37,10 +37,10 @@ class DistilledActor(keras.layers.Layer):
     Args:
       latent_size: Size of z.
       num_attributes: Size of y.
-      width: The flow's.
-      depth: The flow's.
-      whitening: The flow's.
-      strides: How often the network is evaluated.
+      width: Width of the flow.
+      depth: Depth of the flow.
+      whitening: Whitening of the flow.
+      strides: Number of evaluations of the network.
       **kwargs: For `keras.layers.Layer`.
     """
     super().__init__(**kwargs)
@@ -59,7 +59,7 @@ class DistilledActor(keras.layers.Layer):
     self.built = True
 
   def start_as(self, flow: flow_matching.FlowMatching) -> None:
-    """Takes over the weights of a flow, but for its whitening."""
+    """Copies the weights of a flow, except its whitening."""
     self.network.set_weights(flow.velocity.get_weights())
 
   def call(self, latents, values, mask):

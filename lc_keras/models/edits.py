@@ -6,13 +6,13 @@ import tensorflow as tf
 
 from lc_keras import losses
 
-# An edit is a few steps downhill, of a random size: up to about as far as two
-# people are from each other, in deviations along the principal axes of q(z).
+# An edit is a few gradient steps of one random size, in standard deviations
+# along the principal axes of q(z); the longest about as far as two people are
+# apart.
 _STEPS = 4
 _STEP_SIZES = 0.3, 1.5
 
-
-# Share of the attributes that an edit asks for at random.
+# Share of the attributes that a random edit targets.
 _ASKED = 0.3
 
 
@@ -22,18 +22,18 @@ def anywhere(
   covariance: tf.Tensor,
   seed: tf.Tensor,
 ) -> tf.Tensor:
-  """Moves latent vectors as a bare search for some attributes does.
+  """Moves latent vectors as a gradient search for random attributes would.
 
   Args:
     latents: [batch, latent_size], the start.
-    critic: Latents to logits [batch, num_attributes].
+    critic: Maps latents to logits [batch, num_attributes].
     covariance: See `lead`.
-    seed: int32 [2], of what is asked for, and of the sizes of the moves.
+    seed: int32 [2], seed of the targets and of the sizes of the moves.
   """
   shape = tf.shape(critic(latents))
   uniform = tf.random.stateless_uniform(tf.concat([[2], shape], 0), seed)
   targets = tf.round(uniform[0])
-  # One at least.
+  # At least one.
   asked = uniform[1] <= tf.maximum(
     tf.reduce_min(uniform[1], axis=-1, keepdims=True), _ASKED
   )
@@ -52,14 +52,14 @@ def lead(
   covariance: tf.Tensor,
   seed: tf.Tensor,
 ) -> tf.Tensor:
-  """Moves latent vectors to where an error is small.
+  """Moves latent vectors downhill on an error.
 
   Args:
     latents: [batch, latent_size], the start.
-    error: Latents to [batch]; that of a row depends on the row alone.
-    covariance: [latent_size, latent_size], see `latents.covariance`: moves are
-      made where encoded images differ.
-    seed: int32 [2], of the sizes of the moves.
+    error: Maps latents to [batch]; the error of a row depends on it alone.
+    covariance: [latent_size, latent_size], see `latents.covariance`: moves
+      follow directions in which encoded images differ.
+    seed: int32 [2], seed of the sizes of the moves.
 
   Returns:
     [batch, latent_size].
@@ -74,6 +74,6 @@ def lead(
     slope = tape.gradient(values, latents)
     direction = tf.matmul(slope, covariance)
     squared = tf.reduce_sum(slope * direction, axis=-1, keepdims=True)
-    # `size` deviations along the principal axes, however steep it is.
+    # `size` deviations along the principal axes, whatever the slope.
     latents -= size * direction * tf.math.rsqrt(squared + 1e-12)
   return latents

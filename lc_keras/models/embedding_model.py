@@ -1,4 +1,4 @@
-"""What an embedding network says of an image, read in its latent vector."""
+"""Predicts an image's embedding by another network from its latent vector."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,15 +11,15 @@ from lc_keras.models import architectures
 from lc_keras.models import layers
 from lc_keras.models import stored_model
 
-# Noise of training: of this many posteriors, and of the prior at most.
+# Training noise in units of the posterior's scale, and its limit, the prior's.
 _NOISE, _MOST_NOISE = 3.0, 1.0
 
 
 class EmbeddingModel(stored_model.StoredModel):
-  """e(z): the mean of some networks, each trained without one fold of rows.
+  """e(z): the mean of several networks, each trained without one fold of rows.
 
-  An edit that keeps it keeps what the embedding is of, such as who is shown:
-  no image has to be decoded for that.
+  An edit that keeps e(z) keeps what the embedding describes, such as a person's
+  identity, without decoding an image.
 
   >>> model = EmbeddingModel(8, 3, width=16, depth=1)
   >>> model(tf.zeros([5, 8])).shape
@@ -43,12 +43,12 @@ class EmbeddingModel(stored_model.StoredModel):
 
     Args:
       latent_size: Size of z.
-      size: Of the embedding.
+      size: Size of the embedding.
       width: Units of every hidden layer.
       depth: Number of hidden layers.
       folds: Number of networks.
       scales: See `architectures.on_latents`.
-      dropout: See there. Without it, few images are learned by heart.
+      dropout: See there. Without it, the networks overfit few images.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
@@ -67,7 +67,7 @@ class EmbeddingModel(stored_model.StoredModel):
     return self.networks(latents)
 
   def by_member(self, latents: tf.Tensor, training: bool = False) -> tf.Tensor:
-    """Returns those of each network, [batch, folds, size]."""
+    """Returns the embeddings of each network, [batch, folds, size]."""
     return self.networks.by_member(latents, training)
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
@@ -95,7 +95,7 @@ class EmbeddingModel(stored_model.StoredModel):
 
 
 def compiled(model: EmbeddingModel, steps: int) -> EmbeddingModel:
-  """Compiles a model for some steps, and returns it."""
+  """Compiles a model for a number of training steps, and returns it."""
   model.compile(
     keras.optimizers.AdamW(
       keras.optimizers.schedules.CosineDecay(1e-3, steps), weight_decay=0.1

@@ -13,31 +13,32 @@ from lc_keras.models import stored_model
 tfd = tfp.distributions
 
 MODEL = "encoder"  # Its name among the models of `parts.Parts`.
-# What the guess sees, in pixels a side at most.
+# Largest side of the images that the guess sees, in pixels.
 _SEEN = 32
-# Of the ridge regression, times the mean square of what is seen.
+# Ridge penalty, relative to the total variance of the regression's inputs.
 _RIDGE = 0.3
-# The guess stays where the generator's own draws are.
+# Bound of the guess, within which the generator's own draws lie.
 _FARTHEST = 3.0
-# Terms of the search, of pixels in [-1, 1]: all of them, means over squares of
-# which there are _SQUARES a side, and the mean square of latents.
+# Weights of the search's loss, for pixels in [-1, 1]: of all pixels, of means
+# over squares, _SQUARES a side, and of the mean square of latents.
 _PIXELS, _BLURRED, _PRIOR = 10.0, 10.0, 0.05
 _SQUARES = 32
 _RATE = 0.1
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
-# A gradient through a decoder holds so many times what the decoder does.
+# Memory of a gradient through a decoder, in multiples of the decoder's.
 _HELD = 32
-# Of what is found: a draw of q(z|x) is the mean.
+# Scale of q(z|x), so small that a draw is the mean.
 _SCALE = 1e-5
 
 Tensors = Sequence[tf.Tensor]
 
 
 class Encoder(stored_model.StoredModel):
-  """Images to latents: linear in a small picture, then Adam by the decoder.
+  """Maps images to latents: a linear guess, then a search by gradients.
 
-  The guess is a ridge regression on a generator's own draws, in closed form.
-  The search goes on from it until the decoder shows the image.
+  The guess is a ridge regression on small images, fitted in closed form to a
+  generator's own draws. The search starts from it and, by Adam, reduces the
+  difference between the decoded image and the given one.
 
   >>> import numpy as np
   >>> import lc_keras
@@ -53,7 +54,7 @@ class Encoder(stored_model.StoredModel):
   True
 
   Attributes:
-    steps: Of the search; 0 leaves it at the guess.
+    steps: Steps of the search; 0 returns the guess.
   """
 
   def __init__(
@@ -64,14 +65,14 @@ class Encoder(stored_model.StoredModel):
     steps: int = 0,
     **kwargs,
   ):
-    """Creates an encoder that guesses zeros.
+    """Creates an untrained encoder, whose guess is zero.
 
     Args:
       image_shape: (height, width, channels).
       latent_size: Size of z.
-      axes: How many of a latent's first numbers are guessed; None is all. The
-        guess has zeros behind.
-      steps: Of the search.
+      axes: Number of a latent's first axes that are guessed; None is all. The
+        guess of the others is zero.
+      steps: Steps of the search.
       **kwargs: For `keras.Model`.
     """
     super().__init__(**kwargs)
@@ -96,7 +97,7 @@ class Encoder(stored_model.StoredModel):
     return tf.pad(found, [[0, 0], [0, self._beyond]])
 
   def posterior(self, generator, images: tf.Tensor) -> tfd.Distribution:
-    """Returns q(z|x), event shape [latent_size]; all of its mass is at a point.
+    """Returns q(z|x), event shape [latent_size]; in effect a point mass.
 
     Args:
       generator: The `Generator` that it was learned for.
@@ -126,10 +127,10 @@ class Encoder(stored_model.StoredModel):
 
 
 class Sums:
-  """Collects what the guess is fitted to, of images that come in pieces."""
+  """Accumulates the sums of the guess's regression, over pieces of images."""
 
   def __init__(self, image_shape: Sequence[int], latent_size: int, axes=None):
-    """Creates it; arguments are as of `Encoder`."""
+    """Creates empty sums; see `Encoder` for the arguments."""
     self._arguments = (tuple(image_shape), latent_size, axes)
     self._squares = self._products = self._count = 0.0
 
@@ -149,7 +150,7 @@ class Sums:
       steps: See `Encoder`.
     """
     means = self._squares[-1:] / self._count
-    # Around the means: the last column is one of ones, and goes.
+    # Centres the sums; the last column, of ones, is dropped.
     squares = self._squares - self._count * means.T @ means
     products = self._products - means.T * self._products[-1:]
     squares, products = squares[:-1, :-1], products[:-1]
@@ -162,11 +163,11 @@ class Sums:
 
 
 def look(images: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
-  """Returns what the guess sees of images, [batch, seen], about zero.
+  """Returns the inputs of the guess, small images in [-1, 1], [batch, seen].
 
   Args:
     images: [batch, height, width, channels] in [0, 1].
-    image_shape: (height, width, channels) of the generator's.
+    image_shape: (height, width, channels) of the generator's images.
   """
   shape = _seen(image_shape)
   small = tf.image.resize(images, shape[:2], "area")
@@ -187,18 +188,19 @@ def search(
   more: Callable[..., tf.Tensor],
   span: tuple[float, float] = (0.0, 1.0),
 ) -> list[tf.Tensor]:
-  """Moves tensors by Adam until what they render looks as images do.
+  """Moves tensors by Adam until they render to given images.
 
   No row depends on another one. It runs in a graph, and can be exported.
 
   Args:
-    render: The tensors to images [n, height, width, channels] in [0, 1].
+    render: Maps the tensors to images [n, height, width, channels] in [0, 1].
     start: Tensors [n, ...].
-    images: Those that are wanted.
+    images: The given images.
     steps: Number of steps.
-    rates: Of Adam, one for each tensor, at first.
-    more: What was rendered, and the tensors, to more terms of the loss, [n].
-    span: From which part of a cosine to which part the rates fall.
+    rates: Initial learning rates of Adam, one for each tensor.
+    more: Maps rendered images and the tensors to more terms of the loss, [n].
+    span: Where on a half cosine, in [0, 1], the decay of the rates starts and
+      ends.
 
   Returns:
     The tensors, moved.

@@ -9,12 +9,12 @@ angle a in [0, pi / 2], between noise e and a latent z,
 
 and the network learns the expected dx/da, given x, a and a request.
 
-Both sides are whitened. Where a posterior fills the prior badly, the covariance
-is most of the difference (of 256 dimensions of studio faces, each with a
+Latents are whitened. Where the posterior fills the prior badly, most of the
+difference is in the covariance (of 256 dimensions of studio faces, each with a
 deviation near 1, the principal ones differ by a factor of 1,000 in variance),
-and that needs no network: a flow that stands still is the best normal
-distribution already, and along a circle it is the best flow for every direction
-that only holds the posterior's noise. The network learns the rest.
+which needs no network: a flow of velocity zero already gives the best normal
+distribution, and along circles it is the best flow for every direction that
+holds only the posterior's noise. The network learns the rest.
 """
 
 import math
@@ -49,7 +49,7 @@ class FlowMatching(stored_model.StoredModel):
     velocity: The moving average of the trained network, used after training; on
       whitened latents.
     trained_velocity: The network that the optimiser updates.
-    whitening: To be adapted before training.
+    whitening: Must be adapted before training.
   """
 
   REPORTS = ("loss",)
@@ -64,7 +64,7 @@ class FlowMatching(stored_model.StoredModel):
   ):
     """Creates and builds the networks; see `Velocity` for the arguments.
 
-    A fresh model whitens nothing: see `Whitening.adapt`.
+    The whitening of a new model is the identity, see `Whitening.adapt`.
     """
     super().__init__(**kwargs)
     self.velocity, self.trained_velocity = moving_average.pair(
@@ -87,7 +87,7 @@ class FlowMatching(stored_model.StoredModel):
 
     Args:
       optimizer: For the velocity.
-      average_decay: Of the moving average of its weights, per update.
+      average_decay: Decay of the moving average of its weights, per update.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(optimizer, **kwargs)
@@ -115,7 +115,7 @@ class FlowMatching(stored_model.StoredModel):
     return self._report(loss=values)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. The average, with the same noise every time."""
+    """See base class. Uses the average, and the same noise every time."""
     seeds = [(0, stream) for stream in range(4)]
     return self._report(loss=self._errors(self.velocity, batch, seeds))
 
@@ -130,13 +130,13 @@ class FlowMatching(stored_model.StoredModel):
     angles = LATENT_ANGLE * tf.random.stateless_uniform([count], seeds[2])
     cosine, sine = tf.cos(angles)[:, tf.newaxis], tf.sin(angles)[:, tf.newaxis]
     between = cosine * noise + sine * points
-    # What is not known of a row is never asked for.
+    # Unknown labels are never requested.
     known = ~tf.math.is_nan(rows["attributes"])
     labels = tf.where(known, rows["attributes"], 0.0)
     mask = _random_mask(labels, seeds[3]) * tf.cast(known, tf.float32)
     signal = self.whitening.signal
     heading = network(signal * between, angles, labels, mask)
-    # About the posterior's noise there is nothing to learn.
+    # Weighted by signal, since the posterior's noise cannot be predicted.
     error = signal * (heading - (cosine * points - sine * noise))
     error = tf.reduce_mean(tf.square(error), axis=-1)
     return error / tf.reduce_mean(tf.square(signal))
@@ -158,10 +158,10 @@ def training(recipe: recipes.Flow, parts) -> trainings.Training:
 
 
 def _random_mask(attributes, seed):
-  """Returns the attributes of random requests, [batch, num_attributes].
+  """Returns the masks of random requests, [batch, num_attributes] in {0, 1}.
 
-  Values in {0, 1}. One row in seven asks for nothing, one for everything; in
-  the others each attribute is asked for with a probability of the row's own.
+  One row in seven requests no attribute, one requests all; in the others, each
+  attribute is requested with a probability that is drawn per row.
   """
   shape = tf.shape(attributes)
   uniform = tf.random.stateless_uniform([shape[0], shape[1] + 1], seed)

@@ -1,6 +1,6 @@
 """The generative adversarial network without labels, to be frozen.
 
-A generative model that has no encoder: it can sample, and transform no images.
+It has no encoder: it can sample, but not transform images.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,7 @@ class GAN(adversarial.AdversarialModel):
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """Returns p(x|z), event shape `image_shape`; its mean is in [0, 1].
 
-    All of its mass is at one image: a draw is the mean, and no other image has
-    a density.
+    A point mass: every draw is the mean.
 
     Args:
       latents: [batch, latent_size].
@@ -61,7 +60,7 @@ class GAN(adversarial.AdversarialModel):
     return self.decode(latents).mean()
 
   def _terms(self, generator, batch, seed):
-    """See base class. Of a batch, only "image" counts."""
+    """See base class. Uses "image" only."""
     images = batch["image"]
     batch = {"image": images, "attributes": _no_labels(images)}
     return super()._terms(generator, batch, seed)

@@ -1,7 +1,7 @@
-"""Layers of Keras and TensorFlow, computed so that they are quick on a CPU.
+"""Layers of Keras and TensorFlow, computed faster on a CPU.
 
-Same numbers but for rounding, and same weights, also in files: Keras names
-them by the class, which is why `Dense` is called that. Figures are in
+They give the same numbers up to rounding, and have the same weights, also in
+files: Keras names weights by the class, hence the name `Dense`. Figures are in
 docs/performance.md.
 """
 
@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-# Weights from which on a batched product is the quicker one.
+# Number of weights from which a batched product is faster.
 _LARGE = 512 * 512
 
 
 def product(
   rows: tf.Tensor, kernel: tf.Tensor, transpose: bool = False
 ) -> tf.Tensor:
-  """Returns rows times a kernel, [n, units], quick where the kernel is large.
+  """Returns rows times a kernel, [n, units], faster for large kernels.
 
   Args:
     rows: [n, inputs].
@@ -28,14 +28,14 @@ def product(
   kernel = tf.convert_to_tensor(kernel)
   if math.prod(kernel.shape) < _LARGE:
     return tf.matmul(rows, kernel, transpose_b=transpose)
-  # A batch of one product: a single one takes twice as long where a factor is
+  # As a batch of one: a plain product takes twice as long if a factor is
   # transposed, as in the gradient.
   one = tf.expand_dims(rows, 0), tf.expand_dims(kernel, 0)
   return tf.squeeze(tf.matmul(*one, transpose_b=transpose), 0)
 
 
 class Dense(keras.layers.Dense):
-  """[batch, inputs] -> [batch, units], quick where the kernel is large."""
+  """[batch, inputs] -> [batch, units], faster for large kernels."""
 
   def call(self, inputs, training=None):
     del training
@@ -50,7 +50,7 @@ class Axes(keras.layers.Layer):
   """[batch, latent_size] -> [batch, axes]: the first axes, scaled."""
 
   def __init__(self, scales: Sequence[float], **kwargs):
-    """Takes a factor for each of these axes."""
+    """Creates the layer from one factor per axis."""
     super().__init__(**kwargs)
     self._scales = tf.constant(scales, tf.float32)
 
@@ -59,10 +59,10 @@ class Axes(keras.layers.Layer):
 
 
 class Mean(keras.layers.Layer):
-  """The mean of what some networks return."""
+  """The mean of the outputs of several networks."""
 
   def __init__(self, members: Sequence[keras.layers.Layer], **kwargs):
-    """Takes built networks of one input and output shape."""
+    """Creates the layer from built networks of the same shapes."""
     super().__init__(**kwargs)
     self.members = list(members)
     self.built = True
@@ -71,7 +71,7 @@ class Mean(keras.layers.Layer):
     return tf.reduce_mean(self.by_member(inputs, training), axis=1)
 
   def by_member(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-    """Returns what each network returns, [batch, members, outputs]."""
+    """Returns the outputs of each network, [batch, members, outputs]."""
     found = [member(inputs, training=training) for member in self.members]
     return tf.stack(found, axis=1)
 
@@ -80,12 +80,12 @@ class Residual(keras.layers.Layer):
   """[batch, h, w, c] -> the same: x + convolutions of x.
 
   He et al. 2016, "Identity mappings in deep residual networks", without
-  normalisation: the second kernel is to begin small instead, after Zhang et al.
-  2019, "Fixup initialization", so that any depth begins near the identity.
+  normalisation: the second kernel should start small instead, after Zhang et
+  al. 2019, "Fixup initialization", so that any depth starts near the identity.
   """
 
   def __init__(self, first: keras.layers.Layer, second: keras.layers.Layer):
-    """Takes two convolutions of c channels to c; ReLU comes before each."""
+    """Creates the layer from two convolutions, c channels to c, after ReLUs."""
     super().__init__()
     self._first, self._second = first, second
 

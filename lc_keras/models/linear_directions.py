@@ -1,4 +1,4 @@
-"""One straight direction per attribute: the simplest model of latents."""
+"""One linear direction per attribute: the simplest model of latents."""
 
 from typing import Self
 
@@ -9,12 +9,12 @@ from sklearn import linear_model
 from lc_keras.data import latents as latent_rows
 from lc_keras.models import stored_model
 
-# Of the logistic regression, per row, on latents of variance 1. So strong that
-# a normal says where those with an attribute are on average, rather than where
-# they can just be told apart: of edits of studio faces, 90% are read back at a
-# margin of 3; with a penalty of 1 / 20,000 it is a quarter.
+# L2 penalty of the logistic regression, per row, on latents of variance 1. It
+# is strong enough that a normal points to the mean of the rows with an
+# attribute, not just across the boundary: at a margin of 3, 90% of edits of
+# studio faces are read as requested; with a penalty of 1 / 20,000, a quarter.
 _PENALTY = 1 / 6
-# The regression holds its rows in memory; more add nothing to so few weights.
+# The regression holds its rows in memory, and so few weights need no more.
 _MOST_ROWS = 100_000
 
 
@@ -23,14 +23,14 @@ class LinearDirections(stored_model.StoredModel):
 
   Shen, Gu, Tang, Zhou, "Interpreting the Latent Space of GANs for Semantic Face
   Editing" (https://arxiv.org/abs/1907.10786), who use support vectors; a
-  logistic regression finds such a hyperplane as well, and gives its distance a
-  unit.
+  logistic regression also finds a hyperplane, and the distance from it is in
+  log odds.
 
   Their latents have the covariance I, so that the shortest move across a
-  hyperplane is also the most probable one. Encoded images have not: along most
-  axes there is hardly more than the posterior's noise, and there a classifier
-  finds the shortest moves, of which the decoder shows nothing. So the fit and
-  the moves are in units of the deviation of latents.
+  hyperplane is also the most probable one. This does not hold for encoded
+  images: most axes have hardly more than the posterior's noise, and a
+  classifier finds its shortest moves there, which the decoder does not show. So
+  the fit and the moves are in units of the standard deviations of latents.
 
   >>> import numpy as np
   >>> import lc_keras
@@ -47,11 +47,11 @@ class LinearDirections(stored_model.StoredModel):
     normals: [num_attributes, latent_size], the gradient of each score.
     biases: [num_attributes], the scores of the origin.
     moves: [num_attributes, latent_size], the normals times the covariance of
-      latents: where each score rises by the most probable move.
+      latents: the most probable moves that raise each score.
   """
 
   def __init__(self, latent_size: int, num_attributes: int, **kwargs):
-    """Creates directions that know nothing: every score is zero.
+    """Creates untrained directions, whose scores are zero.
 
     Args:
       latent_size: Size of z.
@@ -67,14 +67,14 @@ class LinearDirections(stored_model.StoredModel):
 
   @classmethod
   def estimate(cls, rows: latent_rows.Latents) -> Self:
-    """Fits every attribute on its own, on the posterior's means.
+    """Fits every attribute separately, on the posterior's means.
 
-    There is no chance in it. An attribute that all rows have, or none, has no
-    direction: its normal is zero, and it is moved by nothing.
+    The fit is deterministic. An attribute that all rows have, or none, gets a
+    normal and a move of zero.
 
     Args:
-      rows: The training split. Of more than 100,000 rows, so many are looked
-        at, evenly spaced.
+      rows: The training split; at most 100,000 rows of it are used, evenly
+        spaced.
     """
     model = cls(rows.mean.shape[1], rows.attributes.shape[1])
     variances, axes = latent_rows.moments(rows).principal_axes()
@@ -82,8 +82,8 @@ class LinearDirections(stored_model.StoredModel):
     if len(rows) > _MOST_ROWS:
       rows = rows.take(np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(int))
     points = np.asarray(rows.mean) @ axes / deviations
-    # Seen as equally frequent: a score of zero is then half way between those
-    # with and those without, however rare an attribute is.
+    # Balanced, so that a score of zero is half way between the rows with and
+    # without an attribute, however rare it is.
     regression = linear_model.LogisticRegression(
       C=1.0 / (_PENALTY * len(rows)), class_weight="balanced"
     )

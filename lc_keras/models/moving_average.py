@@ -12,8 +12,8 @@ def pair(
   """Makes a network that is trained, and one that averages its weights.
 
   Args:
-    make: Makes a network of a name.
-    name: Of the average; the other one is called "trained_" and this.
+    make: Makes a network with a given name.
+    name: Name of the average; the trained network's is "trained_" and this.
 
   Returns:
     The average, not trainable and equal to the other, and the trained network.
@@ -40,6 +40,6 @@ def update(
   # Young averages forget faster, or they would remember the initialisation.
   decay = tf.minimum(decay, updates / (updates + 9.0))
   for mean, new in zip(average.weights, network.weights):
-    # Both may share weights that are not trained.
+    # The networks may share weights that are not trained.
     if new.trainable:
       mean.assign(decay * mean + (1.0 - decay) * new)

@@ -26,11 +26,11 @@ class RealismModel(stored_model.StoredModel):
   of the density ratio r(z) = D / (1 - D) = q(z) / p(z). An actor's fakes or a
   gradient penalty would spoil that.
 
-  Latents of a mapping are different: a search leaves them by ways on which no
-  draw of a normal distribution is ever met, and a critic of the one kind is
-  blind to the other. So their critic is shown both (`moved_fraction`). It
-  reports for each kind how often a real row is above one that is not, the area
-  under the curve: 0.5 is chance.
+  Latents of a mapping are different: a search leaves them in directions where
+  no draw of a normal distribution lies, and a critic trained on one kind of
+  negatives does not detect the other. So their critic is trained on both
+  (`moved_fraction`). It reports for each kind how often a real row scores above
+  a negative, the area under the ROC curve: 0.5 is chance.
 
   >>> model = RealismModel(8, width=16, depth=1)
   >>> model(tf.zeros([3, 8])).shape
@@ -61,14 +61,14 @@ class RealismModel(stored_model.StoredModel):
     moved_fraction: float = 0.0,
     **kwargs,
   ):
-    """Sets the negatives.
+    """Sets the optimiser and the negatives.
 
     Args:
       optimizer: For the trunk.
-      normal: Draws of N(0, I) to negatives, such as `Parts.starts`.
-      moved: Real latents and a seed to negatives, see `edits.anywhere`; needed
-        with a fraction.
-      moved_fraction: Weight of these in the loss.
+      normal: Maps draws of N(0, I) to negatives, such as `Parts.starts`.
+      moved: Maps real latents and a seed to negatives, see `edits.anywhere`;
+        needed with a fraction.
+      moved_fraction: Weight of the moved negatives in the loss.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(optimizer, **kwargs)
@@ -94,7 +94,7 @@ class RealismModel(stored_model.StoredModel):
     return self._report(**terms)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. With the same noise every time."""
+    """See base class. Uses the same noise every time."""
     seeds = [(0, stream) for stream in range(_STREAMS)]
     return self._report(**self._judge(self._rows(batch, seeds)))
 
@@ -109,7 +109,7 @@ class RealismModel(stored_model.StoredModel):
     return [real, *kinds]
 
   def _judge(self, rows):
-    """Returns what is reported, [batch] each: half real, half not."""
+    """Returns the quantities of `REPORTS`, [batch]: half real, half negative."""
     real, *fakes = (self(kind) for kind in rows)
     weights = [1.0 - self._fraction, self._fraction]
     values = losses.critic_cross_entropy(real, True)
@@ -129,8 +129,8 @@ def training(recipe: recipes.Realism, parts) -> trainings.Training:
 
   Args:
     recipe: The settings.
-    parts: `parts.Parts`, of which latents are needed; and for negatives that
-      are moved, somebody who reads attributes.
+    parts: `parts.Parts` with latents; and with an attribute critic, for
+      negatives that are moved.
   """
   rows, critic = parts.latents["train"], parts.judges().attribute_critic
   options = {}

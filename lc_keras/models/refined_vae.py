@@ -17,13 +17,13 @@ tfd = tfp.distributions
 
 
 class RefinedVAE(vae.VAE):
-  """A VAE that is frozen but for a small network behind its decoder.
+  """A frozen VAE, with a small trainable network behind its decoder.
 
-  The decoder has weights for each pixel of a square, and leaves grain where an
-  image has one colour. The network is convolutional and learns, by the
-  absolute error, which image was encoded to the draw of q(z|x) that it sees
-  decoded. Encoder and latents stay as they are, and all that was learned on
-  them. It begins with the VAE's own images.
+  The decoder has separate weights for each pixel of a square, and leaves grain
+  in areas of one colour. The network is convolutional and learns, by the
+  absolute error, to restore an image from a decoded draw of its q(z|x). Encoder
+  and latents do not change, so that models learned on them stay valid. At
+  first, the network returns the VAE's own images.
 
   >>> model = RefinedVAE((8, 16, 1), 8, "mlp", width=4)
   >>> model.decode(model.prior.sample(3)).mean().shape
@@ -48,11 +48,11 @@ class RefinedVAE(vae.VAE):
     Args:
       image_shape: (height, width, channels).
       latent_size: Size of z.
-      architecture: Of the VAE.
-      observation_scale: Of the VAE.
-      beta: Of the VAE, see there.
+      architecture: Architecture of the VAE.
+      observation_scale: sigma_x of the VAE.
+      beta: Weight of the rate in the VAE, see there.
       width: Channels of the refiner's hidden layers.
-      depth: Their number.
+      depth: Number of these layers.
       **kwargs: For `keras.Model`.
     """
     super().__init__(
@@ -79,7 +79,7 @@ class RefinedVAE(vae.VAE):
     return tfd.Independent(tfd.Normal(mean, self._observation_scale), 3)
 
   def _refined(self, latents):
-    """Returns images that may leave [0, 1]: clipping ends their slope."""
+    """Returns images not clipped to [0, 1], which would stop gradients."""
     made = super().decode(latents).mean()
     return made + self.refiner(made)
 
@@ -107,11 +107,11 @@ class RefinedVAE(vae.VAE):
 
 
 def of(model: vae.VAE, **options) -> RefinedVAE:
-  """Returns a refined VAE of a trained one, as it is before it learns.
+  """Returns a refined VAE of a trained VAE, its refiner untrained.
 
   Args:
     model: The VAE; its weights are copied.
-    **options: `width` and `depth`.
+    **options: `width` and `depth` of the refiner.
   """
   refined = RefinedVAE(**model.arguments, **options)
   for name in ("encoder", "decoder"):

@@ -19,7 +19,7 @@ from lc_keras.models import stored_model
 
 WEIGHTS = "best.weights.h5"
 DESCRIPTION = "model.json"
-# More than HDF5 needs for an array besides its numbers.
+# Upper bound of HDF5's overhead per array.
 _NODE_BYTES = 4096
 
 # The modules of the models, each imported when one of its models is loaded.
@@ -53,16 +53,16 @@ def save(
   Args:
     model: One of the models of this package.
     folder: Created if missing. Files in it are replaced by whole ones only.
-    dtype: Of the weights in the file, such as "float16" for half the size;
-      None keeps theirs. `load` gives them the model's own.
-    made_for: Takes the place of the model's, if it has one: where it is
-      written to, its generator may have another fingerprint.
+    dtype: Type of the weights in the file, such as "float16" for half the size;
+      None keeps theirs. `load` restores the model's own.
+    made_for: Replaces the model's fingerprint, if it has one: the generator may
+      have another one where it is saved.
 
   Raises:
     ValueError: A weight is too large for the type.
   """
   os.makedirs(folder, exist_ok=True)
-  # A bare copy: Keras would write every optimiser into the weights file.
+  # A copy without optimisers, which Keras would write into the weights file.
   bare = type(model)(**model.arguments)
   bare.set_weights(model.get_weights())
   weights_path = os.path.join(folder, WEIGHTS)
@@ -81,22 +81,22 @@ def save(
 def write_weights(
   model: keras.Model, path: str, dtype: str | None = None
 ) -> None:
-  """Writes weights as Keras does, but equal weights as equal files.
+  """Writes weights in Keras's format, so that equal weights make equal files.
 
-  Keras also writes the names of layers, which count the models that a process
-  has made, and which nothing reads.
+  Leaves out the names of layers, which nothing reads: Keras numbers them by the
+  models that the process has made.
 
   Args:
     model: The model; its optimisers are written, too.
     path: The file.
-    dtype: Of the numbers in the file, where equal arrays then stand once; None
-      keeps theirs.
+    dtype: Type of the numbers in the file, which then stores equal arrays once;
+      None keeps theirs.
 
   Raises:
-    OSError: It cannot be written.
+    OSError: The file cannot be written.
     ValueError: A weight is too large for the type.
   """
-  # Keras insists on the ending of a name.
+  # Keras requires this extension.
   named = f"{path}.named.weights.h5"
   made = io.BytesIO()
   try:
@@ -113,7 +113,7 @@ def write_weights(
 
 
 def _most_bytes(model):
-  """Returns a bound for the size of a model's weights file."""
+  """Returns an upper bound of the size of a model's weights file."""
   optimizers = [
     part
     for part in vars(model).values()
@@ -163,7 +163,7 @@ def _cast(values, dtype):
 
 
 def describe(folder: str) -> dict:
-  """Returns what `save` wrote of a model, without loading it.
+  """Returns the description that `save` wrote, without loading the model.
 
   Raises:
     FileNotFoundError: The folder holds no trained model.
@@ -184,10 +184,10 @@ def load(folder: str) -> stored_model.StoredModel:
   Raises:
     FileNotFoundError: The folder holds no trained model.
     RuntimeError: A tf.function is being traced.
-    ValueError: The description or the weights are not one of ours, or the
-      weights are not those that were written with the description.
+    ValueError: The description is damaged or names an unknown class, or the
+      weights are not those that were written with it.
   """
-  if tf.inside_function():  # It would have the weights of an untrained one.
+  if tf.inside_function():  # The model would have untrained weights.
     raise RuntimeError(
       f"The model in {folder!r} cannot be loaded while a function is traced: "
       "use it once before, outside of the function."

@@ -17,7 +17,7 @@ class StoredModel(keras.Model):
     arguments: The arguments of the constructor by name, defaults included; in
       the form that JSON gives back.
     made_for: Fingerprint of the generator that it was learned for; None if
-      nobody has said.
+      unknown.
   """
 
   REPORTS: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class StoredModel(keras.Model):
     Args:
       **kwargs: For `keras.Model`.
     """
-    # Layers may compute in less, see `training.precision`.
+    # Layers may compute in lower precision, see `training.precision`.
     super().__init__(dtype="float32", **kwargs)
     self._means = {name: keras.metrics.Mean(name) for name in self.REPORTS}
 
@@ -58,11 +58,11 @@ class StoredModel(keras.Model):
     jit_compile: bool = False,
     **kwargs,
   ):
-    """Sets the optimiser, and builds it: a step on two replicas cannot.
+    """Sets the optimiser, and builds it, which a step on two replicas cannot.
 
     Args:
       optimizer: For the trainable variables.
-      variables: Those that it updates, if not all of them.
+      variables: Variables that it updates; None is all trainable ones.
       jit_compile: Whether XLA compiles steps: it is slower on a CPU, and fails
         on two replicas.
       **kwargs: For `keras.Model.compile`.
@@ -78,10 +78,10 @@ class StoredModel(keras.Model):
     return list(self._means.values())
 
   def _report(self, **quantities: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Updates means, and returns all of them: what a step returns.
+    """Updates means, and returns all of them, as steps must.
 
     Args:
-      **quantities: Values by name, of any shape; such as [batch]. A pair is of
+      **quantities: Values by name, of any shape, such as [batch]; or pairs of
         values and their weights.
     """
     for name, values in quantities.items():

@@ -1,4 +1,4 @@
-"""Requests to train on: one attribute of a row switched, others left open.
+"""Requests for training: one attribute of a row switched, others left open.
 
 Pure functions of the rows of `latent_batches.at_random`. Throughout, `own` is
 [batch, num_attributes] in {0, 1}, a row's labels; `focus` is int64 [batch], the
@@ -27,15 +27,15 @@ def switch(
 def open_some(
   about: tf.Tensor, open_fraction: float, seed: tf.Tensor
 ) -> tf.Tensor:
-  """Returns which attributes a request asks for, [batch, num_attributes].
+  """Returns the masks of requests, [batch, num_attributes].
 
-  All of them; or those that it is about, and each other one with a probability
-  of the row's own: requests for two attributes and for nine are equally
-  frequent.
+  A mask has all attributes; or those that the request is about, and each other
+  one with a probability that is drawn per row, so that requests for two
+  attributes and for nine are equally frequent.
 
   Args:
-    about: [batch, num_attributes] in {0, 1}, always asked for.
-    open_fraction: Share of rows that leave something open.
+    about: [batch, num_attributes] in {0, 1}, attributes always in the mask.
+    open_fraction: Share of rows that may leave attributes open.
     seed: int32 [2].
   """
   shape = tf.shape(about)

@@ -64,8 +64,8 @@ def elbo_terms(
     "loss", "distortion" and "rate" [batch] in nats, and "squared_error"
     [batch], averaged over pixels and channels.
   """
-  # `reconstruction.log_prob(images)`, which takes six passes over the pixels
-  # and remembers most of them, in two.
+  # Equals `reconstruction.log_prob(images)`, in two passes over the pixels
+  # instead of six, most of which the tape would keep.
   pixels = math.prod(images.shape[1:])
   scale = reconstruction.distribution.scale
   squared_error = tf.reduce_mean(
@@ -86,10 +86,10 @@ def elbo_terms(
 
 
 class AutoEncoder(stored_model.StoredModel):
-  """What variational autoencoders share, with attributes and without.
+  """Base class of variational autoencoders, with attributes or without.
 
-  A subclass has `encode(images, ...)` and `decode(latents, ...)`, which take,
-  besides, the other `INPUTS` of a batch.
+  A subclass has `encode(images, ...)` and `decode(latents, ...)`, which also
+  take the other `INPUTS` of a batch.
   """
 
   INPUTS = ("image",)
@@ -122,15 +122,15 @@ class AutoEncoder(stored_model.StoredModel):
     self._observation_scale = observation_scale
     self._beta = beta
     networks = architectures.get(architecture, self.image_shape)
-    # One linear layer to 2 * latent_size: the mean, and what becomes the scale.
+    # One linear layer to 2 * latent_size: the mean and the raw scale.
     self.encoder = architectures.stack(
       self.image_shape,
       networks.encoder(self.image_shape, 2 * latent_size),
       name="encoder",
     )
     if num_attributes:
-      # Added to the encoder's output, which equals y beside the input of its
-      # last layer. As further channels of the image, y would double the work
+      # Added to the encoder's output, which equals appending y to the input of
+      # its last layer. As extra channels of the image, y would double the work
       # of a first layer that is a space-to-depth.
       self.attribute_encoder = architectures.stack(
         (num_attributes,),
@@ -168,12 +168,12 @@ class AutoEncoder(stored_model.StoredModel):
     return self._report(**terms)
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
-    """See base class. The same noise every time, so that epochs compare."""
+    """See base class. The noise is fixed, so that epochs are comparable."""
     return self._report(**self._terms(batch, seed=(0, 0)))
 
   def _terms(self, batch, seed):
     images, *labels = (batch[name] for name in self.INPUTS)
-    # Half on, half off, where a label is not known.
+    # An unknown label is 0.5, half on and half off.
     labels = [tf.where(tf.math.is_nan(one), 0.5, one) for one in labels]
     approximation = self.encode(images, *labels)
     reconstruction = self.decode(approximation.sample(seed=seed), *labels)

@@ -10,11 +10,11 @@ from lc_keras.models import actor
 from lc_keras.models import stored_model
 from lc_keras.models import whitening
 
-# Start and moved latents [batch, latent_size], targets and seeds [batch] to the
-# loss of the move, [batch].
+# Maps start and moved latents [batch, latent_size], targets and seeds [batch]
+# to the loss of the move, [batch].
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
-# Share of training rows whose target is their reading.
+# Share of training rows whose target is the value that is read at the start.
 _STAYS = 0.25
 
 
@@ -22,8 +22,8 @@ class ValueActor(stored_model.StoredModel):
   """G_c(z, v): moves a latent vector to where a constraint has the value v.
 
   Engel et al. 2018, sections 3 and 6: the published gated move, for a value
-  critic. It works in whitened coordinates, and leaves an axis alone in so far
-  as that holds the posterior's noise and nothing else.
+  critic. It works in whitened coordinates, and scales its move along each axis
+  by the share of variance that is not the posterior's noise.
   """
 
   REPORTS = ("loss",)
@@ -51,12 +51,12 @@ class ValueActor(stored_model.StoredModel):
     Args:
       optimizer: For the actor.
       loss_of_move: The loss of a move, such as an `Objective`.
-      read_value: Latents to the constraint's logits, [batch].
+      read_value: Maps latents to the constraint's logits, [batch].
       continuous: Whether targets are any values in [0, 1], not 0 and 1 alone.
       **kwargs: For `keras.Model.compile`.
     """
     super().compile(optimizer, **kwargs)
-    # Behind functions, or Keras would take a layer for a part of this model.
+    # Wrapped in functions, or Keras would track layers as parts of this model.
     self._loss_of_move = lambda *arguments: loss_of_move(*arguments)
     self._read_value = lambda latents: read_value(latents)
     self._continuous = continuous

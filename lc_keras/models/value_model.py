@@ -12,14 +12,14 @@ from lc_keras.models import stored_model
 
 
 class ValueModel(stored_model.StoredModel):
-  """D_c(z): one logit, the mean of some members, calibrated.
+  """D_c(z): one calibrated logit, the mean of several members.
 
-  Engel et al. 2018, section 6: a value critic on z, wherever the values come
-  from. With few labels a single network is sure of itself for no reason, so
-  there are several, each of which leaves out the rows of one fold. Their logits
-  of these rows, which they have not seen, are calibrated (Platt 1999) and
-  reported. The mean of networks trained on different rows
-  (Breiman 1996, "Bagging predictors") is no worse than one trained on all.
+  Engel et al. 2018, section 6: a value critic on z, for values of any source.
+  With few labels a single network is overconfident, so there are several
+  members, each trained without the rows of one fold. Their logits of these
+  held-out rows serve for calibration (Platt 1999) and are reported. The mean of
+  networks trained on different rows (Breiman 1996, "Bagging predictors") is no
+  worse than one network trained on all.
 
   Attributes:
     members: The networks.
@@ -95,7 +95,7 @@ class ValueModel(stored_model.StoredModel):
     return tf.concat([member(latents) for member in self.members], axis=-1)
 
   def calibrate(self, slope: float, shift: float) -> None:
-    """Sets the logit: slope * mean of the members + shift."""
+    """Makes the logit slope * mean of the members + shift."""
     self.calibration.assign([slope, shift])
 
   def train_step(self, batch: Mapping[str, tf.Tensor]) -> dict:

@@ -14,7 +14,7 @@ class Velocity(keras.layers.Layer):
   """v(x, a, y): a residual network whose blocks are modulated by a and y.
 
   The modulation is that of Perez et al., "FiLM"
-  (https://arxiv.org/abs/1709.07871). A fresh network is zero everywhere.
+  (https://arxiv.org/abs/1709.07871). An untrained network returns zeros.
   """
 
   def __init__(
@@ -68,7 +68,7 @@ class Velocity(keras.layers.Layer):
       points: [batch, latent_size].
       angles: [batch] in [0, pi / 2].
       values: [batch, num_attributes] in [0, 1], the targets.
-      mask: [batch, num_attributes] in {0, 1}, 0 leaves it open.
+      mask: [batch, num_attributes] in {0, 1}, 0 leaves an attribute open.
 
     Returns:
       [batch, latent_size], per unit of angle.
@@ -77,7 +77,7 @@ class Velocity(keras.layers.Layer):
 
   def features(self, points, angles, values, mask):
     """Returns the input of `exit`, [batch, width]."""
-    # Even waves around the circle: their half periods fit the range of angles.
+    # Even frequencies, whose half periods divide the range of angles.
     waves = 2.0 * tf.range(1, _WAVES + 1, dtype=tf.float32)
     told = self.embedding(
       tf.concat(

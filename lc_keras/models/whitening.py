@@ -8,7 +8,7 @@ from lc_keras.data import latents as latent_rows
 
 
 class Whitening(keras.layers.Layer):
-  """An affine map of latents, one fixed one; before `adapt`, the identity.
+  """A fixed affine map of latents; before `adapt`, the identity.
 
   Attributes:
     signal: [latent_size], the share of each whitened axis's variance that tells
@@ -31,7 +31,7 @@ class Whitening(keras.layers.Layer):
     self.built = True
 
   def adapt(self, rows: latent_rows.Latents) -> None:
-    """Learns the map, once and before training.
+    """Estimates the map; to be called once, before training.
 
     Args:
       rows: The training split, of more rows than dimensions.
@@ -49,7 +49,7 @@ class Whitening(keras.layers.Layer):
     return tf.matmul(latents - self._center, self._axes) / self._deviations
 
   def undo(self, points: tf.Tensor) -> tf.Tensor:
-    """Returns the latents that whitened ones come from."""
+    """Returns the latents of whitened points."""
     latents = tf.matmul(points * self._deviations, self._axes, transpose_b=True)
     return latents + self._center
 
