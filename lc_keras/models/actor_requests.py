@@ -130,8 +130,7 @@ def _published(rows, recipe, excludes, starts, seeds):
   # Open attributes of a prior sample may take any value.
   start = starts(_prior(rows, seeds[2]))
   prior = Request(start, own, mask, mask, start)
-  # A quarter of the rows request their own labels, so that the actor learns to
-  # change nothing.
+  # A quarter of the rows request their own labels: the actor learns to stay.
   stay = _every_second(own) & _every_second(own, 2)
   asked = tf.where(stay, own, wrong)
   # Open attributes of a real row must not change.

@@ -70,8 +70,7 @@ class Encoder(stored_model.StoredModel):
     Args:
       image_shape: (height, width, channels).
       latent_size: Size of z.
-      axes: Number of a latent's first axes that are guessed; None is all. The
-        guess of the others is zero.
+      axes: Number of first axes that are guessed, the others 0; None is all.
       steps: Steps of the search.
       **kwargs: For `keras.Model`.
     """
@@ -199,8 +198,7 @@ def search(
     steps: Number of steps.
     rates: Initial learning rates of Adam, one for each tensor.
     more: Maps rendered images and the tensors to more terms of the loss, [n].
-    span: Where on a half cosine, in [0, 1], the decay of the rates starts and
-      ends.
+    span: Start and end, in [0, 1], on the half cosine by which rates fall.
 
   Returns:
     The tensors, moved.

@@ -109,7 +109,7 @@ class RealismModel(stored_model.StoredModel):
     return [real, *kinds]
 
   def _judge(self, rows):
-    """Returns the quantities of `REPORTS`, [batch]: half real, half negative."""
+    """Returns the reported values, [batch] each: half real, half negative."""
     real, *fakes = (self(kind) for kind in rows)
     weights = [1.0 - self._fraction, self._fraction]
     values = losses.critic_cross_entropy(real, True)
