@@ -10,18 +10,18 @@ import sys
 from absl import flags
 from absl.testing import absltest  # noqa: F401  (defines --test_tmpdir)
 
-# Before the tests load TensorFlow: it sets what that reads.
+# First: it sets environment variables that TensorFlow reads when it loads.
 import lc_keras as lc_keras
 
-# Nobody parses flags under pytest: they keep their defaults.
+# pytest parses no absl flags: they keep their defaults.
 flags.FLAGS.mark_as_parsed()
-# Modules are no garbage, and to look through TensorFlow's again and again would
-# be a seventh of all that the tests do.
+# Modules are never garbage, and scanning TensorFlow's again and again would
+# take a seventh of the tests' time.
 gc.disable()
 
 
 def pytest_collection_finish():
-  """Sets logical devices, which must be before any test starts TensorFlow."""
+  """Sets logical devices, before any test starts TensorFlow."""
   gc.freeze()
   gc.set_threshold(50_000, 20, 20)
   gc.enable()

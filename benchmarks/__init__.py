@@ -1,7 +1,8 @@
-"""Programs that measure speed, against an alternative where there is one.
+"""Programs that measure speed, compared with a peer where there is one.
 
-Each writes results/<name>.json and a picture, and lets all sides work in turn:
-on a machine that does other things, only ratios of neighbours mean something.
+Each writes results/<name>.json and a picture. The programs that it compares run
+in turn: on a busy machine, only ratios of successive measurements are
+meaningful.
 """
 
-import lc_keras as lc_keras  # First: it sets what TensorFlow reads on loading.
+import lc_keras as lc_keras  # First: sets variables that TensorFlow reads.

@@ -1,8 +1,8 @@
-"""Whether reading keeps up with training: python -m benchmarks.input_pipeline.
+"""Compares reading with training: python -m benchmarks.input_pipeline.
 
-Reads batches of toon_faces as the demo's VAE does, and compares with the speed
-of its step from memory. On a CPU both use the same cores, so that a step on
-batches as they are read is timed, too.
+Times the reading of batches of toon_faces, as for the demo's VAE, and the VAE's
+training step on a batch in memory. On a CPU both use the same cores: the step
+is timed on batches from the pipeline, too.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ _DATA_DIR = flags.DEFINE_string(
 
 
 class _Reading:
-  """Takes batches of training, and does nothing with them."""
+  """Reads batches of the training split, and does nothing with them."""
 
   parameters = 0
   items = _BATCH
@@ -56,7 +56,7 @@ class _Reading:
 
 
 class _Training(_Reading):
-  """Trains on these batches, or on the first of them again and again."""
+  """Trains on these batches, or on the first one repeated."""
 
   def __init__(self, case, from_memory):
     super().__init__(case)

@@ -1,7 +1,7 @@
-"""How fast actor and critic train: python -m benchmarks.latent_space.
+"""Times the training of actor and critic: python -m benchmarks.latent_space.
 
-The critic's updates with gradient penalty and the actor's, as published, and
-the same in PyTorch, written as one would.
+The critic's updates with gradient penalty and the actor's update, as published,
+and the same in usual PyTorch.
 """
 
 import os
@@ -37,7 +37,7 @@ _CASES = {
 
 
 class _Cycle:
-  """The critic's updates, and one of the actor, as published."""
+  """A cycle of several updates of the critic and one of the actor."""
 
   def __init__(self, case, folder):
     keras.utils.set_random_seed(0)
@@ -84,7 +84,7 @@ class _Cycle:
     )
 
   def loss(self):
-    """Returns the critic's loss half way between rows and their neighbours."""
+    """Returns the critic's loss, with the gradient penalty at mix 0.5."""
     real = tf.constant(self._batch["mean"][:, 0])
     own = tf.constant(self._batch["attributes"][:, 0])
     mask = tf.ones_like(own)

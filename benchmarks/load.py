@@ -1,7 +1,7 @@
-"""Puts a server under load: clients ask, wait for the answer, and ask again.
+"""Puts a server under load by clients that send one call after the other.
 
-Each client has one call on its way. Clients are in processes of their own,
-since those that share an interpreter wait for each other; these import no
+Each client has one call in flight. Clients run in several processes, since
+those that share an interpreter wait for each other; the processes do not import
 TensorFlow, so that many fit on a machine.
 """
 
@@ -25,15 +25,15 @@ import numpy as np
 ROOT = pathlib.Path(__file__).parents[1]
 # More clients than this are threads of these processes.
 _PROCESSES = 8
-# A server may take a moment beyond a call's deadline.
+# Seconds that a server may take beyond a call's deadline.
 _GRACE = 10.0
-# Messages may be of any size, and each client has its own connection.
+# Messages of any size; each client has its own connection.
 CHANNEL = [
   ("grpc.use_local_subchannel_pool", 1),
   ("grpc.max_receive_message_length", -1),
   ("grpc.max_send_message_length", -1),
 ]
-# HTTP's statuses by the names that gRPC has for the same.
+# gRPC's names of HTTP's statuses.
 _STATUSES = {
   200: "OK",
   400: "INVALID_ARGUMENT",
@@ -46,10 +46,10 @@ _STATUSES = {
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-  """What clients saw.
+  """The results of a load.
 
   Attributes:
-    seconds: How long they began calls.
+    seconds: Seconds during which clients began calls.
     latencies: Seconds of each call that was answered with OK.
     codes: Number of calls by code; a call that never ended is "STUCK".
     longest: Seconds of the longest call, whatever its code.
@@ -66,7 +66,7 @@ class Load:
     return len(self.latencies) / self.seconds
 
   def summary(self) -> dict:
-    """Returns it for a file, in milliseconds."""
+    """Returns the results as JSON values, in milliseconds."""
     percentiles = {
       f"p{percent}_ms": 1e3 * float(np.percentile(self.latencies, percent))
       for percent in (50, 90, 99)
@@ -88,15 +88,15 @@ def run(
   warm_up: float = 0.5,
   deadline: float = 30.0,
 ) -> Load:
-  """Has clients ask a server for a while.
+  """Runs clients that call a server for a while.
 
   Args:
     url: grpc://host:port/package.Service/Method, or http://host:port/path.
-    body: The message that is sent.
-    clients: Their number; each has a connection of its own.
-    seconds: How long they begin calls that count.
-    warm_up: How long they begin calls before that.
-    deadline: Seconds that a call may take.
+    body: The message of every call.
+    clients: Number of clients; each has its own connection.
+    seconds: Seconds during which clients begin calls that count.
+    warm_up: Seconds of calls before that.
+    deadline: Most seconds of a call.
 
   Raises:
     RuntimeError: A process of clients failed.
@@ -132,7 +132,7 @@ def run(
 
 
 def together(loads: Sequence[Load]) -> Load:
-  """Returns loads of one kind as one."""
+  """Merges the results of loads of one kind."""
   codes = {}
   for load in loads:
     for code, count in load.codes.items():
@@ -210,7 +210,7 @@ def _main():
     connect(args.url, body, args.deadline) for _ in range(args.clients)
   ]
   print("ready", flush=True)
-  # The clocks of all processes are one.
+  # time.monotonic is the same clock in all processes.
   begin, end = map(float, sys.stdin.readline().split())
   calls = []
   threads = [

@@ -1,9 +1,9 @@
-"""Servers that one could write instead of ours, to compare with.
+"""Plain servers that `serving.server` is compared with.
 
   python -m benchmarks.plain_servers runs/demo/export/1
 
-serves a SavedModel as a tutorial does, by TensorFlow's own functions. Without
-an argument every answer is an empty message: the cost of any server in Python.
+serves a SavedModel by TensorFlow's own functions, as tutorials do. Without an
+argument every answer is an empty message: the cost of any server in Python.
 """
 
 import sys

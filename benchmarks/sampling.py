@@ -1,4 +1,4 @@
-"""How fast it samples under a request: python -m benchmarks.sampling.
+"""Times sampling under a request: python -m benchmarks.sampling.
 
 From the prior to the pixels of 64 images of the demo's network: by the actor,
 and by the flow with guidance.
@@ -25,7 +25,7 @@ _SHAPE, _LATENT_SIZE, _ATTRIBUTES, _WIDTH, _ROWS = (64, 64, 3), 256, 10, 512, 64
 
 
 class _Sampling:
-  """New images, each for a request of its own."""
+  """Samples images, each for its own request."""
 
   items = _ROWS
   flops = 0.0
@@ -34,7 +34,7 @@ class _Sampling:
     del folder  # There is no peer.
     keras.utils.set_random_seed(0)
     generator = vae.VAE(_SHAPE, _LATENT_SIZE, "toon_faces")
-    # The samplers judge what they return only if they are asked to.
+    # Placeholders: neither sampler uses the judges here.
     judges = sampler.Judges(
       attributes.Attributes([f"a{n}" for n in range(_ATTRIBUTES)], []),
       lambda z, values, mask: z[:, 0],

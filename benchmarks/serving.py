@@ -1,10 +1,10 @@
-"""How fast the server is, beside what one could use instead.
+"""Times the server, and alternatives to it.
 
   python -m benchmarks.serving --saved_model=runs/demo/export/1
 
 A trivial model shows the cost of a call, and `sample` of an export (16 rows)
-what is left of it beside a model. `plain_servers` are the peers; `sample` is
-compared with a program that loads the SavedModel itself, too.
+the share of that cost for a real model. `plain_servers` are the peers; `sample`
+is compared with a program that loads the SavedModel itself, too.
 """
 
 import contextlib
@@ -51,7 +51,7 @@ model_config_list {
 
 
 class _Server:
-  """A server in a process of its own, until the end of a `with` block."""
+  """A server in another process, until the end of a `with` block."""
 
   def __init__(self, module: str, *arguments: str):
     self._process = subprocess.Popen(
@@ -68,7 +68,7 @@ class _Server:
         ports[found[1]] = found[2]
       if "gRPC" in ports and ("HTTP" in ports or not has_rest):
         break
-    # Whatever else it prints must not fill the pipe.
+    # Further output must not fill the pipe.
     threading.Thread(target=self._process.stdout.read, daemon=True).start()
     self.address = f"127.0.0.1:{ports['gRPC']}"
     self.grpc = f"grpc://{self.address}/{_METHOD}"
@@ -134,7 +134,7 @@ def _requests(path):
   """Returns 16 requests, as arrays by the names of `sample`'s inputs."""
   with open(os.path.join(path, export.MANIFEST), encoding="utf-8") as file:
     count = len(json.load(file)["attributes"])
-  # One attribute a row, so that no two rule each other out.
+  # One attribute a row: two could be exclusive.
   attributes = np.eye(count, dtype=np.float32)[np.arange(_ROWS) % count]
   return {
     "attributes": attributes,
@@ -160,11 +160,11 @@ def _measure_trivial(targets):
 
 
 def _measure_sample(ways):
-  """Returns the median milliseconds of a call, by way and round."""
+  """Returns the median milliseconds of a call, by kind of call and round."""
   taken = {name: [] for name in ways}
   for _ in range(_ROUNDS.value):
     for name, call in ways.items():
-      call()  # The way before has left its mark on the caches.
+      call()  # Warms up caches after another kind of call.
       seconds = []
       for _ in range(_CALLS.value):
         started = time.perf_counter()
@@ -175,7 +175,7 @@ def _measure_sample(ways):
 
 
 def _in_process(path, inputs):
-  """Returns a call by a program that loads the SavedModel itself."""
+  """Returns a function that calls the SavedModel in this process."""
   sample = tf.saved_model.load(path).signatures["sample"]
 
   def call():
@@ -205,7 +205,7 @@ def _draw(loads):
   for ((name, clients), rounds), style in zip(loads.items(), plotting.styles()):
     latencies = load.together(rounds).latencies
     axis.plot(
-      # Every further nine is as far again.
+      # 90 and 99 percent are equally spaced.
       -np.log10(1.0 - percents / 100.0),
       1e3 * np.percentile(latencies, percents),
       label=f"{name}, {clients} at once",
@@ -294,7 +294,7 @@ def _measure():
     )
     for clients in (1, 4)
   ]
-  # Of milliseconds, more is worse: the ratio says how much more they take.
+  # Milliseconds: a ratio above 1 is slower than in process.
   rows += [
     timing.row(
       f"sample of {_ROWS}, {way}",

@@ -1,8 +1,8 @@
-"""The side of a benchmark that does the work: a program that takes orders.
+"""The worker of a benchmark: a program that receives orders and runs a task.
 
-It builds one task and repeats it as often as it is told, one order and one
-answer a line (see `timing`). Programs of TensorFlow and of PyTorch use it, so
-that it imports neither.
+It builds one task and repeats it for as many steps as ordered; orders and
+answers are lines of JSON (see `timing`). Workers of TensorFlow and of PyTorch
+use this module, which imports neither.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-# Large enough for full speed, small enough to take a tenth of a second.
+# Size of matrices: large enough for full speed; a product takes 0.1 seconds.
 _SIDE = 2048
 
 
@@ -23,9 +23,9 @@ class Task(Protocol):
   """Work that can be repeated.
 
   Attributes:
-    parameters: Numbers in the network; all sides must have the same.
-    items: Images, or other things that are counted, in a step.
-    flops: Of the matrix products and convolutions of a step; 0 if not counted.
+    parameters: Parameters of the network; equal for all workers.
+    items: Images, or other items that rates count, in a step.
+    flops: Of a step's matrix products and convolutions; 0 if not counted.
   """
 
   parameters: int
@@ -33,14 +33,14 @@ class Task(Protocol):
   flops: float
 
   def loss(self) -> float:
-    """Returns the loss before any step; all sides must agree."""
+    """Returns the loss before any step; equal for all workers."""
 
   def run(self, steps: int) -> None:
-    """Makes steps, and returns when the last one is done."""
+    """Runs steps, and returns when the last one is done."""
 
 
 def train(loop, steps: int) -> None:
-  """Makes steps of a `trainers.loop.Loop` and waits for the last one."""
+  """Runs steps of a `trainers.loop.Loop` and waits for the last one."""
   for _ in range(steps):
     loop.train()
   loop.figures()
@@ -50,14 +50,14 @@ def serve(
   build: Callable[[dict, str], Task],
   matrix: Callable[[np.ndarray], object],
 ) -> None:
-  """Takes orders until there are no more.
+  """Executes orders from stdin until its end.
 
   Args:
-    build: (case, folder) -> task. The first side to be built writes what the
-      others need (weights, noise) into the folder.
-    matrix: Makes a matrix of the framework from an array; `a @ a` is timed.
+    build: (case, folder) -> task. The first worker to be built writes the
+      arrays that others need (weights, noise) to the folder.
+    matrix: Converts an array to the framework's matrix; `a @ a` is timed.
   """
-  # Other output must not be taken for an answer.
+  # Other output goes to stderr, or it would be read as an answer.
   answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
   os.dup2(2, 1)
   side = _Side(build, matrix)
@@ -65,14 +65,14 @@ def serve(
     order = json.loads(line)
     try:
       answer = getattr(side, order.pop("do"))(**order)
-    except Exception:  # The other side has to be told, whatever it was.
+    except Exception:  # `timing` raises it again.
       answer = {"error": traceback.format_exc()}
     answers.write(json.dumps(answer) + "\n")
     answers.flush()
 
 
 class _Side:
-  """One method an order."""
+  """Executes orders; has one method for each."""
 
   def __init__(self, build, matrix):
     self._build = build
@@ -98,7 +98,7 @@ class _Side:
     }
 
   def sgemm(self):
-    """Returns the speed of a matrix product: the framework's, or NumPy's."""
+    """Returns the speed of the framework's or NumPy's matrix product."""
     if self._products is None:
       array = np.full([_SIDE, _SIDE], 1e-3, np.float32)
       self._products = [self._matrix(array), array]
@@ -114,7 +114,7 @@ class _Side:
 
 
 def _seconds(matrix):
-  """Returns the seconds of a product, until one of its numbers is there."""
+  """Returns the seconds of a matrix product, until one element is read."""
   started = time.perf_counter()
   float((matrix @ matrix)[0, 0])
   return time.perf_counter() - started

@@ -1,7 +1,7 @@
-"""Times programs that do the same work in turn, and reports their ratio.
+"""Times workers that do the same work in turn, and reports ratios.
 
-A program is held ready and stopped (SIGSTOP) while another is timed, so that
-none of its threads can take the processor. `tasks` is the program's side.
+A worker is a program, which is stopped (SIGSTOP) while another one is timed, so
+that its threads cannot use the processor. `tasks` is the worker's side.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ from trainers import provenance
 ROOT = pathlib.Path(__file__).parents[1]
 ROUNDS = 7
 SECONDS = 1.0
-# Relative difference of two losses, which the order of sums explains.
+# Relative difference of two losses that the order of summation explains.
 _TOLERANCE = 1e-4
 _TORCH = str(ROOT / ".venv-torch/bin/python")
 _OUT_DIR = flags.DEFINE_string(
@@ -38,7 +38,7 @@ _OUT_DIR = flags.DEFINE_string(
 
 
 class Worker:
-  """A program that serves orders until the end of a `with` block."""
+  """A program that executes orders until the end of a `with` block."""
 
   def __init__(self, python: str, module: str, *arguments: str):
     """Starts the program.
@@ -57,7 +57,7 @@ class Worker:
         "tools/install.sh torch."
       )
     self._command = [python, "-m", module, *arguments]
-    # Some machines choose a slower OpenBLAS for the sake of old versions.
+    # Some machines set these to a slower OpenBLAS, for its old versions.
     slower = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
     inherited = {k: v for k, v in os.environ.items() if k not in slower}
     self._process = subprocess.Popen(
@@ -79,7 +79,7 @@ class Worker:
     self._process.stdout.close()
 
   def do(self, order: str, **arguments) -> dict:
-    """Gives an order, waits for the answer and stops the program.
+    """Sends an order, waits for the answer and stops the program.
 
     Raises:
       RuntimeError: The program failed.
@@ -91,7 +91,7 @@ class Worker:
     if not line:
       raise RuntimeError(f"{self} ended with {self._process.wait()}.")
     self._process.send_signal(signal.SIGSTOP)
-    # It runs on for a moment, in which nothing else may be timed.
+    # Waits until the program is stopped: nothing else may be timed before.
     until = os.WSTOPPED | os.WEXITED | os.WNOWAIT
     os.waitid(os.P_PID, self._process.pid, until)
     answer = json.loads(line)
@@ -106,7 +106,7 @@ class Worker:
 def against_torch(
   name: str, case: Mapping, ours: str, theirs: str, unit: str = "images/s"
 ) -> dict:
-  """Compares with PyTorch as it comes and with torch.compile; see `compare`."""
+  """Compares with PyTorch, eager and with torch.compile; see `compare`."""
   commands = {
     "ours": (sys.executable, ours, "--worker"),
     "torch eager": (_TORCH, theirs),
@@ -128,20 +128,21 @@ def compare(
   rounds: int = ROUNDS,
   seconds: float = SECONDS,
 ) -> dict:
-  """Lets workers do the same work in turn.
+  """Compares workers that do the same work in turn.
 
   Args:
     name: Name of the comparison.
-    case: Describes the work; each worker builds it.
-    workers: By name; ours is the first, the others are its peers.
-    unit: Of `items` in a second.
+    case: Describes the task that each worker builds.
+    workers: By name; lc_keras is the first, the others are its peers.
+    unit: Unit of the rates, `items` a second.
     rounds: Number of measurements of each worker.
     seconds: Least duration of each.
 
   Returns:
-    "rates" of each worker by round, "ratios" of ours to each peer's (median,
-    min and max over rounds), "sgemm_shares" (of the speed of a matrix product),
-    "cpu_ms_per_step", "peak_bytes", and what was checked under "same".
+    "rates" of each worker by round, "ratios" of the first to each peer's
+    (median, min and max over rounds), "sgemm_shares" (of the speed of a matrix
+    product), "cpu_ms_per_step", "peak_bytes", and the answers to "build" as
+    "same".
 
   Raises:
     ValueError: Two workers have different networks or losses.
@@ -179,7 +180,7 @@ def in_turn(
   rounds: int = ROUNDS,
   seconds: float = SECONDS,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray]:
-  """Times workers that have built something, and shows progress.
+  """Times workers that have built their tasks, and shows progress.
 
   Args:
     name: Name of the comparison.
@@ -195,7 +196,7 @@ def in_turn(
   speeds, cpu = ({key: [] for key in workers} for _ in range(2))
   sgemm = []
   for number in tqdm.trange(rounds, desc=name, unit=" rounds"):
-    # Forwards and backwards, so that a drift of the machine favours nobody.
+    # In alternating order, so that a drift of the machine favours no worker.
     for key in list(workers)[:: 1 if number % 2 else -1]:
       taken = workers[key].do("run", steps=steps[key])
       speeds[key].append(steps[key] / taken["seconds"])
@@ -211,12 +212,12 @@ def in_turn(
 
 
 def row(name: str, unit: str, rates: Mapping[str, Sequence[float]]) -> dict:
-  """Returns a comparison: ratios are taken within a round.
+  """Returns a comparison; ratios are taken within a round.
 
   Args:
     name: Name of the comparison.
-    unit: Of the rates.
-    rates: One a round, by name; ours come first.
+    unit: Unit of the rates.
+    rates: By name, a rate for each round; the first is compared with others.
   """
   ours, *peers = rates
   return {
@@ -231,7 +232,7 @@ def row(name: str, unit: str, rates: Mapping[str, Sequence[float]]) -> dict:
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
-  """Returns the median and both extremes."""
+  """Returns the median, minimum and maximum."""
   return {
     "median": float(np.median(values)),
     "min": float(np.min(values)),
@@ -240,7 +241,7 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def machine() -> dict:
-  """Describes the machine, and how busy it is; takes two seconds."""
+  """Describes the machine and its load; takes two seconds."""
   busy = psutil.cpu_percent(2.0) / 100.0 * (os.cpu_count() or 1)
   return {
     "processor": provenance.processor(),
@@ -256,10 +257,10 @@ def report(
 
   Args:
     name: Name of the benchmark.
-    rows: What `compare` or `row` returned.
-    machine: What `machine` returned before anything was timed.
-    picture: By default bars of the comparisons.
-    **more: Is written, too.
+    rows: Results of `compare` or `row`.
+    machine: Result of `machine` before the measurements.
+    picture: A picture; by default bars of the comparisons.
+    **more: Further JSON values for the file.
   """
   print(f"\n{name} on {machine}")
   for one in rows:
@@ -282,7 +283,7 @@ def report(
 
 
 def _bars(rows):
-  """Draws rates, as multiples of the first peer's where there is one."""
+  """Draws rates, as multiples of the first peer's if there is one."""
   chart, axes = plotting.panels(1)
   axis = np.ravel(axes)[0]
   keys = list(dict.fromkeys(key for row in rows for key in row["rates"]))
@@ -313,7 +314,7 @@ def _bars(rows):
 
 
 def _check_same(name, built):
-  """Raises unless all have the same network and, on equal weights, loss."""
+  """Raises unless all workers have the same network size and the same loss."""
   (ours, first), *peers = built.items()
   for key, peer in peers:
     for what in ("parameters", "items", "loss"):
@@ -325,7 +326,7 @@ def _check_same(name, built):
 
 
 def _calibrate(worker, seconds):
-  """Returns how many steps take that long; the first ones compile."""
+  """Returns the number of steps that take `seconds`; the first ones compile."""
   worker.do("run", steps=1)
   steps = 1
   while True:

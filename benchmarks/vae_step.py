@@ -1,7 +1,7 @@
-"""How fast a VAE trains: python -m benchmarks.vae_step.
+"""Times the training of a VAE: python -m benchmarks.vae_step.
 
-The step of `models.vae` as its trainer makes it, and the same step in PyTorch,
-which builds the network from our description of it, with our weights.
+The step of `models.vae` as in its trainer, and the same step in PyTorch, whose
+network is built from a description of the Keras network and its weights.
 """
 
 import json
@@ -33,7 +33,7 @@ _SHAPE = (64, 64, 3)
 
 
 class _Step:
-  """Steps of a VAE, as the trainer makes them."""
+  """Training steps of a VAE, as in the trainer."""
 
   def __init__(self, case, folder):
     keras.utils.set_random_seed(0)
@@ -52,7 +52,7 @@ class _Step:
     self.parameters = self._model.count_params()
     self.items = batch
     self.flops = batch * (
-      # Nobody needs the gradient with respect to the images.
+      # The gradient with respect to the images is not computed.
       3.0 * sum(map(_flops, encoder))
       - next(filter(None, map(_flops, encoder)))
       + 3.0 * sum(map(_flops, decoder))
@@ -81,10 +81,10 @@ class _Step:
 
 
 def _describe(network: keras.Sequential) -> list[dict]:
-  """Returns a layer a dict: "kind", "activation", "input" and "output" shape.
+  """Returns a dict a layer: "kind", "activation", "input" and "output" shape.
 
   Raises:
-    ValueError: A peer would not know a layer.
+    ValueError: The peers do not support a layer.
   """
   layers = []
   shape = network.input_shape[1:]

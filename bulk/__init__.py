@@ -1,4 +1,4 @@
-"""Work on many rows, shard by shard: here, or on Apache Beam."""
+"""Jobs on many rows, shard by shard: in one process or on Apache Beam."""
 
-# First of all: it sets what TensorFlow reads when it loads.
+# First: it sets environment variables that TensorFlow reads when it loads.
 import lc_keras as lc_keras

@@ -86,7 +86,7 @@ def run_job(settings: flags.FlagValues) -> None:
   if stage.done:
     latent_cache.read_manifest(stage.path("cache"), origin)
     return
-  # Whole batches, so that shards are encoded as the whole would be.
+  # Whole batches: shards then have the batches of the whole split.
   batches = -(-settings.rows_per_shard // settings.batch_size)
   rows_per_shard = batches * settings.batch_size
   work = Encoding(

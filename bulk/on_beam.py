@@ -35,7 +35,7 @@ def run(
     ValueError: The pipeline failed; runners raise errors of their own, too.
   """
   if runner == "DirectRunner":
-    # Beam's own would fetch a program first.
+    # Beam's DirectRunner would download a program first.
     runner = fn_api_runner.FnApiRunner()
   pipeline = beam.Pipeline(
     runner=runner, options=pipeline_options.PipelineOptions(list(options))
@@ -43,7 +43,7 @@ def run(
   _ = (
     pipeline
     | "Shards" >> beam.Create(list(missing))
-    # Or they would all be made where they are listed.
+    # Otherwise the worker that lists the shards would make all of them.
     | "Spread" >> beam.Reshuffle()
     | "Make" >> beam.ParDo(_Make(job))
   )
@@ -73,7 +73,7 @@ class _Make(beam.DoFn):
     }
 
   def setup(self):
-    """Loads the models, or takes those of another thread."""
+    """Loads the models, or shares those of another thread."""
     self._make = self._shared.acquire(self._job.work.open)
 
   def process(self, shard):

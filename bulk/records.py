@@ -22,7 +22,7 @@ def write(path: str, rows: Iterable[Mapping]) -> None:
     for row in rows:
       features = {name: _feature(value) for name, value in row.items()}
       example = tf.train.Example(features=tf.train.Features(feature=features))
-      # Two equal rows are equal bytes.
+      # Equal rows have equal bytes.
       writer.write(example.SerializeToString(deterministic=True))
 
 

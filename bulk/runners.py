@@ -1,4 +1,4 @@
-"""Makes the shards of a job: here, one after the other, or on Apache Beam."""
+"""Makes the shards of a job: one by one in this process, or on Apache Beam."""
 
 import contextlib
 import functools
@@ -15,7 +15,7 @@ _POLL_SECONDS = 2.0
 
 
 def define_flags(values: flags.FlagValues) -> None:
-  """Defines the flags that say where and how the work is done."""
+  """Defines the flags of the runner and of shards."""
   flags.DEFINE_enum(
     "runner",
     "local",
@@ -49,7 +49,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run(job: shards.Job, settings: flags.FlagValues) -> dict[str, int]:
-  """Makes the shards that are not there yet, with progress.
+  """Makes the missing shards, with a progress bar.
 
   Args:
     job: The job; its folder is made if needed.
@@ -72,7 +72,7 @@ def run(job: shards.Job, settings: flags.FlagValues) -> dict[str, int]:
 
 
 def _locally(job, missing, options):
-  del options  # Of Beam's.
+  del options  # They are Beam's.
   make = job.work.open()
   for shard in tqdm.tqdm(missing, unit=" shards"):
     job.make(make, shard)
@@ -86,7 +86,7 @@ def _on_beam(runner, job, missing, options):
   messages.say(", ".join(f"{name}: {n}" for name, n in counted.items()))
 
 
-# How to make shards, by the value of --runner.
+# By value of --runner: the function that makes shards.
 RUNNERS = {"local": _locally} | {
   name: functools.partial(_on_beam, name)
   for name in (
@@ -100,7 +100,7 @@ RUNNERS = {"local": _locally} | {
 
 @contextlib.contextmanager
 def _progress(job, missing):
-  """Shows how many shards have a mark, whichever machine makes them."""
+  """Shows a progress bar of the shards that have a mark, on any machine."""
   ended = threading.Event()
 
   def watch():

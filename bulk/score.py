@@ -1,15 +1,15 @@
-"""Makes samples by the million, and reads the attributes of each.
+"""Makes millions of samples, and reads the attributes of each.
 
     python -m bulk.score --run_dir=runs/mine --rows=1000000 --out=samples \
         --want="Smiling, not Male" \
         --rules=lc_keras.constraints.face_rules:blue_background
 
-Samples are draws of the prior, or those of the run's sampler for a request.
-They are decoded, and read by the run's pixel classifier, if it has one, and by
-rules. --out gets TFRecord files of tf.Example: `row`, `latents`, `attributes`
+Samples are draws of the prior, or those of the run's sampler for a request. The
+run's pixel classifier, if it has one, and rules read the decoded images. --out
+gets TFRecord files of tf.Example: `row`, `latents`, `attributes`
 (probabilities, in the order of manifest.json), `rule/<module:function>`, and
-with --images `image/encoded`, a PNG. Row i is the same however many rows there
-are, and wherever it is made.
+with --images `image/encoded`, a PNG. Row i depends neither on the number of
+rows nor on the machine that makes it.
 """
 
 import dataclasses
@@ -142,6 +142,7 @@ class Scoring:
 
   def _requested(self):
     """Returns a function of rows [start, stop) to latents and images."""
+
     import lc_keras
 
     control = lc_keras.load(self.run_dir)
@@ -188,7 +189,7 @@ def run_job(settings: flags.FlagValues) -> None:
 
 
 def _identity(known, settings):
-  """Returns everything that the records depend on."""
+  """Returns everything besides the row that a record depends on."""
   from lc_keras.constraints import rule
   from lc_keras.learning import learned_constraints
   from lc_keras.models import storage

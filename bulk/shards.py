@@ -1,9 +1,9 @@
-"""Shards: files that are made one by one, and not made again.
+"""Shards: files that are made one by one, each only once.
 
 A shard depends on its work and its number alone: any process of any machine may
-make it, any number of times. It appears complete, by a rename, and after it its
-mark, `<shard>.done.json`, with its checksum. A shard whose mark agrees is not
-made again.
+make it, any number of times. A rename makes the file appear complete; then its
+mark, `<shard>.done.json`, is written with the checksum. A shard that matches
+its mark is not made again.
 """
 
 import dataclasses
@@ -18,13 +18,13 @@ import numpy as np
 from lc_keras import files
 
 _DONE = ".done.json"
-# How many bad rows a mark names.
+# Most bad rows that a mark lists.
 _NAMED = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-  """Some rows of a job.
+  """A range of rows of a job.
 
   Attributes:
     name: Name of its file, without the ending.
@@ -39,7 +39,7 @@ class Shard:
   stop: int
 
 
-# Writes a shard to a path; returns why rows were left out, by their numbers.
+# Writes a shard to a path; returns the reasons for omitted rows, by row number.
 Make = Callable[[Shard, str], Mapping[int, str]]
 
 
@@ -48,7 +48,7 @@ class Work(Protocol):
 
   Attributes:
     ending: Ending of the files, such as ".npz".
-    identity: Everything besides the shard that its bytes depend on.
+    identity: Everything besides the shard that the bytes of a file depend on.
   """
 
   ending: str
@@ -142,7 +142,7 @@ class Job:
     return missing
 
   def total(self, max_bad: int) -> dict[str, int]:
-    """Checks that all shards are there, with few bad rows.
+    """Checks that all shards exist, and counts their rows.
 
     Returns:
       "rows" and "bad", numbers of rows.
@@ -172,7 +172,7 @@ class Job:
     return total
 
   def is_marked(self, shard: Shard) -> bool:
-    """Says whether a shard has a mark; does not look at its file."""
+    """Returns whether a shard has a mark; does not check its file."""
     return os.path.exists(self._mark(shard))
 
   def _mark(self, shard):
@@ -200,14 +200,14 @@ class Job:
 def split_rows(
   shard: Shard, columns: Iterable[np.ndarray]
 ) -> tuple[np.ndarray, dict[int, str]]:
-  """Tells rows that hold numbers only from others.
+  """Separates rows of finite values from bad rows.
 
   Args:
     shard: The shard of the rows.
     columns: Each [rows, size].
 
   Returns:
-    Indices of the good rows, and why others are bad, by their numbers.
+    Indices of the good rows, and reasons for the bad rows, by row number.
   """
   good = np.all([np.isfinite(c).all(axis=1) for c in columns], axis=0)
   bad = shard.start + np.flatnonzero(~good)

@@ -1,4 +1,4 @@
-"""Builds toon_faces, faces rendered shard by shard.
+"""Builds the data set toon_faces; faces are rendered shard by shard.
 
     python -m bulk.toon_faces --faces=studio --data_dir=data \
         --runner=DirectRunner
@@ -45,11 +45,11 @@ class Rendering:
   ending: str = ".tfrecord"
 
   def open(self) -> shards.Make:
-    """Prepares the drawing."""
+    """Loads the builder that renders faces."""
     from bulk import records
     from lc_keras.data.toon_faces import builder
 
-    # It writes nothing: only its faces are used.
+    # The builder writes nothing: it only renders.
     drawn = builder.ToonFaces(config=self.faces, data_dir=os.devnull)
 
     def make(shard, path):

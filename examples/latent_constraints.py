@@ -7,8 +7,8 @@ from Unconditional Generative Models", ICLR 2018, arXiv 1711.05772.
 
 A VAE learns faces without labels and is frozen; its prior has holes. Faces are
 encoded once. A critic D(z, y) learns to tell encoded faces with their labels
-from all else, and an actor G(z, y) to move any z to where D agrees: from a draw
-of the prior it samples, from an encoded face it edits.
+from other pairs, and an actor G(z, y) to move any z to where D accepts it: a
+draw of the prior becomes a sample, an encoded face becomes an edit.
 """
 
 import keras
@@ -98,7 +98,7 @@ class ActorCritic(keras.Model):
     return {"realism": tf.reduce_mean(realism)}
 
   def draw(self, mean, scale, labels):
-    """Returns faces; starts, half of the prior; labels to ask; which half."""
+    """Returns faces, starts (half prior, half faces), requests, is_face."""
     real = mean + scale * tf.random.normal(tf.shape(mean))
     is_face = tf.random.uniform([tf.shape(mean)[0], 1]) < 0.5
     start = tf.where(is_face, real, tf.random.normal(tf.shape(mean)))

@@ -1,8 +1,8 @@
-"""A variational autoencoder that knows nothing of lc_keras, as a SavedModel.
+"""Trains a variational autoencoder without lc_keras, and writes a SavedModel.
 
-It stands for the model that you have already: plain Keras, with names and a
-pixel range of its own. Trained on Fashion-MNIST, in a few minutes on two cores,
-and then brought into a run:
+It stands for the model that you have already: plain Keras, with its own names
+and pixel range. It trains on Fashion-MNIST in a few minutes on two cores; then
+it is imported into a run:
 
     python examples/plain_keras_vae.py \
         --data=/usr/share/datasets/fashion-mnist --out=/tmp/plain_vae
@@ -109,7 +109,7 @@ def export(encoder, decoder, folder):
 
 
 def main():
-  """Trains and writes."""
+  """Trains the model and writes it."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--data", required=True, help="folder of the four files")
   parser.add_argument("--out", required=True, help="folder to be written")

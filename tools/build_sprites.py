@@ -3,8 +3,9 @@
   python -m tools.build_sprites
 
 fetches facesjs (npm, Apache-2.0), reads its SVG parts with node, draws them and
-our own with resvg_py, and writes lc_keras/data/toon_faces/sprites.npz. Needed
-only to change the art: the sprites are part of the package.
+those of `sprite_drawings` with resvg_py, and writes sprites.npz in
+lc_keras/data/toon_faces. Needed only to change the art: the sprites are part of
+the package.
 """
 
 import collections
@@ -42,7 +43,7 @@ _VIEW = f"{200 - _SPAN / 2} {291 - _SPAN / 2} {_SPAN} {_SPAN}"
 _PRIMARIES = ("#f00", "#0f0", "#00f")
 
 _EAR_DISTANCE = 155  # from the middle of the face, in facesjs's units
-# Where facesjs places the parts it centres, in its units.
+# Positions at which facesjs centres parts, in its units.
 _PLACES = {
   "ear": ((55, 325), (345, 325)),
   "eye": ((140, 310), (260, 310)),
@@ -87,7 +88,7 @@ def draw_layers(svg):
   """Draws every part that `parts` names.
 
   Args:
-    svg: {kind: {name: svg}}, facesjs's sprite_drawings.
+    svg: {kind: {name: svg}}, facesjs's drawings.
 
   Returns:
     {layer: {(name, variant...): float32 [channels, CANVAS, CANVAS]}}.
@@ -102,7 +103,7 @@ def draw_layers(svg):
 
 
 def _parts_by_build(svg, width):
-  """Yields (layer, key, drawing) of what is as wide as the face."""
+  """Yields (layer, key, drawing) of parts that are as wide as the face."""
 
   def pick(kind, own, name):
     return own[name] if name in own else svg[kind][name]
@@ -116,7 +117,7 @@ def _parts_by_build(svg, width):
       ears = _place("ear", svg["ear"][name], scale, inward=inward)
       yield "ear", (name, size), ears
   for top, back in itertools.chain(*parts.HAIR.values()):
-    # Thinner lines than facesjs's: those make light hair look dark.
+    # Thinner lines: facesjs's make light hair look dark.
     top_drawing = _thicken(svg["hair"][top], 0.7)
     for flipped in (0, 1):
       hair = _widen(_flip(top_drawing, flipped), width)
@@ -153,7 +154,7 @@ def _parts_by_build(svg, width):
 
 
 def _other_parts(svg):
-  """Yields (layer, key, drawing) of what is the same on every face."""
+  """Yields (layer, key, drawing) of parts that are the same on every face."""
   for sex, width in (("woman", 0.87), ("man", 1.0)):
     for name in parts.BODIES[sex]:
       yield "body", (name,), _widen(svg["body"][name], width)
@@ -209,7 +210,7 @@ def _with_index(names, values):
 
 
 def _draw(drawing):
-  """[channels, CANVAS, CANVAS]: 1 - alpha, ink, and one mask per colour."""
+  """Returns [channels, CANVAS, CANVAS]: 1 - alpha, ink, a mask per colour."""
   used = [name for name in sprites.COLOURS if f"$[{name}]" in drawing]
   base = _rasterise(_colour(drawing, {}))
   canvas = np.zeros(
@@ -217,8 +218,8 @@ def _draw(drawing):
   )
   canvas[0] = 1 - base[..., 3]
   canvas[1:4] = base[..., :3].transpose(2, 0, 1)
-  # Three colours at a time, as red, green and blue: what a channel gains over
-  # the drawing in black is that colour's share of the pixel.
+  # Three colours at a time, as red, green and blue: the increase of a channel
+  # over the drawing in black is that colour's share of the pixel.
   for start in range(0, len(used), 3):
     group = used[start : start + 3]
     tinted = _rasterise(_colour(drawing, dict(zip(group, _PRIMARIES))))
@@ -236,7 +237,7 @@ def _colour(drawing, colours):
 
 
 def _rasterise(drawing, view=_VIEW, size=sprites.CANVAS):
-  """[size, size, 4] float32 in [0, 1], colours multiplied by alpha."""
+  """Returns float32 [size, size, 4] in [0, 1], colours multiplied by alpha."""
   svg = (
     f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{view}" width="{size}"'
     f' height="{size}">{drawing}</svg>'
@@ -251,7 +252,7 @@ def _rasterise(drawing, view=_VIEW, size=sprites.CANVAS):
 
 @functools.cache
 def _centre(drawing):
-  """(x, y), the middle of what a drawing covers, to half a unit."""
+  """Returns (x, y), the middle of a drawing's bounding box, to half a unit."""
   size, low = 1600, -200
   alpha = _rasterise(
     _colour(drawing, {}), f"{low} {low} {size // 2} {size // 2}", size
@@ -264,7 +265,7 @@ def _centre(drawing):
 
 
 def _place(kind, drawing, scale, angle=0, flipped=0, inward=0.0):
-  """A part centred where facesjs puts it; the second of a pair is mirrored."""
+  """Centres a part where facesjs does; mirrors the second part of a pair."""
   x, y = _centre(drawing)
   placed = ""
   for i, (to_x, to_y) in enumerate(_PLACES[kind]):
@@ -302,7 +303,7 @@ def _thicken(drawing, factor):
 
 
 def _shaved(head):
-  """What a beard would cover of a head: women's heads come without it."""
+  """Returns the beard area of a head, which facesjs's heads of women lack."""
   outline = re.search(r' d="([^"]*)"', head)[1]
   return (
     f'<clipPath id="head"><path d="{outline}"/></clipPath>'
@@ -311,7 +312,7 @@ def _shaved(head):
 
 
 def _with_lips(mouth):
-  """A mouth on top of its own outline, wide and in the colour of the lips."""
+  """Draws a mouth over its own outline, wide and in the colour of the lips."""
   outlines = re.findall(r' d="([^"]*)"', mouth)
   lips = "".join(
     f'<path d="{outline}" fill="$[lip]" stroke="$[lip]" stroke-width="15"'

@@ -1,10 +1,10 @@
-"""Draws cartoon faces as if they were CelebA, in the forms that copies have.
+"""Draws cartoon faces as a stand-in for CelebA, in the formats of its copies.
 
     python -m tools.celeb_a_stand_in --out=data/stand_in --images=6000
 
 Names, sizes, formats and proportions are CelebA's; the middle 128 x 128 pixels
-are a toon face, with its eyes and mouth where CelebA has them. It rehearses the
-jobs at CelebA's size without CelebA: users never need it.
+are a toon face, with eyes and mouth at CelebA's positions. It serves to test
+the jobs at CelebA's size without CelebA: users never need it.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from lc_keras.data.toon_faces import factors
 from lc_keras.data.toon_faces import renderer
 
 FORMS = ("official", "torchvision", "kaggle", "parquet")
-# How often CelebA has what toon faces lack: drawn at random.
+# CelebA's rates of attributes that toon faces lack, which are drawn at random.
 _OTHER_RATES = {
   "Arched_Eyebrows": 0.267,
   "Attractive": 0.513,
@@ -48,7 +48,7 @@ _FOLDER = "img_align_celeba"
 
 
 def labels(start: int, stop: int, seed: int = 0) -> np.ndarray:
-  """Returns bool [stop - start, 40], the attributes of some faces."""
+  """Returns the attributes of faces start to stop - 1, bool [n, 40]."""
   known = factors.sample(seed, start, stop).labels
   columns = []
   for name in celeb_a_copies.ATTRIBUTES:
@@ -63,7 +63,7 @@ def labels(start: int, stop: int, seed: int = 0) -> np.ndarray:
 
 
 def split_of(row: int, images: int) -> int:
-  """Returns 0, 1 or 2, in the official order and proportions."""
+  """Returns a row's split, 0, 1 or 2, in the official order and proportions."""
   ends = np.cumsum([*_SPLITS.values()]) / celeb_a_copies.IMAGES * images
   return int(np.searchsorted(ends, row, side="right"))
 
@@ -94,7 +94,7 @@ def write_lists(out: pathlib.Path, on: pd.DataFrame, as_csv: bool = False):
   Args:
     out: A folder.
     on: Booleans, a row an image and a column an attribute.
-    as_csv: As Kaggle has them.
+    as_csv: Whether to write CSV, as in Kaggle's copy.
   """
   if as_csv:
     between, heading = ",", [",".join(["image_id", *on.columns])]
@@ -117,7 +117,7 @@ def write_lists(out: pathlib.Path, on: pd.DataFrame, as_csv: bool = False):
 
 
 def _write_shards(out, images, drawn):
-  """Writes files of parquet as `datasets` on Hugging Face has them."""
+  """Writes parquet files as in the copy on Hugging Face."""
   out = out / "img_align+identity+attr"
   out.mkdir()
   counts = np.bincount(
@@ -139,7 +139,7 @@ def _write_shards(out, images, drawn):
         one: column for one, column in zip(celeb_a_copies.ATTRIBUTES, columns)
       }
       path = out / f"{split}-{shard:05d}-of-{shards:05d}.parquet"
-      # Small groups of rows, so that a reader needs little memory.
+      # Small row groups, so that a reader needs little memory.
       parquet.write_table(pa.table(table), path, row_group_size=100)
 
 
@@ -156,10 +156,10 @@ def write(
   Args:
     out: The folder.
     form: One of `FORMS`.
-    images: Their number.
+    images: Number of images.
     scene: "studio" or "wild", see `toon_faces`.
-    seed: Of the faces.
-    workers: Processes that draw; a core each if not given.
+    seed: Seed of the faces.
+    workers: Number of processes that draw; one a core if not given.
 
   Raises:
     FileExistsError: The folder is there already.

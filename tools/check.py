@@ -1,4 +1,4 @@
-"""Runs the linter and the tests that are worth running often: `make check`.
+"""Runs the linter and the tests of each change: `make check`.
 
 Those are the area `quick`, which needs no TensorFlow, and the tests named after
 files that differ from the main branch: tests/vae_test.py after any vae.py.
@@ -16,7 +16,7 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def changed_files(root: pathlib.Path) -> list[str]:
-  """Returns the files that are not as on the main branch, in a git checkout."""
+  """Returns the files of a git checkout that differ from the main branch."""
   for main in ("origin/main", "main", "HEAD"):
     base = _git(root, "merge-base", "HEAD", main)
     if base:

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the project needs: `tools/install.sh venv` makes .venv from
-# requirements.lock, `tools/install.sh beam` a second one with Apache Beam,
+# requirements.lock, `tools/install.sh beam` .venv-beam, with Apache Beam,
+# `tools/install.sh docs` .venv-docs, which builds the documentation,
+# `tools/install.sh torch` .venv-torch, for the benchmarks' peers in PyTorch,
 # `tools/install.sh bazel` finds or installs Bazel, `tools/install.sh chromium`
-# the browser of the studio's tests,
-# `tools/install.sh docs` makes .venv-docs, which builds the documentation,
-# `tools/install.sh torch` makes .venv-torch, what benchmarks compare with,
-# `tools/install.sh photo` puts a face generator and judges of faces, by others,
-# into data/photo_faces/packages.
+# the browser of the studio's tests, `tools/install.sh photo` puts a face
+# generator and judges of faces, by others, into data/photo_faces/packages.
 # Run again, it returns at once if nothing changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,8 +48,8 @@ On Debian 12: apt-get install python3 python3-venv"
 # make_venv FOLDER LOCK SIZE
 make_venv() {
   local folder=$1 lock=$2
-  # A copy of the lock that the folder was made from. It is there only while the
-  # folder is whole: it goes first and comes last.
+  # A copy of the lock that the folder was made from. It exists only while the
+  # folder is complete: it is removed first and written last.
   local stamp=$folder/installed.lock
   if cmp -s "$lock" "$stamp" && is_good_python "$folder/bin/python"; then
     return
@@ -62,7 +61,7 @@ make_venv() {
     python=$(find_python)
     if ! "$python" -c 'import ensurepip, venv' 2> /dev/null; then
       apt_install python3-venv
-      python=/usr/bin/python3 # The one that the package completes.
+      python=/usr/bin/python3 # The Python of the package python3-venv.
     fi
     echo "Making $folder with $("$python" --version) ($python)"
     "$python" -m venv --clear "$folder"
@@ -101,14 +100,14 @@ sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))
 
 install_beam() {
   install_venv
-  # What .venv-beam was made from, as above.
+  # The locks that .venv-beam was made from.
   local stamp=.venv-beam/installed.lock lock=requirements-beam.lock
   if cat requirements.lock "$lock" | cmp -s - "$stamp"; then
     return
   fi
   echo "Making .venv-beam, about 90 MB to download"
   .venv/bin/python -m venv --clear .venv-beam
-  # What Beam has other versions of comes from here, all else from .venv.
+  # Packages in other versions for Beam are installed here; others are .venv's.
   local packages
   packages=$(cd .venv && echo lib/python3.*/site-packages)
   echo "$PWD/.venv/$packages" > ".venv-beam/$packages/venv.pth"
@@ -125,8 +124,8 @@ install_chromium() {
   [[ -x /usr/bin/chromium ]] || apt_install chromium
 }
 
-# Into a folder of their own and without what they ask for: only their weights
-# are read, see lc_keras/photo_faces. No code of theirs runs.
+# Into a separate folder and without their dependencies: only their weights are
+# read, see lc_keras/photo_faces. None of their code runs.
 install_photo() {
   local folder=data/photo_faces/packages lock=requirements-photo.lock
   local npm_package=@vladmandic/face-api@1.7.15

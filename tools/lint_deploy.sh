@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Lints the Dockerfile and the Kubernetes manifests: `tools/lint_deploy.sh`.
-# `tools/lint_deploy.sh audit` asks the advisory service of pip-audit, for which
-# it needs a network, about the packages of requirements.lock.
+# `tools/lint_deploy.sh audit` checks the packages of requirements.lock against
+# the advisory service of pip-audit, for which it needs a network.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly LOCK=requirements-tools.lock
 readonly VENV=.venv-tools
-# The oldest Kubernetes that the manifests are for, and one of today.
+# The oldest Kubernetes that the manifests support, and a current one.
 readonly VERSIONS=(1.31 1.37)
 
 if ! cmp -s "$LOCK" "$VENV/installed.lock"; then
@@ -23,7 +23,7 @@ fi
 
 "$VENV/bin/hadolint" Dockerfile
 "$VENV/bin/yamllint" --strict deploy
-# Settings of tools that Kubernetes knows nothing of.
+# Without files of tools that are not Kubernetes manifests.
 mapfile -t manifests < <(find deploy -name '*.yaml' \
   ! -name kustomization.yaml ! -name prometheus-adapter.yaml | sort)
 for version in "${VERSIONS[@]}"; do

@@ -2,12 +2,12 @@
 
     python -m tools.photo_data --out=data/photo_faces/celeb_a --images=9600
 
-Faces of the photo generator, placed as CelebA's are, 178 x 218 pixels: what
-lies outside is its edge. Each attribute of the tables is what the judge reads
-or, if it was labelled by eye, critics that learn that first; CelebA's other
+Faces of the photo generator, placed as in CelebA and padded with their edges to
+178 x 218 pixels. A judge labels the attributes that it reads, and critics those
+that were labelled by eye, from which they are learned first; CelebA's other
 attributes are left out. Images that were made and judged are not made again;
-critics are learned, and read, each time. `python -m trainers.data
---dataset=celeb_a --source_dir=data/photo_faces/celeb_a` reads it.
+critics are learned each time. `python -m trainers.data --dataset=celeb_a
+--source_dir=data/photo_faces/celeb_a` reads the data set.
 """
 
 import argparse
@@ -28,13 +28,13 @@ from tools import photo_labels
 
 # labels/by_judge.csv and labels/identities.npz have the same faces.
 FIRST_SEED = 200_000
-# Where CelebA's eyes are, a face is as wide, and as far from the edges.
+# With this size and these margins, the eyes are at CelebA's positions.
 _PLACED, _TOP, _LEFT = 156, 38, 12
 _HEIGHT, _WIDTH = 218, 178
 _COLOURS = ("Bald", "Gray_Hair", "Blond_Hair", "Black_Hair", "Brown_Hair")
-# Labelled seeds up to here were not chosen by what they show.
+# Labelled seeds below this one were not selected by their labels.
 _RANDOM = 480
-_DRAWS = 2_000  # to know what critics usually read
+_DRAWS = 2_000  # for the quantiles of the critics' values
 _CHUNK = 160
 
 
@@ -50,11 +50,11 @@ def main():
 
 
 def write(out, images, data_dir) -> None:
-  """Makes images and lists, see above.
+  """Writes images and lists.
 
   Args:
-    out: A folder; it may have some of them.
-    images: At least so many: what is made at once is not cut.
+    out: A folder; images that it has are kept.
+    images: Number of images, rounded up to whole chunks.
     data_dir: See `packages.folder`.
   """
   out = pathlib.Path(out)
@@ -78,7 +78,7 @@ def write(out, images, data_dir) -> None:
 
 
 def _critics(data_dir):
-  """Learns critics of all attributes that were labelled, in two minutes."""
+  """Learns critics of all labelled attributes, in two minutes."""
   table, generator = tables.labels(), networks.generator(data_dir=data_dir)
   control = lc_keras.LatentConstraints(generator, list(table.columns))
   control.fit(latents=tables.latents(generator, table.index), labels=table)
@@ -89,11 +89,11 @@ def _labels(control, judged) -> pd.DataFrame:
   """Returns a row a seed and a column an attribute of CelebA, booleans.
 
   Args:
-    control: Has the critics of what was labelled by eye.
-    judged: What judges read in images, by seed, see `photo_labels.reader`.
+    control: Has the critics of attributes that were labelled by eye.
+    judged: The judges' readings by seed, see `photo_labels.reader`.
   """
   found = _above(control, judged.index) > 0.0
-  # Hair has no colour below a hat, and brown hair is of no other.
+  # Under a hat, hair has no colour; brown hair has no second colour.
   found.loc[found["Wearing_Hat"], list(_COLOURS)] = False
   found["Brown_Hair"] &= ~found[list(_COLOURS[:-1])].any(axis=1)
   for name in ("Smiling", "Male"):
@@ -105,7 +105,7 @@ def _labels(control, judged) -> pd.DataFrame:
 
 
 def _above(control, seeds):
-  """Returns what critics read of seeds: above zero as often as it was seen."""
+  """Returns critics' values, shifted to be positive at the labels' rates."""
   names, critic = control.attributes.names, control.parts.models["attributes"]
   seen = tables.labels().loc[: _RANDOM - 1]
   usual, read = (
@@ -118,7 +118,7 @@ def _above(control, seeds):
 
 
 def placed(face: np.ndarray) -> Image.Image:
-  """Returns a face as CelebA has it, 178 x 218 pixels.
+  """Returns a face at the position and size of CelebA's, 178 x 218 pixels.
 
   Args:
     face: [size, size, 3] in [0, 1], aligned as FFHQ is.

@@ -1,9 +1,9 @@
 """Controls a face generator that other people trained: `make demo-photo`.
 
-Learns critics, realism and who is shown from the shipped tables of seeds and
-labels; makes samples of four requests and edits of twelve people; scores them
-with judges that gave no labels; exports, serves, asks once; writes one page,
-runs/photo/report/index.html. What was learned or exported is not done again.
+Learns critics of attributes, realism and identity from the shipped tables of
+seeds and labels; samples four requests and edits twelve people; scores them
+with judges that gave no labels; exports, serves, sends one request; writes a
+page, runs/photo/report/index.html. Learning and export are done once.
 """
 
 import argparse
@@ -48,7 +48,7 @@ EDITS = (
 _COUNT, _PEOPLE = 16, 12
 _FULL_SIZE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
 TRUNCATION, SAME = 0.8, 1.5
-# Of the people that are edited; nothing was learned from these seeds.
+# First seed of the people that are edited; no model was trained on them.
 FIRST_SEED = 100_000
 _CAPTIONS = {
   "samples": "Samples, a request every row",
@@ -75,7 +75,7 @@ def main():
 
 
 class Demo:
-  """The stages of the demo, and what they have found."""
+  """The stages of the demo, and their results."""
 
   def __init__(self, run_dir, data_dir):
     self._run_dir = run_dir
@@ -85,7 +85,7 @@ class Demo:
     self._report = os.path.join(run_dir, "report")
 
   def learned(self) -> lc_keras.LatentConstraints:
-    """Returns the generator with all that is learned for it."""
+    """Returns the generator with its critics; learns them if needed."""
     if os.path.exists(self._run_dir):
       return lc_keras.load(self._run_dir)
     with self._stage("generator"):
@@ -97,7 +97,7 @@ class Demo:
     return control
 
   def show_samples(self, control):
-    """Makes samples of four requests, and scores them."""
+    """Samples four requests, and scores the images."""
     with self._stage("samples"):
       made = [control.sample(text(one), _COUNT) for one in SAMPLES]
     with self._stage("scores"):
@@ -113,7 +113,7 @@ class Demo:
     )
 
   def show_edits(self, control):
-    """Edits people in all directions, and scores that; one in full size."""
+    """Edits people in all directions and scores the edits; one in full size."""
     seeds = range(FIRST_SEED, FIRST_SEED + _PEOPLE)
     latents = control.generator.draw(np.array(seeds)).numpy()
     before = control.decode(latents)
@@ -127,7 +127,7 @@ class Demo:
       columns.append(edited.images)
       if (name, value) == _FULL_SIZE:
         with self._stage("full size"):
-          # Somebody of whom it is not true yet.
+          # A person without the requested value.
           row = int(np.argmin(read.attributes["labels"][name] == bool(value)))
           both = np.stack([latents[row], edited.latents[row]])
           full = networks.full_size(control.generator, both, self._data_dir)
@@ -141,11 +141,11 @@ class Demo:
     self._picture("edits", np.stack(columns, axis=1), column_labels=labels)
 
   def serve(self, control):
-    """Exports, serves and asks once."""
+    """Exports, serves and sends one request."""
     export = os.path.join(self._run_dir, "export")
     asked = commands.Commands(self._run_dir, self._data_dir, "")
     if not os.path.exists(os.path.join(export, "1")):
-      # The server that loads it right away checks it, too.
+      # --nocheck: the server that loads the export next checks it.
       with self._stage("export"):
         asked.run(
           "export",
@@ -189,7 +189,7 @@ class Demo:
 
   @contextlib.contextmanager
   def _stage(self, name):
-    """Says what begins, and counts its seconds."""
+    """Prints the name of a stage, and adds up its seconds."""
     started = time.monotonic()
     print(f"=== {name}", flush=True)
     yield
@@ -205,7 +205,7 @@ class Demo:
 
 
 def text(request) -> str:
-  """Returns a request as it is written."""
+  """Returns the text of a request."""
   return ", ".join(
     name if value else f"not {name}" for name, value in request.items()
   )
@@ -213,7 +213,7 @@ def text(request) -> str:
 
 @contextlib.contextmanager
 def _serving(export):
-  """Runs our server on a free port; yields its address."""
+  """Runs the model server on a free port; yields its address."""
   with socket.socket() as probe:
     probe.bind(("localhost", 0))
     port = probe.getsockname()[1]

@@ -1,9 +1,9 @@
 """Measures edits and samples of many people: `python -m tools.photo_figures`.
 
-Every direction of the demo, by several samplers and after several trainings,
-on people that nothing was learned from; samples of its requests, beside draws
-of that kind; and four edits one after the other, and back. Into
-docs/results/photo.json, in an hour on two cores. What is measured is not
+Every edit of the demo, by several samplers and after several trainings, on
+people that no model was trained on; samples of its requests, beside draws with
+the same attributes; and four edits in sequence, then undone. Writes
+docs/results/photo.json, in an hour on two cores. Figures in that file are not
 measured again.
 """
 
@@ -24,8 +24,8 @@ from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import scores
 from tools import photo_demo
 
-# By title: the sampler, how much it keeps who is shown, and the seed of what
-# was trained. The first is measured on all people, the others on half of them.
+# By title: the sampler, the weight of the person's identity (`same`), and the
+# seed of the training. The first is measured on all people, others on half.
 METHODS = {
   "search": ("search", photo_demo.SAME, 0),
   "search that keeps nobody": ("search", 0.0, 0),
@@ -35,9 +35,9 @@ METHODS = {
   "search, third training": ("search", photo_demo.SAME, 2),
 }
 _SAMPLES = 64
-# Edits one after the other, and then back, the last one first.
+# Edits in sequence; then they are undone, the last one first.
 _DRIFT = ("Smiling", "Eyeglasses", "Young", "Wearing_Hat")
-_DRAWS = 3000  # Among which people of a kind are looked for.
+_DRAWS = 3000  # Draws from which those with a request's attributes are taken.
 
 
 def main():
@@ -51,7 +51,7 @@ def main():
 
 
 class Figures:
-  """What is measured, and where it is kept."""
+  """The figures, and the file that they are kept in."""
 
   def __init__(self, run_dir, data_dir, people, out):
     self._run_dir, self._data_dir, self._out = run_dir, data_dir, out
@@ -70,7 +70,7 @@ class Figures:
     self._results["agreement"] = scores.agreement(self._before)
 
   def measure(self):
-    """Measures what is not yet measured."""
+    """Measures the figures that the file lacks."""
     found = self._results.setdefault("samples", {})
     for request in photo_demo.SAMPLES:
       wanted = photo_demo.text(request)
@@ -92,7 +92,7 @@ class Figures:
       print(f"=== {title}\n{means.round(3).to_string()}", flush=True)
 
   def _control(self, seed):
-    """Returns what was trained with a seed; trains it if need be."""
+    """Returns the control that was trained with a seed; trains it if needed."""
     if seed not in self._controls:
       path = f"{self._run_dir}_{seed}" if seed else self._run_dir
       if not os.path.exists(path):
@@ -118,7 +118,7 @@ class Figures:
       same=same,
     )
     after = self._judges(edited.images)
-    # Of as many by every method: these figures depend on the number.
+    # Of equally many by every method: these figures depend on the number.
     half = len(self._latents) // 2
     return scores.edit(before, after, name, value) | {
       f"identities, {key}": figure
@@ -129,7 +129,7 @@ class Figures:
     }
 
   def _samples(self, request):
-    """Returns figures of samples, and how far apart draws of that kind are."""
+    """Returns figures of samples, and the spread of draws like them."""
     control = self._control(0)
     made = control.sample(photo_demo.text(request), _SAMPLES)
     latents = control.generator.draw(range(_DRAWS)).numpy()
@@ -143,7 +143,7 @@ class Figures:
     }
 
   def _drift(self):
-    """Returns how far people are from themselves after edits there and back."""
+    """Returns the identity distance of people after edits that are undone."""
     control, half = self._control(0), len(self._latents) // 2
     latents, before = self._latents[:half], self._before.narrowed(half)
     columns = [list(control.attributes.names).index(name) for name in _DRIFT]

@@ -1,8 +1,9 @@
 """Edits a given photograph: `python -m tools.photo_given --photograph=me.jpg`.
 
-Finds the face and where it is in the generator of `make demo-photo`, edits it,
-writes a picture of all, and says how well it was found and how far each edit is
-from who is on the photograph. Learns the encoder of the run if it has none.
+Finds the face, inverts it into the generator of `make demo-photo`, edits it and
+writes a picture of all edits. Prints the error of the inversion, and the
+identity distance of each edit from the photograph. Learns an encoder if the run
+has none.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from lc_keras.photo_faces import inversion
 from lc_keras.photo_faces import networks
 
 _EDITS = "not Smiling,Eyeglasses,Long_Hair,Male,Wearing_Hat"
-# Draws that the encoder is learned from, and that it is tried on.
+# Draws on which the encoder is trained, and on which it is tested.
 _DRAWS, _TRIED = 320, 1
 _SHOWN = 200  # Pixels of a picture.
 
@@ -44,7 +45,7 @@ def main():
 
 
 def edit(settings):
-  """Does what the program says."""
+  """Inverts and edits the photograph."""
   data_dir = settings.data_dir
   control = lc_keras.load(settings.run_dir)
   if encoder.MODEL not in control.parts.models:
@@ -88,7 +89,7 @@ def edit(settings):
 
 
 def _scaled(image, size):
-  """Returns an image [size, size, 3] in [0, 1]."""
+  """Resizes an image; returns [size, size, 3] in [0, 1]."""
   pixels = Image.fromarray(np.uint8(np.round(255.0 * image)))
   pixels = pixels.resize((size, size), Image.Resampling.LANCZOS)
   return np.float32(pixels) / 255.0

@@ -1,18 +1,19 @@
-"""Labels faces of the photo generator: contact sheets for the eye, and judges.
+"""Labels faces of the photo generator: by judges, and on contact sheets by eye.
 
     python -m tools.photo_labels --first=0 --count=640 --out=runs/photo_labels
 
 decodes each seed once and writes, 80 seeds at a time,
-  sheets/<first seed>.png   to be looked at, each face with its seed
-  judged/<first seed>.csv   what face-api's networks read: Smiling, Male, age
-What is there is not done again. To add an attribute, look at the sheets and
+  sheets/<first seed>.png   contact sheet, each face with its seed
+  judged/<first seed>.csv   readings of face-api's networks: Smiling, Male, age
+
+Files that exist are not made again. To add an attribute, look at the sheets and
 write a table of two columns, seed and the attribute: 1, 0, or nothing where it
 is unclear. `LatentConstraints.learn(name, labels=table)` learns from it, and so
 does all else once it is a column of lc_keras/photo_faces/labels/by_eye.csv.
 
     python -m tools.photo_labels --first=200000 --count=9600 --identities=F
 
-writes who is seen in the images of seeds into F, for `tables.identities`.
+writes the identity vectors of the seeds' images to F, for `tables.identities`.
 """
 
 import argparse
@@ -31,11 +32,11 @@ from lc_keras.photo_faces import face_api
 from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import tables
 
-_SIZE = 256  # Pixels, of what is judged; a sheet shows half of it.
+_SIZE = 256  # Pixels of judged images; a sheet shows half of that.
 _COLUMNS, _ROWS = 10, 8
 _SHEET = _COLUMNS * _ROWS
 _AT_ONCE = 8
-_AXES = 32  # Of identities, those of most difference.
+_AXES = 32  # Principal axes of identity vectors that are kept.
 
 
 def main():
@@ -70,7 +71,7 @@ def main():
 
 
 def reader(data_dir):
-  """Returns what makes images of seeds, and a frame of what is read in them."""
+  """Returns a function of seeds to images and a frame of judges' readings."""
   mapping = networks.mapping(data_dir)
   decode = networks.decoder(_SIZE, data_dir)
   judges = {
@@ -98,7 +99,7 @@ def reader(data_dir):
 
 
 def identities(seeds, data_dir) -> np.ndarray:
-  """Returns who is seen, float16 [n, 32], along the axes of most difference."""
+  """Returns identity vectors, float16 [n, 32], along their principal axes."""
   mapping, who = networks.mapping(data_dir), face_api.identity(data_dir)
   decode = networks.decoder(_SIZE, data_dir)
   read = tf.function(lambda z: who(decode(mapping(z))), autograph=False)

@@ -19,8 +19,8 @@ _LINT = (
   ["ruff", "format", "--quiet", "--check", "."],
 )
 
-# Bazel begins with what is named first, and otherwise anywhere: a long one that
-# began last would run alone.
+# Bazel starts the tests that are named first, others in any order: a long test
+# that starts last would run alone.
 _LONGEST = [
   f"//tests:{area}"
   for area in (
@@ -39,7 +39,7 @@ _LONGEST = [
 
 
 def count_cases(xml: str) -> tuple[int, int]:
-  """Returns how many cases of a test.xml passed and failed.
+  """Returns the numbers of passed and of failed cases in a test.xml.
 
   Skipped cases are neither.
   """
@@ -53,10 +53,10 @@ def count_cases(xml: str) -> tuple[int, int]:
 
 
 def count_events(events: Iterable[dict]) -> tuple[int, int]:
-  """Returns how many test cases of a run passed and failed.
+  """Returns the numbers of passed and of failed test cases of a run.
 
-  A test that did not pass counts one failure at least, whatever cases it
-  reported: it may have crashed, run out of time or not been built.
+  A test that did not pass counts as at least one failure, whatever its report:
+  it may have crashed, timed out or not been built.
 
   Args:
     events: Bazel's build events, parsed.
@@ -91,7 +91,7 @@ def _count_files(outputs: Iterable[dict]) -> tuple[int, int]:
 
 
 def lint(root: pathlib.Path) -> int:
-  """Runs the linter and the formatter; returns how many of them complain."""
+  """Runs the linter and the formatter; returns how many of them failed."""
   failed = 0
   for command in _LINT:
     print("$", *command, flush=True)

@@ -1,8 +1,7 @@
-"""Our own drawings, in facesjs's 400 x 600 coordinates, as SVG.
+"""Additional SVG drawings, in facesjs's 400 x 600 coordinates.
 
-They stand in where facesjs has no part for an attribute, or only a faint one.
-`$[name]` is a colour filled in when a face is drawn. Used only to build the
-sprites.
+For attributes for which facesjs has no part, or only a faint one. `$[name]` is
+a colour that is filled in when a face is drawn. Used only to build the sprites.
 """
 
 INK = "#000"
@@ -131,7 +130,7 @@ BEARDS = {
     "14-74 14s-50-4-74-14c-40-18-60-74-74-124z",
   )
 }
-# Cut to the head it lies on.
+# Clipped to the outline of the head.
 STUBBLE = _flat(
   INK,
   "M0 330h66c6 40 30 66 70 66 20-8 44-12 64-12s44 4 64 12c40 0 64-26 70-66h66"

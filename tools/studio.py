@@ -1,9 +1,9 @@
 """Serves a run and opens the studio on it: `make studio`.
 
-The run is that of the preset toon_faces, or the folder or preset that is named.
-Its export is made first if there is none. If the run has a folder `full_size`
-with versions of a model that draws the same latents larger, that is served,
-too. Loads no TensorFlow itself.
+The argument is a run folder or the name of a preset, toon_faces if not given. A
+run without an export is exported first. If the run has a folder `full_size`,
+with versions of a model that decodes the same latents to larger images, that
+model is served, too. Does not load TensorFlow itself.
 """
 
 import json
@@ -27,7 +27,7 @@ def main():
   export = pathlib.Path(run, "export")
   if not any(export.glob("[0-9]*")):
     print(f"Writing {export}, once: what a model server loads", flush=True)
-    # The server that loads it right away checks it, too.
+    # --nocheck: the server that loads the export next checks it.
     more = ("--samplers=flow", "--nocheck")
     _python("serving.export", f"--run_dir={run}", *more)
   models, full = {"default": export}, pathlib.Path(run, FULL_SIZE)
@@ -56,7 +56,7 @@ def main():
 
 
 def _config(models):
-  """Returns a ModelServerConfig, by name of a model its folder."""
+  """Returns a ModelServerConfig of models, a mapping of names to folders."""
   entries = (
     f"config {{ name: {json.dumps(name)} model_platform: 'tensorflow' "
     f"base_path: {json.dumps(str(folder.resolve()))} }}"

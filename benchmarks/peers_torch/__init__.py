@@ -1,1 +1,1 @@
-"""The same work in PyTorch, run by a Python of its own (.venv-torch)."""
+"""The same tasks in PyTorch, run by the Python of .venv-torch."""

@@ -1,4 +1,4 @@
-"""The cycle of `benchmarks.latent_space` in PyTorch, written as usual there."""
+"""The cycle of `benchmarks.latent_space` in usual PyTorch."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from benchmarks import tasks
 
 
 class _Conditioned(nn.Module):
-  """A trunk that takes z beside a linear embedding of a request."""
+  """A trunk on z, concatenated with a linear embedding of a request."""
 
   def __init__(self, arrays, name):
     super().__init__()
@@ -26,7 +26,7 @@ class _Conditioned(nn.Module):
 
 
 class _Cycle:
-  """The critic's updates, and one of the actor, as published."""
+  """A cycle of several updates of the critic and one of the actor."""
 
   def __init__(self, case, folder, compiled):
     del case  # The arrays have all sizes.
@@ -50,7 +50,7 @@ class _Cycle:
     self.flops = 0.0
     self._judge = self._compared
     if compiled:
-      # The critic is differentiated twice, which torch.compile does not do.
+      # Not the critic: torch.compile does not support second derivatives.
       self._actor = torch.compile(self._actor)
 
   def loss(self):
@@ -111,7 +111,7 @@ class _Cycle:
     logits = self._critic(ends, wanted, mask).squeeze(1)
     distance = (torch.log1p((ends - start).square()) / 0.25).mean(1)
     with torch.no_grad():
-      # Reported, as ours is, and of no weight.
+      # A metric, as in lc_keras; not part of the loss.
       functional.binary_cross_entropy_with_logits(self._read(ends), wanted)
     loss = (functional.softplus(-logits) + 0.1 * distance).mean()
     self._step(0, loss, self._actor)
@@ -130,7 +130,7 @@ def _moved(
   values: torch.Tensor,
   mask: torch.Tensor,
 ) -> torch.Tensor:
-  """Returns what an actor makes of latents, see `lc_keras.models.actor`."""
+  """Returns the latents that an actor moves to, see `lc_keras.models.actor`."""
   target, gate = actor(latents, values, mask).chunk(2, 1)
   gate = torch.sigmoid(gate)
   return (1.0 - gate) * latents + gate * target

@@ -1,11 +1,9 @@
-"""Networks as `benchmarks.vae_step` describes them, in PyTorch.
+"""Builds PyTorch networks from the descriptions of `benchmarks.vae_step`.
 
-Convolutions are kept channels last, which is the faster layout on a CPU.
-
+Convolutions are channels last, which is the faster layout on a CPU.
 TensorFlow's "same" pads unevenly where PyTorch can only pad evenly (kernels of
-3 and 5 at a stride of 2). Such networks see their images mirrored, with
-mirrored kernels: the very same function, and no copy of an image that is
-padded first.
+3 and 5 at a stride of 2). Such networks get mirrored images and mirrored
+kernels: the same function, without a padded copy of the images.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,13 +17,13 @@ from torch.nn import functional
 def stack(
   layers: Sequence[Mapping], arrays: Mapping, prefix: str, mirrored: bool
 ) -> nn.Sequential:
-  """Returns a network with our weights.
+  """Returns a network with the weights of the Keras network.
 
   Args:
-    layers: What `benchmarks.vae_step` returned.
+    layers: The description by `benchmarks.vae_step`.
     arrays: Weights as "<prefix>0", "<prefix>1", ...
-    prefix: Of these names.
-    mirrored: Whether images are.
+    prefix: Prefix of these names.
+    mirrored: Whether images are mirrored.
   """
   modules, number = [], 0
   for place, layer in enumerate(layers):
@@ -70,7 +68,7 @@ def is_mirrored(layers: Sequence[Mapping]) -> bool:
 def images(array: np.ndarray, mirrored: bool) -> torch.Tensor:
   """Returns [batch, height, width, channels] as [batch, channels, ...].
 
-  The numbers stay where they are: channels last.
+  A view: in memory the channels stay last.
   """
   if mirrored:
     array = array[:, ::-1, ::-1]
@@ -79,7 +77,7 @@ def images(array: np.ndarray, mirrored: bool) -> torch.Tensor:
 
 
 def _mirror_dense(layers, place, kernel, bias):
-  """Turns around what a dense layer makes of, or into, a picture."""
+  """Mirrors the weights of a dense layer after or before feature maps."""
   before = layers[place - 1] if place else {"kind": None}
   after = layers[place + 1] if place + 1 < len(layers) else {"kind": None}
   if before["kind"] == "Flatten" and len(before["input"]) == 3:
@@ -130,7 +128,7 @@ def _set(module, weight, bias):
 
 
 class _Flatten(nn.Module):
-  """In the order of channels last, for which nothing moves."""
+  """Flattens in the order of channels last, which needs no copy."""
 
   def forward(self, x):
     return x.permute(0, 2, 3, 1).flatten(1) if x.dim() == 4 else x.flatten(1)

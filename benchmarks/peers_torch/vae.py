@@ -19,7 +19,7 @@ _OBSERVATION_SCALE = 0.1
 
 
 class _Step:
-  """Steps of the usual loop: loss, backward, Adam."""
+  """Steps of the usual training loop: loss, backward, Adam."""
 
   def __init__(self, case, folder, compiled):
     with open(os.path.join(folder, "layers.json"), encoding="utf-8") as file:
@@ -35,7 +35,7 @@ class _Step:
     modules = nn.ModuleList([self.encoder, self.decoder])
     self.parameters = sum(p.numel() for p in modules.parameters())
     self.items = len(self.images)
-    self.flops = 0.0  # Ours are counted.
+    self.flops = 0.0  # The Keras worker counts them.
     self._optimizer = torch.optim.Adam(
       modules.parameters(), lr=1e-4, eps=1e-7, fused=True
     )
@@ -47,7 +47,7 @@ class _Step:
     return mean, functional.softplus(raw_scale) + _SMALLEST_SCALE
 
   def _terms(self, images, noise):
-    """Returns what a step reports: loss, distortion, rate, squared error."""
+    """Returns the metrics of a step: loss, distortion, rate, squared error."""
     mean, scale = self.posterior(images)
     pixels = torch.sigmoid(self.decoder(mean + scale * noise))
     error = networks.square_error(pixels, images)
