@@ -34,7 +34,7 @@ class _Sampling:
     del folder  # There is no peer.
     keras.utils.set_random_seed(0)
     generator = vae.VAE(_SHAPE, _LATENT_SIZE, "toon_faces")
-    # Placeholders: neither sampler uses the judges here.
+    # Placeholders: samplers judge their results only on request.
     judges = sampler.Judges(
       attributes.Attributes([f"a{n}" for n in range(_ATTRIBUTES)], []),
       lambda z, values, mask: z[:, 0],

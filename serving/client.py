@@ -4,9 +4,9 @@
   python -m serving.client transform --image=me.png --want=Smiling --out=us.png
   python -m serving.client sample --preset=toon_faces --want=Smiling --out=a.png
 
-`constraints.language` reads the request. The server may be ours or a TensorFlow
-Serving: the client reads all facts about the model from it. With --preset there
-is no server: the images are made here.
+`constraints.language` parses the request. The server may be `serving.server` or
+a TensorFlow Serving: the client reads all facts about the model from it. With
+--preset there is no server: this process makes the images.
 """
 
 import functools
@@ -35,7 +35,7 @@ def define_server_flags(values: flags.FlagValues) -> None:
 
 
 def credentials(args: flags.FlagValues) -> dict:
-  """Returns a client's arguments from the flags of `define_server_flags`.
+  """Returns keyword arguments of a client, from `define_server_flags`.
 
   Raises:
     OSError: A file cannot be read.
@@ -119,7 +119,7 @@ def _run(argv):
     raise app.UsageError("transform needs --image and --want.")
   if args.preset:
     print(f"Loading TensorFlow, and then {args.preset}", flush=True)
-  # They load TensorFlow, which `--help` does not need.
+  # These load TensorFlow, which `--help` does not need.
   from lc_keras import plotting
   from serving import messages
 
@@ -132,7 +132,7 @@ def _run(argv):
 
 
 def _ask_server(args, verb):
-  """Returns the picture of what a server answers."""
+  """Returns a picture of a server's answer."""
   from serving import latent_client
   from serving import pictures
 
@@ -151,13 +151,13 @@ def _ask_server(args, verb):
 
 
 def _ask_here(args, verb):
-  """Returns the picture of what a preset makes in this process."""
+  """Returns a picture of images that a preset makes in this process."""
   from lc_keras import control
   from serving import here
 
   loaded = control.load(args.preset)
   print("Making the images", flush=True)
-  # What answers as the actor of a server is the best that there is.
+  # In a server, "actor" is the best sampler that the model has.
   sampler = "best" if args.sampler == "actor" else args.sampler
   if verb == "sample":
     return here.draw_samples(loaded, args.want, args.n, args.seed, sampler)

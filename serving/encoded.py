@@ -1,7 +1,7 @@
-"""Encoded pictures in a graph: the pixels of JPEG and PNG files, upright.
+"""Decodes JPEG and PNG files in a TensorFlow graph, with EXIF's orientation.
 
-A model server runs no Python, so that this does in TensorFlow what
-`lc_keras.data.images` does for files.
+A model server runs no Python: this module does in TensorFlow what
+`lc_keras.data.images` does with Pillow.
 """
 
 import tensorflow as tf
@@ -11,11 +11,11 @@ from lc_keras.data import preprocessing as preprocessings
 
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
-# Where a PNG's first chunk, which is of a fixed length, has width and height.
+# Offsets in bytes of a PNG's width and height, and of its bit depth.
 _PNG_SIZE, _PNG_BITS = 16, 24
 _PIXELS_AT_ONCE = 1 << 18
-# EXIF stands at the beginning of a JPEG. Its orientation: tag 0x0112, a short,
-# one value; in both orders of bytes, with the place of the value.
+# EXIF is at the beginning of a JPEG. Its orientation has tag 0x0112, type short
+# and one value: both byte orders of these, and the offset of the value.
 _EXIF_BYTES = 4096
 _EXIF = b"Exif\0\0"
 _ORIENTATIONS = (
@@ -27,11 +27,11 @@ _ORIENTATIONS = (
 def images(
   files: tf.Tensor, preprocessing: preprocessings.Preprocessing
 ) -> tf.Tensor:
-  """Returns the images that files become, as in training.
+  """Decodes and preprocesses files, as in training.
 
   Args:
     files: string [b], each a JPEG or PNG file.
-    preprocessing: How a picture becomes an image.
+    preprocessing: Crops and resizes a picture to an image.
 
   Returns:
     float32 [b, *image_shape] in [0, 1].
@@ -50,7 +50,7 @@ def _image(file, preprocessing):
   checks = [tf.debugging.Assert(is_png | _starts_with(file, _JPEG), [sentence])]
   with tf.control_dependencies(checks):
     pixels = tf.cond(is_png, lambda: _png_pixels(file), lambda: _pixels(file))
-  # A header is a few bytes, whatever it announces: look before decoding.
+  # A few bytes of header can announce any size: checked before decoding.
   fits = (pixels > 0) & (pixels <= image_files.MAX_PIXELS)
   sentence = (
     f"pictures may have {image_files.MAX_PIXELS // 1_000_000} million pixels."
@@ -80,8 +80,8 @@ def _pixels(file):
 
 def _png(file):
   picture = tf.io.decode_png(file, channels=4)
-  # Of less than 8 bits without transparency, TensorFlow 2.21 calls the opacity
-  # 1, 3 or 15 everywhere.
+  # For PNGs of less than 8 bits without transparency, TensorFlow 2.21 returns
+  # the opacity 1, 3 or 15 everywhere.
   bits = tf.io.decode_raw(tf.strings.substr(file, _PNG_BITS, 1), tf.uint8)[0]
   most = tf.bitwise.left_shift(tf.constant(1, tf.uint8), bits % 8) - 1
   most = tf.where(bits < 8, most, tf.uint8.max)
@@ -92,9 +92,9 @@ def _png(file):
 
 
 def _on_white(picture):
-  """Returns a picture without its opacity, some lines at a time.
+  """Returns a picture on white, computed some lines at a time.
 
-  As floats, all of it would take a gigabyte.
+  As floats, a whole picture would take a gigabyte.
   """
   height, width = tf.unstack(tf.shape(picture)[:2])
   lines = tf.maximum(1, _PIXELS_AT_ONCE // width)
@@ -121,7 +121,7 @@ def _jpeg(file):
 
 
 def _upright(picture, orientation):
-  """Undoes how a camera was held, by EXIF's number for that."""
+  """Turns a picture upright, by EXIF's orientation."""
   turned = tf.transpose(picture, [1, 0, 2])
   return tf.switch_case(
     orientation - 1,
@@ -139,9 +139,9 @@ def _upright(picture, orientation):
 
 
 def _orientation(file):
-  """Returns EXIF's orientation from 1 to 8; 1 where there is none."""
+  """Returns EXIF's orientation from 1 to 8; 1 if there is none."""
   start = tf.strings.substr(file, 0, _EXIF_BYTES)
-  # Longer than any mark that is looked for.
+  # Padded by more than any mark and the offset of its value.
   start = tf.io.decode_raw(tf.strings.join([start, bytes(32)]), tf.uint8)
   has_exif, _ = _find(start, _EXIF)
   found = tf.constant(1)
@@ -154,7 +154,7 @@ def _orientation(file):
 
 
 def _find(data, mark):
-  """Returns whether some bytes are in others, and where they are at first."""
+  """Returns whether `data` contains `mark`, and its first position."""
   count = tf.size(data) - len(mark) + 1
   equal = [data[i : i + count] == byte for i, byte in enumerate(mark)]
   hits = tf.cast(tf.reduce_all(tf.stack(equal), axis=0), tf.int32)

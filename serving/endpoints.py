@@ -4,9 +4,9 @@ Every input and output has the batch as its first dimension, seeds included, and
 no row depends on other rows: a server may batch calls of different clients and
 split the answers. Random draws therefore take a seed per row.
 
-The rows of a call go through the graph in chunks, one after the other: memory
-is that of a chunk, and a server can stop a call between two. A call has a limit
-of rows, which its refusal names.
+The graph processes the rows of a call in chunks, one after the other: memory is
+that of a chunk, and a server can stop a call between two chunks. A call has a
+limit of rows, which its error names.
 
 Shapes below: b rows, K attributes, images [height, width, channels], latent
 vectors of size `latent`. A call with values outside of the documented ranges
@@ -35,10 +35,10 @@ tfd = tfp.distributions
 
 Tensors = dict[str, tf.Tensor]
 Endpoint = tuple[Callable[..., Tensors], list[tf.TensorSpec]]
-# Few, so that it stops soon and lets others in between; more are no faster.
+# Few, so that a call stops soon and others run in between; more are no faster.
 _ROWS_AT_ONCE = 16
 _MOST_ROWS = 1024
-# Beyond it there is no face any more.
+# Larger steps leave the region of realistic images.
 _MOST_STRENGTH = 10.0
 
 
@@ -48,12 +48,12 @@ class Models:
 
   Attributes:
     generator: The generative model.
-    sampler: Answers `sample`; its judges answer `score`.
-    transformer: Answers `transform`, scaled by the strength.
-    others: By NAME, the samplers that answer `sample_NAME` and, if they can
-      start from an image, `transform_NAME`.
-    preprocessing: How a picture becomes an image.
-    encode: Images to q(z|x); None if they cannot be encoded.
+    sampler: The sampler of `sample`; its judges are those of `score`.
+    transformer: The sampler of `transform`, scaled by the strength.
+    others: By NAME, the samplers of `sample_NAME` and, if they can start from
+      an image, `transform_NAME`.
+    preprocessing: Crops and resizes a picture to an image.
+    encode: Maps images to q(z|x); None if there is no encoder.
   """
 
   generator: generators.Generator
@@ -72,9 +72,9 @@ class Models:
 def build(models: Models) -> dict[str, Endpoint]:
   """Returns each endpoint's function and input signature, `sample` first.
 
-  A request without a signature name gets the first one. A model without an
-  encoder has no signatures that take images; one whose outputs are no images
-  has none that take picture files, and no `image_bytes` in its answers.
+  A call without a signature name gets the first one. A model without an encoder
+  has no signatures that take images; a model whose outputs are not images has
+  none that take picture files, and no `image_bytes` in its answers.
   """
   seed = tf.TensorSpec([None], tf.int64, "seed")
   row = tf.TensorSpec([None], tf.int64, "row")
@@ -121,7 +121,7 @@ def build(models: Models) -> dict[str, Endpoint]:
     without = {images, image_bytes}
   shape = models.generator.image_shape
   at_once = batched.rows_at_once(shape, _ROWS_AT_ONCE)
-  # What is answered may be more than what is decoded at a time.
+  # The limit of a call, which is more than the rows decoded at once.
   most = 16 * batched.rows_at_once(shape, _MOST_ROWS // 16)
   return {
     name: (
@@ -134,7 +134,7 @@ def build(models: Models) -> dict[str, Endpoint]:
 
 
 class _Endpoints:
-  """The functions. Their docstrings are exported with the model."""
+  """The functions of signatures; an export contains their docstrings."""
 
   def __init__(self, models: Models):
     self._models = models
@@ -158,22 +158,22 @@ class _Endpoints:
       realism: float32 [b] in [0, 1], how near the latent vector is to those of
         encoded images: 95 of 100 that are held out read 0.5 or more. Of a
         generator with a mapping, the realism critic's probability.
-      attribute_probabilities: float32 [b, K] in [0, 1], what the attribute
-        critic reads in the latent vector.
+      attribute_probabilities: float32 [b, K] in [0, 1], the attribute critic's
+        probabilities for the latent vector.
       distance: float32 [b] from 0 up, from the start (a draw of the prior, or
         of the image's posterior) to the latent vector, in widths of the
         posterior; 0 if the sampler has no start.
       latents: float32 [b, latent], the latent vector of the image, which
         `decode` and `score` take.
       converged: bool [b], whether realism is above 0.3 and the attribute critic
-        reads what is requested.
+        reads the requested values.
       steps: int32 [b], evaluations of a network, one after the other.
       seed: int64 [b], as given.
     """
     return self._sample(self._models.sampler, attributes, mask, seed, {})
 
   def sample_with(self, sampler: samplers.Sampler) -> Callable[..., Tensors]:
-    """Returns the function that draws images by a sampler."""
+    """Returns a function that draws images by a sampler."""
 
     def sample(attributes, mask, seed, realism_weight):
       """Draws images as `sample` does, by another sampler.
@@ -233,9 +233,8 @@ class _Endpoints:
   ) -> Tensors:
     """Changes pictures as `transform` does, given as files of any size.
 
-    Each becomes an image as those of the training did: of a picture that has
-    the proportions of the training's, the same part is taken; of another, the
-    middle.
+    Each is preprocessed as in training: a picture that has the proportions of
+    the training's is cropped to the same part, another one to its middle.
 
     Args:
       image_bytes: string [b], JPEG or PNG files, of 50 million pixels at most.
@@ -246,8 +245,8 @@ class _Endpoints:
 
     Returns:
       As `sample`, and
-      start: float32 [b, height, width, channels] in [0, 1], the image that the
-        picture became.
+      start: float32 [b, height, width, channels] in [0, 1], the preprocessed
+        image.
     """
     start = encoded.images(image_bytes, self._models.preprocessing)
     moved = self.transform(start, attributes, mask, seed, strength)
@@ -256,7 +255,7 @@ class _Endpoints:
   def transform_with(
     self, sampler: samplers.Transformer
   ) -> Callable[..., Tensors]:
-    """Returns the function that changes images by a sampler."""
+    """Returns a function that changes images by a sampler."""
 
     def transform(images, attributes, mask, seed, realism_weight):
       """Changes images as `transform` does, by another sampler.
@@ -288,17 +287,17 @@ class _Endpoints:
   ) -> Tensors:
     """Changes images as `transform` does, given by their latent vectors.
 
-    There is this signature where edits can be asked to keep something, such as
-    who is shown, and for generators with a mapping.
+    Exists for models with an embedding that edits can keep, such as a person's
+    identity, and for generators with a mapping.
 
     Args:
       latents: float32 [b, latent], finite, such as those of `sample`.
       attributes: As of `transform`.
       mask: As of `transform`.
-      seed: int64 [b], any number, of what chance there is in the change.
+      seed: int64 [b], any number: the seed of the sampler's draws, if any.
       strength: As of `transform`.
-      same: float32 [b] from 0 up, how much it counts that an edit keeps what
-        the model has learned to keep: 0 not at all, 1 is usual.
+      same: float32 [b] from 0 up, the weight of keeping the embedding: 0 is
+        without, 1 is usual.
 
     Returns:
       As `sample`.
@@ -318,8 +317,8 @@ class _Endpoints:
   def encode(self, images: tf.Tensor) -> Tensors:
     """Returns the posterior q(z|x), a diagonal normal.
 
-    An encoder that was learned searches through the decoder for every image,
-    here and in `transform`: `encoder_steps` of the manifest says how long.
+    A learned encoder refines each image's latent vector by a search through the
+    decoder, here and in `transform`, of `encoder_steps` (manifest) steps.
 
     Args:
       images: float32 [b, height, width, channels] in [0, 1].
@@ -369,10 +368,10 @@ class _Endpoints:
       }
 
   def describe(self, row: tf.Tensor) -> Tensors:
-    """Returns the attributes, so that a client needs only the server.
+    """Returns facts about the model, so that a client needs only the server.
 
     No protocol of a model server carries these facts, but each can call a
-    signature. Signatures must have an input; it gives the number of rows.
+    signature. A signature needs an input: `row` gives the number of rows.
 
     Args:
       row: int64 [b], any numbers.
@@ -384,12 +383,12 @@ class _Endpoints:
       attribute_continuous: float32 [b, K] in {0, 1}, the same in every row: 1
         if values between 0 and 1 have a meaning.
       image_shape: int64 [b, 3], the same in every row: height, width and
-        channels of images; [b, rank], of outputs that are none.
-      image_crop: string [b], the same in every row: which part of a picture
+        channels of images; [b, rank] for outputs that are not images.
+      image_crop: string [b], the same in every row: the part of a picture that
         becomes the image, such as "25,45,128,128 of 178x218", see
         `lc_keras.data.images.box`.
-      are_images: bool [b], the same in every row: whether the model makes
-        images, and not other arrays.
+      are_images: bool [b], the same in every row: whether the outputs are
+        images rather than other arrays.
     """
     attributes = self._models.attributes
     image = self._models.preprocessing
@@ -472,7 +471,7 @@ class _Endpoints:
 
 
 def _at_least_one_row(tensor):
-  """Adds a row of zeros if there is none.
+  """Adds a row of zeros to an empty batch.
 
   With oneDNN, a convolution of an empty batch has a wrong shape (TF 2.21).
   """
@@ -482,9 +481,9 @@ def _at_least_one_row(tensor):
 
 
 def _of_shapes(function, inputs):
-  """Returns a function that refuses tensors of other shapes.
+  """Returns a function that checks the shapes of its inputs.
 
-  A graph runs with any shapes that it is fed, even against its signature.
+  A graph accepts tensors of any shape, even against its signature.
   """
 
   @functools.wraps(function)
@@ -500,7 +499,7 @@ def _of_shapes(function, inputs):
 
 
 def _in_chunks(function, inputs, at_once, most):
-  """Returns a function that gives another one some rows at a time."""
+  """Returns a function that calls another one with some rows at a time."""
 
   @functools.wraps(function)
   def chunked(*tensors):
@@ -512,7 +511,7 @@ def _in_chunks(function, inputs, at_once, most):
     with _after(
       _same_number_of_rows(**named), _require(rows <= most, too_many)
     ):
-      # Without rows, one chunk without rows.
+      # Without rows, one empty chunk.
       chunks = tf.maximum(1, (rows + at_once - 1) // at_once)
     parts = {
       name: tf.TensorArray(
@@ -526,7 +525,7 @@ def _in_chunks(function, inputs, at_once, most):
       made = traced(*(value[start : start + at_once] for value in tensors))
       return chunk + 1, {n: p.write(chunk, made[n]) for n, p in parts.items()}
 
-    # Else ten chunks would be in memory at once.
+    # By default ten chunks would be in memory at once.
     _, parts = tf.while_loop(
       lambda chunk, _: chunk < chunks, add, (0, parts), parallel_iterations=1
     )
@@ -565,7 +564,7 @@ def _not_negative(**tensors):
 
 
 def _in_range(**dials):
-  """Returns checks of the dials, each of which has a range of its own."""
+  """Returns checks of the dials' ranges."""
   checks = _not_negative(**dials)
   if "strength" in dials:
     good = tf.reduce_all(dials["strength"] <= _MOST_STRENGTH)

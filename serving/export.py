@@ -2,9 +2,9 @@
 
   python -m serving.export --run_dir=runs/demo
 
-Every export is a new version, a folder named by a number: a server that
-watches the parent takes the highest. It appears there whole and checked, or
-not at all.
+Every export is a new version, a folder named by a number: a server that watches
+the parent loads the highest. A version appears complete and checked, or not at
+all.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ def choose_models(
 
   Args:
     parts: A generator and the models that were trained for it.
-    sample_actor: Name of the model whose actor answers `sample`, and whose
-      critic answers `score`. None is `parts.ACTOR`; without it the flow
-      answers, or the generator as it is and a search.
+    sample_actor: Name of the model with the actor of `sample` and the critic of
+      `score`. None is `parts.ACTOR`; without that model the flow, or else
+      draws of the prior and a search.
     transform_actor: The same for `transform`; its critic guides the samplers
       that have no actor.
-    samplers: Names of the samplers to export besides; None is all that the
-      models are there for.
+    samplers: Names of further samplers to export; None is all whose models
+      exist.
 
   Raises:
     ValueError: A named model is missing, or there is no attribute to
-      request; a learned constraint cannot be used; or the generator is a
-      function of Python, which no server can run.
+      request; a learned constraint cannot be used; or the generator runs
+      outside of TensorFlow.
   """
   if not getattr(parts.generator, "exportable", True):
     raise ValueError(
@@ -108,13 +108,13 @@ def write(
 
   Args:
     parts: A generator and the models that were trained for it.
-    folder: Where it appears, whole or not at all; it may not exist yet. Servers
-      need a number for a name.
+    folder: The folder to write, atomically; it may not exist yet. Servers need
+      a number for a name.
     sample_actor: See `choose_models`.
     transform_actor: See `choose_models`.
     samplers: See `choose_models`.
-    check: Whether to check it, and to keep answers for later checks: not needed
-      if a server loads it right away.
+    check: Whether to check the export, and to record answers for later checks:
+      not needed if a server loads it next.
 
   Raises:
     ValueError: See `choose_models`; or the folder exists.
@@ -171,8 +171,8 @@ def export(
 
   Args:
     run_dir: The run folder.
-    export_dir: Where the versions are.
-    version: Its number; None takes the next.
+    export_dir: Folder of the versions.
+    version: Number of the version; None takes the next.
     sample_actor: See `choose_models`.
     transform_actor: See `choose_models`.
     samplers: See `choose_models`.

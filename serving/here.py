@@ -1,4 +1,4 @@
-"""Pictures of the command-line client that are made in this process."""
+"""Pictures of the command-line client, made in this process."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def draw_samples(
     control: Makes the images.
     request: See `pictures.draw_samples`.
     n: Number of images.
-    seed: Of all, see `LatentConstraints.sample`.
+    seed: Seed of all images, see `LatentConstraints.sample`.
     sampler: See `LatentConstraints.sample`.
 
   Raises:
@@ -51,7 +51,7 @@ def draw_transformations(
     control: Changes the images.
     paths: Picture files.
     request: See `pictures.draw_transformations`.
-    seed: Of all, see `LatentConstraints.transform`.
+    seed: Seed of all images, see `LatentConstraints.transform`.
     sampler: See `LatentConstraints.transform`.
     strength: See `LatentConstraints.transform`.
 
@@ -71,7 +71,7 @@ def draw_transformations(
 
 
 def _outputs(made):
-  """Returns what a server would answer."""
+  """Returns images and scores as the outputs of a server."""
   return {
     "images": made.images,
     "attribute_probabilities": np.stack(

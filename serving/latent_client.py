@@ -1,11 +1,10 @@
 """The signatures of an exported model as methods: numpy in, numpy out.
 
 `LatentClient` waits for its answers; each method of `AsyncLatentClient` returns
-an awaitable. `_Client` has the methods of both: it says which signature gets
-which inputs, and they make the calls.
-
-The server may be ours or a TensorFlow Serving: the client reads all facts about
-the model from it.
+an awaitable. `_Client` has the methods of both, which map arguments to the
+inputs of signatures; subclasses make the calls. The server may be
+`serving.server` or a TensorFlow Serving: the client reads all facts about the
+model from it.
 """
 
 import asyncio
@@ -32,12 +31,12 @@ RequestError = messages.RequestError
 _OPTIONS = [
   ("grpc.max_receive_message_length", -1),
   ("grpc.max_send_message_length", -1),
-  # By default pauses grow to 120 s: a server that comes back is found late.
+  # By default pauses grow to 120 s: a restarted server would be found late.
   ("grpc.max_reconnect_backoff_ms", 2000),
 ]
 # Calls at once: a server refuses more than a few per core.
 _PARALLEL = 4
-# Seconds before a call is repeated: they double from the first to the longest.
+# Seconds before a call is repeated; they double from the first to the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 # A call that every server refuses at once.
 _EMPTY_REQUEST = get_model_metadata_pb2.GetModelMetadataRequest()
@@ -56,7 +55,7 @@ class _Client:
     token: str | None = None,
     credentials: grpc.ChannelCredentials | None = None,
   ):
-    """Names a server; the first call connects.
+    """Connects to a server at the first call.
 
     Args:
       address: host:port, or unix:path.
@@ -100,7 +99,7 @@ class _Client:
       outputs: Names of the outputs to return, such as "images" (arrays) or
         "image_bytes" (PNG files); by default all.
       sampler: "actor", or NAME if the model has `sample_NAME`.
-      realism_weight: The weight of realism; the actor takes 1 only.
+      realism_weight: The weight of realism; the actor supports 1 only.
     """
     return self._predict(
       messages.signature_name("sample", sampler),
@@ -134,8 +133,8 @@ class _Client:
       outputs: See `sample`.
       sampler: See `sample`, with `transform_NAME`.
       realism_weight: See `sample`.
-      strength: The part of the move to make; samplers other than the actor take
-        1 only.
+      strength: The part of the move to make; samplers other than the actor
+        support 1 only.
     """
     return self._predict(
       messages.signature_name("transform", sampler),
@@ -159,9 +158,9 @@ class _Client:
     outputs: Sequence[str] = (),
     strength: float = 1.0,
   ) -> Arrays:
-    """Does what `transform` does by the actor, with whole files.
+    """Changes picture files by the actor, see `transform`.
 
-    The server makes images of them, as `preprocess` does.
+    The server decodes and preprocesses them, as `preprocess` does.
 
     Args:
       files: n JPEG or PNG files, of any size.
@@ -193,7 +192,7 @@ class _Client:
     strength: float = 1.0,
     same: float = 1.0,
   ) -> Arrays:
-    """Does what `transform` does with images that are given by their latents.
+    """Changes images that are given by their latents, see `transform`.
 
     Args:
       latents: [n, latent], such as those that `sample` returns.
@@ -202,8 +201,8 @@ class _Client:
       seeds: See `sample`.
       outputs: See `sample`.
       strength: See `transform`.
-      same: From 0 up, how much it counts that what the model has learned to
-        keep stays, such as who is shown.
+      same: From 0 up, the weight of keeping the model's embedding, such as a
+        person's identity.
     """
     return self._predict(
       "transform_latents",
@@ -263,7 +262,7 @@ class _Client:
     }
 
   def _explained(self, error):
-    """Returns an error of gRPC as a sentence that says what to do."""
+    """Returns a RequestError for an error of gRPC, with a remedy."""
     code = error.code()
     text = f"{self._address}: {code.name}: {error.details()}"
     if code == grpc.StatusCode.UNAVAILABLE:
@@ -303,7 +302,7 @@ class LatentClient(_Client):
 
   @functools.cached_property
   def preprocessing(self) -> preprocessings.Preprocessing:
-    """How a picture becomes an image of the model, as in its training."""
+    """The crop and size of the model's images, as in its training."""
     return messages.preprocessing_of(self.describe([0]))
 
   @property
@@ -314,7 +313,7 @@ class LatentClient(_Client):
   def preprocess(
     self, file: str | os.PathLike | BinaryIO, name: str = ""
   ) -> np.ndarray:
-    """Returns the image of a picture of any size, as it was in training.
+    """Crops and resizes a picture to an image of the model, as in training.
 
     Args:
       file: A picture file in any format that Pillow reads, or its path.
@@ -324,15 +323,15 @@ class LatentClient(_Client):
       float32 [height, width, channels] in [0, 1].
 
     Raises:
-      ValueError: It is no picture, or too large; one sentence.
+      ValueError: The file is not a picture, or is too large.
     """
     return self.preprocessing.load(file, name)
 
   def samplers(self, verb: str) -> list[str]:
-    """Returns the samplers that can "sample" or "transform", the actor first.
+    """Returns the samplers for a verb, the actor first.
 
     Args:
-      verb: One of the two.
+      verb: "sample" or "transform".
     """
     return self._signatures(self._end()).samplers(verb)
 
@@ -341,10 +340,10 @@ class LatentClient(_Client):
     return self._signatures(self._end()).moves_latents()
 
   def connect(self, timeout: float | None = None) -> bool:
-    """Returns whether there is a server, after waiting for it if need be.
+    """Waits for a server; returns whether one is there.
 
     Args:
-      timeout: Seconds to wait; None means the client's own.
+      timeout: Seconds to wait; None is the client's timeout.
     """
     try:
       self._stub.GetModelMetadata(_EMPTY_REQUEST, **self._waiting(timeout))
@@ -399,8 +398,8 @@ class LatentClient(_Client):
 class AsyncLatentClient(_Client):
   """The same for asyncio: every method of `LatentClient` as a coroutine.
 
-  A coroutine that is cancelled cancels its calls. A client belongs to the event
-  loop in which it was made.
+  A cancelled coroutine cancels its calls. A client belongs to the event loop in
+  which it was made.
   """
 
   _grpc = grpc.aio
@@ -493,7 +492,7 @@ class AsyncLatentClient(_Client):
 
 
 def _pauses() -> Iterator[float]:
-  """Yields seconds to wait: longer each time, and never as other clients do."""
+  """Yields seconds to wait: longer each time, and random between clients."""
   pause = _FIRST_PAUSE
   while True:
     yield pause * random.uniform(0.5, 1.5)
@@ -501,10 +500,9 @@ def _pauses() -> Iterator[float]:
 
 
 def _may_pass(error, pause, end):
-  """Returns whether the same call may succeed after a pause, before the end.
+  """Returns whether to repeat a call after a pause, before the end.
 
-  True only if the server says that it will be back: then it has not run the
-  call yet.
+  Only for UNAVAILABLE: then the server has not run the call.
   """
   return (
     error.code() == grpc.StatusCode.UNAVAILABLE

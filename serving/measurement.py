@@ -1,6 +1,6 @@
 """Measures an export on held-out images, through its served signatures.
 
-As in the evaluation of a run, a pixel classifier reads samples under the labels
+As in the evaluation of a run, a pixel classifier reads samples for the labels
 of held-out images, and edits of these images.
 """
 
@@ -19,7 +19,7 @@ _BATCH_SIZE = 64
 
 
 class HeldOut:
-  """Held-out images of a run, and the classifier that reads images of them."""
+  """Held-out images of a run, and its classifier."""
 
   def __init__(
     self, run_dir: str, data_dir: str, rows: int, edits: int, seed: int = 0
@@ -28,13 +28,14 @@ class HeldOut:
 
     Args:
       run_dir: The run folder.
-      data_dir: Where its data set is prepared.
-      rows: Held-out images, and samples.
-      edits: Images in which each attribute is switched, for each direction.
-      seed: Of every draw.
+      data_dir: Folder of prepared data sets.
+      rows: Number of held-out images, and of samples.
+      edits: Number of images in which each attribute is switched, for each
+        direction.
+      seed: Seed of all draws.
 
     Raises:
-      FileNotFoundError: The run has no classifier, or its data is not there.
+      FileNotFoundError: The run has no classifier, or its data is missing.
       ValueError: The run has no data set.
     """
     parts = parts_lib.read(run_dir)
@@ -64,17 +65,16 @@ class HeldOut:
     """Returns the figures of a SavedModel.
 
     Args:
-      folder: Of the SavedModel, as `serving.export` writes it.
+      folder: Folder of a SavedModel by `serving.export`.
 
     Returns:
-      "weighted_f1", "macro_f1" and "fid" of samples, and, of a model that can
-      change images, the averages over all edits: "read", the share that the
-      classifier reads as asked, and "others_changed", the share of other
-      attributes that changed.
+      "weighted_f1", "macro_f1" and "fid" of samples and, if the model can
+      change images, averages over all edits: "read", the share in which the
+      classifier reads the requested value, and "others_changed", the share of
+      other attributes that changed.
 
     Raises:
-      ValueError: It cannot be loaded, lacks one of the attributes, or does not
-        answer.
+      ValueError: The model cannot be loaded, lacks an attribute, or fails.
     """
     model = _Model(folder, self.attributes)
     try:
@@ -158,7 +158,7 @@ class _Model:
     self._servable.close()
 
   def images(self, signature, values, mask, **inputs):
-    """Returns what a signature draws, [n, height, width, channels]."""
+    """Returns the images of a signature, [n, height, width, channels]."""
     inputs |= {"attributes": self._wide(values), "mask": self._wide(mask)}
     return np.concatenate(
       [
@@ -171,7 +171,7 @@ class _Model:
     )
 
   def _wide(self, values):
-    """Puts a run's columns where the model has them, and 0 into the others."""
+    """Moves a run's columns to those of the model; others are 0."""
     wide = np.zeros([len(values), self._width], np.float32)
     wide[:, self._columns] = values
     return wide

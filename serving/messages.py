@@ -1,4 +1,4 @@
-"""The messages between a client and a model server: arrays in, arrays out."""
+"""Converts arrays to the messages of a model server, and back."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -11,13 +11,13 @@ from lc_keras.constraints import attributes
 from lc_keras.data import preprocessing
 from serving import tensors
 
-# The sampler behind `sample` and `transform`; others have signatures of their
-# own, such as `sample_search`.
+# The sampler of `sample` and `transform`; others have their own signatures,
+# such as `sample_search`.
 ACTOR = "actor"
 
 
 class RequestError(Exception):
-  """A request that failed, in a sentence.
+  """Raised if a request fails; the text is a sentence.
 
   Attributes:
     code: The status code, UNAVAILABLE if there is no server; None if the client
@@ -33,7 +33,7 @@ _OTHER_STARTS = {"image_bytes", "latents"}
 
 
 def signature_name(verb: str, sampler: str) -> str:
-  """Returns the name of the signature by which a sampler draws or moves."""
+  """Returns the name of a sampler's signature."""
   return verb if sampler == ACTOR else f"{verb}_{sampler}"
 
 
@@ -67,7 +67,7 @@ class Signatures:
     self._model = f"Model {model_name!r} at {address}"
 
   def samplers(self, verb: str) -> list[str]:
-    """Returns the samplers that can do a verb, the actor first.
+    """Returns the samplers for a verb, the actor first.
 
     Args:
       verb: "sample" or "transform".
@@ -99,13 +99,13 @@ class Signatures:
       name: The signature.
       inputs: Arrays by name, of the same number of rows.
       outputs: Names of the outputs to return; none means all.
-      dials: Numbers by name that every row shares. A signature may lack some: 1
-        is the same as none.
+      dials: Numbers by name, shared by all rows. A signature may lack a dial
+        that is 1, its default.
       batch_size: Rows in a request.
 
     Raises:
-      RequestError: The model is no export of ours, has no such sampler, or
-        that takes no such dial.
+      RequestError: The model is not an export, has no such sampler, or
+        the sampler has no such dial.
     """
     verb, _, sampler = name.partition("_")
     sampler = sampler or ACTOR
@@ -146,7 +146,7 @@ class Signatures:
 def joined(
   responses: Iterable[predict_pb2.PredictResponse],
 ) -> dict[str, np.ndarray]:
-  """Returns the outputs of responses by name, row after row."""
+  """Returns the concatenated outputs of responses, by name."""
   parts = [
     {name: tensors.to_array(proto) for name, proto in response.outputs.items()}
     for response in responses
@@ -159,7 +159,7 @@ def joined(
 
 
 def attributes_of(described: Mapping[str, np.ndarray]) -> attributes.Attributes:
-  """Returns the attributes that an answer of `describe` names."""
+  """Returns the attributes in an answer of `describe`."""
   facts = {key: value[0] for key, value in described.items()}
   names = [name.decode() for name in facts["attribute_names"]]
   pairs = np.argwhere(np.triu(facts["attribute_excludes"]))
@@ -174,10 +174,10 @@ def attributes_of(described: Mapping[str, np.ndarray]) -> attributes.Attributes:
 def preprocessing_of(
   described: Mapping[str, np.ndarray],
 ) -> preprocessing.Preprocessing:
-  """Returns how a picture becomes an image, as an answer of `describe` says.
+  """Returns the preprocessing in an answer of `describe`.
 
   Raises:
-    RequestError: The model was exported before exports knew.
+    RequestError: The model was exported by a version that lacks it.
   """
   if "image_crop" not in described:
     raise RequestError(

@@ -1,4 +1,4 @@
-"""Pictures of the command-line client, drawn from answers."""
+"""Pictures of the command-line client, drawn from a server's answers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +29,7 @@ def draw_samples(
   Args:
     client: The client.
     request: Such as "Smiling, not Male"; "" leaves every attribute open.
-      Alternatives take turns.
+      Alternatives alternate between images.
     n: Number of images.
     seed: The first image's seed; the others follow.
     sampler: See `LatentClient.sample`.
@@ -73,8 +73,8 @@ def draw_transformations(
   Args:
     client: The client.
     paths: Picture files.
-    request: Such as "Smiling, not Male". Of alternatives, each picture takes
-      the nearest one.
+    request: Such as "Smiling, not Male". Each picture gets the nearest of
+      several alternatives.
     seed: The first picture's seed; the others follow.
     sampler: See `LatentClient.transform`.
     strength: See `LatentClient.transform`.
@@ -113,7 +113,7 @@ def report(
   constraint: constraint_lib.Constraint,
   outputs: Mapping[str, np.ndarray],
 ):
-  """Prints for each target in how many images the attribute critic reads it."""
+  """Prints the number of images in which the critic reads each target."""
   values, mask = constraint.values.numpy(), constraint.mask.numpy() > 0
   for column, name in enumerate(attributes.names):
     for value in np.unique(values[mask[:, column], column]):
@@ -133,5 +133,5 @@ def report(
 
 
 def scale_of(image_shape: Sequence[int]) -> int:
-  """Returns how many screen pixels a side a pixel of an image gets."""
+  """Returns the scale of an image in a picture, in screen pixels a pixel."""
   return max(1, round(_VISIBLE / min(image_shape[:2])))

@@ -3,10 +3,10 @@
   python -m serving.publish --run_dir=runs/demo --model_base_path=served/demo
   python -m serving.publish --model_base_path=served/demo --roll_back
 
-A fresh process loads it and compares its answers with those of Python; then it
-is measured beside the model in service, and published if it is not worse by
-more than the margins. If it is killed, or the disk is full, the versions stay
-as they were.
+A fresh process loads the export and compares its answers with those of Python.
+Then the export and the model in service are measured, and the export is
+published unless it is worse by more than the margins. If the program is killed,
+or the disk is full, the versions stay as they were.
 """
 
 import dataclasses
@@ -43,7 +43,7 @@ class Margins:
 
 
 class Refused(ValueError):
-  """An export that is not published, and why."""
+  """Raised if an export is not published; the text has the reasons."""
 
 
 def publish(
@@ -53,18 +53,19 @@ def publish(
   margins: Margins = Margins(),
   evaluation_dir: str | None = None,
 ) -> int:
-  """Publishes a SavedModel, or notes why not; returns its version.
+  """Publishes a SavedModel; returns its version.
 
   Args:
     source: Folder of the SavedModel.
     folder: The folder that servers watch.
-    measure: Returns the figures of a SavedModel in a folder, such as
+    measure: Maps the folder of a SavedModel to its figures, such as
       `HeldOut.measure`; None publishes any model that a server can serve.
     margins: The margins by which it may be worse.
-    evaluation_dir: Folder for a copy of the note on it, for a pipeline.
+    evaluation_dir: Folder for a copy of the note, for a pipeline.
 
   Raises:
-    Refused: It cannot be served, or is worse than the model in service.
+    Refused: The model cannot be served, or is worse than the one in service; a
+      note has the reasons.
   """
   from serving import validation  # Loads TensorFlow: not for `--help`.
 
@@ -109,9 +110,9 @@ def objections(
   """Returns a sentence for each figure that is worse than in service.
 
   Args:
-    candidate: Its figures, see `measurement.HeldOut.measure`.
-    in_service: Those of the model in service, on the same images.
-    margins: The differences that do not count.
+    candidate: The candidate's figures, see `measurement.HeldOut.measure`.
+    in_service: Figures of the model in service, on the same images.
+    margins: The tolerated differences.
   """
   bounds = {
     "weighted_f1": in_service["weighted_f1"] - margins.f1,
@@ -127,7 +128,7 @@ def objections(
   for name, bound in bounds.items():
     value = candidate.get(name)
     sign = -1.0 if name in ("fid", "others_changed") else 1.0
-    # NaN is not good either.
+    # Written so that NaN is worse, too.
     if value is None or not sign * value >= sign * bound:
       told = "missing" if value is None else f"{value:.4g}"
       found.append(
@@ -206,10 +207,10 @@ def define_flags(values: flags.FlagValues) -> None:
 
 
 def run_job(args: flags.FlagValues) -> None:
-  """Does what the flags say.
+  """Publishes, rolls back or lists versions.
 
   Raises:
-    ValueError: The flags do not allow it.
+    ValueError: Flags are missing, or the model is refused.
     FileNotFoundError: A part of the run is missing.
   """
   folder = versions_folder.VersionsFolder(args.model_base_path)

@@ -1,4 +1,4 @@
-"""TensorProto to numpy and back, as TensorFlow Serving reads and writes it."""
+"""Converts TensorProto to numpy and back, as TensorFlow Serving does."""
 
 import contextlib
 import functools
@@ -11,8 +11,8 @@ from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.framework import types_pb2
 
 # The field of a TensorProto that holds the values of a dtype, and the numpy
-# type its elements are written as (_FIELDS) or seen as (_VIEWS: half floats
-# travel as their 16 bits, complex numbers as two reals).
+# type that they are cast to (_FIELDS) or viewed as (_VIEWS: half floats are
+# stored as their 16 bits, complex numbers as two reals).
 _FIELDS = {
   tf.float32: ("float_val", np.float32),
   tf.float64: ("double_val", np.float64),
@@ -33,24 +33,25 @@ _VIEWS = {
   tf.complex64: ("scomplex_val", np.float32),
   tf.complex128: ("dcomplex_val", np.float64),
 }
-# On the wire, the values of these fields are the array's own memory: parsing is
-# one copy, where appending 200,000 pixels to a field one by one takes 10 ms.
+# On the wire, these fields have the array's memory layout: parsing is one copy,
+# while appending 200,000 pixels to a field one by one takes 10 ms.
 _PACKED = {tf.float32: b"\x2a", tf.float64: b"\x32", tf.bool: b"\x5a"}
-# A few bytes can spell a tensor that fills the memory, since one value may
-# stand for a whole shape. No message may be larger than this, so no tensor is.
+# A message of a few bytes can describe a tensor that fills the memory, since
+# one value may stand for a whole shape. Messages have this limit, so tensors
+# do, too.
 _LARGEST = 2**31
 _LARGE = 8 << 20
 _turn = threading.Lock()
-# Up to so many values, reading a packed field one by one is faster.
+# Up to this number of values, reading a packed field one by one is faster.
 _FEW = 64
 
-# Each takes 1 us, and gives the same every time.
+# Cached: a call takes 1 us.
 _dtype = functools.lru_cache(tf.as_dtype)
 _enum = functools.lru_cache(lambda dtype: tf.as_dtype(dtype).as_datatype_enum)
 
 
 def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
-  """Reads a tensor: typed values, tensor_content, or one value for them all.
+  """Reads a tensor from typed values, tensor_content, or one repeated value.
 
   The array may be a view of the message.
 
@@ -77,7 +78,7 @@ def to_array(proto: tensor_pb2.TensorProto) -> np.ndarray:
           values = _packed(proto, field, element)
         return np.array(values, element, copy=None).reshape(shape)
     return tf.make_ndarray(proto)
-  # Values that do not fit the type, or a type that numpy does not have.
+  # Values do not fit the type, or numpy lacks the type.
   except (KeyError, OverflowError, TypeError) as error:
     raise ValueError(
       f"the values cannot be of type {proto.dtype}: {error}"
@@ -110,7 +111,7 @@ def write(
   array = np.asarray(array)
   dtype = _dtype(array.dtype)
   proto.dtype = _enum(array.dtype)
-  # Also of a scalar: that has a shape, too.
+  # A scalar needs a shape, too.
   proto.tensor_shape.SetInParent()
   for size in array.shape:
     proto.tensor_shape.dim.add(size=size)
@@ -129,19 +130,19 @@ def write(
 
 
 def type_of(array: np.ndarray) -> int:
-  """Returns the type of an array as TensorFlow's messages number it."""
+  """Returns an array's type as a number of TensorFlow's DataType."""
   return _enum(array.dtype)
 
 
 def type_name(enum: int) -> str:
-  """Returns a type as TensorFlow's messages name it: DT_FLOAT is float."""
+  """Returns the name of a DataType in lower case: DT_FLOAT is float."""
   return types_pb2.DataType.Name(enum).removeprefix("DT_").lower()
 
 
 def _packed(proto, field, element):
   """Returns the values of a field that is packed on the wire."""
-  # They are the end of a message, if need be of one of their own. Element by
-  # element, 200,000 pixels take 7 ms, and so 0.1.
+  # The values are the end of the message; if not, of a message with this field
+  # only. 200,000 pixels take 0.1 ms, and element by element 7 ms.
   count = len(getattr(proto, field))
   size = count * np.dtype(element).itemsize
   mark = _PACKED[_dtype(element)] + _varint(size)
@@ -155,16 +156,16 @@ def _packed(proto, field, element):
 
 
 def turn_of(size: int) -> contextlib.AbstractContextManager:
-  """Waits until nobody else copies as much as a tensor of so many bytes.
+  """Returns a context in which a large tensor of `size` bytes may be copied.
 
-  Protobuf holds Python meanwhile: three threads would hold up all others for
-  the time of three.
+  One thread at a time copies large tensors: protobuf holds the GIL while it
+  copies, and several in a row would delay all other threads.
   """
   return _turn if size > _LARGE else contextlib.nullcontext()
 
 
 def _varint(number):
-  """Returns a number as protobuf writes it, 7 bits a byte, lowest first."""
+  """Returns a number as a protobuf varint: 7 bits a byte, lowest first."""
   written = bytearray()
   while number > 127:
     written.append(number & 127 | 128)

@@ -1,8 +1,8 @@
 """Checks that a server can serve an export, and compares its answers.
 
-An export contains warm-up requests, in TensorFlow Serving's place for them, and
-beside them the answers of Python. Validation runs the requests as a server
-does, and compares the answers.
+An export contains warm-up requests, in the file that TensorFlow Serving reads,
+and recorded answers of Python. Validation runs the requests as a server does,
+and compares the answers.
 """
 
 import os
@@ -20,7 +20,7 @@ from serving import tensors
 
 ANSWERS = os.path.join("assets.extra", "recorded_answers.npz")
 _ROWS = 2
-# A search takes many steps, and steps differ in the last bits.
+# Rounding differences grow over the many steps of a search.
 _TOLERANCE = 0.02
 _PATIENCE = 600.0
 
@@ -37,10 +37,9 @@ def record(
   """Writes a request to each endpoint, and its answer, beside a SavedModel.
 
   Args:
-    folder: Of the SavedModel.
+    folder: Folder of the SavedModel.
     endpoints: By name of the signature, the function and its inputs.
-    with_answers: Whether to write answers: they take time, since all of it is
-      run once.
+    with_answers: Whether to write answers, for which all endpoints run once.
   """
   os.makedirs(os.path.join(folder, os.path.dirname(ANSWERS)), exist_ok=True)
   answers = {}
@@ -66,15 +65,15 @@ def check(folder: str) -> int:
   """Loads a SavedModel and compares its answers with the recorded ones.
 
   Args:
-    folder: Of the SavedModel. One that is not ours brings no answers, and
-      perhaps no requests; requests without answers only have to succeed.
+    folder: Folder of the SavedModel. Without recorded answers, warm-up
+      requests, if any, only have to succeed.
 
   Returns:
     The number of answers that were compared.
 
   Raises:
-    ValidationError: It cannot be loaded, a request fails, or an answer differs
-      from that of Python.
+    ValidationError: The model cannot be loaded, a request fails, or an answer
+      differs from that of Python.
   """
   compared = 0
   try:
@@ -95,10 +94,10 @@ def check(folder: str) -> int:
 
 
 def check_apart(folder: str) -> None:
-  """Runs `check` in a fresh process, which a broken model may kill.
+  """Runs `check` in a fresh process, which a broken model may crash.
 
   Raises:
-    ValidationError: As `check`; or the process died, or took too long.
+    ValidationError: See `check`; or the process crashed, or took too long.
   """
   try:
     finished = subprocess.run(
@@ -120,7 +119,7 @@ def check_apart(folder: str) -> None:
 
 
 def _input(spec):
-  """Returns an input that every model takes: two rows, of one attribute."""
+  """Returns a valid input for any model: two rows, one attribute."""
   random = np.random.default_rng(0)
   shape = [_ROWS, *spec.shape[1:]]
   if spec.name == "images":
@@ -173,7 +172,7 @@ def _compare(name, output, answer):
       f"{None if output is None else output.shape}."
     )
   if not np.issubdtype(answer.dtype, np.floating):
-    return  # Counts of steps, and comparisons with a threshold.
+    return  # Numbers of steps, and comparisons with a threshold, may differ.
   away = np.abs(output - answer) > _TOLERANCE * (1.0 + np.abs(answer))
   away |= np.isnan(output) != np.isnan(answer)
   if away.any():

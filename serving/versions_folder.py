@@ -1,9 +1,8 @@
 """The folder that servers watch: versions are added, withdrawn and pruned.
 
-A version appears and goes by a rename, so that a server sees it whole or not at
-all, even if a publisher is killed. Publishers wait for each other. Folders
-whose names start with a dot are not seen by servers:
-
+A rename adds or removes a version, so that a server sees it complete or not at
+all, even if a publisher is killed. Publishers wait for each other. Servers
+ignore folders whose names start with a dot:
   .publishing/          copies in progress; those of dead publishers are removed
   .published/<version>/ the note on a version: model_blessing/BLESSED and
                         infra_blessing/INFRA_BLESSED (as TFX's Evaluator and
@@ -39,11 +38,11 @@ class VersionsFolder:
     self.base_path = base_path
 
   def versions(self) -> list[int]:
-    """Returns the versions that servers find, oldest first."""
+    """Returns the versions that servers see, oldest first."""
     return sorted(server.find_versions(self.base_path) or ())
 
   def path(self, version: int) -> str:
-    """Returns the folder of a version, however its number is written.
+    """Returns the folder of a version; its name may have leading zeros.
 
     Raises:
       ValueError: There is no such version.
@@ -56,14 +55,14 @@ class VersionsFolder:
   def add(self, source: str, facts: Mapping) -> int:
     """Copies a SavedModel there as the newest version; returns its number.
 
-    Versions are unix times, as of TFX's Pusher, and differ within a second.
+    Versions are unix times, as in TFX's Pusher; within a second, they count up.
 
     Args:
       source: Folder of the SavedModel.
-      facts: JSON values for its note, "blessed" and "infra_blessed" among them.
+      facts: JSON values for its note, such as "blessed" and "infra_blessed".
 
     Raises:
-      ValueError: It has links that lead out of it.
+      ValueError: It has links to files outside of the folder.
     """
     _check_links(source)
     with self._alone():
@@ -88,7 +87,7 @@ class VersionsFolder:
     """Moves the newest version away, so that servers load the one before.
 
     Returns:
-      The version that is gone, and the newest one now.
+      The withdrawn version, and the newest one now.
 
     Raises:
       ValueError: There is no version before it.
@@ -108,10 +107,10 @@ class VersionsFolder:
     """Removes all but the newest versions, and returns those removed.
 
     Args:
-      keep: How many stay, at least 1.
+      keep: Number of versions to keep, at least 1.
 
     Raises:
-      ValueError: None would stay.
+      ValueError: `keep` is less than 1.
     """
     if keep < 1:
       raise ValueError(f"At least one version has to stay, got keep={keep}.")
@@ -125,11 +124,11 @@ class VersionsFolder:
 
   @contextlib.contextmanager
   def _alone(self) -> Iterator[None]:
-    """Waits for other publishers, and removes the copies of dead ones."""
+    """Locks out other publishers, and removes the copies of dead ones."""
     folder = os.path.join(self.base_path, _IN_PROGRESS)
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, _LOCK), "w") as lock:
-      # The system releases it when the process dies.
+      # The system releases the lock when the process dies.
       fcntl.flock(lock, fcntl.LOCK_EX)
       for name in os.listdir(folder):
         if name != _LOCK:
@@ -158,12 +157,12 @@ class VersionsFolder:
     return self._replace(aside, _NOTES, name)
 
   def _replace(self, path, folder, name):
-    """Moves a folder, over one that may be there; returns the new path."""
+    """Moves a folder, and replaces an existing one; returns the new path."""
     folder = os.path.join(self.base_path, folder)
     os.makedirs(folder, exist_ok=True)
     to = os.path.join(folder, name)
     with contextlib.suppress(FileNotFoundError):
-      shutil.rmtree(to)  # Of a publisher that was killed in between.
+      shutil.rmtree(to)  # A killed publisher left it.
     self._move(path, to)
     return to
 
@@ -173,7 +172,7 @@ class VersionsFolder:
 
 
 def _check_links(source):
-  """Raises ValueError if a link leads out: a copy would publish its target."""
+  """Raises ValueError for links to outside: a copy would publish the target."""
   inside = os.path.realpath(source)
   for parent, folders, names in os.walk(source):
     for name in (*folders, *names):

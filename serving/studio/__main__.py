@@ -2,8 +2,8 @@
 
   python -m serving.studio --server=localhost:8500 --run_dir=runs/demo
 
-The server may be ours or a TensorFlow Serving, with a model that
-serving.export has written.
+The server may be `serving.server` or a TensorFlow Serving, with a model that
+`serving.export` has written.
 """
 
 import functools
@@ -20,7 +20,7 @@ def define_flags(values: flags.FlagValues) -> None:
   """Defines the flags; not on import, since other programs share names."""
   client.define_server_flags(values)
   for name in ("server", "model_name", "token_file", "root_certificates"):
-    # Or `--help` would not list them.
+    # Otherwise `--help` would not list them.
     flags.declare_key_flag(name, flag_values=values)
   string = functools.partial(flags.DEFINE_string, flag_values=values)
   integer = functools.partial(flags.DEFINE_integer, flag_values=values)

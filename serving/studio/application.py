@@ -18,7 +18,7 @@ from serving.studio import play
 from serving.studio import run_folder
 from serving.studio import state as state_lib
 
-# A call waits for a server that has gone, and the page says so.
+# Seconds that a call waits, also for a server that restarts.
 _TIMEOUT = 600.0
 _TICK = 0.1
 
@@ -36,11 +36,11 @@ def build(
   Args:
     address: host:port of a server's gRPC.
     model_name: The server's name of the model.
-    faces: The faces on offer.
+    faces: The faces to choose from.
     run_dir: A run to browse.
-    full_size_model: The server's name of a model whose `decode` draws the same
-      latents larger, if there is one.
-    **connection: More for the client, see `latent_client`.
+    full_size_model: The server's name of a model whose `decode` makes larger
+      images of the same latents, if there is one.
+    **connection: Further arguments of `latent_client.AsyncLatentClient`.
   """
   about = {}
 
@@ -86,7 +86,7 @@ def _add_page(page, about):
 
 
 class _Visit:
-  """One user on one page, from before the server is there."""
+  """One user on one page; waits for the server, then draws the page."""
 
   def __init__(self, studio, state, error, make, body, links):
     self._studio = studio

@@ -19,7 +19,7 @@ class Browse:
   """The page of one user."""
 
   def __init__(self, run_dir: str, stage: str | None):
-    """Draws it.
+    """Draws the page.
 
     Args:
       run_dir: The run folder.
@@ -84,14 +84,14 @@ class Browse:
 
 
 def grid(run_dir: str, stage: str, name: str, step: int) -> bytes | None:
-  """Returns a PNG file of a stage; None if there is none."""
+  """Returns a picture of a stage as a PNG file; None if there is none."""
   if stage not in run_folder.stages(run_dir):
     return None
   return _grids(run_dir, stage).get(name, {}).get(step)
 
 
 def _chart(metric, series):
-  ink = "#808890"  # Plain on both grounds.
+  ink = "#808890"  # Readable on light and dark backgrounds.
   title = {"fontSize": 13, "color": ink}
   return {
     "aria": {"enabled": True, "label": {"description": metric}},

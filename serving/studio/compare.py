@@ -10,11 +10,11 @@ from serving.studio import layout
 from serving.studio import page
 from serving.studio.layout import Element
 
-# Calls that took less than so many milliseconds are repeated, and the median
-# counts: the first may have had to wait.
+# Calls of less than this many milliseconds are repeated, and the median is
+# shown: the first call may have had to wait.
 _QUICK = 500.0
 _TIMES = 3
-# The samplers of `serving.export` in a few words; others have none.
+# Descriptions of the samplers of `serving.export`.
 _IN_WORDS = {
   "actor": "The run’s own way: a network trained to do it in one step, and a "
   "search for constraints that were learned later.",
@@ -40,7 +40,7 @@ class Compare(page.Page):
     self._results = Element("div", classes="studio-compared")
 
   def changed(self) -> None:
-    """Puts another state into the link; the button calls the samplers."""
+    """Updates the link; the samplers are called by the button."""
     super().changed()
     self._status.say("Press Compare to ask every sampler for this.")
 

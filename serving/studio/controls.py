@@ -37,15 +37,15 @@ class Controls:
     on_error: Callable[[str], None],
     all_samplers: bool = False,
   ):
-    """Draws them.
+    """Draws the controls.
 
     Args:
       state: The first settings.
       facts: The facts about the model.
-      faces: The faces on offer.
+      faces: The faces to choose from.
       on_change: Called after each change of the state.
       on_error: Called with a sentence about a change that cannot be made.
-      all_samplers: Whether all samplers are called, so that none is chosen.
+      all_samplers: Whether the page calls all samplers: then none is chosen.
     """
     self.state = state
     self._facts = facts
@@ -66,10 +66,10 @@ class Controls:
     self._draw_dials()
 
   def take_drops(self, area: ui.element) -> None:
-    """Has pictures that are dropped on an element uploaded."""
+    """Uploads pictures that are dropped on an element."""
     if not self._facts.encodes:
       return
-    # Without the first, the browser opens the picture in place of the page.
+    # Without "dragover", the browser would open the picture instead.
     area.on("dragover", js_handler="event => event.preventDefault()")
     area.on(
       "drop",
@@ -137,7 +137,7 @@ class Controls:
     return image
 
   def _fill(self, images):
-    """Draws pictures of faces, soon."""
+    """Draws pictures of faces in a background task."""
 
     def source(face):
       pixels = self._faces.picture(face, self._facts.preprocessing)
@@ -146,7 +146,7 @@ class Controls:
     async def fill():
       for face, image in images.items():
         try:
-          # In a thread: it may take a second, and all users share this one.
+          # In a thread: it may take a second, and users share the event loop.
           image.attribute(src=await asyncio.to_thread(source, face))
         except ValueError as error:
           self._on_error(str(error))
@@ -206,14 +206,14 @@ class Controls:
     return "any" if target is None else "with" if target > 0.0 else "without"
 
   def _mark(self, name):
-    """Makes an attribute that is left open quiet."""
+    """Greys out an attribute that is left open."""
     is_open = self.state.target(name) is None
     change = {"add" if is_open else "remove": "studio-open"}
     self._switches[name].classes(**change)
 
   def _switched(self, name, position):
     if position == self._position(name):
-      return  # It follows a slider, or another switch.
+      return  # Set by a slider or by another switch.
     target = _TARGETS[position]
     state = self.state.with_target(name, target)
     attributes = self._facts.attributes
@@ -223,7 +223,7 @@ class Controls:
         if excluded and state.target(other):
           state = state.with_target(other, None)
     self._become(state)
-    # The switches of those that it excludes, and its slider.
+    # Updates the switches of excluded attributes, and the slider.
     for other, switch in self._switches.items():
       switch.value = self._position(other)
       self._mark(other)
@@ -233,12 +233,12 @@ class Controls:
         self._levels[name].move(target)
 
   def _reset(self):
-    """Takes all wishes back."""
+    """Leaves all attributes open."""
     for name in self._switches:
       self._switched(name, "any")
 
   def _another(self):
-    """Has the model draw another face."""
+    """Draws another face from the prior."""
     self._seed.value = (self.state.seed + 1) % 1000
     self.change(face=state_lib.PRIOR)
 

@@ -1,4 +1,4 @@
-"""Pictures for a page: as PNG files, in links, and the difference of two."""
+"""Pictures for a page: PNG files, data URLs, and the difference of two."""
 
 import base64
 import io
@@ -6,11 +6,11 @@ import io
 import numpy as np
 from PIL import Image
 
-# Vermillion of the Okabe-Ito palette: told apart by the colour-blind too.
+# Vermillion of the Okabe-Ito palette, which the colour-blind can distinguish.
 _HIGHLIGHT = np.array([213, 94, 0], np.float32)
-# The paleness of the unchanged picture behind the changes.
+# Share of white in the unchanged picture behind the changes.
 _PALE = 0.75
-# A change of so much in [0, 1] is shown in full.
+# Changes from this value up, in [0, 1], are shown in full colour.
 _PLAIN = 0.35
 
 

@@ -1,4 +1,4 @@
-"""The faces on offer: from the data set, from a folder, or uploaded."""
+"""The faces to choose from: of a data set, of a folder, or uploaded."""
 
 import base64
 import binascii
@@ -15,17 +15,17 @@ from lc_keras.data import preprocessing as preprocessings
 from serving.studio import drawing
 from serving.studio import state as state_lib
 
-# A server has to take the link: uvicorn takes up to 64 KB.
+# Characters of a link that a server accepts: uvicorn's limit is 64 KB.
 _LONGEST_LINK = 24_000
-# Lossless first, where that is short enough.
+# Lossless (None) first; the first result that is short enough is used.
 _QUALITIES = (None, 95, 85, 70, 50, 30, 10)
 
 
 class Faces:
-  """Pictures by the names that `State.face` has for them."""
+  """Pictures by the names in `State.face`."""
 
   def __init__(self, paths: Sequence[str] = (), arrays: np.ndarray = ()):
-    """Creates it.
+    """Creates the collection.
 
     Args:
       paths: Picture files of any size, read when they are needed.
@@ -43,10 +43,10 @@ class Faces:
 
     Args:
       face: See `State.face`.
-      preprocessing: How a picture becomes an image of the model.
+      preprocessing: Crops and resizes a picture to an image of the model.
 
     Raises:
-      ValueError: There is no such face, in a sentence.
+      ValueError: There is no such face.
     """
     kind, _, rest = face.partition(":")
     if kind == state_lib.PRIOR:
@@ -81,16 +81,16 @@ class Faces:
   ) -> str:
     """Returns the name of an uploaded picture, for `State.face`.
 
-    The name holds the picture itself, as the model will see it: a link to it
-    works for everybody, and nothing is kept here.
+    The name contains the picture, preprocessed for the model: a link to it
+    works for all users, and the studio stores nothing.
 
     Args:
       data: A file of any size and format that Pillow reads.
       name: The name of the file.
-      preprocessing: How a picture becomes an image of the model.
+      preprocessing: Crops and resizes a picture to an image of the model.
 
     Raises:
-      ValueError: It is no picture, in a sentence.
+      ValueError: The file is not a picture.
     """
     pixels = preprocessing.load(io.BytesIO(data), name)
     image = drawing.image(pixels)
@@ -113,11 +113,11 @@ def find(
   """Returns faces of a folder, or held-out ones of a run's data set.
 
   Args:
-    folder: With picture files; None for the data set.
-    run_dir: The run whose data set it is, or which brings pictures, as a
-      preset does. Without one, or a data set, there are no faces.
-    data_dir: Where prepared data sets are.
-    count: At most so many.
+    folder: A folder with picture files; None for the data set.
+    run_dir: The run with the data set, or a preset, which contains pictures.
+      Without a run, or without its data set, there are no faces.
+    data_dir: Folder of prepared data sets.
+    count: Most faces to return.
 
   Raises:
     ValueError: The folder has no pictures.
@@ -139,7 +139,7 @@ def find(
     return Faces()
   if kept := preset.held_out(run_dir):
     return Faces(kept[:count])
-  # TensorFlow Datasets takes seconds to load, and only this needs it.
+  # Imported here: TensorFlow Datasets takes seconds to load.
   from lc_keras import parts
   from lc_keras.data import pipeline
 

@@ -22,7 +22,7 @@ _WHAT = {
   "/run": "How the models behind these pages were trained, and how good they "
   "are.",
 }
-# A grey pixel, until there is a picture.
+# A grey pixel, shown until there is a picture.
 _NOTHING = (
   "data:image/gif;base64,R0lGODlhAQABAIAAAMLCwgAAACH5BAAAAAAALAAAAAABAAEAAAIC"
   "RAEAOw=="
@@ -34,10 +34,10 @@ class Studio:
   """The parts that all pages share.
 
   Attributes:
-    address: Where the server is.
+    address: host:port of the server.
     model: Calls the server.
-    faces: The faces on offer.
-    run_dir: The run to browse; None if none was named.
+    faces: The faces to choose from.
+    run_dir: The run to browse, or None.
   """
 
   address: str
@@ -50,13 +50,13 @@ class Element(ui.element):
   """An element of HTML, with a text if it has one."""
 
   def __init__(self, tag: str, text: str = "", classes: str = "", **attributes):
-    """Creates it.
+    """Creates an element.
 
     Args:
-      tag: Its tag.
-      text: Its text.
-      classes: Of CSS, with spaces between them.
-      **attributes: Of HTML; `_` stands for a hyphen.
+      tag: The HTML tag.
+      text: The text.
+      classes: CSS classes, separated by spaces.
+      **attributes: HTML attributes; `_` stands for a hyphen.
     """
     super().__init__(tag)
     if text:
@@ -65,7 +65,7 @@ class Element(ui.element):
     self.attribute(**attributes)
 
   def attribute(self, **attributes) -> None:
-    """Sets attributes of HTML; one that has the value already is left."""
+    """Sets HTML attributes; updates the page only if a value changes."""
     for key, value in attributes.items():
       key = key.replace("_", "-")
       if self._props.get(key) != value:
@@ -85,7 +85,7 @@ class Card(Element):
   def __init__(
     self, heading: str, hint: str = "", label: str = "", classes: str = ""
   ):
-    """Creates it; a screen reader reads the label, or else the heading."""
+    """Creates a card; screen readers read the label, or else the heading."""
     super().__init__(
       "section", classes=f"studio-card {classes}", aria_label=label or heading
     )
@@ -97,13 +97,13 @@ class Card(Element):
 
 
 class Slider(Element):
-  """A number, moved by hand or by keys.
+  """A slider for a number.
 
-  The browser's own: Quasar's puts the focus on an element inside the one that
-  has the label, so that a screen reader does not read it.
+  The browser's native slider: Quasar's puts the focus on an element inside the
+  one that has the label, so that screen readers do not read it.
 
   Attributes:
-    value: Where it is.
+    value: The current value.
   """
 
   def __init__(
@@ -115,7 +115,7 @@ class Slider(Element):
     step: float,
     on_change: Callable[[float], None],
   ):
-    """Creates it; `on_change` is called with each new value."""
+    """Creates a slider; `on_change` is called with each new value."""
     super().__init__(
       "input",
       classes="studio-slider",
@@ -139,13 +139,13 @@ class Slider(Element):
     )
 
   def move(self, value: float) -> None:
-    """Moves it, without a call of `on_change`."""
+    """Sets the value, without a call of `on_change`."""
     self._keep(value)
     self.client.run_javascript(f"getHtmlElement({self.id}).value = {value}")
 
   def _keep(self, value):
-    # The attribute (Vue's ^), not the property: whenever the page changes, that
-    # is set again to the value sent last, under the hand that moves it.
+    # The attribute (Vue's ^), not the property: each update of the page would
+    # reset the property to the value sent last, while the user drags.
     self.value = self._props["^value"] = value
 
 
@@ -153,7 +153,7 @@ class Figure:
   """A picture with a caption."""
 
   def __init__(self, caption: str = "", shape: Sequence[int] = (1, 1)):
-    """Creates it; `shape` is (height, width)."""
+    """Creates a figure; `shape` is (height, width)."""
     with Element("figure").style(f"--shape: {shape[1]} / {shape[0]}"):
       self.image = Element("img", src=_NOTHING, alt="")
       self._caption = Element("figcaption", caption)
@@ -166,7 +166,7 @@ class Figure:
 
 
 class Bar:
-  """A number in [0, 1] as a bar, with a mark at the number before."""
+  """A number in [0, 1] as a bar, with a mark at its previous value."""
 
   def __init__(self, name: str):
     """Creates three cells of a row."""
@@ -184,7 +184,7 @@ class Bar:
     self._number = Element("div", "", "studio-number")
 
   def show(self, before: float, now: float) -> None:
-    """Changes it."""
+    """Shows new numbers."""
     self._meter.attribute(
       aria_valuenow=f"{now:.2f}",
       aria_valuetext=f"{now:.2f}, before {before:.2f}",
@@ -251,5 +251,5 @@ def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
 
 
 def spaced(name: str) -> str:
-  """Returns the name of an attribute as it is shown."""
+  """Returns the name of an attribute with spaces."""
   return name.replace("_", " ")

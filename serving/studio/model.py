@@ -1,8 +1,8 @@
 """The studio's calls to a served model.
 
-The studio requests a transformation once, at full strength. It only decodes and
-scores latent vectors on the straight line between start and end: so every
-sampler has a strength, and another strength needs no new search.
+The studio requests a transformation once, at full strength. For any strength it
+only decodes and scores latent vectors on the straight line between start and
+end: every sampler has a strength, and another strength needs no new search.
 
 Each call requests all outputs of a signature. TensorFlow prepares a signature
 anew for each selection of its outputs, which takes seconds and hundreds of
@@ -22,8 +22,7 @@ from lc_keras.data import preprocessing as preprocessings
 from serving import latent_client
 from serving.studio import state as state_lib
 
-# Seconds between two looks whether the server is there, and how long a busy one
-# may take to say so.
+# Seconds between two checks of the server, and for the answer of a busy one.
 _PAUSE = 1.0
 _PATIENCE = 4.0
 
@@ -35,10 +34,11 @@ class Facts:
   Attributes:
     attributes: The K attributes.
     samplers: The samplers that can make a change, the actor first.
-    preprocessing: How a picture becomes an image.
-    encodes: Whether it takes pictures; if not, faces are drawn from the prior.
-    moves_latents: Whether it can change what it has drawn; if it cannot do
-      that, nor encode, it draws another face as is asked.
+    preprocessing: Crops and resizes a picture to an image.
+    encodes: Whether it accepts pictures; if not, faces are drawn from the
+      prior.
+    moves_latents: Whether it can edit drawn latents; a model that neither does
+      that nor encodes draws a new face for each request.
   """
 
   attributes: attributes_lib.Attributes
@@ -59,13 +59,13 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-  """Where changes of a face start.
+  """The start of edits of a face.
 
   Attributes:
     face: [height, width, channels]; None for a model that takes no pictures.
     latents: [latent].
     scale: [latent], the width of its posterior; ones if there is none.
-    drawn: Whether the latents are a draw, which needs no encoder.
+    drawn: Whether the latents are a draw of the prior, which needs no encoder.
   """
 
   face: np.ndarray | None
@@ -76,16 +76,16 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Move:
-  """Where a sampler has moved a start for n requests.
+  """A sampler's results for n requests from one start.
 
   Attributes:
-    start: The start of all.
-    targets: [n, K], the value that each attribute should have.
+    start: The start of all requests.
+    targets: [n, K], the target of each attribute.
     mask: [n, K], 1 where an attribute has a target.
     ends: [n, latent].
-    converged: [n] booleans, by the model's own critics.
+    converged: [n] booleans, by the model's critics.
     steps: [n], the sampler's evaluations of a network.
-    milliseconds: Duration of the call, there and back.
+    milliseconds: Duration of the call, as seen by the client.
   """
 
   start: Start
@@ -104,9 +104,9 @@ class View:
   Attributes:
     png: The picture.
     realism: In [0, 1].
-    probabilities: [K], what the attribute critic reads.
+    probabilities: [K], the attribute critic's probabilities.
     distance: `losses.latent_distance` from the start, in widths of the face's
-      own posterior.
+      posterior.
   """
 
   png: bytes
@@ -123,8 +123,8 @@ class Model:
 
   Attributes:
     up: Whether the server answered the last call.
-    returns: How often the server has appeared, at first or again; it may then
-      have another model.
+    returns: Number of times that the server has appeared; each time it may have
+      another model.
     facts: The facts about the model; None until the server first answers.
     error: The reason why there are no facts; "" without one.
     usual: Seconds of the last call, by sampler and number of requests.
@@ -136,11 +136,12 @@ class Model:
     client: latent_client.AsyncLatentClient,
     full_size: latent_client.AsyncLatentClient | None = None,
   ):
-    """Calls nobody yet.
+    """Makes no call yet.
 
     Args:
-      client: Of the model.
-      full_size: Of a model whose `decode` draws the same latents larger.
+      client: Client of the model.
+      full_size: Client of a model whose `decode` makes larger images of the
+        same latents.
     """
     self.has_full_size = full_size is not None
     self._full_size = full_size
@@ -187,8 +188,8 @@ class Model:
     """Returns the start of changes.
 
     Args:
-      face: [height, width, channels] in [0, 1]; None has the model draw one.
-      seed: Of that draw, and of the draw of the posterior.
+      face: [height, width, channels] in [0, 1]; None draws one from the prior.
+      seed: Seed of the draw of the prior, or of the posterior.
     """
     nothing = np.zeros([1, len(self.facts.attributes)])
     if face is None:
@@ -217,12 +218,12 @@ class Model:
   ) -> Move:
     """Moves a start with the state's sampler, for each request alone.
 
-    Where nothing is asked for, nothing moves.
+    If all requests are empty, no call is made and nothing moves.
 
     Args:
       start: The start.
-      state: Names the sampler, its seed, and the weight of realism.
-      requests: n times attributes and targets, as `State.request`.
+      state: Has the sampler, its seed, and the weight of realism.
+      requests: n sequences of attributes and targets, see `State.request`.
     """
     attributes = self.facts.attributes
     shape = [2, len(requests), len(attributes)]
@@ -277,10 +278,10 @@ class Model:
 
     Args:
       move: The move.
-      strengths: The part of it to make; several are for a move of one request.
+      strengths: The part of the move to make; several if it has one request.
     """
     start, latents = move.start, _along(move, strengths)
-    # Realism of the face as it is, whatever is asked for.
+    # Without a request, realism is that of the face alone.
     nothing = np.zeros([len(latents), len(self.facts.attributes)])
     decoded, scores = await asyncio.gather(
       self._client.decode(latents),
@@ -300,11 +301,11 @@ class Model:
     ]
 
   async def full_size(self, move: Move, strength: float) -> bytes:
-    """Returns a full-size PNG of what a move of one request has made.
+    """Returns a full-size PNG file of the result of a move of one request.
 
     Args:
       move: The move.
-      strength: The part of it to make.
+      strength: The part of the move to make.
     """
     latents = _along(move, strength)
     decoded = await self._full_size.decode(latents, ["image_bytes"])

@@ -15,16 +15,16 @@ class Page:
   """A page of one user.
 
   Attributes:
-    path: Where the page is.
-    all_samplers: Whether it calls all samplers, so that none is chosen.
-    links: The links to the other pages, which take the state along.
+    path: Path of the page.
+    all_samplers: Whether it calls all samplers: then none is chosen.
+    links: The links to the other pages, which contain the state.
   """
 
   path = ""
   all_samplers = False
 
   def __init__(self, studio: layout.Studio, state: state_lib.State):
-    """Draws it."""
+    """Draws the page."""
     self.links: dict[str, Element] = {}
     self._studio = studio
     self._model = studio.model
@@ -59,7 +59,7 @@ class Page:
     return layout.Figure(caption, self._facts.preprocessing.image_shape)
 
   def changed(self) -> None:
-    """Puts the state into the links and into the browser's address."""
+    """Writes the state to the links and to the browser's address."""
     state = self._controls.state
     for path, link in self.links.items():
       link.attribute(href=state.link(path))
@@ -70,17 +70,17 @@ class Page:
     self._error.say(sentence)
 
   def ask(self) -> None:
-    """Requests the state of the controls, and drops older requests."""
+    """Requests the state of the controls; cancels an older request."""
     self.leave()
     self._running = asyncio.create_task(self._work())
 
   def leave(self) -> None:
-    """Ends the call, at the server too: the user has gone."""
+    """Cancels the call, at the server too; called when the user leaves."""
     if self._running:
       self._running.cancel()
 
   def stop(self) -> None:
-    """Ends the call on the user's command."""
+    """Cancels the call on the user's command."""
     if self._running and not self._running.done():
       self.leave()
       self._status.say("Stopped.")
@@ -96,11 +96,11 @@ class Page:
       self._status.say("")
 
   async def _answer(self, state):
-    """Requests a state, and shows the answer; each page has its own."""
+    """Requests a state, and shows the answer; pages override it."""
 
   async def _picture(self, state):
     """Returns the pixels of a state's face; None if the model draws it."""
-    # In a thread: a large picture takes a second, and all users share this one.
+    # In a thread: a large picture takes a second, and users share the loop.
     return await asyncio.to_thread(
       self._studio.faces.picture, state.face, self._facts.preprocessing
     )

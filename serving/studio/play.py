@@ -13,7 +13,7 @@ from serving.studio import page
 from serving.studio.layout import Element
 
 _STEPS = 7  # Pictures of a trajectory, with both ends.
-# A hand on a slider: changes within so many seconds are one.
+# Changes within this many seconds, such as a slider's, are requested as one.
 _DEBOUNCE = 0.03
 # A call that runs longer than this is stopped when the request changes.
 _QUICK = 0.4
@@ -82,14 +82,14 @@ class Play(page.Page):
         grid.bind_visibility_from(everyone, "value")
 
   def changed(self) -> None:
-    """Shows another state: in the link, and soon in the pictures."""
+    """Updates the link, and requests new pictures."""
     super().changed()
     self.ask()
 
   def ask(self) -> None:
-    """Requests the state of the controls, after a quick call that still runs.
+    """Requests the state of the controls.
 
-    A slow one is stopped: nobody waits for it any more.
+    A call that has just started ends first; a slow one is cancelled.
     """
     if self._running and not self._running.done():
       if time.monotonic() - self._started < _QUICK:
@@ -124,7 +124,7 @@ class Play(page.Page):
     self._elapsed.say(text)
 
   async def _work(self):
-    """Repeats the request until the controls do not change meanwhile."""
+    """Repeats the request until the controls stay the same during a call."""
     try:
       while True:
         self._changed = False
@@ -134,12 +134,12 @@ class Play(page.Page):
         if not self._changed:
           break
     finally:
-      # Unless this was stopped for another, which has started.
+      # Unless a newer request has replaced this one.
       if self._running is asyncio.current_task():
         self._busy.classes(add="studio-hidden")
 
   async def _answer(self, state):
-    # A server that comes back may have another version of the model.
+    # A server that has restarted may have another version of the model.
     key = self._model.returns, state.face, state.seed
     self._call = state.sampler, 1, self._started
     start = await self._once(
@@ -169,7 +169,7 @@ class Play(page.Page):
       self._show_everyone(await self._model.views(move, state.strength), move)
 
   async def _once(self, kind, key, ask, *args):
-    """Returns the answer of `ask`, or its last one if the key is the same."""
+    """Returns `ask(*args)`, or its last answer if the key is the same."""
     if self._answers.get(kind, (None,))[0] != key:
       self._answers[kind] = key, await ask(*args)
     return self._answers[kind][1]
@@ -257,8 +257,8 @@ def progress(
     usual: Seconds of the same call before; None the first time.
 
   Returns:
-    None in place of the number if it is not known: the first time, and when the
-    call takes longer than before.
+    None instead of the number if it is unknown: at the first call, and when the
+    call takes longer than the one before.
   """
   text = f"{sampler}: {seconds:.1f} s"
   if usual is None:

@@ -24,7 +24,7 @@ def curves(run_dir: str, stage: str) -> dict[str, dict[str, list]]:
 
   Returns:
     By metric, "training" and "validation", lists of [step, value]. Values that
-    are missing or no finite number are left out.
+    are missing or not finite are left out.
   """
   table = pd.read_csv(os.path.join(run_dir, stage, "log.csv"), index_col=0)
   table = table.apply(pd.to_numeric, errors="coerce").replace(
@@ -46,7 +46,7 @@ def grids_over_time(run_dir: str, stage: str) -> dict[str, dict[int, bytes]]:
   Returns:
     PNG files by name and step, both in order.
   """
-  # It takes a second to load, and only this needs it.
+  # Imported here: it takes a second to load.
   from tensorboard.backend.event_processing import event_accumulator
 
   found = {}

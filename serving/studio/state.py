@@ -1,4 +1,4 @@
-"""The user's settings on a page, as a link: nothing else stores them.
+"""The user's settings on a page, which only the link stores.
 
   /?face=data%3A3&want=Smiling&without=Male&strength=0.8&sampler=search
 
@@ -14,7 +14,7 @@ from collections.abc import Callable
 PRIOR, DATA, UPLOAD = "prior", "data", "upload"
 LARGEST_STRENGTH = 2.0
 LARGEST_REALISM_WEIGHT = 5.0
-# Keys of a link that are fields of a state: type, lowest and highest value.
+# Fields of a state that are numbers in a link: type, lowest and highest value.
 _NUMBERS = {
   "strength": (float, 0.0, LARGEST_STRENGTH),
   "realism_weight": (float, 0.0, LARGEST_REALISM_WEIGHT),
@@ -29,13 +29,13 @@ class State:
   Attributes:
     face: "prior", "data:3" (the third of the studio's pictures, from 0), or
       "upload:" and a picture as `faces.Faces.take` writes it.
-    request: Attributes and their targets in [0, 1]: 1 is with, 0 is without;
-      the others are left open. Sorted by name.
+    request: Attributes and their targets in [0, 1], sorted by name: 1 is with,
+      0 is without; other attributes are left open.
     strength: The part of the change to make, in [0, 2].
     realism_weight: The weight of realism, in [0, 5].
     sampler: The sampler that makes the change.
-    seed: Of all draws.
-    everyone: Whether every attribute is shown on the same person, too.
+    seed: Seed of all draws.
+    everyone: Whether each attribute is switched on the same person, too.
   """
 
   face: str = PRIOR
@@ -51,7 +51,7 @@ class State:
     return dict(self.request).get(name)
 
   def with_target(self, name: str, target: float | None) -> "State":
-    """Returns the same with another target for an attribute; None opens it."""
+    """Returns a copy with a target for an attribute; None leaves it open."""
     request = dict(self.request) | {name: target}
     kept = {name: one for name, one in request.items() if one is not None}
     return dataclasses.replace(self, request=tuple(sorted(kept.items())))
@@ -79,10 +79,10 @@ _USUAL = State()
 
 
 def from_query(query: str) -> State:
-  """Reads what `to_query` has written, and ignores keys that it does not know.
+  """Parses the result of `to_query`; unknown keys are ignored.
 
   Raises:
-    ValueError: A value makes no sense, in a sentence.
+    ValueError: A value is invalid.
   """
   pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
   given = dict(pairs)
