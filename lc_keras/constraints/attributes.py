@@ -15,8 +15,8 @@ RESERVED = ("and", "or", "not", "realism")
 class Attributes:
   """The attributes of a data set, in the order of its label columns.
 
-  Some attributes rule each other out, such as bald and blond. Asking for one
-  then also asks for the others to go, and a request for both is a
+  Some attributes exclude each other, such as bald and blond. A request for one
+  then also requests the absence of the others, and a request for both is a
   contradiction.
 
   >>> faces = Attributes(["Bald", "Blond_Hair"], [["Bald", "Blond_Hair"]])
@@ -33,23 +33,21 @@ class Attributes:
     """Creates the attributes.
 
     Args:
-      names: One name per label column; none at all for a model that nothing
-        has been learned of yet.
+      names: One name per label column; none before anything is learned.
       exclusive: Groups of names of which at most one can be on. Names that
         are not in `names` are ignored, so that a subset of a data set's
         attributes can keep its groups.
-      continuous: Names of those that can be had to any degree in [0, 1]; the
+      continuous: Names of the attributes that may have any value in [0, 1]; the
         others are on or off. Names that are not in `names` are ignored.
 
     Raises:
-      ValueError: A name appears twice, or a request with it could be read in
-        two ways.
+      ValueError: A name appears twice, or makes requests ambiguous.
     """
     self.names = tuple(names)
     _check_names(self.names)
     self.continuous = tuple(n for n in self.names if n in continuous)
     kept = [tuple(n for n in group if n in self.names) for group in exclusive]
-    # Two groups of which less is kept may have become one.
+    # Two groups may be equal once names are left out.
     self.exclusive = tuple(dict.fromkeys(g for g in kept if len(g) > 1))
     self.excludes = np.zeros([len(self.names)] * 2, np.float32)
     for group in self.exclusive:
@@ -63,11 +61,11 @@ class Attributes:
   def extended(
     self, names: Sequence[str], continuous: Sequence[str] = ()
   ) -> "Attributes":
-    """Returns these and more, which rule nothing out, in columns behind them.
+    """Returns these attributes and, after them, new ones that exclude nothing.
 
     Args:
-      names: Of the new attributes.
-      continuous: Those of them that can be had to any degree.
+      names: Names of the new attributes.
+      continuous: Those of the new attributes that are continuous.
 
     Raises:
       ValueError: A name is taken.
@@ -93,7 +91,7 @@ class Attributes:
   def request(
     self, labels: np.ndarray, name: str, on: bool
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Switches one attribute, and switches off those that it rules out.
+    """Switches one attribute, and switches off those that it excludes.
 
     Args:
       labels: [n, num_attributes] in {0, 1}.
@@ -103,7 +101,7 @@ class Attributes:
     Returns:
       The new labels, [n, num_attributes] float32, and a bool
       [num_attributes] that marks the attributes of the request: the attribute
-      and, if it is switched on, those that it rules out.
+      and, if it is switched on, those that it excludes.
     """
     column = self.index(name)
     asked = np.zeros(len(self), bool)
@@ -123,11 +121,11 @@ class Attributes:
     Args:
       own: [batch, num_attributes] in {0, 1}, the row's attributes.
       values: [batch, num_attributes] in [0, 1], the targets.
-      mask: [batch, num_attributes] in {0, 1}, 1 where it is asked for.
+      mask: [batch, num_attributes] in {0, 1}, 1 for requested attributes.
 
     Returns:
-      [batch, num_attributes]: `values` where asked, else `own`, less those that
-      an attribute that is asked to be on rules out.
+      [batch, num_attributes]: `values` where requested, else `own`, with 0 for
+      attributes that one requested to be on excludes.
     """
     on = mask * tf.cast(values > 0.5, tf.float32)
     ruled_out = tf.cast(tf.matmul(on, self.excludes) > 0.0, tf.float32)
@@ -151,18 +149,18 @@ class Attributes:
   def freed(
     self, own: tf.Tensor, values: tf.Tensor, mask: tf.Tensor
   ) -> tf.Tensor:
-    """Marks attributes that may replace those that a request takes away.
+    """Marks attributes that may replace those that a request removes.
 
-    Hair that must not be blond any more has to have another colour, or to go.
+    Hair that is no longer blond needs another colour, or must go.
 
     Args:
       own: [batch, num_attributes] in [0, 1], the row's attributes.
       values: [batch, num_attributes] in [0, 1], the targets.
-      mask: [batch, num_attributes] in {0, 1}, 1 where it is asked for.
+      mask: [batch, num_attributes] in {0, 1}, 1 for requested attributes.
 
     Returns:
       [batch, num_attributes] in {0, 1}: 1 for an attribute that is not
-      asked for and excludes one that the row has and is asked to lose.
+      requested and excludes one that the row has and is to lose.
     """
     lost = mask * tf.cast((values < 0.5) & (own > 0.5), tf.float32)
     place = tf.cast(tf.matmul(lost, self.excludes) > 0.0, tf.float32)
@@ -170,7 +168,7 @@ class Attributes:
 
 
 def _check_names(names):
-  """Raises ValueError unless a request can spell each name, and mean it."""
+  """Raises ValueError for names that requests cannot spell unambiguously."""
   for name in names:
     if not isinstance(name, str) or not name.strip():
       raise ValueError(

@@ -9,7 +9,7 @@ from lc_keras import losses
 
 @dataclasses.dataclass(frozen=True)
 class Constraint:
-  """A conjunction of attribute targets per row; realism always comes with it.
+  """A conjunction of attribute targets per row, always together with realism.
 
   Works on eager and on symbolic tensors alike, so that the same object drives
   samplers in Python and in an exported graph.
@@ -25,11 +25,11 @@ class Constraint:
     values: float32 [batch, num_attributes] in [0, 1], the targets.
     weights: float32 [batch, num_attributes] from 0 up, how much each target
       counts; 0 leaves the attribute open.
-    realism_weight: How much realism counts, a number or float32 [batch]; a
-      sampler that weighs realism multiplies its own weight with it.
-    same: How much it counts that an edit keeps what a generator was taught to
-      keep, such as who is shown, see `Judges.embedding`; a number or float32
-      [batch]. 0 does not ask for it.
+    realism_weight: Factor on a sampler's own weight of realism, a number or
+      float32 [batch].
+    same: Weight of the distance between the embeddings of start and result,
+      such as a face's identity, see `Judges.embedding`; a number or float32
+      [batch]. 0 leaves it out.
   """
 
   values: tf.Tensor
@@ -55,7 +55,7 @@ class Constraint:
       logits: [batch, num_attributes], an attribute critic's.
 
     Returns:
-      [batch], in nats per attribute; 0 in rows that ask for nothing.
+      [batch], in nats per attribute; 0 in rows without a request.
     """
     return losses.attribute_cross_entropy(logits, self.values, self.weights)
 

@@ -8,7 +8,7 @@ array([[1., 0., 0.],
        [0., 1., 0.],
        [1., 0., 0.]], dtype=float32)
 
-`language` reads the same from text.
+`language` parses them from text.
 """
 
 import abc
@@ -28,13 +28,13 @@ MAX_ALTERNATIVES = 64
 
 
 class Expression(abc.ABC):
-  """Something to ask for: `a & b`, `a | b`, `~a`, `2 * a`.
+  """An expression of attributes: `a & b`, `a | b`, `~a`, `2 * a`.
 
-  There is no node for "not" and none for a weight: both go down to the leaves
+  There is no node for "not" and none for a weight: both are moved to the leaves
   (`Has`) at once, by De Morgan's laws. An expression is thus always in negation
-  normal form. `str` writes it in the language that `language.parse` reads.
+  normal form. `str` writes it in the language of `language.parse`.
 
-  It has no truth value: Python's `a and b` would be b alone, silently.
+  It has no truth value, since Python's `a and b` would silently be b alone.
 
   >>> Has("Smiling") and ~Has("Male")  # doctest: +ELLIPSIS
   Traceback (most recent call last):
@@ -68,15 +68,15 @@ class Expression(abc.ABC):
 
   @abc.abstractmethod
   def __invert__(self) -> "Expression":
-    """The opposite, as important.
+    """Returns the negation, with the same weights.
 
     Raises:
-      ValueError: There is none: 0.7 of a continuous attribute is asked for.
+      ValueError: A value between 0 and 1 has no negation.
     """
 
   @abc.abstractmethod
   def __rmul__(self, weight: float) -> "Expression":
-    """The same, `weight` times as important.
+    """Returns the expression with all weights times `weight`.
 
     Raises:
       ValueError: The weight is not a number above 0.
@@ -85,12 +85,12 @@ class Expression(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Has(Expression):
-  """One attribute and the value that it should have.
+  """One attribute and its target.
 
   Attributes:
-    name: Of the attribute, in any spelling that `Attributes.index` takes.
-    value: In [0, 1]: 1 is on, 0 is off. Between is for continuous attributes.
-    weight: Above 0, how much it counts.
+    name: Name of the attribute, in any spelling that `Attributes.index` takes.
+    value: Target in [0, 1]: 1 is on, 0 off; others for continuous attributes.
+    weight: Weight of the target, above 0.
   """
 
   name: str
@@ -123,7 +123,7 @@ class Has(Expression):
 
 @dataclasses.dataclass(frozen=True)
 class And(Expression):
-  """All of its parts; without parts, nothing in particular."""
+  """All of its parts hold; without parts, it has no targets."""
 
   parts: tuple[Expression, ...] = ()
 
@@ -139,7 +139,7 @@ class And(Expression):
 
 @dataclasses.dataclass(frozen=True)
 class Or(Expression):
-  """At least one of its parts."""
+  """At least one of its parts holds."""
 
   parts: tuple[Expression, ...]
 
@@ -168,11 +168,10 @@ class Alternative(NamedTuple):
 class Request:
   """A request: alternatives, of which one must hold.
 
-  The disjunctive normal form of an expression. An alternative asks for its
-  attributes and, as much, for the absence of those that they rule out; where an
-  attribute is asked for repeatedly, the largest weight counts. Alternatives
-  that contradict themselves, or ask for more than another that would do, are
-  dropped.
+  It is the disjunctive normal form of an expression. An alternative requests
+  its attributes and, with the same weight, the absence of those that they
+  exclude; the largest weight of a repeated attribute counts. Alternatives that
+  contradict themselves, or contain another alternative, are dropped.
 
   Attributes:
     attributes: The attributes, in the order of the columns.
@@ -186,16 +185,16 @@ class Request:
     attributes: attribute_names.Attributes,
     realism_weight: float = 1.0,
   ):
-    """Works out the alternatives.
+    """Expands an expression into alternatives.
 
     Args:
-      expression: What to ask for.
-      attributes: The attributes that it is about.
+      expression: The expression.
+      attributes: The attributes that it can name.
       realism_weight: Above 0, see `Constraint`.
 
     Raises:
-      ValueError: A name is unknown, a binary attribute is asked for in part,
-        all alternatives contradict themselves, there are more than
+      ValueError: A name is unknown, the value of a binary attribute is neither
+        0 nor 1, all alternatives contradict themselves, there are more than
         `MAX_ALTERNATIVES`, or the realism weight is not above 0.
     """
     if not 0.0 < realism_weight < np.inf:
@@ -211,7 +210,7 @@ class Request:
     self.alternatives = tuple(
       self._alternative(parts)
       for parts in conjunctions
-      # One that asks for all of another, and more, adds no way to satisfy it.
+      # One that contains another adds no way to satisfy the request.
       if not any(set(other) < set(parts) for other in conjunctions)
     )
 
@@ -219,22 +218,22 @@ class Request:
     """Returns a constraint of n rows that take the alternatives in turns.
 
     Args:
-      n: How many.
-      first: Which turn the first one takes.
+      n: Number of rows.
+      first: Turn of the first row.
     """
     return self._constraint(
       np.arange(first, first + n) % len(self.alternatives)
     )
 
   def nearest(self, probabilities: tf.Tensor) -> constraints.Constraint:
-    """Returns, for each row, the alternative that it is nearest to.
+    """Returns the nearest alternative of each row.
 
     Args:
       probabilities: [batch, num_attributes] in [0, 1], of the rows.
 
     Returns:
-      Per row the alternative with the least cross-entropy, summed by weight: an
-      alternative that changes less wins against one that changes more.
+      A constraint that has, per row, the alternative of least cross-entropy,
+      summed by weight: the alternative that changes the row least.
     """
     probabilities = tf.clip_by_value(probabilities, 1e-6, 1.0 - 1e-6)
     logits = tf.math.log(probabilities) - tf.math.log1p(-probabilities)
@@ -295,7 +294,7 @@ class _Expansion:
 
   def __init__(self, attributes):
     self._attributes = attributes
-    # Why there is no conjunction, should there be none.
+    # The error message, if there is no conjunction.
     self.contradiction = "Nothing satisfies an `or` of nothing."
 
   def expand(self, expression: Expression) -> list[tuple[Has, ...]]:
@@ -335,7 +334,7 @@ class _Expansion:
     return tuple(sorted(merged.values(), key=lambda has: has.name))
 
   def _contradict(self, first, second):
-    """Returns whether two conjunctions do, and notes why."""
+    """Returns whether two conjunctions contradict each other; notes why."""
     return any(self._clash(a, b) for a in first for b in second)
 
   def _clash(self, first, second):
@@ -355,7 +354,7 @@ class _Expansion:
     return clash
 
   def _bounded(self, conjunctions: Iterable[tuple[Has, ...]]):
-    """Returns them as a list without repetitions, or refuses their number."""
+    """Returns the distinct ones as a list; raises ValueError for too many."""
     distinct = list(dict.fromkeys(conjunctions))
     if len(distinct) > MAX_ALTERNATIVES:
       raise ValueError(
@@ -366,7 +365,7 @@ class _Expansion:
 
 
 def _no_constraint(other):
-  """Returns the error about something that is no expression."""
+  """Returns the error for an object that is not an expression."""
   return TypeError(
     f"{other!r} is no constraint. Constraints are control.constraint(name) or "
     "lc_keras.Has(name), joined with & | ~ (a & b, a | b, ~a)."

@@ -1,9 +1,9 @@
 """Rules about faces, made for toon_faces: background, mouth, symmetry, dark.
 
 Every rule takes images, float32 [n, height, width, channels] in [0, 1], and
-returns float32 [n]. Where a rule looks at a part of the image, that part is a
-share of height and width, so that other sizes of the same faces work too.
-Usual values are those between the 5% and the 95% quantile of studio faces.
+returns float32 [n]. Regions are shares of height and width, so that other sizes
+of the same faces work, too. Usual values are those between the 5% and the 95%
+quantile of studio faces.
 """
 
 import numpy as np
@@ -26,10 +26,10 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 def beige_background(images: np.ndarray) -> np.ndarray:
   """Returns how beige the background is: a share in [0, 1], float32 [n].
 
-  Share of the pixels at the left and right edge whose hue is nearer to beige
-  than to green, blue and lilac; grey ones count for none of the four. 1 or
-  little less where this is the background, near 0 where it is not: a
-  probability as it stands, or a yes or no with a threshold of 0.5.
+  It is the share of the pixels at the left and right edge whose hue is nearer
+  to beige than to green, blue and lilac; grey pixels count for none of the
+  four. Values are near 1 for this background and near 0 for others: use them as
+  probabilities, or with a threshold of 0.5.
 
   Args:
     images: float32 [n, height, width, 3] in [0, 1].
@@ -55,9 +55,9 @@ def lilac_background(images: np.ndarray) -> np.ndarray:
 def mouth_brightness(images: np.ndarray) -> np.ndarray:
   """Returns the mean brightness of the mouth region, in [0, 1], float32 [n].
 
-  0 is black, 1 is white, colours count as an eye sees them; usual is 0.30 to
-  0.68. Skin and beard matter most, then lips, teeth and how far a mouth is
-  open. Take a threshold or a range.
+  0 is black, 1 is white, colours are weighted as the eye sees them; usual is
+  0.30 to 0.68. Skin and beard matter most, then lips, teeth and how far a mouth
+  is open. Use a threshold or a range.
 
   Args:
     images: float32 [n, height, width, 1 or 3] in [0, 1], frontal faces.
@@ -75,11 +75,10 @@ def mouth_brightness(images: np.ndarray) -> np.ndarray:
 def left_right_symmetry(images: np.ndarray) -> np.ndarray:
   """Returns how much an image is its own mirror image, in [0, 1], float32 [n].
 
-  1 less the mean absolute difference of the left half and the mirrored right
-  half: 1 for an image that mirrors itself; usual is 0.936 to 0.999. The column
-  in the middle of an odd width, which is its own mirror image, is left out.
-  For even haircuts against a parting or a turned nose: take a threshold or a
-  range.
+  It is 1 minus the mean absolute difference of the left half and the mirrored
+  right half: 1 for a symmetrical image; usual is 0.936 to 0.999. The column in
+  the middle of an odd width is left out. A threshold or a range separates even
+  haircuts from a parting or a turned nose.
 
   Args:
     images: float32 [n, height, width, channels] in [0, 1], width at least 2.
@@ -92,9 +91,9 @@ def left_right_symmetry(images: np.ndarray) -> np.ndarray:
 def dark_share(images: np.ndarray) -> np.ndarray:
   """Returns the share of dark pixels, in [0, 1], float32 [n].
 
-  Dark is a brightness below 0.25, as an eye sees colours: black hair, beards,
-  dark skin, lines; usual is 0.02 to 0.37. For how much of them there is: take a
-  threshold or a range.
+  Dark is a brightness below 0.25, with colours weighted as the eye sees them:
+  black hair, beards, dark skin, lines; usual is 0.02 to 0.37. Use a threshold
+  or a range.
 
   Args:
     images: float32 [n, height, width, 1 or 3] in [0, 1].

@@ -1,7 +1,7 @@
-"""Other people's functions of images, called with care.
+"""Users' functions of images, whose results are checked.
 
-Such a function is somebody's own code, often a minute old, so whatever it
-returns is checked, and a refusal says what to change.
+Such a function is often new and untested, so that everything it returns is
+checked, and error messages say what to change.
 """
 
 import abc
@@ -18,13 +18,12 @@ from lc_keras import imports
 
 
 class Scorer(abc.ABC):
-  """What gives every image a number: a function, a classifier, examples ...
+  """Gives every image a number, by a function, a classifier, examples ...
 
   Attributes:
-    name: What messages call it.
-    identity: JSON values that say which one it is, for a manifest; "rule" is
-      the name.
-    rounding: How far the number of an image may differ from call to call, as a
+    name: Its name in messages.
+    identity: JSON values that identify it in a manifest; "rule" is the name.
+    rounding: Largest difference between an image's numbers in two calls, as a
       share of the largest number.
   """
 
@@ -33,10 +32,10 @@ class Scorer(abc.ABC):
   rounding = 1e-5
 
   def look(self, images: np.ndarray) -> list[str]:
-    """Looks at images before it scores any; returns sentences about them.
+    """Adapts to some images before it scores any; returns notes about them.
 
     Args:
-      images: As `__call__`, at least 2.
+      images: As for `__call__`, at least 2.
     """
     del images
     return []
@@ -63,7 +62,7 @@ class Function(Scorer):
   """
 
   def __init__(self, function: str | Callable):
-    """Loads and checks the function; runs it not yet.
+    """Loads and checks the function, without running it.
 
     Args:
       function: "module:function", see `imports.function`; or the function. It
@@ -80,7 +79,7 @@ class Function(Scorer):
       self.name, self._function = imports.address_of(function), function
     _check_function(self._function, self.name)
     self._source = imports.file_of(self._function)
-    # Now, not when it is asked for: the file may change while training runs.
+    # Computed now, since the file may change while training runs.
     readable = os.path.isfile(self._source)
     checksum = files.checksum(self._source) if readable else None
     self.identity = {"rule": self.name, "source_sha256": checksum}
@@ -94,7 +93,7 @@ class Function(Scorer):
     return checked(output, len(images), f"The rule {self.name}")
 
   def _failure(self, error, batch):
-    """Returns what to say of an exception that the function raised."""
+    """Returns the error message for an exception of the function."""
     told = str(error)
     if "numpy.ndarray" in told and "Tensor" in told:
       problem = (
@@ -119,12 +118,12 @@ class Function(Scorer):
 
 
 def checked(output, count: int, who: str) -> np.ndarray:
-  """Returns what somebody's function gave for images as finite float32 [n].
+  """Returns the output of a user's function as finite float32 [n].
 
   Args:
     output: Anything.
     count: n, the number of images.
-    who: Begins a message: "The rule rules:tall".
+    who: Start of error messages, such as "The rule rules:tall".
 
   Raises:
     ValueError: It is not one finite number per image.
@@ -171,11 +170,11 @@ def checked(output, count: int, who: str) -> np.ndarray:
 
 
 def as_array(output) -> np.ndarray:
-  """Returns numbers in any container as an array, of plain types if it can.
+  """Returns numbers in any container as an array, of a numeric type if it can.
 
   Args:
-    output: An array, a list, a series, a tensor of any library. Gradients and
-      devices are left behind.
+    output: An array, a list, a series, a tensor of any library, which is
+      detached and copied to the CPU.
   """
   if isinstance(output, (list, tuple)):
     output = [_plain(one) for one in output]
@@ -192,7 +191,7 @@ def as_array(output) -> np.ndarray:
 
 
 def _plain(value):
-  """Returns a value, a PyTorch tensor as an array."""
+  """Returns a PyTorch tensor as an array, other values unchanged."""
   if not hasattr(value, "detach"):
     return value
   value = value.detach().cpu()
@@ -214,7 +213,7 @@ def _check_function(function, name):
   try:
     signature = inspect.signature(function)
   except (TypeError, ValueError):
-    return  # Built-in functions do not always say what they take.
+    return  # Some built-in functions have no signature.
   try:
     signature.bind(None)
   except TypeError as error:
@@ -225,7 +224,7 @@ def _check_function(function, name):
 
 
 def _remedy(shape, count):
-  """Returns what to do about a wrong shape."""
+  """Returns advice about a wrong shape."""
   if not shape and count == 1:
     return "Keep the first axis of a single image, too: np.squeeze takes it."
   if not shape:

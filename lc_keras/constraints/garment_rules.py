@@ -6,16 +6,16 @@ returns float32 [n]. Ink is every pixel that is not black.
 
 import numpy as np
 
-# What a decoder leaves around a garment is darker than this.
+# A decoder's residue around a garment is darker than this.
 _INK = 0.2
 
 
 def ink_mass(images: np.ndarray) -> np.ndarray:
   """Returns how much ink there is: the mean brightness in [0, 1], float32 [n].
 
-  0 for an empty image, 1 for one that is white all over; 0.1 to 0.5 for 90% of
-  fashion_mnist. For large, bright garments (coats) or for small, dark ones
-  (sandals): take a threshold or a range.
+  It is 0 for an empty image, 1 for a white one, and 0.1 to 0.5 for 90% of
+  fashion_mnist. A threshold or a range selects large, bright garments (coats)
+  or small, dark ones (sandals).
 
   Args:
     images: float32 [n, height, width, channels] in [0, 1].
@@ -26,10 +26,10 @@ def ink_mass(images: np.ndarray) -> np.ndarray:
 def aspect_ratio(images: np.ndarray) -> np.ndarray:
   """Returns height over width of the box around the ink, float32 [n].
 
-  A ratio without unit, from 1 / width (a line across) to height (a line down);
-  1 is a square. 0 for an image without ink, which no garment can have: a range
+  It is a ratio without unit, from 1 / width (a line across) to height (a line
+  down); 1 is a square. An image without ink has 0, as no garment has: a range
   that begins above 0 leaves it out. In fashion_mnist trousers have about 2.5,
-  dresses 1.9, shirts 1.3, sneakers 0.5. Take a threshold or a range.
+  dresses 1.9, shirts 1.3, sneakers 0.5. Use a threshold or a range.
 
   Args:
     images: float32 [n, height, width, channels] in [0, 1]. A pixel counts as
@@ -42,7 +42,7 @@ def aspect_ratio(images: np.ndarray) -> np.ndarray:
 
 
 def _extent(marked):
-  """Returns from the first to the last True of each row [n, size]: int [n]."""
+  """Returns the extent from first to last True of rows [n, size], int [n]."""
   first = marked.argmax(axis=1)
   after_last = marked.shape[1] - marked[:, ::-1].argmax(axis=1)
   return np.where(marked.any(axis=1), after_last - first, 0)

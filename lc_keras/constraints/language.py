@@ -6,10 +6,10 @@
 
 A request lists expressions, separated by commas, all of which must hold. Within
 one, `not` and weights bind most tightly, then `and`, then `or`; parentheses
-hold a list again. Names and words may be written in any case, and names with
-blanks for underscores. A weight says how much an attribute, a group in
-parentheses, or `realism` counts: 1 if it is left out. Realism is always asked
-for, and stands for itself in the list.
+contain another list. Names and words may be written in any case, and names with
+blanks for underscores. An attribute, a group in parentheses and `realism` may
+have a weight, 1 by default. Realism is always requested, and may only be an
+item of the outermost list.
 """
 
 import functools
@@ -23,9 +23,9 @@ from lc_keras.constraints import expressions
 _LETTER = r"[\w.'\/-]"
 _NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?"
 _WORD = rf"(?:and|or|not)(?!{_LETTER})"
-# Known names come first, the longest of all, and may hold words of the
-# language, digits, blanks. Any other name is misspelt, and `Attributes.index`
-# suggests the nearest.
+# Known names are tried first, the longest before others, and may contain words
+# of the language, digits, blanks. Any other name is misspelt, and
+# `Attributes.index` suggests the nearest.
 _GRAMMAR = rf"""
 request: _item ("," _item)* ","?
 _item: realism | either
@@ -55,7 +55,7 @@ OTHER.1: /{_LETTER}+(?:\s+(?!{_WORD}){_LETTER}+)*/i
 def parse(
   text: str, attributes: attribute_names.Attributes
 ) -> expressions.Request:
-  """Reads a request such as "Smiling, Eyeglasses, not Male".
+  """Parses a request such as "Smiling, Eyeglasses, not Male".
 
   >>> from lc_keras.constraints import attributes
   >>> faces = attributes.Attributes(["Smiling", "Male"])
@@ -63,12 +63,12 @@ def parse(
   array([[1., 0.]], dtype=float32)
 
   Args:
-    text: The request. "realism" alone asks for nothing in particular.
-    attributes: The attributes that there are.
+    text: The request. "realism" alone leaves all attributes open.
+    attributes: The attributes that it can name.
 
   Raises:
-    ValueError: The text cannot be read (the message shows where), or cannot be
-      meant, see `Request`.
+    ValueError: The text cannot be parsed (the message shows where), or is not
+      valid, see `Request`.
   """
   try:
     expression, realism_weight = _parser(attributes.names).parse(text)
@@ -95,14 +95,14 @@ def _parser(names):
 
 
 def _pattern(name):
-  """Returns the pattern of a name, with any blanks or _ where it has one."""
+  """Returns the pattern of a name; blanks and _ match each other."""
   words = re.split(r"[\s_]+", name)
   # lark ends a pattern at a slash.
   return r"[\s_]+".join(re.escape(word).replace("/", r"\/") for word in words)
 
 
 def _pointed(text, error):
-  """Returns the text with a caret under where it went wrong."""
+  """Returns the text with a caret under the error."""
   position = error.pos_in_stream
   if isinstance(error, lark.UnexpectedToken) and error.token.type == "$END":
     position = len(text)

@@ -1,4 +1,4 @@
-"""A rule: what gives each image a number, and what is asked of the numbers."""
+"""A rule: a function of images, whose values become targets of a constraint."""
 
 import math
 from collections.abc import Callable
@@ -7,15 +7,15 @@ import numpy as np
 
 from lc_keras.constraints import functions
 
-# What rounding may add to a value.
+# Tolerance for the rounding of values.
 _ROUNDING = 1e-5
 
 
 class Rule:
   """A function of images, checked, whose values become targets in [0, 1].
 
-  What a value means is said by a threshold (1 from there up), by a range (1
-  inside), or by neither: then values are probabilities or degrees already.
+  A threshold turns values into targets (1 from there up), or a range does (1
+  inside). Without either, values must be probabilities or degrees.
 
   >>> import numpy as np
   >>> import lc_keras
@@ -25,10 +25,10 @@ class Rule:
   array([0., 1.], dtype=float32)
 
   Attributes:
-    name: "module:function", or what else says which rule it is.
+    name: "module:function", or another name of the rule.
     threshold: A number or None.
     target_range: (low, high) or None.
-    notes: Sentences about what was found out when it first saw images.
+    notes: The scorer's notes about the first images; None before.
   """
 
   def __init__(
@@ -47,14 +47,14 @@ class Rule:
       threshold: Values from here up become 1, those below 0.
       target_range: (low, high) or "low,high"; values from low to high, both
         included, become 1, others 0.
-      batch_size: Images that the function gets at a time, at most.
-      are_images: Whether it looks at images; else at other arrays [n, ...], of
-        any shape and range.
+      batch_size: Most images in a call of the function.
+      are_images: Whether its inputs are images; else they are other arrays [n,
+        ...], of any shape and range.
 
     Raises:
-      ValueError: The rule cannot be loaded or is no function of one argument,
-        both a threshold and a range are given, or one of the numbers cannot be
-        meant.
+      ValueError: The rule cannot be loaded or is not a function of one
+        argument, both a threshold and a range are given, or one of the numbers
+        is invalid.
     """
     if not isinstance(rule, functions.Scorer):
       rule = functions.Function(rule)
@@ -85,11 +85,11 @@ class Rule:
 
   @property
   def identity(self) -> dict:
-    """What a manifest says of the rule: JSON values.
+    """JSON values that identify the rule in a manifest.
 
     "rule", its name; "threshold", a number or None; "range", [low, high] or
-    None; and what else its kind knows, such as "source_sha256", of the file
-    that a function stands in, as it was when this object was made; None for a
+    None; and those of its scorer, such as "source_sha256", the checksum of the
+    file that defines a function, when this object was created; None for a
     function without a file (built in, or typed in).
     """
     return {
@@ -100,7 +100,7 @@ class Rule:
 
   @property
   def binary(self) -> bool:
-    """Whether all targets given out so far are 0 or 1."""
+    """Whether all targets returned so far are 0 or 1."""
     return self._all_binary
 
   def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -115,15 +115,15 @@ class Rule:
     return self.targets(self.values(images))
 
   def values(self, images: np.ndarray) -> np.ndarray:
-    """Returns what the function itself says of images, finite float32 [n].
+    """Returns the function's values of images, finite float32 [n].
 
     Args:
       images: Floats [n, height, width, channels] in [0, 1], n at least 1.
 
     Raises:
-      ValueError: The images are not such; or the function raised something,
-        wrote into its input, or gave another shape or what are not finite
-        numbers. The message says what, where, and what to do.
+      ValueError: The images are invalid; or the function raised an error, wrote
+        into its input, or returned another shape or non-finite numbers. The
+        message says what, where, and what to do.
     """
     images = np.asarray(images)
     if images.dtype.kind != "f":
@@ -145,10 +145,10 @@ class Rule:
     )
 
   def targets(self, values: np.ndarray) -> np.ndarray:
-    """Returns what values become, float32 [n] in [0, 1].
+    """Returns the targets of values, float32 [n] in [0, 1].
 
     Args:
-      values: float32 [n], what `values` returned. A threshold or a range is
+      values: float32 [n], the result of `values`. A threshold or a range is
         compared with them as float32, so that 0.7 reaches 0.7.
 
     Raises:
@@ -177,25 +177,25 @@ class Rule:
     return targets
 
   def check(self, images: np.ndarray, rare: bool = False) -> np.ndarray:
-    """Tries the rule on a few images before much is built on it.
+    """Checks the rule on a few images before anything is learned from it.
 
-    Besides what every call checks: the same images twice give the same values,
-    a value does not depend on the other images of a batch, nor on how many
-    there are, and targets differ from image to image. The function sees each
+    Besides the checks of every call: the same images give the same values
+    again, a value does not depend on the other images of a batch, nor on their
+    number, and targets differ between images. The function is called with each
     image four times.
 
     Args:
       images: Floats [n, height, width, channels] in [0, 1], n at least 2;
         256 are a good number.
-      rare: Leaves it to the caller to see that targets differ: to draw more
-        images, then to call `check_varies` with all values.
+      rare: Skips the check that targets differ; the caller must draw more
+        images and call `check_varies` with all values.
 
     Returns:
-      float32 [n], the values that `targets` makes targets of.
+      float32 [n], the values of the images.
 
     Raises:
-      ValueError: One of these does not hold. The message says which, with an
-        example, and what to do.
+      ValueError: A check fails. The message says which, with an example, and
+        what to do.
     """
     values = self.values(images)
     if len(values) < 2:
@@ -212,10 +212,10 @@ class Rule:
     return values
 
   def check_varies(self, values: np.ndarray) -> None:
-    """Checks that targets differ: what is always the same cannot be learned.
+    """Checks that targets differ: a constant cannot be learned.
 
     Args:
-      values: float32 [n], what `values` returned.
+      values: float32 [n], the result of `values`.
 
     Raises:
       ValueError: All targets are the same. The message gives the quantiles of
@@ -259,7 +259,7 @@ class Rule:
         f"{high:.6g}. Scale what the generator decodes, for example by "
         "(x + 1) / 2 where it decodes to [-1, 1]."
       )
-    # A copy: nobody else's array must become read-only.
+    # A copy: the caller's array must not become read-only.
     batch = np.clip(images, *bounds).astype(np.float32)
     batch.flags.writeable = False
     if self.notes is None:
@@ -282,9 +282,9 @@ class Rule:
     shuffled = np.random.default_rng(0).permutation(count)
     moved = np.empty_like(values)
     moved[shuffled] = self.values(images[shuffled])
-    # Low and high values apart: what is measured against the mean, the median
-    # or the maximum of a batch changes most. And one image alone: the last
-    # batch of a data set may be as small.
+    # Low and high values in separate batches: values relative to the mean, the
+    # median or the maximum of a batch change most. And one image alone: the
+    # last batch of a data set may be as small.
     ranked = np.argsort(values, kind="stable")
     pieces = np.empty_like(values)
     for rows in (ranked[:1], ranked[1 : count // 2], ranked[count // 2 :]):
@@ -341,7 +341,7 @@ def _range(target_range):
 
 
 def _spread(values):
-  """Returns a sentence about where values lie."""
+  """Returns a sentence with the quantiles of values."""
   low, some, middle, most, high = np.quantile(values, [0, 0.05, 0.5, 0.95, 1])
   return (
     f"The values of these images: {low:.4g} at the least, {some:.4g} (5%), "
