@@ -30,7 +30,7 @@ from lc_keras.samplers import objective
 
 _RECIPE = recipes.Constraint()
 _SILENT = progresses.Progress()
-# Of the draws that rules look at: others than those of the splits.
+# Random stream of the draws for rules, apart from those of the splits.
 _STREAM = 8
 
 
@@ -42,25 +42,25 @@ def from_rules(
   strategy: tf.distribute.Strategy | None = None,
   progress: progresses.Progress = _SILENT,
 ) -> Iterator[learned_constraints.LearnedConstraint]:
-  """Learns what rules say of decoded latent vectors; no labels are needed.
+  """Learns constraints from rules about decoded latents; needs no labels.
 
-  Engel et al. 2018, section 6. Half of what is scored comes from the prior,
-  and, if there are encoded images, half from these, without their labels: it is
-  there that samplers go. All rules look at the same images.
+  Engel et al. 2018, section 6. The rules score draws of the prior; if there are
+  encoded images, half of the draws are of their posteriors, since samplers go
+  there. All rules score the same images.
 
   Args:
     parts: `parts.Parts`.
-    rules: By what the constraint is called in requests.
-    recipe: How.
-    strategy: To train with.
-    progress: Tells the user how far it is.
+    rules: Rules by the names of the constraints in requests.
+    recipe: The settings.
+    strategy: Distribution strategy of the training.
+    progress: Shows the progress.
 
   Yields:
-    A constraint a rule, in order, each when it has been learned.
+    For each rule in order, its constraint, as soon as it is learned.
 
   Raises:
-    ValueError: A name cannot be used, a rule is no rule, or accepts too few
-      images, or too many.
+    ValueError: A name cannot be used, a rule fails a check, or a rule accepts
+      too few or too many images.
   """
   started = time.monotonic()
   _check_names(parts, rules)
@@ -86,7 +86,7 @@ def from_rules(
         say=progress.say,
       )
     except scoring.TooFewError:
-      # Of a rule that never differs, more can be said.
+      # A rule that never differs gets a better message.
       scores.check_varies(name)
       raise
     yield _learn(
@@ -115,16 +115,16 @@ def from_labels(
   strategy: tf.distribute.Strategy | None = None,
   progress: progresses.Progress = _SILENT,
 ) -> learned_constraints.LearnedConstraint:
-  """Learns from the labels of some images, or of some latent vectors.
+  """Learns a constraint from labels of images or of latent vectors.
 
   Args:
     parts: `parts.Parts`.
-    name: What the constraint is called in requests.
-    labels: Of rows of the training split of the cache, if not of latents.
+    name: Name of the constraint in requests.
+    labels: Labels of latents, of seeds, or of images of the training split.
     source: Where the labels come from, for the manifest.
-    recipe: How.
-    strategy: To train with.
-    progress: Tells the user how far it is.
+    recipe: The settings.
+    strategy: Distribution strategy of the training.
+    progress: Shows the progress.
 
   Raises:
     ValueError: The name cannot be used, or the labels cannot be learned from.
@@ -193,17 +193,17 @@ def from_data_set(
   limit: int | None = None,
   **options,
 ) -> learned_constraints.LearnedConstraint:
-  """Learns from the labels of the data set whose images are encoded.
+  """Learns a constraint from labels of the data set whose images are encoded.
 
-  The manifest has figures of the test split, too: "test".
+  "test" in the manifest has figures on the test split.
 
   Args:
     parts: `parts.Parts`.
-    name: What the constraint is called in requests.
+    name: Name of the constraint in requests.
     dataset: Name of the data set; None if there is none.
-    attribute: One of its attributes, perhaps one that nothing was trained on.
+    attribute: One of its attributes, perhaps one that no model was trained on.
     data_dir: Folder of prepared data sets.
-    limit: How many labels to use, from the first; by default, all.
+    limit: Number of labels to use, the first ones; by default, all.
     **options: See `from_labels`.
 
   Raises:
@@ -269,7 +269,7 @@ def _learn(
     )
     edits += [learner.edit] * (recipes.ACTOR_ROUNDS - 1)
   if oracle is None:
-    # Nothing can say what an edit shows: there are none to learn from.
+    # Without an oracle, edits cannot be labelled and learned from.
     edits = []
   fitting.learn(
     model,
@@ -287,7 +287,7 @@ def _learn(
     "source": source,
     "recipe": dataclasses.asdict(recipe),
     "figures": figures,
-    # No better than what it was learned from.
+    # No better than its source.
     "trustworthy": trust.trustworthy(figures)
     and source.get("trustworthy", True),
     "margin": trust.margin(model, examples, objective.ROBUST_NOISE),
@@ -303,7 +303,7 @@ def _learn(
 
 
 def _model(parts, recipe, strategy):
-  """Returns an untrained model."""
+  """Returns an untrained critic, compiled."""
   keras.utils.set_random_seed(recipe.seed)
   with (strategy or tf.distribute.get_strategy()).scope():
     model = value_model.ValueModel(
@@ -318,13 +318,13 @@ def _model(parts, recipe, strategy):
 
 
 def drawer(parts):
-  """Returns what makes draws: of the prior, and of encoded images if any.
+  """Returns a function that draws from the prior and from encoded images.
 
   Args:
     parts: `parts.Parts`.
 
   Returns:
-    A function of a count and a seed to latents, float32 [count, latent_size].
+    A function (count, seed) that returns float32 [count, latent_size].
   """
   encodes = generators.can_encode(parts.generator)
   mapped = getattr(parts.generator, "mapping", None) is not None
@@ -345,7 +345,7 @@ def drawer(parts):
 
 
 def _again(parts, latents):
-  """Returns the posterior means of what latents decode to."""
+  """Decodes latents and encodes them again; returns the posterior means."""
   generator = parts.generator
   return generator.encode(generator.decode(latents).mean()).mean()
 
@@ -353,6 +353,6 @@ def _again(parts, latents):
 def _check_names(parts, names):
   for name in names:
     learned_constraints.check_name(name)
-  # Raises if a request could not tell it from another attribute.
+  # Raises for names that are ambiguous in requests.
   others = [name for name in parts.learned if name not in names]
   parts.own_attributes.extended([*others, *names])

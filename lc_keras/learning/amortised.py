@@ -1,4 +1,4 @@
-"""Learns a constraint's actor: what a search does in many steps, in one."""
+"""Learns a constraint's actor, whose single step replaces a search."""
 
 import dataclasses
 import time
@@ -21,22 +21,22 @@ from lc_keras.samplers import objective as objective_lib
 
 _BATCH_SIZE = 128
 _LEARNING_RATE = 1e-3
-# As published for actors (a search, which stops where all holds, needs less of
-# either).
+# As published for actors. (A search needs less of either, since it stops when
+# all targets are met.)
 _REALISM_WEIGHT = 1.0
 _DISTANCE_WEIGHT = 0.1
-# Encoded images that it learns from at most, and that it is tried on.
+# Most encoded images to train on, and number of those to evaluate on.
 _ROWS = 20_000
 _TRIED = 512
 
 
 class Learner:
-  """Trains an actor beside the critic that it follows.
+  """Trains an actor in alternation with its critic.
 
-  On the loss that a search minimises, with the published weights of realism and
-  of the distance to the start. A critic that never meets what its actor makes
-  is soon misread by it: with ink_mass of Fashion-MNIST all of an actor's moves
-  read as asked and 66% were so. Shown some of them between rounds, 93%.
+  Its loss is that of a search, with the published weights of realism and of the
+  distance to the start. An actor soon misleads a critic that is not trained on
+  its edits: with ink_mass of Fashion-MNIST, all of an actor's edits read as
+  requested, and 66% were. Trained on some of them between rounds, 93% were.
 
   Attributes:
     actor: The actor.
@@ -56,11 +56,11 @@ class Learner:
 
     Args:
       parts: `parts.Parts`.
-      learned: The constraint; its critic may be trained meanwhile.
-      steps: Of all rounds together.
-      seed: Of everything.
-      strategy: To train with.
-      callbacks: For `keras.Model.fit`.
+      learned: The constraint; its critic may be trained between rounds.
+      steps: Steps of all rounds together.
+      seed: Seed of weights and draws.
+      strategy: Distribution strategy of the training.
+      callbacks: Callbacks for `keras.Model.fit`.
     """
     self._parts = parts
     self._learned = learned
@@ -70,7 +70,7 @@ class Learner:
     self._ends = [steps * (n + 1) // rounds for n in range(rounds)]
     self._done = 0
     self._seconds = 0.0
-    # What images read that are off and on, see `Judges.margin`.
+    # Readings of typical images that are off and on, see `Judges.margin`.
     self._typical = tf.Variable([0.0, 1.0], trainable=False)
     self._judges = learned_constraints.extend(parts.own_judges(), [learned])
     self._objective = dataclasses.replace(
@@ -93,11 +93,11 @@ class Learner:
       )
 
   def train(self, examples: example_sets.Examples) -> None:
-    """Trains for the rounds that are left.
+    """Trains for the remaining rounds.
 
     Args:
-      examples: What the critic was learned from, rows of either kind. Encoded
-        images are added, by what the critic reads.
+      examples: The critic's examples, on and off. Encoded images are added,
+        labelled by the critic.
     """
     while self._ends:
       self._train(examples)
@@ -105,7 +105,7 @@ class Learner:
   def edit(
     self, examples: example_sets.Examples, seed: tuple[int, int]
   ) -> example_sets.Examples:
-    """Trains for a round and moves some rows; a `fitting.Edit`."""
+    """Trains for a round and edits some rows by the actor; a `fitting.Edit`."""
     self._train(examples)
     rows, start, wanted = fitting.requests(
       examples, self._learned.continuous, seed
@@ -114,13 +114,13 @@ class Learner:
     return dataclasses.replace(rows, mean=moved.numpy())
 
   def figures(self, oracle: fitting.Oracle | None) -> dict:
-    """Says how often a single step of the actor makes what is asked for.
+    """Returns how often a single step of the actor meets a request.
 
-    Of encoded images that read otherwise: rows of the training split, since not
-    every run has another, with noise that training has not met.
+    Encoded images are edited to the opposite of their reading. They are of the
+    training split, since not every run has another, with noise of a new seed.
 
     Args:
-      oracle: Says of what the actor made what it really is; None if nobody can.
+      oracle: Labels the actor's results; None if there is none.
 
     Returns:
       JSON values: "rows", "seconds" of training, and the shares "read" (by the
@@ -176,7 +176,7 @@ class Learner:
     self._seconds += time.monotonic() - started
 
   def _loss(self, start, moved, value, seeds):
-    """Returns what is wrong with a move, see `ValueActor.compile`."""
+    """Returns the loss of a move, see `ValueActor.compile`."""
     off, on = self._typical[0], self._typical[1]
     edit = self._judges.edit(start, self._request(off + value * (on - off)))
     seen = self._objective.look(
@@ -196,7 +196,7 @@ class Learner:
     )
 
   def _encoded(self):
-    """Returns rows of the training split, with what the critic reads."""
+    """Returns rows of the training split, labelled by the critic."""
     train = self._parts.latents["train"]
     rows = np.random.default_rng(self._seed).permutation(len(train))[:_ROWS]
     mean = train.mean[rows]

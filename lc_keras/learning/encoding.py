@@ -20,21 +20,21 @@ def learn(
 ) -> tuple[encoder.Encoder, dict]:
   """Learns an encoder.
 
-  A few images are held at a time, whatever their size and number.
+  Only a few images are in memory at a time.
 
   Args:
-    parts: `parts.Parts`, of which only the generator is needed.
+    parts: `parts.Parts`; only the generator is used.
     recipe: The settings.
-    progress: Tells the user how far it is.
+    progress: Shows the progress.
 
   Returns:
-    The model; and JSON values of draws that it has not seen: "decibels" of
-    what their latents decode to, against the images, by the first guess and as
-    they are encoded, and "distance", of these latents from those drawn, a
-    share of how far draws are from each other.
+    The model; and JSON values about held-out draws: "decibels", the peak
+    signal-to-noise ratio of their reconstructions by the first guess
+    ("guessed") and by the encoder ("encoded"); and "distance" of their encoded
+    latents from the drawn ones, relative to that of two draws.
 
   Raises:
-    ValueError: The generator has an encoder, or its outputs are no images.
+    ValueError: The generator has an encoder, or its outputs are not images.
   """
   generator = parts.generator
   if generators.can_encode(generator):

@@ -1,4 +1,4 @@
-"""What a constraint is learned from: latent vectors, and a value of each."""
+"""The examples that a constraint is learned from: latents and their values."""
 
 import dataclasses
 
@@ -16,8 +16,8 @@ class Examples:
     mean: float32 [n, latent_size].
     scale: float32 [n, latent_size], standard deviations of the posterior.
     value: float32 [n] in [0, 1].
-    weight: float32 [n] above 0, how many rows of the whole each stands for.
-    fold: int64 [n], which member of a `ValueModel` must not see the row.
+    weight: float32 [n] above 0, how many rows of the population it stands for.
+    fold: int64 [n], the member of a `ValueModel` that must not see the row.
   """
 
   mean: np.ndarray
@@ -37,15 +37,15 @@ class Examples:
     folds: int,
     seed: int = 0,
   ) -> "Examples":
-    """Deals rows to folds, those that are on and those that are off alike.
+    """Returns examples with stratified folds.
 
     Args:
       mean: [n, latent_size].
-      scale: [n, latent_size], or what becomes that when repeated.
+      scale: [n, latent_size], or of a shape that broadcasts to it.
       value: [n] in [0, 1].
       weight: [n]; 1 if not given.
-      folds: Their number.
-      seed: Of the deal.
+      folds: Number of folds.
+      seed: Seed of the folds.
     """
     value = np.asarray(value, np.float32)
     random = np.random.default_rng(seed)
@@ -66,7 +66,7 @@ class Examples:
 
   @property
   def on(self) -> np.ndarray:
-    """bool [n], which are nearer to 1 than to 0."""
+    """bool [n], whether values are nearer to 1 than to 0."""
     return self.value > 0.5
 
   def take(self, rows: np.ndarray) -> "Examples":
@@ -76,7 +76,7 @@ class Examples:
     )
 
   def and_(self, others: "Examples") -> "Examples":
-    """Returns these and others."""
+    """Returns these examples followed by others."""
     added = dataclasses.asdict(others)
     return Examples(
       **{
@@ -86,14 +86,14 @@ class Examples:
     )
 
   def batches(self, batch_size: int, seed: int = 0) -> tf.data.Dataset:
-    """Returns endless random batches, half of them on: batch i depends on i.
+    """Returns endless random batches, each with half of its rows on.
 
-    What is rare is thus seen often enough, and what a model makes of it has to
-    be calibrated afterwards, see `trust`.
+    Rare values are thus seen often enough; the model must be calibrated
+    afterwards, see `trust`. Batch i depends on i and the seed alone.
 
     Args:
       batch_size: Rows per batch.
-      seed: Of the draws.
+      seed: Seed of the draws.
 
     Raises:
       ValueError: All values are on, or all are off.

@@ -1,4 +1,4 @@
-"""Fits the critic of a constraint, and has it meet its own mistakes."""
+"""Trains the critic of a constraint, also on edits that mislead it."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -12,10 +12,10 @@ from lc_keras.learning import examples as example_sets
 from lc_keras.models import edits as led_edits
 from lc_keras.models import value_model
 
-# Latents [n, latent_size] to what is true of what they decode to, [n].
+# Maps latents [n, latent_size] to the true values of their images, [n].
 Oracle = Callable[[np.ndarray], np.ndarray]
-# Examples and a seed to some of their rows, led to where a model reads them
-# otherwise.
+# Maps examples and a seed to some of their rows, moved to where a model reads
+# other values.
 Edit = Callable[[example_sets.Examples, tuple[int, int]], example_sets.Examples]
 
 _BATCH_SIZE = 128
@@ -31,8 +31,8 @@ def compile_model(
   """Compiles a model for `learn`, in the scope of its strategy.
 
   Args:
-    model: Not trained yet.
-    steps: In all, over all rounds.
+    model: The untrained model.
+    steps: Steps of all rounds together.
     noise_scale: See `ValueModel.compile`.
   """
   model.compile(
@@ -55,21 +55,21 @@ def learn(
   seed: int = 0,
   callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> None:
-  """Trains a model; between two rounds it is shown what its edits really are.
+  """Trains a model in rounds; after each but the last, it learns from edits.
 
-  Whoever follows a critic finds latent vectors that it misreads, see
-  `AttributeModel`. So after each round but the last somebody leads some rows to
-  where it reads them otherwise, and what the oracle says of these are more
+  Optimising latents by a critic leads to some that it misreads, see
+  `AttributeModel`. So after each round but the last, some rows are moved to
+  where the model reads other values, labelled by the oracle, and added to the
   examples.
 
   Args:
-    model: Compiled.
-    examples: What is known.
-    oracle: Says what is true, such as a rule on what a latent decodes to.
-    edits: Who leads rows after each round; the last round has none after it.
-    steps: Of each round.
-    seed: Of the order of rows, and of the edits.
-    callbacks: For `keras.Model.fit`, such as one that shows progress.
+    model: The compiled model.
+    examples: The examples of the first round.
+    oracle: Labels moved rows, such as by a rule about their images.
+    edits: For each round but the last, the function that moves rows after it.
+    steps: Steps of each round.
+    seed: Seed of the order of rows, and of the edits.
+    callbacks: Callbacks for `keras.Model.fit`, such as for progress.
   """
   known = examples
   for number in range(len(edits) + 1):
@@ -93,12 +93,12 @@ def learn(
 def downhill(
   model: value_model.ValueModel, covariance: np.ndarray, continuous: bool
 ) -> Edit:
-  """Returns what leads rows along the slope of a model, see `edits.lead`.
+  """Returns a function that moves rows along a model's gradient.
 
   Args:
-    model: Reads them.
+    model: The model.
     covariance: [latent_size, latent_size], see `edits.lead`.
-    continuous: Whether values between 0 and 1 are asked for, too.
+    continuous: Whether targets may lie between 0 and 1.
   """
 
   def edit(examples, seed):
@@ -119,16 +119,16 @@ def downhill(
 def requests(
   examples: example_sets.Examples, continuous: bool, seed: tuple[int, int]
 ) -> tuple[example_sets.Examples, np.ndarray, np.ndarray]:
-  """Returns rows to lead somewhere else, as many that are on as off.
+  """Returns rows to edit, half of them on, and their targets.
 
   Args:
     examples: Rows of either kind.
-    continuous: Whether values between 0 and 1 are asked for, too.
-    seed: Of the choice of rows, and of their noise.
+    continuous: Whether targets may lie between 0 and 1.
+    seed: Seed of the choice of rows, and of their noise.
 
   Returns:
-    The rows, draws of their posteriors [n, latent_size], and what to make of
-    them, [n] in [0, 1]; all float32.
+    The rows, draws of their posteriors [n, latent_size], and their targets, [n]
+    in [0, 1]; all float32.
   """
   random = np.random.default_rng(seed)
   count = min(len(examples), EDITS)

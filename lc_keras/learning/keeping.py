@@ -1,8 +1,8 @@
 """Learns to read an embedding of images in latents, so that edits can keep it.
 
-Such as a face's identity: a network that recognises faces gives vectors that
-are near to each other if they are of one person. Any embedding will do of which
-one knows that an edit ought not to change it.
+An example is a face's identity: a face recognition network gives vectors that
+are close together for images of one person. Any embedding will do that an edit
+should not change.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,10 @@ from lc_keras.learning import progress as progresses
 from lc_keras.models import embedding_model
 
 MODEL = "embedding"
-# Of the axes along which vectors differ most: the others are mostly noise.
+# Most principal axes of the vectors; the others are mostly noise.
 _AXES = 32
 _BATCH_SIZE, _STEPS, _FOLDS = 128, 1500, 5
-# With fewer rows, nothing is left when a fold is.
+# With fewer rows, folds are too small.
 _FEWEST = 50
 _SEED = 1 << 21
 
@@ -37,25 +37,25 @@ def learn(
 ) -> tuple[embedding_model.EmbeddingModel, dict]:
   """Learns an embedding.
 
-  Its largest axes, 32 at most, become coordinates of which the largest varies
-  by 1, so that a weight means the same for every embedding.
+  The model predicts its principal components, 32 at most, scaled so that the
+  first has deviation 1: a weight then means the same for every embedding.
 
   Args:
     parts: `parts.Parts`.
-    embed: Images [n, height, width, channels] in [0, 1] to vectors [n, d]; or
-      the vectors of `latents`.
+    embed: Maps images [n, height, width, channels] in [0, 1] to vectors [n, d];
+      or the vectors of `latents`.
     latents: [n, latent_size]; None draws some.
-    count: How many.
-    steps: Of training.
-    seed: Of everything.
-    progress: Tells the user how far it is.
+    count: Number of draws.
+    steps: Training steps.
+    seed: Seed of draws, weights and batches.
+    progress: Shows the progress.
 
   Returns:
     The model; and JSON values: "rows", "axes", and "explained", the share of
-    the variance along these that is read in the latents of rows never seen.
+    the variance along these that it predicts from held-out latents.
 
   Raises:
-    ValueError: These are no vectors of latents, or too few.
+    ValueError: There is not one finite vector for each of enough latents.
   """
   progress = progress or progresses.Progress()
   if latents is None:
@@ -118,7 +118,7 @@ def learn(
 
 
 def _embedded(generator, embed, latents, progress):
-  """Returns vectors of the images of latents, a few images at a time."""
+  """Returns embeddings of the images of latents, a few images at a time."""
   found, bar = [], progress.bar(len(latents), " images")
   for piece in decoding.decoder(generator).pieces(latents):
     found.append(np.asarray(embed(piece[decoding.IMAGES])))
@@ -128,7 +128,7 @@ def _embedded(generator, embed, latents, progress):
 
 
 def _principal(vectors):
-  """Returns vectors along their largest axes, the largest of deviation 1."""
+  """Returns principal components of vectors, the first of deviation 1."""
   around = vectors - vectors.mean(axis=0)
   _, sizes, axes = np.linalg.svd(around, full_matrices=False)
   if not sizes[0]:

@@ -1,4 +1,4 @@
-"""A few labels: values of some images, or of some latent vectors."""
+"""Labels: values of some images, or of some latent vectors."""
 
 import dataclasses
 import os
@@ -12,14 +12,14 @@ from lc_keras.data import latents as latent_rows
 from lc_keras.data import tables
 
 _ID, _SEED, _VALUE, _WEIGHT = "id", "seed", "value", "weight"
-# Whole numbers up to here are read as they are.
+# Whole numbers up to here are exact as float64.
 _LARGEST = 2**53
 _LATENT = "z"
 
 
 @dataclasses.dataclass(frozen=True)
 class Labels:
-  """Values, and the images or latents that they are values of.
+  """Values, and the images or latents that they belong to.
 
   >>> import numpy as np
   >>> import lc_keras
@@ -33,8 +33,8 @@ class Labels:
     ids: int64 [n], rows of the training split; None if latents are given.
     latents: float32 [n, latent_size]; None if ids are given.
     files: n names of image files, in place of ids until `located` finds them.
-    seeds: int64 [n], of the draws of the prior that are labelled, see
-      `Generator.sample`; None if anything else is given.
+    seeds: int64 [n], seeds of the labelled draws, see `Generator.sample`; None
+      if anything else is given.
   """
 
   value: np.ndarray
@@ -49,7 +49,7 @@ class Labels:
       object.__setattr__(self, "weight", np.ones(len(self.value), np.float32))
 
   def located(self, names: Sequence[str] | None) -> "Labels":
-    """Returns labels by file name as labels by id; all others as they are.
+    """Returns labels by file name as labels by id, other labels unchanged.
 
     Args:
       names: File names of the training split, in order; None for images that
@@ -82,15 +82,15 @@ class Labels:
     posterior_scale: np.ndarray,
     generator=None,
   ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and scale of each, [n, latent_size].
+    """Returns posterior mean and scale of the labelled rows, [n, latent_size].
 
     Args:
-      train: The split that ids are rows of.
-      posterior_scale: [latent_size], taken for latents that are given.
-      generator: Draws those of seeds; None draws from the prior.
+      train: The split whose rows the ids are.
+      posterior_scale: [latent_size], the scale of given or drawn latents.
+      generator: Draws the latents of seeds; None draws from the prior.
 
     Raises:
-      ValueError: An id is no row, or latents have another size.
+      ValueError: An id is not a row, or latents have another size.
     """
     size, latents = train.mean.shape[1], self.latents
     mapping = getattr(generator, "mapping", None)
@@ -117,11 +117,10 @@ class Labels:
 def read(labels, name: str | None = None) -> Labels:
   """Reads labels from a table in a file or in memory, or from an array.
 
-  Columns are `value`, in [0, 1] (or -1 and 1), perhaps `weight`, above 0, and
-  what is labelled: `file_name`, an image's file; `id`, the place of an image in
-  the training split; `seed`, of an image of `Generator.sample`; or `z0`, `z1`
-  and so on, a latent vector. An array or a
-  series [n] has the values of the first n images.
+  Columns are `value`, in [0, 1] (or -1 and 1), perhaps `weight`, above 0, and a
+  key: `file_name`, an image's file; `id`, the place of an image in the training
+  split; `seed`, of an image of `Generator.sample`; or `z0`, `z1` and so on, a
+  latent vector. An array or a series [n] has the values of the first n images.
 
   >>> from lc_keras.learning import labels
   >>> labels.read({"id": [4, 2], "value": [1, 0.5]}).ids
@@ -132,12 +131,12 @@ def read(labels, name: str | None = None) -> Labels:
   Args:
     labels: One of these; a file is any that `tables.read` reads; a `Labels` is
       returned as it is.
-    name: Of what is learned: a column of this name is taken where there is no
+    name: Name of the constraint; a column of this name is used if there is no
       `value`.
 
   Raises:
     FileNotFoundError: There is no such file.
-    ValueError: Something is wrong with it; the message says in which row.
+    ValueError: The labels are invalid; the message says in which row.
   """
   if isinstance(labels, Labels):
     return labels
@@ -209,7 +208,7 @@ def _read_table(table, name, wanted):
 
 
 def _keys(name, columns):
-  """Returns the columns that say what is labelled; None for file names."""
+  """Returns the names of the key columns; None for file names."""
   latents = [column for column in columns if column[:1] == _LATENT]
   numbered = [f"{_LATENT}{number}" for number in range(len(latents))]
   if _VALUE in columns:

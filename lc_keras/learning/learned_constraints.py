@@ -1,10 +1,9 @@
-"""Constraints in files: a critic's weights, and what one should know of it.
+"""Constraints that were learned afterwards, and their files.
 
-A folder a constraint, `<run>/constraints/<name>`: model.json and weights, as
-`storage` writes them, perhaps the same of an actor in `actor`, and
-manifest.json: which generator it is for, what it was learned from, and how good
-it is. A constraint of another generator is refused:
-the same latent vector means another image there.
+Each has a folder, `<run>/constraints/<name>`: model.json and weights, as
+`storage` writes them, perhaps the same for an actor in `actor`, and
+manifest.json with its generator, source and figures. A constraint of another
+generator is refused: the same latent vector means another image there.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ FOLDER = "constraints"
 _ACTOR = "actor"
 _MANIFEST = "manifest.json"
 _FORMAT = 1
-# So near to what is asked for, a latent vector is left to the search.
+# A row that reads nearer to its target than this is left to the search.
 _NEAR = 0.1
 _NAME = re.compile(r"[A-Za-z][\w-]*")
 
@@ -35,13 +34,13 @@ class LearnedConstraint:
   """A constraint that was learned afterwards.
 
   Attributes:
-    name: What it is called in requests.
+    name: Its name in requests.
     model: Its critic.
     manifest: JSON values: "generator" (fingerprint), "continuous" (whether it
-      can be had to any degree), "source" (what it was learned from), "figures"
-      (see `trust`), "trustworthy", perhaps "margin" (off and on,
-      see `Judges`), and whatever else is known.
-    actor: Makes in one step what a search makes in many; None if there is none.
+      may have any value in [0, 1]), "source" (what it was learned from),
+      "figures" (see `trust`), "trustworthy", perhaps "margin" (off and on, see
+      `Judges`), and more.
+    actor: Replaces a search by a single step; None if there is none.
   """
 
   name: str
@@ -51,12 +50,12 @@ class LearnedConstraint:
 
   @property
   def continuous(self) -> bool:
-    """Whether it can be had to any degree in [0, 1]."""
+    """Whether it may have any value in [0, 1], not only 0 and 1."""
     return self.manifest["continuous"]
 
 
 def check_name(name: str) -> None:
-  """Raises ValueError if requests could not spell a name."""
+  """Raises ValueError for a name that requests cannot spell."""
   if not isinstance(name, str) or not _NAME.fullmatch(name):
     raise ValueError(
       f"{name!r} cannot be a constraint's name: it must begin with a letter, "
@@ -65,7 +64,7 @@ def check_name(name: str) -> None:
 
 
 def summary(manifest: Mapping) -> str:
-  """Returns what a constraint was learned from and how good it is, in a line.
+  """Returns a line on the source and the figures of a constraint.
 
   Args:
     manifest: See `LearnedConstraint`.
@@ -89,7 +88,7 @@ def summary(manifest: Mapping) -> str:
 def write(run_dir: str, learned: LearnedConstraint) -> str:
   """Writes a constraint beside its generator; returns its folder.
 
-  One of the same name is replaced, as a whole.
+  A constraint of the same name is replaced as a whole.
   """
   check_name(learned.name)
   folder = os.path.join(run_dir, FOLDER, learned.name)
@@ -126,11 +125,11 @@ def names(run_dir: str) -> list[str]:
 
 
 def read_manifest(run_dir: str, name: str) -> dict:
-  """Returns what is known of a constraint, without loading it.
+  """Returns the manifest of a constraint, without loading its model.
 
   Raises:
     FileNotFoundError: There is none of this name.
-    ValueError: It is of another format, or this cannot be its name.
+    ValueError: It is of another format, or the name is invalid.
   """
   check_name(name)
   path = os.path.join(run_dir, FOLDER, name, _MANIFEST)
@@ -154,7 +153,7 @@ def read(run_dir: str, name: str, generator: str) -> LearnedConstraint:
 
   Args:
     run_dir: The run folder.
-    name: Of the constraint.
+    name: Name of the constraint.
     generator: Fingerprint of the generator that it is to be used with.
 
   Raises:
@@ -185,11 +184,11 @@ def read_all(run_dir: str, generator: str) -> list[LearnedConstraint]:
 def extend(
   judges: sampler.Judges, learned: Sequence[LearnedConstraint]
 ) -> sampler.Judges:
-  """Returns judges that know some constraints more.
+  """Returns judges that know learned constraints, too.
 
   Args:
-    judges: Who judge already.
-    learned: Each becomes a column, behind those that there are.
+    judges: The judges to extend.
+    learned: The constraints; each becomes a column after the existing ones.
   """
   if not learned:
     return judges
@@ -205,7 +204,7 @@ def extend(
       [one.name for one in learned],
       [one.name for one in learned if one.continuous],
     ),
-    # The critic has been told of its own attributes only.
+    # The critic was trained on its own attributes only.
     critic=lambda latents, values, mask: judges.critic(
       latents, values[:, :count], mask[:, :count]
     ),
@@ -223,14 +222,14 @@ def extend(
 
 
 def advance(learned: Sequence[LearnedConstraint]) -> extended.Advance:
-  """Returns what the actors of some constraints do for a search.
+  """Returns a function that applies actors of constraints before a search.
 
   Args:
-    learned: The last columns of what is asked for, in this order.
+    learned: The learned constraints, the last columns of requests in order.
 
   Returns:
-    A function of latents and a constraint that moves the rows which ask for
-    one that has an actor and do not read as asked yet.
+    A function of latents and a constraint. It moves rows that request a learned
+    constraint with an actor and do not read as requested yet.
   """
 
   def move(latents, constraint):

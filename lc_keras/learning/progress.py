@@ -1,4 +1,4 @@
-"""How far learning is: sentences, and bars with a rate and the time left."""
+"""Progress of learning: messages, and bars with a rate and the time left."""
 
 import sys
 
@@ -7,27 +7,27 @@ import tqdm
 
 
 class Progress:
-  """Tells a user how far learning is.
+  """Shows the progress of learning.
 
   >>> bar = Progress().bar(3, " images")  # Silent.
   >>> bar.update(3)
   """
 
   def __init__(self, verbose: bool = False):
-    """Creates it.
+    """Creates the object.
 
     Args:
-      verbose: Whether it tells anything, on the standard error.
+      verbose: Whether it writes to the standard error; else it is silent.
     """
     self._verbose = verbose
 
   def say(self, message: str) -> None:
-    """Tells a sentence, beside any bar."""
+    """Prints a message, above any bar."""
     if self._verbose:
       tqdm.tqdm.write(message, file=sys.stderr)
 
   def bar(self, total: int, unit: str) -> tqdm.tqdm:
-    """Returns a bar of so many units."""
+    """Returns a bar of `total` units."""
     return tqdm.tqdm(
       total=total, unit=unit, delay=1e-9, disable=not self._verbose
     )

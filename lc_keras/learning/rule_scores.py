@@ -1,4 +1,4 @@
-"""What rules say of latent vectors: each image is made once, for all rules."""
+"""Scores latents by rules; each image is decoded once, for all rules."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,11 +10,11 @@ from lc_keras.constraints import rule as rules
 from lc_keras.generators import decoding
 from lc_keras.learning import progress as progresses
 
-# Draws to begin with: count and seed to latent vectors [count, latent_size].
+# Maps a count and a seed to latent vectors [count, latent_size].
 Draw = Callable[[int, int], np.ndarray]
 
 CHUNK = 2048
-# Images that rules are tried on, and that their speed is measured with.
+# Number of images to check rules on, and to measure their speed with.
 _CHECKED = 256
 _TIMED = 16
 
@@ -22,9 +22,9 @@ _TIMED = 16
 class RuleScores:
   """Scores latent vectors by several rules, chunk by chunk.
 
-  Plain draws are scored by all rules at once, and their scores are kept: a
-  rule that wants more of them costs the others nothing, and rules that want as
-  many share every image. No more images are held than `batched` has room for.
+  Plain draws are scored by all rules at once, and their scores are kept, so
+  that no draw is decoded twice. Memory holds no more images than
+  `batched.rows_at_once` allows.
   """
 
   def __init__(
@@ -35,17 +35,17 @@ class RuleScores:
     seed: int = 0,
     progress: progresses.Progress | None = None,
   ):
-    """Tries the rules on a few images.
+    """Checks the rules on a few images.
 
     Args:
-      generator: Makes the images.
-      rules: By the name of the constraint.
-      draw: Makes latent vectors; other seeds, other draws.
-      seed: Of the draws.
-      progress: Tells what is found out about rules, and how long scoring takes.
+      generator: Decodes the images.
+      rules: Rules by the names of their constraints.
+      draw: Draws latent vectors; each seed gives other draws.
+      seed: Seed of the draws.
+      progress: Shows notes about rules, and how long scoring takes.
 
     Raises:
-      ValueError: A rule is no rule.
+      ValueError: A rule fails a check.
     """
     self._decode = decoding.decoder(generator)
     self._rules, self._draw, self._seed = dict(rules), draw, seed
@@ -65,7 +65,7 @@ class RuleScores:
     self._seconds = (time.monotonic() - began) / _TIMED
 
   def begin(self, count: int) -> None:
-    """Says how long it takes to score so many images, and shows a bar."""
+    """Shows how long scoring `count` images takes, and a progress bar."""
     total = count * self._seconds
     told = f"{total:.0f} s" if total < 100 else f"{total / 60:.0f} min"
     self._progress.say(
@@ -82,8 +82,8 @@ class RuleScores:
     """Returns a chunk of plain draws, and the targets of one rule.
 
     Args:
-      name: Of the rule.
-      number: From 0 up: which chunk.
+      name: Name of the rule.
+      number: Number of the chunk, from 0 up.
     """
     while len(self._plain) <= number:
       latents = self._draw(CHUNK, self._seed + len(self._plain))
@@ -96,14 +96,14 @@ class RuleScores:
     return self._rules[name].targets(self._values([name], latents)[name])
 
   def check_varies(self, name: str) -> None:
-    """Raises ValueError if a rule gave all plain draws the same."""
+    """Raises ValueError if a rule gave all plain draws the same target."""
     values = [values[name] for _, values in self._plain]
     self._rules[name].check_varies(np.concatenate(values))
 
   def _values(self, names, latents):
-    """Returns what some rules say of latents, by name."""
+    """Returns the values of latents by some rules, by name."""
     found = {name: [] for name in names}
-    # The images of a chunk are gone before those of the next one are made.
+    # The images of a piece are freed before those of the next are decoded.
     for piece in self._decode.pieces(latents):
       for name in names:
         found[name].append(self._rules[name].values(piece[decoding.IMAGES]))

@@ -1,4 +1,4 @@
-"""Values of latent vectors, by a rule on what they decode to."""
+"""Collects examples for a rule: latents, and values of their images."""
 
 from collections.abc import Callable
 
@@ -9,14 +9,14 @@ from lc_keras.learning import fitting
 from lc_keras.learning import rule_scores
 from lc_keras.models import value_model
 
-# Which chunk of plain draws, from 0 up, to latents and their values.
+# Maps the number of a chunk of plain draws to latents and their values.
 Plain = Callable[[int], tuple[np.ndarray, np.ndarray]]
 
-# With fewer rows of a kind than the first, a critic is not even a beginning;
-# with fewer than the second, it is no judge.
+# Fewest rows of each kind, on and off, that a preliminary critic needs, and
+# that the final critic needs.
 _SEEDS = 10
 _ENOUGH = 100
-# The share of draws that a first critic likes best, to be scored in full.
+# Share of ranked draws that are scored: those that the first critic prefers.
 _LIKED = 0.02
 _PRELIMINARY_STEPS = 300
 
@@ -40,23 +40,22 @@ def collect(
 ) -> example_sets.Examples:
   """Scores draws until there are enough of both kinds, rare ones included.
 
-  What is rare among plain draws is looked for by importance sampling: a first
-  critic ranks many draws, which costs nothing, and those that it likes best are
-  scored. Weights make up for that: a row counts 1 / (plain draws + ranked draws
-  that its chance of being scored covers), so that shares are still those of
-  plain draws.
+  A kind that is rare among plain draws is found by importance sampling: a first
+  critic ranks many draws, which is cheap, and the highest are scored. Weights
+  correct for that: a row counts 1 / (plain draws + ranked draws that its chance
+  of being scored covers), so that weighted shares are those of plain draws.
 
   Args:
     plain: Makes and scores plain draws.
-    draw: Makes more, to be ranked; other seeds, other draws.
-    oracle: Scores what is chosen of them.
-    model: Makes an untrained, compiled model for the ranking.
+    draw: Makes draws to be ranked; each seed gives other draws.
+    oracle: Scores the chosen ones.
+    model: Returns an untrained, compiled model for the ranking.
     scale: [latent_size], sigma_bar.
-    count: Rows to score at least.
-    limit: Rows to score at most.
+    count: Least number of rows to score.
+    limit: Largest number of rows to score.
     folds: See `Examples.of`.
-    seed: Of all draws.
-    say: Tells the user how far it is.
+    seed: Seed of all draws.
+    say: Shows progress messages.
 
   Raises:
     TooFewError: There are too few of a kind within the limit.
@@ -87,7 +86,7 @@ def collect(
 
 
 def _enough(plain, count, limit, say):
-  """Returns draws and values: `count`, and on until some are of each kind."""
+  """Returns draws and values, at least `count` and some of each kind."""
   latents, values = [], []
   while True:
     chunk, chunk_values = plain(len(values))
@@ -110,7 +109,7 @@ def _enough(plain, count, limit, say):
 def _enriched(
   draw, oracle, model, scale, latents, values, rare, limit, folds, seed
 ):
-  """Adds rows that a first critic takes for the rare kind; weighs them all."""
+  """Adds rows that a first critic reads as the rare kind; weights all rows."""
   plain = example_sets.Examples.of(latents, scale, values, folds=folds)
   model.fit(
     plain.batches(128, seed),
@@ -132,7 +131,7 @@ def _enriched(
     pool = draw(pool_size, seed + (1 << 20) + pools)
     likes = liking(pool)
     if bound is None:
-      # The region stays the same, so that chances can be worked out.
+      # The region stays the same, so that probabilities are known.
       bound = np.quantile(likes, 1.0 - _LIKED)
     chosen = pool[likes >= bound]
     found.append(chosen)
@@ -140,7 +139,7 @@ def _enriched(
     if min(_kinds(np.concatenate(scores))) >= 2 * _ENOUGH:
       break
   found, scores = np.concatenate(found), np.concatenate(scores)
-  # Plain draws outside of the region stand for those of the pools, too, that
+  # Plain draws outside of the region also stand for the draws of the pools that
   # were not scored.
   covered = len(values) + pools * pool_size
   weights = np.where(liking(found) >= bound, 1.0, covered / len(values))
@@ -148,6 +147,6 @@ def _enriched(
 
 
 def _kinds(values):
-  """Returns how many are off, and on."""
+  """Returns how many values are off, and how many on."""
   on = int((values > 0.5).sum())
   return len(values) - on, on

@@ -1,4 +1,4 @@
-"""How far what was learned can be trusted: what it says of rows never seen."""
+"""Calibration of learned critics, and their quality on held-out rows."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,9 +10,9 @@ from lc_keras.evaluation import intervals
 from lc_keras.learning import examples as example_sets
 from lc_keras.models import value_model
 
-# Below it, a critic's word is hardly worth following.
+# Least balanced accuracy of a trustworthy critic.
 BAR = 0.85
-# On its own side of 0.5 a search has to get.
+# A search must at least reach the target's side of 0.5.
 _LARGEST_MARGIN = 0.45
 _RESAMPLES = 500
 _BINS = 10
@@ -22,15 +22,14 @@ _BATCH_SIZE = 4096
 def calibrate(
   model: value_model.ValueModel, examples: example_sets.Examples
 ) -> dict:
-  """Makes a model's logits log odds, and says how good they are.
+  """Calibrates a model's logits to log odds, and returns figures of them.
 
-  Of each row only the member is asked that has not seen it. Its logits are
-  turned into log odds by a slope and a shift (Platt 1999), which become those
-  of the model.
+  Each row is read by the member that was not trained on it. A slope and a shift
+  turn these logits into log odds (Platt 1999), and become those of the model.
 
   Args:
-    model: Trained on the rows.
-    examples: Rows as they come, not chosen by what the model makes of them.
+    model: A model that was trained on the rows.
+    examples: The rows, which must not be edits that followed the model.
 
   Returns:
     JSON values: "rows", "on" (share of rows, by weight), and, each with
@@ -52,14 +51,14 @@ def margin(
 ) -> list[float]:
   """Returns how far from 0 and 1 a model reads rows that are off, and on.
 
-  Three in four of either kind are read no further away. With few labels, or
-  where an attribute is hard to see, a model is never sure; a search that goes
-  on until it is leaves the set of images.
+  This is the 75% quantile of either kind. With few labels, or where an
+  attribute is hard to see, a model is never certain, and a search that requires
+  certainty leaves the set of images.
 
   Args:
-    model: Calibrated.
+    model: The calibrated model.
     examples: Rows of either kind.
-    noise: On the latents, as a multiple of the posterior's scale.
+    noise: Noise on the latents, as a multiple of the posterior's scale.
   """
   random = np.random.default_rng(0)
   latents = examples.mean + noise * examples.scale * random.normal(
@@ -78,7 +77,7 @@ def margin(
 def figures(
   probabilities: np.ndarray, value: np.ndarray, weight: np.ndarray
 ) -> dict:
-  """Returns what `calibrate` does, of any probabilities.
+  """Returns figures of probabilities, see `calibrate`.
 
   Args:
     probabilities: [n] in [0, 1].
@@ -86,7 +85,7 @@ def figures(
     weight: [n] above 0.
   """
   read, on = probabilities > 0.5, value > 0.5
-  # Rows by what they are and what they are read as: any share follows.
+  # The confusion matrix, from which all shares follow.
   counts = np.stack([on & read, on & ~read, ~on & read, ~on & ~read], axis=1)
   counts = counts * weight[:, np.newaxis]
   whole = _shares(counts.sum(axis=0))
@@ -101,8 +100,8 @@ def figures(
       "value": float(share),
       "interval": intervals.percentile(resampled[name]),
     }
-  # Of a rare kind there are few rows, and all of them may have been read right
-  # by luck, which no resample of them shows.
+  # A rare kind has few rows, all of which may be read correctly by chance,
+  # which no resample of them shows.
   result["balanced_accuracy"]["interval"] = _mean_of_shares(
     [(read[kind] == on[kind], weight[kind]) for kind in (on, ~on)]
   )
@@ -115,10 +114,10 @@ def of_latents(
   latents: latents_lib.Latents,
   value: np.ndarray,
 ) -> dict:
-  """Returns what `calibrate` does, of the means of rows that nobody has seen.
+  """Returns figures of a model on the posterior means of held-out rows.
 
   Args:
-    model: Calibrated.
+    model: The calibrated model.
     latents: A split that it was not trained on, n rows.
     value: [n] in [0, 1].
   """
@@ -128,12 +127,12 @@ def of_latents(
 
 
 def trustworthy(known: dict) -> bool:
-  """Returns whether balanced accuracy is above the bar, interval and all."""
+  """Returns whether the interval of balanced accuracy is above `BAR`."""
   return known["balanced_accuracy"]["interval"][0] >= BAR
 
 
 def _held_out(model, examples):
-  """Returns [n], of each row the logit of the member that has not seen it."""
+  """Returns [n], the logit of each row by the member not trained on it."""
   logits = [
     model.by_member(tf.constant(examples.mean[i : i + _BATCH_SIZE])).numpy()
     for i in range(0, len(examples), _BATCH_SIZE)
@@ -149,7 +148,7 @@ def platt(logits, value, weight):
   weights = np.concatenate([weight * value, weight * (1.0 - value)])
   column = np.tile(logits, 2)[:, np.newaxis]
   regression.fit(column, labels, weights)
-  # A critic that is wrong more often than not is worth nothing, not less.
+  # A critic that is wrong more often than not gets slope 0, not a negative one.
   slope = max(float(regression.coef_[0, 0]), 0.0)
   return slope, float(regression.intercept_[0])
 
@@ -168,10 +167,10 @@ def _shares(counts):
 def _mean_of_shares(kinds):
   """Returns the 95% interval of the mean of independent shares.
 
-  Each has Wilson's, and the mean's follows from these (Zou and Donner 2008).
+  It combines the Wilson interval of each (Zou and Donner 2008).
 
   Args:
-    kinds: Of each share, which rows count and the rows' weights.
+    kinds: For each share, which rows are right, and the rows' weights.
   """
   middle, below, above = 0.0, 0.0, 0.0
   for right, weight in kinds:

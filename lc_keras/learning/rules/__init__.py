@@ -1,1 +1,1 @@
-"""What may say of an image whether a constraint holds, besides a function."""
+"""The kinds of rules: function, classifier, example pictures, sentence."""

@@ -1,4 +1,4 @@
-"""Rules that are a class of a ready classifier."""
+"""Rules that are a class of a trained classifier."""
 
 import os
 
@@ -11,24 +11,25 @@ from lc_keras.learning.rules import network
 
 SETTINGS = ("rule", "rule_class", "rule_labels", "rule_pixels", "rule_outputs")
 
-# Images that pixels and outputs are found out from.
+# Images from which the kinds of pixels and outputs are inferred.
 _LOOKED_AT = 64
-# Of ways to show pixels, a wider range makes a network surer: the narrowest is
-# taken that tells images apart by this share of what the best does, ...
+# Wider pixels make a network more certain. So kinds of pixels are plausible if
+# they give at least this share of the best kind's information, narrow ones
+# first, ...
 _NEARLY = 0.7
-# ... and one 255 times as wide only if the narrow ones show it next to nothing.
+# ... and kinds 255 times as wide only if narrow ones give less than this share.
 _BLIND = 0.25
-# Where ways that are as likely agree so often, it does not matter which it is.
+# If plausible kinds agree on this share of images, either will do.
 _SAME = 0.9
-# The sum of the logits of a softmax hardly varies: training does not move it.
+# The sum of the logits of a softmax hardly varies, since no loss depends on it.
 _ONE_OF_MANY = 0.6
 
 
 class Classifier(functions.Scorer):
   """The probability that a classifier gives to one class.
 
-  How it takes pixels, and whether it gives logits or probabilities, is found
-  out from the first images, and said.
+  Its kind of pixels, and whether it gives logits or probabilities, are inferred
+  from the first images and reported.
 
   >>> def classify(images):  # Dark, bright.
   ...   bright = images.mean(axis=(1, 2, 3))
@@ -56,11 +57,11 @@ class Classifier(functions.Scorer):
 
     Args:
       model: See `network.Network`.
-      of: The class, by number or name; may be left out of a single number.
+      of: The class, by number or name; not needed for a single number.
       labels: The names of the classes, or a file with one a line.
-      pixels: See `network.Network`; found out if not given.
-      outputs: What the numbers are: "probabilities", "softmax" or "sigmoid",
-        the last two of logits; found out if not given.
+      pixels: See `network.Network`; inferred if not given.
+      outputs: What the numbers are: "probabilities", or logits for a "softmax"
+        or a "sigmoid"; inferred if not given.
 
     Raises:
       ValueError: It cannot be opened, or there is no such class.
@@ -113,7 +114,7 @@ class Classifier(functions.Scorer):
     return functions.checked(values, len(images), f"The classifier {self.name}")
 
   def _doubt(self, read, best):
-    """Returns a sentence on how sure it is which pixels are taken."""
+    """Returns a sentence on how certain the inferred pixels are."""
     on = {key: rows[:, self._column] > 0.5 for key, rows in read.items()}
     same = {key: np.mean(on[key] == on[best]) for key in on if key != best}
     told = "The pixels were found out by trying"
@@ -197,7 +198,7 @@ def make(settings, parts) -> Classifier:
 
 
 def _read_labels(labels):
-  """Returns names of classes, if any are given."""
+  """Returns the names of the classes, if they are given."""
   if labels is None or not isinstance(labels, (str, os.PathLike)):
     return labels and [str(one) for one in labels]
   try:
@@ -226,7 +227,7 @@ def _columns(numbers):
 
 
 def _kind(rows):
-  """Returns what [n, classes] numbers are, and a sentence's end about it."""
+  """Returns the kind of numbers [n, classes], and its description."""
   inside = rows.min() >= 0.0 and rows.max() <= 1.0
   if rows.shape[1] == 1:
     if inside:
@@ -253,13 +254,13 @@ def _probabilities(rows, kind):
 
 
 def _plausible(read):
-  """Returns the ways to show pixels that it may take, the likeliest first.
+  """Returns the plausible kinds of pixels, the narrowest first.
 
-  A network that sees what it was trained on is sure of each image, and not of
-  the same: its classes say much of the image (in nats).
+  On pixels as in its training, a network is certain of each image, and of
+  different classes: image and class have high mutual information (in nats).
 
   Args:
-    read: By way, probabilities [n, classes].
+    read: Probabilities [n, classes] by kind of pixels.
   """
   told = {pixels: _information(rows) for pixels, rows in read.items()}
   small = {key: told[key] for key in told if key in network.SMALL}

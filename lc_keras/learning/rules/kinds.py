@@ -2,8 +2,8 @@
 
 A kind is a module with SETTINGS, the names of the settings that it uses, and
 two functions, `accepts(settings)` and `make(settings, parts)`, which returns a
-`functions.Scorer`. A new one is such a module and a line in this table; of
-settings that several accept, the first one takes them.
+`functions.Scorer`. A new kind is such a module and a line in this table; the
+first kind that accepts some settings makes the rule.
 """
 
 import dataclasses
@@ -30,12 +30,12 @@ def make(settings: recipes.Rule, parts) -> rules.Rule:
   """Makes a rule.
 
   Args:
-    settings: What it is.
-    parts: `parts.Parts`, of the generator whose images it judges.
+    settings: The settings.
+    parts: `parts.Parts` of the generator whose images it scores.
 
   Raises:
-    ValueError: It is not of one kind, or cannot be opened; the message says
-      what is missing.
+    ValueError: The settings are not of exactly one kind, or the rule cannot be
+      opened; the message says what is missing.
   """
   said = {
     field.name
@@ -62,7 +62,7 @@ def make(settings: recipes.Rule, parts) -> rules.Rule:
 
 
 def _check(others, what):
-  """Raises ValueError if there are settings that go with something else."""
+  """Raises ValueError if there are settings of another kind."""
   if others:
     raise ValueError(
       f"{', '.join(sorted(others))} cannot be given with {what}."

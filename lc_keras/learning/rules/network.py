@@ -1,6 +1,6 @@
-"""Other people's networks that look at images: classifiers and features.
+"""Users' networks of images: classifiers and feature extractors.
 
-Whatever such a network takes (size, layout, pixels), it is shown our images.
+Images are converted to the size, layout and pixels that a network takes.
 """
 
 import math
@@ -16,18 +16,18 @@ from lc_keras.generators import binding
 from lc_keras.generators import conventions
 from lc_keras.generators import kinds
 
-# What networks take for pixels: black and white, or means and scales of
+# Kinds of pixels: the values of black and white, or means and scales of
 # ImageNet, the modes of `keras.applications.imagenet_utils.preprocess_input`.
 PIXELS = ("0,1", "-1,1", "torch", "0,255", "caffe")
 _IMAGENET = ("torch", "caffe")
-# Those that are about as wide as [0, 1]; the narrowest comes first.
+# Those about as wide as [0, 1], the narrowest first.
 SMALL = PIXELS[:3]
 _ENDINGS = (".keras", ".h5", ".hdf5", ".onnx", ".pt", ".pt2", ".pth")
 _USUAL_OUTPUTS = ("logits", "probabilities", "predictions", "scores", "output")
 
 
 class Network:
-  """A network of images, of any kind that a generator may be of.
+  """A network of images, in any format that a generator can have.
 
   >>> network = Network(lambda images: images.mean(axis=(1, 2)))
   >>> network(np.ones([2, 8, 8, 3], np.float32), "-1,1").shape
@@ -35,11 +35,11 @@ class Network:
 
   Attributes:
     name: Its file, or its type.
-    shape: Of one image, as it takes it; None where that is open, or unknown.
+    shape: Shape of one image as it takes it; None where open, or unknown.
   """
 
   def __init__(self, model):
-    """Opens it.
+    """Opens the network.
 
     Args:
       model: A file, a folder, "module:function", or a model, see
@@ -59,7 +59,7 @@ class Network:
     shape = _shape(part.inputs)
     self.shape = shape and shape[1:]
     self._run = binding.arrays(part, {"batch_size": shape and shape[0]})
-    # PyTorch has its channels first, and seldom says so.
+    # PyTorch takes channels first, and seldom declares it.
     is_torch = hasattr(model, "state_dict")
     self._layouts = _layouts(self.shape, first=is_torch)
 
@@ -74,7 +74,7 @@ class Network:
       output: The name of the output, if there are several.
 
     Raises:
-      ValueError: It cannot look at such images, or has no such output.
+      ValueError: It cannot take such images, or has no such output.
     """
     found = self.outputs(images, pixels)
     return found[self._choose(found, output)]
@@ -91,14 +91,14 @@ class Network:
     }
 
   def pixels(self, images: np.ndarray, given: str | None) -> list[str]:
-    """Returns what it may take for pixels: one way, if that is known.
+    """Returns the kinds of pixels that it may take; a single one if known.
 
     Args:
-      images: As `__call__`.
-      given: What somebody says, if anything.
+      images: As for `__call__`.
+      given: The user's setting, if there is one.
 
     Raises:
-      ValueError: That is no way.
+      ValueError: The setting is invalid.
     """
     if given is not None:
       _range(given)
@@ -110,7 +110,7 @@ class Network:
     return [one for one in PIXELS if colour or one not in _IMAGENET]
 
   def _size(self, own):
-    """Returns (height, width, channels) that images of a shape become."""
+    """Returns the (height, width, channels) to resize images of a shape to."""
     shape, layout = self.shape, self._layouts[0]
     if shape is None:
       return tuple(own)
@@ -151,7 +151,7 @@ class Network:
     return found
 
   def _choose(self, found: Mapping, name):
-    """Returns which output is meant."""
+    """Returns the name of the output to use."""
     if name in found:
       return name
     usual = [one for one in _USUAL_OUTPUTS if one in found]
@@ -164,7 +164,7 @@ class Network:
 
 
 def pooled(features: np.ndarray) -> np.ndarray:
-  """Returns [n, d]: maps of features are averaged over the image.
+  """Returns features [n, d], maps of them averaged over the image.
 
   Args:
     features: [n, d] or [n, height, width, d].
@@ -176,7 +176,7 @@ def pooled(features: np.ndarray) -> np.ndarray:
 
 
 def split(place) -> tuple[object, str | None]:
-  """Returns the place of a network and what is asked of it: "file:class"."""
+  """Splits "file:class" into a network's place and its class, or None."""
   if isinstance(place, str) and not os.path.exists(place):
     file, colon, asked = place.rpartition(":")
     if colon and is_model(file):
@@ -205,7 +205,7 @@ def _shape(inputs):
 
 
 def _layouts(shape, first):
-  """Returns how channels may lie, the likeliest first."""
+  """Returns the possible layouts of channels, the likeliest first."""
   if shape is None:
     both = ["channels_last", "channels_first"]
     return both[::-1] if first else both
@@ -217,7 +217,7 @@ def _layouts(shape, first):
 
 
 def _unflattened(size, own, name):
-  """Returns the shape of an image that comes as one row of pixels."""
+  """Returns the image shape of a network that takes flattened images."""
   if size is None or math.prod(own) == size:
     return tuple(own)
   for channels in (own[-1], 1, 3):
@@ -243,7 +243,7 @@ def _resized(images, shape):
 
 
 def _scaled(images, pixels):
-  """Returns images in [0, 1] as pixels of a network."""
+  """Converts images in [0, 1] to the pixels of a network."""
   if pixels in _IMAGENET:
     return keras.applications.imagenet_utils.preprocess_input(
       255.0 * images, data_format="channels_last", mode=pixels
@@ -253,7 +253,7 @@ def _scaled(images, pixels):
 
 
 def _range(pixels):
-  """Returns the values of black and white; None for ways of ImageNet."""
+  """Returns the values of black and white; None for modes of ImageNet."""
   if pixels in _IMAGENET:
     return None
   try:
@@ -269,10 +269,10 @@ def _range(pixels):
 
 
 def _rescaled(model):
-  """Returns the pixels that a Keras model says it takes; None if it does not.
+  """Returns the pixels that a Keras model declares; None if it does not.
 
-  Models with a first layer that rescales, as most of keras.applications since
-  EfficientNet have, say it.
+  A first layer that rescales declares them, as in most of keras.applications
+  since EfficientNet.
   """
   for layer in getattr(model, "layers", ()):
     if isinstance(layer, keras.Model):

@@ -1,7 +1,7 @@
 """Rules that are example pictures: like these, not like those.
 
-The pictures are compared in the features of a frozen network, by a logistic
-regression that is judged on pictures which it has not seen.
+A logistic regression on the features of a frozen network separates them; it is
+evaluated on held-out pictures.
 """
 
 import hashlib
@@ -23,17 +23,17 @@ from lc_keras.learning import trust
 from lc_keras.learning.rules import network
 
 _FOLDS = 5
-# How little weights are held down, from very strongly to hardly.
+# Inverse strengths of regularisation to choose from.
 _STRENGTHS = np.logspace(-4, 0.5, 4)
 
 SETTINGS = ("like", "unlike", "features", "rule_pixels")
 
 
 class Pictures(functions.Scorer):
-  """How much an image is like some pictures rather than like others.
+  """How much an image resembles some pictures rather than others.
 
   Attributes:
-    figures: See `trust.figures`, of pictures that were held out.
+    figures: Figures on held-out pictures, see `trust.figures`.
   """
 
   rounding = 1e-3
@@ -49,12 +49,12 @@ class Pictures(functions.Scorer):
 
     Args:
       like: [n, height, width, channels] in [0, 1].
-      unlike: [m, height, width, channels], what should not be accepted.
-      features: Images to vectors [n, d].
-      about: JSON values for the manifest: "rule" and whatever else.
+      unlike: [m, height, width, channels], pictures not to be accepted.
+      features: Maps images to vectors [n, d].
+      about: JSON values for the manifest: "rule" and others.
 
     Raises:
-      ValueError: There are too few pictures, or one is in both.
+      ValueError: There are too few pictures, or one is in both sets.
     """
     for name, some in (("like", like), ("unlike", unlike)):
       if len(some) < _FOLDS:
@@ -73,8 +73,8 @@ class Pictures(functions.Scorer):
     rows = np.concatenate([self._of(like), self._of(unlike)])
     on = np.repeat([1, 0], [len(like), len(unlike)])
     self._model, logits = _fitted(rows, on)
-    # What pictures that were held out really are makes logits log odds, with
-    # as many of either kind, however many examples there are.
+    # Held-out pictures calibrate logits to log odds, as if both kinds were
+    # equally frequent, whatever the number of examples.
     balance = len(on) / (2.0 * np.where(on > 0, on.sum(), (1 - on).sum()))
     self._slope, self._shift = trust.platt(logits, on, balance)
     read = special.expit(self._slope * logits + self._shift)
@@ -122,7 +122,7 @@ def read_folder(
   """Reads the pictures of a folder, of any size.
 
   Args:
-    place: The folder, or [n, height, width, channels] in [0, 1] already.
+    place: The folder; or images [n, height, width, channels] in [0, 1].
     preprocessing: How a picture becomes an image.
 
   Returns:
@@ -163,7 +163,7 @@ def make(settings, parts) -> Pictures:
 
   Args:
     settings: `recipes.Rule`.
-    parts: `parts.Parts`, whose own models have features.
+    parts: `parts.Parts`, whose models give features by default.
   """
   if settings.like is None or settings.unlike is None:
     raise ValueError(
@@ -182,12 +182,12 @@ def make(settings, parts) -> Pictures:
   tried = []
   for name, features in _features(settings, parts, np.concatenate(both)):
     tried.append(Pictures(*both, features, {**about, "features": name}))
-  # Of several ways to show a network pictures, the one that tells them apart.
+  # Of several kinds of pixels, those that separate the examples best.
   return max(tried, key=lambda one: one.figures["balanced_accuracy"]["value"])
 
 
 def _features(settings, parts, images):
-  """Yields names and functions of images to vectors."""
+  """Yields names of features, and functions that map images to them."""
   if settings.features is not None:
     given = network.Network(settings.features)
     for pixels in given.pixels(images, settings.rule_pixels):
@@ -209,16 +209,16 @@ def _features(settings, parts, images):
 
 
 def _fitted(rows, on):
-  """Returns a regression, and [n] logits of rows that it has not seen."""
+  """Returns a regression on all rows, and cross-validated logits [n]."""
   folds = [
     model_selection.StratifiedKFold(count, shuffle=True, random_state=0)
     for count in (_FOLDS, _FOLDS - 2)
   ]
-  # How strongly weights are held down is chosen within what it is fitted to.
+  # The strength of regularisation is chosen within the rows of each fit.
   model = pipeline.make_pipeline(
     scalers.StandardScaler(),
     model_selection.GridSearchCV(
-      # As quick on few rows as anything, whatever else the machine does.
+      # Fast on few rows, even on a busy machine.
       linear_model.LogisticRegression(
         class_weight="balanced", solver="liblinear"
       ),

@@ -1,13 +1,13 @@
-"""Rules that are a sentence, read by somebody's image-text model.
+"""Rules that are a sentence, which an image-text model compares with images.
 
-Such a model (CLIP and its kin) gives images and sentences vectors that point
-the same way where they fit. Ours is any object with two methods,
+Such a model (CLIP and similar ones) maps images and sentences to vectors of
+similar direction if they match. It is any object with two methods,
 
   encode_image(images)     float32 [n, height, width, 3] in [0, 1] -> [n, d]
   encode_text(sentences)   a list of n texts -> [n, d]
 
-of arrays or tensors of any library, of any length; resizing and normalisation
-are its own. docs/constraints.md wraps open_clip in ten lines.
+of arrays or tensors of any library, with any d; it resizes and normalises
+images itself. docs/constraints.md wraps open_clip in ten lines.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from scipy import special
 from lc_keras import imports
 from lc_keras.constraints import functions
 
-# CLIP's temperature: so sure is a model of a difference of cosines.
+# Scale from cosines to logits: CLIP's inverse temperature.
 _SURE = 100.0
 # Without a second sentence, the best quarter of the first images is accepted.
 _ACCEPTED = 0.25
@@ -47,14 +47,14 @@ class Sentence(functions.Scorer):
     """Encodes the sentences.
 
     Args:
-      sentence: What is asked for.
-      model: The image-text model, or "module:function" of one, or of what
+      sentence: A sentence that matches accepted images.
+      model: The image-text model, or "module:name" of one or of a function that
         returns one.
-      against: A sentence that is to fit less; without it, images are measured
-        against those that are looked at first.
+      against: A sentence that must match less; without it, images are compared
+        with those given to `look`.
 
     Raises:
-      ValueError: There is no sentence, or this is no such model.
+      ValueError: A sentence is empty, or the model has not both methods.
     """
     self.name = f"{sentence!r}"
     place = model
@@ -91,7 +91,7 @@ class Sentence(functions.Scorer):
       return []
     fit = self._fit(images)
     self._middle = float(np.quantile(fit, 1.0 - _ACCEPTED))
-    # Of the images, those that fit as usual are a clear no.
+    # An image with the median fit gets a probability of 0.02.
     self._sure = 4.0 / max(self._middle - float(np.median(fit)), 1e-6)
     self.identity["middle"] = self._middle
     return [
@@ -106,7 +106,7 @@ class Sentence(functions.Scorer):
     return functions.checked(values, len(images), f"The model of {self.name}")
 
   def _fit(self, images):
-    """Returns [n], the cosine with the sentence, less that with the other."""
+    """Returns [n], the cosine with the sentence minus that with `against`."""
     if images.shape[-1] == 1:
       images = np.repeat(images, 3, axis=-1)
     vectors = self._vectors("encode_image", images)
@@ -120,7 +120,7 @@ class Sentence(functions.Scorer):
     return cosines[:, 0] - (cosines[:, 1] if cosines.shape[1] > 1 else 0.0)
 
   def _vectors(self, method, rows):
-    """Returns [n, d] of length 1."""
+    """Returns vectors [n, d] of length 1."""
     try:
       vectors = functions.as_array(getattr(self._model, method)(rows))
     except Exception as error:
@@ -164,7 +164,7 @@ def make(settings, parts) -> Sentence:
 
 
 def _called(make_model, place):
-  """Returns the model that a function makes."""
+  """Returns the model that a function returns."""
   try:
     return make_model()
   except Exception as error:
