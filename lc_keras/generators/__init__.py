@@ -1,1 +1,1 @@
-"""Generative models that are frozen, and every way to come by one."""
+"""Frozen generative models, wrapped from any kind of model."""

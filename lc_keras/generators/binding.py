@@ -1,7 +1,7 @@
 """Calls a decoder or an encoder of any kind, as a function of tensors.
 
-Other inputs are held at a value, models that take batches of one size get such,
-and what runs outside of TensorFlow gets arrays.
+Other inputs are held at a value, models with a fixed batch size get padded
+batches, and models outside of TensorFlow get arrays.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,11 +15,11 @@ from lc_keras.generators import part as parts
 
 
 def caller(part: parts.Part, known: Mapping) -> Callable[[Any], dict[str, Any]]:
-  """Returns a function of a batch that gives all outputs, by their own names.
+  """Returns a function of a batch to all outputs, by the model's names.
 
   Args:
     part: A direction of a model.
-    known: What is known of it: perhaps "fixed", see `generator.Generator`.
+    known: Its entry in the spec; may have "fixed", see `generator.Generator`.
   """
   specs = part.inputs or {}
   held = {
@@ -37,13 +37,13 @@ def caller(part: parts.Part, known: Mapping) -> Callable[[Any], dict[str, Any]]:
 
 
 def arrays(part: parts.Part, known: Mapping) -> Callable:
-  """Returns a function of arrays: all outputs as arrays, by their own names.
+  """Returns a function of arrays to all outputs as arrays, see `caller`.
 
-  It runs the model as it comes, outside of any graph.
+  It runs the model outside of any graph.
 
   Args:
     part: A direction of a model.
-    known: See `caller`; and "batch_size", for a model that takes no other.
+    known: See `caller`; may have "batch_size", if the model takes no other.
   """
   call, size = caller(part, known), known.get("batch_size")
 
@@ -64,10 +64,10 @@ def arrays(part: parts.Part, known: Mapping) -> Callable:
 
 
 def gives_arrays(part: parts.Part, known: Mapping, rows: np.ndarray) -> bool:
-  """Says whether a model has to be called with arrays, as its results are.
+  """Says whether a model has to be called with arrays.
 
-  Given an array, a function of NumPy answers with one, and a function of
-  TensorFlow with a tensor.
+  Given an array, a function of NumPy returns an array, and a function of
+  TensorFlow a tensor.
   """
   if part.on_arrays:
     return True
@@ -79,12 +79,12 @@ def gives_arrays(part: parts.Part, known: Mapping, rows: np.ndarray) -> bool:
 def bind(
   part: parts.Part, known: Mapping
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-  """Returns a function of tensors that gives float32 by our names.
+  """Returns a function of tensors to float32 outputs, by our names.
 
   Args:
     part: A direction of a model.
-    known: See `arrays`; "outputs", theirs by ours; "shapes" of a row of each,
-      by ours; and "numpy", whether it is called with arrays.
+    known: See `arrays`; "outputs", the model's names by ours; "shapes" of a
+      row of each, by our names; and "numpy", whether it is called with arrays.
   """
   call, outputs = caller(part, known), known["outputs"]
   as_arrays, size = arrays(part, known), known.get("batch_size")
@@ -102,7 +102,7 @@ def bind(
       return [found[theirs].astype(np.float32) for theirs in outputs.values()]
 
     values = tf.numpy_function(run, [rows], [tf.float32] * len(outputs))
-    # Outside of a graph, a single one comes bare.
+    # In eager mode, a single output is not in a list.
     return dict(zip(outputs, tf.nest.flatten(values)))
 
   def padded(rows):
@@ -125,7 +125,7 @@ def _as_arrays(outputs):
 
 
 def _read(value):
-  """Returns what an input is held at; a text names a file of an array."""
+  """Returns the value of a held input; a text names a file of an array."""
   if isinstance(value, str):
     try:
       return np.load(value, allow_pickle=False)
@@ -138,9 +138,9 @@ def _read(value):
 
 
 def _row(value, spec, name):
-  """Returns what one row of an input is held at.
+  """Returns the value of a held input for one row.
 
-  A whole number for an input of several numbers is a class: a one in its place.
+  A whole number for an input of several numbers is a class, encoded one-hot.
   """
   if spec is None or spec.shape.rank is None:
     return value
@@ -167,7 +167,7 @@ def _row(value, spec, name):
 
 
 def _rows(value, spec, rows):
-  """Returns what an input is held at, for every row of a batch."""
+  """Returns the value of a held input for every row of a batch."""
   if spec is None or spec.shape.rank in (None, 0):
     return value
   if tf.is_tensor(rows):

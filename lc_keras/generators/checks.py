@@ -1,4 +1,4 @@
-"""Runs a model before it is used: what it can be used for, what is wrong."""
+"""Runs a model before it is used, to complete its spec and to find errors."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,8 +12,8 @@ from lc_keras.generators import conventions
 from lc_keras.generators import part as parts
 from lc_keras.generators import pixels as pixel_values
 
-# Draws of the prior that a decoder is looked at with, and those of them that it
-# is asked for again; and by how much these are stretched to be far outside.
+# Number of draws of the prior that a decoder is checked with; of those that it
+# decodes a second time; and the factor that moves these far outside the prior.
 PROBES = 16
 FEW = 3
 _FAR = 30.0
@@ -21,14 +21,14 @@ _NO_IMAGES = "If these are to be no images, say so: --plot=lines draws curves."
 
 
 def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
-  """Returns a spec that says what each direction takes; runs nothing yet.
+  """Returns a spec with the input of each direction; runs nothing yet.
 
   Args:
     drafted: See `specs.draft`.
     opened: Its decoder, and perhaps its encoder and its mapping.
 
   Raises:
-    ValueError: It is no such model, or not the one that the draft says.
+    ValueError: It is no such model, or contradicts the draft.
   """
   spec = {**drafted}
   conventions.check(
@@ -43,21 +43,21 @@ def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
 def complete(
   spec: Mapping, opened: Mapping[str, parts.Part], drawn: np.ndarray | None
 ) -> tuple[dict, list[str], np.ndarray]:
-  """Runs a decoder, and says all that a `Generator` has to know of it.
+  """Runs a decoder, and completes its spec.
 
   Args:
     spec: See `prepared`.
     opened: Its decoder and perhaps its encoder.
-    drawn: Latents [n, ...] as the decoder takes them, of a mapping; None draws
-      them from the prior.
+    drawn: Latents [n, ...] from a mapping, as the decoder takes them; None
+      draws them from the prior.
 
   Returns:
-    The spec, complete but for the encoder; sentences about the model; and a few
-    of its images.
+    The spec, complete except for the encoder; sentences about the model; and a
+    few of its images.
 
   Raises:
-    ValueError: It is no such model, or not the one that the draft says; the
-      message lists what was found.
+    ValueError: It is no such model, or contradicts the draft; the message lists
+      what was found.
   """
   spec, part = {**spec}, opened["decode"]
   if drawn is None:
@@ -100,7 +100,7 @@ def complete(
 
 
 def _share_held(spec, opened):
-  """Says of each direction which inputs are held, of those that it has."""
+  """Assigns the held inputs to the directions that have them."""
   held = spec.pop("fixed")
   known = {
     direction: part.inputs if part.inputs is not None else dict(held)
@@ -115,7 +115,7 @@ def _share_held(spec, opened):
         f"The model has no input {name!r} to hold: it takes {listing}."
       )
   for direction, inputs in known.items():
-    # A Python function may have more that it need not be given.
+    # A Python function may have optional inputs of these names.
     every = direction == "decode" and None in inputs.values()
     spec[direction] = {
       **spec[direction],
@@ -126,7 +126,7 @@ def _share_held(spec, opened):
 
 
 def _prepared(part, known, direction):
-  """Returns what is known of a direction, with its input and batch."""
+  """Returns the entry of a direction in a spec, with its input and batch."""
   known = {**known, **part.names}
   inputs = part.inputs
   if inputs is None:
@@ -168,7 +168,7 @@ def _prepared(part, known, direction):
 
 
 def _rank(name, spec):
-  """Returns what is the smaller, the likelier an input is of latents."""
+  """Returns a sort key that puts the likeliest input for latents first."""
   is_vector = spec is None or (spec.shape.rank or 0) > 1
   return not is_vector, not name.startswith(("z", "lat", "noise", "code"))
 
@@ -176,7 +176,7 @@ def _rank(name, spec):
 def shape_taken(
   part: parts.Part, known: Mapping
 ) -> tuple[int | None, ...] | None:
-  """Returns the shape of a row that a direction takes; None if unknown."""
+  """Returns the shape of a row of a direction's input; None if unknown."""
   spec = (part.inputs or {}).get(known.get("input"))
   if spec is None or spec.shape.rank is None:
     return None
@@ -189,7 +189,7 @@ def run(
   """Runs a direction on arrays; returns all outputs by the model's names.
 
   Raises:
-    ValueError: It fails.
+    ValueError: The model fails.
   """
   call = binding.arrays(part, known)
   try:
@@ -205,7 +205,7 @@ def numbers(value: np.ndarray, direction: str, name: str) -> np.ndarray:
   """Returns an output as an array of floats, or of whole numbers.
 
   Raises:
-    ValueError: These are no finite numbers.
+    ValueError: The values are not finite numbers.
   """
   kind = tf.as_dtype(value.dtype)
   if not (kind.is_floating or kind.is_integer):
@@ -227,7 +227,7 @@ def numbers(value: np.ndarray, direction: str, name: str) -> np.ndarray:
 
 
 def _decoded(spec, part, latents):
-  """Returns images as the model gives them; notes which output they are."""
+  """Returns the model's images; notes in the spec which output they are."""
   known = spec["decode"]
   found = run(part, known, "decode", latents)
   asked = known.get("outputs", {}).get("images")
@@ -256,7 +256,7 @@ def _decoded(spec, part, latents):
 
 
 def _far(spec, part, latents):
-  """Returns images of latents far outside of the prior; None if it has none."""
+  """Returns images of latents far outside of the prior; None without any."""
   if spec["prior"] != "normal":
     return None
   try:
@@ -271,11 +271,11 @@ def latent_shape(
   """Returns the shape of one latent vector as the model takes it.
 
   Args:
-    shape: Of a row of its input; None if unknown.
-    given: What was said of it: a size or a shape.
+    shape: Shape of a row of its input; None if unknown.
+    given: The user's `latent_size`: a size, a shape or None.
 
   Raises:
-    ValueError: The two do not say what it is, or contradict each other.
+    ValueError: The two do not determine the shape, or contradict each other.
   """
   said = [given] if isinstance(given, int) else list(given or ())
   if not all(isinstance(size, int) and size > 0 for size in said):
@@ -319,16 +319,16 @@ def layout(
 ) -> tuple[str, list[int]]:
   """Returns one of `conventions.LAYOUTS`, and [height, width, channels].
 
-  Of what is no image `conventions.AS_IS`, and its shape.
+  For outputs that are no images, returns `conventions.AS_IS` and their shape.
 
   Args:
     latent: Shape of a latent vector.
-    shape: Of one image, as the model gives it.
-    given: What was said of it, of a model that gives flat images.
-    is_image: Whether it is to be an image.
+    shape: Shape of one image, as the model returns it.
+    given: The user's `image_shape`, for flat images; or None.
+    is_image: Whether the outputs are to be images.
 
   Raises:
-    ValueError: These are no images.
+    ValueError: The outputs are no images.
   """
   shape, said = list(shape), list(given or ())
   if not all(isinstance(size, int) and size > 0 for size in said):
@@ -386,14 +386,14 @@ def _guess(size):
 
 
 def traced(generator) -> dict[str, bool]:
-  """Runs a generator the way in which all jobs do: as a graph, any batch.
+  """Runs a generator as all jobs do: in a graph, for batches of any size.
 
   Returns:
     "exportable", whether a model server can run it, and "differentiable",
     whether gradients get through the decoder.
 
   Raises:
-    Exception: It cannot be run so.
+    Exception: It cannot run in a graph.
   """
   decode = tf.function(lambda z: generator.decode(z).mean(), autograph=False)
   latents = tf.ones([FEW, generator.latent_size])
@@ -421,13 +421,13 @@ def _is_differentiable(decode, latents):
       tape.watch(latents)
       images = decode(latents)
     slope = tape.gradient(images, latents)
-  except Exception:  # Of a graph that was saved without, any.
+  except Exception:  # A graph saved without gradients raises several kinds.
     return False
   return slope is not None and bool(tf.reduce_any(slope != 0.0))
 
 
 def _runs_python(graph):
-  """Whether a graph calls Python, which no server has."""
+  """Says whether a graph calls Python, which no server has."""
   definition = graph.graph.as_graph_def()
   nodes = [*definition.node]
   for function in definition.library.function:

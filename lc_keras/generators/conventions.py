@@ -1,8 +1,8 @@
-"""How models take latents and give images, and how we do.
+"""Converts between the latents and images of models and our own.
 
-Models differ in how latents are distributed and shaped, in the range of pixels,
-in where channels go and in how an encoder says what it knows. Here is the one
-place that knows; it is the same for all kinds of models.
+Models differ in the distribution and shape of latents, in the range of pixels,
+in the axis of channels and in the form of an encoder's outputs. Only this
+module handles these differences, for all kinds of models.
 """
 
 import math
@@ -13,17 +13,17 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
-# What the model's own latents are drawn from: N(0, I), or evenly from [-1, 1]
-# or [0, 1] in each dimension.
+# Distributions of the model's own latents: N(0, I), or uniform in [-1, 1] or
+# [0, 1] in each dimension.
 PRIORS = ("normal", "uniform", "unit_uniform")
 LAYOUTS = ("channels_last", "channels_first", "no_channels")
-# The layout of what is no image, and stays as the model gives it.
+# Layout of outputs that are no images, which stay as the model returns them.
 AS_IS = "as_is"
-# What a pixel is: a value between those of black and white, or its logit.
+# Meaning of a pixel: a value between those of black and white, or its logit.
 PIXELS = ("values", "logits")
 
-# How near to the ends of a uniform prior an encoder's mean counts: beyond, the
-# latent vector of a normal prior would go to infinity.
+# Encoders' means are kept at this distance from the ends of a uniform prior,
+# where the latent vector of a normal prior would go to infinity.
 _EDGE = 1e-4
 
 
@@ -31,7 +31,7 @@ def from_normal(latents: tf.Tensor, prior: str) -> tf.Tensor:
   """Turns draws of N(0, I) into draws of another prior, each dimension alone.
 
   Args:
-    latents: Of any shape.
+    latents: Draws, of any shape.
     prior: One of PRIORS.
   """
   if prior == "normal":
@@ -57,7 +57,7 @@ def layout_of(shape: Sequence[int]) -> tuple[str, list[int]] | None:
   ('channels_first', [64, 32, 3])
 
   Args:
-    shape: Of one image, as a model has it.
+    shape: Shape of one image, as a model has it.
   """
   sizes = list(shape)
   if len(sizes) == 2:
@@ -85,9 +85,9 @@ def to_channels_last(
   """Returns images [batch, height, width, channels], or [batch, *image_shape].
 
   Args:
-    images: A model's, which may be flat.
+    images: Images of a model, which may be flat.
     layout: One of LAYOUTS, or AS_IS.
-    image_shape: [height, width, channels]; of what is no image, any.
+    image_shape: [height, width, channels]; with AS_IS, any shape.
   """
   images = tf.reshape(images, [-1, *shape_in(layout, image_shape)])
   if layout == "channels_first":
@@ -103,7 +103,7 @@ def from_channels_last(
   Args:
     images: [batch, height, width, channels], or [batch, *image_shape].
     layout: One of LAYOUTS, or AS_IS.
-    flat: Whether the model takes one number after the other.
+    flat: Whether the model takes images as vectors.
   """
   if layout == "channels_first":
     images = tf.transpose(images, [0, 3, 1, 2])
@@ -116,18 +116,18 @@ def from_channels_last(
 def halves_axis(
   shape: Sequence[int], latent_shape: Sequence[int]
 ) -> int | None:
-  """Returns along which axis an output holds mean and spread, one by one.
+  """Returns the axis along which an output has mean and spread, concatenated.
 
   >>> from lc_keras.generators import conventions
   >>> conventions.halves_axis([3, 8, 8, 8], [4, 8, 8])
   1
 
   Args:
-    shape: Of the output, batch included.
-    latent_shape: Of one latent vector, as the decoder takes it.
+    shape: Shape of the output, batch included.
+    latent_shape: Shape of one latent vector, as the decoder takes it.
 
   Returns:
-    The axis; None if it is not twice as much as a latent vector.
+    The axis; None if the output is not twice as large as a latent vector.
   """
   sizes, wanted = list(shape[1:]), list(latent_shape)
   if math.prod(sizes) != 2 * math.prod(wanted):
@@ -144,11 +144,11 @@ def halves_axis(
 
 
 def check(prior: str, pixels: str, pixel_range, plot=None) -> None:
-  """Checks what is said of a model.
+  """Checks the prior and the pixels that a user gives for a model.
 
   Raises:
-    ValueError: There is no such prior, or no range of pixels; or what is said
-      to be no image has pixels.
+    ValueError: The prior or the kind or range of pixels is invalid; or pixels
+      are given for outputs that are no images.
   """
   if plot is not None and (pixels != PIXELS[0] or pixel_range is not None):
     raise ValueError(

@@ -1,4 +1,4 @@
-"""Coordinates of latents whose distribution is known by draws of it alone."""
+"""Coordinates of latents whose distribution is known by draws only."""
 
 import dataclasses
 
@@ -7,17 +7,18 @@ import tensorflow as tf
 
 from lc_keras import files
 
-# Axes that are controlled. In the others draws hardly differ, and critics that
-# see them all alike are ruined: of 512 axes of a face generator 128 are best.
+# Largest number of controlled axes. Along the others draws hardly differ, and
+# critics that weigh all equally fail: of 512 axes of a face generator, 128 are
+# best.
 MOST_AXES = 128
-# Slopes of leaky ReLUs, and 1 of none. Before one, there are as many draws just
-# below zero as above: up to a factor of exp(_NEAR), within so many deviations,
-# of so many at least.
+# Slopes of leaky ReLUs, 1 for none. Before a leaky ReLU, draws just below and
+# above zero, within _AROUND deviations, are equally frequent, up to a factor of
+# exp(_NEAR). Needs _FEWEST draws on each side.
 _SLOPES = (1.0, 0.01, 0.1, 0.2, 0.3)
 _NEAR = 0.15
 _AROUND = 0.1
 _FEWEST = 1000
-# Axes along which draws vary by less, of the largest deviation, are rounding.
+# Axes with less than this share of the largest deviation are rounding errors.
 _SMALLEST = 1e-4
 
 
@@ -27,8 +28,8 @@ class Coordinates:
 
   A normal distribution of the same mean and covariance is then N(0, I), which
   takes the place of a prior. The axes are the principal ones, the largest
-  first. Where w comes out of a leaky ReLU, that is undone first: w before it is
-  nearly normal.
+  first. If w is the output of a leaky ReLU, that is inverted first, since its
+  input is nearly normal.
 
   >>> import numpy as np
   >>> from lc_keras.generators import coordinates
@@ -44,12 +45,12 @@ class Coordinates:
 
   Attributes:
     mean: float32 [own_size], the mean of w.
-    center: The same of w before its leaky ReLU.
+    center: float32 [own_size], the mean of w before its leaky ReLU.
     basis: float32 [own_size, size], the axes, one a column.
-    deviations: float32 [size], of the draws along the axes.
-    slope: Of the leaky ReLU that is undone, below zero; 1 without one.
-    axes: How many axes are controlled, the first ones. The rest of a latent
-      stays as it is.
+    deviations: float32 [size], standard deviations of draws along the axes.
+    slope: Slope of the leaky ReLU below zero; 1 without one.
+    axes: Number of controlled axes, the first ones. The rest of a latent stays
+      as it is.
   """
 
   mean: np.ndarray
@@ -61,11 +62,11 @@ class Coordinates:
 
   @classmethod
   def fit(cls, rows: np.ndarray, most_axes: int = MOST_AXES) -> "Coordinates":
-    """Finds coordinates.
+    """Estimates coordinates from draws.
 
     Args:
       rows: [n, own_size], draws.
-      most_axes: How many axes are controlled, at most.
+      most_axes: Largest number of controlled axes.
 
     Raises:
       ValueError: All draws are the same.
@@ -110,7 +111,7 @@ class Coordinates:
   def to_latents(self, own: tf.Tensor) -> tf.Tensor:
     """Returns our latents [batch, size] of w [batch, own_size].
 
-    Of a w that no mapping gives, what lies along no axis is lost.
+    Components of w along no axis, which no mapping's output has, are lost.
     """
     own = tf.where(own < 0.0, own / self.slope, own)
     return tf.matmul(own - self.center, self.basis) / self.deviations
@@ -128,7 +129,7 @@ def _principal(rows):
   if count > size:
     variances, axes = np.linalg.eigh(rows.T @ rows / (count - 1))
   else:
-    # Of fewer rows than numbers: they span no more axes than there are rows.
+    # Fewer rows than dimensions span no more axes than there are rows.
     variances, shares = np.linalg.eigh(rows @ rows.T / (count - 1))
     axes = rows.T @ shares
     axes /= np.maximum(np.linalg.norm(axes, axis=0), 1e-30)
@@ -137,7 +138,7 @@ def _principal(rows):
 
 
 def _slope(rows):
-  """Returns the slope of the leaky ReLU that rows come out of, or 1.
+  """Returns the slope of the leaky ReLU whose outputs rows are, or 1.
 
   Before it, a smooth density is the same on both sides of zero.
   """

@@ -1,4 +1,4 @@
-"""The images of many latents: a few at a time, however large they are."""
+"""Decodes many latents, as many at a time as their images leave room for."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,11 @@ IMAGES = "images"
 
 
 def decoder(generator) -> batched.Batched:
-  """Returns a compiled decoder of arrays, in chunks that memory has room for.
+  """Returns a compiled decoder of arrays, in chunks that fit into memory.
 
   Called with float32 latents [n, latent_size] it returns all "images", float32
   [n, height, width, channels] in [0, 1]; its `pieces` yields them chunk by
-  chunk, for those who need a number of each only.
+  chunk, for callers that reduce each image to a number.
 
   Args:
     generator: A `Generator`, or a model of ours.
@@ -22,7 +22,7 @@ def decoder(generator) -> batched.Batched:
   at_once = batched.rows_at_once(generator.image_shape)
   return batched.Batched(
     lambda latents: {IMAGES: generator.decode(latents).mean()},
-    # A model that takes batches of one size makes as many anyway.
+    # A model with a fixed batch size makes as many images anyway.
     max(at_once, getattr(generator, "batch_size", None) or 1),
   )
 
@@ -30,11 +30,11 @@ def decoder(generator) -> batched.Batched:
 def reader(
   generator, read: Callable[[tf.Tensor], tf.Tensor]
 ) -> Callable[[tf.Tensor], tf.Tensor]:
-  """Returns what is read in the images of latents, as a function in a graph.
+  """Returns a function, for graphs, that decodes latents and reads the images.
 
   Args:
     generator: A `Generator`, or a model of ours.
-    read: Images to float32 [batch, ...].
+    read: Maps images to float32 [batch, ...].
   """
   at_once = batched.rows_at_once(generator.image_shape)
 

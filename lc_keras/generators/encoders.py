@@ -1,4 +1,4 @@
-"""Finds out how an encoder takes images, and what its outputs are."""
+"""Detects the image layout and the outputs of an encoder."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from lc_keras.generators import part as parts
 
 # How far two calls with the same images may differ by rounding.
 _ROUNDING = 1e-3
-# Names under which encoders give their outputs, by ours.
+# Usual names of the outputs of encoders, by ours.
 _NAMES = {
   "mean": ("mean", "mu", "z_mean", "loc"),
   "scale": ("scale", "stddev", "std", "sigma"),
@@ -28,16 +28,16 @@ _NAMES = {
 
 
 def complete(spec, part: parts.Part, images: np.ndarray) -> dict:
-  """Returns all that a `Generator` has to know of an encoder.
+  """Returns the complete entry of an encoder in a spec.
 
   Args:
-    spec: Of the generator, but for its encoder.
+    spec: Spec of the generator, complete except for its encoder.
     part: The encoder.
-    images: A few of the decoder's, as it gives them.
+    images: A few of the decoder's images, as it returns them.
 
   Raises:
-    ValueError: It is no encoder for this decoder; the message says what it
-      gives.
+    ValueError: It is no encoder for this decoder; the message describes its
+      outputs.
   """
   known = dict(spec["encode"])
   images = _as_values(spec, images)
@@ -63,7 +63,7 @@ def _as_values(spec, images):
 
 
 def _layouts(spec, known, part):
-  """Returns how the encoder may take images: (layout, whether flat) each."""
+  """Returns the possible forms of the encoder's images: (layout, is flat)."""
   image_shape, first = spec["image_shape"], spec["decode"]["layout"]
   others = [one for one in conventions.LAYOUTS if one != first]
   if first == conventions.AS_IS:
@@ -101,7 +101,7 @@ def _layouts(spec, known, part):
 
 
 def _outputs(spec, part, known, pixels):
-  """Returns what is known of an encoder, with its outputs."""
+  """Returns the entry of an encoder in a spec, with its outputs."""
   found, again = (checks.run(part, known, "encode", pixels) for _ in range(2))
   drawn = {
     name
@@ -131,13 +131,13 @@ def _outputs(spec, part, known, pixels):
 
 
 def _chosen(found, drawn, is_ordered, asked):
-  """Returns which output is which, by our names.
+  """Returns the model's names of its outputs, by ours.
 
   Args:
     found: All outputs by the model's names.
-    drawn: Names of those that differ from call to call: draws, and no mean.
-    is_ordered: Whether their order means something.
-    asked: The model's names by ours, as far as they were given.
+    drawn: Names of outputs that differ from call to call: draws, not means.
+    is_ordered: Whether the order of the outputs is known to be the model's.
+    asked: The model's names by ours, as far as the user gave them.
   """
   listing = "".join(f"\n  {text}" for text in parts.described(found))
   outputs = {}
@@ -166,9 +166,9 @@ def _chosen(found, drawn, is_ordered, asked):
 
 
 def _in_order(found, drawn, is_ordered, listing):
-  """Returns which output is which where they come in order, without names.
+  """Returns the model's names of its outputs, by ours, from their order.
 
-  That is (mean, log-variance), (mean, scale), or one of these and a draw.
+  The order is (mean, log-variance) or (mean, scale), with or without a draw.
   """
   names = [name for name in found if name not in drawn]
   shapes = {value.shape for value in found.values()}
@@ -182,7 +182,7 @@ def _in_order(found, drawn, is_ordered, listing):
 
 
 def _are_ordered(names):
-  """Whether names only say in which order outputs come."""
+  """Says whether names only number the outputs in order."""
   return [name.removeprefix("output_") for name in names] == [
     str(number) for number in range(len(names))
   ]
@@ -191,8 +191,8 @@ def _are_ordered(names):
 def _spread(values):
   """Says whether numbers are scales or log-variances.
 
-  A scale is above zero. Log-variances that all are would mean posteriors wider
-  than the prior, which no encoder has.
+  Scales are above zero. Log-variances all above zero would mean posteriors
+  wider than the prior, which no encoder has.
   """
   return "scale" if np.min(values) > 0.0 else "log_variance"
 
@@ -201,7 +201,7 @@ def _check_codes(codes, latent_shape):
   """Checks an encoder's outputs for FEW images, by our names.
 
   Raises:
-    ValueError: They are no posteriors of latents of this shape.
+    ValueError: They do not describe posteriors of latents of this shape.
   """
   size, few = math.prod(latent_shape), checks.FEW
   for name, value in codes.items():
@@ -225,10 +225,10 @@ def _check_codes(codes, latent_shape):
 
 
 def _order(shape, latent_shape):
-  """Returns which axes of a code become those of a latent vector, in order.
+  """Returns the axes of a code in the order of a latent's; None keeps them.
 
   Raises:
-    ValueError: They are shaped otherwise.
+    ValueError: The shapes do not match.
   """
   sizes = [size for size in shape if size != 1]
   wanted = [size for size in latent_shape if size != 1]

@@ -43,8 +43,8 @@ def wrap(model: Callable, direction: str, place: Mapping) -> part.Part:
   """Returns a direction of a generator; a function may take any shape.
 
   Args:
-    model: A function of one batch, to tensors or arrays; a `tf.function`. One
-      of PyTorch's tensors works, too, and gets no gradients.
+    model: A function of one batch that returns tensors or arrays, or a
+      `tf.function`. A function of PyTorch's tensors runs without gradients.
     direction: "decode" or "encode".
     place: Not used.
   """
@@ -67,7 +67,7 @@ def wrap(model: Callable, direction: str, place: Mapping) -> part.Part:
     try:
       return _call(model, inputs, rows, held)
     except Exception as error:
-      # Some take no arrays, as the functions of PyTorch.
+      # Functions of PyTorch, for example, take no arrays.
       if tf.is_tensor(rows) or "torch" not in sys.modules:
         raise
       try:
@@ -83,7 +83,7 @@ def wrap(model: Callable, direction: str, place: Mapping) -> part.Part:
 def _call(model, inputs, rows, held):
   free = [name for name in inputs or () if name not in held]
   if held and free and free[0] != next(iter(inputs)):
-    # What is held comes before the latents.
+    # A held input precedes the latents.
     return model(**{free[0]: rows}, **held)
   return model(rows, **held)
 

@@ -1,4 +1,4 @@
-"""A frozen generative model, and the one that a folder keeps."""
+"""A frozen generative model, and loading one from a folder."""
 
 import math
 import os
@@ -26,8 +26,8 @@ from lc_keras.models import storage
 
 tfd = tfp.distributions
 
-# Where a run keeps its generative model: one of ours, or an imported one. A
-# refined VAE is whole, and comes before the VAE that it was made of.
+# Stages of a run that may hold its generative model: one of ours, or an
+# imported one. A refined VAE includes its VAE, and comes before it.
 STAGES = ("refiner", "vae", "gan", "generator")
 REFINED, IMPORTED = "refiner", "generator"
 # A posterior of scale zero has an infinite rate.
@@ -39,9 +39,9 @@ class Generator:
 
   Our latents are draws of N(0, I) and our images are in [0, 1], whatever the
   model's are. A generator without an encoder has no attribute `encode`. One
-  with a mapping, or with a prior of which there are but samples, is controlled
-  in whitened coordinates of what that gives, see `mapping`: `draw` gives draws
-  in them, and N(0, I) is a normal distribution of the same moments.
+  with a mapping, or with a prior given by samples, is controlled in whitened
+  coordinates of the draws, see `mapping`: `draw` returns draws in them, and
+  N(0, I) is the normal distribution of the same moments.
 
   >>> import keras
   >>> import lc_keras
@@ -60,17 +60,17 @@ class Generator:
     image_shape: (height, width, channels) of our images; with a plot, the
       shape of an output, whatever it is.
     latent_size: Size of z.
-    batch_size: How many latents the model decodes at a time, if it can only do
-      so many; else None. `decode` takes any number.
-    exportable: Whether it can be part of a SavedModel: what runs outside of
-      TensorFlow cannot, since a model server runs nothing else.
+    batch_size: The model's fixed batch size, else None. `decode` takes any
+      number of latents.
+    exportable: Whether it can be part of a SavedModel: a model that runs
+      outside of TensorFlow cannot, since a model server runs TensorFlow only.
     differentiable: Whether gradients get through `decode`.
     mapping: The `mapping.Draws` of a generator with a mapping, which has its
       `coordinates` and its `truncation`; else None.
-    model: What it was made of; lives as long as the generator.
-    plot: None; of a model whose outputs are no images, what draws one, see
-      below. It may be set at any time.
-    notes: Sentences about the model, from when it was looked at.
+    model: The wrapped model or models, kept alive with the generator.
+    plot: How to draw an output that is no image, see below; None for images.
+      It may be set at any time.
+    notes: Sentences about the model, from its first run.
     spec: See `specs.draft` and `checks.complete`; None for a model of our own.
   """
 
@@ -91,55 +91,55 @@ class Generator:
     truncation: float = 1.0,
     plot=None,
   ):
-    """Takes a model and runs it a few times, to see what it can be used for.
+    """Wraps a model, and runs it a few times to detect its conventions.
 
     docs/bring_your_own.md shows one of each kind.
 
     Args:
-      decoder: Makes images of latents: a model of Keras 3 or 2, a SavedModel or
+      decoder: Maps latents to images: a model of Keras 3 or 2, a SavedModel or
         a signature of one, a `tf.function`, a PyTorch module, an ONNX model, a
         Python function of tensors or arrays; or a file of one. Images may be
         [batch, height, width, channels], [batch, channels, height, width],
-        [batch, height, width] or flat. A whole autoencoder brings both its
-        parts, and so does a model of our own, a `VAE` or a `GAN`.
-      encoder: Makes latents of images, the same kinds. It gives the posterior's
-        mean; (mean, log-variance) or (mean, scale), perhaps with a draw; a
-        dictionary of these; one tensor of both halves, mean first; or a
-        distribution. Numbers without a name that are all above zero are scales,
-        others log-variances.
-      mapping: Makes the decoder's latents, w, of draws of the prior, the same
-        kinds: of StyleGAN, its mapping network. It gives [batch, latent] or a w
-        for each layer, [batch, layers, latent]; a decoder that takes layers
-        gets the same w in all of them.
-      latent_size: Size of z, or the shape that the model takes it in, such as
-        (4, 8, 8); needed if the decoder does not say, or the mapping.
+        [batch, height, width] or flat. A whole autoencoder provides both parts;
+        a model of this library, a `VAE` or a `GAN`, is used as it is.
+      encoder: Maps images to latents, a model of the same kinds. It returns the
+        posterior's mean; (mean, log-variance) or (mean, scale), perhaps with a
+        draw; a dictionary of these; one tensor of both halves, mean first; or a
+        distribution. Values without a name that are all above zero are taken as
+        scales, others as log-variances.
+      mapping: Maps draws of the prior to the decoder's latents, w, a model of
+        the same kinds, such as StyleGAN's mapping network. It returns [batch,
+        latent], or a w for each layer, [batch, layers, latent]; a decoder that
+        takes layers gets a single w in all of them.
+      latent_size: Size of z, or its shape in the model, such as (4, 8, 8);
+        needed if the decoder, or the mapping, does not specify it.
       image_shape: Shape of flat images: (height, width, channels), or as the
         model orders them.
-      prior: Distribution of the model's latents: N(0, I), or evenly from
-        [-1, 1] ("uniform") or [0, 1] ("unit_uniform"); or samples of it, an
-        array [n, ...], of which there should be thousands.
+      prior: Distribution of the model's latents: N(0, I), or uniform in [-1, 1]
+        ("uniform") or [0, 1] ("unit_uniform"); or samples of it, an array
+        [n, ...], preferably thousands.
       pixel_range: The model's values for black and white, such as (-1, 1);
-        found out if they are those of a sigmoid, a tanh, or bytes.
-      pixels: "values"; or "logits", of which a sigmoid makes images. An encoder
-        then takes `pixel_range`, or [0, 1].
+        detected if they are those of a sigmoid, a tanh, or bytes.
+      pixels: "values"; or "logits", which a sigmoid turns into images. An
+        encoder then takes images in `pixel_range`, or [0, 1].
       posterior_scale: Standard deviation in our latent space, for an encoder
         that gives none, and for uniform priors.
-      fixed: At which values other inputs are held, by their names: a number, a
-        class of an input that takes as many numbers as there are classes, or an
-        array of one row: {"class": 207, "truncation": 0.7}.
+      fixed: Values of other inputs, by name, such as {"class": 207,
+        "truncation": 0.7}: a number, a class of a one-hot input, or an array of
+        one row.
       outputs: The model's names of outputs, by ours: "images", "mean",
         "scale", "log_variance", "latents" of a mapping. Needed if there are
-        several of other names.
-      truncation: Of a mapping's draws, see `mapping.Draws`.
-      plot: Says that outputs are no images, but arrays of any one shape, whose
-        values stay as they are; and draws them: "lines", curves along the last
+        several outputs with other names.
+      truncation: Truncation of a mapping's draws, see `mapping.Draws`.
+      plot: For outputs that are no images, but arrays of any one shape, whose
+        values stay as they are: how to draw one. "lines", curves along the last
         axis; or a function of matplotlib's axes and of an output, or its
         "module:function".
 
     Raises:
-      ValueError: The model cannot be used, or differs from what is said of it;
-        the message says how.
-      TypeError: It is no such model.
+      ValueError: The model cannot be used, or contradicts the arguments; the
+        message says how.
+      TypeError: The model is of no known kind.
       FileNotFoundError: There is no such file.
     """
     if not isinstance(prior, str):
@@ -199,17 +199,17 @@ class Generator:
     folder: str = "",
     coordinates: coordinate_systems.Coordinates | None = None,
   ) -> "Generator":
-    """Opens a model in files; one that is only drafted is looked at first.
+    """Opens a model in files; runs it first to complete a spec from `draft`.
 
     Args:
       spec: See `specs.draft` and `specs.read`.
       folder: Where relative paths start.
-      coordinates: Of the latents of a mapping; found if they are not known.
+      coordinates: Coordinates of a mapping's latents; None estimates them.
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: It is no model of this kind, or not the one that the spec
-        says; the message lists what was found.
+      ValueError: It is no model of this kind, or contradicts the spec; the
+        message lists what was found.
     """
     made = cls.__new__(cls)
     places = {name: spec[name] for name in parts.OUTPUTS if spec.get(name)}
@@ -238,7 +238,7 @@ class Generator:
     return made
 
   def _take(self, model):
-    """Becomes a model that has our interface."""
+    """Takes over a model that has our interface."""
     self.image_shape = tuple(model.image_shape)
     self.latent_size = model.latent_size
     self.batch_size = None
@@ -252,13 +252,13 @@ class Generator:
       self.encode = model.encode
 
   def _look(self, drafted, opened, names, coordinates=None):
-    """Becomes a model that is looked at first.
+    """Runs a model to complete its spec, and takes it over.
 
     Args:
-      drafted: What was said of it.
-      opened: Its parts.
-      names: Theirs, if they were parts of one model.
-      coordinates: Of the latents of a mapping, if they are known.
+      drafted: See `specs.draft`.
+      opened: Its parts, by direction.
+      names: Names of decoder and encoder within one model, or None.
+      coordinates: See `of_files`.
     """
     plotting.plotter(drafted["plot"])  # Raises if there is no such function.
     spec, drawn = checks.prepared(drafted, opened), None
@@ -312,7 +312,7 @@ class Generator:
       self.encode = self._encode
 
   def adopt(self, coordinates: coordinate_systems.Coordinates | None) -> None:
-    """Takes other coordinates for the latents of its mapping, if there are."""
+    """Replaces the coordinates of its mapping's latents; None keeps them."""
     if coordinates is not None:
       self.mapping.coordinates = coordinates
       self.latent_size = coordinates.size
@@ -325,9 +325,9 @@ class Generator:
   def draw(
     self, seeds: tf.Tensor, draw: tf.Tensor | int | None = None
   ) -> tf.Tensor:
-    """Returns latents as the model draws them, float32 [batch, latent_size].
+    """Returns draws of latents, float32 [batch, latent_size].
 
-    Of the prior; with a mapping, of what that gives.
+    They are draws of the prior or, with a mapping, of its outputs.
 
     Args:
       seeds: int64 [batch]; a row depends on its own seed alone.
@@ -342,13 +342,13 @@ class Generator:
   def map(self, latents) -> np.ndarray:
     """Returns the images of latents, float32 [n, *image_shape] in [0, 1].
 
-    Of a model with a plot, its outputs as they are.
+    For a model with a plot, returns its outputs as they are.
 
     Args:
       latents: [n, latent_size].
 
     Raises:
-      ValueError: They have another shape, or are not finite.
+      ValueError: The latents have a wrong shape, or are not finite.
     """
     expected = f"Latents are finite numbers [n, {self.latent_size}]; got "
     try:
@@ -362,13 +362,13 @@ class Generator:
     return decoding.decoder(self)(rows)[decoding.IMAGES]
 
   def sample(self, seeds: Iterable[int]) -> np.ndarray:
-    """Returns the images that seeds make, float32 [n, *image_shape] in [0, 1].
+    """Returns the images of seeds, float32 [n, *image_shape] in [0, 1].
 
-    A label by `seed` is one of these, see `learning.labels`. Each depends on
-    its own seed only.
+    Each depends on its own seed only. Labels by `seed` are labels of these
+    images, see `learning.labels`.
 
     Args:
-      seeds: n whole numbers: range(100).
+      seeds: n whole numbers, such as range(100).
     """
     seeds = np.fromiter(seeds, np.int64)
     return self.map(tf.function(self.draw, autograph=False)(seeds))
@@ -376,8 +376,7 @@ class Generator:
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """Returns p(x|z), event shape `image_shape`; an image's mean is in [0, 1].
 
-    All of its mass is at one image: a draw is the mean, and no other image has
-    a density.
+    A point mass: every draw is the mean.
 
     Args:
       latents: [batch, latent_size].
@@ -388,10 +387,10 @@ class Generator:
     return self.decode_own(conventions.from_normal(latents, self.spec["prior"]))
 
   def decode_own(self, own: tf.Tensor) -> tfd.Distribution:
-    """Returns p(x|z) as `decode`, for latents as the model takes them.
+    """Returns p(x|z) as `decode` does, for latents as the model takes them.
 
     Args:
-      own: [batch, ...], of its own shape or flat.
+      own: [batch, ...], in the model's shape or flat.
     """
     own = mappings.shaped(own, self.spec["latent_shape"])
     pixels = self._run_decoder(own)["images"]
@@ -435,8 +434,8 @@ class Generator:
       mean = self.mapping.to_latents(mean)
     else:
       mean = conventions.to_normal(mean, self.spec["prior"])
-    # The scale is the constant, unless we have the model's coordinates: what it
-    # may say is in units in which all parts of its range count the same.
+    # An encoder's scale is in the model's own units. If ours differ, the scale
+    # is the constant.
     scale = tf.fill(tf.shape(mean), float(self.spec["posterior_scale"]))
     if own_units and "scale" in codes:
       scale = codes["scale"]
@@ -468,7 +467,7 @@ def are_images(generator) -> bool:
 
 
 def draw(generator, seeds: tf.Tensor) -> tf.Tensor:
-  """Returns latents as a generator draws them, one a seed.
+  """Returns a generator's draws of latents, one per seed.
 
   Args:
     generator: A `Generator`, or a model of ours, which draws from the prior.
@@ -480,7 +479,7 @@ def draw(generator, seeds: tf.Tensor) -> tf.Tensor:
 
 
 def find(run_dir: str) -> str:
-  """Returns which stage of a run is its generative model, one of STAGES.
+  """Returns the stage of a run that holds its generative model, see STAGES.
 
   Raises:
     FileNotFoundError: The run has none that is trained or imported.
@@ -525,13 +524,13 @@ def load(run_dir: str, given: Generator | None = None) -> Generator:
   """Returns the generative model of a folder.
 
   Args:
-    run_dir: A run folder, or one that was saved.
+    run_dir: A run folder, or a saved one.
     given: The model, if it could not be saved.
 
   Raises:
     FileNotFoundError: There is none, or an imported one is gone.
-    ValueError: There are several, or it is damaged or has changed; or it was
-      not saved, and another one is given or none.
+    ValueError: There are several, or it is damaged or has changed; or it could
+      not be saved, and the given one is another one or None.
   """
   stage = find(run_dir)
   folder = os.path.join(run_dir, stage)
@@ -546,7 +545,7 @@ def load(run_dir: str, given: Generator | None = None) -> Generator:
       "be saved: give it, lc_keras.load(path, generator=...)."
     )
   if given.mapping is not None:
-    # Found again, axes may point elsewhere.
+    # Coordinates that are estimated again may have other axes.
     given.adopt(specs.read_coordinates(spec, folder))
   if not specs.is_the_same(spec, given):
     raise ValueError(
@@ -568,11 +567,11 @@ def has_encoder(run_dir: str) -> bool:
 
 
 def fingerprint(run_dir: str) -> str:
-  """Returns a SHA-256 that says which generative model a run is about.
+  """Returns a SHA-256 that identifies the generative model of a run.
 
-  Of ours it is that of the weights; of an imported one, of its spec and of all
-  its files, see `specs.fingerprint`. What was trained for one generator is of
-  no use for another, and this is how to tell.
+  For one of ours it is that of the weights; for an imported one, of its spec
+  and of all its files, see `specs.fingerprint`. By it, models that were trained
+  for another generator are refused.
 
   Raises what `load` raises.
   """

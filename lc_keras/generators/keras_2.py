@@ -10,7 +10,7 @@ wrap = keras_model.wrap
 
 def accepts(model) -> bool:
   """Says whether a model is of this kind."""
-  # Whoever has such a model has imported it.
+  # A model of tf_keras exists only after an import of tf_keras.
   library = sys.modules.get("tf_keras")
   return library is not None and isinstance(model, library.layers.Layer)
 
@@ -23,6 +23,6 @@ def opens(path: str) -> bool:
 
 def load(path: str, place: Mapping):
   """Opens a file, see `keras_model.load`."""
-  import tf_keras  # It takes a second, and few need it.
+  import tf_keras  # The import takes a second, and few users need it.
 
   return keras_model.opened(path, place, tf_keras)

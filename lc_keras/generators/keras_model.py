@@ -26,14 +26,14 @@ def opens(path: str) -> bool:
 
 
 def load(path: str, place: Mapping) -> keras.Layer:
-  """Opens a file, in Keras's safe mode: no code runs that it holds.
+  """Opens a file in Keras's safe mode, which runs no code that it holds.
 
   Args:
-    path: Of the file.
-    place: "custom_objects", the module that defines layers of its own.
+    path: Path of the file.
+    place: "custom_objects", the module that defines the model's own layers.
 
   Raises:
-    ValueError: It cannot be opened safely.
+    ValueError: The file cannot be opened safely.
   """
   return opened(path, place, keras)
 
@@ -61,7 +61,7 @@ def wrap(model: keras.Layer, direction: str, place: Mapping) -> part.Part:
 
   def run(rows, **held):
     fed = list(part.feed(inputs, rows, held).values())
-    # A Sequential has none, and takes its only input bare.
+    # A Sequential has no structure, and takes its only input directly.
     structure = getattr(model, "input", None)
     if structure is None:
       return model(*fed, training=False)
@@ -71,11 +71,7 @@ def wrap(model: keras.Layer, direction: str, place: Mapping) -> part.Part:
 
 
 def described(path: str) -> tuple[str, dict] | None:
-  """Returns which Keras wrote a file, and what it says of the model.
-
-  Returns:
-    The version and the config; None if it is no file of a Keras model.
-  """
+  """Returns the Keras version and the config in a file; None in other files."""
   try:
     if zipfile.is_zipfile(path):
       with zipfile.ZipFile(path) as file:
@@ -94,7 +90,7 @@ def opened(path: str, place: Mapping, library: types.ModuleType):
   """Opens a file of Keras, see `load`.
 
   Args:
-    path: Of the file.
+    path: Path of the file.
     place: See `load`.
     library: `keras` or `tf_keras`.
   """
@@ -115,7 +111,7 @@ def opened(path: str, place: Mapping, library: types.ModuleType):
 
 
 def _remedy(config, known, error):
-  """Returns the end of a sentence: what to do about a file."""
+  """Returns the end of an error message: how to make the file usable."""
   names = {
     one.get("registered_name") or one["class_name"]: one
     for one in _objects(config)

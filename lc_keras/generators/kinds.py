@@ -1,13 +1,14 @@
 """The kinds of models that a generator can be made of.
 
 A kind is a module with four functions: `accepts(model)`, `opens(path)`,
-`load(path, place)` and `wrap(model, direction, place)`, and perhaps
-`files_of(path)`, if its files are not simply those below a path. A new one is
-such a module and a line in this table; of a model that several accept, the
-first one takes it.
+`load(path, place)` and `wrap(model, direction, place)`, and optionally
+`files_of(path)`, if its files are not just those below a path. A new kind is
+such a module and a line in this table. If several kinds accept a model, the
+first one wraps it.
 
-A place says where a decoder or an encoder is: "path" or "function"; "part", of
-a model that holds both; and what its kind asks for, see `specs.draft`.
+A place is a dictionary that says where a decoder or an encoder is: "path" or
+"function"; "part" of a model that has both; and options of its kind, see
+`specs.draft`.
 """
 
 import inspect
@@ -39,7 +40,7 @@ _TAKEN = (
   "a Keras model, a SavedModel or one of its signatures, a PyTorch module, an "
   "ONNX model, or a function"
 )
-# What is in files that hold no model, by the end of their name.
+# Contents of files that hold no model, by extension.
 _WEIGHTS = "weights only, and no model"
 _CONTENTS = {
   ".weights.h5": _WEIGHTS,
@@ -84,7 +85,7 @@ def place_of(text: str) -> dict[str, str]:
 
 
 def given(model):
-  """Returns a model that a user gives: one in files is opened.
+  """Returns a model that a user gives, opened if it is a path.
 
   Raises:
     FileNotFoundError: There is no such file.
@@ -105,13 +106,13 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
   """Returns a direction of a generator.
 
   Args:
-    model: What `KINDS` accept.
+    model: A model that one of `KINDS` accepts.
     direction: "decode", "encode" or "map".
-    place: What was said of it.
+    place: Its place; empty for a model that is not in files.
 
   Raises:
     TypeError: No kind accepts it.
-    ValueError: It is not what the place says.
+    ValueError: The model contradicts its place.
   """
   for kind in KINDS.values():
     if kind.accepts(model):
@@ -127,8 +128,8 @@ def load(place: Mapping, folder: str = ""):
   """Opens a model in files.
 
   Args:
-    place: Where it is.
-    folder: Where relative paths begin.
+    place: Its place.
+    folder: Folder where relative paths start.
 
   Raises:
     FileNotFoundError: There is no such file.
@@ -142,14 +143,14 @@ def load(place: Mapping, folder: str = ""):
 
 
 def files_of(place: Mapping, folder: str) -> Iterator[tuple[str, str]]:
-  """Yields the files of a model, in order: a name within it, and a path.
+  """Yields the files of a model in order, as (name within it, path).
 
   Args:
-    place: Where it is.
-    folder: Where relative paths begin.
+    place: Its place.
+    folder: Folder where relative paths start.
 
   Raises:
-    FileNotFoundError: They are gone.
+    FileNotFoundError: Files are gone.
     ValueError: A function is gone.
   """
   kind = _kind(place)
@@ -176,7 +177,7 @@ def _kind(place):
 
 
 def _no_model(text, path):
-  """Returns a sentence: what something is that is no model, and what to do."""
+  """Returns the error message for a path that holds no model."""
   if os.path.isdir(path):
     versions = [
       name

@@ -1,10 +1,10 @@
 """Generators with a mapping, z -> w, that are controlled in w.
 
-StyleGAN and its kin draw z ~ N(0, I), map it to w and decode w. An edit in w
-keeps the rest of an image better than one in z, but nobody wrote down how w is
-distributed. So the draws of w take the place of encoded images: the latents of
-such a generator are w in coordinates in which a normal distribution of the same
-mean and covariance is N(0, I), and that takes the place of the prior.
+StyleGAN and similar models draw z ~ N(0, I), map it to w and decode w. An edit
+in w keeps the rest of an image better than one in z, but the density of w is
+unknown. So draws of w take the place of encoded images. The latents of such a
+generator are w in whitened coordinates, where the normal distribution of the
+same mean and covariance is N(0, I); this takes the place of the prior.
 """
 
 import math
@@ -21,21 +21,21 @@ from lc_keras.generators import conventions
 from lc_keras.generators import coordinates as coordinate_systems
 from lc_keras.generators import part as parts
 
-# Draws that coordinates are found from, and that are made at a time. Of long
-# latents, layers of w, there are fewer: a square matrix of as many is in use.
+# Number of draws that coordinates are estimated from, and made at a time. It is
+# smaller for long latents (layers of w), which need a square matrix of it.
 _DRAWS, _LONG_DRAWS = 10_000, 2_000
 _LONG = 2_000
 _AT_ONCE = 1_000
 
 
 class Draws:
-  """Draws of w as our latents, each by its own seed.
+  """Draws w, as our latents, each by its own seed.
 
   Attributes:
-    coordinates: w to our latents and back.
-    truncation: Draws are mean + truncation * (w - mean). Below 1, they are
-      nearer to the mean image: finer ones, and more alike. It may be set at any
-      time; what was labelled by seed was drawn at what it was then.
+    coordinates: Maps w to our latents and back.
+    truncation: Draws are mean + truncation * (w - mean). Below 1, images are
+      nearer to the mean image: finer, and less varied. It may be set at any
+      time; labels by seed refer to draws at its value of that time.
   """
 
   def __init__(
@@ -47,8 +47,8 @@ class Draws:
     """Creates the object.
 
     Args:
-      run: z to w, as "latents".
-      spec: Of the generator, see `specs.draft`.
+      run: Maps z to {"latents": w}.
+      spec: Spec of the generator, see `specs.draft`.
       coordinates: See above.
     """
     self._run = run
@@ -56,7 +56,7 @@ class Draws:
     self._shape = tuple(spec["map"]["latent_shape"])
     self.truncation = float(spec["truncation"])
     self.coordinates = coordinates
-    # Row by row, which takes long outside of a graph.
+    # Draws row by row, which takes long outside of a graph.
     self._noise = tf.function(
       lambda seeds, draw: priors.sample_rows(seeds, self.noise_size, draw),
       autograph=False,
@@ -76,24 +76,24 @@ class Draws:
   def known(self) -> np.ndarray:
     """bool [latent_size], the axes that are controlled.
 
-    Along the others nothing is to be learned: a posterior that stands for a
-    draw has mean 0 there and is as wide as the prior.
+    Along the others nothing is learned: the posterior that stands for a draw
+    has mean 0 there and is as wide as the prior.
     """
     return np.arange(self.coordinates.size) < self.coordinates.axes
 
   @property
   def scales(self) -> list[float]:
-    """How much critics see of each axis that is controlled; about 1.
+    """Factors by which critics scale the controlled axes; about 1.
 
-    The root of its deviation: axes along which draws differ more show more in
-    images, and critics that see all of them alike learn less of few labels.
+    The root of an axis's deviation: axes along which draws differ more change
+    images more, and critics with equal factors learn less from few labels.
     """
     known = self.coordinates.deviations[: self.coordinates.axes]
     return np.sqrt(known / np.sqrt(np.mean(known**2))).tolist()
 
   @property
   def noise_size(self) -> int:
-    """How many draws of N(0, 1) make a w."""
+    """Number of draws of N(0, 1) that make a w."""
     return math.prod(self._shape)
 
   def own(self, noise: tf.Tensor) -> tf.Tensor:
@@ -116,7 +116,7 @@ class Draws:
 def look(
   spec: dict, opened: Mapping[str, parts.Part]
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Runs a mapping, and notes in the spec what is known of it then.
+  """Runs a mapping, and completes its entry in the spec.
 
   Args:
     spec: See `checks.prepared`; its "latent_size" is that of z.
@@ -126,7 +126,7 @@ def look(
     Draws of w, [n, own_size], and some of them as the decoder takes them.
 
   Raises:
-    ValueError: It is no mapping, or not one for the decoder.
+    ValueError: It is no mapping, or does not fit the decoder.
   """
   known, part = spec["map"], opened["map"]
   shape = checks.latent_shape(
@@ -146,7 +146,7 @@ def look(
 
 
 def _mapped(spec, part, count, number):
-  """Returns w of some draws, as the mapping gives them."""
+  """Returns some draws of w, as the mapping returns them."""
   known = spec["map"]
   shape = known["latent_shape"]
   noise = tf.random.stateless_normal([count, *shape], (number, 0))
@@ -174,16 +174,16 @@ def _mapped(spec, part, count, number):
 
 
 def _decoder_shape(taken, mapped):
-  """Returns the shape in which a decoder takes what a mapping gives.
+  """Returns the shape in which a decoder takes the output of a mapping.
 
   Args:
-    taken: Of a row of the decoder's input; None if unknown.
-    mapped: Of a row of the mapping's output.
+    taken: Shape of a row of the decoder's input; None if unknown.
+    mapped: Shape of a row of the mapping's output.
   """
   mapped = list(mapped)
   if taken is None or None in taken:
     return mapped
-  # One w for every layer, or one for each.
+  # The mapping returns one w for all layers, or a w for each.
   layers = list(taken) if len(taken) == 2 and len(mapped) == 1 else None
   if layers and layers[1] == mapped[0]:
     return layers
@@ -200,7 +200,7 @@ def shaped(own, shape: Sequence[int]):
 
   Args:
     own: w, an array or a tensor.
-    shape: Of a latent vector there; of layers, w may be that of all.
+    shape: Shape of a latent vector there; all its layers may get one w.
   """
   own = tf.reshape(own, [-1, math.prod(own.shape[1:])])
   if own.shape[1] != math.prod(shape):

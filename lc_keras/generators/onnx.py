@@ -43,7 +43,7 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
     model = _session(model.SerializeToString(), "The model")
   inputs = {
     one.name: tf.TensorSpec(
-      # Sizes that are open have a name, or nothing.
+      # An open size is a name, or None.
       [size if isinstance(size, int) else None for size in one.shape],
       _dtype(one.type),
       one.name,
@@ -87,6 +87,6 @@ def _session(model, name):
 
 
 def _dtype(kind):
-  """Returns the type of "tensor(float)"."""
+  """Returns the type that ONNX calls "tensor(float)" and so on."""
   name = kind.removeprefix("tensor(").removesuffix(")")
   return tf.as_dtype(_TYPES.get(name, name))

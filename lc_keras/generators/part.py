@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from lc_keras.constraints import functions
 
-# What each direction of a model gives, by our names; the first it must give.
+# Outputs of each direction of a model, by our names; the first is required.
 OUTPUTS = {
   "decode": ("images",),
   "encode": ("mean", "scale", "log_variance"),
@@ -19,17 +19,17 @@ OUTPUTS = {
 
 
 class Part(NamedTuple):
-  """A decoder, an encoder or a mapping, as its kind knows it.
+  """A decoder, an encoder or a mapping, wrapped by its kind.
 
   Attributes:
-    run: A batch, and other inputs by name, to outputs in any form that `named`
-      takes. Tensors come in as tensors, arrays as arrays.
-    inputs: What it takes, by name and in order, batch included; None for an
-      input of which only the name is known. None if nothing is known.
-    outputs: Names of the outputs, in order, if they come without.
+    run: Maps a batch, and other inputs by name, to outputs in any form that
+      `named` takes. Tensors are passed as tensors, arrays as arrays.
+    inputs: Specs of the inputs by name, in order, batch included; a spec is
+      None if only the name is known. None if nothing is known.
+    outputs: Names of the outputs, in order, for outputs without names.
     on_arrays: Whether it runs outside of TensorFlow, on arrays only.
-    names: What was left out of its description, such as a "signature".
-    resource: What `run` belongs to; must live as long as it does.
+    names: Additions to its place, such as the "signature" that was chosen.
+    resource: The object that `run` uses; must live as long as `run` does.
   """
 
   run: Callable[..., Any]
@@ -41,18 +41,18 @@ class Part(NamedTuple):
 
 
 def named(outputs, names: Sequence[str] = ()) -> dict[str, Any]:
-  """Returns the outputs of a model by name, whatever they came in.
+  """Returns the outputs of a model by name, from any form of output.
 
   Args:
     outputs: A dictionary, a list, a tuple, a single value, or a distribution:
       of TensorFlow Probability, of PyTorch, of diffusers.
-    names: Of the outputs, where these have none.
+    names: Names of the outputs, if these have none.
   """
   if isinstance(outputs, Mapping):
     if len(outputs) != 1:
-      # Those of a signature, "output_0" and so on, come in any order.
+      # A signature returns "output_0" and so on in any order.
       return dict(sorted(outputs.items()))
-    # As the results of diffusers: {"latent_dist": ...}.
+    # Such as a result of diffusers: {"latent_dist": ...}.
     ((name, value),) = outputs.items()
     return named(value, [name])
   for spread in ("stddev", "std"):
@@ -72,7 +72,7 @@ def _is_tensor(value):
 
 
 def _called(value):
-  # A method of TensorFlow Probability, an attribute of PyTorch.
+  # A method in TensorFlow Probability, an attribute in PyTorch.
   return value if _is_tensor(value) else value()
 
 
@@ -80,7 +80,7 @@ def array(value) -> np.ndarray:
   """Returns a tensor of any library as an array, without its gradient.
 
   Raises:
-    TypeError: It cannot be read as numbers.
+    TypeError: The value cannot be read as numbers.
   """
   try:
     return functions.as_array(value)
@@ -92,12 +92,12 @@ def array(value) -> np.ndarray:
 
 
 def feed(inputs: Mapping[str, tf.TensorSpec], rows, held: Mapping) -> dict:
-  """Returns all inputs of a model by name, in order and of their types.
+  """Returns all inputs of a model by name, in order, cast to their types.
 
   Args:
     inputs: See `Part`.
-    rows: For the only one of them that is not held.
-    held: The others.
+    rows: Values of the only input that is not held.
+    held: Values of the others.
   """
   return {
     name: held[name] if name in held else cast(rows, spec.dtype)
@@ -106,7 +106,7 @@ def feed(inputs: Mapping[str, tf.TensorSpec], rows, held: Mapping) -> dict:
 
 
 def cast(values, dtype: tf.DType):
-  """Returns numbers as the type that a model takes, whole ones rounded."""
+  """Casts numbers to a model's type; rounds them for an integer type."""
   if tf.is_tensor(values):
     values = tf.round(values) if dtype.is_integer else values
     return tf.cast(values, dtype)
@@ -115,9 +115,9 @@ def cast(values, dtype: tf.DType):
 
 
 def parameters(function: Callable) -> dict[str, None] | None:
-  """Returns the names that a Python function must be given; None if unknown.
+  """Returns the required parameters of a Python function; None if unknown.
 
-  Of one that must be given nothing, `sample(eps=None)`, it is the first.
+  If none is required, as in `sample(eps=None)`, returns the first.
   """
   try:
     signature = inspect.signature(function)
@@ -136,10 +136,10 @@ def parameters(function: Callable) -> dict[str, None] | None:
 
 
 def described(tensors: Mapping[str, Any]) -> list[str]:
-  """Returns names, types and shapes, "pixels float32 [?, 28, 28, 1]" each.
+  """Describes each tensor, such as "pixels float32 [?, 28, 28, 1]".
 
   Args:
-    tensors: Tensors, arrays or specs by name; None for what is not known.
+    tensors: Tensors, arrays or specs by name; None for unknown ones.
   """
   return [
     name
@@ -150,20 +150,20 @@ def described(tensors: Mapping[str, Any]) -> list[str]:
 
 
 def dims(shape) -> str:
-  """Returns the sizes of a shape, "?" for what is open."""
+  """Returns the sizes of a shape as text, "?" for unknown ones."""
   if getattr(shape, "rank", 0) is None:
     return "..."
   return ", ".join("?" if size is None else str(size) for size in shape)
 
 
 def files_below(path: str) -> Iterator[tuple[str, str]]:
-  """Yields the files of a model, in order: a name within it, and a path.
+  """Yields the files of a model in order, as (name within it, path).
 
   Args:
     path: A file or a folder.
 
   Raises:
-    FileNotFoundError: It is gone.
+    FileNotFoundError: The file or folder is gone.
   """
   if os.path.isfile(path):
     yield "", path

@@ -1,15 +1,15 @@
-"""What the pixels of a model mean: found out from its images of a few draws."""
+"""Detects the pixel range of a model from its images of a few draws."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-# The kind of values that are no pixels.
+# Kind of values that are no pixels.
 ANY = "any"
 # Ranges of pixels that are in use: of a sigmoid, of a tanh, and bytes.
 _UNIT, _SYMMETRIC, _BYTES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)
-# Shares of the width of the pixel range: what rounding may add, and what of it
-# images use at least.
+# Shares of the width of the pixel range: the tolerance for rounding, and the
+# least that images use.
 _TOLERANCE = 0.01
 _LEAST_USED = 0.02
 # Share of pixels that may lie outside the range, as those of a network without
@@ -27,15 +27,14 @@ def settle(
 
   Args:
     pixels: The model's images of draws of the prior, of its own type.
-    far: Its images of latents far outside the prior, where what ends in a
-      sigmoid or a tanh goes to its bounds and what does not goes beyond; None
-      if it has none there.
-    pixel_range: What was said of it, if anything.
-    kind: One of `conventions.PIXELS`; or ANY, of what is no image.
+    far: Its images of latents far outside the prior, where a sigmoid or a tanh
+      stays within its bounds and other outputs exceed them; or None.
+    pixel_range: The user's range, or None.
+    kind: One of `conventions.PIXELS`; or ANY, for outputs that are no images.
 
   Raises:
-    ValueError: They do not fit what was said, nor anything that is in use; the
-      message says what they look like.
+    ValueError: The pixels fit neither the user's range nor one in use; the
+      message describes them.
   """
   lowest, highest = float(pixels.min()), float(pixels.max())
   seen = f"pixels from {lowest:.4g} to {highest:.4g}"
@@ -87,7 +86,7 @@ def _found(pixels, far):
     outside, used = _measure(pixels, bounds)
     if outside > _MOST_OUTSIDE or (bounds == _BYTES and used < _LEAST_USED):
       continue
-    # What only happens to lie between -1 and 1 may be logits.
+    # Values that lie between -1 and 1 by chance may be logits.
     if bounds != _SYMMETRIC or (
       far is not None and not _measure(far, bounds)[0]
     ):
@@ -96,7 +95,7 @@ def _found(pixels, far):
 
 
 def _measure(pixels, bounds):
-  """Returns which share lies outside of bounds, and which is used of them."""
+  """Returns the share of pixels outside of bounds, and of the bounds in use."""
   low, high = bounds
   margin = _TOLERANCE * (high - low)
   outside = ((pixels < low - margin) | (pixels > high + margin)).mean()
@@ -105,7 +104,7 @@ def _measure(pixels, bounds):
 
 
 def _hint(pixels, far):
-  """Returns a sentence: what to say of pixels."""
+  """Returns a sentence that suggests options for pixels."""
   found = _found(pixels, far)
   if found:
     return "They fit --pixel_range={:g},{:g}.".format(*found)

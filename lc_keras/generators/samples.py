@@ -1,7 +1,7 @@
-"""Mappings that are draws: an array of latents, or a file of one (.npy).
+"""Mappings given by samples: an array of latents, or a file of one (.npy).
 
-For a prior of which nothing is known but samples, such as the latents of
-encoded images.
+For a prior that is known by samples only, such as the latents of encoded
+images.
 """
 
 import os
@@ -29,7 +29,7 @@ def load(path: str, place):
 
 
 def wrap(model: np.ndarray, direction: str, place) -> part.Part:
-  """Returns a function of a draw of N(0, 1) to one of the rows, all alike.
+  """Returns a mapping from a draw of N(0, 1) to a row, all equally likely.
 
   Args:
     model: [n, ...], draws.
@@ -37,7 +37,7 @@ def wrap(model: np.ndarray, direction: str, place) -> part.Part:
     place: Not used.
 
   Raises:
-    ValueError: These are no draws, or no mapping is asked for.
+    ValueError: The array has no draws, or the direction is not "map".
   """
   del place
   if direction != "map" or model.ndim < 2 or len(model) < 2:

@@ -9,7 +9,7 @@ from lc_keras.generators import part
 
 
 def accepts(model) -> bool:
-  """Says whether a model is of this kind: a signature, or what was loaded."""
+  """Says whether a model is of this kind: a signature, or a loaded model."""
   return hasattr(model, "structured_input_signature") or (
     hasattr(model, "signatures") and (model.signatures or not callable(model))
   )
@@ -24,12 +24,12 @@ def load(path: str, place: Mapping):
   """Opens a SavedModel, which is a program.
 
   Args:
-    path: Of the folder.
-    place: "tags", a list, where it has graphs for several uses.
+    path: Path of the folder.
+    place: "tags", a list, if it has graphs for several uses.
 
   Raises:
-    ValueError: It is damaged, or has no such graph; the message lists what it
-      has.
+    ValueError: It is damaged, or has no graph of these tags; the message lists
+      those that it has.
   """
   try:
     return tf.saved_model.load(path, tags=place.get("tags"))
@@ -51,10 +51,10 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
   Args:
     model: `tf.saved_model.load(path)`, or one of its signatures.
     direction: "decode" or "encode".
-    place: "signature", where there are several.
+    place: "signature", if there are several.
 
   Raises:
-    ValueError: There is no such signature; the message lists what there is.
+    ValueError: There is no such signature; the message lists all.
   """
   names = {}
   function = model
@@ -67,7 +67,7 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
 
   def run(rows, **held):
     fed = part.feed(inputs, rows, held)
-    # Other than those of a SavedModel, functions may take arguments in order.
+    # Unlike signatures of a SavedModel, functions may take arguments in order.
     fed = {name: tf.convert_to_tensor(value) for name, value in fed.items()}
     ordered = [fed.pop(name) for name in [*fed] if name not in keywords]
     return function(*ordered, **fed)
@@ -84,7 +84,7 @@ def _choose(signatures, place, direction):
   if name is None and direction in listing:
     return direction
   if name is None and len(set(listing.values())) == 1:
-    # One, or one under several names: a server, too, asks for this one then.
+    # One signature, perhaps under several names; a server takes this one, too.
     return "serving_default" if "serving_default" in listing else min(listing)
   if name in listing:
     return name

@@ -1,8 +1,8 @@
-"""Specs: how a folder notes which model its generator is.
+"""Specs, the descriptions of generators in folders.
 
-A spec says where the model's files or functions are, and all that
-`generator.Generator` has to know of them. A model that has gone or changed
-since is refused: what was trained for it need not fit any more.
+A spec has the places of the model's files or functions, and their properties
+that `generator.Generator` needs. A model that is gone or has changed since is
+refused: the models that were trained for it may not fit any more.
 """
 
 import functools
@@ -23,9 +23,9 @@ from lc_keras.generators import part as parts
 SPEC = "generator.json"
 _COORDINATES = "coordinates.npz"
 _FORMAT = 2
-# Latents whose images tell one Python function from another.
+# Number of latents by whose images `is_the_same` compares generators.
 _TRIED = 2
-# Of what is no image, so many numbers of each, and fewer than twice as many.
+# Numbers that are compared of an output that is no image: this many to twice.
 _VALUES = 64
 
 
@@ -44,26 +44,26 @@ def draft(
   truncation: float = 1.0,
   plot: str | None = None,
 ) -> dict:
-  """Returns what has to be said of a model in files before it is looked at.
+  """Returns the spec of a model in files before the model is run.
 
   Args:
     decode: The place of the decoder, see `kinds.place_of`: "kind", and "path"
-      or "function". Besides perhaps "signature" and "tags" of a SavedModel,
+      or "function". Optional are "signature" and "tags" of a SavedModel,
       "custom_objects" of a file of Keras, and "outputs", which maps "images"
       to the name of an output.
     encode: The same for an encoder, if there is one. "outputs" may map "mean",
       "scale" and "log_variance" to names.
     mapping: The same for a mapping, if there is one. "outputs" may map
       "latents" to a name.
-    prior: See `generator.Generator`, as the following.
+    prior: See `generator.Generator`, as for all arguments below.
     pixel_range: The model's values for black and white.
     pixels: "values" or "logits".
     posterior_scale: Standard deviation, for an encoder that gives none.
     latent_size: Size or shape of a latent vector, if the model does not say.
     image_shape: Shape of flat images.
-    fixed: What other inputs are held at: numbers, or files of arrays (.npy).
-    truncation: Of what a mapping gives.
-    plot: What draws outputs that are no images, see `generator.Generator`.
+    fixed: Values of other inputs: numbers, or files of arrays (.npy).
+    truncation: Truncation of a mapping's draws.
+    plot: How to draw outputs that are no images.
   """
   return {
     "format": _FORMAT,
@@ -86,7 +86,7 @@ def given(generator, encodes: bool) -> dict:
   """Returns the spec of a generator that cannot be saved.
 
   Args:
-    generator: The generator; has to be given again.
+    generator: The generator, which users have to give again.
     encodes: Whether it can encode.
   """
   return {
@@ -116,14 +116,14 @@ def write(
 
   Args:
     spec: The spec.
-    folder: Where to.
-    coordinates: Those that the generator's latents are in.
+    folder: Folder of the generator.
+    coordinates: Coordinates of the generator's latents.
   """
   if coordinates is not None:
     path = os.path.join(folder, _COORDINATES)
     coordinates.write(path)
     spec = {**spec, "coordinates": files.checksum(path)}
-  # The last: with it, the folder has a generator.
+  # Written last, since by this file the folder has a generator.
   files.write_json(os.path.join(folder, SPEC), spec)
 
 
@@ -134,7 +134,7 @@ def read_coordinates(
 
   Raises:
     ValueError: The file is not the one that was written.
-    FileNotFoundError: It is gone.
+    FileNotFoundError: The file is gone.
   """
   if "coordinates" not in spec:
     return None
@@ -152,9 +152,9 @@ def read_coordinates(
 
 
 def plot_of(plot) -> str | None:
-  """Returns what a spec says of a plot, see `generator.Generator`.
+  """Returns the entry of a plot in a spec, see `generator.Generator`.
 
-  A function that cannot be imported again is forgotten: lines are drawn.
+  A function that cannot be imported again is replaced by lines.
   """
   if plot is None or isinstance(plot, str):
     return plot
@@ -169,14 +169,14 @@ def plot_of(plot) -> str | None:
 
 
 def _looks(generator):
-  """Returns what tells one Python function from another, in JSON values."""
+  """Returns JSON values of a few images, by which to recognise a generator."""
   random = np.random.default_rng(0)
   latents = random.normal(size=[_TRIED, generator.latent_size])
   pixels = generator.map(latents)
   if getattr(generator, "plot", None) is None:
     pixels = pixels.mean(axis=-1)
   else:
-    # Of any size, so that three decimals say nothing.
+    # Scaled, since three decimals only suit values of about 1.
     pixels = pixels.reshape([_TRIED, -1])
     pixels = pixels[:, :: max(1, pixels.shape[1] // _VALUES)]
     pixels = pixels / (np.abs(pixels).max() or 1.0)
@@ -187,7 +187,7 @@ def _looks(generator):
 
 
 def read(folder: str) -> dict:
-  """Returns a spec, after checking that the model is that.
+  """Returns a spec, after checking that its model has not changed.
 
   Args:
     folder: Holds generator.json. Relative paths in it start here.
@@ -227,7 +227,7 @@ def checksum(spec: Mapping, folder: str) -> str:
     folder: Where relative paths start.
 
   Raises:
-    FileNotFoundError: Some are gone.
+    FileNotFoundError: A file is gone.
   """
   of_file = functools.cache(files.checksum)
   total = hashlib.sha256()
@@ -241,8 +241,8 @@ def checksum(spec: Mapping, folder: str) -> str:
 def fingerprint(folder: str) -> str:
   """Returns a SHA-256 of a spec and the model's files, wherever they lie.
 
-  Of a callable, its module's file counts, and not what that imports or reads.
-  Raises what `read` does.
+  For a function, this is the file of its module, not what that imports or
+  reads. Raises what `read` does.
 
   Args:
     folder: Holds generator.json.
@@ -255,5 +255,5 @@ def fingerprint(folder: str) -> str:
 
 
 def _places(spec):
-  """Returns what a spec says of each direction that the model has."""
+  """Returns the place of each direction that the model has."""
   return [spec[name] for name in parts.OUTPUTS if spec.get(name)]

@@ -1,7 +1,7 @@
 """Generators that are PyTorch modules, exported programs or TorchScript.
 
-PyTorch is no dependency: whoever has a module has imported it, and a file that
-needs it says so.
+PyTorch is not a dependency: users who have a module have imported it, and
+opening a file without PyTorch raises an error that asks for it.
 """
 
 import importlib.util
@@ -17,9 +17,9 @@ from lc_keras.generators import part
 
 
 def keep_triton_out() -> None:
-  """Has PyTorch do without its Triton, which is for compiling only.
+  """Keeps PyTorch from importing Triton, which it needs for compiling only.
 
-  Loaded after TensorFlow, it ends the process (2.14 and 2.21).
+  Triton, loaded after TensorFlow, ends the process (2.14 and 2.21).
   """
   if importlib.util.find_spec("torch"):
     sys.modules.setdefault("triton", None)
@@ -43,7 +43,7 @@ def opens(path: str) -> bool:
 
 
 def load(path: str, place: Mapping):
-  """Opens an exported program or TorchScript: programs, which are then run.
+  """Opens an exported program or TorchScript, which are then run.
 
   Raises:
     ValueError: PyTorch is not installed, or cannot open it.
@@ -72,7 +72,7 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
   """Returns a direction of a generator, in evaluation mode, without gradients.
 
   Args:
-    model: A module, wherever its weights are; a method of one; a program.
+    model: A module on any device; a method of one; a program.
     direction: Not used.
     place: Not used.
   """
@@ -107,7 +107,7 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
 
 
 def _held(torch, value, count, places):
-  """Returns an input that is held: a whole number is a class of each row."""
+  """Returns a held input for all rows; a whole number is the class of each."""
   if isinstance(value, int):
     return torch.as_tensor(np.full([count], value), **places)
   if isinstance(value, np.ndarray):
@@ -127,7 +127,7 @@ def _is_program(model):
 
 
 def _inputs(model):
-  """Returns what is known of the inputs, see `part.Part`."""
+  """Returns the inputs as far as they are known, see `part.Part`."""
   if not _is_program(model):
     function = model.forward if _is_module(model) else model
     return part.parameters(function)

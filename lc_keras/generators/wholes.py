@@ -1,4 +1,4 @@
-"""Autoencoders that come as one model: where in it decoder and encoder are."""
+"""Finds decoder and encoder within an autoencoder that is one model."""
 
 import keras
 
@@ -10,11 +10,11 @@ def split(model) -> tuple[str, str] | None:
   """Returns the names of a model's decoder and encoder; None without these.
 
   These are two models in it, attributes or layers; or two methods, or
-  signatures of a SavedModel, "decode" and "encode". Where there are models and
-  methods, as in PyTorch often, the models are but halves of the methods.
+  signatures of a SavedModel, "decode" and "encode". Methods of PyTorch come
+  before models, which are often only a part of what the methods run.
 
   Args:
-    model: Of any kind.
+    model: A model of any kind.
   """
   if hasattr(model, "signatures"):  # Of a SavedModel, its signatures.
     has_both = all(name in model.signatures for name in _METHODS)
@@ -43,7 +43,7 @@ def part(model, name: str):
 
 
 def size(model) -> int | None:
-  """Returns how long a model says that its latent vectors are, if it does."""
+  """Returns the latent size that a model has as an attribute, or None."""
   for name in ("latent_dim", "latent_size", "z_dim", "nz"):
     value = getattr(model, name, None)
     if isinstance(value, int):

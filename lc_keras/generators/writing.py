@@ -16,8 +16,9 @@ _OURS = {"RefinedVAE": generators.REFINED, "VAE": "vae", "GAN": "gan"}
 def write(generator: generators.Generator, folder: str) -> None:
   """Writes a generator where `load` finds it.
 
-  A model of our own is written as its trainer does, any other as a SavedModel.
-  Of what runs outside of TensorFlow is only noted which images it makes.
+  A model of this library is written as its trainer does, any other as a
+  SavedModel. One that runs outside of TensorFlow cannot be written: a few of
+  its images are noted, by which `load` recognises it.
 
   Args:
     generator: The generator.
@@ -39,9 +40,9 @@ def write(generator: generators.Generator, folder: str) -> None:
 
 
 def _save(generator, folder):
-  """Writes a SavedModel of our images; returns its spec.
+  """Writes a SavedModel that makes our images; returns its spec.
 
-  Its latents are ours; with a mapping, the model's own.
+  It takes our latents or, with a mapping, the model's own.
   """
   module = tf.Module()
   mapping = generator.mapping
@@ -77,7 +78,7 @@ def _save(generator, folder):
     for name, (function, signature) in functions.items()
   }
   module.held = [one.variables for one in signatures.values()]
-  # What belongs to a SavedModel, such as tables, is written with it.
+  # Resources of a wrapped SavedModel, such as tables, are written with it.
   module.model = [one for one in generator.model if hasattr(one, "signatures")]
   with files.replacing(os.path.join(folder, _SAVED)) as aside:
     tf.saved_model.save(module, aside, signatures)
