@@ -61,7 +61,7 @@ class Source(abc.ABC):
 
   @property
   def preprocessing(self) -> preprocessings.Preprocessing:
-    """How a picture becomes such an image."""
+    """The preprocessing that turns a picture into such an image."""
     return preprocessings.Preprocessing(self.image_shape)
 
   def file_names(self, split: str) -> list[str] | None:
@@ -115,7 +115,7 @@ class Source(abc.ABC):
 
 
 class _Divided(Source):
-  """Examples without splits of their own; holds out a share for validation."""
+  """Examples without splits; a share of them is held out for validation."""
 
   def __init__(self, validation_split):
     if not 0.0 <= validation_split < 1.0:

@@ -34,7 +34,7 @@ def load(
 
   Args:
     image_size: See `names.image_shape`.
-    crop: Which part of a picture becomes the image, see `images.box`.
+    crop: The part of a picture that becomes the image, see `images.box`.
     source_dir: A folder with a copy, in any form that `celeb_a_copies` reads;
       by default `data_dir` is searched.
   """

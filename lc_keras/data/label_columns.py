@@ -119,7 +119,7 @@ def from_table(
 
 
 def _converted(column, name, table):
-  """Returns {name: float32 [n]}, the kind of column, and a note; or None."""
+  """Returns {name: float32 [n]}, the kind or None, and a note or None."""
   try:
     # A column usually repeats a few distinct values.
     codes, values = pd.factorize(column)
@@ -190,12 +190,12 @@ def spelled(name):
 
 
 def describe(label, attributes) -> Attributes:
-  """Returns the attributes of labels whose values are not known, by type.
+  """Returns the attributes of labels from their type, without their values.
 
   Args:
     label: `tf.TypeSpec` of one example's labels, a dictionary of such by name,
       or None.
-    attributes: See `read`. Only an `Attributes` can have continuous ones here.
+    attributes: See `read`. Only an `Attributes` can name continuous ones.
   """
   chosen = names(label, attributes)
   exclusive = isinstance(label, tf.TypeSpec) and _are_classes(

@@ -66,7 +66,7 @@ class DatasetSpec:
     all_attributes: Names of all its attributes.
     splits: Names of its splits.
     notes: Notes for users on how its labels were read.
-    preprocessing: How a picture becomes an image of it.
+    preprocessing: How a picture becomes one of its images.
   """
 
   name: str
@@ -83,8 +83,8 @@ def describe(name: str, data_dir: str = "data") -> DatasetSpec:
 
   Args:
     name: Name of the data set.
-    data_dir: Folder of all prepared data sets; it describes those whose source
-      files are gone, too.
+    data_dir: Folder of all prepared data sets; describes those, too, whose
+      source files are gone.
 
   Raises:
     ValueError: There is no data set of this name.

@@ -151,7 +151,7 @@ def read_pictures(
   """Reads pictures into examples on all cores, in order.
 
   Args:
-    pictures: (path or bytes of a file, its labels, its name) of each.
+    pictures: Tuples (path or bytes of a file, its labels, its name).
     preprocessing: How a picture becomes an image.
   """
 

@@ -15,7 +15,7 @@ from lc_keras.generators import part as parts
 
 
 def caller(part: parts.Part, known: Mapping) -> Callable[[Any], dict[str, Any]]:
-  """Returns a function of a batch to all outputs, by the model's names.
+  """Returns a function from a batch to all outputs, by the model's names.
 
   Args:
     part: A direction of a model.
@@ -37,7 +37,7 @@ def caller(part: parts.Part, known: Mapping) -> Callable[[Any], dict[str, Any]]:
 
 
 def arrays(part: parts.Part, known: Mapping) -> Callable:
-  """Returns a function of arrays to all outputs as arrays, see `caller`.
+  """Returns a function from arrays to all outputs as arrays, see `caller`.
 
   It runs the model outside of any graph.
 
@@ -79,7 +79,7 @@ def gives_arrays(part: parts.Part, known: Mapping, rows: np.ndarray) -> bool:
 def bind(
   part: parts.Part, known: Mapping
 ) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
-  """Returns a function of tensors to float32 outputs, by our names.
+  """Returns a function from tensors to float32 outputs, by our names.
 
   Args:
     part: A direction of a model.

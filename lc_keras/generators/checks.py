@@ -28,7 +28,7 @@ def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
     opened: Its decoder, and perhaps its encoder and its mapping.
 
   Raises:
-    ValueError: It is no such model, or contradicts the draft.
+    ValueError: The model cannot be used, or contradicts the draft.
   """
   spec = {**drafted}
   conventions.check(
@@ -56,8 +56,8 @@ def complete(
     few of its images.
 
   Raises:
-    ValueError: It is no such model, or contradicts the draft; the message lists
-      what was found.
+    ValueError: The model cannot be used, or contradicts the draft; the message
+      lists what was found.
   """
   spec, part = {**spec}, opened["decode"]
   if drawn is None:
@@ -256,7 +256,7 @@ def _decoded(spec, part, latents):
 
 
 def _far(spec, part, latents):
-  """Returns images of latents far outside of the prior; None without any."""
+  """Returns images of latents far outside of the prior; None if it has none."""
   if spec["prior"] != "normal":
     return None
   try:
@@ -319,7 +319,7 @@ def layout(
 ) -> tuple[str, list[int]]:
   """Returns one of `conventions.LAYOUTS`, and [height, width, channels].
 
-  For outputs that are no images, returns `conventions.AS_IS` and their shape.
+  For outputs that are not images: `conventions.AS_IS` and their shape.
 
   Args:
     latent: Shape of a latent vector.
@@ -328,7 +328,7 @@ def layout(
     is_image: Whether the outputs are to be images.
 
   Raises:
-    ValueError: The outputs are no images.
+    ValueError: The outputs are not images.
   """
   shape, said = list(shape), list(given or ())
   if not all(isinstance(size, int) and size > 0 for size in said):

@@ -17,7 +17,7 @@ tfd = tfp.distributions
 # [0, 1] in each dimension.
 PRIORS = ("normal", "uniform", "unit_uniform")
 LAYOUTS = ("channels_last", "channels_first", "no_channels")
-# Layout of outputs that are no images, which stay as the model returns them.
+# Layout of outputs that are not images, which stay as the model returns them.
 AS_IS = "as_is"
 # Meaning of a pixel: a value between those of black and white, or its logit.
 PIXELS = ("values", "logits")
@@ -148,7 +148,7 @@ def check(prior: str, pixels: str, pixel_range, plot=None) -> None:
 
   Raises:
     ValueError: The prior or the kind or range of pixels is invalid; or pixels
-      are given for outputs that are no images.
+      are given for outputs that are not images.
   """
   if plot is not None and (pixels != PIXELS[0] or pixel_range is not None):
     raise ValueError(

@@ -1,4 +1,4 @@
-"""Decodes many latents, as many at a time as their images leave room for."""
+"""Decodes many latents, in chunks whose images fit into memory."""
 
 from collections.abc import Callable
 

@@ -36,7 +36,7 @@ def complete(spec, part: parts.Part, images: np.ndarray) -> dict:
     images: A few of the decoder's images, as it returns them.
 
   Raises:
-    ValueError: It is no encoder for this decoder; the message describes its
+    ValueError: It is not an encoder for this decoder; the message describes its
       outputs.
   """
   known = dict(spec["encode"])

@@ -68,8 +68,8 @@ class Generator:
     mapping: The `mapping.Draws` of a generator with a mapping, which has its
       `coordinates` and its `truncation`; else None.
     model: The wrapped model or models, kept alive with the generator.
-    plot: How to draw an output that is no image, see below; None for images.
-      It may be set at any time.
+    plot: How to draw an output that is not an image, see below; None for
+      images. It may be set at any time.
     notes: Sentences about the model, from its first run.
     spec: See `specs.draft` and `checks.complete`; None for a model of our own.
   """
@@ -131,7 +131,7 @@ class Generator:
         "scale", "log_variance", "latents" of a mapping. Needed if there are
         several outputs with other names.
       truncation: Truncation of a mapping's draws, see `mapping.Draws`.
-      plot: For outputs that are no images, but arrays of any one shape, whose
+      plot: For outputs that are not images, but arrays of any one shape, whose
         values stay as they are: how to draw one. "lines", curves along the last
         axis; or a function of matplotlib's axes and of an output, or its
         "module:function".
@@ -208,7 +208,7 @@ class Generator:
 
     Raises:
       FileNotFoundError: There is no such file.
-      ValueError: It is no model of this kind, or contradicts the spec; the
+      ValueError: It is not a model of this kind, or contradicts the spec; the
         message lists what was found.
     """
     made = cls.__new__(cls)

@@ -67,7 +67,7 @@ def place_of(text: str) -> dict[str, str]:
 
   Raises:
     FileNotFoundError: There is nothing of this name.
-    ValueError: It is no model of any kind; the message says what it is.
+    ValueError: It is not a model of any kind; the message says what it is.
   """
   path = os.path.abspath(os.path.expanduser(text))
   if not os.path.exists(path):
@@ -90,7 +90,7 @@ def given(model):
   Raises:
     FileNotFoundError: There is no such file.
     TypeError: It is a class.
-    ValueError: It is no model of any kind.
+    ValueError: It is not a model of any kind.
   """
   if isinstance(model, type):
     raise TypeError(
@@ -133,7 +133,7 @@ def load(place: Mapping, folder: str = ""):
 
   Raises:
     FileNotFoundError: There is no such file.
-    ValueError: It is no model of this kind.
+    ValueError: It is not a model of this kind.
   """
   kind, path = _kind(place), os.path.join(folder, place.get("path", ""))
   if "path" in place and not os.path.exists(path):

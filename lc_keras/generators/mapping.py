@@ -21,8 +21,8 @@ from lc_keras.generators import conventions
 from lc_keras.generators import coordinates as coordinate_systems
 from lc_keras.generators import part as parts
 
-# Number of draws that coordinates are estimated from, and made at a time. It is
-# smaller for long latents (layers of w), which need a square matrix of it.
+# Numbers of draws: to estimate coordinates from, fewer for latents longer than
+# _LONG (layers of w), whose fit takes a square matrix of draws; and per batch.
 _DRAWS, _LONG_DRAWS = 10_000, 2_000
 _LONG = 2_000
 _AT_ONCE = 1_000
@@ -126,7 +126,7 @@ def look(
     Draws of w, [n, own_size], and some of them as the decoder takes them.
 
   Raises:
-    ValueError: It is no mapping, or does not fit the decoder.
+    ValueError: It is not a mapping, or does not fit the decoder.
   """
   known, part = spec["map"], opened["map"]
   shape = checks.latent_shape(

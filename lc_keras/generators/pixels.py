@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# Kind of values that are no pixels.
+# Kind of values that are not pixels.
 ANY = "any"
 # Ranges of pixels that are in use: of a sigmoid, of a tanh, and bytes.
 _UNIT, _SYMMETRIC, _BYTES = (0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)
@@ -30,7 +30,7 @@ def settle(
     far: Its images of latents far outside the prior, where a sigmoid or a tanh
       stays within its bounds and other outputs exceed them; or None.
     pixel_range: The user's range, or None.
-    kind: One of `conventions.PIXELS`; or ANY, for outputs that are no images.
+    kind: One of `conventions.PIXELS`; or ANY, for outputs that are not images.
 
   Raises:
     ValueError: The pixels fit neither the user's range nor one in use; the

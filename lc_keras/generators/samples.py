@@ -37,7 +37,7 @@ def wrap(model: np.ndarray, direction: str, place) -> part.Part:
     place: Not used.
 
   Raises:
-    ValueError: The array has no draws, or the direction is not "map".
+    ValueError: The array is not a set of draws, or the direction is not "map".
   """
   del place
   if direction != "map" or model.ndim < 2 or len(model) < 2:

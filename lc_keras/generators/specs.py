@@ -25,7 +25,7 @@ _COORDINATES = "coordinates.npz"
 _FORMAT = 2
 # Number of latents by whose images `is_the_same` compares generators.
 _TRIED = 2
-# Numbers that are compared of an output that is no image: this many to twice.
+# Of an output that is not an image, so many to twice as many are compared.
 _VALUES = 64
 
 
@@ -63,7 +63,7 @@ def draft(
     image_shape: Shape of flat images.
     fixed: Values of other inputs: numbers, or files of arrays (.npy).
     truncation: Truncation of a mapping's draws.
-    plot: How to draw outputs that are no images.
+    plot: How to draw outputs that are not images.
   """
   return {
     "format": _FORMAT,

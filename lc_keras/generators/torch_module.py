@@ -19,7 +19,8 @@ from lc_keras.generators import part
 def keep_triton_out() -> None:
   """Keeps PyTorch from importing Triton, which it needs for compiling only.
 
-  Triton, loaded after TensorFlow, ends the process (2.14 and 2.21).
+  Loaded after TensorFlow, Triton ends the process (PyTorch 2.14, TensorFlow
+  2.21).
   """
   if importlib.util.find_spec("torch"):
     sys.modules.setdefault("triton", None)

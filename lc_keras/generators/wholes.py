@@ -10,8 +10,8 @@ def split(model) -> tuple[str, str] | None:
   """Returns the names of a model's decoder and encoder; None without these.
 
   These are two models in it, attributes or layers; or two methods, or
-  signatures of a SavedModel, "decode" and "encode". Methods of PyTorch come
-  before models, which are often only a part of what the methods run.
+  signatures of a SavedModel, "decode" and "encode". In PyTorch, methods are
+  preferred to models, which are often only a part of what the methods run.
 
   Args:
     model: A model of any kind.

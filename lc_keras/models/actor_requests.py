@@ -1,4 +1,4 @@
-"""Makes the requests that an actor and its critic are trained on, of latents.
+"""Makes the requests that train an actor and its critic, from latents.
 
 Engel et al. 2018, section 4, with these changes, each a setting of
 `recipes.Actor` that can restore the published recipe:

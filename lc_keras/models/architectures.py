@@ -3,7 +3,7 @@
 "celeb_a" and "mlp" are the published networks (Engel et al. 2018, appendix);
 "mlp_small" is "mlp" for images of a few pixels; "residual" is ours for
 photographs, "toon_faces" is chosen by measurement to learn fast on a CPU;
-"conv_small" and "conv_medium" are usual ones, for comparisons.
+"conv_small" and "conv_medium" are common ones, for comparison.
 """
 
 import dataclasses

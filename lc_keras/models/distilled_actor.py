@@ -14,8 +14,8 @@ from lc_keras.models import whitening as whitenings
 class DistilledActor(keras.layers.Layer):
   """G(z, y), the paper's gated move, computed by a flow's network.
 
-  z' = (1 - gate) * z + gate * dz, in whitened coordinates. A distilled network
-  starts as its teacher (Salimans and Ho, 2022,
+  z' = (1 - gate) * z + gate * dz, in whitened coordinates. The network starts
+  with its teacher's weights, as in distillation by Salimans and Ho (2022,
   https://arxiv.org/abs/2202.00512): at first, dz is where the flow ends after
   `strides` equal steps along the circle; after one, this is its velocity at the
   noise, the expected latent. The gate closes on axes that hold only the

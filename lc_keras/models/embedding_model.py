@@ -1,4 +1,4 @@
-"""Predicts an image's embedding by another network from its latent vector."""
+"""Predicts another network's embedding of an image from its latent vector."""
 
 from collections.abc import Mapping, Sequence
 

@@ -19,7 +19,7 @@ _STREAMS = 3
 
 
 class RealismModel(stored_model.StoredModel):
-  """D(z) as a logit, trained on q(z) against p(z) and on nothing else.
+  """D(z) as a logit, trained only to tell q(z) from p(z).
 
   Noise contrastive priors: Aneja, Schwing, Kautz, Vahdat (2021), section 3.
   The best such critic is D = q / (q + p), so that the logit is the logarithm
@@ -67,7 +67,7 @@ class RealismModel(stored_model.StoredModel):
       optimizer: For the trunk.
       normal: Maps draws of N(0, I) to negatives, such as `Parts.starts`.
       moved: Maps real latents and a seed to negatives, see `edits.anywhere`;
-        needed with a fraction.
+        needed with a `moved_fraction`.
       moved_fraction: Weight of the moved negatives in the loss.
       **kwargs: For `keras.Model.compile`.
     """
@@ -129,8 +129,8 @@ def training(recipe: recipes.Realism, parts) -> trainings.Training:
 
   Args:
     recipe: The settings.
-    parts: `parts.Parts` with latents; and with an attribute critic, for
-      negatives that are moved.
+    parts: `parts.Parts` with latents; moved negatives also need an attribute
+      critic.
   """
   rows, critic = parts.latents["train"], parts.judges().attribute_critic
   options = {}

@@ -55,8 +55,8 @@ def save(
     folder: Created if missing. Files in it are replaced by whole ones only.
     dtype: Type of the weights in the file, such as "float16" for half the size;
       None keeps theirs. `load` restores the model's own.
-    made_for: Replaces the model's fingerprint, if it has one: the generator may
-      have another one where it is saved.
+    made_for: Replaces the model's `made_for`, if it has one: its generator may
+      have another fingerprint where it is saved.
 
   Raises:
     ValueError: A weight is too large for the type.

@@ -181,7 +181,7 @@ def sample(seed, start, stop, focus=None):
 
 
 def sample_balanced(seed, name, count):
-  """Draws faces of which half show an attribute; all else occurs naturally.
+  """Draws faces, half of which show an attribute; other rates are natural.
 
   Args:
     seed: int.
