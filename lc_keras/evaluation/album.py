@@ -1,4 +1,4 @@
-"""A page of pictures and words that grows while they are made."""
+"""An HTML page of pictures and text, written section by section."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -13,20 +13,20 @@ from lc_keras import plotting
 class Album:
   """A page, index.html, and its pictures in a folder.
 
-  It needs nothing but the files beside it, and is whole at any time.
+  It needs only the files beside it, and is complete after every section.
 
   Attributes:
-    path: Of the page.
+    path: Path of the page.
   """
 
   def __init__(self, folder: str, title: str, text: str):
     """Begins a page without sections.
 
     Args:
-      folder: Created if missing; what has the name of a picture or of the page
-        is replaced.
-      title: Of the page.
-      text: What it is about, below the title.
+      folder: Created if missing; files with the name of the page or of a
+        picture are replaced.
+      title: Title of the page.
+      text: Text below the title.
     """
     os.makedirs(folder, exist_ok=True)
     self.path = os.path.join(folder, "index.html")
@@ -54,9 +54,9 @@ class Album:
 
     Args:
       title: Its title.
-      text: A few words.
-      picture: Of it; saved beside the page.
-      table: Rows, of which the first one's keys head the columns.
+      text: Its text.
+      picture: Its picture, which is saved beside the page.
+      table: Its rows; the keys of the first are the heads of the columns.
       command: Code that does the same.
 
     Returns:

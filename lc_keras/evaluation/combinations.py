@@ -1,4 +1,4 @@
-"""Combinations of attributes that training never saw."""
+"""Combinations of attributes that do not occur in training."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ def unseen(
 ) -> np.ndarray | None:
   """Draws labels whose combination does not occur in the training labels.
 
-  A combination is one request away from one that does occur, so that it is
-  rare but no nonsense, and holds nothing that rules out another part of it; nor
-  does it lack all of what exclude each other, where no training label does.
+  A combination is one request away from one that does occur, so that it is rare
+  but plausible. It has no two attributes that exclude each other, and one of
+  every exclusive group of which each training row has one.
 
   Args:
     train_labels: [m, num_attributes] in {0, 1}.
     attributes: An `attributes.Attributes`.
-    count: Rows to draw. Combinations come up again only where there are fewer.
-    seed: Of the draw.
+    count: Rows to draw. Combinations repeat only if there are fewer.
+    seed: Seed of the draw.
 
   Returns:
-    float32 [count, num_attributes] in {0, 1}; None if training has seen all.
+    float32 [count, num_attributes] in {0, 1}; None if all occur in training.
   """
   seen = np.unique(np.asarray(train_labels, np.float32), axis=0)
   reached = np.concatenate(
@@ -29,12 +29,12 @@ def unseen(
       for on in (True, False)
     ]
   )
-  # Contradictions in the training labels are not handed on.
+  # Drops contradictions that come from the training labels.
   legal = ~np.any((reached @ attributes.excludes) * reached, axis=1)
   for group in attributes.exclusive:
     columns = [attributes.index(name) for name in group]
     if seen[:, columns].any(axis=1).all():
-      # Everything is one of them: a garment of no kind is nonsense.
+      # Every row is one of them: a garment of no kind is not plausible.
       legal &= reached[:, columns].any(axis=1)
   candidates = np.unique(reached[legal], axis=0)
   known = set(map(tuple, seen))

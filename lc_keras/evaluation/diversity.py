@@ -1,7 +1,7 @@
-"""How much images differ that were made under one condition.
+"""Diversity of images that were made under one condition.
 
-A system that draws the same face for every request can be read perfectly and
-look real. Numpy in, plain dictionaries out.
+A system that makes the same face for every request can have perfect scores and
+fidelity. Numpy in, plain dictionaries out.
 """
 
 from collections.abc import Hashable, Mapping
@@ -19,26 +19,26 @@ def diversity(
   resamples: int = intervals.RESAMPLES,
   seed: int = 0,
 ) -> dict:
-  """Compares the spread of made images with that of real people.
+  """Compares the spread of made images with that of real images.
 
   Args:
     made: For each condition [n, d], features of images that were made under
-      it, as `by_labels` sorts them.
-    real: The same of held-out images. Compared is under the conditions that
-      both have at least two rows of.
-    rows: At most so many rows of a condition are compared, drawn at random.
-      Time grows with its square.
-    resamples: Of the bootstrap; 0 leaves the intervals out.
-    seed: Of the draws.
+      it, see `by_labels`.
+    real: The same for held-out images. Conditions count if both have at least
+      two rows.
+    rows: Most rows of a condition to compare, drawn at random. Time grows with
+      its square.
+    resamples: Resamples of the bootstrap; 0 leaves the intervals out.
+    seed: Seed of the draws.
 
   Returns:
     "distance": Mean L2 distance between the features of two images that were
-      made under the same condition. Conditions count by their made rows.
-    "real_distance": The same of held-out images.
-    "ratio": The first by the second: 1 is as diverse as real people.
+      made under the same condition; conditions are weighted by made rows.
+    "real_distance": The same for held-out images.
+    "ratio": The first divided by the second: 1 is as diverse as real images.
     "intervals": 95% bootstrap intervals [low, high] of "distance" and "ratio";
       conditions are resampled, with all their rows.
-    "conditions": How many were compared.
+    "conditions": Number of conditions that were compared.
 
   Raises:
     ValueError: No condition has two rows of both.
@@ -78,14 +78,14 @@ def diversity(
 def by_labels(
   features: np.ndarray, labels: np.ndarray
 ) -> dict[tuple, np.ndarray]:
-  """Sorts rows by all their labels.
+  """Groups rows by their labels.
 
   Args:
     features: [n, d].
     labels: [n, num_attributes] in {0, 1}.
 
   Returns:
-    Label vectors, as tuples of int, to the features of the rows that have them.
+    By label vector, a tuple of int, the features of the rows that have it.
   """
   labels = np.asarray(labels).astype(int)
   combinations, group = np.unique(labels, axis=0, return_inverse=True)
@@ -96,7 +96,7 @@ def by_labels(
 
 
 def _mean_distance(features, rows, generator):
-  """Returns the mean L2 distance of pairs, of at most so many rows."""
+  """Returns the mean L2 distance of pairs, of at most `rows` rows."""
   if len(features) > rows:
     features = features[generator.choice(len(features), rows, replace=False)]
   return distance.pdist(features).mean()

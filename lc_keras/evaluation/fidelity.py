@@ -1,8 +1,8 @@
-"""How much made images look like real ones, as sets of feature vectors.
+"""Fidelity: compares made with real images, as sets of feature vectors.
 
-Numpy in, plain dictionaries out. The features are those of a network that the
-caller names beside the numbers: numbers of different networks, and numbers of
-different counts of rows, cannot be compared.
+Numpy in, plain dictionaries out. Figures for features of different networks, or
+for different numbers of rows, cannot be compared: callers name the network
+beside the figures.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from sklearn.metrics import pairwise
 
 from lc_keras.evaluation import intervals
 
-# Neighbours that a row's sphere reaches to, as in Kynkaanniemi et al. 2019.
+# A row's sphere reaches to this neighbour, as in Kynkaanniemi et al. 2019.
 _NEIGHBOURS = 3
 
 
@@ -26,18 +26,18 @@ def fidelity(
 ) -> dict:
   """Compares made images with real ones.
 
-  All intervals take the real images as given: systems are compared with the
-  same ones.
+  All intervals take the real images as fixed, since systems are compared with
+  the same ones.
 
   Args:
     real: [m, d], features of real images.
-    made: [n, d], features of made images, or of other real images: the floor,
-      which a perfect system reaches. Reconstructions of these very real images
-      can lie below it, since they share the draw of people: reconstruct others.
-    rows: At most so many rows of each are compared, drawn at random. Time and
-      memory grow with its square.
-    resamples: Of the bootstrap; 0 leaves all intervals out.
-    seed: Of the draws.
+    made: [n, d], features of made images. Other real images give the floor,
+      which a perfect system reaches. Reconstructions of the images in `real`
+      can lie below it, since they show the same people: reconstruct others.
+    rows: Most rows of each to compare, drawn at random. Time and memory grow
+      with its square.
+    resamples: Resamples of the bootstrap; 0 leaves all intervals out.
+    seed: Seed of the draws.
 
   Returns:
     "fid": Frechet distance of the two normal distributions of the same moments
@@ -45,14 +45,14 @@ def fidelity(
       fewer rows, the larger.
     "kid": Squared maximum mean discrepancy under the kernel (x.y / d + 1)^3,
       unbiased, so that it may be negative (Binkowski et al. 2018).
-    "precision": Share of made rows that lie among the real, that is, nearer to
-      some real row than its third neighbour among the real (Kynkaanniemi et
-      al. 2019); "recall": share of real rows that lie among the made.
+    "precision": Share of made rows that are nearer to some real row than its
+      third real neighbour is (Kynkaanniemi et al. 2019); "recall": the same
+      with made and real rows exchanged.
     "intervals": 95% intervals [low, high] of the four: of the FID from its
-      standard error, see `frechet_distance`, around its expectation for so
-      many rows; of the KID by the bootstrap; Wilson's of the shares, with the
-      spheres as given.
-    "real_count" and "made_count": The rows that were compared.
+      standard error, see `frechet_distance`, around its expectation for this
+      number of rows; of the KID by the bootstrap; Wilson's of the shares, with
+      fixed spheres.
+    "real_count" and "made_count": Numbers of rows that were compared.
 
   Raises:
     ValueError: The shapes disagree, there are fewer than 4 rows of either, or
@@ -90,13 +90,13 @@ def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
 
   With A and B, the centred rows divided by the root of their number less one,
   the covariances are A^T A and B^T B, and the distance is
-  |mu - nu|^2 + |A|^2 + |B|^2 - 2 |A B^T|_*. The nuclear norm stands for the
-  trace of the root of the covariances' product: its matrix is of rows by rows,
+  |mu - nu|^2 + |A|^2 + |B|^2 - 2 |A B^T|_*. The nuclear norm equals the
+  trace of the root of the covariances' product; its matrix is of rows by rows,
   however many features there are.
 
-  The error, of the draw of made rows, is that of the sum of the rows'
-  influences (the delta method). A bootstrap would not do: a resample repeats
-  rows, which adds to the distance about as much as half the rows adds.
+  The standard error, over draws of made rows, is that of the sum of the rows'
+  influences (the delta method). A bootstrap would be biased: a resample repeats
+  rows, which adds to the distance about as much as halving the number of rows.
 
   Args:
     real: [m, d].
@@ -107,7 +107,7 @@ def frechet_distance(real: np.ndarray, made: np.ndarray) -> tuple[float, float]:
   real, made = (
     (rows - rows.mean(axis=0)) / np.sqrt(len(rows) - 1) for rows in (real, made)
   )
-  # With fewer features than rows, a triangle of features does as well.
+  # With fewer features than rows, the triangular factor is smaller.
   (triangle,) = linalg.qr(real, mode="r", check_finite=False)
   factor, other = linalg.qr(made, mode="economic", check_finite=False)
   _, roots, right = linalg.svd(
@@ -133,9 +133,9 @@ def kernel_distance(
   Args:
     real: [m, d].
     made: [n, d].
-    resamples: How often the made rows are drawn again, r. No pair is made of
-      a row and itself, drawn twice: such pairs would add to the discrepancy.
-    seed: Of the draws.
+    resamples: Number of resamples of the made rows, r. A row that is drawn
+      twice forms no pair with itself: such pairs would add to the discrepancy.
+    seed: Seed of the draws.
 
   Returns:
     The discrepancy, and [r].
@@ -160,7 +160,7 @@ def kernel_distance(
 
 
 def within(support: np.ndarray, features: np.ndarray) -> np.ndarray:
-  """Returns which rows lie among others (Kynkaanniemi et al. 2019).
+  """Returns which rows lie in spheres of others (Kynkaanniemi et al. 2019).
 
   Args:
     support: [m, d], each the centre of a sphere that reaches to its third
@@ -173,7 +173,7 @@ def within(support: np.ndarray, features: np.ndarray) -> np.ndarray:
   index = sklearn.neighbors.NearestNeighbors(
     n_neighbors=_NEIGHBOURS, algorithm="brute"
   )
-  # Asked for no rows, it does not count a row as its own neighbour.
+  # Without an argument, a row does not count as its own neighbour.
   distances, _ = index.fit(support).kneighbors()
   radii = distances[:, -1]
   chunks = sklearn.metrics.pairwise_distances_chunked(

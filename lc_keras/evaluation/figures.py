@@ -37,7 +37,7 @@ def of_system(
   system: systems.System,
   measured: Mapping,
 ) -> tuple[dict[str, Figure], dict[str, np.ndarray]]:
-  """Draws usual samples and edits of a system, and its worst.
+  """Draws typical samples and edits of a system, and the worst.
 
   Args:
     protocol: Holds the held-out images.
@@ -128,11 +128,11 @@ def of_all(
 
 
 def worst(failures: Sequence[Mapping], count: int) -> list[Mapping]:
-  """Returns the worst of each edit in turn, those that are not read first.
+  """Returns the worst failures of each edit in turn, unread ones first.
 
   Args:
     failures: See `transformations.table`: worst first within an edit.
-    count: At most so many.
+    count: Largest number to return.
   """
   ranks = collections.Counter()
   order = []
@@ -146,7 +146,7 @@ def worst(failures: Sequence[Mapping], count: int) -> list[Mapping]:
 
 
 def dials(curves: Mapping[str, Mapping]) -> Image.Image:
-  """Draws how many edits succeed against what they lose, along a dial.
+  """Plots the success of edits against their side effects, along a dial.
 
   Args:
     curves: By title of a system, see `Protocol.curve`.
@@ -177,7 +177,7 @@ def dials(curves: Mapping[str, Mapping]) -> Image.Image:
 
 
 def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
-  """Draws the changes that edits leave, one after another and then undone.
+  """Plots the changes that remain after edits in sequence, then taken back.
 
   Args:
     states: By title of a system, see `Protocol.sequence`.
@@ -200,7 +200,7 @@ def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
 
 
 def label_curve(points: Sequence[Mapping]) -> Image.Image:
-  """Draws how good learned constraints are, and their cost, by their labels.
+  """Plots quality and cost of learned constraints by number of labels.
 
   Args:
     points: Of one constraint each: "attribute", "labels", "seconds", and the
@@ -302,7 +302,7 @@ def _edits(protocol, system):
 
 
 def _failed_samples(protocol, system, failures):
-  """Draws the samples that disobey their requests most."""
+  """Draws the samples that miss their requests most."""
   images = protocol.again(system, [failure["row"] for failure in failures])
   labels = [
     "\n".join(
@@ -319,7 +319,7 @@ def _failed_samples(protocol, system, failures):
 
 
 def _failed_edits(protocol, system, failures):
-  """Draws the edits that obey least and change most besides."""
+  """Draws the edits that fail, or change most other attributes."""
   rows = [failure["row"] for failure in failures]
   images = protocol.natural.images[rows]
   columns = np.array(

@@ -15,12 +15,12 @@ RESAMPLES = 1000
 def weights(
   count: int, resamples: int = RESAMPLES, seed: int = 0
 ) -> np.ndarray:
-  """Draws rows with replacement, as often as there are rows.
+  """Draws bootstrap resamples of rows.
 
   Args:
     count: Number of rows, n.
-    resamples: How often n rows are drawn.
-    seed: Of the draws.
+    resamples: Number of resamples, of n rows each.
+    seed: Seed of the draws.
 
   Returns:
     float64 [resamples, n]: how often each row was drawn; every resample sums
@@ -54,8 +54,8 @@ def normal(value: float, error: float) -> list[float]:
 def share(indicators: np.ndarray) -> list[float]:
   """Returns the 95% interval [low, high] of a share of independent rows.
 
-  Wilson 1927: unlike a bootstrap it has a width where no row or every row
-  counts, as rows that did not happen in 64 may still happen.
+  It is Wilson's (1927). Unlike a bootstrap interval, it has a width if no row
+  or every row is True: what did not occur in 64 rows may still occur.
 
   Args:
     indicators: [n] booleans, n at least 1; the share is their mean.
@@ -65,12 +65,12 @@ def share(indicators: np.ndarray) -> list[float]:
 
 
 def wilson(share_of_rows: float, count: float) -> list[float]:
-  """Returns the interval of a share of so many rows, see `share`.
+  """Returns the interval of a share of `count` rows, see `share`.
 
   Args:
     share_of_rows: In [0, 1].
-    count: Above 0; of rows with weights, how many equal ones they are worth:
-      the squared sum of the weights by the sum of their squares (Kish 1965).
+    count: Number of rows, above 0; if weighted, the effective number (Kish
+      1965): the squared sum of the weights divided by the sum of their squares.
   """
   reach = stats.norm.ppf((1 + LEVEL) / 2) ** 2 / count
   middle = share_of_rows + reach / 2
@@ -86,8 +86,8 @@ def means(values: np.ndarray, resampled_weights: np.ndarray) -> np.ndarray:
 
   Args:
     values: [n].
-    resampled_weights: [resamples, n], of `weights`, or columns of it where the
-      values are those of some of the rows.
+    resampled_weights: [resamples, n], the result of `weights`, or its columns
+      for the rows that have values.
 
   Returns:
     [resamples]; NaN where none of the rows was drawn.

@@ -12,11 +12,11 @@ class Judge:
   """Reads images: attributes, and the features in which they are compared."""
 
   def __init__(self, classifier, batch_size: int = _BATCH_SIZE):
-    """Compiles a `PixelClassifier`.
+    """Creates a judge from a `PixelClassifier`.
 
     Args:
       classifier: A model with `look(images)`.
-      batch_size: Images looked at at a time.
+      batch_size: Images per batch.
     """
 
     def look(images):
@@ -54,7 +54,7 @@ class Extended:
     Args:
       judge: Reads all attributes but the last; features are its own.
       other: Reads the last one.
-      column: Of the last attribute, among those that `other` reads.
+      column: Column of the last attribute in the readings of `other`.
     """
     self._judge = judge
     self._other = other

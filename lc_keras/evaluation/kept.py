@@ -1,4 +1,4 @@
-"""What an edit costs: the asked value against what was to stay the same."""
+"""The trade-off of an edit: requested value against preserved embedding."""
 
 from collections.abc import Callable, Sequence
 
@@ -18,7 +18,7 @@ def curve(
   weights: Sequence[float] = _WEIGHTS,
   seed: int = 0,
 ) -> list[dict]:
-  """Edits images with several weights of what is to be kept.
+  """Edits images with several weights of the embedding to preserve.
 
   >>> import types
   >>> import numpy as np
@@ -45,19 +45,20 @@ def curve(
   [(1.0, 0.0), (0.0, 1.0)]
 
   Args:
-    control: `LatentConstraints` that has learned to `keep` something.
+    control: `LatentConstraints` with an embedding learned by `keep`.
     images: See `LatentConstraints.transform`; images or latents.
-    request: What is asked for.
-    embed: Images to vectors [n, d]: what says that it is still the same.
-    read: Images to bool [n]: whether what was asked for is there. The best
-      judge is one that no critic learned from.
-    near: How near two vectors are that are of the same.
-    weights: The weights, see `LatentConstraints.transform`.
-    seed: Of the edits.
+    request: The request.
+    embed: Maps images to vectors [n, d], which decide what counts as the same.
+    read: Maps images to bool [n], whether the request is met; best by a judge
+      that no critic learned from.
+    near: Vectors nearer to each other than this count as the same.
+    weights: Values of `same`, see `LatentConstraints.transform`.
+    seed: Seed of the edits.
 
   Returns:
-    For each weight "weight", "asked" (share of images that read as asked),
-    "same" (share that is still the same) and "distance" (mean of the vectors).
+    For each weight, "weight", "asked" (share of images that read as requested),
+    "same" (share that counts as the same) and "distance" (mean, of the
+    vectors).
   """
   starts = control.encode(images, seed)
   before = np.asarray(embed(control.decode(starts)))

@@ -40,12 +40,12 @@ class Split:
 
   Attributes:
     images: float32 [n, height, width, channels] in [0, 1]; None for labels
-      that no image has.
+      without images.
     labels: float32 [n, num_attributes] in {0, 1}.
     focus: None; or [n], the attribute that each row was drawn for, see
       `scores.attribute_scores`.
-    truth: What the images are scored against: None for `labels`; or these with
-      NaN where it is not known.
+    truth: The labels that images are scored against: None for `labels`; or
+      these with NaN where unknown.
   """
 
   images: np.ndarray | None
@@ -61,10 +61,10 @@ class Split:
     judge: judge_module.Judge,
     focus: np.ndarray | None = None,
   ) -> "Split":
-    """Returns rows whose labels need be neither complete nor 0 or 1.
+    """Returns a split from labels in [0, 1], of which some may be NaN.
 
-    Degrees count as on above 0.5. Where a label is not known, requests have
-    what the judge reads, and nothing is scored.
+    Labels above 0.5 are on. For an unknown label, NaN, requests take the
+    judge's reading, and nothing is scored.
     """
     truth = np.where(np.isnan(labels), np.nan, labels > 0.5)
     unknown = np.isnan(truth)
@@ -80,20 +80,20 @@ class Split:
 
   @property
   def known(self) -> np.ndarray:
-    """float32 [n, num_attributes], labels, or NaN where not known."""
+    """float32 [n, num_attributes], labels, or NaN where unknown."""
     return self.labels if self.truth is None else self.truth
 
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-  """How much is measured.
+  """Numbers of rows to measure.
 
   Attributes:
-    unseen: Samples under combinations of attributes that training never saw.
-    edits: Images that each attribute is switched in, for each direction.
+    unseen: Samples of combinations of attributes that do not occur in training.
+    edits: Images to switch each attribute in, for each direction.
     curve_edits: The same, for each point of a curve.
-    sequences: Images that are edited again and again.
-    sequence_edits: Edits before they are taken back.
+    sequences: Images that are edited several times in sequence.
+    sequence_edits: Edits of each of them, before these are taken back.
   """
 
   unseen: int = 512
@@ -119,20 +119,20 @@ class Protocol:
     threshold: float = 0.5,
     seed: int = 0,
   ):
-    """Looks at the held-out images.
+    """Creates the protocol; reads the held-out images.
 
     Args:
       attributes: The attributes.
       judge: Reads images.
       train_labels: [m, num_attributes] in {0, 1}.
-      natural: Held-out images as they come.
+      natural: Held-out images in their natural frequencies.
       balanced: Held-out images in which rare attributes are frequent.
       references: float32 [m, height, width, channels], the real images that
-        realism is measured against: of other people than `natural`, or
-        reconstructions would be compared with their own originals.
-      sizes: How much is measured.
+        realism is measured against; not those of `natural`, or reconstructions
+        would be compared with their own originals.
+      sizes: Numbers of rows to measure.
       threshold: A probability above it reads as "on".
-      seed: Of every draw.
+      seed: Seed of every draw.
     """
     self.attributes = attributes
     self.judge = judge
@@ -148,7 +148,7 @@ class Protocol:
     self._reference_features = judge.features(references)
 
   def references(self, unchanged: systems.System) -> dict[str, dict]:
-    """Returns the figures that those of systems are compared with.
+    """Returns reference figures, to compare those of systems with.
 
     Args:
       unchanged: The generative model without constraints, see `systems.prior`.
@@ -186,7 +186,7 @@ class Protocol:
     """Returns all figures of a system.
 
     Args:
-      system: Samples, transforms, or both.
+      system: A system that samples, transforms, or both.
       limit: Most rows of each split to sample; all if not given.
       dial: None, or the system's dial, see `systems.Dial`.
 
@@ -208,7 +208,7 @@ class Protocol:
     """Returns the figures of a system's samples.
 
     Args:
-      system: Makes samples.
+      system: A system that samples.
       limit: Most rows of each split to make; all if not given.
 
     Returns:
@@ -238,12 +238,11 @@ class Protocol:
   def edits(
     self, system: systems.System, rows: int | None = None, **options
   ) -> dict:
-    """Returns the figures of edits, one attribute of an image switched each.
+    """Returns the figures of edits that each switch one attribute.
 
     Args:
-      system: Transforms.
-      rows: Images for each attribute and direction; the protocol's if not
-        given.
+      system: A system that transforms.
+      rows: Images per attribute and direction; by default `Sizes.edits`.
       **options: For `transformations.table`, whose result this returns, with
         the "milliseconds" of an edit.
     """
@@ -269,11 +268,11 @@ class Protocol:
     return table | {"milliseconds": _mean(np.concatenate(costs))}
 
   def curve(self, system: systems.System, dial: systems.Dial) -> dict:
-    """Returns how much is obeyed, and how much is lost, along a dial.
+    """Returns the success and the side effects of edits along a dial.
 
     Args:
-      system: Transforms.
-      dial: The system's, see `systems.Dial`; stands at its default afterwards.
+      system: A system that transforms.
+      dial: Its dial, see `systems.Dial`; at its default afterwards.
 
     Returns:
       "dial", its name; "default"; and "points", for each "setting" the shares
@@ -297,17 +296,17 @@ class Protocol:
     return {"dial": dial.name, "default": dial.default, "points": points}
 
   def sequence(self, system: systems.System) -> list[dict]:
-    """Edits images again and again, then takes the edits back one by one.
+    """Edits images several times, then takes the edits back one by one.
 
     Each edit starts from the image that the last one made, as when users send
-    images back: losses add up.
+    images back, so that losses accumulate.
 
     Returns:
-      For every state, the first included: "edits", how many are in force;
-      "taken_back", how many have been; "others_changed", the share of images
-      in which an attribute that is not under an edit in force reads otherwise
-      than at first, with its "interval"; "feature_distance" to the first
-      state, averaged; "read", the share of images in which the values of the
+      For every state, the first included: "edits", the number of edits in
+      force; "taken_back", the number taken back; "others_changed", the share of
+      images in which an attribute without an edit in force reads otherwise than
+      at first, with its "interval"; "feature_distance", the mean distance to
+      the first state; "read", the share of images in which the values of the
       last edit are read. In the last state no edit is in force.
     """
     images = self.natural.images[: self._sizes.sequences]
@@ -351,7 +350,7 @@ class Protocol:
     return values, mask
 
   def again(self, system: systems.System, rows: Sequence[int]) -> np.ndarray:
-    """Returns some samples under the labels of the natural split once more."""
+    """Makes some samples for the labels of the natural split once more."""
     labels = self.natural.labels
     seeds = self._seeds(_NATURAL, len(labels))
     rows = np.asarray(rows)
@@ -361,7 +360,7 @@ class Protocol:
   def reconstructed(
     self, system: systems.System, images: np.ndarray
   ) -> np.ndarray:
-    """Returns the images as a system shows them without any change."""
+    """Returns a system's reconstructions of images."""
     return system.reconstruct(images, self.image_seeds(images)).images
 
   def read(self, images: np.ndarray) -> np.ndarray:
@@ -372,7 +371,7 @@ class Protocol:
   def image_seeds(self, images: np.ndarray) -> np.ndarray:
     """Returns a seed for each image, made of its pixels.
 
-    So an image is encoded to the same latent vector wherever it turns up: a
+    So an image is always encoded to the same latent vector: a
     transformation starts from the reconstruction that it is compared with.
     """
     salt = self._seed.to_bytes(8, "little")
@@ -417,7 +416,7 @@ class Protocol:
   def _diversity(self, images, labels):
     """Compares samples with real images of the same labels, if there are any.
 
-    Two rows of a label are needed, which a short split need not have.
+    Two rows with the same labels are needed, which a small split may lack.
     """
     made = diversity.by_labels(self.judge.features(images), labels)
     real = diversity.by_labels(self._real_features, self.natural.labels)
@@ -426,7 +425,7 @@ class Protocol:
     return diversity.diversity(made, real, seed=self._seed)
 
   def _failures(self, images, labels):
-    """Lists the rows in which most attributes read otherwise than asked."""
+    """Lists the rows in which most attributes read otherwise than requested."""
     excess = self.read(images) - labels
     wrong = np.abs(excess).sum(axis=1)
     worst = np.argsort(-wrong, kind="stable")[:_LISTED]
@@ -463,6 +462,6 @@ def _cost(made):
 
 
 def _mean(values):
-  """Returns the mean without NaNs; None if there is nothing else."""
+  """Returns the mean without NaNs; None if all are NaN."""
   measured = values[~np.isnan(values)]
   return float(measured.mean()) if len(measured) else None

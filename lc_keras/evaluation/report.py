@@ -1,7 +1,7 @@
 """The report of a run: results.json and index.html.
 
-The page needs nothing but the files beside it: no script and no network. It
-shows what results.json holds.
+The page needs only the files beside it, no script and no network. It shows the
+contents of results.json.
 """
 
 import math
@@ -36,9 +36,9 @@ def write(report_dir: str | os.PathLike, results: Mapping) -> None:
         data, split, threshold, seed, versions; mappings may nest.
 
   Raises:
-    ValueError: A part of the results is missing, or a figure's name is no plain
-      file name. Nothing is written then.
-    FileNotFoundError: A picture is not there. Nothing is written then.
+    ValueError: A part of the results is missing, or a figure's name is not a
+      plain file name. Nothing is written then.
+    FileNotFoundError: A picture is missing. Nothing is written then.
   """
   report_dir = pathlib.Path(report_dir)
   results = plain(results)
@@ -95,7 +95,7 @@ def plain(value):
 
 
 def _html(frame):
-  # Pandas cuts text of more than 50 letters, if it is let to.
+  # By default, pandas cuts text of more than 50 letters.
   with pd.option_context("display.max_colwidth", None):
     return markupsafe.Markup(frame.to_html(border=0))
 

@@ -1,8 +1,8 @@
-"""How well attributes are read: per attribute, weighted and macro averages.
+"""Scores of attributes: for each, and as weighted and macro averages.
 
-Accuracy alone misleads where attributes are rare (always saying "no" is right
-for 97% of heads when 3% are bald), so precision, recall and F1 stand beside
-it, and `majority_scores` is the row to beat. Numpy in, plain dictionaries out.
+Accuracy alone misleads where attributes are rare ("no" is always right for 97%
+of heads when 3% are bald), so precision, recall and F1 are given, too, and
+`majority_scores` is the baseline. Numpy in, plain dictionaries out.
 """
 
 from collections.abc import Sequence
@@ -31,15 +31,15 @@ def attribute_scores(
 
   Args:
     probabilities: [n, num_attributes] in [0, 1], the classifier's.
-    labels: [n, num_attributes] in {0, 1}; NaN is not known, and not scored.
+    labels: [n, num_attributes] in {0, 1}; NaN is unknown and not scored.
     names: The attributes, in the order of the columns.
     threshold: A probability above it reads as "on".
-    focus: None; or [n] whole numbers, of a split whose rows were each drawn for
-      one attribute, so that it is on in half of its rows however rare it is:
-      the column that a row was drawn for, and is scored in. Rows of any other
-      number are left out.
-    resamples: Of the bootstrap; 0 leaves the intervals out.
-    seed: Of the resamples.
+    focus: None; or [n] whole numbers, for a split whose rows were each drawn
+      for one attribute, so that it is on in half of its rows however rare it
+      is: the column that a row was drawn for, the only one it is scored in.
+      Rows with other numbers are left out.
+    resamples: Resamples of the bootstrap; 0 leaves the intervals out.
+    seed: Seed of the resamples.
 
   Returns:
     "accuracy" over all cells; "weighted_precision", "weighted_recall" and
@@ -49,9 +49,9 @@ def attribute_scores(
     high], rows resampled; "count", n, or the rows with a focus; and
     "attributes", which maps each name to its "accuracy", "precision", "recall",
     "f1", "support" (positive rows) and "positive_rate" (the share of rows that
-    read as "on"); to None, and in no average, if it is no row's focus. Where a
-    ratio has an empty denominator (nothing read as "on", or no positive row) it
-    is 0.
+    read as "on"); an attribute without scored rows maps to None and is in no
+    average. A ratio with an empty denominator (nothing reads as "on", or no
+    positive row) is 0.
 
   Raises:
     ValueError: Shapes, ranges or the number of names are wrong, n is 0, or no
@@ -162,8 +162,8 @@ def _averages(attributes, count, weights):
 def _intervals(read, wanted, scored, resamples, seed):
   """Returns the intervals of all averages: booleans [n, num_attributes] each.
 
-  Scores are made of sums over rows, and those of all resamples are products of
-  matrices: the averages of each resample, all at once.
+  Scores depend on sums over rows, and the sums of all resamples are matrix
+  products, computed at once.
   """
   columns = scored.any(axis=0)
   read, wanted, scored = (

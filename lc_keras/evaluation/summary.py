@@ -42,9 +42,10 @@ def of(reports: Sequence[Mapping[str, Mapping]]) -> dict[str, dict]:
     reports: The "systems" of `report.write`.
 
   Returns:
-    By name, "runs", how many have it, and the system: of every number mean,
-    standard deviation (over n - 1), least and most; mappings, and lists of one
-    length, part by part; other values where all agree, and else None.
+    By name, "runs", the number of reports with the system, and its figures: for
+    every number mean, standard deviation (over n - 1), minimum and maximum;
+    mappings, and lists of equal length, element by element; other values if all
+    are equal, else None.
   """
   names = dict.fromkeys(name for systems in reports for name in systems)
   result = {}
@@ -88,7 +89,7 @@ def _merged(values):
       "min": min(numbers),
       "max": max(numbers),
     }
-    # More digits than any figure has, and fewer than make a file unreadable.
+    # Six digits are more than any figure has, and keep files readable.
     return {name: float(f"{value:.6g}") for name, value in figure.items()}
   return first if all(value == first for value in values) else None
 

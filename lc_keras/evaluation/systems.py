@@ -1,8 +1,8 @@
-"""Everything that is compared, behind one interface: a request in, images out.
+"""The systems that are compared, behind one interface: requests in, images out.
 
-A system is three functions of tensors, some of which may be missing. What they
-are made of (a sampler in a latent space, a network trained for it) does not
-show: the protocol knows no special cases.
+A system is three functions of tensors, some of which may be missing. The
+interface hides how they work (a sampler in a latent space, a network trained
+for it), so that the protocol has no special cases.
 """
 
 import dataclasses
@@ -20,8 +20,8 @@ from lc_keras.generators import generator as generator_module
 from lc_keras.samplers import sampler as sampler_module
 from lc_keras.samplers import table
 
-# Tensors to "images" [batch, height, width, channels] in [0, 1] and to measures
-# of each row, [batch].
+# Maps tensors to "images" [batch, height, width, channels] in [0, 1] and to
+# measures of each row, [batch].
 Function = Callable[..., Mapping[str, tf.Tensor]]
 
 _BATCH_SIZE = 64
@@ -47,12 +47,12 @@ class System:
 
   Its methods take arrays: images [n, height, width, channels] in [0, 1]; the
   values of a request, [n, num_attributes] in [0, 1]; its mask, of the same
-  shape in {0, 1}, 0 for what is left open, or kept; and seeds [n], integers.
+  shape in {0, 1}, 0 for open or kept attributes; and seeds [n], integers.
 
   Attributes:
-    samples: Whether `sample` is there.
-    reconstructs: Whether `reconstruct` is there.
-    transforms: Whether `transform` is there, and `reconstruct` with it.
+    samples: Whether it has `sample`.
+    reconstructs: Whether it has `reconstruct`.
+    transforms: Whether it has `transform`, and with it `reconstruct`.
   """
 
   def __init__(
@@ -65,10 +65,10 @@ class System:
     """Compiles the functions, each when it is first called.
 
     Args:
-      sample: (values, mask, seeds) to tensors.
-      reconstruct: (images, seeds) to tensors; needed by `transform`.
-      transform: (images, values, mask, seeds) to tensors.
-      batch_size: Rows made at a time.
+      sample: Maps (values, mask, seeds) to tensors.
+      reconstruct: Maps (images, seeds) to tensors; needed by `transform`.
+      transform: Maps (images, values, mask, seeds) to tensors.
+      batch_size: Rows per batch.
 
     Raises:
       ValueError: There is a `transform` without `reconstruct`.
@@ -87,7 +87,7 @@ class System:
     )
 
   def sample(self, values, mask, seeds) -> Made:
-    """Makes images from nothing but a request and a seed a row."""
+    """Makes images from a request and a seed per row."""
     return _made(self._sample, values, mask, seeds)
 
   def reconstruct(self, images, seeds) -> Made:
@@ -100,14 +100,14 @@ class System:
 
 
 class Dial(NamedTuple):
-  """A number that turns the edits of a built system up and down.
+  """A number that sets the strength of a built system's edits.
 
   Attributes:
-    name: In reports.
-    default: Where it stands, but for a curve.
-    settings: Where it stands for a curve, see `Protocol.curve`.
-    variable: Where it stands: a variable, so that a system that has been
-      compiled can be turned.
+    name: Name in reports.
+    default: Its value, except along a curve.
+    settings: Its values along a curve, see `Protocol.curve`.
+    variable: Holds its value; a variable, so that it can be set in a system
+      that has been compiled.
   """
 
   name: str
@@ -121,10 +121,10 @@ class Candidate:
   """A system that can be built and measured.
 
   Attributes:
-    title: In tables.
-    stages: The trainings that it rests on.
+    title: Title in tables.
+    stages: The trainings that it depends on.
     build: Returns the system, and its dial or None.
-    is_slow: Whether it takes some hundred steps a row.
+    is_slow: Whether it takes hundreds of steps per row.
   """
 
   title: str
@@ -134,7 +134,7 @@ class Candidate:
 
   @property
   def labelled_stages(self) -> list[str]:
-    """The trainings that one more attribute makes necessary again."""
+    """The trainings to repeat for one more attribute."""
     unlabelled = (*generator_module.STAGES, "latents", "realism")
     return [stage for stage in self.stages if stage not in unlabelled]
 
@@ -142,15 +142,15 @@ class Candidate:
 def candidates(parts, done: Collection[str]) -> dict[str, Candidate]:
   """Returns the systems of a generator, in the order of a report's tables.
 
-  They are the generator as it is, its actors, the other entries of `SAMPLERS`,
-  and the baselines. The critic of one actor judges the realism of all.
+  They are the unconstrained generator, its actors, the other entries of
+  `SAMPLERS`, and the baselines. One actor's critic judges the realism of all.
 
   Args:
     parts: The generator and all that was trained for it, a `parts.Parts`.
     done: The trainings that are finished: "latents", the generator's stages,
       and the names of models.
   """
-  # A refined VAE rests on two.
+  # A refined VAE depends on two.
   own = [*filter(done.__contains__, generator_module.STAGES)] or ["vae"]
   found = {
     "prior": Candidate(
@@ -221,7 +221,7 @@ def _built(parts, entry, critic):
 
 
 def prior(generator: generator_module.Generator) -> System:
-  """Returns the generative model as it is, which ignores requests.
+  """Returns the unconstrained generative model, which ignores requests.
 
   It reconstructs if the model can encode.
   """
@@ -237,14 +237,14 @@ def prior(generator: generator_module.Generator) -> System:
 def latent(
   generator: generator_module.Generator, sampler: sampler_module.Sampler
 ) -> System:
-  """Returns a sampler between the encoder and the decoder of a model.
+  """Returns a system of a sampler, and the encoder and decoder of a model.
 
   Images are encoded as a draw of q(z|x), row i from seeds[i] alone. It
   transforms if the sampler does and the model can encode.
 
   Args:
     generator: The generative model.
-    sampler: Moves latent vectors.
+    sampler: Makes or moves latent vectors.
   """
 
   def decoded(result):
@@ -283,7 +283,7 @@ def conditional_vae(
       attributes)` and `latent_size`.
     attributes: The attributes.
     labels: [m, num_attributes] in {0, 1}, of the training split.
-    read: Images to logits [batch, num_attributes].
+    read: Maps images to logits [batch, num_attributes].
   """
   fill = _filler(attributes, labels)
 
@@ -344,7 +344,7 @@ def _reconstruct(generator):
 
 
 def _filler(attributes, labels):
-  """Returns a function that fills a request up with rows of the labels."""
+  """Returns a function that fills open attributes from rows of the labels."""
   table = tf.constant(labels, tf.float32)
 
   def fill(values, mask, seeds):

@@ -25,7 +25,7 @@ def _switch(edit):
 _share = "{:.1%}".format
 _count = "{:,}".format
 _duration = "{:,.1f}".format
-# By the head of a column, how its figures are written, and their keys.
+# By the head of a column, the format of its figures, and their keys.
 _OVERVIEW = {
   "Weighted F1": (_score, "natural", "weighted_f1"),
   "Macro F1": (_score, "natural", "macro_f1"),
@@ -174,8 +174,8 @@ def _table(rows, columns, head="", intervals=True):
 
   Args:
     rows: Figures, mappings that may nest, by the heads of the rows.
-    columns: By their heads, how figures are written, and their keys.
-    head: Stands above the heads of the rows.
+    columns: By their heads, the format of figures, and their keys.
+    head: Text above the heads of the rows.
     intervals: Whether intervals are written.
   """
   cells = {}
@@ -195,10 +195,10 @@ def _across(systems, text, name, count, head):
 
   Args:
     systems: By title, all figures of each row by its head.
-    text: How figures are written.
-    name: Of the figure; systems without it are left out.
-    count: Name of the number of rows that a figure is of.
-    head: Stands above the heads of the rows.
+    text: Format of figures.
+    name: Name of the figure; systems without it are left out.
+    count: Name of the number of rows that a figure is computed from.
+    head: Text above the heads of the rows.
   """
   cells = {}
   for title, rows in systems.items():
@@ -210,14 +210,14 @@ def _across(systems, text, name, count, head):
 
 
 def _gaps(systems):
-  """Returns the losses of each step, in points of a hundredth."""
+  """Returns the losses of each step, in hundredths."""
   cells = {}
   for name, system in systems.items():
     other = systems.get(
       "real" if name == "reconstruction" else "reconstruction"
     )
     count = _get(system, "natural", "count")
-    # Other rows have other labels: no gap between systems.
+    # Figures of other rows, which have other labels, are not compared.
     same = count is not None and count == _get(other, "natural", "count")
     if name not in ("majority", "real") and same:
       lower = other["title"][:1].lower() + other["title"][1:]

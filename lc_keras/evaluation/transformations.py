@@ -1,8 +1,8 @@
-"""Transformations of held-out images: do they obey, and change nothing else?
+"""Transformations of held-out images: their success, and their side effects.
 
-Every attribute is switched on where a held-out image lacks it, and off where
-it has it, one at a time. The pixel classifier then says whether the asked
-value is there and what else changed; a distance in its feature space says how
+Every attribute is switched on where a held-out image lacks it, and off where it
+has it, one at a time. The pixel classifier then reads whether the requested
+value is there and what else changed; a distance in its feature space tells how
 far the image moved. The models are given as functions of numpy arrays.
 """
 
@@ -14,7 +14,7 @@ from lc_keras.evaluation import intervals
 
 # Images [n, height, width, channels], and measures of each by name, numbers or
 # booleans [n], such as "distance", "converged" and "steps". The names are the
-# same in every call, and none that `table` uses.
+# same in every call, and other than those of `table`.
 Made = tuple[np.ndarray, Mapping[str, np.ndarray]]
 
 
@@ -35,58 +35,58 @@ def table(
 ) -> dict:
   """Switches each attribute on and off alone and measures the effects.
 
-  Everything is compared with the reconstruction, not with the image: losses of
-  the generative model are not the transformation's. Attributes that
-  exclude the switched one are part of a request: asked to be blond, black hair
-  has to go, and asked not to be blond, it has to be of another colour.
+  Everything is compared with the reconstruction, not with the image, so that
+  losses of the generative model do not count. Attributes that exclude the
+  switched one belong to the request: for blond hair, black hair must go, and
+  hair that is no longer blond needs another colour.
 
   Args:
     images: [n, height, width, channels], held out.
-    labels: [n, K] in {0, 1}: which rows an attribute can be switched on or off
-      in.
+    labels: [n, K] in {0, 1}: attributes are switched on in rows with 0, and off
+      in rows with 1.
     attributes: An `attributes.Attributes` of K names.
     judge: Reads images; its `probabilities` and `features` map images to
       [batch, K] and [batch, d], as those of `judge.Judge` do.
-    reconstruct: Images to images, without any request.
-    transform: Images, targets [batch, K] and mask [batch, K] (float32, 1 for
-      attributes that are requested) to images, or to images and measures.
-    rows: At most so many rows for each direction, drawn at random.
-    batch_size: Rows handed to the functions at a time.
+    reconstruct: Maps images to images, without any request.
+    transform: Maps images, targets [batch, K] and mask [batch, K] (float32, 1
+      for requested attributes) to images, or to images and measures.
+    rows: Most rows for each direction, drawn at random.
+    batch_size: Rows in a call of the functions.
     threshold: A probability above it reads as "on".
-    seed: Of the draw of rows, and of the resamples.
-    failures: At most so many failures are listed for each direction.
-    resamples: Of the bootstrap; 0 leaves all intervals out.
-    switched: Names of the attributes to switch; None is all.
+    seed: Seed of the draw of rows, and of the resamples.
+    failures: Most failures to list for each direction.
+    resamples: Resamples of the bootstrap; 0 leaves all intervals out.
+    switched: Names of the attributes to switch; None switches all.
 
   Returns:
     "directions", a list with, for each attribute "on" and "off":
       "attribute"; "on" (bool); "n" rows;
-      "read": Share of rows where the asked value is read;
+      "read": Share of rows where the requested value is read;
       "already_read": The same share for the reconstructions;
-      "request_read": Share where it and all that it rules out is read;
-      "others_changed": Share where any attribute reads otherwise than in the
-        reconstruction, but the switched one and those that exclude it;
-      "others_changed_strict": The same, only the switched one left out;
+      "request_read": Share where all values of the request are read;
+      "others_changed": Share where any attribute except the switched one and
+        those that exclude it reads otherwise than in the reconstruction;
+      "others_changed_strict": The same, for all but the switched one;
       "each_other_changed": Share of these attributes that read otherwise,
         averaged over rows;
       "feature_distance": Mean L2 distance of features to the reconstruction's;
       "feature_ratio": That, divided by "feature_scale";
-      The mean of each measure of `transform`, under its name;
+      the mean of each measure of `transform`, under its name;
       "intervals": The 95% interval [low, high] of each of the above, Wilson's
         for shares of rows and the bootstrap's for other means;
       "changes": Share of rows in which each attribute reads otherwise.
     With no row to switch, n is 0 and each of these is None.
     "feature_scale": Mean L2 distance between reconstructions of two different
       rows; NaN, as are the ratios, where there are fewer than two.
-    "mean_read" and the like, for all that has an interval: Averages over the
+    "mean_read" and so on, for each figure with an interval: Averages over the
       directions with rows.
     "intervals": The 95% bootstrap interval of each of these averages. Images
       are resampled, not edits: one image serves many directions.
-    "min_read" and "min_read_direction" ({"attribute", "on"}): The worst.
-    "failures": A list of edits where the asked value is not read or another
-      attribute changed: of each direction first those not read, then those
-      with most changes. "attribute"; "on"; "row", an index of `images`;
-      "read" (bool); "changed", names of the others that changed.
+    "min_read" and "min_read_direction" ({"attribute", "on"}): The lowest.
+    "failures": A list of edits where the requested value is not read or another
+      attribute changed: of each direction first those not read, then those with
+      most changes. "attribute"; "on"; "row", an index of `images`; "read"
+      (bool); "changed", names of the others that changed.
     "rows", "threshold" and "seed": As given.
 
   Raises:
@@ -142,7 +142,7 @@ def table(
     own = np.searchsorted(used, part)
     reference = {key: array[own] for key, array in before.items()}
     after = _batched(edited, np.arange(len(part)), batch_size)
-    # Hair that must not be blond any more has to have another colour.
+    # Hair that is no longer blond needs another colour.
     about = asked | (attributes.excludes[k] > 0)
     values, changed = _values(k, reference, after, targets, asked, about, scale)
     row |= {key: float(np.mean(value)) for key, value in values.items()}
@@ -211,7 +211,7 @@ def _values(k, before, after, targets, asked, about, scale):
 
 
 def _worst(read, changed):
-  """Returns the rows not as asked: first not read, then with most changes."""
+  """Returns the failed rows: first unread ones, then those of most changes."""
   count = changed.sum(axis=1)
   order = np.lexsort((-count, read))
   return order[~read[order] | (count[order] > 0)]
