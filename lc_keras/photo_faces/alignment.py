@@ -1,16 +1,16 @@
-"""Cuts a face out of a photograph as the generator's faces are: as in FFHQ."""
+"""Cuts a face out of a photograph, aligned as in FFHQ, the generator's data."""
 
 import numpy as np
 from PIL import Image
 
 from lc_keras.photo_faces import face_api
 
-# Below, the detector has seen no face.
+# Least score of a detected face.
 _LEAST_SCORE = 0.3
-# The landmarks' network wants a square around the face, a bit larger than the
-# detector's box.
+# The landmarks' network takes a square around the face, slightly larger than
+# the detector's box.
 _MARGIN = 1.1
-# Of the 68 landmarks.
+# Indices into the 68 landmarks.
 _LEFT_EYE, _RIGHT_EYE = slice(36, 42), slice(42, 48)
 _MOUTH_CORNERS = [48, 54]
 
@@ -19,7 +19,7 @@ class Aligner:
   """Finds the likeliest face of a photograph, and turns it upright."""
 
   def __init__(self, data_dir: str = "data"):
-    """Reads the networks.
+    """Loads the networks.
 
     Args:
       data_dir: See `packages.folder`.
@@ -30,11 +30,11 @@ class Aligner:
   def __call__(self, photograph: Image.Image, size: int = 256) -> np.ndarray:
     """Returns the face, float32 [size, size, 3] in [0, 1].
 
-    What lies outside of the photograph is its mirror image.
+    The photograph is mirrored beyond its edges.
 
     Args:
-      photograph: In which there is a face.
-      size: In pixels.
+      photograph: A photograph of a face.
+      size: Height and width of the result, in pixels.
 
     Raises:
       ValueError: No face was found.
@@ -83,8 +83,8 @@ class Aligner:
   def _box(self, photograph):
     """Returns (score, left, top, width, height) of a face, in pixels.
 
-    The likelier one of two looks, the second with a wide margin around, without
-    which a face that fills the photograph is overlooked.
+    It is the likelier result of two runs, the second with a wide margin,
+    without which a face that fills the photograph is missed.
     """
     longest = max(photograph.size)
     found = []
@@ -102,8 +102,8 @@ def _corners(landmarks):
   """Returns the corners of the face as FFHQ cuts it, [4, 2].
 
   Upper left, lower left, lower right, upper right. Karras et al. 2019,
-  https://arxiv.org/abs/1812.04948, appendix A: the square is turned as the
-  eyes and the mouth are, and as large as either is apart.
+  https://arxiv.org/abs/1812.04948, appendix A: the square is oriented by eyes
+  and mouth, and sized by the larger of their distances.
   """
   left = landmarks[_LEFT_EYE].mean(axis=0)
   right = landmarks[_RIGHT_EYE].mean(axis=0)

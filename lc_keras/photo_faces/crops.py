@@ -1,11 +1,11 @@
-"""Cuts what a judge looks at out of aligned images of faces."""
+"""Crops aligned images of faces for judges."""
 
 import tensorflow as tf
 
-# Of an aligned image of so many pixels: top, left, height, width.
+# Top, left, height and width of the face in an aligned image of 256 pixels.
 _ALIGNED = 256
 _FACE = (66, 48, 160, 160)
-# Mean colour that the networks of dlib and face-api take off, in RGB, 0 to 255.
+# Mean colour that networks of dlib and face-api subtract, in RGB, 0 to 255.
 MEAN_COLOUR = (122.782, 117.001, 104.298)
 
 
@@ -14,7 +14,7 @@ def face(images: tf.Tensor, size: int) -> tf.Tensor:
 
   Args:
     images: [n, height, height, 3], aligned as FFHQ is.
-    size: In pixels.
+    size: Height and width of the result, in pixels.
   """
   scale = images.shape[1] / _ALIGNED
   top, left, height, width = (round(scale * side) for side in _FACE)

@@ -1,13 +1,13 @@
-"""Small images at a part of the work: the synthesis is left early.
+"""Small images at a fraction of the cost, by an early exit of the synthesis.
 
-The later blocks of the synthesis decide colours and fine detail. Here they run
-at the size of an early one: they see only the low band of each Haar transform,
-depthwise kernels become what they amount to on blocks of equal pixels, and
-fixed noise is averaged. What comes out is a sketch of the image, and a linear
-head makes the 12 Haar bands of a small image of it and of the early features.
-Where it errs, it draws a fine grid; a second head, which sees the bands of
-5 x 5 places, makes them anew. Both are fitted in closed form to full-size
-images that are scaled down.
+The later blocks of the synthesis determine colours and fine detail. Here they
+run at the size of an early block: each Haar transform keeps only its low band,
+depthwise kernels are reduced to their effect on blocks of equal pixels, and
+fixed noise is averaged. From this sketch of the image and the early features, a
+linear head predicts the 12 Haar bands of a small image. Its errors show as a
+fine grid, which a second head corrects: it predicts the bands again from those
+of 5 x 5 places. Both are fitted in closed form to full-size images that are
+scaled down.
 """
 
 from collections.abc import Sequence
@@ -18,15 +18,15 @@ import tensorflow as tf
 from lc_keras.photo_faces import synthesis
 
 _RIDGE = 1e-4
-# Places a side that the second head sees.
+# Places per side that the second head sees.
 _NEAR = 5
 
 
 class EarlyExit:
-  """w to images of 256 or 128 pixels, in [-1, 1].
+  """Maps w to images of 256 or 128 pixels, in [-1, 1].
 
   Attributes:
-    size: Of the images, in pixels.
+    size: Height and width of the images, in pixels.
     heads: Two, float32 [inputs + 1, 12], the last row a bias; none until `fit`.
   """
 
@@ -36,12 +36,12 @@ class EarlyExit:
     size: int,
     heads: Sequence[np.ndarray] = (),
   ):
-    """Creates it.
+    """Creates the early exit.
 
     Args:
-      steps: Of the whole synthesis.
+      steps: Steps of the whole synthesis.
       size: 256 or 128.
-      heads: Of another of the same size.
+      heads: Heads of a fitted early exit of the same size.
     """
     self.size = size
     self.heads = list(heads)
@@ -59,7 +59,7 @@ class EarlyExit:
     return tf.clip_by_value(images, -1.0, 1.0)
 
   def _bands(self, w):
-    """Returns what the first head makes, without all features at once."""
+    """Returns the bands of the first head, without holding all features."""
     first, bands, start = self.heads[0], 0.0, 0
     for x in self._features(w):
       part = first[start : start + x.shape[-1]]
@@ -68,7 +68,7 @@ class EarlyExit:
     return bands + first[-1]
 
   def _features(self, w):
-    """Yields what the first head sees, [n, size / 2, size / 2, some] each."""
+    """Yields inputs of the first head, [n, size / 2, size / 2, some] each."""
     x = synthesis.run(self._early, w)
     style = synthesis.count_styles(self._early)
     yield x
@@ -81,7 +81,7 @@ class EarlyExit:
     yield x
 
   def fit(self, w: np.ndarray, images: np.ndarray) -> None:
-    """Finds the heads, by least squares, one after the other.
+    """Fits the two heads by least squares, one after the other.
 
     Args:
       w: [n, 512].
@@ -108,13 +108,13 @@ def _applied(x, head, side=1):
 
 
 def _around(bands):
-  """Returns bands with as many beyond each edge as the second head sees."""
+  """Pads bands beyond each edge as far as the second head sees."""
   beyond = [_NEAR // 2] * 2
   return tf.pad(bands, [[0, 0], beyond, beyond, [0, 0]], "SYMMETRIC")
 
 
 def _least_squares(features, w, images):
-  """Returns the head, [features + 1, bands], from an image at a time."""
+  """Returns the head, [features + 1, bands]; takes one image at a time."""
 
   @tf.function(autograph=False)
   def moments(w, bands):
@@ -150,15 +150,15 @@ def smaller(images: np.ndarray, factor: int) -> np.ndarray:
 
 
 def _coarse(steps):
-  """Returns later steps as they are done at the size of the first of them."""
+  """Returns later steps, converted to run at the size of the first of them."""
   factor, made = 1, []
   for kind, value in steps:
     if kind == "haar":
       factor *= 2
       made.append(synthesis.Step("low", 0.5))
     elif kind == "depthwise":
-      # A pixel stands for factor x factor of them, of which the outermost ones
-      # see a neighbour: how much a neighbour counts shrinks.
+      # A pixel stands for factor x factor pixels, of which only the outermost
+      # ones touch a neighbour: the weight of neighbours shrinks.
       near = 1.0 / factor
       fold = np.array([[near, 0, 0], [1 - near, 1, 1 - near], [0, 0, near]])
       kernel = np.einsum("ai,ijcd,bj->abcd", fold, value, fold)

@@ -1,7 +1,8 @@
 """Judges of faces from face-api (npm @vladmandic/face-api), in TensorFlow.
 
-Each is a function of aligned images [n, 256, 256, 3] in [0, 1], of any size
-that is a multiple of 64, and runs in a graph. The weights are MIT licensed.
+Each is a function of aligned images [n, 256, 256, 3] in [0, 1], or of another
+size that is a multiple of 64, and runs in a graph. The weights are MIT
+licensed.
 """
 
 from collections.abc import Callable
@@ -19,8 +20,7 @@ _HAPPY = 1  # Of neutral, happy, sad, angry, fearful, disgusted, surprised.
 _MALE = 0
 _CROP, _IDENTITY_CROP = 112, 150
 _LANDMARKS = 68
-# Of the detector: its input in pixels, its mean colour, and the sizes of the
-# boxes that it starts from, in cells.
+# The detector's input in pixels, mean colour, and anchor boxes in cells.
 _DETECTED = 416
 _DETECTOR_MEAN = (117.001, 114.697, 97.404)
 _ANCHORS = (
@@ -35,7 +35,7 @@ Judge = Callable[[tf.Tensor], tf.Tensor]
 
 
 def smile(data_dir: str = "data") -> Judge:
-  """Returns what reads the probability of a smile, [n].
+  """Returns a judge of the probability of a smile, [n].
 
   Args:
     data_dir: See `packages.folder`.
@@ -50,7 +50,7 @@ def smile(data_dir: str = "data") -> Judge:
 
 
 def male(data_dir: str = "data") -> Judge:
-  """Returns what reads the probability of a man, [n]; see `smile`."""
+  """Returns a judge of the probability of a man, [n]; see `smile`."""
   weights = _read("age_gender", data_dir)
 
   def read(images):
@@ -61,7 +61,7 @@ def male(data_dir: str = "data") -> Judge:
 
 
 def age(data_dir: str = "data") -> Judge:
-  """Returns what reads the age in years, [n]; see `smile`."""
+  """Returns a judge of the age in years, [n]; see `smile`."""
   weights = _read("age_gender", data_dir)
 
   def read(images):
@@ -71,7 +71,7 @@ def age(data_dir: str = "data") -> Judge:
 
 
 def identity(data_dir: str = "data") -> Judge:
-  """Returns what reads who it is, [n, 128]; see `smile` and `SAME_PERSON`."""
+  """Returns a judge of identity, [n, 128]; see `smile` and `SAME_PERSON`."""
   weights = _read("face_recognition", data_dir)
   blocks = dict.fromkeys(name.split("/")[0] for name in weights)
   blocks = [name for name in blocks if name not in ("conv32_down", "fc")]
@@ -90,7 +90,7 @@ def identity(data_dir: str = "data") -> Judge:
     y = convolution(f"{name}/conv2", y)
     if down:
       x = tf.nn.avg_pool2d(x, 2, 2, "VALID")
-      # Zeros behind, where one is smaller than the other.
+      # Zeros are appended where one is smaller than the other.
       rows, channels = x.shape[1] - y.shape[1], y.shape[3] - x.shape[3]
       y = tf.pad(y, [[0, 0], [0, rows], [0, rows], [0, 0]])
       x = tf.pad(x, [[0, 0], [0, 0], [0, 0], [0, channels]])
@@ -108,10 +108,10 @@ def identity(data_dir: str = "data") -> Judge:
 
 
 def landmarks(data_dir: str = "data") -> Judge:
-  """Returns what finds 68 landmarks of a face, [n, 68, 2].
+  """Returns a judge of the 68 landmarks of a face, [n, 68, 2].
 
-  They are (x, y) as shares of the image's sides. The images show a face alone,
-  as a detector's box does, and are not cropped.
+  They are (x, y) as shares of the image's sides. The images must show only the
+  face, as a detector's box does; they are not cropped.
 
   Args:
     data_dir: See `packages.folder`.
@@ -126,10 +126,10 @@ def landmarks(data_dir: str = "data") -> Judge:
 
 
 def detector(data_dir: str = "data") -> Judge:
-  """Returns what finds the likeliest face, [n, 5].
+  """Returns a detector of the likeliest face, [n, 5].
 
-  It is (score, left, top, width, height), the score a probability, the others
-  shares of the image's sides. The images are square, of any size.
+  It returns (score, left, top, width, height), the score a probability, the
+  others shares of the image's sides. The images are square, of any size.
 
   Args:
     data_dir: See `packages.folder`.
@@ -167,7 +167,7 @@ def _read(name, data_dir):
 
 
 def _dense_blocks(weights, faces):
-  """Four blocks in which a layer takes the sum of all that came before it."""
+  """Runs four blocks in which a layer takes the sum of those before it."""
   x = crops.without_mean(faces, 255.0)
   for number in range(4):
     name = f"dense{number}/conv"
@@ -181,7 +181,7 @@ def _dense_blocks(weights, faces):
 
 
 def _xception(weights, images):
-  """The network of age and gender, up to its last layer."""
+  """Runs the network of age and gender, up to its last layer."""
 
   def reduced(name, x, activated=True):
     y = tf.nn.relu(x) if activated else x

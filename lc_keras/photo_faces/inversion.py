@@ -1,11 +1,11 @@
 """Finds the latents of a given photograph, so that it can be edited.
 
-From the guess of an `Encoder` on, Adam through the decoder, in our latents and
-in a w of its own for every style (W+) at once: these say what the generator's
-own w cannot, and stay close to it. Who is shown is a term of its own. First in
-small images, which is quick; then in larger ones, for what was found with small
-images alone is somebody else in large ones. Edits move the common part and keep
-what every style has of its own.
+From the guess of an `Encoder`, Adam optimises through the decoder our latents
+and, at the same time, an offset of w for every style (W+), which represents
+what the generator's own w cannot, and stays small. Identity is a term of its
+own. The search runs first on small images, which is fast, then on larger ones,
+since latents found with small images alone show another person in large ones.
+Edits move the latents and keep the offsets.
 """
 
 from collections.abc import Callable
@@ -21,21 +21,21 @@ from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import synthesis
 
 SIZE = 256  # Pixels of a photograph.
-# Pixels of the images of each search, and its part of the fall of the rates.
+# Pixels of the images of each search, and its span of the rates' decay.
 _STAGES = ((SIZE // 2, (0.0, 0.5)), (SIZE, (0.5, 1.0)))
-# Of latents, and of what styles have of their own.
+# Learning rates of latents and of offsets.
 _RATES = (0.1, 0.03)
-# Terms of the search besides pixels: identity, a latent's size, and how far the
-# styles are apart.
+# Weights of the terms besides pixels: identity, and the sizes of latents and of
+# offsets.
 _SAME, _PRIOR, _APART = 2.0, 0.002, 3.0
 
 
 class Found(NamedTuple):
-  """Where photographs are in a generator.
+  """Latents and offsets of photographs.
 
   Attributes:
     latents: float32 [n, latent_size], the generator's latents.
-    offsets: float32 [n, styles, 512], what each style's w has of its own.
+    offsets: float32 [n, styles, 512], the offset of each style's w.
   """
 
   latents: np.ndarray
@@ -43,7 +43,7 @@ class Found(NamedTuple):
 
 
 class Inverter:
-  """Photographs to latents, and to what each style has of its own."""
+  """Maps photographs to latents, and to an offset of w for each style."""
 
   def __init__(
     self,
@@ -52,13 +52,13 @@ class Inverter:
     steps: tuple[int, int] = (40, 30),
     data_dir: str = "data",
   ):
-    """Reads the networks.
+    """Loads the networks.
 
     Args:
-      generator: Of `networks.generator`.
-      guess: Images to its latents, such as the `Encoder` that was learned for
-        it.
-      steps: Of the search in small images, and of that in large ones.
+      generator: Result of `networks.generator`.
+      guess: Maps images to its latents, such as the `Encoder` that was learned
+        for it.
+      steps: Steps of the search in small images, and in large ones.
       data_dir: See `packages.folder`.
     """
     self._coordinates = generator.mapping.coordinates
@@ -72,7 +72,7 @@ class Inverter:
     self._find = batched.Batched(self._found, 1)
 
   def __call__(self, images: np.ndarray) -> Found:
-    """Returns where images are, found one by one.
+    """Returns the latents and offsets of images, found one by one.
 
     Args:
       images: float32 [n, 256, 256, 3] in [0, 1], aligned, see `alignment`.

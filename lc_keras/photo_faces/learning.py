@@ -6,23 +6,23 @@ from lc_keras import control
 from lc_keras import recipes as settings
 from lc_keras.photo_faces import tables
 
-# An edit keeps every attribute that it is not to change: these, of which
-# critics are less sure, would keep people from growing older, say.
+# An edit keeps every attribute that it does not change: these, which critics
+# read less reliably, would for example prevent edits of the age.
 _LEFT_OUT = ("Black_Hair", "Brown_Hair", "Gray_Hair")
 
 
 def learn(
   generator, *, recipes: Sequence[settings.Training] = (), **options
 ) -> control.LatentConstraints:
-  """Returns the generator with all that is learned for it.
+  """Returns the generator with the models learned for it.
 
-  Critics of most attributes of `tables.labels`, realism, and who is shown, so
-  that an edit can keep it. No image is decoded.
+  They are critics of most attributes of `tables.labels` and of realism, and an
+  embedding of identity, which edits can keep. No image is decoded.
 
   Args:
-    generator: Of `networks.generator`, not truncated.
+    generator: Result of `networks.generator`, not truncated.
     recipes: See `LatentConstraints.fit`.
-    **options: Of `LatentConstraints.fit`.
+    **options: Options of `LatentConstraints.fit`.
   """
   table = tables.labels().drop(columns=list(_LEFT_OUT))
   people = tables.identities()

@@ -13,11 +13,11 @@ from lc_keras.photo_faces import early_exit
 from lc_keras.photo_faces import packages
 from lc_keras.photo_faces import synthesis
 
-# Of the images that the decoders make.
+# Pixels of the decoders' images.
 SIZES = (128, 256, synthesis.IMAGE_SIZE)
 _HEADS = "early_exits.npz"
-# Full-size images that the heads of the early exits are fitted to, and draws
-# that the mean of w is found from.
+# Number of full-size images that the heads of the early exits are fitted to,
+# and of draws to average w over.
 _FITTED, _AVERAGED = 24, 1000
 _SEED = (5, 0)
 
@@ -27,8 +27,8 @@ def generator(
 ) -> generators.Generator:
   """Returns the generator of faces, to be controlled in w.
 
-  Generators of several sizes have the same latents: what was found with small
-  images is drawn by `full_size`.
+  Generators of all sizes have the same latents: `full_size` decodes latents
+  that were found with small images.
 
   Args:
     size: See `decoder`.
@@ -63,12 +63,12 @@ def decoder(
 
   Args:
     size: In pixels: 1024 is the full size; 256 and 128 are early exits, which
-      are fitted when they are first asked for, in half a minute.
+      are fitted at the first use of one, in half a minute.
     data_dir: See `packages.folder`.
 
   Raises:
     FileNotFoundError: The package is not installed.
-    ValueError: It has no such size.
+    ValueError: There is no decoder of this size.
   """
   if size not in SIZES:
     raise ValueError(
@@ -93,10 +93,10 @@ def full_size(
 ) -> np.ndarray:
   """Returns full-size images of latents, [n, 1024, 1024, 3] in [0, 1].
 
-  Two at a time, which bounds what memory it takes.
+  It decodes two at a time, which bounds its memory.
 
   Args:
-    one: Of `generator`, of any size, or one that was saved.
+    one: Result of `generator`, of any size, or one that was saved.
     latents: float32 [n, latent_size].
     data_dir: See `packages.folder`.
   """
@@ -113,14 +113,14 @@ def full_size(
 def save_full_size(
   one: generators.Generator, folder: str, data_dir: str = "data"
 ) -> None:
-  """Writes a SavedModel that draws latents in full size, for a server.
+  """Writes a SavedModel that decodes latents in full size, for a server.
 
-  Its signature "decode" gives "image_bytes", PNG files of 1024 x 1024 pixels,
-  of "latents"; one at a time, which bounds what memory it takes.
+  Its signature "decode" maps "latents" to "image_bytes", PNG files of 1024 x
+  1024 pixels, one at a time, which bounds its memory.
 
   Args:
     one: See `full_size`.
-    folder: Where it appears, whole or not at all.
+    folder: Its path; it is written completely or not at all.
     data_dir: See `packages.folder`.
   """
   decode_own = decoder(synthesis.IMAGE_SIZE, data_dir)
@@ -145,7 +145,7 @@ def save_full_size(
 
 
 def _heads(steps, size, data_dir):
-  """Returns the heads of an early exit; fits those of all, if need be."""
+  """Returns the heads of an early exit; fits those of all sizes if needed."""
   path = os.path.join(packages.cache(data_dir), _HEADS)
   if not os.path.exists(path):
     heads = _fitted(steps, data_dir)
@@ -156,7 +156,7 @@ def _heads(steps, size, data_dir):
 
 
 def _fitted(steps, data_dir):
-  """Returns heads fitted to full-size images, from plain to odd ones."""
+  """Returns heads fitted to full-size images of truncation 0.5 to 1."""
   z = tf.random.stateless_normal([_AVERAGED, synthesis.LATENT_SIZE], _SEED)
   draws = mapping(data_dir)(z).numpy()
   truncation = np.linspace(0.5, 1.0, _FITTED, dtype=np.float32)[:, np.newaxis]

@@ -15,10 +15,10 @@ class Node:
   """An operation, or a constant.
 
   Attributes:
-    kind: Such as "MatMul" or "Const".
-    settings: What its layer says of it, as text: {"pads_begin": "1, 1"}.
-    inputs: The nodes that it takes, and which output of each.
-    shapes: Of its outputs, as for a batch of one.
+    kind: Its type, such as "MatMul" or "Const".
+    settings: Attributes of its layer, as text: {"pads_begin": "1, 1"}.
+    inputs: Its input nodes, and for each the number of the output.
+    shapes: Shapes of its outputs, for a batch of one.
     value: The array of a constant; else None.
   """
 
@@ -30,27 +30,26 @@ class Node:
 
   @property
   def shape(self) -> tuple[int, ...]:
-    """Of its first output."""
+    """Shape of its first output."""
     return self.shapes[0]
 
   @property
   def sources(self) -> list["Node"]:
-    """The nodes that it takes."""
+    """Its input nodes."""
     return [node for node, _ in self.inputs]
 
   @functools.cached_property
   def constant(self) -> np.ndarray | None:
-    """The constant that it takes, if it takes one; the first of several."""
+    """The first constant among its inputs; None if there is none."""
     found = [node.value for node in self.sources if node.value is not None]
     return found[0] if found else None
 
 
 def read(path: str) -> list[Node]:
-  """Returns the nodes of a network, each after those that it takes.
+  """Returns the nodes of a network, each after its inputs.
 
   Args:
-    path: Of the file that ends in .xml; the constants are in one that ends in
-      .bin, beside it.
+    path: Path of the .xml file; the constants are in the .bin file beside it.
   """
   root = xml.etree.ElementTree.parse(path).getroot()
   with open(path.removesuffix(".xml") + ".bin", "rb") as file:

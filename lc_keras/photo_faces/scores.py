@@ -1,8 +1,8 @@
-"""Scores edits and samples of faces by judges, and by who it is.
+"""Scores edits and samples of faces by judges of attributes and identity.
 
 Two kinds of judges read Smiling, Male and Young: "labels", whose readings the
-critics learned from, and "independent", which gave none. What they agree on in
-images that nobody changed bounds what a score can mean.
+critics learned from, and "independent", which gave none. Their agreement on
+unedited images bounds what a score can mean.
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ _AT_ONCE = 16
 
 
 class Reading:
-  """What judges read in some images.
+  """Readings of judges in some images.
 
   Attributes:
-    attributes: By judge, a frame of booleans: a row an image, a column a name
-      of READ.
+    attributes: By judge, a frame of booleans with a row per image and a column
+      per name in READ.
     who: [n, 128], the identity of each.
   """
 
@@ -34,7 +34,7 @@ class Reading:
     self.who = who
 
   def narrowed(self, count: int) -> "Reading":
-    """Returns what was read in the first `count` images."""
+    """Returns the reading of the first `count` images."""
     attributes = {name: one[:count] for name, one in self.attributes.items()}
     return Reading(attributes, self.who[:count])
 
@@ -43,7 +43,7 @@ class Judges:
   """All judges of a data folder."""
 
   def __init__(self, data_dir: str = "data"):
-    """Reads the networks.
+    """Loads the networks.
 
     Args:
       data_dir: See `packages.folder`.
@@ -77,16 +77,16 @@ def edit(before: Reading, after: Reading, name: str, value: int) -> dict:
   """Returns the figures of an edit, shares of images.
 
   Args:
-    before: Of the images.
-    after: Of the edited ones.
-    name: The attribute that was asked for.
-    value: 1 or 0.
+    before: Reading of the images.
+    after: Reading of the edited images.
+    name: The requested attribute.
+    value: Its requested value, 1 or 0.
 
   Returns:
-    By judge, "read": the asked value is read, of the images in which it was not
-    before; "changed": at least one other attribute reads otherwise. "same":
-    the face is that of the same person. "distance": of the identities. NaN of
-    what no judge reads.
+    For each judge, "read, <judge>": the requested value is read, of the images
+    in which it was not before, NaN if judges do not read the attribute; and
+    "changed, <judge>": at least one other attribute reads otherwise. "same
+    person": the face is that of the same person. "identity distance": the mean.
   """
   apart = np.linalg.norm(after.who - before.who, axis=1)
   figures = {}
@@ -109,13 +109,13 @@ def sample(made: Reading, request: Mapping[str, int]) -> dict:
   """Returns the figures of samples.
 
   Args:
-    made: Of the samples.
-    request: The asked values by attribute.
+    made: Reading of the samples.
+    request: The requested values by attribute.
 
   Returns:
-    By judge, "read": the share of samples in which all is read as asked, of
-    what judges read. "apart": the mean identity distance of two samples, and
-    "alike": the share of pairs that are the same person.
+    For each judge, "read, <judge>": the share of samples in which all requested
+    values of READ are read. "apart": the mean identity distance of two samples,
+    and "alike": the share of pairs that are the same person.
   """
   figures = {}
   asked = pd.Series({k: bool(v) for k, v in request.items() if k in READ})
@@ -130,7 +130,7 @@ def sample(made: Reading, request: Mapping[str, int]) -> dict:
 
 
 def agreement(reading: Reading) -> dict:
-  """Returns in which share of images the two kinds of judges agree."""
+  """Returns the share of images in which the two kinds of judges agree."""
   labels, others = (reading.attributes[judge] for judge in JUDGES)
   return {name: (labels[name] == others[name]).mean() for name in READ}
 

@@ -1,11 +1,11 @@
 """The face generator of the package random-face, as plain TensorFlow.
 
 MobileStyleGAN (Belousov 2021, https://arxiv.org/abs/2104.04767), distilled from
-StyleGAN2 on FFHQ. A mapping network makes w [512] of z [512]. The synthesis
-makes an image of 1024 x 1024 pixels of w and is a chain of steps: a constant of
-4 x 4 pixels, a convolution, then for every size from 8 to 512 pixels an inverse
-Haar transform and two separable convolutions, and last one to the 12 Haar bands
-of the image. A style, linear in w, scales the channels before each.
+StyleGAN2 on FFHQ. A mapping network maps z [512] to w [512]. The synthesis maps
+w to an image of 1024 x 1024 pixels by a chain of steps: a constant of 4 x 4
+pixels, a convolution, then for every size from 8 to 512 pixels an inverse Haar
+transform and two separable convolutions, and last one to the 12 Haar bands of
+the image. A style, linear in w, scales the channels before each convolution.
 """
 
 import math
@@ -30,7 +30,7 @@ class Step(NamedTuple):
   Attributes:
     kind: "start", "style", "convolution", "depthwise", "add", "leaky" or
       "haar"; an early exit has "low", too.
-    value: Its constants, channels last: a kernel, what is added, a slope; of a
+    value: Its constants, channels last: a kernel, an addend, a slope; for a
       style, a matrix and a bias.
   """
 
@@ -74,20 +74,20 @@ def read_steps(data_dir: str = "data") -> list[Step]:
 
 
 def count_styles(steps: Sequence[Step]) -> int:
-  """Returns how many of the steps are styles."""
+  """Returns the number of styles among the steps."""
   return sum(step.kind == "style" for step in steps)
 
 
 def run(
   steps: Sequence[Step], w: tf.Tensor, features: tf.Tensor | None = None
 ) -> tf.Tensor:
-  """Returns what the last step makes, [n, height, width, channels].
+  """Returns the output of the last step, [n, height, width, channels].
 
   Args:
-    steps: Some or all of a synthesis. All of them make images in [-1, 1], but
-      for what sticks out.
+    steps: Some or all of a synthesis. All of them make images in [-1, 1], not
+      clipped.
     w: [n, 512]; or [n, styles, 512], one for every style of these steps.
-    features: What the first of the steps takes, unless it is the start.
+    features: Input of the first step, unless that is the start.
   """
   w, x, style = tf.convert_to_tensor(w), features, 0
   for kind, value in steps:
@@ -126,7 +126,7 @@ def until(steps: Sequence[Step], size: int) -> list[Step]:
 
 
 def from_bands(x: tf.Tensor) -> tf.Tensor:
-  """The inverse Haar transform.
+  """Applies the inverse Haar transform.
 
   Args:
     x: [n, h, w, 4 * c], the low band's c channels, then three details of each.
@@ -149,7 +149,7 @@ def from_bands(x: tf.Tensor) -> tf.Tensor:
 
 
 def to_bands(images: np.ndarray) -> np.ndarray:
-  """The Haar transform, which `from_bands` undoes.
+  """Applies the Haar transform, the inverse of `from_bands`.
 
   Args:
     images: [n, 2 * h, 2 * w, c].
@@ -171,7 +171,7 @@ def _path(name, data_dir):
 
 
 def _step(node):
-  """Returns the step that a node is; None if it is only a part of one."""
+  """Returns the step of a node; None if it is only a part of one."""
   shape, constant = node.shapes[0] if node.shapes else (), node.constant
   if len(shape) != 4 or shape[2:] == (1, 1):
     return None  # Arithmetic of shapes, or inside of a style.
@@ -192,13 +192,13 @@ def _step(node):
   if node.kind == "PReLU":
     return Step("leaky", float(constant.ravel()[0]))
   if node.kind == "VariadicSplit":
-    # A transform begins by taking the low band off the details.
+    # A transform begins by splitting the low band from the details.
     return Step("haar")
   return None
 
 
 def _style(node):
-  """Returns (matrix, bias) of what is linear in w, before it is reshaped."""
+  """Returns (matrix, bias) of a style, before it is reshaped."""
   factor = 1.0
   while node.kind in ("Multiply", "Reshape"):
     if node.kind == "Multiply":

@@ -1,12 +1,12 @@
-"""Seeds and labels: all that is kept of faces that were made and labelled.
+"""Seeds and labels of generated faces, whose images are not kept.
 
 A seed stands for a draw of NumPy's, see `draws`, so that a table can be used
-without this library; it is not a seed of `Generator.sample`. What it makes is
-not truncated. labels/by_judge.csv has what face-api's networks read in images
+without this library; it is not a seed of `Generator.sample`. Its image is not
+truncated. labels/by_judge.csv has the readings of face-api's networks in images
 of 256 pixels: probabilities of Smiling and Male, and the age. labels/by_eye.csv
-has what a look at contact sheets told, see `tools.photo_labels`: 1, 0, or
-nothing where it was unclear or nobody looked. labels/identities.npz has who
-face-api's network for identities sees in the same images, along the 32 axes in
+has labels by eye, from contact sheets, see `tools.photo_labels`: 1, 0, or empty
+where unclear or not labelled. labels/identities.npz has the embeddings of
+face-api's network for identities for the same images, along the 32 axes in
 which people differ most.
 """
 
@@ -20,16 +20,16 @@ import tensorflow as tf
 _FOLDER = pathlib.Path(__file__).parent / "labels"
 _SIZE = 512
 _SEED, _AGE, _YOUNG = "seed", "age", "Young"
-# Years: the age from which on a face is not Young, and how gradually.
+# Age in years at which Young is 0.5, and the scale of its decline.
 OLD, _OLD_SCALE = 37.0, 2.0
 
 
 def labels() -> pd.DataFrame:
-  """Returns what is known of labelled seeds.
+  """Returns the labels of all labelled seeds.
 
   Returns:
-    A frame with a row a seed, its index, and a column an attribute, in [0, 1];
-    NaN where it is not known.
+    A frame indexed by seed, with a column per attribute, in [0, 1]; NaN where
+    unknown.
 
   >>> from lc_keras.photo_faces import tables
   >>> found = tables.labels()
@@ -43,11 +43,11 @@ def labels() -> pd.DataFrame:
 
 
 def identities() -> pd.DataFrame:
-  """Returns who is seen in the images of seeds.
+  """Returns the identities of the faces of seeds.
 
   Returns:
-    A frame with a row a seed, its index, and 32 numbers: those of one person
-    are near to each other.
+    A frame indexed by seed, of 32 numbers, which are close together for images
+    of one person.
 
   >>> from lc_keras.photo_faces import tables
   >>> tables.identities().shape
@@ -59,7 +59,7 @@ def identities() -> pd.DataFrame:
 
 
 def draws(seeds: Iterable[int]) -> np.ndarray:
-  """Returns draws of N(0, I), float32 [n, 512]: the z of seeds.
+  """Returns the z of seeds, draws of N(0, I), float32 [n, 512].
 
   >>> from lc_keras.photo_faces import tables
   >>> tables.draws([7, 7, 8]).shape
@@ -70,20 +70,20 @@ def draws(seeds: Iterable[int]) -> np.ndarray:
 
 
 def latents(generator, seeds: Iterable[int]) -> np.ndarray:
-  """Returns the latents that seeds stand for, float32 [n, latent_size].
+  """Returns the latents of seeds, float32 [n, latent_size].
 
   Args:
-    generator: Of `networks.generator`.
-    seeds: Of a table.
+    generator: Result of `networks.generator`.
+    seeds: Seeds of a table.
   """
   own = generator.mapping.own(tf.constant(draws(seeds)))
   return generator.mapping.to_latents(own).numpy()
 
 
 def young(age: np.ndarray) -> np.ndarray:
-  """Returns how much an age is Young, in [0, 1].
+  """Returns the value of Young for an age, in [0, 1].
 
   Args:
-    age: In years, as face-api's network reads it.
+    age: Age in years, as face-api's network reads it.
   """
   return 1.0 / (1.0 + np.exp((age - OLD) / _OLD_SCALE))

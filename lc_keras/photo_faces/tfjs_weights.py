@@ -13,8 +13,8 @@ def read(folder: str, name: str) -> dict[str, tf.Tensor]:
   """Returns the weights of a network by name, float32.
 
   Args:
-    folder: Of the files.
-    name: Theirs, up to "_model": "age_gender".
+    folder: Folder of the files.
+    name: Their name up to "_model", such as "age_gender".
 
   Raises:
     ValueError: The manifest and the blob do not belong together.
