@@ -474,7 +474,7 @@ class LatentConstraints:
       images: [n, height, width, channels], floats in [0, 1] or uint8; or
         latents [n, latent_size], of images that the generator made.
       request: See `sample`.
-      seed: Of the draw of q(z|x).
+      seed: Seed of the draw of q(z|x).
       sampler: See `sample`.
       strength: Factor of the move in latent space, from 0 up: 0 changes
         nothing, 1 makes the whole change.
@@ -524,7 +524,7 @@ class LatentConstraints:
     return float(same)
 
   def encode(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Returns draws of q(z|x), float32 [n, latent_size]; leaves latents alone.
+    """Returns draws of q(z|x), float32 [n, latent_size]; latents pass through.
 
     Raises:
       ValueError: As `transform`.
@@ -558,8 +558,8 @@ class LatentConstraints:
   def save(self, path: str) -> None:
     """Writes everything to a folder, which `lc_keras.load` opens.
 
-    A generator that is a Python function of arrays is not written, only a check
-    that recognises it: `load` must be given the function again.
+    Of a generator that is a Python function of arrays, only a fingerprint is
+    written: `load` must be given the function again.
 
     Args:
       path: The folder; what was saved there before is replaced.

@@ -297,7 +297,7 @@ def train(
 
 
 def _check_labels(parts):
-  """Warns of attributes whose labels are all equal; raises if none differs."""
+  """Warns of attributes with a single label; raises if all are such."""
   lowest, highest = np.inf, -np.inf
   for piece in parts.latents["train"].pieces():
     lowest = np.fmin(lowest, np.fmin.reduce(piece.attributes))

@@ -113,7 +113,7 @@ class Parts:
 
   @property
   def scales(self) -> list[float] | None:
-    """Scales of the axes that critics read, see `mapping.Draws.scales`."""
+    """Scales of axes for critics, see `mapping.Draws.scales`; or None."""
     return None if self.mapping is None else self.mapping.scales
 
   @property
@@ -138,7 +138,7 @@ class Parts:
 
   @property
   def preprocessing(self) -> preprocessings.Preprocessing:
-    """How a picture becomes an image; by default, its centre is resized."""
+    """How a picture becomes an image; by default, its centre, resized."""
     known = self._preprocessing or preprocessings.Preprocessing(
       tuple(self.generator.image_shape)
     )

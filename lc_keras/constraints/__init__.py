@@ -1,1 +1,1 @@
-"""What can be asked for, as one object that drives every sampler."""
+"""Attributes, constraints, requests and their language, and rules."""

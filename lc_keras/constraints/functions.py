@@ -32,7 +32,7 @@ class Scorer(abc.ABC):
   rounding = 1e-5
 
   def look(self, images: np.ndarray) -> list[str]:
-    """Adapts to some images before it scores any; returns notes about them.
+    """Adapts to some images before it scores any; returns notes for the user.
 
     Args:
       images: As for `__call__`, at least 2.
@@ -170,7 +170,7 @@ def checked(output, count: int, who: str) -> np.ndarray:
 
 
 def as_array(output) -> np.ndarray:
-  """Returns numbers in any container as an array, of a numeric type if it can.
+  """Returns numbers in any container as an array, numeric if possible.
 
   Args:
     output: An array, a list, a series, a tensor of any library, which is

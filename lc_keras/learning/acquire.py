@@ -86,7 +86,7 @@ def from_rules(
         say=progress.say,
       )
     except scoring.TooFewError:
-      # A rule that never differs gets a better message.
+      # Raises a better message if all targets are the same.
       scores.check_varies(name)
       raise
     yield _learn(

@@ -41,9 +41,10 @@ def collect(
   """Scores draws until there are enough of both kinds, rare ones included.
 
   A kind that is rare among plain draws is found by importance sampling: a first
-  critic ranks many draws, which is cheap, and the highest are scored. Weights
-  correct for that: a row counts 1 / (plain draws + ranked draws that its chance
-  of being scored covers), so that weighted shares are those of plain draws.
+  critic ranks many draws, which is cheap, and the highest-ranked are scored.
+  Weights correct for that: a row counts 1 / (plain draws + ranked draws that
+  its chance of being scored covers), so that weighted shares are those of plain
+  draws.
 
   Args:
     plain: Makes and scores plain draws.

@@ -18,8 +18,9 @@ class Extended(sampler.Transformer):
 
   The sampler knows the first columns, or none if it is unconditional; columns
   of constraints that were learned later follow. A row that requests only known
-  attributes is the sampler's. For other rows, the constraints' own actors, if
-  there are any, move the sampler's result, and the search starts from there.
+  attributes is left to the sampler. For other rows, the constraints' own
+  actors, if there are any, move the sampler's result, and the search starts
+  from there.
   """
 
   def __init__(

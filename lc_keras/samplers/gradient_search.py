@@ -32,9 +32,10 @@ class GradientSearch(sampler.Transformer):
 
   The defaults are as published. They find adversarial latents, which D_attr
   reads as requested but which decode to other images: in most dimensions of
-  q(z), encoded images hardly vary, D_attr was trained on no moves, and Adam
-  moves as far as in others. `covariance` makes the search move where encoded
-  images vary; noise in the objective avoids changes that only D_attr sees.
+  q(z) encoded images hardly vary, so that D_attr was not trained on moves
+  there, yet Adam moves as far as elsewhere. `covariance` makes the search move
+  where encoded images vary; noise in the objective avoids changes that only
+  D_attr sees.
 
   >>> import tensorflow as tf
   >>> import lc_keras
@@ -73,11 +74,11 @@ class GradientSearch(sampler.Transformer):
       covariance: [latent_size, latent_size], of the encoder's means, see
         `latents.covariance`. The search then uses whitened coordinates, and one
         Adam step size for the whole row.
-      tolerance: Lowest distance from its target that a probability may have,
-        see `Judges.tolerance`.
-      keep_tolerance: Distance from its value at the start that the probability
-        of a kept attribute may have for a row to stop; without limit in the
-        published search. It does not count for `converged`.
+      tolerance: Largest distance of a probability from its target; larger where
+        the judges' margin is, see `Judges.tolerance`.
+      keep_tolerance: Largest distance of a kept attribute's probability from
+        its value at the start for a row to stop; without limit in the published
+        search. It does not count for `converged`.
       learning_rate: Learning rate of Adam, about the size of a step in each
         dimension; of the whitened coordinates if `covariance` is given.
       beta_2: Decay of Adam's second moments. The published value slows a row
@@ -131,8 +132,9 @@ class GradientSearch(sampler.Transformer):
     """Returns a search near its start, for a generator with a mapping.
 
     Critics of a mapping's latents learn from few labels and are never certain:
-    a search until they are loses a face's identity, and in the end leaves the
-    set of images. So this one penalises distance and stops earlier.
+    a search that continues until they are loses a face's identity, and in the
+    end leaves the set of images. So this one penalises distance and stops
+    earlier.
 
     Args:
       judges: The critics.
@@ -185,8 +187,9 @@ class GradientSearch(sampler.Transformer):
     )
     edit = sampler.Edit(constraint, constraint, others, constraint.values)
     if self._starts is not None:
-      # Critics see few requests with open attributes in training. Unlike draws
-      # of the prior, these starts have attributes that can be shown to them.
+      # Critics are hardly trained on requests that leave all attributes open.
+      # They are shown the starts' attributes instead, which mean little for
+      # draws of the prior.
       edit = edit._replace(shown=self.judges.edit(start, constraint).shown)
     return self.search(start, edit, seeds, rows)
 

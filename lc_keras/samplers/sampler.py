@@ -72,7 +72,8 @@ class Judges:
 
   Attributes:
     attributes: The attributes, in the order of the columns.
-    critic: D(z, y), maps (latents, values, mask) to logits [batch].
+    critic: D(z, y), maps (latents, values, mask) to logits [batch]: whether
+      latents are realistic and as requested.
     attribute_critic: D_attr(z), maps latents to logits [batch, num_attributes].
     posterior_scale: float32 [latent_size], sigma_bar.
     margin: float32 [2, num_attributes], how far from 0 (first row) and from 1
@@ -124,11 +125,11 @@ class Judges:
   def tolerance(
     self, constraint: constraints.Constraint, least: float
   ) -> tf.Tensor | float:
-    """Returns the distance from its target that a probability may have.
+    """Returns the largest distance of a probability from its target.
 
     Args:
       constraint: The targets.
-      least: Lowest tolerance; that of values between 0 and 1, and of all
+      least: Lowest tolerance; the one for values between 0 and 1, and for all
         values without a margin.
 
     Returns:

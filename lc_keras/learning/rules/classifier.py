@@ -13,9 +13,8 @@ SETTINGS = ("rule", "rule_class", "rule_labels", "rule_pixels", "rule_outputs")
 
 # Images from which the kinds of pixels and outputs are inferred.
 _LOOKED_AT = 64
-# Wider pixels make a network more certain. So kinds of pixels are plausible if
-# they give at least this share of the best kind's information, narrow ones
-# first, ...
+# A wider range of pixels makes a network more certain. So the narrowest kind is
+# chosen that gives at least this share of the best kind's information, ...
 _NEARLY = 0.7
 # ... and kinds 255 times as wide only if narrow ones give less than this share.
 _BLIND = 0.25

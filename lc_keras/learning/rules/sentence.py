@@ -54,7 +54,7 @@ class Sentence(functions.Scorer):
         with those given to `look`.
 
     Raises:
-      ValueError: A sentence is empty, or the model has not both methods.
+      ValueError: A sentence is empty, or the model lacks a method.
     """
     self.name = f"{sentence!r}"
     place = model
