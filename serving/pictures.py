@@ -29,7 +29,7 @@ def draw_samples(
   Args:
     client: The client.
     request: Such as "Smiling, not Male"; "" leaves every attribute open.
-      Alternatives alternate between images.
+      Alternatives are assigned to images in turn.
     n: Number of images.
     seed: The first image's seed; the others follow.
     sampler: See `LatentClient.sample`.

@@ -32,7 +32,7 @@ class ActorLossTest(tf.test.TestCase):
       tf.identity,
       [(0, stream) for stream in range(8)],
     )
-    # Of a prior sample, only the attributes that are asked for are read.
+    # For prior samples, only the requested attributes are read.
     self.assertAllEqual(prior.read, prior.mask)
     self.assertLess(tf.reduce_mean(prior.mask), 1.0)
     self.assertAllEqual(real.read, tf.ones_like(real.read))
@@ -46,7 +46,7 @@ class ActorLossTest(tf.test.TestCase):
     rows = {name: value[:, 0] for name, value in tiny.batch().items()}
     logs = model.test_step({**rows, "lessons": tiny.some_lessons(moved=0.5)})
     self.assertAllClose(logs["imitation"], 0.25)
-    # The distance, too, is taken from there, and not from the start.
+    # The distance is measured from there, too, not from the start.
     self.assertAllClose(logs["distance"], np.log(1.25) / 0.5**2, rtol=1e-5)
     self.assertAllClose(
       logs["actor_loss"],
@@ -74,7 +74,7 @@ class ActorLossTest(tf.test.TestCase):
 
 class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
   def _loss(self, labels, masked_fraction=0.0, **draws):
-    """Returns the flat critic's loss, log 2 for each block that counts."""
+    """Returns the flat critic's loss: log 2 for each term that is included."""
     still = [keras.optimizers.SGD(0.0) for _ in range(2)]
     model = tiny.build(
       *still, penalty_weight=0.0, masked_fraction=masked_fraction
@@ -88,24 +88,24 @@ class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_has_three_blocks(self):
     labels = np.zeros([7, 1, tiny.NUM_ATTRIBUTES], np.float32)
-    labels[::2, :, 4] = 1  # Neighbours differ, but for the last and the first.
+    labels[::2, :, 4] = 1  # Neighbours differ, except the last and the first.
     labels[0, :, 3] = 1
     self.assertAllClose(self._loss(labels, uniform=0.0), 3 * np.log(2.0))
 
   def test_wrong_labels_that_are_right_are_left_out(self):
-    # All rows have the same labels, and wrong ones are those of another row.
+    # Wrong labels are those of another row; here all rows have the same ones.
     labels = np.array([0, 0, 1, 0, 1], np.float32)
     self.assertAllClose(self._loss(labels, uniform=0.0), 2 * np.log(2.0))
 
   def test_wrong_labels_that_differ_in_what_is_open_are_left_out(self):
-    # Asked for is the focus alone, in which no row differs from another.
+    # Requests are for the focus only, in which no row differs from another.
     labels = np.zeros([7, 1, tiny.NUM_ATTRIBUTES], np.float32)
     labels[::2, :, 4] = 1
     loss = self._loss(labels, masked_fraction=1.0, uniform=0.0)
     self.assertAllClose(loss, 2 * np.log(2.0))
 
   def test_the_penalty_is_taken_between_real_and_fake(self):
-    # The paper's code takes it between real and real.
+    # The paper's code takes the penalty between two real rows.
     model = tiny.build(prior_fraction=1.0)
     batch = dict(tiny.batch())
     row = tf.range(1.0, 8.0)[:, tf.newaxis, tf.newaxis]
@@ -129,7 +129,7 @@ class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
       # Real row i is i in every dimension, every fake is -1.
       share = (points + 1) / (np.arange(1, 8)[:, np.newaxis] + 1)
       self.assertAllInRange(share, 0.0, 1.0)
-      # One share a row: on the line between the two, not in the box.
+      # One share for each row: points on the line, not in the box.
       self.assertAllClose(
         share, np.repeat(share[:, :1], tiny.LATENT_SIZE, axis=1)
       )

@@ -74,7 +74,7 @@ class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
       keras.optimizers.Adam(3e-2), distance_weight=0.0, average_decay=0.9
     )
     before = tiny.evaluate(model)["attribute"]
-    # The last turn is the actor's, and here there is no other.
+    # The last turn is the actor's; this batch has no other.
     batch = {name: value[:, :1] for name, value in tiny.batch(32).items()}
     step = tf.function(model.train_step, autograph=False)
     for _ in range(30):
@@ -113,7 +113,7 @@ class ReplicasTest(tf.test.TestCase):
   def test_two_replicas_validate_like_one(self):
     def make():
       model = tiny.build()
-      # The same for a row wherever it stands.
+      # Independent of the row's position.
       tiny.set_heads(model, target=1.0, raw_gate=0.0)
       return model
 

@@ -9,7 +9,7 @@ from tests import analytic_judges as judges
 
 
 def _told(latents, values, mask):
-  """Moves by what the actor is told, so that a test can read it."""
+  """An actor that moves by its inputs, so that tests can read them."""
   told = tf.concat([values[:, :2], mask[:, :2]], axis=-1)
   return latents + 1.0 + told
 
@@ -23,7 +23,7 @@ class ActorSamplerTest(tf.test.TestCase):
     asked = judges.ask(3, Bald=1.0)
     start = priors.sample_rows(judges.seeds(), 4)
     end = judges.run(_sampler(starts=lambda z: 2.0 * z).sample, asked)
-    # The actor is told of Bald alone: the other attributes are open.
+    # The mask has Bald only: the other attributes are open.
     expected = 2.0 * start + [2.0, 1.0, 2.0, 1.0]
     self.assertAllClose(end.latents, expected)
     self.assertAllEqual(end.steps, [1, 1, 1])
@@ -31,7 +31,7 @@ class ActorSamplerTest(tf.test.TestCase):
   def test_a_transformation_names_everything(self):
     start = np.array([[-1.0, 1.0, 0.5, 0.0], [-1.0, -1.0, 0.5, 0.0]], "f")
     result = judges.run(_sampler().transform, judges.ask(2, Male=0.0), start)
-    # Black hair is kept where it is, and both columns are masked in.
+    # Black hair stays where it is; the mask has both columns.
     move = [[1.0, 2.0, 2.0, 2.0], [1.0, 1.0, 2.0, 2.0]]
     self.assertAllClose(result.latents - start, move)
     self.assertAllGreater(result.distance, 0.0)

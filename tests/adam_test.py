@@ -18,7 +18,7 @@ class _Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 
 def _after(optimizer, steps=4):
-  """Returns a weight and all of the optimiser's, after some steps."""
+  """Returns a weight and the optimiser's variables after some steps."""
   random = np.random.default_rng(0)
   weight = keras.Variable(random.normal(size=[3, 4]).astype(np.float32))
   optimizer.build([weight])

@@ -1,4 +1,4 @@
-"""Judges whose verdicts can be worked out, for the tests of samplers."""
+"""Judges with analytic solutions, for the tests of samplers."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from lc_keras.constraints import constraint
 from lc_keras.samplers import sampler
 
 LATENT_SIZE = 4
-# Bald is a matter of the first dimension, ...; the fourth one shows nothing.
+# Bald depends on the first dimension, ...; nothing depends on the fourth.
 ATTRIBUTES = attributes.Attributes(
   ("Bald", "Black_Hair", "Male", "Smiling", "Young"), [("Bald", "Black_Hair")]
 )
@@ -32,7 +32,7 @@ def attribute_critic(latents: tf.Tensor) -> tf.Tensor:
 
 
 def critic(latents: tf.Tensor, values: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-  """Returns logits [batch]: realistic is what is near the origin."""
+  """Returns logits [batch]: latents near the origin are realistic."""
   del values, mask
   return 3.0 - 0.5 * tf.reduce_sum(tf.square(latents), axis=-1)
 
@@ -46,7 +46,7 @@ JUDGES = sampler.Judges(
 
 
 class _Unchanged:
-  """A whitening that changes nothing, and has no variables."""
+  """A whitening that is the identity, without variables."""
 
   def __call__(self, latents):
     return latents
@@ -69,7 +69,7 @@ class Flow:
     mean = 2.0 * side[:, tf.newaxis] * tf.one_hot(2, LATENT_SIZE)
     cosine = tf.cos(angles)[:, tf.newaxis]
     sine = tf.sin(angles)[:, tf.newaxis]
-    # The noise and the latent to expect, given the point.
+    # The expected noise and latent, given the point.
     away = points - sine * mean
     away /= tf.square(cosine) + tf.square(sine * self.SCALE)
     return cosine * (mean + self.SCALE**2 * sine * away) - sine * cosine * away
@@ -98,13 +98,13 @@ def latents(rows: int = 3, seed: int = 0) -> tf.Tensor:
 def graph(
   method: Callable[..., sampler.Result], realism_weight: float = 1.0
 ) -> Callable:
-  """Returns a sampler's method as an exported signature would hold it.
+  """Returns a sampler's method as a function like an exported signature.
 
-  It is traced once: a test file with one sampler traces little.
+  Traced once for each sampler, which saves time.
 
   Args:
     method: `transform` or `sample` of a sampler.
-    realism_weight: Of every constraint.
+    realism_weight: The weight of realism in every constraint.
 
   Returns:
     A function of (latents,) values, weights and seeds.

@@ -1,6 +1,6 @@
 """A row's answer does not depend on the rows that a server batches it with.
 
-An export of ours behind a server's sockets, asked by many clients at once.
+Many clients call an export at once, over a server's sockets.
 `endpoints_test` has the batchings of one client.
 """
 
@@ -21,7 +21,7 @@ from tests import tiny_run
 
 _ROWS = 12
 _K = len(tiny_run.ATTRIBUTES)
-# By an actor, by a search whose rows stop one by one, and of an image.
+# An actor, a search whose rows stop one by one, and an edit of an image.
 _SIGNATURES = ("sample", "sample_search", "transform")
 _BATCHING = """
 max_batch_size { value: 9 }
@@ -34,7 +34,7 @@ num_batch_threads { value: 2 }
 def _inputs():
   random = np.random.default_rng(3)
   attributes = random.uniform(size=[_ROWS, _K])
-  attributes[:, :3] *= 0.5  # At most one of these could be on.
+  attributes[:, :3] *= 0.5  # These exclude each other.
   inputs = {
     "images": random.uniform(size=[_ROWS, *tiny_run.IMAGE_SHAPE]),
     "attributes": attributes,
@@ -122,7 +122,7 @@ class AnyBatchingTest(parameterized.TestCase):
         )
         self._check(whole, answers)
     self.assertEqual(sum(runs), 2 * _ROWS)
-    # Else nothing has been shown.
+    # Otherwise nothing was batched.
     self.assertLess(len(runs), len(groups))
 
   def test_shapes_are_checked_in_the_graph(self):

@@ -9,7 +9,7 @@ from absl.testing import parameterized
 
 from lc_keras.models import architectures
 
-# A shape that each architecture takes, with sides that cannot be confused.
+# A shape that each architecture supports, with different sides if possible.
 _SHAPES = {
   "celeb_a": (16, 32, 2),
   "conv_medium": (16, 32, 2),
@@ -92,7 +92,7 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_the_celeb_a_networks_are_the_published_ones(self):
     shape = (64, 64, 3)
-    # What is counted need not be drawn.
+    # Parameters are counted only: initial weights need not be drawn.
     with mock.patch.object(
       architectures, "_fan_in_normal", lambda fan_in: "zeros"
     ):
@@ -104,7 +104,7 @@ class ShapesTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAlmostEqual(encoder.count_params() / 1e6, 94.0, places=1)
     # 60.48 M, which is published as 60.4.
     self.assertEqual(int(decoder.count_params() / 1e5), 604)
-    # What docs/performance.md says of the two.
+    # As in docs/performance.md.
     published = _products(encoder) + _products(decoder)
     self.assertEqual(round(published / 1e6), 3026)
     networks = architectures.get("residual", shape)
@@ -153,7 +153,7 @@ class InitialWeightsTest(tf.test.TestCase, parameterized.TestCase):
           "Conv2D": lambda s: math.prod(s[:3]),
           "Conv2DTranspose": lambda s: math.prod(s[:2]) * s[3],
         }[type(layer).__name__](kernel.shape)
-        # Cut off at two deviations, the normal keeps 0.88 of its own.
+        # A normal truncated at two deviations has 0.88 of its deviation.
         kept = kernel.std() * math.sqrt(fan_in)
         self.assertBetween(kept, 0.8, 0.96, f"{layer.name} {kernel.shape}")
         self.assertAllInRange(kernel * math.sqrt(fan_in), -2.001, 2.001)

@@ -26,7 +26,7 @@ def _examples(count=23):
 
 
 def _numbers(batches):
-  """The numbers of the images in some batches, a list a batch."""
+  """Returns the numbers of the images in batches, a list for each batch."""
   return [np.rint(b["image"][:, 0, 0, 0] * 255).astype(int) for b in batches]
 
 

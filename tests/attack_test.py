@@ -1,10 +1,10 @@
-"""Careless and hostile use of a server, by clients that nobody here wrote.
+"""Careless and hostile use of a server by clients that are not ours.
 
-`make attack` does each kind for its part of MINUTES and writes a table: codes,
-memory, and how long a bystander waits, who samples four images again and again
-from a process of its own. Attackers in life have machines of their own: here
-they have a lower priority than the server and the bystander, so that they do
-not take their cores. The suite does each once, and looks at the codes.
+`make attack` repeats each kind for its share of MINUTES and writes a table:
+codes, memory, and how long a bystander waits: another process, which samples
+four images repeatedly. Real attackers have their own machines: here they have a
+lower priority than the server and the bystander, so that they do not take their
+cores. The suite runs each kind once, and checks the codes.
 """
 
 import collections
@@ -39,14 +39,14 @@ _MODEL = os.environ.get("ATTACK_MODEL", "")
 _FOLDER = os.environ.get("ATTACK_FOLDER", "")
 _ATTACKERS = 3 if _MINUTES else 1
 _LOWER_PRIORITY = 10
-# Times what the server has, and the bystander waits, when it is alone.
+# Limits, relative to the memory and the waiting time without attacks.
 _MOST_MEMORY, _MOST_WAITING = 1.2, 3.0
 _PREDICT = "/v1/models/default:predict"
 _MOST = 100 << 20  # Bytes of a body.
 _LARGE = _MOST if _MINUTES else 12 << 20
 
 
-# Its line for every request would hide the table.
+# httpx logs a line for every request, which would hide the table.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
@@ -94,7 +94,7 @@ class _Client:
     latents = np.zeros([1000, self._latent_size], np.float32)
     call = self._stub.Predict.future(self._request("decode", latents=latents))
     if _MINUTES:
-      time.sleep(self._random.choice([0.0, 0.1]))  # It may have begun.
+      time.sleep(self._random.choice([0.0, 0.1]))  # The call may have begun.
     call.cancel()
     return call.code().name
 
@@ -191,12 +191,12 @@ class _Client:
   def _post(self, body, headers=None):
     try:
       answer = self._http.post(_PREDICT, content=body, headers=headers)
-    except httpx.WriteError:  # It has answered, and closed, before the end.
+    except httpx.WriteError:  # The server has answered and closed early.
       return "413"
     return str(answer.status_code)
 
 
-# Made once: attackers have had the time.
+# Computed once: attackers can prepare their requests.
 _DECODE = b'{"signature_name": "decode", "instances": '
 
 
@@ -223,7 +223,7 @@ def _picture(size):
 
 
 _INVALID = {"INVALID_ARGUMENT"}
-# What each may get; all calls may come when too many others run.
+# Codes that each attack may get, besides `_ALWAYS` for too many calls.
 _ATTACKS = {
   _Client.rows_that_are_too_many: {"DEADLINE_EXCEEDED", *_INVALID},
   _Client.rows_that_take_too_long: {"DEADLINE_EXCEEDED", "OK"},
@@ -249,9 +249,9 @@ _ALWAYS = {"RESOURCE_EXHAUSTED"}
 
 
 def _lower_priority():
-  """Lets this process, and not those it has started, come after others."""
+  """Lowers the priority of this process, but not of its children."""
   priority = os.getpriority(os.PRIO_PROCESS, 0) + _LOWER_PRIORITY
-  for thread in os.listdir("/proc/self/task"):  # Each has its own.
+  for thread in os.listdir("/proc/self/task"):  # Priorities are per thread.
     os.setpriority(os.PRIO_PROCESS, int(thread), priority)
 
 
@@ -262,7 +262,7 @@ class AttackTest(absltest.TestCase):
     os.makedirs(folder, exist_ok=True)
     log = os.path.join(folder, "errors.txt")
     with contextlib.suppress(FileNotFoundError):
-      os.remove(log)  # Of the time before.
+      os.remove(log)  # The last run's.
     # The suite uses a few of the signatures, once each.
     flags = [] if _MINUTES else ["--noenable_model_warmup"]
     server = server_process.ServerProcess(
@@ -274,18 +274,18 @@ class AttackTest(absltest.TestCase):
         if "AVAILABLE" in server.states(channel, "default").values():
           break
     while _MINUTES and server.load_on_cpu(1.0) > 0.1:
-      pass  # It warms up behind the traffic.
+      pass  # The server still warms up in the background.
     bystander = self._bystander(server, folder)
     if _MINUTES:
       _lower_priority()
     seconds = 60.0 * _MINUTES / (len(_ATTACKS) + 1)
-    # Buffers and plans are made once.
+    # First, the server allocates its buffers.
     self._attack(server, bystander, None, seconds / 2.0)
     start = server.usage()["memory"]
     rows = [self._attack(server, bystander, None, seconds)]
     for attack in _ATTACKS:
       rows.append(self._attack(server, bystander, attack, seconds))
-    for _ in running_server.attempts():  # It gives memory back by and by.
+    for _ in running_server.attempts():  # Memory is freed gradually.
       if server.usage()["memory"] < _MOST_MEMORY * start:
         break
     rows.append(self._attack(server, bystander, None, 0.0))
@@ -314,7 +314,7 @@ class AttackTest(absltest.TestCase):
     return bystander
 
   def _attack(self, server, bystander, attack, seconds):
-    """Attacks for a while, once at least; returns what came of it."""
+    """Attacks for a while, at least once; returns a row of the table."""
     counts = collections.Counter()
     begun = time.monotonic()
     end = begun + seconds

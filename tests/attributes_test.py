@@ -43,7 +43,7 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     own = np.array([[0, 1, 0, 1, 0]] * 4, np.float32)
     values = np.zeros_like(own)
     mask = np.zeros_like(own)
-    mask[1, 1] = 1  # Black hair has to go: to what, is open.
+    mask[1, 1] = 1  # Not black: any other colour, or bald, is allowed.
     mask[2, 2] = 1  # There is no blond hair that could go.
     mask[3, :2] = 1  # Neither black nor bald: that leaves blond.
     freed = _faces().freed(own, values, mask)
@@ -51,7 +51,7 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
       freed,
       [[0, 0, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]],
     )
-    # What is asked to stay frees nothing.
+    # A request that an attribute stays on frees no other.
     self.assertAllEqual(_faces().freed(own, own, mask), np.zeros_like(own))
 
   @parameterized.parameters(
@@ -148,16 +148,16 @@ class CompleteTest(tf.test.TestCase):
         mask = np.zeros_like(own)
         mask[:, faces.index(name)] = 1.0
         values = np.full_like(own, float(on))
-        # The attribute alone, or with what it rules out as served requests do.
+        # The attribute alone, or with those it excludes, as in served requests.
         self.assertAllEqual(faces.complete(own, values, mask), targets)
         wide = np.broadcast_to(asked, own.shape).astype(np.float32)
         self.assertAllEqual(faces.complete(own, targets, wide), targets)
 
   def test_what_is_asked_for_wins_over_what_is_ruled_out(self):
-    # A contradiction is the caller's to refuse; what was asked stays as asked.
+    # Callers refuse contradictions; requested values are not changed here.
     own = np.array([[0, 0, 1, 0, 0], [0, 1, 0, 1, 1]], np.float32)
     values = np.array([[1, 1, 0, 0, 0], [0] * 5], np.float32)
-    # The second row asks for nothing, and is kept.
+    # The second row requests nothing and stays as it is.
     self.assertAllEqual(
       _faces().complete(own, values, values), [[1, 1, 0, 0, 0], [0, 1, 0, 1, 1]]
     )
@@ -168,7 +168,7 @@ class LikelyTest(tf.test.TestCase):
     logits = [
       [1.0, 2.0, -1.0, -1.0, 3.0],
       [-3.0, -2.0, -1.0, 1.0, -1.0],
-      # Probabilities of all of these are 1, as far as a float32 can tell.
+      # In float32, the probabilities of all of these are 1.
       [30.0, 40.0, 50.0, -50.0, -50.0],
       [0.0, 0.0, 0.0, 0.0, 0.0],
     ]

@@ -16,12 +16,12 @@ from tests import running_server
 from tests import serving_models
 
 _X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
-# Longer than any test: a call that waits for others waits for a full batch.
+# Seconds, longer than any test: calls wait until a batch is full.
 _LONG = 3600.0
 
 
 class _Servable:
-  """Doubles, notes how many rows come together, and can be held up."""
+  """Doubles its input, records batch sizes, and can be blocked by a gate."""
 
   name = "demo"
 
@@ -35,7 +35,7 @@ class _Servable:
     x = feeds["x"]
     stopped = threading.Event()
     with interrupt.stopping_by(stopped.set):
-      # Only now, since a test that sees it may stop the run.
+      # Last: a test that sees the size may stop the run.
       self.sizes.append(len(x))
       while not self.gate.wait(0.01):
         if stopped.is_set():
@@ -143,7 +143,7 @@ class BatcherTest(parameterized.TestCase):
     self._wait_for_rows(batcher, 1)
     x = np.arange(8.0)[:, None]
     large = self._submit(batcher, x)
-    # Its rest comes together with others' rows.
+    # The rest of the call is batched with other calls' rows.
     self._wait_for_rows(batcher, 2)
     last = self._submit(batcher, [[9.0]])
     self._assert_doubled(large, x)
@@ -164,7 +164,7 @@ class BatcherTest(parameterized.TestCase):
     self._assert_fails(
       "0th dimension", self._submit(batcher, abs(x), ["total"])
     )
-    # Its other parts have gone as well.
+    # The call's other parts have left the queue, too.
     self._wait_for_rows(batcher, 0)
     self.servable.gate.clear()
     runs = len(self.servable.sizes)
@@ -191,7 +191,7 @@ class BatcherTest(parameterized.TestCase):
   def test_cancelled_calls(self):
     batcher = self._batcher(max_batch_size=2)
     first, second, third = (interrupts.Interrupt() for _ in range(3))
-    # One that runs with another leaves that alone.
+    # Cancelling one call of a batch does not affect the other.
     self.servable.gate.clear()
     cancelled = self._submit(batcher, [[1.0]], interrupt=second)
     kept = self._submit(batcher, [[2.0]], interrupt=third)
@@ -200,11 +200,11 @@ class BatcherTest(parameterized.TestCase):
     self._assert_fails("cancelled", cancelled)
     self.assertFalse(self.servable.stopped.is_set())
     self.assertFalse(kept.done())
-    # The last one stops the batch.
+    # Cancelling the last call stops the batch.
     third.set()
     self.assertTrue(self.servable.stopped.wait(running_server.PATIENCE))
     self._assert_fails("cancelled", kept)
-    # One that waits does not run.
+    # A waiting call that is cancelled does not run.
     self.servable.gate.set()
     waiting = self._submit(batcher, [[-1.0]], interrupt=first)
     self._wait_for_rows(batcher, 1)
@@ -298,7 +298,7 @@ class BatchingServerTest(running_server.TestCase, absltest.TestCase):
       )
       self.assertEqual(status, 503)
       self.assertIn("queue", answer["error"])
-      # The graph stops, and the only thread is free again.
+      # The graph stops, so that the only thread is free again.
       spinning.cancel()
       (waiting,) = [future for future in two if future is not refused[0]]
       self.assertIn("y", waiting.result().outputs)

@@ -15,7 +15,7 @@ from tests import torch_stand_in
 from trainers import encoder
 from trainers import import_generator
 
-# By verb: the job, and what it says.
+# By verb: the job, and its message.
 _JOBS = {
   "import": (import_generator, "numbers a latent vector"),
   "encoder": (encoder, "are encoded at"),
@@ -31,7 +31,7 @@ ONNX = base64.b64decode(
 
 
 def run_job(arguments, job=import_generator):
-  """Does what `lc-keras import` does, or a job; returns what it says."""
+  """Runs `lc-keras import` or another job; returns its output."""
   values = flags.FlagValues()
   job.define_flags(values)
   values(["job", *arguments])

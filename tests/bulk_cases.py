@@ -116,7 +116,7 @@ class BulkCases(absltest.TestCase):
   def test_latents_are_those_that_are_encoded_here(self):
     here, there = self.run_dir("here"), self.run_dir("there")
     self.encode(there)
-    # The job that encodes in one process takes that for its own.
+    # The job that encodes in one process accepts the stage as its own.
     for run_dir in (here, there):
       self.run_job(
         latents_job,

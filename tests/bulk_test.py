@@ -1,6 +1,6 @@
-"""Runs `bulk_cases` where Apache Beam is: in .venv-beam.
+"""Runs `bulk_cases` in .venv-beam, which has Apache Beam.
 
-Beam needs older versions of protobuf and of others than the lock has.
+Beam needs older versions of protobuf and other packages than the lock has.
 """
 
 import os

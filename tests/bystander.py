@@ -1,7 +1,7 @@
-"""A client that asks again and again: `python -m tests.bystander ADDRESS FILE`.
+"""A client that repeats a call: `python -m tests.bystander ADDRESS FILE`.
 
-FILE has a PredictRequest, of which it needs to know nothing else. A line for
-each call: when it began (time.monotonic), the seconds that it took, its code.
+FILE has a serialised PredictRequest. Prints a line for each call: its start
+(time.monotonic), its seconds, its code.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ _OPTIONS = [("grpc.max_receive_message_length", -1)]
 
 
 class Call(NamedTuple):
-  """One call: its time, as of the clock of this machine, and what it got."""
+  """One call: its start by time.monotonic, its seconds and its code."""
 
   begun: float
   seconds: float
@@ -27,7 +27,7 @@ class Call(NamedTuple):
 
 
 class Bystander:
-  """The client as a process of its own: it waits for the server only."""
+  """The client in a separate process, which waits for the server only."""
 
   def __init__(self, address: str, file: str):
     """Starts it."""
@@ -69,7 +69,7 @@ class Bystander:
 
 
 def main() -> None:
-  """Asks until it is ended."""
+  """Repeats the call until the process is ended."""
   address, file = sys.argv[1:]
   with open(file, "rb") as opened:
     request = opened.read()

@@ -54,7 +54,7 @@ class CallsTest(absltest.TestCase):
       late.set()
       thread.join()
       thread = waiting(None)
-      made.drain()  # It has begun before.
+      made.drain()  # The thread waits already.
     thread.join()
     self.assertEqual(ended, [grpc.StatusCode.CANCELLED, "admitted"])
     self.assertTrue(made.wait_until_idle(0.0))

@@ -14,7 +14,7 @@ _JUDGES = judges.JUDGES
 
 
 def _density_critic(latents):
-  """Says that the mean of the first dimension is 1: q / p = exp(z - 1/2)."""
+  """A density ratio q / p = exp(z - 1/2): q has mean 1 in dimension 0."""
   return latents[:, 0] - 0.5
 
 

@@ -1,4 +1,4 @@
-"""Tests of CelebA from tiny copies in the forms that people have it in."""
+"""Tests of CelebA, on tiny copies in all formats that are in use."""
 
 import io
 import os
@@ -80,7 +80,7 @@ def _write(folder, form):
     table = pd.DataFrame({"image_id": _NAMES, "partition": _SPLITS})
     table.to_csv(base / "list_eval_partition.csv", index=False)
     return
-  # The last line has no end, as in many a copy.
+  # The last line has no line break, as in many copies.
   rows = [f"{name}  {'  '.join(row)}" for name, row in zip(_NAMES, signs)]
   (base / "list_attr_celeba.txt").write_text(
     "\n".join(["5", " ".join(celeb_a.ALL_ATTRIBUTES) + " ", *rows])
@@ -98,7 +98,7 @@ class _CelebATest(parameterized.TestCase):
     self.data_dir = folder.name
     self.copy = pathlib.Path(folder.name) / "mine"
     self.name = f"celeb_a?source_dir={self.copy}"
-    # Every copy of five images differs from what was published.
+    # Every copy of five images has other counts than the published one.
     catching = warnings.catch_warnings()
     catching.__enter__()
     self.addCleanup(catching.__exit__, None, None, None)
@@ -131,7 +131,7 @@ class FormsTest(_CelebATest):
       self.assertEqual(batch["image"].shape, (len(rows), 64, 64, 3))
       np.testing.assert_array_equal(_which(batch["image"]), rows)
       crop = _images()[rows, 45:173, 25:153].astype(np.float32)
-      # On a slope, the antialiased half is the mean of two by two.
+      # On a linear slope, antialiased halving is the mean of 2 x 2 pixels.
       expected = crop.reshape(-1, 64, 2, 64, 2, 3).mean((2, 4)) / 255
       inside = np.s_[:, 2:-2, 2:-2]
       np.testing.assert_allclose(
@@ -181,7 +181,7 @@ class FormsTest(_CelebATest):
 
 class FaultsTest(_CelebATest):
   def _look(self):
-    """Reads a copy as preparing it would, and stores nothing."""
+    """Reads a copy as in preparation, but stores nothing."""
     made = celeb_a.load().preprocessing
     next(celeb_a_copies.find([str(self.copy)]).examples("train", made))
 
@@ -282,7 +282,7 @@ class FaultsTest(_CelebATest):
       self._prepare()
     self.assertLen(self._prepare(1), 1)
     np.testing.assert_array_equal(_which(self._read("train")["image"]), [0, 2])
-    path.write_bytes(whole)  # Mended, and noticed.
+    path.write_bytes(whole)  # The repair is noticed.
     self.assertEmpty(self._prepare())
     self.assertLen(self._read("train")["image"], 3)
 
@@ -360,7 +360,7 @@ class FaultsTest(_CelebATest):
     _write(self.copy, "unpacked")
     self._prepare()
     for path in self.copy.rglob("*.*"):
-      if path.name != "list_attr_celeba.txt":  # Which alone is no copy.
+      if path.name != "list_attr_celeba.txt":  # Alone, it is not a copy.
         path.unlink()
     self.assertEmpty(self._prepare())
     self.assertLen(self._read("train")["image"], 3)

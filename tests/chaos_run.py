@@ -1,11 +1,10 @@
 """Kills trainers of all kinds for hours: `make chaos HOURS=8`.
 
-Every round takes one trainer, lets it be killed and told to stop at random
-until it has ended, and compares all that it leaves with what one leaves that
-nothing happens to. Tells of each round, with its seed; a round that fails keeps
-its folder, and `CHAOS_SEED=<seed> CHAOS_HOURS=0` does it again. Moments come
-again only as far as the machine is as fast: kills before the n-th change of a
-file do so exactly.
+Every round kills and stops one trainer at random until it has finished, and
+compares its files with those of an undisturbed run. Each round is printed with
+its seed; a failed round keeps its folder, and `CHAOS_SEED=<seed> CHAOS_HOURS=0`
+repeats it. Kills before the n-th change of a file are repeated exactly, kills
+after a time only on an equally fast machine.
 """
 
 import os
@@ -39,7 +38,7 @@ _MOST_FAULTS = 12
 
 
 class _Chaos:
-  """Trainers, and what they leave when nothing happens."""
+  """Trainers, and the files of their undisturbed runs."""
 
   def __init__(self):
     shutil.rmtree(_FOLDER, ignore_errors=True)
@@ -70,7 +69,7 @@ class _Chaos:
     self._nursery.close()
 
   def play(self, seed):
-    """Plays one round; returns what it did, and what is wrong with its end."""
+    """Runs one round; returns its description, and differences at the end."""
     chance = random.Random(seed)
     job = chance.choice(_JOBS)
     run, *_, stage = job
@@ -101,7 +100,7 @@ class _Chaos:
         code, said = self._nursery.wait(trainer), trainer.said
         expected = _CODES[number]
       self.faults += code != 0
-      # A signal may come before there is who handles it.
+      # A signal may come before its handler is installed.
       if code not in (0, expected, -signal.SIGTERM, -signal.SIGINT):
         return stage, did, f"exit code {code} and not {expected}: {said}"
     wrong = _difference(self._whole[job], nursery.end_of(folder / stage))
@@ -121,7 +120,7 @@ class _Chaos:
 
 
 def _difference(expected, found):
-  """Returns what two ends do not agree in; nothing if they do."""
+  """Returns the differences between two results, if any."""
   return ", ".join(
     name
     for name in sorted(expected.keys() | found.keys())
@@ -130,7 +129,7 @@ def _difference(expected, found):
 
 
 def main() -> None:
-  """Plays rounds until the time is over; exits with 1 if any has failed."""
+  """Runs rounds until the time is over; exits with 1 if any has failed."""
   started = time.monotonic()
   chaos = _Chaos()
   seed, rounds, failed = _SEED, 0, []

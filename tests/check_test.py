@@ -1,4 +1,4 @@
-"""Tests of which tests `make check` runs."""
+"""Tests of the selection of tests by `make check`."""
 
 import pathlib
 import subprocess

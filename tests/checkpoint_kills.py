@@ -1,11 +1,11 @@
-"""Kills whoever writes checkpoints before every change of a file.
+"""Kills a process that writes checkpoints, before each change of a file.
 
   python -m tests.checkpoint_kills
 
-A pretended training writes them as a real one does: it is told to stop within
-an epoch, then killed, and then goes on to its end. All that it leaves must be
-what one leaves that nothing happens to. A process for each kill, forked from
-one in which TensorFlow has never run.
+A simulated training writes them as a real one does: it is stopped within an
+epoch, then killed, and then resumed to its end. Its files must be equal to
+those of an undisturbed training. Each kill has its own process, forked from one
+in which TensorFlow has never run.
 """
 
 import json
@@ -24,7 +24,7 @@ _STEPS, _STEPS_PER_EPOCH, _BEST, _KEEP, _STOP = 6, 2, 2, 2, 5
 
 
 class _Model:
-  """Its weights are the sum of its steps."""
+  """A model whose weights are the sum of its steps."""
 
   def __init__(self):
     self.weights = {"sum": 0}
@@ -44,7 +44,7 @@ def _write_best(model, folder):
 
 
 def _train(folder, stop_at=None):
-  """Goes on with a training; ends it, or stops within an epoch."""
+  """Resumes a training; finishes it, or stops within an epoch."""
   files.sweep(folder)  # As a stage does when it begins.
   kept, model = checkpoints.Checkpoints(folder, _KEEP), _Model()
   found = kept.restore(model)
@@ -59,7 +59,7 @@ def _train(folder, stop_at=None):
 
 
 def _run(folder, kill_at=None, **options):
-  """Trains in a process of its own; returns whether it was killed."""
+  """Trains in a forked process; returns whether it was killed."""
   pid = os.fork()
   if pid:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -76,7 +76,7 @@ def _run(folder, kill_at=None, **options):
 
 
 def main() -> None:
-  """Exits with a message if an end is not that of a whole run."""
+  """Exits with a message if a result differs from an undisturbed run's."""
   with (
     mock.patch.object(checkpoints.storage, "write_weights", _write),
     mock.patch.object(checkpoints.storage, "save", _write_best),
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def _kill(expected, stop_at):
-  """Kills a training, perhaps one that was stopped before, at every change."""
+  """Kills a training, optionally one stopped before, at each change."""
   kills, was_killed = 0, True
   while was_killed:
     with _folder() as folder:
@@ -106,7 +106,7 @@ def _kill(expected, stop_at):
 
 
 def _folder():
-  # In memory, if there is such a place: it syncs at every change.
+  # In memory if possible: checkpoints sync to disk at every change.
   return tempfile.TemporaryDirectory(
     dir=_MEMORY if os.path.isdir(_MEMORY) else None
   )

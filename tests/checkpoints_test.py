@@ -39,7 +39,7 @@ class CheckpointsTest(parameterized.TestCase):
     )
 
   def _restore(self):
-    """Restores; returns what was found and what is said."""
+    """Restores; returns the result and the messages."""
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
       found = self.kept.restore(self.model)
@@ -96,7 +96,7 @@ class CheckpointsTest(parameterized.TestCase):
     self.assertIn("checkpoint-6", self._names())
 
   def test_moments_that_cannot_be_restored_are_an_error(self):
-    # Keras only warns, and would go on from zeroed moments.
+    # Keras only warns, and would continue with zeroed moments.
     self.model.optimizer = keras.optimizers.Adam()
     self.assertIn("Skipping variable loading", self._refused())
 

@@ -33,7 +33,7 @@ class ClientTest(parameterized.TestCase):
     super().setUpClass()
     cls.folder = tempfile.mkdtemp()
     cls.addClassCleanup(shutil.rmtree, cls.folder)
-    # Not warmed up: a client asks for some of the signatures only.
+    # Without warm-up: the tests call some of the signatures only.
     cls.running = running_server.RunningServer(
       model_name="tiny",
       model_base_path=os.path.dirname(exported_run.exported()),
@@ -152,7 +152,7 @@ class ClientTest(parameterized.TestCase):
       5,
       seed=0,
     )
-    # Who is bald has no hair of any colour, and who has black hair no other.
+    # Bald excludes all hair colours, and black hair all other colours.
     for target, count in (
       ("Bald", 3),
       ("not Bald", 2),
@@ -211,7 +211,7 @@ class ClientTest(parameterized.TestCase):
     self.assertFalse(os.path.exists(out))
 
   def _run(self, *arguments):
-    """Does what `python -m serving.client` does; returns what it prints."""
+    """Runs `python -m serving.client` in this process; returns its output."""
     values = flags.FlagValues()
     client.define_flags(values)
     program = ["client", f"--server={self.address}", "--model_name=tiny"]

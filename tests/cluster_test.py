@@ -1,8 +1,8 @@
-"""Two workers train together, and stop together: what one process would get.
+"""Two workers train and stop together, with the result of one process.
 
-Real trainers in processes of their own, over loopback and between two network
-namespaces. They end, to the last bit of every file, as one process with two
-replicas does, whatever has happened to them on the way.
+Real trainers in separate processes, over loopback and between two network
+namespaces. Whatever interrupts them, their files are equal, bit for bit, to
+those of one process with two replicas.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ _ACTOR = (
   "--steps=40",
   "--steps_per_epoch=20",
 )
-# Of a small model, since it is begun again and again.
+# A small model, since it is started many times.
 _REALISM = ("--steps=200", "--steps_per_epoch=50")
 
 
@@ -41,12 +41,12 @@ class ClusterTest(trainers_case.TrainersCase):
     """Starts two workers.
 
     Args:
-      job: Of which trainer.
-      names: Of their run folders.
+      job: Name of the trainer.
+      names: Names of their run folders.
       *more: Further flags.
       hosts: Their addresses; by default on loopback.
-      networks: The namespaces that they are in.
-      **of_chief: Hooks of the first's, see `Nursery.start`.
+      networks: Their network namespaces.
+      **of_chief: Hooks of the chief, see `Nursery.start`.
     """
     hosts = hosts or [f"localhost:{port}" for port in _free_ports(2)]
     return [
@@ -67,7 +67,7 @@ class ClusterTest(trainers_case.TrainersCase):
       self.assertEqual(self.nursery.wait(worker), code, worker.said)
 
   def _assert_lost(self, worker, other):
-    """Asserts that a worker has said whom it has lost, and what to do."""
+    """Asserts that a worker names the lost worker and the remedy."""
     self.assertRegex(
       worker.said,
       rf"Lost worker {other} \(.*\).*same command on all machines goes on "
@@ -76,13 +76,13 @@ class ClusterTest(trainers_case.TrainersCase):
     self.assertNotIn("Traceback", worker.said)
 
   def _start_until(self, path, *arguments, **options):
-    """Starts two workers; the chief stands still before it makes a path."""
+    """Starts two workers; the chief pauses before it creates a path."""
     workers = self._start(*arguments, below=str(path), stop_at=1, **options)
     self.wait_until_still(workers[0])
     return workers
 
   def _assert_alike(self, one, two):
-    """Asserts that two stages ended alike, to the last bit."""
+    """Asserts that two stages have equal files, bit for bit."""
     whole, other = (_end(self.folder / name) for name in (one, two))
     self.assertEqual(whole.keys(), other.keys())
     self.assertGreater(len(whole), 5)
@@ -101,7 +101,7 @@ class ClusterTest(trainers_case.TrainersCase):
     os.kill(workers[0].pid, signal.SIGCONT)
     self._assert_end(workers, 75, -signal.SIGKILL)
     self._assert_lost(workers[0], 1)
-    # Now the chief, which the others are led by.
+    # Now the chief is killed.
     options = {"below": str(path / "checkpoint-150"), "kill_at": 1}
     workers = self._start("realism", both, *_REALISM, **options)
     self._assert_end(workers, -signal.SIGKILL, 75)
@@ -127,7 +127,7 @@ class ClusterTest(trainers_case.TrainersCase):
         *("actor", [name, name], *_ACTOR),
         **options,
       )
-      # Nobody is told that a packet is lost: only silence says so.
+      # Packets are lost without an error: only a timeout detects it.
       _ip("-n", networks[0], "link", "set", link, "down")
       os.kill(workers[0].pid, signal.SIGCONT)
       self._assert_end(workers, 75, 75)
@@ -174,7 +174,7 @@ class ClusterTest(trainers_case.TrainersCase):
 def _two_networks(test):
   """Yields two namespaces, addresses in them, and the first one's link.
 
-  Where none can be made (that takes root), the test says so and is skipped;
+  Where none can be created (that needs root), the test is skipped;
   the others still run, over loopback.
   """
   tag = f"{os.getpid() % 100000}"
@@ -207,11 +207,11 @@ def _ip(*arguments):
 
 
 def _free_ports(count):
-  """Returns ports that the system does not give to others meanwhile."""
+  """Returns ports that the system does not give to other programs."""
   with contextlib.ExitStack() as stack:
     ports = []
     while len(ports) < count:
-      # Its own begin at 32768.
+      # The system assigns ports from 32768 up.
       port = random.randrange(20_000, 32_768)
       with contextlib.suppress(OSError):
         stack.enter_context(socket.create_server(("localhost", port)))
@@ -225,9 +225,9 @@ def _tf_config(hosts, index):
 
 
 def _end(stage):
-  """Returns what a finished stage has come to, by file."""
+  """Returns the results of a finished stage, by file."""
   done = json.loads((stage / "done.json").read_text())
-  # What checkpoints there are besides depends on where it was stopped.
+  # Further checkpoints depend on where the training was stopped.
   folders = {stage.name, "pictures", f"checkpoint-{done['steps']}"}
   end = {"best": done["best"], "steps": done["steps"]}
   for path in stage.rglob("*"):
@@ -244,7 +244,7 @@ def _end(stage):
 def _values(path):
   """Returns the values in a file of weights, by name.
 
-  Keras notes beside them how many layers the process has made, too.
+  Keras also stores the number of layers that the process has created.
   """
   values = {}
 

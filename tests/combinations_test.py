@@ -9,7 +9,7 @@ from lc_keras.evaluation import combinations
 _ATTRIBUTES = attributes.Attributes(
   ["Bald", "Black", "Blond", "Male", "Hat"], [["Bald", "Black", "Blond"]]
 )
-# The last one has hair of a colour without a name.
+# The last row has hair of an unnamed colour.
 _SEEN = np.array(
   [[1, 0, 0, 1, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 1], [0, 0, 0, 1, 1]]
 )
@@ -46,7 +46,7 @@ class UnseenTest(absltest.TestCase):
     np.testing.assert_array_equal(found, again)
     self.assertFalse(np.array_equal(found, other))
     self.assertIsNone(combinations.unseen(_legal(), _ATTRIBUTES, 3))
-    # What training itself has of contradictions is not handed on.
+    # Contradictions in the training labels are not returned.
     seen = np.concatenate([_SEEN, [[1, 1, 0, 0, 0]]])
     found = combinations.unseen(seen, _ATTRIBUTES, 500)
     self.assertLess(found[:, :3].sum(axis=1).max(), 2)

@@ -132,7 +132,7 @@ class ConfigTest(parameterized.TestCase):
 
 
 class InstalledTest(absltest.TestCase):
-  """Builds what a wheel holds, and uses it away from the repository."""
+  """Builds a wheel's files, and uses them outside of the repository."""
 
   def setUp(self):
     super().setUp()

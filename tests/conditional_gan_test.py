@@ -10,7 +10,7 @@ _SHAPE, _LATENT, _ATTRIBUTES = (8, 16, 1), 4, 5
 
 
 def _batch(rows, seed=0):
-  """Returns images that are as bright as the share of attributes they have."""
+  """Returns images whose brightness is their share of attributes."""
   random = np.random.default_rng(seed)
   attributes = random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32)
   image = 0.2 + 0.6 * attributes.mean(axis=1)[:, None, None, None]
@@ -36,7 +36,7 @@ def _model(generator_optimizer=None, discriminator_optimizer=None, **options):
 
 
 def _flatten(network):
-  """Makes the discriminator say 1/2 of everything."""
+  """Makes the discriminator's output 1/2 for all inputs."""
   network.set_weights([0 * weight for weight in network.get_weights()])
 
 
@@ -61,7 +61,7 @@ class GenerateTest(tf.test.TestCase):
       self.assertNotAllClose(model.generate(latents, each), plain)
 
   def test_learns_to_draw_what_is_asked_for(self):
-    # The brightness that a prior sample gets is that of its labels.
+    # Labels determine the brightness of a prior sample.
     adams = [keras.optimizers.Adam(1e-3, beta_1=0.0) for _ in range(2)]
     model = _model(*adams, average_decay=0.9, run_eagerly=False)
     data = tf.data.Dataset.from_tensor_slices(_batch(512)).batch(32)
@@ -76,14 +76,14 @@ class GenerateTest(tf.test.TestCase):
 
 class LossTest(tf.test.TestCase):
   def _logs(self, attributes, **options):
-    """Returns what a discriminator that cannot tell gives on seven rows."""
+    """Returns the logs of a constant discriminator on seven rows."""
     model = _model(**options)
     _flatten(model.discriminator)
     batch = {**_batch(7), "attributes": attributes.astype(np.float32)}
     return _evaluate(model, batch, 7)
 
   def test_mismatches_have_their_weight(self):
-    # No two neighbours have the same labels: a loss of log 2 each.
+    # No two neighbours have the same labels: each term is log 2.
     labels = (np.arange(7)[:, None] >> np.arange(5)) % 2
     for weight in (0.0, 1.0, 2.0):
       logs = self._logs(labels, mismatch_weight=weight)
@@ -98,7 +98,7 @@ class LossTest(tf.test.TestCase):
     self.assertAllClose(logs["discriminator_loss"], 2 * np.log(2.0))
 
   def test_the_penalty_is_taken_at_real_images(self):
-    # It is what slope D has there, whatever the generator makes.
+    # It depends on D's gradient there, not on the generator.
     model, batch = _model(), _batch(11)
     before = _evaluate(model, batch, 11)["penalty"]
     _flatten(model.generator)

@@ -11,7 +11,7 @@ _SHAPE, _LATENT, _ATTRIBUTES = (8, 16, 1), 4, 5
 
 
 def _batch(rows, seed=0):
-  """Returns images that are as bright as the share of attributes they have."""
+  """Returns images whose brightness is their share of attributes."""
   random = np.random.default_rng(seed)
   attributes = random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32)
   image = 0.2 + 0.6 * attributes.mean(axis=1)[:, None, None, None]
@@ -75,7 +75,7 @@ class DistributionsTest(tf.test.TestCase):
     )
 
   def test_learns_to_draw_what_is_asked_for(self):
-    # The brightness that a prior sample gets is that of its labels.
+    # Labels determine the brightness of a prior sample.
     model = _model()
     model.fit(tf.data.Dataset.from_tensors(_batch(64)).repeat(50), verbose=0)
     latents = model.prior.sample(32, seed=(0, 0))

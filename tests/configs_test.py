@@ -1,4 +1,4 @@
-"""Tests that every config is understood by the job it is named after.
+"""Tests that the job that a config is named after can parse it.
 
 `actor_no_penalty.cfg` is for `trainers.actor`, the job with the longest name
 that it begins with. A config that is named after no job is shared: another one
@@ -55,14 +55,14 @@ class ConfigsTest(absltest.TestCase):
         self.assertIn(config.relative_to(_ROOT).as_posix(), included)
 
   def test_only_the_job_data_says_which_data_set_it_is(self):
-    # So that a config can be used on another data set.
+    # Configs can then be used with another data set.
     for config in _CONFIGS:
       named = re.search("^--dataset", config.read_text(), re.MULTILINE)
       if named:
         self.assertEqual(_job(config), "data", config)
 
   def test_the_published_actor_leaves_nothing_open(self):
-    # Then it is given 1,024 + 10 numbers, see networks_test.
+    # Its input then has 1,024 + 10 numbers, see networks_test.
     for name in ("actor", "actor_0"):
       config = _ROOT / f"configs/celeb_a_published/{name}.cfg"
       self.assertEqual(_parse("actor", config).masked_fraction, 0.0)

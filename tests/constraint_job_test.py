@@ -1,4 +1,4 @@
-"""Tests of the job that learns a constraint: what it leaves and refuses."""
+"""Tests of the job that learns a constraint: its files and its errors."""
 
 import contextlib
 import io
@@ -35,7 +35,7 @@ _BRIGHT = ("--name=A", "--rule=toon_rules:bright")
 class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
-    """A run with a generative model that was never trained, and no critics."""
+    """Writes a run with an untrained generative model and no critics."""
     super().setUpClass()
     cls.folder = pathlib.Path(cls.get_temp_dir(cls()))
     cls.run_dir = cls.folder / "run"
@@ -52,7 +52,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     super().tearDownClass()
 
   def _run(self, *arguments):
-    """Does what the program does; returns what it prints on either stream."""
+    """Runs the program; returns its output on both streams."""
     values = flags.FlagValues()
     constraint.define_flags(values)
     values(
@@ -103,7 +103,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
       self.assertGreater(min(picture.size), 200)
     self.enter_context(mock.patch.object(constraint, "_draw"))
 
-    # Six labels: enough to go on, and not enough to be relied on.
+    # Six labels: enough to learn from, but not to be trustworthy.
     told = self._run(
       "--name=Pale", "--labels=dataset:Pale_Skin", "--label_limit=60", *_QUICK
     )
@@ -115,7 +115,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     listed = self._run("--list")
     self.assertRegex(listed, r"Bright: .*\n(?s:.*)Pale: ")
     self.assertRegex(listed, "Pale: .* NOT to be relied on")
-    # Nothing but the new constraint has changed.
+    # Only the new constraint has changed.
     self.assertEqual(files.checksum(str(weights)), before)
     self.assertEqual(files.checksum(str(bright_folder / storage.WEIGHTS)), kept)
     with self.assertRaisesRegex(ValueError, "'Pale' already. Give --repl"):

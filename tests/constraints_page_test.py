@@ -79,7 +79,7 @@ class ConstraintsPageTest(absltest.TestCase):
     images = np.float32(_decode(rows))
 
     def looked_at(parts, rules, recipe, progress):
-      """Tries rules, and learns nothing."""
+      """Evaluates rules, and learns nothing."""
       for name, rule in rules.items():
         rule.check(images, rare=True)
         dark = parts.learned["Dark"]
@@ -89,7 +89,7 @@ class ConstraintsPageTest(absltest.TestCase):
     for block in blocks:
       with self.subTest(block):
         exec(compile(block, str(_PAGE), "exec"), names)
-      # What is learned is the same for every kind of rule.
+      # Learning is the same for every kind of rule.
       self.enter_context(mock.patch.object(acquire, "from_rules", looked_at))
     self.assertContainsSubset(
       ["Dark", "Mine", "Glad", "Old", "Hat", "Glasses"],

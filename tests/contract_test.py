@@ -1,4 +1,4 @@
-"""What TensorFlow Serving's own test of its server asks, as far as we have it.
+"""The tests of TensorFlow Serving's own server, for supported features.
 
 Its models: half_plus_two of TF1, functions of TF2 whose inputs have no known
 rank, and a Keras model, with and without batching.
@@ -27,7 +27,7 @@ num_batch_threads { value: 2 }
 """
 _X = np.array([2.0], np.float32)
 
-# One of the CPU's halves each, for the model of two replicas.
+# Two logical CPUs, for the model of two replicas.
 testing.two_logical_cpus()
 
 
@@ -50,7 +50,7 @@ def _write_keras(folder):
         keras.layers.Dense(1, kernel_initializer="ones"),
       ]
     )
-  # What tf.saved_model.save writes of Keras 3 has variables that nobody fills.
+  # For Keras 3, tf.saved_model.save writes variables that nothing initialises.
   model.export(folder, verbose=False)
 
 
@@ -110,7 +110,7 @@ class ContractTest(parameterized.TestCase):
       value = response.outputs[output]
       self.assertEqual(value.dtype, tf.float32.as_datatype_enum)
       self.assertEqual(list(value.float_val), [expected])
-      # Also of a scalar: that has a shape, too.
+      # A scalar needs a shape, too.
       self.assertTrue(value.HasField("tensor_shape"))
       self.assertEqual(response.model_spec.version.value, 123)
 
@@ -120,7 +120,7 @@ class ContractTest(parameterized.TestCase):
       self._verify(stub, 3.0, name="default")
       self._verify(stub, 12.0, name="functions")
       self._verify(stub, 2.0, name="keras", x=_X[:, None], output="output_0")
-    # A scalar is no row that could be batched.
+    # A scalar has no rows to batch.
     self._verify(
       self.servers[0].predictions,
       2.0,
@@ -139,7 +139,7 @@ class ContractTest(parameterized.TestCase):
   )
   def test_rest(self, body, expected):
     for running in self.servers:
-      # By urllib as it comes: it says that it sends a form.
+      # urllib's default content type is that of a form.
       request = urllib.request.Request(
         f"http://localhost:{running.server.rest_port}"
         "/v1/models/default:predict",

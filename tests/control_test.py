@@ -60,14 +60,14 @@ def _tensors():
 
 
 def _faces(count=600):
-  """Returns images, and labels that their first two latents say."""
+  """Returns images, and labels by the signs of their first two latents."""
   latents = np.random.default_rng(1).normal(size=[count, _SIZE])
   labels = (latents[:, :2] > 0.0).astype(np.float32)
   return _decode(latents).astype(np.float32), labels
 
 
 class _Unwilling:
-  """As arrays on another device."""
+  """Cannot become an array, as a tensor on another device."""
 
   def __array__(self, *_, **__):
     raise TypeError("not on this machine")
@@ -366,7 +366,7 @@ class RunFolderTest(tf.test.TestCase):
       control.sample(request, n=5, seed=3),
     ):
       self.assertAllEqual(other.images, made.images)
-    # Another seed has none in common.
+    # With another seed, all images differ.
     few = control.sample(request, n=2, seed=3)
     self.assertAllClose(few.images, made.images[:2], atol=1e-6)
     rest = control.sample(request, n=3, seed=3, skip=2)
@@ -411,7 +411,7 @@ class RunFolderTest(tf.test.TestCase):
     control.learn("Second", labels=known, **_QUICK)
     made = control.sample("Second", 8).latents
     self.assertGreater(made[:, 1].min(), -0.5)
-    # A request that does not name it does not change.
+    # Requests without the new constraint give the same images.
     self.assertAllEqual(control.sample("Male", 4, seed=1).images, before.images)
     again = lc_keras.load(folder)
     self.assertAllClose(

@@ -1,4 +1,4 @@
-"""A task without any framework, for the tests of what times tasks."""
+"""A task without any framework, for the tests of `benchmarks.timing`."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from benchmarks import tasks
 
 
 class _Counting:
-  """Adds up numbers; the case says what it claims to be."""
+  """Adds up numbers; the case has the properties that it reports."""
 
   flops = 1e6
 
@@ -28,7 +28,7 @@ class _Counting:
 
 def _build(case, folder):
   del folder
-  # A worker may be told otherwise than the others, by its name.
+  # By its name, a worker may report other properties than the others.
   return _Counting(case)
 
 

@@ -45,7 +45,7 @@ class CredentialsTest(running_server.TestCase, parameterized.TestCase):
 
   @contextlib.contextmanager
   def _tls(self, client=None, **values):
-    """Yields a server with TLS, and what its HTTP clients need."""
+    """Yields a server with TLS, and arguments for its HTTP clients."""
     pair = (None, None)
     context = ssl.create_default_context(cadata=self.ca.decode())
     if client is not None:

@@ -19,8 +19,8 @@ def _critic():
 
 class CriticTest(tf.test.TestCase):
   def test_is_the_trunk_after_the_embedding(self):
-    # As published: z and the embedding side by side. Few rows and many are not
-    # computed alike.
+    # As published: z and the embedding, concatenated. Few rows are computed in
+    # another way than many.
     for rows in (3, 20):
       layer, (latents, values, mask) = _critic(), _inputs(rows)
       mask[:, 1] = 0.0

@@ -1,4 +1,4 @@
-"""Tests of generators whose outputs are no images, but curves."""
+"""Tests of generators whose outputs are curves instead of images."""
 
 import os
 import pathlib

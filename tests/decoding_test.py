@@ -1,4 +1,4 @@
-"""Tests of decoding: nobody makes more images at a time than memory holds."""
+"""Tests of decoding: the number of images at a time is limited by memory."""
 
 from unittest import mock
 

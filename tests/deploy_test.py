@@ -1,4 +1,4 @@
-"""Tests of the manifests in deploy/: that they fit the programs they start."""
+"""Tests that the manifests in deploy/ match the programs they start."""
 
 import importlib
 import json
@@ -14,12 +14,12 @@ from serving.server import options
 from trainers import preemption
 
 _ROOT = pathlib.Path(__file__).parents[1]
-# What containers of a role may start, by the first argument.
+# Programs that containers may start, by the first argument.
 _PROGRAMS = ("serving.server", "trainers.vae")
 
 
 def _documents():
-  """Returns every manifest: a file's name, and what Kubernetes gets."""
+  """Returns the name of each manifest's file, and its document."""
   return [
     (path.relative_to(_ROOT).as_posix(), document)
     for path in sorted(_ROOT.glob("deploy/*/*.yaml"))
@@ -124,7 +124,7 @@ class DeployTest(absltest.TestCase):
     spec, pod = job["spec"], job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
     environment = {one["name"]: one for one in container["env"]}
-    # Only what stands before it is filled in.
+    # Kubernetes substitutes only variables that are defined before.
     self.assertEqual(list(environment), ["INDEX", "TF_CONFIG"])
     text = environment["TF_CONFIG"]["value"]
     host, port = (

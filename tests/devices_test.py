@@ -1,4 +1,4 @@
-"""Tests of devices: what a job says of the machine that it runs on."""
+"""Tests of devices: the messages of a job about its machine."""
 
 import os
 from unittest import mock

@@ -19,7 +19,7 @@ def _inputs(rows=3):
 
 
 def _flow():
-  """Returns a flow that has adapted, and heads somewhere."""
+  """Returns an adapted flow with a velocity that is not zero."""
   keras.utils.set_random_seed(0)
   flow = flow_matching.FlowMatching(_LATENT, _ATTRIBUTES, _WIDTH, _DEPTH)
   random = np.random.default_rng(1)
@@ -71,7 +71,7 @@ class DistilledActorTest(tf.test.TestCase):
     noise = noise.astype(np.float32)
     layer, signal = _actor(flow), flow.whitening.signal
     _set_gate(layer, 100.0)
-    # At noise, a velocity is what the noise is expected to become.
+    # At the noise end, the velocity is the expected latent.
     heading = flow(noise, tf.zeros([3]), values, mask)
     moved = layer(flow.whitening.undo(noise), values, mask)
     self.assertAllClose(

@@ -5,7 +5,7 @@ from lc_keras.evaluation import diversity
 
 
 def _people(seed, scale=1.0, rows=12, conditions=5):
-  """Returns features around a point of each condition's own."""
+  """Returns features around a different point for each condition."""
   generator = np.random.default_rng(seed)
   return {
     condition: 10 * condition + scale * generator.normal(size=[rows, 4])

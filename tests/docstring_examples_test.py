@@ -1,4 +1,4 @@
-"""Runs every example of a public docstring; every public name has its own."""
+"""Runs all examples of docstrings; every public name must have one."""
 
 import doctest
 import importlib
@@ -16,7 +16,7 @@ _MODULES = sorted(
   for path in _ROOT.rglob("*.py")
   if ">>>" in path.read_text(encoding="utf-8")
 )
-# Names that stand for others: interfaces, and results that nobody makes.
+# Interfaces, aliases, and results that users do not construct.
 _WITHOUT_EXAMPLE = {
   "ControlledImages", "Expression", "SAMPLERS", "plotting", "recipes", "load",
 }  # fmt: skip
@@ -40,7 +40,7 @@ class DocstringExamplesTest(parameterized.TestCase):
       self.assertIn(">>>", described + module.__doc__)
 
   def test_tensorflow_loads_with_the_first_name(self):
-    # It cannot be had: to load it takes seconds.
+    # TensorFlow is blocked, which is faster than to load it.
     program = (
       "import sys\n"
       "sys.modules['tensorflow'] = None\n"

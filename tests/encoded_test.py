@@ -1,4 +1,4 @@
-"""Tests of encoded pictures: a photo is the same image by every door."""
+"""Tests of encoded pictures: a photo gives the same image everywhere."""
 
 import functools
 import io
@@ -33,7 +33,7 @@ def _photo(width=178, height=218):
 
 
 def _announcing(width, height):
-  """Returns a JPEG whose header promises more pixels than there are."""
+  """Returns a JPEG whose header announces more pixels than it has."""
   file = _file(_photo(), "JPEG")
   place = file.index(b"\xff\xc0") + 5
   return file[:place] + struct.pack(">HH", height, width) + file[place + 4 :]
@@ -41,7 +41,7 @@ def _announcing(width, height):
 
 @functools.cache
 def _function(how):
-  """Returns the function that makes images of files, traced once."""
+  """Returns the function from files to images, traced once."""
   files = tf.TensorSpec([None], tf.string)
   return tf.function(lambda data: encoded.images(data, how), [files])
 
@@ -54,7 +54,7 @@ class DoorsTest(tf.test.TestCase):
   def test_an_aligned_photo_is_the_image_it_was_in_training(self):
     file = _file(_photo(), "JPEG", quality=95)
     how = celeb_a.load().preprocessing
-    # What the job `data` writes, and every training reads.
+    # As the job `data` writes it and trainings read it.
     (example,) = stored.read_pictures([(file, [], "000001.jpg")], how)
     trained = tf.io.decode_png(example.image).numpy() / 255.0
     studio = faces.Faces()
@@ -66,9 +66,9 @@ class DoorsTest(tf.test.TestCase):
     }
     for door, image in images.items():
       with self.subTest(door):
-        # Pillow rounds to bytes, twice.
+        # Pillow rounds to bytes twice.
         self.assertAllClose(image, trained, atol=1.1 / 255)
-    # Not so a square from the middle, of 178 pixels instead of 128.
+    # A central square of 178 instead of 128 pixels differs.
     other = preprocessing.Preprocessing(how.image_shape).load(io.BytesIO(file))
     self.assertNotAllClose(other, trained, atol=0.1)
 

@@ -37,7 +37,7 @@ def _inputs(count, seed=0):
   """Returns values for every input there is."""
   random = np.random.default_rng(seed)
   attributes = random.uniform(size=[count, _K])
-  attributes[:, :3] *= 0.5  # At most one of these could be on.
+  attributes[:, :3] *= 0.5  # These exclude each other.
   return {
     "images": random.uniform(size=[count, *tiny_run.IMAGE_SHAPE]),
     "attributes": attributes,
@@ -71,7 +71,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     cls.signatures = {name: specs for name, (_, specs) in traced.items()}
 
   def _call(self, name, **changes):
-    """Calls a signature on 5 rows, with what is given in place of defaults."""
+    """Calls a signature on 5 rows; given inputs replace the defaults."""
     values = {**_inputs(5), **changes}
     arguments = {
       spec.name: tf.constant(values[spec.name], spec.dtype)
@@ -146,7 +146,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       self._call("describe", row=np.zeros(1025))
 
   def test_no_rows_through_convolutions(self):
-    # The tiny run has none; TensorFlow fails on empty ones.
+    # The tiny run has no convolutions; TensorFlow's fail on empty batches.
     model = vae.VAE((16, 32, 3), tiny_run.LATENT_SIZE, "toon_faces")
     models = dataclasses.replace(
       self.models, generator=model, encode=model.encode
@@ -287,7 +287,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     return encoded["mean"] + encoded["scale"] * noise
 
   def _moved(self, values, mask, strength):
-    """Returns what the actor of `transform` makes of them."""
+    """Returns the latents that the actor of `transform` moves to."""
     start = self._start()
     moved = self.pairs["actor_0.1"].actor(
       start, tf.constant(values, tf.float32), tf.constant(mask, tf.float32)

@@ -1,4 +1,4 @@
-"""Tests of energy: down the energy, or around in it."""
+"""Tests of energy: descent by an ODE, or Langevin sampling."""
 
 import dataclasses
 
@@ -50,7 +50,7 @@ class EnergySamplerTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(result.latents, prior)
 
   def test_the_ode_is_solved(self):
-    # Half of everything is asked for, which is at zero in what shows anything.
+    # All targets are 1/2, which is reached at 0 in the first three dimensions.
     asked = constraint.Constraint(
       tf.fill([3, 5], 0.5), tf.ones([3, 5]), realism_weight=0.0
     )
@@ -66,9 +66,9 @@ class EnergySamplerTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(coarse[:, 3], start[:, 3])
 
   def test_the_ode_lasts_as_long_as_the_diffusion(self):
-    # Nothing but the pull to the start: 0.1 * |z' - z|^2.
+    # The only term is the distance to the start: 0.1 * |z' - z|^2.
     class Moved(energy.EnergySampler):
-      """Starts one unit off."""
+      """Starts one unit away."""
 
       def _run(self, function, start, seeds, constraint):
         return super()._run(function, start + 1.0, seeds, constraint)
@@ -89,7 +89,7 @@ class EnergySamplerTest(tf.test.TestCase, parameterized.TestCase):
     start = sampler._prior(judges.seeds(500))
     self.assertAllClose(np.mean(latents, axis=0), np.zeros(4), atol=0.2)
     self.assertAllClose(np.std(latents, axis=0), np.ones(4), atol=0.15)
-    # It did move.
+    # The latents have moved.
     self.assertLess(np.mean(latents * start), 0.5)
 
   def test_cold_langevin_descends(self):

@@ -1,4 +1,4 @@
-"""Tests of the export: what another program can load, and what is refused."""
+"""Tests of the export: loading by another program, and errors."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from tests import exported_run
 from tests import tiny_run
 
 # Runs signatures in a TF1 session, as TensorFlow Serving does, in a process
-# that cannot have our code.
+# that does not import lc_keras.
 _FOREIGN_PROGRAM = """
 import json, sys
 
@@ -72,14 +72,14 @@ with tf.compat.v1.Session(graph=tf.Graph()) as session:
 np.savez(outputs_path, **outputs)
 """
 
-# Each signature's answers are compared when it is exported: these stand for
-# all, and the first is what a request without a signature name gets.
+# The export compares the answers of all signatures: these are examples, and the
+# first is the signature of requests without a signature name.
 _ASKED = ("serving_default", "transform_search", "score")
 _build = endpoints.build
 
 
 def _decode_only(models):
-  """Builds one signature, for tests that are not about signatures."""
+  """Builds one signature only, for tests of other things."""
   return {"decode": _build(models)["decode"]}
 
 
@@ -105,7 +105,7 @@ class ExportTest(parameterized.TestCase):
     random = np.random.default_rng(0)
     inputs = {
       "images": random.uniform(size=[3, *tiny_run.IMAGE_SHAPE]),
-      # No two that rule each other out.
+      # No two that exclude each other.
       "attributes": random.uniform(0.0, 0.5, [3, len(tiny_run.ATTRIBUTES)]),
       "mask": random.choice([0.0, 1.0, 2.5], [3, len(tiny_run.ATTRIBUTES)]),
       "image_bytes": np.array([_png(random) for _ in range(3)]),
@@ -153,7 +153,7 @@ class ExportTest(parameterized.TestCase):
     built = endpoints.build(export.choose_models(parts.read(self.run_dir)))
     traced = {n: call for n, (call, _) in exported_run.signatures().items()}
     for name in built.keys() - traced.keys():
-      if name.startswith("sample_"):  # Transformations are made of the same.
+      if name.startswith("sample_"):  # Transformations have the same parts.
         function = tf.function(*built[name], autograph=False)
         traced[name] = function.get_concrete_function()
     self.assertGreater(len(traced), len(exported_run.signatures()))
@@ -193,7 +193,7 @@ class ExportTest(parameterized.TestCase):
 
   def test_versions(self):
     export_dir = self.create_tempdir().full_path
-    # A process that died has left this: no version, and in nobody's way.
+    # A killed process has left this: it is not a version, and is ignored.
     os.makedirs(os.path.join(export_dir, ".tmp-7", "variables"))
     shutil.copytree(self.exported, os.path.join(export_dir, "9"))
     with mock.patch.object(export, "write"):
@@ -274,7 +274,7 @@ class ExportTest(parameterized.TestCase):
     asked = tf.one_hot([3, 3], count)
     named = after["describe"][0](seed)["attribute_names"][0].numpy().tolist()
     self.assertEqual(named[count:], [b"Heavy"])
-    # Requests that leave it open get the same as before.
+    # Requests that leave it open have the same answers as before.
     wide = tf.pad(asked, [[0, 0], [0, 1]])
     first, _ = exported_run.signatures()["sample"]
     then = tf.function(*after["sample"], autograph=False)

@@ -1,8 +1,8 @@
 """A tiny run, its signatures and its export, made once per process.
 
-To trace and check signatures takes seconds each: of the samplers besides the
-actor, one that transforms and one that does not stand for all. Nobody may write
-into these folders: copy what is to be changed.
+Each signature takes seconds to trace and check: besides the actor, only one
+sampler that transforms and one that does not are exported. Tests must not write
+to these folders: they change copies.
 """
 
 import atexit
@@ -22,7 +22,7 @@ from serving import export
 from serving import validation
 from tests import tiny_run
 
-# Two, so that an answer by the wrong one is seen.
+# Two actors, so that an answer by the wrong one is detected.
 SAMPLE_ACTOR = "actor_0"
 TRANSFORM_ACTOR = "actor_0.1"
 OTHERS = ("search", "best_of_n")
@@ -71,7 +71,7 @@ def _export():
 
 
 def signatures() -> dict[str, tuple[ConcreteFunction, list[tf.TensorSpec]]]:
-  """Returns all signatures by name, as they were exported, and their inputs."""
+  """Returns all exported signatures and their inputs, by name."""
   return _export()[1]
 
 

@@ -1,4 +1,4 @@
-"""Tests of expressions, and of the requests that they make."""
+"""Tests of expressions, and of their requests."""
 
 import itertools
 import random
@@ -83,7 +83,7 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     request = expressions.Request(expression, _FACES)
     rows = list(itertools.product((0.0, 1.0), repeat=5))
     held = request.satisfied(tf.constant(rows)).numpy()
-    # Bald rules hair out: of the rows that contradict themselves some count.
+    # Bald excludes hair: some of the contradictory rows count.
     found = [row for row, holds in zip(rows, held) if holds]
     self.assertEqual([row for row in found if sum(row[:3]) <= 1], true)
 
@@ -195,7 +195,7 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
 
 
 class ConstraintsTest(tf.test.TestCase):
-  """Of the constraints that an expression gives."""
+  """Tests of the constraints of an expression."""
 
   def test_rows_take_turns(self):
     expression = expressions.Request(_BALD | 2 * _SMILING, _FACES, 0.25)
@@ -216,7 +216,7 @@ class ConstraintsTest(tf.test.TestCase):
       [
         [1, 0, 0, 0, 0],  # Bald already.
         [0, 0, 0, 1, 0],  # Smiles already.
-        [0, 1, 0, 0, 0],  # To smile is one change, to be bald are two.
+        [0, 1, 0, 0, 0],  # Smiling is one change, Bald are two.
         [0.9, 0, 0, 0.2, 0],
       ],
       tf.float32,

@@ -1,4 +1,4 @@
-"""Tests of extended: rows that ask for nothing new are left to the first."""
+"""Tests of extended: rows without new attributes use the first sampler."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ _COLUMN = len(_KNOWN.attributes)
 
 
 def _wide_critic(latents):
-  # What the fourth dimension says, which no other attribute looks at.
+  # The new attribute is the fourth dimension, which no other one reads.
   new = 8.0 * latents[:, 3:]
   return tf.concat([_KNOWN.attribute_critic(latents), new], axis=-1)
 
@@ -52,7 +52,7 @@ def _ask(known: constraint.Constraint, values, weights):
 
 
 def _mirror(latents, values, mask):
-  """An actor that does something to every row."""
+  """An actor that moves every row."""
   del values, mask
   return -latents
 
@@ -142,12 +142,12 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
       _ask(judges.ask(2), [1.0] * 2, [1.0] * 2),
       judges.seeds(2),
     )
-    # It is there already, so that it stays.
+    # The start already matches, and stays.
     self.assertAllEqual(made.latents, tf.repeat(fixed, 2, axis=0))
     self.assertAllEqual(made.steps, [0, 0])
 
   def test_the_critic_is_told_what_the_start_reads_as(self):
-    # As a trained one, this critic knows no requests that leave all open.
+    # As a trained critic, this one does not know empty requests.
     def critic(latents, values, mask):
       known = tf.reduce_any(mask[:, :_COLUMN] > 0.0, axis=-1)
       return tf.where(known, _KNOWN.critic(latents, values, mask), -9.0)

@@ -124,7 +124,7 @@ class ExtendingTest(absltest.TestCase):
     path.write_text(before + found + code + rest)
 
   def _run(self, *command):
-    # The package's folder comes first, the programs from where they are.
+    # The copy of the package first; programs are those of the repository.
     paths = os.pathsep.join([str(self.root), str(_ROOT)])
     done = subprocess.run(
       [sys.executable, *command],

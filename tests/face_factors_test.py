@@ -1,4 +1,4 @@
-"""Tests of what a cartoon face is: rates, rules, edits, reproducibility."""
+"""Tests of the factors of cartoon faces: rates, rules, edits, seeds."""
 
 import itertools
 
@@ -34,7 +34,7 @@ class SampleTest(parameterized.TestCase):
       self.assertLessEqual(labels[:, columns].sum(1).max(), 1, group)
     for name, rate in zip(factors.NAMES, labels.mean(0)):
       expected = factors.MARGINALS[name]
-      # Six standard errors, and what the kinds of beard round off.
+      # Six standard errors, and the rounding of the kinds of beard.
       tolerance = 6 * np.sqrt(expected / count) + 0.002
       self.assertAlmostEqual(rate, expected, delta=tolerance, msg=name)
 
@@ -90,9 +90,9 @@ class WithAttributeTest(parameterized.TestCase):
     if name in ("Mustache", "Goatee", "Sideburns") and on:
       partners.add("5_o_Clock_Shadow")
     if name == "No_Beard":
-      partners.add("5_o_Clock_Shadow")  # Off with a beard, may show without.
+      partners.add("5_o_Clock_Shadow")  # Off with a beard; may be on without.
     self.assertLessEqual(changed, partners)
-    if on:  # Nothing but what had to make way; No_Beard may have to come.
+    if on:  # Only excluded attributes are off; No_Beard may be on.
       came = set(np.array(factors.NAMES)[(after > before).any(0)].tolist())
       self.assertLessEqual(came, {name, "No_Beard", "5_o_Clock_Shadow"})
 

@@ -1,6 +1,6 @@
-"""A run folder about real images: tiny toon faces, models never trained.
+"""A run folder of real images: tiny toon faces and untrained models.
 
-To draw and encode the faces takes seconds: a process does it once.
+Drawing and encoding the faces takes seconds: each process does it once.
 """
 
 import atexit
@@ -29,8 +29,8 @@ def write(run_dir: str, data_dir: str, *, attributes: bool = True) -> None:
 
   Args:
     run_dir: The run folder.
-    data_dir: Where the data set is prepared, if it is not there yet.
-    attributes: Whether there is an attribute critic, too.
+    data_dir: Folder in which the data set is prepared if needed.
+    attributes: Whether to write an attribute critic, too.
   """
   made = _make()
   shutil.copytree(
@@ -51,7 +51,7 @@ def _make():
   pipeline.prepare(DATASET, data_dir)
   spec = pipeline.describe(DATASET)
   model = vae.VAE(spec.image_shape, LATENT_SIZE, "mlp_small")
-  # Untrained, it makes one grey image. This one makes many.
+  # An untrained decoder makes one grey image; larger weights make many.
   for weight in model.decoder.weights:
     weight.assign(6.0 * weight)
   storage.save(model, os.path.join(run_dir, "vae"))

@@ -1,8 +1,8 @@
-"""Trainers that are killed, told to stop, locked out and let down by disks.
+"""Trainers that are killed, stopped or locked out, or whose disk fails.
 
-Real processes: see `nursery`. All end as one that nothing had happened to, to
-the last bit of every file. Seeds are printed; FAULTS_SEED replays one. `make
-chaos` does this for hours, with all trainers, and at any moment.
+Real processes, see `nursery`. The files of all are equal, bit for bit, to those
+of an undisturbed run. Seeds are printed; FAULTS_SEED repeats one. `make chaos`
+does this for hours, with all trainers, at any time.
 """
 
 import json
@@ -17,7 +17,7 @@ from tests import trainers_case
 
 _SEED = int(os.environ.get("FAULTS_SEED", time.time_ns() % 10**6))
 _JOB = "realism"
-# Changes of files that a whole run of it makes, at least.
+# Numbers of file changes at which to interrupt; every run makes more.
 _CHANGES = range(4, 40)
 
 
@@ -36,7 +36,7 @@ class FaultsTest(trainers_case.TrainersCase):
     return cls.run_job(_JOB, name, **hooks)
 
   def _start_until(self, change):
-    """Starts it; it stands still before the so-manieth change of its files."""
+    """Starts a trainer that pauses before the n-th change of its files."""
     trainer = self.nursery.start(
       _JOB,
       *self.flags(_JOB, self.name),
@@ -53,7 +53,7 @@ class FaultsTest(trainers_case.TrainersCase):
     self.copy_base(self.name)
 
   def _run_to_end(self):
-    """Runs it to its end, which must be that of the whole run."""
+    """Runs a trainer to its end; its files must equal the whole run's."""
     self.must(self._run(self.name))
     self.assertEqual(nursery.end_of(self.stage), self.whole)
     left = [path.name for path in self.stage.rglob(".tmp-*")]
@@ -78,7 +78,7 @@ class FaultsTest(trainers_case.TrainersCase):
     self._run_to_end()
 
   def _assert_nothing_half(self):
-    """Asserts that what has its final name is whole."""
+    """Asserts that all files with final names are complete."""
     for folder in self.stage.glob("checkpoint-*"):
       manifest = json.loads((folder / "manifest.json").read_text())
       for name, seal in manifest["files"].items():
@@ -99,7 +99,7 @@ class FaultsTest(trainers_case.TrainersCase):
     self._assert_refused(
       self._run(self.name), str(self.stage), f"process {first.pid}"
     )
-    # Another stage of the run is free, and a killed process holds nothing.
+    # Another stage is not locked, and a killed process holds no lock.
     self.must(self.run_job("linear", self.name))
     os.kill(first.pid, signal.SIGKILL)
     self.nursery.wait(first)

@@ -52,7 +52,7 @@ class FrechetDistanceTest(parameterized.TestCase):
     found, _ = fidelity.frechet_distance(real, made)
     product = np.cov(real.T) @ np.cov(made.T)
     roots = np.sqrt(np.maximum(linalg.eigvals(product).real, 0))
-    if count < size:  # The others are zero but for rounding, of which a root
+    if count < size:  # The others are zero except for rounding, whose root
       roots = np.sort(roots)[-count + 1 :]  # has half the digits.
     expected = np.sum((real.mean(axis=0) - made.mean(axis=0)) ** 2)
     expected += np.trace(np.cov(real.T) + np.cov(made.T)) - 2 * roots.sum()
@@ -136,7 +136,7 @@ class FidelityTest(parameterized.TestCase):
     found = fidelity.fidelity(features, features)
     self.assertAlmostEqual(found["fid"], 0, places=4)
     self.assertEqual((found["precision"], found["recall"]), (1, 1))
-    # Unbiased for independent sets, so below zero where all pairs agree.
+    # Unbiased for independent sets, so negative for equal ones.
     self.assertLess(found["kid"], 0)
     self.assertEqual((found["real_count"], found["made_count"]), (300, 300))
 

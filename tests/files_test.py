@@ -67,7 +67,7 @@ class FilesTest(parameterized.TestCase):
     self.assertEqual(self._listing(), ["here.json"])
 
   def test_replaces_the_rest_of_a_killed_process(self):
-    # Process ids come again, in containers almost surely.
+    # Process ids are reused, in containers almost always.
     path = self.folder / "checkpoint"
     with files.replacing(str(path)) as aside:
       os.makedirs(aside)

@@ -19,12 +19,12 @@ _LATENT, _ATTRIBUTES = 4, 5
 
 
 def _rows(rows=1000):
-  """Returns two clusters, told by the first attribute, in a skewed space."""
+  """Returns two clusters, labelled by attribute 0, in a skewed space."""
   random = np.random.default_rng(0)
   labels = random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32)
   mean = 0.3 * random.normal(size=[rows, _LATENT])
   mean[:, 0] += 4.0 * labels[:, 0] - 2.0
-  mean[:, 3] *= 0.01  # Nothing there but the posterior's noise.
+  mean[:, 3] *= 0.01  # Only the posterior's noise.
   mix = np.eye(_LATENT) + 0.5 * np.eye(_LATENT, k=1)
   scale = np.full([rows, _LATENT], 0.2, np.float32)
   return latents.Latents((mean @ mix + 1.0).astype(np.float32), scale, labels)
@@ -97,5 +97,5 @@ class FlowMatchingTest(tf.test.TestCase):
     self.assertAllClose(np.abs(asked).mean(), 2.0, atol=0.25)
     unasked = cluster(0.0 * mask, 1.0)
     self.assertBetween(np.mean(unasked > 0), 0.35, 0.65)
-    # Between the clusters there is nobody; a normal would have one in three.
+    # Few rows between the clusters; a normal would have one in three.
     self.assertLess(np.mean(np.abs(unasked) < 1.0), 0.1)

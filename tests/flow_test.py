@@ -1,4 +1,4 @@
-"""Tests of the flow sampler, on flows that can be solved by hand."""
+"""Tests of the flow sampler, on flows with analytic solutions."""
 
 import math
 
@@ -85,7 +85,7 @@ class FlowSamplerTest(tf.test.TestCase, parameterized.TestCase):
     result = judges.run(
       _sampler(edit_guidance=1.0).transform, judges.ask(Male=1.0), latents
     )
-    # From one normal to the other: by the way of the same noise.
+    # From one normal to the other, by way of the same noise.
     self.assertAllClose(
       result.latents - latents, 3 * [[0.0, 0.0, 4.0, 0.0]], atol=2e-2
     )
@@ -103,7 +103,7 @@ class FlowSamplerTest(tf.test.TestCase, parameterized.TestCase):
       ).latents[0, 2]
       for guidance in (0.0, 1.0, 2.0)
     ]
-    # Without any, the way back and forth is the same.
+    # Without guidance, the path there and back is the same.
     self.assertAllClose(moves[0], -2.0, atol=1e-2)
     self.assertGreater(moves[1] - moves[0], 1.0)
     self.assertGreater(moves[2] - moves[1], 0.5)

@@ -1,4 +1,4 @@
-"""Tests of other people's functions: what may come back, and what is said."""
+"""Tests of functions by users: permitted results, and error messages."""
 
 import hashlib
 import sys
@@ -22,7 +22,7 @@ def _first(images):
 
 
 class _Tensor:
-  """As PyTorch's: refuses to become an array while it has a gradient."""
+  """As PyTorch's: cannot become an array while it requires a gradient."""
 
   def __init__(self, values, requires_grad=True, device="cuda"):
     self.values, self.grad, self.device = values, requires_grad, device
@@ -43,7 +43,7 @@ class _Tensor:
 
 
 class _Stubborn:
-  """Has no way to be an array."""
+  """Cannot be converted to an array."""
 
   def __array__(self, dtype=None, copy=None):
     raise RuntimeError("Use tensor.detach().numpy() instead.")
@@ -143,7 +143,7 @@ class AnswersTest(parameterized.TestCase):
 
 
 class WrittenTest(rules_folder.RulesFolderCase):
-  """Of functions in a file."""
+  """Tests of functions in a file."""
 
   @parameterized.parameters(
     ("tall = 3", "written_rules:tall is of type int. A rule is a function"),

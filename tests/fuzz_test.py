@@ -1,7 +1,7 @@
-"""Requests of any kind: an answer or a sentence, never a crash.
+"""Random requests: the server answers or returns an error, and never crashes.
 
-`make fuzz` runs this for as long as one likes; the suite, for some seconds and
-with the same requests every time.
+`make fuzz` runs this for any time; the suite for some seconds, with the same
+requests every time.
 """
 
 import json
@@ -29,7 +29,7 @@ _fuzzed = settings(
   deadline=None,
   suppress_health_check=list(HealthCheck),
 )
-# What a caller may be told to have done wrong.
+# Codes of answers, and of errors of the caller.
 _CODES = {
   grpc.StatusCode.OK,
   grpc.StatusCode.INVALID_ARGUMENT,
@@ -39,7 +39,7 @@ _CODES = {
   grpc.StatusCode.UNIMPLEMENTED,
 }
 _STATUSES = {200, 400, 404, 405, 501}
-# `spin` and `hold` do what they are asked to, for ever.
+# Without `spin` and `hold`, which may run for ever.
 _SIGNATURES = ["", "add", "any_length", "echo", "picture", "total", "none", "é"]
 _INPUTS = ["x", "a", "b", "text", "row", "y", ""]
 
@@ -53,7 +53,7 @@ _sizes = st.integers(-2, 4) | st.sampled_from([2**31, 2**40, 2**62])
 
 @st.composite
 def _tensors(draw):
-  """Makes a TensorProto, of which some parts belong together."""
+  """Generates a TensorProto, some of whose fields are consistent."""
   proto = tensor_pb2.TensorProto(dtype=draw(st.integers(0, 30)))
   for size in draw(st.lists(_sizes, max_size=3)):
     proto.tensor_shape.dim.add(size=size)
@@ -105,7 +105,7 @@ _json = st.recursive(
 
 class FuzzTest(running_server.TestCase, absltest.TestCase):
   def tearDown(self):
-    """The server goes on, whatever it was asked."""
+    """Checks that the server still answers."""
     x = np.ones([1, 2], np.float32)
     self.assertIn("y", self.running.predict(x=x).outputs)
     super().tearDown()
@@ -173,7 +173,7 @@ class FuzzTest(running_server.TestCase, absltest.TestCase):
     self.assertIn(status, _STATUSES, answer)
 
   def test_requests_are_as_they_are_meant_to_be(self):
-    # Of what is generated some must be right, or nothing is tried in depth.
+    # Some generated requests must be valid, or only parsing is tested.
     request = serving_models.request(x=np.ones([2, 2], np.float32))
     self.assertEqual(
       self._code(request.SerializeToString())[0], grpc.StatusCode.OK

@@ -32,7 +32,7 @@ def _model(generator_optimizer=None, discriminator_optimizer=None, **options):
   model.compile(
     generator_optimizer or _sgd(),
     discriminator_optimizer or _sgd(),
-    # A graph takes longer to trace than some steps take.
+    # Tracing a graph takes longer than a few steps.
     **{"run_eagerly": True, **options},
   )
   return model
@@ -64,7 +64,7 @@ class GeneratorTest(tf.test.TestCase):
       self.assertAllEqual(likelihood.sample(seed=seed), likelihood.mean())
 
   def test_every_latent_has_a_gradient(self):
-    # What a search follows.
+    # The gradient that a search follows.
     model, latents = _model(), _latents(3)
     with tf.GradientTape() as tape:
       tape.watch(latents)
@@ -76,7 +76,7 @@ class GeneratorTest(tf.test.TestCase):
 class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(("generator", 1.0), ("discriminator", 0.1))
   def test_each_network_lowers_its_own_loss(self, learner, rate):
-    # While its opponent stands still.
+    # The opponent's learning rate is 0.
     rates = {"generator": 0.0, "discriminator": 0.0, learner: rate}
     model = _model(
       *map(_sgd, rates.values()), average_decay=0.0, penalty_weight=0.0

@@ -1,4 +1,4 @@
-"""Tests of generators: any model's conventions, and what is refused."""
+"""Tests of generators: conventions of models, and errors."""
 
 import json
 import os
@@ -32,8 +32,8 @@ def _share(latents):
   return tfd.Normal(0.0, 1.0).cdf(latents)
 
 
-# How a model may take latents and give images: what is said of it, how its
-# images and latents are shaped, and what it does to draws of N(0, I).
+# Conventions of models: options of `Generator`, shapes of images and latents,
+# and the map from draws of N(0, I) to latents.
 _CONVENTIONS = {
   "ours": ({}, _SHAPE, (_SIZE,), None),
   "symmetric": ({}, _SHAPE, (_SIZE,), None),
@@ -55,7 +55,7 @@ _RANGES = {"symmetric": (-1.0, 1.0), "bytes": (0.0, 255.0)}
 
 
 def _images(latents):
-  """The analytic decoder, of draws of N(0, I)."""
+  """The analytic decoder for draws of N(0, I)."""
   flat = 0.3 * tf.matmul(latents, _WEIGHTS)
   return tf.reshape(tf.sigmoid(flat), [-1, *_SHAPE])
 
@@ -68,7 +68,7 @@ def _latents(images):
 
 
 def _model(name):
-  """Returns decoder and encoder of a model that has a convention."""
+  """Returns decoder and encoder of a model with a convention."""
   said, shape, latent_shape, own = _CONVENTIONS[name]
   low, high = _RANGES.get(name, (0.0, 1.0))
   is_first = "first" in name
@@ -435,7 +435,7 @@ class FindTest(tf.test.TestCase):
     self.assertFalse(generator.can_encode(generator.load(str(self.folder))))
 
   def test_says_what_to_do_without_one(self):
-    (self.folder / "vae").mkdir()  # Begun, and nothing trained.
+    (self.folder / "vae").mkdir()  # Begun, but not trained.
     for function in (generator.find, generator.load, generator.fingerprint):
       with self.assertRaisesRegex(
         FileNotFoundError, "trainers.vae.*trainers.gan.*import_generator"
@@ -459,7 +459,7 @@ def decode(z):
 
 
 class SpecsTest(tf.test.TestCase):
-  """A run knows its generator again, wherever that lies."""
+  """A run recognises its generator, also in another folder."""
 
   def setUp(self):
     super().setUp()
@@ -480,7 +480,7 @@ class SpecsTest(tf.test.TestCase):
     return {"kind": "saved_model", "path": path}
 
   def _import(self, spec, run="run"):
-    """Writes a spec where the job would; returns the run folder."""
+    """Writes a spec as the job does; returns the run folder."""
     folder = self.folder / run / "generator"
     folder.mkdir(parents=True)
     files.write_json(str(folder / specs.SPEC), spec)

@@ -1,4 +1,4 @@
-"""Tests of gradient_search: who is there stays, who is not gets there."""
+"""Tests of gradient_search: matching rows stay, others reach their targets."""
 
 import dataclasses
 
@@ -12,11 +12,11 @@ from lc_keras.samplers import sampler
 from tests import analytic_judges as judges
 
 _JUDGES = judges.JUDGES
-# Far enough out to be read within 1e-2 of its target, and realistic.
+# Read within 1e-2 of its target, and realistic.
 _BALD = np.array([[1.5, 0.0, 0.0, 0.3]], np.float32)
 _NOT_BALD = np.array([[-0.4, 0.5, -0.3, 0.2]], np.float32)
 _COVARIANCE = np.diag([1.0, 1.0, 1.0, 1e-6]).astype(np.float32)
-# The published rates take hundreds of steps, which a test has no time for.
+# Faster than the published rates, which need hundreds of steps.
 _FAST = {"learning_rate": 0.05, "beta_2": 0.9, "max_steps": 100}
 
 
@@ -94,7 +94,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(result.latents, start)
 
   def test_steps_are_adams(self):
-    # Its first ones have about the length of its rate, whatever the gradient.
+    # Adam's first steps have about the length of its rate for any gradient.
     result = _transform(
       _NOT_BALD,
       judges.ask(1, Bald=1.0),
@@ -105,7 +105,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(result.latents, expected, atol=1e-3)
 
   def test_moves_where_encoded_images_differ(self):
-    # Both of the first dimensions make smile; images differ in one of them.
+    # Smiling depends on the first two dimensions; images vary in one of them.
     result = _transform(
       _NOT_BALD,
       judges.ask(1, Smiling=1.0),
@@ -116,7 +116,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(move[1], 0.0, atol=0.01)
 
   def test_keeps_what_was_not_asked_for(self):
-    # To smile by the first dimension costs youth, by the second it does not.
+    # Smiling by the first dimension changes Young, by the second it does not.
     start = np.array([[-0.3, -0.3, 0.0, 0.0]], np.float32)
     asked = judges.ask(1, Smiling=1.0)
     before = tf.sigmoid(_JUDGES.attribute_critic(start))[0, 4]
@@ -130,7 +130,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertLess(changes[1], 0.5 * changes[0])
 
   def test_can_insist_on_what_is_to_be_kept(self):
-    # Nobody here can smile and change nothing else.
+    # No row can smile without another change.
     start = np.array([[-0.3, -0.3, 0.0, 0.0]], np.float32)
     asked = judges.ask(1, Smiling=1.0)
     content, insisting = (
@@ -139,11 +139,11 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     )
     self.assertAllLess(content.steps, 200)
     self.assertAllEqual(insisting.steps, [200])
-    # What is asked for is there all the same.
+    # The request is reached nevertheless.
     self.assertAllEqual(insisting.converged, [True])
 
   def test_is_no_surer_than_of_real_images(self):
-    # Of Bald, real ones read as 0.8, and what is not as 0.01.
+    # Real bald rows read as 0.8, others as 0.01.
     margin = np.zeros([2, 5], np.float32)
     margin[:, 0] = 0.01, 0.2
     cautious = dataclasses.replace(_JUDGES, margin=tf.constant(margin))
@@ -157,7 +157,7 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
       result = judges.run(search.transform, asked, start)
       self.assertAllEqual(result.converged, [True])
       self.assertAllInRange(result.attribute_probabilities[:, 0], low, high)
-    # What is without a margin has to be as sure as ever.
+    # Without a margin, the search goes as far as before.
     asked = judges.ask(1, Male=1.0)
     result = judges.run(search.transform, asked, _NOT_BALD)
     self.assertAllGreater(result.attribute_probabilities[:, 2], 0.99)

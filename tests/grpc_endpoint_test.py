@@ -33,7 +33,7 @@ def _until_accepted(running):
 
 class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
   def test_a_deadline_stops_the_graph(self):
-    # One slot: that it comes free again shows that the endless loop ended.
+    # One slot: if it becomes free again, the endless loop has ended.
     with self.serving(grpc_max_threads=1) as running:
       self.assert_refused(
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -101,7 +101,7 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
       target=running.server.stop, args=[running_server.PATIENCE]
     )
     stopping.start()
-    for _ in running_server.attempts():  # Until the server has heard of it.
+    for _ in running_server.attempts():  # Until the server notices.
       try:
         running.predict(x=_X)
       except grpc.RpcError as error:
@@ -127,7 +127,7 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
       self.start(port=self.running.server.port)
 
   def test_a_unix_socket_and_channel_arguments(self):
-    # Not in the test's own folder: such a path may have 107 characters.
+    # Not in the test's folder: paths of sockets are limited to 107 characters.
     folder = tempfile.mkdtemp()
     self.addCleanup(shutil.rmtree, folder)
     path = os.path.join(folder, "socket")

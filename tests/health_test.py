@@ -35,7 +35,7 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
   def test_of_the_server_and_of_a_model(self):
     services = "PredictionService", "tensorflow.serving.PredictionService"
     names = "", "readiness", "liveness", "demo", *services
-    # It follows the models: a moment later.
+    # Health follows the states of models after a moment.
     _wait_for(self.running, **dict.fromkeys(names, _SERVING))
     self.assert_refused(
       grpc.StatusCode.NOT_FOUND, "", _check, self.running, "other"
@@ -78,7 +78,7 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
       health_pb2.HealthCheckRequest(), timeout=running_server.PATIENCE
     )
     self.assertEqual(next(statuses).status, _SERVING)
-    # With some grace, or the stream may end before it has told of it.
+    # With a grace period, or the stream may end before its last message.
     stopping = threading.Thread(
       target=running.server.stop, args=[running_server.PATIENCE]
     )

@@ -1,4 +1,4 @@
-"""Writes the idx format of MNIST and its like, for tests on tiny files."""
+"""Writes the idx format of MNIST, for tests on tiny files."""
 
 import gzip
 
@@ -11,7 +11,7 @@ def write(path: str, array: np.ndarray) -> None:
   """Writes a gzipped idx file of bytes.
 
   Args:
-    path: Where to.
+    path: Path of the file.
     array: uint8, of any shape.
   """
   shape = np.array(array.shape, ">u4").tobytes()

@@ -27,7 +27,7 @@ class _FolderTest(parameterized.TestCase):
     self.folder.mkdir()
 
   def _draw(self, *paths, size=(12, 10), **options):
-    """Writes a picture each, grey by its place among them."""
+    """Writes a picture for each name, whose grey level is its position."""
     for grey, path in enumerate(paths):
       path = self.folder / path
       path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ class _FolderTest(parameterized.TestCase):
 
 
 class StoredTest(_FolderTest):
-  """What goes all the way into files, and out again."""
+  """Tests of data sets that are written to files and read back."""
 
   def setUp(self):
     super().setUp()
@@ -332,7 +332,7 @@ class NamesTest(parameterized.TestCase):
     ("images:/a b/ü%c?", {"crop": "1,2,3,4", "labels": "/x & y.csv"}),
     ("celeb_a", {"source_dir": "/d"}),
     ("toon_faces/tiny", {}),
-    ("images:", {}),  # Which is refused, and not the folder we are in.
+    ("images:", {}),  # Refused, rather than the current folder.
   )
   def test_what_is_joined_can_be_split(self, dataset, options):
     kind, colon, place = dataset.rpartition(":")

@@ -1,4 +1,4 @@
-"""Tests of reading pictures: any file becomes the pixels of a model."""
+"""Tests of reading picture files of any format."""
 
 import io
 import pathlib
@@ -37,7 +37,7 @@ def _chunk(kind, data):
 
 
 def _damaged_exif(image, kind):
-  """Returns a whole picture with an EXIF that breaks off."""
+  """Returns an intact picture with truncated EXIF."""
   exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x03\x01\x12\0\x03"
   if kind == "JPEG":
     data = _file(image, "JPEG", quality=95).getvalue()
@@ -134,11 +134,11 @@ class RefusalsTest(parameterized.TestCase):
   @parameterized.parameters(
     (b"Not a picture.", "is of no known format"),
     (b"", "is of no known format"),
-    # A program, which Pillow would have run.
+    # PostScript is a program, which Pillow would run.
     (_file(Image.new("L", (4, 4)), "EPS").getvalue(), "is of no known format"),
     (_NOISE[: len(_NOISE) // 2], "is damaged .*truncated"),
     (_NOISE[:33] + b"\0\0\0\2\x14\x04\xc1\xc3" + _NOISE[41:], "is of no known"),
-    # Behind the first chunk of pixels there is one of no name.
+    # The first chunk of pixels is followed by one without a name.
     (
       _NOISE.replace(b"IDAT", b"\x14\x04\xc1\xc3").replace(
         b"\x14\x04\xc1\xc3", b"IDAT", 1
@@ -171,7 +171,7 @@ class RefusalsTest(parameterized.TestCase):
 
   @parameterized.parameters((8_000, 8_000), (30_000, 30_000))
   def test_too_many_pixels_are_refused_before_they_are_decoded(self, *size):
-    # A header, and nothing behind it: it must not be looked for.
+    # Only a header: the size is checked before the pixels are read.
     header = struct.pack(">IIBBBBB", *size, 1, 0, 0, 0, 0)
     data = (
       b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"x")

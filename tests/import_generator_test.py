@@ -52,7 +52,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     self.data_dir = self.folder / "data"
 
   def _run(self, job, function, *arguments):
-    """Does what `python -m trainers.<job>` does; returns what it says."""
+    """Runs `python -m trainers.<job>` in this process; returns its output."""
     values = flags.FlagValues()
     job.define_flags(values)
     values(
@@ -87,7 +87,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     return latent_cache.read(run.path("latents", "cache"), split, source)
 
   def _module(self, shape=(8, 16)):
-    """Writes a module of theirs; returns its name."""
+    """Writes a user's module; returns its name."""
     name = f"theirs_{uuid.uuid4().hex}"
     size = shape[0] * shape[1]
     text = _THEIRS.format(size=size, shape=f"-1, {shape[0]}, {shape[1]}")
@@ -109,7 +109,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
     for prefix, count in (("train", 48), ("t10k", 10)):
-      # Smooth, so that there is something to learn.
+      # Smooth images, which can be learned.
       small = random.integers(0, 256, (count, 7, 7), np.uint8)
       images = small.repeat(4, axis=1).repeat(4, axis=2)
       labels = np.arange(count, dtype=np.uint8) % 10

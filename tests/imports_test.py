@@ -1,4 +1,4 @@
-"""Tests of finding other people's functions, and of what is said of faults."""
+"""Tests of importing users' functions, and of error messages."""
 
 import pathlib
 

@@ -23,7 +23,7 @@ Args:
 
 
 def _write(folder):
-  """Writes a model that has all that the page shows of an export."""
+  """Writes a model with all facts that the page shows of an export."""
 
   def sample(attributes, mask, seed):
     pixels = tf.zeros([4, 5, 3], tf.uint8) + tf.cast(
@@ -88,7 +88,7 @@ class IndexPageTest(absltest.TestCase):
     cls.page = body.decode()
 
   def _row(self, *cells):
-    """Looks for a row of a table."""
+    """Finds a row of a table."""
     inner = r"\s*".join(
       f"<td[^>]*>(?:<code>)?{re.escape(c)}(?:</code>)?</td>" for c in cells
     )

@@ -1,4 +1,4 @@
-"""Tests that one run of a graph stops, and that others do not."""
+"""Tests that an interrupt stops one run of a graph, and no other run."""
 
 import os
 import threading
@@ -77,14 +77,14 @@ class InterruptsTest(absltest.TestCase):
       self._double()
 
   def test_endless_runs_in_all_slots_starve_nobody(self):
-    # More than there are threads in any pool of TensorFlow's here.
+    # More than the threads of any of TensorFlow's pools here.
     spinning = [self._spin() for _ in range(_SLOTS)]
     self._double()
     for stop, _ in spinning:
       stop()
 
   def test_signatures_are_prepared_once(self):
-    # A graph that has grown is looked through anew: calls must not do that.
+    # TensorFlow prunes a changed graph again: calls must not change it.
     with mock.patch.object(
       interrupts.Watches, "_add_release", side_effect=AssertionError
     ):
@@ -122,7 +122,7 @@ class InterruptsTest(absltest.TestCase):
     for _ in range(2 * _SLOTS):
       with self.assertRaisesRegex(errors.ServingError, "must not be negative"):
         self.servable.predict("add", {"a": rows, "b": rows})
-    # A set of outputs that was not prepared.
+    # A selection of outputs that was not prepared.
     inputs = {"a": 2 - rows, "b": rows}
     made = self.servable.predict("add", inputs, ["sum"])
     np.testing.assert_array_equal(made["sum"], [2, 2])

@@ -1,4 +1,4 @@
-"""Tests of the kinds of models that a generator can be: files, and refusals."""
+"""Tests of the kinds of model files that a generator supports, and errors."""
 
 import importlib.util
 import json
@@ -22,7 +22,7 @@ from tests import torch_stand_in
 
 _SIZE = 4
 
-# Layers of their own, as the tutorials of Keras write them.
+# Custom layers, as in the tutorials of Keras.
 _LAYERS = """
 import {keras} as keras
 import tensorflow as tf
@@ -60,7 +60,7 @@ def _decoder(library=keras, activation="sigmoid"):
 
 
 def _encoder(sampling, library=keras):
-  """Returns [mean, log-variance, draw], as keras.io's VAE has it."""
+  """Returns [mean, log-variance, draw], as the VAE of keras.io."""
   pixels = library.Input([4, 6, 1])
   flat = library.layers.Flatten()(pixels)
   mean, log_variance = (
@@ -87,7 +87,7 @@ class _KindsTest(tf.test.TestCase, parameterized.TestCase):
     return name
 
   def _open(self, decoder, encoder=None, **said):
-    """Opens a model in files, as the job does, and once more as a run does."""
+    """Opens a model in files as the job does, then as a run does."""
     places = [kinds.place_of(one) for one in (decoder, encoder) if one]
     for place in places:
       place |= said.pop("place", {})
@@ -206,7 +206,7 @@ class KerasTest(_KindsTest):
 
 class SavedModelTest(_KindsTest):
   def _save(self, *functions, name="model"):
-    """Writes a SavedModel with signatures of other names than ours."""
+    """Writes a SavedModel whose signatures have other names."""
     module = tf.Module()
     signatures = {f.__name__: f for f in functions}
     signatures = {

@@ -1,4 +1,4 @@
-"""Tests of the job that measures what few labels are worth."""
+"""Tests of the job that measures constraints by number of labels."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ _QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=1")
 
 
 def _load(*arguments, **options):
-  """Returns images as `pipeline.load` does, one attribute of none known."""
+  """Returns images as `pipeline.load` does; one attribute is unknown."""
 
   def forget(batch):
     labels = batch["attributes"]
@@ -37,7 +37,7 @@ def _load(*arguments, **options):
 
 
 def _labels(dataset, split, *arguments, **options):
-  """Returns labels as `pipeline.labels` does, the last of a test not known."""
+  """Returns labels as `pipeline.labels` does; the last of a test is NaN."""
   labels = np.array(_LABELS(dataset, split, *arguments, **options))
   if split == "test":
     labels[-1] = np.nan
@@ -47,7 +47,7 @@ def _labels(dataset, split, *arguments, **options):
 class LabelCurveTest(tf.test.TestCase):
   @classmethod
   def setUpClass(cls):
-    """A run with classifiers that were never trained."""
+    """Writes a run with untrained classifiers."""
     super().setUpClass()
     cls.folder = pathlib.Path(cls.get_temp_dir(cls()))
     cls.run_dir = cls.folder / "run"
@@ -67,7 +67,7 @@ class LabelCurveTest(tf.test.TestCase):
     )
 
   def _run(self, *arguments):
-    """Does what the program does; returns what it says."""
+    """Runs the program; returns its output."""
     values = flags.FlagValues()
     label_curve.define_flags(values)
     values(
@@ -96,8 +96,8 @@ class LabelCurveTest(tf.test.TestCase):
       )
     )
     told = self._run(*arguments)
-    # Labels that are not known are read, and where nothing is known of the
-    # attribute itself, nothing is edited.
+    # The classifier fills in unknown labels; images whose label of the
+    # attribute itself is unknown are not edited.
     images, labels, *_ = table.call_args.args
     self.assertAllInSet(labels, [0.0, 1.0])
     self.assertLen(images, len(labels))
@@ -122,7 +122,7 @@ class LabelCurveTest(tf.test.TestCase):
     self.assertEqual(
       learned_constraints.names(str(self.run_dir)), ["Straight_Hair_60"]
     )
-    # What has been measured is not measured again, and comes out the same.
+    # Figures are not measured again, and are the same.
     self.assertEqual(self._run(*arguments).count("learning"), 0)
     self.assertEqual((self.folder / "labels.json").read_text(), written)
 

@@ -1,4 +1,4 @@
-"""Tests of labels: files are read, and what is wrong in them is named."""
+"""Tests of labels: reading files, and errors that name the fault."""
 
 import os
 

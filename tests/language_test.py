@@ -8,8 +8,8 @@ from lc_keras.constraints import attributes
 from lc_keras.constraints import expressions
 from lc_keras.constraints import language
 
-# Names as data sets have them, and worse: with words of the language, digits,
-# and whatever ends a name or a pattern elsewhere.
+# Names as in data sets, and difficult ones: with words of the language, digits,
+# and characters that end names or patterns elsewhere.
 _NAMES = (
   "Bald",
   "Blond_Hair",

@@ -63,7 +63,7 @@ def test_its_process_stays_and_is_replaced():
 
 def test_a_process_that_was_stopped_is_replaced():
   class Stopping(interrupts.Interrupt):
-    """Stops a run as soon as it can be."""
+    """Stops a run as soon as possible."""
 
     @contextlib.contextmanager
     def stopping_by(self, stop):

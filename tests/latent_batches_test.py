@@ -73,7 +73,7 @@ class AtRandomTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllInRange(counts / 400, 0.7, 1.3)
 
   def test_balancing_makes_rare_values_as_frequent(self):
-    # 3 in 100 have attribute 0; all but 3 have attribute 1.
+    # 3 of 100 rows have attribute 0, and 97 have attribute 1.
     rows = numbered_latents.make(100)
     rows.attributes[:, :2] = [0, 1]
     rows.attributes[:3, :2] = [1, 0]

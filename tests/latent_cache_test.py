@@ -134,8 +134,8 @@ class CacheTest(parameterized.TestCase, tf.test.TestCase):
     self.assertLen(list(self.folder.parent.iterdir()), 1)
 
 
-# Writes a cache of 192 MB and trains on it, with 96 MB more of memory of its
-# own than a small one takes; then shows that this is a cap.
+# Writes a cache of 192 MB and trains on it, with a limit of 96 MB more private
+# memory than a small cache needs; then shows that the limit works.
 _CAPPED = """
 import resource, sys
 import keras

@@ -1,4 +1,4 @@
-"""Tests of the Python clients, against a server that answers by heart."""
+"""Tests of the Python clients, against a fake server."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ _SIGNATURES = {
 
 
 class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
-  """Doubles its first input; fails with what it is told to, one call each."""
+  """Doubles its first input; fails with the given codes, one for each call."""
 
   def __init__(self):
     self.signatures = _SIGNATURES
@@ -44,7 +44,7 @@ class _Service(prediction_service_pb2_grpc.PredictionServiceServicer):
       name: tensors.to_array(proto) for name, proto in request.inputs.items()
     }
     first = next(iter(sorted(arrays)))
-    # Before anybody sees that it is here, and may cancel it.
+    # Before a test can see the call and cancel it.
     context.add_callback(self.cancelled.set)
     self.rows.append(len(arrays[first]))
     if self.hangs:
@@ -138,7 +138,7 @@ class LatentClientTest(parameterized.TestCase):
   @_BOTH
   def test_trying_again_ends_with_the_time(self, ask):
     self.service.failures = [grpc.StatusCode.UNAVAILABLE] * 10
-    # The third pause of this call would be longer than the time that is left.
+    # The third pause would be longer than the remaining time.
     with (
       mock.patch.object(random, "uniform", side_effect=[1.0, 1.0, 1.0, 1e6]),
       self.assertRaisesRegex(latent_client.RequestError, "UNAVAILABLE"),

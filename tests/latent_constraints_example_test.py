@@ -1,4 +1,4 @@
-"""The paper in one file runs, and draws its picture."""
+"""Tests that the paper in one file runs, and draws its picture."""
 
 import pathlib
 

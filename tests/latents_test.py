@@ -1,4 +1,4 @@
-"""Tests of latents: what images are encoded to, and how that is spread."""
+"""Tests of latents: encoded images, and their covariance."""
 
 import pathlib
 
@@ -37,7 +37,7 @@ class EncodeTest(tf.test.TestCase):
 
 class DrawTest(tf.test.TestCase):
   class Decoder:
-    """Shows the first two numbers of its latent vector; knows no encoder."""
+    """A decoder that shows its first two latents; has no encoder."""
 
     image_shape = (1, 2, 1)
     latent_size = 4

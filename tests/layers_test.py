@@ -1,4 +1,4 @@
-"""Tests of layers: the numbers, gradients and names of those they stand for."""
+"""Tests of layers: the same results, gradients and names as Keras's."""
 
 import keras
 import numpy as np
@@ -7,12 +7,12 @@ from absl.testing import parameterized
 
 from lc_keras.models import layers
 
-# One kernel that is computed as usual, and one that is not.
+# One kernel for the usual computation, and one for the other.
 _SIZES = ((5, 3), (300, 1000))
 
 
 def _first_and_second_order(layer, inputs):
-  """Returns outputs, gradients, and those of the gradients' square norm."""
+  """Returns outputs, gradients, and gradients of their squared norm."""
   inputs = tf.constant(inputs)
   with tf.GradientTape() as outer:
     outer.watch(inputs)

@@ -1,4 +1,4 @@
-"""Tests of learned: constraints in files, and judges that know them."""
+"""Tests of learned_constraints: their files, and judges with them."""
 
 import os
 import shutil
@@ -56,7 +56,7 @@ class LearntTest(tf.test.TestCase):
     self.assertIsNone(
       learned_constraints.read(folder, "Light", _GENERATOR).actor
     )
-    # LearnedConstraint again without one, it has none.
+    # Learned again without an actor, it has none.
     learned_constraints.write(folder, _learned("Heavy"))
     self.assertIsNone(
       learned_constraints.read(folder, "Heavy", _GENERATOR).actor
@@ -69,7 +69,7 @@ class LearntTest(tf.test.TestCase):
     count = len(analytic_judges.ATTRIBUTES)
     values = np.zeros([4, count + 2], np.float32)
     weights = np.zeros_like(values)
-    # Open, off and on; the last row reads as asked already.
+    # Open, switched, on, and as it reads already.
     values[:, count] = [1.0, 0.0, 1.0, read[3]]
     values[1, count] = 1.0 - np.round(read[1])
     weights[1:, count] = 1.0
@@ -77,7 +77,7 @@ class LearntTest(tf.test.TestCase):
     asked = constraint.Constraint(tf.constant(values), tf.constant(weights))
     moved = learned_constraints.advance([acts, does_not])(latents, asked)
     self.assertAllEqual(moved[0], latents[0])
-    # Alone, rounding is another.
+    # A single row is rounded differently.
     self.assertAllClose(
       moved[1],
       acts.actor(latents[1:2], asked.values[1:2, count])[0],
@@ -158,7 +158,7 @@ class LearntTest(tf.test.TestCase):
       judges.attributes.names, (*known.attributes.names, "Heavy", "Tall")
     )
     self.assertEqual(judges.attributes.continuous, ("Tall",))
-    # Attributes of the run have no margin, nor a manifest that names none.
+    # The run's attributes have no margin, nor has a manifest without one.
     self.assertAllClose(judges.margin[:, :count], tf.zeros([2, count]))
     self.assertAllClose(judges.margin[:, count], [0.1, 0.3])
     self.assertAllClose(judges.margin[:, count + 1], [0.0, 0.0])

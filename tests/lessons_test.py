@@ -20,7 +20,7 @@ _LATENT, _COUNT = 6, 40
 
 
 class _Teacher(sampler.Transformer):
-  """Adds what is asked for, and 1 to what is edited."""
+  """Adds the requested values, and 1 to edited rows."""
 
   def sample(self, constraint, seeds):
     return self._told(self._prior(seeds), constraint)
@@ -33,7 +33,7 @@ class _Teacher(sampler.Transformer):
     return result._replace(latents=tf.where(changed, moved, latents))
 
   def transform(self, latents, constraint, seeds):
-    # None is asked for nothing.
+    # No row is without a request.
     asked = tf.reduce_any(constraint.weights > 0.0, axis=-1)
     with tf.control_dependencies([tf.debugging.assert_equal(asked, True)]):
       return super().transform(tf.identity(latents), constraint, seeds)
@@ -83,7 +83,7 @@ class LessonsTest(tf.test.TestCase):
       self.assertEqual(array.dtype, np.float32, name)
     asked = np.pad(made["prior_values"] * made["prior_mask"], [(0, 0), (0, 1)])
     self.assertAllClose(made["prior_moved"], made["prior"] + asked, atol=1e-5)
-    # Draws of the prior: the same ones that the teacher starts from.
+    # The same draws of the prior that the teacher starts from.
     seeds = tf.range(count, dtype=tf.int64) + 3 * (1 << 32)
     self.assertAllClose(made["prior"], priors.sample_rows(seeds, _LATENT))
 
@@ -91,7 +91,7 @@ class LessonsTest(tf.test.TestCase):
     made = _make(100)
     stays = np.all(made["real_moved"] == made["real"], axis=1)
     self.assertAllClose(stays.mean(), 0.25)
-    # What the others ask for is another attribute than the row has.
+    # The other edits request a change of an attribute.
     own = (made["real"][:, :5] > 0).astype(np.float32)
     differs = ((made["real_values"] != own) & (made["real_mask"] > 0)).any(1)
     self.assertAllEqual(differs, ~stays)
@@ -116,7 +116,7 @@ class LessonsTest(tf.test.TestCase):
     _, peak = tracemalloc.get_traced_memory()
     size = sum(array.nbytes for array in made.values())
     self.assertLess(peak, 1.5 * size)
-    # And where they lie, not in a copy, they are looked up for each batch.
+    # Each batch reads the arrays themselves, not a copy.
     beside = latent_batches.beside(latent_batches.at_random(rows, 4), made, 7)
     made["real"][:] = 5.0
     for batch in beside.take(1):
@@ -146,7 +146,7 @@ class LessonsTest(tf.test.TestCase):
     self.assertNotAllClose(
       whole[0]["lessons"]["prior"], whole[1]["lessons"]["prior"]
     )
-    # A request stays with its answer.
+    # A request stays paired with its answer.
     drawn = whole[0]["lessons"]
     row = np.flatnonzero((made["real"] == drawn["real"][2]).all(axis=1))[0]
     self.assertAllEqual(made["real_moved"][row], drawn["real_moved"][2])

@@ -1,4 +1,4 @@
-"""Tests of the linear sampler: scores go where they should, and only they."""
+"""Tests of the linear sampler: only requested scores change."""
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +17,7 @@ _FACES = attributes.Attributes(
 )
 _BALD, _BLACK, _BLOND, _MALE, _SMILING = range(5)
 _MARGIN = 2.0
-# Of latents: they vary more and more from dimension to dimension.
+# Covariance of latents, increasing with the dimension.
 _COVARIANCE = np.diag(np.arange(1.0, 1.0 + _LATENT))
 
 
@@ -61,7 +61,7 @@ def _seeds(rows=3):
 class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
   def test_transform_reaches_the_margin_and_keeps_the_rest(self):
     directions, latents = _directions(), _latents()
-    # Whatever is asked is missing in every row.
+    # No row has a requested attribute.
     directions.biases.assign([-9.0, 9.0, 0.0, 0.0, 9.0])
     result = _sampler(directions).transform(
       latents, _ask(Black_Hair=0, Smiling=0), _seeds()
@@ -81,7 +81,7 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     normals = directions.normals.numpy()
     missing = np.zeros(5)
     missing[_MALE] = _MARGIN - directions(latents).numpy()[0, _MALE]
-    # The least one where latents have the covariance I.
+    # The smallest change after whitening.
     root = np.sqrt(_COVARIANCE)
     least = root @ np.linalg.lstsq(normals @ root, missing, rcond=None)[0]
     self.assertAllClose(result.latents[0] - latents[0], least, atol=1e-4)
@@ -108,8 +108,8 @@ class LinearDirectionTest(tf.test.TestCase, parameterized.TestCase):
     latents -= directions.biases[_MALE] * normal / (normal @ normal)
     latents = tf.constant(latents, tf.float32)
     result = _sampler(directions).transform(latents, _ask(Male=on), _seeds())
-    # The last row comes from 3 on the other side: how it is rounded on the way
-    # depends on the processor.
+    # The last row moves from 3 on the other side; its rounding depends on the
+    # processor.
     self.assertAllClose(
       directions(result.latents)[:, _MALE],
       side * np.array([2.0, 3.0, 2.0]),

@@ -1,4 +1,4 @@
-"""Tests that load is counted right, however fast the server is."""
+"""Tests that load counts calls correctly for servers of any speed."""
 
 import collections
 import http.server
@@ -12,15 +12,15 @@ from absl.testing import absltest
 
 from benchmarks import load
 
-# Every client has to make some calls, and may have to wait for a CPU first.
+# Seconds in which every client makes some calls, even if it waits for a CPU.
 _SECONDS = 3.0
 _BODY = b"a question"
-# What an answer takes, so that no client keeps a CPU busy.
+# Seconds of an answer, so that no client keeps a CPU busy.
 _ANSWER_SECONDS = 0.02
 
 
 class _Server:
-  """Answers some calls and refuses others, and notes which."""
+  """Answers some calls, refuses others, and records them."""
 
   def __init__(self, answer):
     self.seen = collections.Counter()

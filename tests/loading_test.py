@@ -61,7 +61,7 @@ class LoadingTest(pretended_models.TestCase):
     self.add(2, broken=True)
     started = self.start(max_retries=0, retry_interval=3600.0)
     self.wait_for_states(started, {2: "END", 1: "AVAILABLE"})
-    self.add(2)  # As by a copy that goes on.
+    self.add(2)  # As when a copy is completed.
     self.wait_for_states(started, {2: "AVAILABLE", 1: "END"})
     self.assertIsNone(started.states(pretended_models.spec())[2].error)
 

@@ -92,7 +92,7 @@ class PenaltyTest(tf.test.TestCase):
     self.assertAllClose(gradient[:, 0], [-0.8, 0.0, 4.0], atol=1e-5)
 
   def test_a_flat_critic_gets_finite_gradients(self):
-    # The square root has none at zero.
+    # The square root has no gradient at zero.
     penalty, gradient = _with_gradient(
       losses.gradient_penalty, np.zeros([_BATCH, _LATENT], np.float32)
     )
@@ -125,7 +125,7 @@ class LatentDistanceTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(1, 1024)
   def test_is_a_mean_over_dimensions(self, size):
-    # Summed, it would grow with the size, and lambda_dist with it.
+    # A sum would grow with the latent size, and so would lambda_dist.
     distance = losses.latent_distance(
       tf.ones([_BATCH, size]), tf.zeros([_BATCH, size]), tf.ones([size])
     )

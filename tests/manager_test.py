@@ -1,4 +1,4 @@
-"""Tests of which version answers, of labels, and of reloading."""
+"""Tests of the choice of versions, of labels, and of reloading."""
 
 import contextlib
 from unittest import mock
@@ -118,7 +118,7 @@ class ManagerTest(pretended_models.TestCase):
     )
 
     allowing = self.start(config(stable=1), allow_unavailable_labels=True)
-    # It has settled with any of them.
+    # It counts as settled with any of the versions.
     self.wait_for_states(allowing, {2: "AVAILABLE", 1: "AVAILABLE"})
     self.assertEqual(self.answers(allowing, label="stable"), 1)
     allowing.reload(config(stable=1, next=3))
@@ -165,14 +165,14 @@ class ManagerTest(pretended_models.TestCase):
     with self.reloading(started, both) as failures:
       self.wait_for(lambda: ("other", 1) in self.loads)
       with self.assertRaises(errors.ServingError) as caught:
-        # Sets the interrupt while it waits for its turn.
+        # Sets the interrupt while the reload waits for the lock.
         with mock.patch.object(interrupt, "check", wraps=interrupt.check) as it:
           it.side_effect = lambda: (interrupt.set(), mock.DEFAULT)[1]
           started.reload(self.config(), interrupt)
       gate.set()
     self.assertEqual(caught.exception.code, grpc.StatusCode.CANCELLED)
     self.assertEmpty(failures)
-    # What was not let in has changed nothing.
+    # The interrupted reload has changed nothing.
     self.assertEqual(self.states(started, "other"), {1: "AVAILABLE"})
 
   def test_reload_can_be_interrupted(self):
@@ -202,7 +202,7 @@ class ManagerTest(pretended_models.TestCase):
 
   def test_a_model_that_comes_back_while_it_is_unloaded(self):
     self.add(1)
-    # It looks no more of itself.
+    # Without polling of the folders.
     started = self.start(poll_wait=0)
     gate = self.keep_closing(started)
     started.reload(self.config(names=()))
@@ -233,7 +233,7 @@ class ManagerTest(pretended_models.TestCase):
       self.assertIn("other", servable.path)
 
   def test_a_model_that_comes_back_while_folders_are_looked_at(self):
-    # What was seen before it came says nothing of it.
+    # A scan that began before the model was added does not count.
     self.add(1)
     self.add(1, name="other")
     started = self.start(self.config(names=("demo", "other")))

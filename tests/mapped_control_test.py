@@ -1,4 +1,4 @@
-"""Tests of control over a generator with a mapping, and of keeping."""
+"""Tests of control over a generator with a mapping, and of `same`."""
 
 import contextlib
 import io
@@ -25,7 +25,7 @@ _SMALL = {"steps": 4, "batch_size": 32, "width": 8, "depth": 1}
 
 
 def _embed(images):
-  """What is to be kept: how bright the last rows are."""
+  """The embedding to keep: the brightness of the last rows."""
   return images[:, 3:, 0, 0]
 
 
@@ -171,7 +171,7 @@ def _run(job, *arguments):
 
 class KeepingTest(tf.test.TestCase):
   def test_an_edit_keeps_what_it_is_asked_to(self):
-    # Both numbers make it true; one of them is to stay.
+    # The attribute depends on both numbers; one of them is kept.
     judges = lc_keras.Judges(
       lc_keras.Attributes(["Large"]),
       critic=lambda z, values, mask: 3.0 + 0.0 * z[:, 0],

@@ -1,4 +1,4 @@
-"""Tests of generators with a mapping, and of priors known by samples."""
+"""Tests of generators with a mapping, and of priors given by samples."""
 
 import numpy as np
 import tensorflow as tf
@@ -61,7 +61,7 @@ class MappingTest(tf.test.TestCase, parameterized.TestCase):
     latents = np.float32(np.random.default_rng(0).normal(size=[5, 6]))
     logits = critic(latents).numpy()
     self.assertGreater(logits.std(), 0.0)
-    latents[:, 2:] = 0.0  # Of these it sees nothing.
+    latents[:, 2:] = 0.0  # The critic does not read these.
     self.assertAllClose(critic(latents), logits)
 
   def test_truncation_moves_draws_towards_the_mean(self):

@@ -1,4 +1,4 @@
-"""Tests of what Prometheus reads, over a real socket."""
+"""Tests of the metrics for Prometheus, over a real socket."""
 
 import re
 
@@ -14,7 +14,7 @@ _X = np.ones([3, 2], np.float32)
 
 def _samples(text):
   """Returns the value of each name with labels, in the order of the labels."""
-  # Not by the library's own parser, which gives counters another name.
+  # Without the library's parser, which renames counters.
   return {
     (name, *sorted(re.findall(r'(\w+)="([^"]*)"', labels))): float(value)
     for name, labels, value in re.findall(
@@ -51,7 +51,7 @@ class MetricsTest(running_server.TestCase, absltest.TestCase):
     for labels, count in (
       ((("model_name", "demo"), ("status", "OK")), 5),
       ((("model_name", "demo"), ("status", "FAILED_PRECONDITION")), 1),
-      # Names are up to the callers: one for all.
+      # Callers choose names: unknown ones share one label.
       ((("model_name", "unknown"), ("status", "NOT_FOUND")), 1),
     ):
       key = (":tensorflow:serving:request_count", *labels)

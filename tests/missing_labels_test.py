@@ -1,4 +1,4 @@
-"""Tests that a label that is not known is used nowhere, and stops nothing."""
+"""Tests that unknown labels are used nowhere, and are no error."""
 
 import keras
 import numpy as np

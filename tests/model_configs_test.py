@@ -126,7 +126,7 @@ class BatchingParametersTest(parameterized.TestCase):
     return batching_parameters.read(path)
 
   def test_reads_a_file(self):
-    # As TensorFlow Serving's own file for its tests.
+    # As in TensorFlow Serving's tests.
     self.assertEqual(
       self._read(
         "max_batch_size { value: 128 }\nbatch_timeout_micros { value: 2500 }\n"

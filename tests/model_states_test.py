@@ -1,4 +1,4 @@
-"""Tests of the decisions that follow from the states of models."""
+"""Tests of decisions by the states of models."""
 
 import time
 from unittest import mock
@@ -30,7 +30,7 @@ def _unloading(model):
 class ModelStatesTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
-    # The clock stands.
+    # A fixed clock.
     self.enter_context(mock.patch.object(time, "monotonic", return_value=0.0))
 
   def test_pauses_become_longer(self):
@@ -45,7 +45,7 @@ class ModelStatesTest(absltest.TestCase):
       pauses.append(version.next_attempt)
     self.assertEqual(pauses, [1.0, 2.0, 4.0, 8.0, 10.0, 10.0])
     self.assertEqual(model.next_attempt(6), version.next_attempt)
-    # No more of them.
+    # No attempts remain.
     self.assertEqual(model.next_attempt(5), float("inf"))
     version.next_attempt = 0.0
     self.assertEqual((_loading(model, 6), _loading(model, 5)), ([1], []))
@@ -67,7 +67,7 @@ class ModelStatesTest(absltest.TestCase):
     model = _model()
     model.looked = True
     model.aspire({1: "/1"})
-    # What unloads, and is wanted again, will be loaded.
+    # An unloading version that is wanted again will be loaded.
     for state in (_State.START, _State.UNLOADING, _State.END, _State.LOADING):
       model.versions[1].state = state
       model.settle()

@@ -1,4 +1,4 @@
-"""Tests of what every model promises; the rest is in the tests of each."""
+"""Tests of properties of every model; each model has its own tests, too."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -67,7 +67,7 @@ class _Case:
     keras.utils.set_random_seed(0)
     model = self.make()
     rates = rates or [self.rate] * max(1, len(self.networks))
-    # A graph takes longer to trace than some steps take.
+    # Tracing a graph takes longer than a few steps.
     model.compile(
       *map(keras.optimizers.SGD, rates), run_eagerly=eager, **self.compile
     )
@@ -84,7 +84,7 @@ class _Case:
 
 
 def _rows(count):
-  """Returns everything that any of the models looks at."""
+  """Returns rows with all columns that any model reads."""
   random = np.random.default_rng(0)
   labels = random.integers(0, 2, [count, _ATTRIBUTES])
   rows = {
@@ -255,7 +255,7 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
     case = _CASES[name]
     model = case.build()
     before = model.get_weights()
-    # In the first step some gradients are zero, where a network starts at zero.
+    # In the first step, gradients are zero where a network starts at zero.
     logs = self._fit(model, case, steps=3)
     averages = getattr(model, case.average[0]).weights if case.average else []
     moving = {id(v) for v in (*model.trainable_variables, *averages)}
@@ -286,8 +286,8 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(*_CASES)
   def test_two_replicas_make_the_update_of_one(self, name):
     case = _CASES[name]
-    # Replicas draw their own noise, and some losses look at neighbours: with
-    # the same draws and the same rows, both have the same work.
+    # Replicas draw their own noise, and some losses read neighbouring rows:
+    # with the same draws and rows, both replicas compute the same.
     half = case.rows(8, training=True)
     batch = {key: np.concatenate([value] * 2) for key, value in half.items()}
     fixed = mock.patch.object(
@@ -297,7 +297,7 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
     )
     with testing.draws(normal=0.3, uniform=0.5), fixed:
       one = testing.weights_after_one_step(case.build, batch)
-      # As a graph, too.
+      # In a graph, too.
       two = testing.weights_after_one_step(
         lambda: case.build(eager=False), batch, testing.two_replica_strategy()
       )
@@ -366,7 +366,7 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
     trained.set_weights([weight + 1.0 for weight in trained.get_weights()])
     again, later = judged()
     self.assertAllEqual(made, again)
-    # The critic is trained on fakes of the trained actor.
+    # The critic's metrics are of fakes by the trained actor.
     for report in {*logs} - {"critic_loss", "penalty"}:
       self.assertEqual(logs[report], later[report], report)
 
@@ -374,7 +374,7 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
   def test_is_loaded_as_it_was_saved(self, name):
     case = _CASES[name]
     model = case.build()
-    # Trained, so that an average is not the network that it follows.
+    # After training, an average differs from the network that it follows.
     self._fit(model, case)
     folder = self.create_tempdir().full_path
     storage.save(model, folder)

@@ -1,4 +1,4 @@
-"""Tests of the networks that models are made of, and of what they share."""
+"""Tests of the networks of models, and of their common properties."""
 
 import math
 
@@ -43,7 +43,7 @@ _NETWORKS = {
 
 
 def _make(name):
-  """Returns a network none of whose weights are zero."""
+  """Returns a network without zero weights."""
   keras.utils.set_random_seed(0)
   network, random = _NETWORKS[name](), np.random.default_rng(0)
   for weight in network.trainable_variables:
@@ -52,7 +52,7 @@ def _make(name):
 
 
 def _inputs(name, rows=7):
-  """Returns the inputs of a network; those of a request end in its mask."""
+  """Returns the inputs of a network; the mask, if any, is last."""
   latents, values, mask = testing.requests(rows, _LATENT, _ATTRIBUTES)
   random = np.random.default_rng(1)
   if name == "attribute_critic":
@@ -71,7 +71,7 @@ class PublishedInputsTest(tf.test.TestCase):
       network = kind(1024, 10, 8, 1, masked=False)
       (embedding,) = network.embedding.layers
       self.assertEqual(latents.shape[1] + embedding.kernel.shape[0], 1034)
-      # What is open is a value between the two.
+      # An open attribute has the value 1/2.
       half = np.where(np.arange(10) == 3, 0.5, values).astype(np.float32)
       is_open = np.where(np.arange(10) == 3, 0.0, everything)
       self.assertAllClose(
@@ -158,7 +158,7 @@ class DiscriminatorTest(tf.test.TestCase):
       ([1, 1, 1, 1, 1], 11111.5),
       ([0, 0, 0, 0, 0], -11110.5),
       ([1, 0, 0, 0, 0], -11108.5),
-      ([1, 0.5, 0.5, 0.5, 0.5], 1.5),  # Half an attribute counts for nothing.
+      ([1, 0.5, 0.5, 0.5, 0.5], 1.5),  # Values of 1/2 have no effect.
     ):
       judged = _make("discriminator").judge(
         evidence, tf.constant([labels], tf.float32)

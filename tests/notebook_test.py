@@ -37,7 +37,7 @@ class NotebookTest(absltest.TestCase):
       if "parameters" in cell.metadata.get("tags", ())
     ]
     given.source = _PARAMETERS.format(places=places)
-    # In this process: another one would load TensorFlow again.
+    # In this process: a new one would load TensorFlow again.
     shell = interactiveshell.InteractiveShell.instance()
     outputs = []
     with contextlib.chdir(_ROOT / "docs"):

@@ -1,4 +1,4 @@
-"""Trainers as processes that cost a second: forked where TensorFlow is loaded.
+"""Starts trainers in a second each: forks a process that has TensorFlow.
 
 `Nursery` starts `python -m tests.nursery`, which imports TensorFlow and all
 trainers, runs nothing, and forks a child for each job that it is asked to run.
@@ -24,18 +24,18 @@ import lc_keras
 import trainers
 from lc_keras import files
 
-# What a hook of Python's own is told before a file changes.
+# Python's audit events before a file changes.
 _CHANGES = {"os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate"}
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 @dataclasses.dataclass(frozen=True)
 class Trainer:
-  """A trainer that runs.
+  """A running trainer.
 
   Attributes:
     pid: Its process.
-    log: The file with what it says.
+    log: The file with its output.
   """
 
   pid: int
@@ -43,7 +43,7 @@ class Trainer:
 
   @property
   def said(self) -> str:
-    """What it has said so far."""
+    """Its output so far."""
     return self.log.read_text(errors="replace")
 
 
@@ -54,7 +54,7 @@ class Nursery:
     """Takes some seconds.
 
     Args:
-      folder: For the logs.
+      folder: Folder of the logs.
     """
     self._folder = folder
     self._count = 0
@@ -63,7 +63,7 @@ class Nursery:
       stdin=subprocess.PIPE,
       stdout=subprocess.PIPE,
       text=True,
-      # TensorFlow's threads of a child are many, and children are short.
+      # Children are short, and each has many threads of TensorFlow.
       env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
     )
 
@@ -71,14 +71,13 @@ class Nursery:
     """Starts `python -m trainers.<job> <flags>`.
 
     Args:
-      job: The trainer; or "untrained", which writes what `faces_run` does,
-        with its arguments instead of flags.
+      job: The trainer; or "untrained", which calls `faces_run.write` with
+        arguments instead of flags.
       *flags: Its flags.
-      **hooks: `below` and `kill_at` or `stop_at`: it kills itself, or stands
-        still (SIGSTOP), before it changes anything below a folder for the
-        so-manieth time; `tell`: it says of each such change; `file_size`: a
-        limit on the bytes of any file; `environment`: variables; `network`: the
-        name of a network namespace.
+      **hooks: `below` and `kill_at` or `stop_at`: the trainer kills itself, or
+        pauses (SIGSTOP), before the n-th change below a folder; `tell`: it
+        prints each such change; `file_size`: a limit on the bytes of any file;
+        `environment`: variables; `network`: the name of a network namespace.
     """
     self._count += 1
     log = self._folder / f"{self._count:04d}-{job}.txt"
@@ -86,11 +85,11 @@ class Nursery:
     return Trainer(pid, log)
 
   def wait(self, trainer: Trainer) -> int:
-    """Waits for its end; returns its exit code, or minus its signal."""
+    """Waits for its end; returns its exit code, or the negative signal."""
     return self._ask(wait=trainer.pid)
 
   def run(self, job: str, *flags: str, **hooks) -> tuple[int, str]:
-    """Starts and waits; returns the exit code and what it has said."""
+    """Starts a trainer and waits; returns its exit code and output."""
     trainer = self.start(job, *flags, **hooks)
     return self.wait(trainer), trainer.said
 
@@ -108,14 +107,14 @@ class Nursery:
 
 
 def end_of(stage: pathlib.Path) -> dict:
-  """Returns what a stage has come to, but for how long it took and when.
+  """Returns the files of a stage, without times and durations.
 
-  Two runs of the same must agree in it.
+  Equal for two runs of the same training.
   """
   end = {}
   for path in sorted(stage.rglob("*")):
     name = str(path.relative_to(stage))
-    # The manifests of checkpoints have the checksums of their seconds.
+    # Manifests of checkpoints have checksums that depend on the seconds.
     if path.is_dir() or path.name == "lock" or "tensorboard" in name:
       continue
     if name.startswith("checkpoint-") and path.name == "manifest.json":
@@ -131,9 +130,9 @@ def end_of(stage: pathlib.Path) -> dict:
 
 
 def _serve():
-  """Forks children, as asked on the standard input."""
+  """Forks children, as commanded on stdin."""
   gc.disable()
-  # Only now: who only starts a nursery does not need TensorFlow.
+  # Imported here: a process that starts a nursery does not need TensorFlow.
   for package in (lc_keras, trainers):
     for module in pkgutil.walk_packages(
       package.__path__, f"{package.__name__}."
@@ -144,7 +143,7 @@ def _serve():
   sys.modules["lc_keras.plotting"].curves(
     [{"step": 1, "loss": 1.0, "val_loss": 1.0}], x="step"
   )
-  # Children look for garbage in what they make alone.
+  # Children then collect garbage among their own objects only.
   gc.freeze()
   gc.set_threshold(50_000, 20, 20)
   gc.enable()
@@ -183,7 +182,7 @@ def _be_a_trainer(command: Sequence[str], log: str, hooks: dict):
     if isinstance(code, str):
       print(code, file=sys.stderr)
       code = 1
-  except KeyboardInterrupt:  # Before there was who handles it.
+  except KeyboardInterrupt:  # Before its handler was installed.
     code = 130
   except BaseException:
     traceback.print_exc()
@@ -219,7 +218,7 @@ def _hook(
       and isinstance(arguments[2], int)
       and arguments[2] & _WRITING
     )
-    # Of what is renamed, both names.
+    # A rename has two paths.
     paths = [part for part in arguments if isinstance(part, str)]
     if not changes or not any(
       os.path.abspath(path).startswith(below) for path in paths
@@ -237,7 +236,7 @@ def _hook(
 
 
 def _enter(network):
-  """Leaves the machine's network for a namespace of `ip netns`."""
+  """Enters a network namespace of `ip netns`."""
   with open(f"/run/netns/{network}", encoding="utf-8") as namespace:
     # os.setns is not there before Python 3.12.
     if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0):

@@ -1,4 +1,4 @@
-"""Tests of open_requests: who asks for nothing is answered by another."""
+"""Tests of open_requests: empty requests get another sampler."""
 
 import tensorflow as tf
 

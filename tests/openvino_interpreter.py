@@ -1,6 +1,6 @@
 """Runs a network in OpenVINO's format node by node, in NumPy.
 
-Slow and plain: what our TensorFlow graphs of the same files are compared with.
+Slow and simple: a reference for our TensorFlow graphs of the same files.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ def run(nodes, inputs):
 
   Args:
     nodes: See `openvino_ir.read`.
-    inputs: What its only parameter is.
+    inputs: Value of its only parameter.
   """
   values = {}
   for node in nodes:

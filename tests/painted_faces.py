@@ -1,8 +1,8 @@
-"""A SavedModel that paints what is asked for, with the signatures of an export.
+"""A SavedModel that paints requests, with the signatures of an export.
 
-A face is rows of grey: one per attribute, light where it has the attribute, and
-the rest of the picture its identity. So a test can read from a picture what was
-asked for, and no model need be trained or traced.
+A face is rows of grey: one per attribute, light if the attribute is on, and the
+rest of the picture is the identity. Tests can read the request from a picture,
+and no model need be trained or traced.
 """
 
 import io
@@ -14,14 +14,14 @@ from PIL import Image
 NAMES = ("Hat", "Glasses", "Beard", "Bright_Mouth")
 _K = len(NAMES)
 _IMAGE_SHAPE = (12, 8, 3)
-_SIZE = _K + 1  # The last dimension is who it is.
-_FAR = 2.0  # From here on, an attribute is there.
+_SIZE = _K + 1  # The last dimension is the identity.
+_FAR = 2.0  # From this value up, an attribute is on.
 # `slow` takes this much longer for each unit of weight above one.
 SECONDS = 30.0
 
 
 def write(folder: str, encodes: bool = True) -> None:
-  """Writes it; one that does not encode has no signature that takes images."""
+  """Writes the model; without an encoder, no signature takes images."""
   module = tf.Module()
   module.ticks = tf.Variable(0, dtype=tf.int64)
 
@@ -161,13 +161,13 @@ def write(folder: str, encodes: bool = True) -> None:
 
 
 def read(png: bytes) -> tuple[list[float], float]:
-  """Returns what a picture shows: each attribute, and who it is, in [0, 1]."""
+  """Returns a picture's attributes and its identity, in [0, 1]."""
   grey = np.asarray(Image.open(io.BytesIO(png)), np.float32)[:, 0, 0] / 255.0
   return grey[:_K].tolist(), float(grey[-1])
 
 
 def file(light: float, form: str = "PNG", size=(8, 12)) -> bytes:
-  """Returns a picture file of one grey."""
+  """Returns a picture file of one grey level."""
   held = io.BytesIO()
   Image.new("RGB", size, (round(255 * light),) * 3).save(held, form)
   return held.getvalue()

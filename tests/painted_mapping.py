@@ -1,4 +1,4 @@
-"""A small generator with a mapping: what it draws says what its w is."""
+"""A small generator with a mapping, whose images show their w."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,20 +14,20 @@ _OUT = _random.normal(size=[16, _SIZE]).astype(np.float32)
 
 @tf.function(input_signature=[tf.TensorSpec([None, _NOISE], tf.float32)])
 def mapping(noise):
-  """z to w, [batch, 6]: bent, so that w is far from normal."""
+  """Maps z to w, [batch, 6], nonlinearly: w is far from normal."""
   bent = tf.nn.relu(tf.matmul(noise, _IN))
   return tf.nn.leaky_relu(tf.matmul(bent, _OUT) / 4.0, 0.2)
 
 
 @tf.function(input_signature=[tf.TensorSpec([None, _SIZE], tf.float32)])
 def decode(own):
-  """w to images: row i is as bright as w[i] says."""
+  """Maps w to images: w[i] is the brightness of row i."""
   rows = tf.sigmoid(own)[:, :, tf.newaxis, tf.newaxis]
   return tf.tile(rows, [1, 1, _SHAPE[1], 1])
 
 
 def encode(images):
-  """Images to w."""
+  """Maps images to w."""
   return tf.math.log(images / (1.0 - images))[:, :, 0, 0]
 
 

@@ -1,6 +1,6 @@
-"""The packages of photo_faces, as we read them: `make test-photo`.
+"""Tests of photo_faces with its packages: `make test-photo`.
 
-Needs what `tools/install.sh photo` installs; the suite does without.
+Needs the packages of `tools/install.sh photo`, which the suite does not have.
 """
 
 import os
@@ -89,7 +89,7 @@ class PhotoTest(parameterized.TestCase):
   def test_identity_tells_people_apart(self):
     who = face_api.identity()
     people = np.asarray(who(self.images))
-    # The same, darker and moved.
+    # The same face, darker and shifted.
     again = np.asarray(who(0.9 * np.roll(self.images, 2, axis=2)))
     apart = np.linalg.norm(people[:, np.newaxis] - again, axis=-1)
     np.testing.assert_array_less(np.diag(apart), face_api.SAME_PERSON)
@@ -110,7 +110,7 @@ class PhotoTest(parameterized.TestCase):
   def test_a_face_is_found_and_cut_as_the_generator_cuts_it(self):
     align = alignment.Aligner()
     for image in self.images[10:14]:
-      # Turned, and somewhere in a larger picture.
+      # Rotated, and at any position in a larger picture.
       face = Image.fromarray(np.uint8(255.0 * image)).resize((300, 300))
       picture = Image.new("RGB", (800, 600), "gray")
       picture.paste(face.rotate(8, Image.Resampling.BICUBIC), (350, 200))

@@ -1,4 +1,4 @@
-"""Tests of what needs no packages; tests/photo_checks.py has the rest."""
+"""Tests of photo_faces without its packages; photo_checks.py has the others."""
 
 import pathlib
 from unittest import mock
@@ -36,7 +36,7 @@ class PhotoFacesTest(parameterized.TestCase):
     bands = synthesis.to_bands(images)
     self.assertEqual(bands.shape, (2, 3, 5, 12))
     np.testing.assert_allclose(synthesis.from_bands(bands), images, atol=1e-6)
-    # The low band is twice the mean of a square.
+    # The low band is twice the mean of 2 x 2 pixels.
     np.testing.assert_allclose(
       bands[..., :3], 2.0 * early_exit.smaller(images, 2), atol=1e-6
     )
@@ -92,7 +92,7 @@ class PhotoFacesTest(parameterized.TestCase):
     before = reading([True, False, False], [True] * 3, [0, 0, 0])
     after = reading([True, True, False], [True, True, False], [0, 0.5, 1])
     found = scores.edit(before, after, "Smiling", 1)
-    # Of the two that did not smile, one does; one of three is no man any more.
+    # Of two that did not smile, one does now; of three men, two remain.
     self.assertAlmostEqual(found["read, independent"], 0.5)
     self.assertAlmostEqual(found["changed, labels"], 1 / 3)
     self.assertAlmostEqual(found["same person"], 2 / 3)

@@ -1,7 +1,7 @@
 """Runs every trainer once, with its tiny flagfile.
 
-All write into one run folder, but for the GAN: a run is about one generative
-model, and that is a VAE. Both begin with the same data and classifier.
+All write to one run folder, except the GAN: a run has one generative model,
+here a VAE. Both runs begin with the same data and classifier.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ testing.two_logical_cpus()
 _ROOT = pathlib.Path(__file__).parents[1]
 _CONFIGS = _ROOT / "configs" / "tiny"
 
-# Jobs with their flagfiles, by the stages that they leave.
+# Jobs with their flagfiles, by stage.
 _JOBS = {
   **{name: name for name in jobs.JOBS if name not in ("data", "gan", "actor")},
   "actor_0.1": "actor",
@@ -65,13 +65,13 @@ _GAN_MORE = {
 
 
 def _run(run_dir, job, *more):
-  """Does what `python -m trainers.<job> --flagfile=...` does."""
+  """Runs `python -m trainers.<job> --flagfile=...` in this process."""
   module = importlib.import_module(f"trainers.{job}")
   values = flags.FlagValues()
   module.define_flags(values)
   if job in _ON_TWO_REPLICAS:
     more += ("--replicas=2",)
-  # Flagfiles name each other from the root folder.
+  # Flagfiles include each other by paths from the root folder.
   with contextlib.chdir(_ROOT):
     values(
       [
@@ -86,7 +86,7 @@ def _run(run_dir, job, *more):
 
 
 def _untimed(results):
-  """Returns results of an evaluation without what it took to get them."""
+  """Returns results of an evaluation without times and costs."""
   systems = {
     name: {key: value for key, value in one.items() if key != "cost"}
     for name, one in results["systems"].items()
@@ -103,7 +103,7 @@ class PipelineDryRunTest(tf.test.TestCase):
       _run(cls.folder / "begun", job)
 
   def _begin(self, name):
-    """Goes on in a copy of the run."""
+    """Continues in a copy of the run."""
     self.run_dir = self.folder / name
     shutil.copytree(self.folder / "begun", self.run_dir)
 
@@ -116,7 +116,7 @@ class PipelineDryRunTest(tf.test.TestCase):
       _run(self.run_dir, job, *_GAN_MORE.get(job, ()))
 
   def _written(self):
-    """Returns when each file of the run was written."""
+    """Returns the time of modification of each file of the run."""
     return {
       str(path.relative_to(self.run_dir)): path.stat().st_mtime_ns
       for path in self.run_dir.rglob("*")
@@ -248,7 +248,7 @@ class PipelineDryRunTest(tf.test.TestCase):
     self.assertEqual([path.stem for path in kept], ["prior"])
 
   def _assert_trained(self, folder):
-    """Asserts that a stage's model can be loaded and was watched."""
+    """Asserts that a stage has a loadable model, a log and pictures."""
     for weight in storage.load(str(folder)).get_weights():
       self.assertTrue(np.all(np.isfinite(weight)), folder)
     log = (folder / "log.csv").read_text().splitlines()

@@ -108,7 +108,7 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
   def test_every_data_set_is_described(self):
     for name in data.DATASETS:
       if name.endswith(":"):
-        continue  # A kind, of which a place is to be named.
+        continue  # A prefix, which needs a folder or a name.
       spec = pipeline.describe(name)
       self.assertEqual(spec.name, name)
       shape = (28, 28, 1) if name == "fashion_mnist" else (64, 64, 3)
@@ -161,7 +161,7 @@ class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
     self.checked = self.shard.with_name("checked.json")
 
   def _spoil(self):
-    """Spoils some examples, as whoever wrote them might have."""
+    """Spoils some examples as a faulty writer might."""
     records = list(tf.data.TFRecordDataset(str(self.shard)).as_numpy_iterator())
     examples = [tf.train.Example.FromString(record) for record in records]
     features = {row: examples[row].features.feature for row in (3, 5, 7, 9)}
@@ -222,7 +222,7 @@ class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
     self.shard.write_bytes(data)
     with self.assertRaisesRegex(ValueError, f"{self.shard} is damaged"):
       pipeline.prepare(_NAME, str(self.data_dir))
-    # A disk that forgets leaves size and time as they were.
+    # Silent corruption on disk leaves size and time as they were.
     os.utime(self.shard, ns=(status.st_atime_ns, status.st_mtime_ns))
     pipeline.prepare(_NAME, str(self.data_dir))
     with self.assertRaisesRegex(ValueError, f"{self.shard} is damaged"):

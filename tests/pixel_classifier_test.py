@@ -48,7 +48,7 @@ class PixelClassifierTest(tf.test.TestCase):
     images = _batch(5)["image"]
     for name, channels in (("toon_faces", 256), ("conv_small", 128)):
       model = pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, name)
-      # In a graph, as evaluation calls it: the number of images is unknown.
+      # In a graph, as in the evaluation: the number of images is unknown.
       look = tf.function(model.look, [tf.TensorSpec([None, *_SHAPE])])
       logits, features = look(images)
       self.assertAllClose(logits, model(images))

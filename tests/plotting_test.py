@@ -17,7 +17,7 @@ def _images(*leading, shape=(8, 16, 1), seed=0):
 
 
 def _find(picture, image):
-  """Returns where [height, width, 3] uint8 lies in a picture, as (y, x)s."""
+  """Returns positions (y, x) of an image, [height, width, 3], in a picture."""
   pixels = np.asarray(picture)
   windows = np.lib.stride_tricks.sliding_window_view(pixels, image.shape)
   return np.argwhere((windows[:, :, 0] == image).all(axis=(2, 3, 4))).tolist()

@@ -50,6 +50,6 @@ class PrecisionTest(parameterized.TestCase, tf.test.TestCase):
       inputs.append(batch["attributes"])
     made, expected = begun.model(*inputs), again(*inputs)
     self.assertEqual(made.dtype, tf.float32)
-    # 8 bits of a number: nearly the same, and not the same.
+    # bfloat16 has 8 bits of precision: nearly the same, but not equal.
     self.assertAllClose(made, expected, atol=0.05, rtol=0.05)
     self.assertNotAllEqual(made, expected)

@@ -59,7 +59,7 @@ _ERRORS = {
 
 
 class PredictionServiceTest(running_server.TestCase, parameterized.TestCase):
-  """Over one server that every test shares."""
+  """Tests that share one server."""
 
   def _predict(self, *args, **kwargs):
     response = self.running.predict(*args, **kwargs)
@@ -77,14 +77,14 @@ class PredictionServiceTest(running_server.TestCase, parameterized.TestCase):
     self.assertEqual(response.model_spec.version.value, 10)
     self.assertEqual(response.model_spec.signature_name, "serving_default")
     self.assertEqual(list(response.outputs), ["y"])
-    # Typed values, since some clients read nothing else.
+    # Typed values: some clients cannot read tensor_content.
     self.assertEqual(response.outputs["y"].tensor_content, b"")
     self.assertSequenceEqual(
       response.outputs["y"].float_val, (2 * _X).ravel().tolist()
     )
 
   def test_shapes(self):
-    # 600,000 rows are more than gRPC takes by default.
+    # 600,000 rows exceed gRPC's default limit.
     for shape in ((0, 2), (600_000, 2)):
       x = np.ones(shape, np.float32)
       np.testing.assert_array_equal(self._predict(x=x)["y"], 2.0 * x)

@@ -1,4 +1,4 @@
-"""Tests of preprocessing: a picture becomes the same image by every way."""
+"""Tests of preprocessing: every implementation gives the same image."""
 
 import dataclasses
 import io
@@ -46,7 +46,7 @@ class PreprocessingTest(parameterized.TestCase, tf.test.TestCase):
     Image.fromarray(picture.squeeze()).save(file, "PNG")
     image = how(picture)
     self.assertEqual(image.shape, shape)
-    # Pillow rounds to bytes, twice.
+    # Pillow rounds to bytes twice.
     self.assertAllClose(image, how.load(file), atol=1.1 / 255)
 
   def test_white_stays_white(self):

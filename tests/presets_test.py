@@ -1,4 +1,4 @@
-"""Tests of presets: one is written from a run, listed, loaded, learned on."""
+"""Tests of presets: written from a run, listed, loaded, extended."""
 
 import os
 import pathlib
@@ -40,14 +40,14 @@ class PresetsTest(tf.test.TestCase):
     cls.folder = pathlib.Path(cls.get_temp_dir(cls()))
     cls.run_dir = cls.folder / "run"
     faces_run.write(str(cls.run_dir), str(cls.folder / "data"))
-    # An actor needs one step, where a search would need hundreds.
+    # An actor needs one step, a search hundreds.
     actor = actor_critic.ActorCritic(faces_run.LATENT_SIZE, 10, 8, 1)
     storage.save(actor, str(cls.run_dir / "actor_0.1"))
     cls._write(cls.folder / "presets")
 
   @classmethod
   def _write(cls, place, *more):
-    """Does what the program does."""
+    """Runs the program in this process."""
     values = flags.FlagValues()
     preset_job.define_flags(values)
     values(
@@ -66,7 +66,7 @@ class PresetsTest(tf.test.TestCase):
 
   def setUp(self):
     super().setUp()
-    # Where the user is; everything that is written goes there.
+    # The user's working folder, for all files that are written.
     here = self.create_tempdir().full_path
     before = os.getcwd()
     os.chdir(here)
@@ -79,7 +79,7 @@ class PresetsTest(tf.test.TestCase):
     self.addCleanup(patched.stop)
 
   def _copy(self):
-    """Returns a copy of the preset's folder, which takes its place."""
+    """Returns a copy of the preset's folder, which replaces it."""
     place = self.create_tempdir().full_path
     copied = shutil.copytree(
       self.folder / "presets" / _NAME, os.path.join(place, _NAME)
@@ -95,7 +95,7 @@ class PresetsTest(tf.test.TestCase):
     self.assertEqual(known["dataset"], faces_run.DATASET)
     self.assertEqual(known["licence"], "Apache-2.0")
     change = known["figures"]["largest_change_by_half_precision"]
-    self.assertLess(change, 0.2)  # Weights are as they were drawn, times 6.
+    self.assertLess(change, 0.2)  # Large, since weights are random, times 6.
 
   def test_the_same_run_gives_the_same_files(self):
     self._write(self.folder / "again")
@@ -142,7 +142,7 @@ class PresetsTest(tf.test.TestCase):
         constraint.define_flags(values)
         values(["constraint", f"--run_dir={_NAME}", *arguments])
         program._run(constraint.run_job, values, "")
-    # Its data set was not drawn for that.
+    # The data set was not prepared.
     self.assertEqual(os.listdir(), ["runs"])
     made = pathlib.Path("runs", _NAME, "constraints", "Dark")
     self.assertTrue((made / "picture.png").exists())

@@ -1,4 +1,4 @@
-"""A manager of pretended models, for tests without TensorFlow's."""
+"""A manager of fake models, for tests without TensorFlow."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ _State = running_server.State
 
 
 class PretendedServable:
-  """Stands for a loaded version."""
+  """A fake of a loaded version."""
 
   def __init__(self, name, version, path):
     self.name, self.version, self.path = name, version, path
@@ -42,7 +42,7 @@ def spec(name="demo", version=None, label=None):
 
 
 class TestCase(parameterized.TestCase):
-  """With a folder of pretended models."""
+  """A test case with a folder of fake models."""
 
   def setUp(self):
     super().setUp()
@@ -58,7 +58,7 @@ class TestCase(parameterized.TestCase):
       if os.path.exists(folder):
         os.remove(os.path.join(folder, "broken"))
         continue
-      # By a rename: a manager that looks meanwhile must find it broken.
+      # By a rename: a manager that scans meanwhile must find it broken.
       aside = os.path.join(base_path, f".tmp-{version}")
       os.makedirs(aside)
       if broken:
@@ -92,14 +92,14 @@ class TestCase(parameterized.TestCase):
     return gate
 
   def wait_for_looks(self, number):
-    """Waits until the manager has looked at folders that often."""
+    """Waits until the manager has scanned folders that often."""
     find = versions.find_versions
     with mock.patch.object(versions, "find_versions", wraps=find) as looks:
       self.wait_for(lambda: looks.call_count >= number)
 
   @contextlib.contextmanager
   def looking(self):
-    """Holds the manager's looks at folders until the gate is set."""
+    """Blocks the manager's scans of folders until the gate is set."""
     looking, gate = threading.Event(), threading.Event()
     find = versions.find_versions
 

@@ -1,4 +1,4 @@
-"""Tests of priors: a draw depends on its seed, and nothing else."""
+"""Tests of priors: a draw depends on its seed only."""
 
 import itertools
 
@@ -76,5 +76,5 @@ class SampleRowsTest(tf.test.TestCase):
     rows = priors.sample_rows(tf.range(500, dtype=tf.int64), 16).numpy()
     self.assertAllClose(rows.mean(), 0.0, atol=0.05)
     self.assertAllClose(rows.std(), 1.0, atol=0.05)
-    # Neighbouring seeds are as independent as any.
+    # Draws of neighbouring seeds are independent.
     self.assertLess(abs((rows[1:] * rows[:-1]).mean()), 0.05)

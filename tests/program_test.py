@@ -26,10 +26,10 @@ class ProgramTest(parameterized.TestCase):
     self.run_dir = self.create_tempdir().full_path
 
   def _main(self, job, *arguments):
-    """Runs a job as a program; returns its exit code and what it said."""
+    """Runs a job as a program; returns its exit code and output."""
     said = io.StringIO()
     values = flags.FlagValues()
-    # absl's program runs on the global flags; these are ours alone.
+    # absl uses the global flags; here they are replaced by a copy.
     values.append_flag_values(flags.FLAGS)
     with (
       mock.patch.object(flags, "FLAGS", values),
@@ -111,7 +111,7 @@ class ProgramTest(parameterized.TestCase):
   @parameterized.parameters(
     OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/full/log.csv"),
     OSError(errno.EROFS, os.strerror(errno.EROFS), "/read-only/lock"),
-    # As HDF5 and TensorFlow say it.
+    # As the messages of HDF5 and TensorFlow.
     RuntimeError(
       "Unable to synchronously close file (errno = 28, error message = 'No "
       "space left on device')"
@@ -139,7 +139,7 @@ class ProgramTest(parameterized.TestCase):
       self._main(job)
 
   def test_a_library_s_mistakes_are_not_hidden(self):
-    # A ValueError, as ours are, but its text does not say what to do.
+    # A ValueError, but of a library: its text has no remedy.
     with self.assertRaises(json.JSONDecodeError):
       self._main(lambda settings: json.loads("no JSON"))
 

@@ -15,8 +15,8 @@ from lc_keras.evaluation import systems
 from trainers import measuring
 from trainers import provenance
 
-# A world where the right answer is known: images of 8x16x1 whose first pixels
-# show the five attributes; the next one is the seed, the rest is the person.
+# Images with known answers, 8x16x1: the first five pixels are the attributes,
+# the next one is the seed, the others are the person.
 _ATTRIBUTES = attributes.Attributes(
   ["Bald", "Black", "Blond", "Male", "Hat"], [["Bald", "Black", "Blond"]]
 )
@@ -63,7 +63,7 @@ def _protocol(**options):
 
 
 def _show(images, values, mask, strength=1.0):
-  """Writes what is asked for into the first pixels."""
+  """Writes the requested values to the first pixels."""
   shown = images[:, 0, :5, 0]
   shown = tf.where(mask * strength > 0.5, values, shown)
   first = tf.concat([shown, images[:, 0, 5:, 0]], 1)[:, None, :, None]
@@ -71,7 +71,7 @@ def _show(images, values, mask, strength=1.0):
 
 
 def _obedient(strength=1.0, clumsy=False):
-  """Does what is asked; if clumsy, lets the person fade a bit as well."""
+  """A system that fulfils requests; if clumsy, it also changes the person."""
 
   def sample(values, mask, seeds):
     noise = tf.cast(seeds % 1009, tf.float32)[:, None] / 1009.0
@@ -108,12 +108,12 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(result["failures"], [])
     self.assertEqual(result["cost"]["steps"], 1.0)
     self.assertGreater(result["cost"]["milliseconds"], 0.0)
-    # All people are grey: less diverse than real ones, and far from them.
+    # All samples are grey: less diverse than real images, and far from them.
     self.assertLess(result["diversity"]["ratio"], 1.0)
     references = _protocol().references(_obedient())
     real = references["real"]
     self.assertGreater(result["fidelity"]["fid"], real["fidelity"]["fid"])
-    # The majority is read from nothing; what is rebuilt here is the image.
+    # The majority ignores the image; reconstructions here are the images.
     self.assertLess(references["majority"]["natural"]["accuracy"], 1.0)
     self.assertEqual(
       references["reconstruction"] | {"title": "Real images"}, real
@@ -160,7 +160,7 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     unseen = _protocol().unseen.labels
     trained = set(map(tuple, _labels(200, 5)))
     self.assertTrue(all(tuple(row) not in trained for row in unseen))
-    # What was never seen is a man with a hat.
+    # The unseen combination is Male with Hat.
     self.assertAllEqual(unseen[:, 3:], np.ones([7, 2]))
 
   def test_edits(self):
@@ -173,7 +173,7 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertNotIn("mean_milliseconds", table)
 
   def test_what_is_edited_is_what_is_reconstructed(self):
-    """The seeds of an image are the same, wherever it turns up."""
+    """An image has the same seed in every measurement."""
     ours = _protocol()
     images = ours.natural.images
     seeds = ours.image_seeds(images)
@@ -247,7 +247,7 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(list(drawn), kinds)
     drawn, exhibits = figures.of_system(ours, _obedient(), measured["obedient"])
     self.assertEqual(list(drawn), kinds[::2])
-    # One sample for each attribute alone, and the same of one image.
+    # One sample for each attribute alone, and the same edits of one image.
     made = exhibits["samples"][:, 0, :5, 0]
     self.assertAllEqual(made > 0.5, np.eye(6, 5, -1, dtype=bool))
     edited = exhibits["edits"][:, 0, :5, 0]

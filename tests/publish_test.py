@@ -1,4 +1,4 @@
-"""Tests of publishing: what is not as good, or cannot be served, is refused."""
+"""Tests of publishing: worse or unservable models are refused."""
 
 import contextlib
 import io
@@ -36,7 +36,7 @@ _build = endpoints.build
 
 
 def _few(models):
-  """Builds the signatures that models are judged by."""
+  """Builds only the signatures that are measured."""
   built = _build(models)
   return {name: built[name] for name in ("sample", "transform", "describe")}
 
@@ -95,7 +95,7 @@ class PublishTest(parameterized.TestCase):
     self.versions = versions_folder.VersionsFolder(self.base)
 
   def _run(self, *arguments):
-    """Does what the program does; returns what it says."""
+    """Runs the program; returns its output."""
     values = flags.FlagValues()
     publish.define_flags(values)
     values(["publish", f"--model_base_path={self.base}", *arguments])
@@ -128,7 +128,7 @@ class PublishTest(parameterized.TestCase):
     known = self._known(second)
     self.assertTrue(known["blessed"] and known["infra_blessed"])
     self.assertEqual(known["figures"].keys(), _FIGURES.keys())
-    # The same again is as good.
+    # The same model again is good enough.
     self.assertEqual(known["in_service"]["version"], first)
     self.assertEqual(known["in_service"]["figures"], known["figures"])
     self.versions.add(self.exported, known)
@@ -194,7 +194,7 @@ class PublishTest(parameterized.TestCase):
     answers["decode/images"] = 1.0 - answers["decode/images"]
     np.savez(path, **answers)
     refuse("decode/images is not the answer of Python")
-    # A model of others brings nothing to compare.
+    # A foreign model has no recorded answers.
     os.remove(path)
     self.assertEqual(validation.check(folder), 0)
     path = os.path.join(folder, server.WARMUP_REQUESTS)

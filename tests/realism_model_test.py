@@ -10,7 +10,7 @@ _LATENT = 4
 
 
 def _batch(rows, mean=2.0):
-  """Returns latents that lie off the prior in the first dimension."""
+  """Returns latents that are shifted from the prior in the first dimension."""
   means = np.zeros([rows, _LATENT], np.float32)
   means[:, 0] = mean
   return {

@@ -1,4 +1,4 @@
-"""Tests of refined_vae; see also models_test, of what all models promise."""
+"""Tests of refined_vae; models_test has the properties of all models."""
 
 import os
 
@@ -19,7 +19,7 @@ _SHAPE, _LATENT = (8, 16, 1), 4
 
 
 def _frozen():
-  """Returns a VAE whose images have grain that no image has."""
+  """Returns a VAE whose images have grain that real images lack."""
   keras.utils.set_random_seed(0)
   model = vae.VAE(_SHAPE, _LATENT, "mlp_small")
   *_, bias = model.decoder.weights
@@ -29,7 +29,7 @@ def _frozen():
 
 
 class _Run:
-  """As much of a run as the refiner's job asks."""
+  """A fake run with the attributes that the refiner's job reads."""
 
   ended = None
 

@@ -134,7 +134,7 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     self.assertEqual(self._predict(body), {key: expected})
 
   def test_paths(self):
-    # Letters of any case, and names as URLs write them.
+    # Any case, and percent-encoded names.
     for path in ("/v1/models/demo/versions/10", "/V1/Models/d%65mo"):
       answer = self._predict({"inputs": [[1.0, 2.0]]}, f"{path}:predict")
       self.assertEqual(answer, {"outputs": [[2.0, 4.0]]})
@@ -166,7 +166,7 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     self.assertNotEmpty(answer["error"])
 
   def _raw(self, *lines):
-    """Sends lines of HTTP as they are; returns the answer, up to its body."""
+    """Sends raw lines of HTTP; returns the answer's head."""
     address = "localhost", self.running.server.rest_port
     with socket.create_connection(address) as connection:
       connection.sendall("\r\n".join([*lines, "", ""]).encode())
@@ -203,7 +203,7 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
       )
       self.assertEqual(status, sent, answer)
     self.assertStartsWith(answer["error"], "A body may have 1 MiB, also once")
-    # Before they are sent.
+    # Before the body is sent.
     announced = f"Content-Length: {(1 << 20) + 1}"
     answer = self._raw(f"POST {_PREDICT} HTTP/1.1", announced, *_HEADERS)
     self.assertStartsWith(answer, "HTTP/1.1 413")
@@ -289,9 +289,9 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
 
   def test_errors_hold_no_bodies(self):
     gc.collect()
-    gc.disable()  # It would find them, late.
+    gc.disable()  # It would free them later.
     self.addCleanup(gc.enable)
-    before = set(map(id, _serving_errors()))  # Of other tests.
+    before = set(map(id, _serving_errors()))  # Left by other tests.
     self.assertEqual(self.running.json(_PREDICT, b"{")[0], 400)
     with self.assertRaises(grpc.RpcError):
       self.running.predict("add", a=np.array([1.0]))
@@ -321,7 +321,7 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
       self.assertEqual(headers["Access-Control-Allow-Origin"], "*")
 
   def test_a_call_that_takes_too_long_stops(self):
-    # One thread: that it comes free again shows that the endless loop ended.
+    # One thread: if it becomes free again, the endless loop has ended.
     with self.serving(
       rest_api_timeout_in_ms=300, rest_api_num_threads=1
     ) as running:
@@ -367,7 +367,7 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
       target=running.stop, args=[running_server.PATIENCE]
     )
     stopping.start()
-    for _ in running_server.attempts():  # Until the server has heard of it.
+    for _ in running_server.attempts():  # Until the server notices.
       if running.json("/health/ready")[0] == 503:
         break
     self.assertEmpty(statuses)

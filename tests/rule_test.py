@@ -1,4 +1,4 @@
-"""Tests of rules: targets, and what is found out before one is learned from."""
+"""Tests of rules: targets, and checks before a rule is learned."""
 
 import numpy as np
 from absl.testing import parameterized
@@ -159,7 +159,7 @@ class CheckTest(parameterized.TestCase):
     values = wrapped.check(_noise(6), rare=True)
     with self.assertRaisesRegex(ValueError, message):
       wrapped.check_varies(values)
-    # What is found among more images makes it a rule that can be learned.
+    # With values of more images, the rule can be learned.
     if settings.get("threshold") == 2:
       wrapped.check_varies(np.append(values, np.float32(3)))
 

@@ -1,4 +1,4 @@
-"""A folder of its own for tests of rules that are written in a file."""
+"""A test case with an empty folder, for rules in files."""
 
 import os
 import pathlib
@@ -8,7 +8,7 @@ from absl.testing import parameterized
 
 
 class RulesFolderCase(parameterized.TestCase):
-  """Its tests run in an empty folder, and leave no module behind."""
+  """Runs tests in an empty folder; removes imported modules."""
 
   def setUp(self):
     super().setUp()

@@ -30,7 +30,7 @@ def _bright(images):
 
 
 def _logits(images, low=0.0, high=1.0):
-  """Returns how dark and how bright images in [low, high] are."""
+  """Returns the darkness and the brightness of images in [low, high]."""
   bright = (images.mean(axis=(1, 2, 3)) - low) / (high - low)
   return 20.0 * np.stack([0.5 - bright, bright - 0.5], axis=1)
 
@@ -52,13 +52,13 @@ def _keras(*layers, batch_size=None, shape=(8, 8, 3)):
 
 
 def _rule(images=None, **settings):
-  """Returns a rule that has looked at images, and what it says of them."""
+  """Returns a rule and its values of images."""
   made = kinds.make(recipes.Rule(**settings), _parts())
   return made, made(_images() if images is None else images)
 
 
 def _parts(encodes=True):
-  """Returns what rules need of parts; an encoder gives the mean brightness."""
+  """Returns fake parts for rules; the encoder returns the mean brightness."""
 
   def encode(images):
     mean = tf.reduce_mean(tf.cast(images, tf.float32), axis=(1, 2))
@@ -298,7 +298,7 @@ class PicturesTest(parameterized.TestCase):
 
 
 class _ImageText:
-  """Knows two words, and how bright images are."""
+  """A fake model of images and text: knows two words, and brightness."""
 
   def encode_image(self, images):
     assert images.shape[-1] == 3

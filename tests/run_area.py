@@ -2,9 +2,8 @@
 
   python tests/run_area.py tests/vae_test.py tests/gan_test.py
 
-TensorFlow is loaded once for all of them. --without-tensorflow makes it an
-error if they load it at all. Bazel's `--test_filter` picks cases as pytest's
-`-k` does.
+TensorFlow is loaded once for all files. With --without-tensorflow, it is an
+error to load it. Bazel's `--test_filter` selects cases as pytest's `-k`.
 """
 
 import os

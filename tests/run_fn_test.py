@@ -1,4 +1,4 @@
-"""Tests of TFX's contract: trained on tf.Examples, exported where it says."""
+"""Tests of run_fn: training on tf.Examples, and the export's folder."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ _build = endpoints.build
 
 
 def _few(models):
-  """Builds some of the signatures: all take a minute."""
+  """Builds some of the signatures; all would take a minute."""
   built = _build(models)
   return {name: built[name] for name in ("score", "describe")}
 
@@ -61,7 +61,7 @@ class RunFnTest(absltest.TestCase):
       )
 
   def fn_args(self, **changes):
-    """Returns what TFX's Trainer hands over, as its FnArgs has it."""
+    """Returns an object like the FnArgs of TFX's Trainer."""
     given = {
       "working_dir": None,
       "train_files": [str(self.folder / "examples" / "Split-train" / "*")],

@@ -1,4 +1,4 @@
-"""A server in the process of a test, and ways to ask it over its sockets."""
+"""A server in the process of a test, with clients for its sockets."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 from serving import server
 from tests import serving_models
 
-# No call of the tests takes a second; a machine may.
+# Seconds. No call takes one, but a busy machine may be slow.
 PATIENCE = 120.0
 _ROWS = np.array([5, 7, 9])
 State = get_model_status_pb2.ModelVersionStatus.State
@@ -39,9 +39,9 @@ class RunningServer:
     """Starts it.
 
     Args:
-      wait: Whether to wait until it is known what becomes of its models.
-      credentials: Of the channel; None is without TLS.
-      **flags: The server's, besides the ports.
+      wait: Whether to wait until its models are loaded or have failed.
+      credentials: Credentials of the channel; None is without TLS.
+      **flags: Flags of the server besides the ports.
     """
     self._tls = credentials is not None
     self.server = server.Server(
@@ -66,7 +66,7 @@ class RunningServer:
     return self.predictions.Predict(made, timeout=timeout)
 
   def states(self, name="demo"):
-    """Returns the state of each version, newest first; none if unknown."""
+    """Returns the state of each version, newest first; {} if unknown."""
     request = get_model_status_pb2.GetModelStatusRequest(
       model_spec=model_pb2.ModelSpec(name=name)
     )
@@ -109,7 +109,7 @@ class RunningServer:
         return error.code, error.headers, error.read()
 
   def json(self, path, body=None, **kwargs):
-    """Sends a request; returns the status and what its answer says."""
+    """Sends a request; returns the status and the parsed JSON."""
     status, _, answer = self.http(path, body, **kwargs)
     return status, json.loads(answer)
 
@@ -120,9 +120,9 @@ class RunningServer:
 
 
 class TestCase(unittest.TestCase):
-  """With one server for all tests: demo, versions 2 (its own) and 10.
+  """A test case with one server: model demo, versions 2 and 10.
 
-  `flags` are those of the server; None means that there is none.
+  `flags` are those of the server; None starts no server.
   """
 
   flags = {}
@@ -164,7 +164,7 @@ class TestCase(unittest.TestCase):
     return path
 
   def assert_refused(self, code, text, method, *args, **kwargs):
-    """Calls, and returns the details of the error, which begin with a text."""
+    """Asserts that a call fails with a text; returns the error's details."""
     with self.assertRaises(grpc.RpcError) as caught:
       method(*args, **kwargs)
     self.assertEqual(caught.exception.code(), code)
@@ -184,14 +184,14 @@ class TestCase(unittest.TestCase):
 
 
 def aside(running, signature):
-  """Asks the model past the socket, whose slots may be taken."""
+  """Calls the model without the socket, whose slots may be taken."""
   spec = model_pb2.ModelSpec(name="demo")
   with running.server.manager.use(spec) as servable:
     return servable.predict(signature, {"row": _ROWS})
 
 
 def attempts():
-  """Yields for as long as it makes sense to try again."""
+  """Yields until the tests' patience ends, for repeated attempts."""
   end = time.monotonic() + PATIENCE
   while time.monotonic() < end:
     yield

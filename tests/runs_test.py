@@ -1,4 +1,4 @@
-"""Tests of runs: what a run is about, and commands that belong together."""
+"""Tests of runs: opening run folders, and flags of stages."""
 
 import contextlib
 import io
@@ -40,7 +40,7 @@ class _InFolderTest(parameterized.TestCase):
 class OpenRunTest(_InFolderTest):
   def setUp(self):
     super().setUp()
-    # What preparing does is tested where it is done.
+    # pipeline_test has the tests of preparation.
     self.prepare = self.enter_context(
       mock.patch.object(runs.pipeline, "prepare", return_value=[])
     )
@@ -82,7 +82,7 @@ class OpenRunTest(_InFolderTest):
     self.assertIsNone(run.done("actor_0.1"))
     # Relative: both can be moved together.
     self.assertFalse(pathlib.Path(run.path("vae")).readlink().is_absolute())
-    # The same command goes on with it.
+    # The same command resumes the run.
     again = self._open(f"--base_run={base}")
     self.assertEqual(again.attributes.names, run.attributes.names)
 
@@ -120,7 +120,7 @@ class OpenRunTest(_InFolderTest):
     self.prepare.assert_not_called()
     self.assertEqual((run.dataset, run.image_shape), (None, (8, 16, 1)))
     self.assertEmpty(run.attributes.names)
-    # Jobs that need none go on, the others say why they cannot.
+    # Jobs without data run; others fail with a reason.
     again = self._open_model(None)
     self.assertEqual((again.dataset, again.image_shape), (None, (8, 16, 1)))
     with self.assertRaisesRegex(ValueError, "has no data set"):
@@ -197,7 +197,7 @@ class StageTest(_InFolderTest):
     with self.assertRaisesRegex(ValueError, "model, in its stage 'vae'"):
       self.run.stage("gan", self.settings())
     self.assertFalse(pathlib.Path(self.run_dir, "gan").exists())
-    self.run.stage("refiner", self.settings())  # It is made of the VAE.
+    self.run.stage("refiner", self.settings())  # It refines the VAE.
 
   def test_goes_on_with_the_same_flags(self):
     flagfile = pathlib.Path(self._stage("--steps=3").path("flags.cfg"))
@@ -217,7 +217,7 @@ class StageTest(_InFolderTest):
       ValueError, f"other values of {name} .*flags.cfg"
     ):
       self._stage("--steps=3", changed)
-    # One that is left out is another one, too.
+    # To omit a flag changes it, too.
     self._stage_of("flow", "--steps=3", changed)
     with self.assertRaisesRegex(ValueError, f"other values of {name} "):
       self._stage_of("flow", "--steps=3")
@@ -242,6 +242,6 @@ class StageTest(_InFolderTest):
     seconds = self.run.seconds()
     self.assertEqual(list(seconds), ["attributes"])
     self.assertGreaterEqual(seconds["attributes"], 100.0)
-    # Those of whole commands, as the demo measures them, go first.
+    # Seconds of whole commands, as recorded by the demo, take precedence.
     pathlib.Path(self.run.path(commands.SECONDS)).write_text('{"flow": 123}')
     self.assertEqual(self.run.seconds(), {"flow": 123})

@@ -1,4 +1,4 @@
-"""Tests of what every sampler promises; the rest is in the tests of each."""
+"""Tests of properties of every sampler; each sampler has its own tests, too."""
 
 import functools
 
@@ -40,7 +40,7 @@ def _actor():
 
 
 def _search():
-  # With noise of its own.
+  # Its objective draws noise.
   loss = objective.Objective(_JUDGES, keep_weight=1.0, attribute_noise=0.1)
   return gradient_search.GradientSearch(
     _JUDGES, loss, learning_rate=0.05, max_steps=4
@@ -70,7 +70,7 @@ _SAMPLERS = {
   ),
   "unconditional": lambda: unconditional.Unconditional(_JUDGES),
 }
-# These choose among draws of the prior: there is nothing to start from.
+# These choose among draws of the prior, and cannot start from an image.
 _ONLY_SAMPLE = ("best_of_n", "importance")
 _METHODS = [
   (name, how)

@@ -1,4 +1,4 @@
-"""Tests of scaled: any sampler's move, by less or more."""
+"""Tests of scaled: any sampler's move, scaled by a strength."""
 
 import tensorflow as tf
 from absl.testing import parameterized

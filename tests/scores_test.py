@@ -53,7 +53,7 @@ class AttributeScoresTest(parameterized.TestCase):
       self.assertAlmostEqual(result[f"{average}_{name}"], value)
 
   def test_single_attribute_is_scored_on_its_positives(self):
-    # scikit-learn takes one column for two classes and would average both.
+    # scikit-learn treats one column as two classes and would average both.
     result = scores.attribute_scores(
       [[0.9], [0.2], [0.9]], [[1], [0], [0]], "a"
     )
@@ -138,7 +138,7 @@ class FocusTest(absltest.TestCase):
       cells += list((probabilities[part, k] > 0.5) == labels[part, k])
       f1s.append(alone["macro_f1"])
     self.assertAlmostEqual(result["accuracy"], np.mean(cells))
-    # No row was drawn for the last one: it is in no average.
+    # No row was drawn for the last attribute: no average includes it.
     self.assertIsNone(result["attributes"]["Hat"])
     self.assertAlmostEqual(result["macro_f1"], np.mean(f1s))
 

@@ -1,4 +1,4 @@
-"""Tests of scoring: rare kinds are found, and weights undo the search."""
+"""Tests of scoring: rare draws are found, and weights correct the search."""
 
 import keras
 import numpy as np
@@ -59,11 +59,11 @@ class ScoringTest(tf.test.TestCase):
 
     found = _collect(oracle)
     self.assertGreaterEqual(found.on.sum(), 100)
-    # Plain draws would have taken some 74,000.
+    # Draws of the prior would need about 74,000.
     self.assertLess(sum(scored), 30_000)
     share = np.average(found.on, weights=found.weight)
     self.assertBetween(share, 0.8e-3, 2.2e-3)
-    # Nothing but the rare kind's own direction is chosen by.
+    # The search prefers draws in the rare direction only.
     mean = np.average(found.mean, axis=0, weights=found.weight)
     self.assertAllClose(mean, np.zeros(_LATENT_SIZE), atol=0.1)
 

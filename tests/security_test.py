@@ -1,4 +1,4 @@
-"""Tests of what files of others can do: nothing but be read, or refused."""
+"""Tests that foreign files are only read or refused, and run no code."""
 
 import ast
 import hashlib
@@ -26,12 +26,12 @@ from trainers import runs
 
 _ROOT = pathlib.Path(lc_keras.__file__).resolve().parents[1]
 _OUTSIDE = ("../x", "/x", "..", "a/../../x", "")
-# Modules that make objects of bytes by running what these say.
+# Modules that can run code while they read bytes.
 _RUN_BYTES = {
   "cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "pickle", "shelve",
 }  # fmt: skip
-# Where a module is imported by a name: one that the user gave (see
-# docs/security.md), or one that stands in the code.
+# Files that import a module by name: a name by the user (see docs/security.md),
+# or one in the code.
 _IMPORT_BY_NAME = {
   "lc_keras/__init__.py",
   "lc_keras/data/pipeline.py",
@@ -131,7 +131,7 @@ class AttackTest(parameterized.TestCase):
       output_shape=(4,),
     )
     keras.Sequential([keras.Input([4]), run]).save(path)
-    self.marker.unlink(missing_ok=True)  # Saving it has run it.
+    self.marker.unlink(missing_ok=True)  # Saving has run the code.
     with self.assertRaisesRegex(ValueError, "without running code of its own"):
       kinds.load(kinds.place_of(path))
 
@@ -216,7 +216,7 @@ class AttackTest(parameterized.TestCase):
     source = self.folder / "theirs"
     source.mkdir()
     (source / "saved_model.pb").touch()
-    # What points to within is no matter.
+    # Links within the folder are allowed.
     (source / "same.pb").symlink_to("saved_model.pb")
     there = versions_folder.VersionsFolder(str(self.folder / "served"))
     there.add(str(source), {})

@@ -86,7 +86,7 @@ class ServableTest(parameterized.TestCase):
     ask(["sum", "difference"])
     ask(["sum"])
     self.assertEqual(fetched, [1, 2, 2])
-    # What was not asked for does not matter.
+    # Outputs that are not requested may fail.
     ask(["sum"], fails=True)
 
   def test_a_saved_model_of_tf1(self):
@@ -116,7 +116,7 @@ class ServableTest(parameterized.TestCase):
       self._load()
 
   def test_memory_does_not_grow_with_loads(self):
-    # In a process of its own: garbage of other tests would hide it.
+    # In a separate process: garbage of other tests would hide a leak.
     serving_models.write(self.folder)
     program = (
       "import gc, resource, sys\n"
@@ -143,13 +143,13 @@ class ServableTest(parameterized.TestCase):
     self.assertEqual(self._load().warm_up(), 0)
     serving_models.write_warmup(
       self.folder,
-      # The name that the model had when it was recorded does not matter.
+      # The recorded name of the model is ignored.
       serving_models.request(name="another", x=_X),
       serving_models.request("stop", row=_ROWS),
     )
     servable = self._load()
     self.assertEqual(servable.warm_up(iterations=2), 2)
-    # It has been stopped before, so that this one ends.
+    # The warm-up has called `stop`, so that this call ends.
     turns = servable.predict("spin", {"row": _ROWS})["turns"]
     self.assertEqual(turns.tolist(), _ROWS.tolist())
 

@@ -1,4 +1,4 @@
-"""A server as a process of its own, as users run it."""
+"""A server in a separate process, as users run it."""
 
 import contextlib
 import re
@@ -21,7 +21,7 @@ _PORTS = {
   "port": re.compile(r"Serving gRPC on port (\d+)"),
   "rest_port": re.compile(r"Serving HTTP on port (\d+)"),
 }
-# Every client its own connection, which is tried again at once.
+# Each client has its own connection, which reconnects at once.
 _CHANNEL = [
   ("grpc.use_local_subchannel_pool", 1),
   ("grpc.initial_reconnect_backoff_ms", 100),
@@ -34,18 +34,18 @@ class ServerProcess:
   """`python -m serving.server`.
 
   Attributes:
-    port: Where gRPC is.
-    rest_port: Where HTTP is.
-    loads: How many versions it has loaded.
-    stopping: Set when it has understood that it should stop.
+    port: Port of gRPC.
+    rest_port: Port of HTTP.
+    loads: Number of versions that it has loaded.
+    stopping: Set when it has received the signal to stop.
   """
 
   def __init__(self, log: str, flags: Sequence[str], port=0, rest_port=-1):
     """Starts it, and waits until it has its ports.
 
     Args:
-      log: A file for what it says of errors.
-      flags: Besides the ports.
+      log: A file for its stderr.
+      flags: Flags besides the ports.
       port: For gRPC; 0 picks one.
       rest_port: For HTTP; -1 picks one.
     """
@@ -69,11 +69,11 @@ class ServerProcess:
       raise AssertionError(f"The server does not start: {self.errors()}")
 
   def channel(self) -> grpc.Channel:
-    """Returns a connection that is shared with nobody."""
+    """Returns a new connection, which is not shared."""
     return grpc.insecure_channel(f"localhost:{self.port}", _CHANNEL)
 
   def states(self, channel: grpc.Channel, name: str) -> dict[int, str]:
-    """Returns the state of each version of a model; none if it is unknown."""
+    """Returns the state of each version of a model; {} if it is unknown."""
     request = get_model_status_pb2.GetModelStatusRequest()
     request.model_spec.name = name
     stub = model_service_pb2_grpc.ModelServiceStub(channel)
@@ -105,11 +105,11 @@ class ServerProcess:
       }
 
   def load_on_cpu(self, seconds: float) -> float:
-    """Returns how many CPUs it keeps busy, for that long."""
+    """Returns the number of busy CPUs, measured over some seconds."""
     return self._process.cpu_percent(seconds) / 100.0
 
   def errors(self) -> str:
-    """Returns what it has said of errors."""
+    """Returns its stderr."""
     with open(self._log) as file:
       return file.read()
 
@@ -138,7 +138,7 @@ class ServerProcess:
           setattr(self, name, int(found[1]))
       if self.rest_port is not None:
         self._ready.set()
-    self._ready.set()  # It has ended: nobody need wait.
+    self._ready.set()  # The process has ended: stop waiting.
 
 
 def predictions(

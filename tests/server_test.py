@@ -121,7 +121,7 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
           running.predict,
           x=_X,
         )
-      # With more patience, a call is answered when the model is there.
+      # A call with a longer deadline is answered when the model is loaded.
       early = running.predictions.Predict.future(
         serving_models.request(x=_X), timeout=running_server.PATIENCE
       )
@@ -176,7 +176,7 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
       serving_models.write(os.path.join(base_path, ".tmp-2"))
       os.rename(os.path.join(base_path, ".tmp-2"), os.path.join(base_path, "2"))
       running.wait_for("AVAILABLE", 2)
-      # And what a copy that was half done when it was first seen becomes.
+      # And a copy that was incomplete when first seen.
       serving_models.write(os.path.join(base_path, "1"))
       running.predict(x=_X)
 
@@ -219,7 +219,7 @@ class ProgramTest(running_server.TestCase, absltest.TestCase):
         status = health.Check(health_pb2.HealthCheckRequest()).status
         if status == health_pb2.HealthCheckResponse.NOT_SERVING:
           break
-      # A moment after it has said so, it admits no more calls.
+      # Soon after its message, it admits no more calls.
       for _ in running_server.attempts():
         code = ask(x=_X).code()
         if code != grpc.StatusCode.OK:

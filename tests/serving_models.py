@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from serving import server
 
-# What `hold` adds to the name of the file that it waits for.
+# Suffix of the file that `hold` writes; it waits for the file without it.
 BEGUN = ".begun"
 
 
@@ -21,15 +21,15 @@ def write(folder: str, factor: float = 2.0) -> None:
   """Writes a SavedModel that multiplies, adds, echoes, refuses and spins.
 
   Args:
-    folder: Where.
-    factor: What it multiplies by: 2 in general, so that versions differ.
+    folder: Folder of the SavedModel.
+    factor: The factor, by which tests tell versions apart; usually 2.
   """
   shutil.copytree(_saved(factor), folder, dirs_exist_ok=True)
 
 
 @functools.cache
 def _saved(factor):
-  """Saves the model once in a process: to trace it takes longer than a test."""
+  """Saves the model once in a process: tracing takes longer than a test."""
   folder = tempfile.mkdtemp()
   atexit.register(shutil.rmtree, folder)
   module = tf.Module()
@@ -51,7 +51,7 @@ def _saved(factor):
     return {"text": text, "length": tf.strings.length(text)}
 
   def picture(row):
-    """Answers bytes, a scalar and what REST cannot write."""
+    """Returns bytes, a scalar, and a type that REST does not support."""
     return {
       "half": tf.cast(row, tf.float16),
       "image_bytes": tf.repeat(tf.constant([b"\xff\x00"]), tf.size(row)),
@@ -59,7 +59,7 @@ def _saved(factor):
     }
 
   def total(x):
-    """Answers what depends on all rows."""
+    """Returns a value that depends on all rows."""
     return {"total": tf.reduce_sum(x)}
 
   def spin(row):
@@ -72,9 +72,9 @@ def _saved(factor):
     return {"turns": row + turns[0]}
 
   def hold(path):
-    """Writes a file, and runs until the one whose name it has is there.
+    """Writes a file, and runs until another file exists.
 
-    Of another process, or a server that lets no more calls in, too.
+    So it can be ended in another process, and if no more calls are admitted.
     """
     begun = tf.io.write_file(path[0] + BEGUN, "")
     with tf.control_dependencies([begun]):
@@ -145,9 +145,9 @@ def request(
   Args:
     signature: Name of the signature.
     name: Name of the model.
-    filters: The outputs to return.
+    filters: Names of outputs to return.
     version: Number of the version.
-    label: Its label.
+    label: Label of the version.
     **inputs: Arrays, or messages.
   """
   made = predict_pb2.PredictRequest(output_filter=filters)

@@ -1,4 +1,4 @@
-"""Tests of the shipped rules: what they measure of faces and of garments."""
+"""Tests of the shipped rules for faces and garments."""
 
 import numpy as np
 from absl.testing import parameterized
@@ -39,7 +39,7 @@ class FacesTest(parameterized.TestCase):
     colour=_BACKGROUNDS, blur_and_noise=[(0, 0), (2, 0), (1, 0.02)]
   )
   def test_backgrounds_agree_with_what_was_drawn(self, colour, blur_and_noise):
-    # What a decoder does to a plain colour.
+    # Blur and noise, as of a decoder.
     blur, noise = blur_and_noise
     images = ndimage.gaussian_filter(self.images, (0, blur, blur, 0))
     images += noise * np.random.default_rng(0).normal(size=images.shape)

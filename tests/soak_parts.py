@@ -21,7 +21,7 @@ _X = np.array([[1.0, 2.0], [-3.0, 4.0]], np.float32)
 
 
 class Held:
-  """Calls of the model `slow` that all run at the same time, on both ports."""
+  """Simultaneous calls of the model `slow`, on both ports."""
 
   def __init__(self, world, client, calls, rest_calls, signature, **inputs):
     """Sends them.
@@ -29,10 +29,10 @@ class Held:
     Args:
       world: The world.
       client: A `Grpc`.
-      calls: How many over gRPC.
-      rest_calls: How many over HTTP.
+      calls: Number of calls over gRPC.
+      rest_calls: Number of calls over HTTP.
       signature: "spin" or "hold".
-      **inputs: Besides x.
+      **inputs: Inputs besides x.
     """
     self._world = world
     self._client = client
@@ -45,10 +45,10 @@ class Held:
     ]
 
   def all_run(self) -> bool:
-    """Waits until all have begun; returns whether they did.
+    """Waits until all calls run; returns whether they do.
 
-    If not, one that was sent over gRPC has ended, or the server is too full to
-    say how many have begun.
+    If not, a call over gRPC has ended, or the server has no slot left to report
+    how many run.
     """
     for _ in running_server.attempts():
       try:
@@ -62,11 +62,11 @@ class Held:
         return False
 
   def release(self) -> None:
-    """Lets calls of `spin` end."""
+    """Ends calls of `spin`."""
     self._ask("release")
 
   def count(self, kind: str) -> None:
-    """Waits for the answers: each has to come, and be right."""
+    """Waits for the answers, all of which must be right."""
     model = self._world.models["slow"]
     for client, call in self._calls:
       try:
@@ -76,12 +76,12 @@ class Held:
           self._world.counts.add(kind, "right")
         else:
           self._world.counts.add(kind, "wrong", str(y))
-      # Whatever else happens to the server, these must be answered.
+      # These must be answered, whatever happens to the server.
       except (soak_world.Failure, OSError, http.client.HTTPException) as error:
         self._world.counts.add(kind, "failed", f"lost: {error!r}")
 
   def cancel(self) -> None:
-    """Goes away from those that still run."""
+    """Cancels the calls that still run."""
     for client, call in self._calls:
       if call is None:
         client.close()
@@ -99,7 +99,7 @@ class Held:
 
 
 class Checker(soak_world.Part):
-  """Asks all models and checks the answers.
+  """Calls all models and checks the answers.
 
   Attributes:
     heard: Set at every right answer.
@@ -123,7 +123,7 @@ class Checker(soak_world.Part):
   def step(self):
     x, more = self.rows(), {}
     if self.random.random() < 0.1:
-      # A call that takes a while, over which versions come and go.
+      # A slow call, during which versions are added and removed.
       model, truth, where = self.world.models["slow"], None, None
       seconds = np.full(len(x), self.random.uniform(0.0, 0.5), np.float32)
       more = {"signature": "wait", "seconds": seconds}
@@ -139,7 +139,7 @@ class Checker(soak_world.Part):
 
 
 class Impatient(soak_world.Part):
-  """Makes calls with little time, cancels them and hangs up."""
+  """Makes calls with short deadlines, cancels calls, and disconnects."""
 
   def __init__(self, world):
     super().__init__(world, "impatient")
@@ -197,7 +197,7 @@ class Impatient(soak_world.Part):
 
 
 class Swapper(soak_world.Part):
-  """Publishes versions, and takes the newest or older ones away."""
+  """Publishes versions, and removes the newest or older ones."""
 
   def __init__(self, world, model, longest_pause):
     super().__init__(world, f"swaps of {model}")
@@ -212,7 +212,7 @@ class Swapper(soak_world.Part):
     if len(self._versions) > 1:
       steps.append(self._roll_back)
     self.random.choice(steps)()
-    # Now and then all go but the version in service.
+    # Sometimes only the version in service remains.
     while len(self._versions) > self.random.randint(1, 3):
       self._model.remove(self._versions.pop(0))
     self.pause(self._longest_pause)
@@ -234,7 +234,7 @@ class Swapper(soak_world.Part):
     self._model.publish(self._newest)
     self.pause(1.5)
     self._model.remove(self._newest)
-    # Perhaps the server has not seen it: only the next one ends this.
+    # The server may not have seen it: only the next version is definite.
     self._swap(regretted=[self._newest])
 
   def _roll_back(self):
@@ -246,7 +246,7 @@ class Swapper(soak_world.Part):
 
 
 class Mender(soak_world.Part):
-  """Copies broken versions in place, and repairs them or takes them away."""
+  """Copies broken versions in place, and repairs or removes them."""
 
   def __init__(self, world):
     super().__init__(world, "broken versions")
@@ -268,7 +268,7 @@ class Mender(soak_world.Part):
         ("variables/variables.index", b""),
       ]
     )
-    # The broken file comes last: a version is looked at as it is copied.
+    # The broken file is copied last: the server scans versions meanwhile.
     for name, right in sorted(whole.items(), key=lambda one: one[0] == broken):
       soak_world.write(folder, name, content if name == broken else right)
     self.world.counts.add(self.name, "expected", broken)
@@ -289,10 +289,10 @@ class Mender(soak_world.Part):
 
 
 class Configurer(soak_world.Part):
-  """Changes the models that are served: by the file, and by calls.
+  """Changes the served models, by the configuration file and by calls.
 
   Attributes:
-    path: The file of models.
+    path: The configuration file.
   """
 
   def __init__(self, world):
@@ -303,7 +303,7 @@ class Configurer(soak_world.Part):
     self.write()
 
   def connect(self):
-    """Takes a connection, once there is a server."""
+    """Connects, once the server has started."""
     self._client = self.closing.enter_context(
       contextlib.closing(soak_world.Grpc(self.world.process))
     )
@@ -330,12 +330,12 @@ class Configurer(soak_world.Part):
     return config
 
   def write(self):
-    """Writes the configuration as it is now."""
+    """Writes the current configuration."""
     self._in_file = self._config()
     self._replace(text_format.MessageToString(self._in_file))
 
   def _apply(self):
-    """Tells the server; returns whether it has followed by now."""
+    """Applies the configuration; returns whether the server has followed."""
     by_file = self.random.random() < 0.5 and self._config() != self._in_file
     if by_file:
       self.write()
@@ -357,7 +357,7 @@ class Configurer(soak_world.Part):
     )
 
   def _move_labels(self):
-    """Canary becomes stable, and a new version the canary."""
+    """Makes the canary stable, and a new version the canary."""
     old, stable = self._versions
     new = stable + 1
     model, channel = self.world.models["labelled"], self._client.channel
@@ -381,7 +381,7 @@ class Configurer(soak_world.Part):
     model.remove(old)
 
   def _guest(self):
-    """Adds the guest; or removes it, and perhaps wants it back at once."""
+    """Adds the guest model; or removes it, sometimes to add it at once."""
     truth, channel = self.world.models["guest"].truth, self._client.channel
     truth.may_be(1, soak_world.ABSENT)
     self._has_guest = not self._has_guest
@@ -400,7 +400,7 @@ class Configurer(soak_world.Part):
     truth.may_be(1 if self._has_guest else soak_world.ABSENT)
 
   def _refused(self):
-    """Neither wrong labels, nor a model twice, nor one without versions."""
+    """Sends wrong labels, a duplicate model, and one without versions."""
     for config, code in (
       (
         self._config(labels=self._labels | {"stable": 999}),
@@ -415,10 +415,10 @@ class Configurer(soak_world.Part):
       )
       outcome = "expected" if call.code().name == code else "wrong"
       self.world.counts.add(self.name, outcome, str(call.code().name))
-    self._call(self._config())  # The model without versions goes.
+    self._call(self._config())  # Removes the model without versions.
 
   def _damage(self):
-    """The file cannot be read for a while, and nothing may change."""
+    """Makes the file unreadable for a while; nothing may change."""
     self._replace("model_config_list { config {")
     self.pause(2.5)
     self._replace(text_format.MessageToString(self._in_file))

@@ -1,9 +1,9 @@
-"""Load and faults: no wrong answer, no lost call, and no memory that grows.
+"""Load and faults: no wrong answer, no lost call, no growth of memory.
 
-`make soak` runs this for MINUTES and leaves pictures and figures in runs/soak;
-the suite, for some seconds. A server as users run it is asked over both ports
-while versions come, go and are broken, configurations change, clients hang up
-and run out of time, and while it is stopped and started again.
+`make soak` runs this for MINUTES and writes pictures and figures to runs/soak;
+the suite runs it for some seconds. A server, started as by users, is called
+over both ports while versions are added, removed and broken, configurations
+change, clients disconnect and miss deadlines, and while it is restarted.
 """
 
 import contextlib
@@ -27,18 +27,18 @@ from tests import soak_world
 _MINUTES = float(os.environ.get("SOAK_MINUTES", "0"))
 _FOLDER = os.environ.get("SOAK_FOLDER", "")
 _SEED = os.environ.get("SOAK_SEED", "")
-# Of the server's: --enable_batching, for example.
+# Flags of the server, such as --enable_batching.
 _FLAGS = os.environ.get("SOAK_FLAGS", "").split()
 _SECONDS = 60.0 * _MINUTES or 5.0
 _LOADS = 200 if _MINUTES else 0
 _RESTARTS = 5 if _MINUTES else 1
-# What 200 loads may add. A version that is not freed would be seen: its weights
-# alone are a megabyte. There are as many threads as there once were calls at
-# the same time, which a machine that stalls makes more.
+# Most growth in 200 loads. A version that is not freed would be detected: its
+# weights alone are a megabyte. The number of threads is that of the most
+# simultaneous calls, which increases when the machine stalls.
 _LIMITS = {"memory": 20.0, "threads": 20.0, "files": 4.0}
-# Part of the loads in which buffers, threads and caches are still being filled.
+# Share of the loads during which buffers, threads and caches are filled.
 _WARM_UP = 0.25
-# Room for all clients at once, and for calls of dead ones, for a moment.
+# Slots for all clients at once, and briefly for calls of dead clients.
 _SLOTS, _REST_SLOTS = 24, 12
 _X = np.array([[1.0, 2.0]], np.float32)
 
@@ -63,7 +63,7 @@ class SoakTest(absltest.TestCase):
     _assert_clean(self, self.world.counts)
     self.assertEqual(exits, [0] * _RESTARTS)
     self.assertNotIn("Traceback", self.world.process.errors())
-    if _MINUTES:  # A minute does not tell where memory goes.
+    if _MINUTES:  # The suite is too short to measure the growth of memory.
       for name, limit in _LIMITS.items():
         self.assertLess(growth[name], limit, name)
 
@@ -111,7 +111,7 @@ class SoakTest(absltest.TestCase):
     self.world.stopping.clear()
 
   def _soak(self):
-    """Lets everything happen, for some time and some loads."""
+    """Runs all parts for some time and some loads."""
     parts = [
       soak_parts.Impatient(self.world),
       soak_parts.Swapper(self.world, "steady", 0.5),
@@ -123,7 +123,7 @@ class SoakTest(absltest.TestCase):
     for part in parts:
       part.start()
     begun = time.monotonic()
-    while all(part.is_alive() for part in parts):  # Else one has failed.
+    while all(part.is_alive() for part in parts):  # Otherwise one has failed.
       time.sleep(0.5)
       process, seconds = self.world.process, time.monotonic() - begun
       sample = {"loads": process.loads, "seconds": seconds} | process.usage()
@@ -135,13 +135,13 @@ class SoakTest(absltest.TestCase):
   def _check_slots(self):
     """Checks that the server is idle, and that all slots are free.
 
-    A call that was left running, or a slot that is not free again, shows here.
+    Detects calls that were left running, and slots that were not freed.
     """
     self._wait_until_idle()
     if "--enable_batching" in _FLAGS:
-      return  # Its calls run together, in one place.
+      return  # Its calls share one slot.
     with contextlib.closing(soak_world.Grpc(self.world.process)) as client:
-      # One is left for asking how many run.
+      # One slot remains for the call that counts the others.
       for calls in ((_SLOTS - 1, 0), (0, _REST_SLOTS)):
         for _ in running_server.attempts():
           held = soak_parts.Held(self.world, client, *calls, "spin")
@@ -154,7 +154,7 @@ class SoakTest(absltest.TestCase):
     self._wait_until_idle()
 
   def _wait_until_idle(self):
-    # An endless call takes a whole CPU, or as much as there is.
+    # An endless call would keep a CPU busy.
     for _ in running_server.attempts():
       if self.world.process.load_on_cpu(0.5) < 0.1:
         return
@@ -170,7 +170,7 @@ class SoakTest(absltest.TestCase):
     process = self.world.process
     path = os.path.join(self.create_tempdir().full_path, "released")
     with contextlib.closing(soak_world.Grpc(process)) as client:
-      # Batched calls run together, so that the server counts them as one.
+      # The server counts calls in a batch as one.
       calls = (1, 0) if "--enable_batching" in _FLAGS else (3, 3)
       held = soak_parts.Held(
         self.world, client, *calls, "hold", path=np.array([path, path])
@@ -184,7 +184,7 @@ class SoakTest(absltest.TestCase):
     status = process.wait()
     process.kill()
     self._start(process.port, process.rest_port)
-    # A connection may learn of it later than we do.
+    # Connections may notice the restart later.
     _wait_until_heard(checkers)
     self.world.outage.may_be()
     _wait_until_heard(checkers)
@@ -227,7 +227,7 @@ def _assert_clean(test, counts):
 
 
 def _growth(frame, name):
-  """Returns how much of a quantity 200 loads add, after the warm-up.
+  """Returns the growth of a quantity in 200 loads, after the warm-up.
 
   The smaller of two measures, since lasting growth shows in both: the slope by
   Theil and Sen, and the medians of the first and the last third.
@@ -237,9 +237,9 @@ def _growth(frame, name):
   frame = frame[loads >= first + _WARM_UP * (last - first)]
   loads, values = frame["loads"], frame[name]
   span = loads.iloc[-1] - loads.iloc[0]
-  if not span:  # A straight line needs two places.
+  if not span:  # A line needs two points.
     return 0.0
-  with np.errstate(invalid="ignore"):  # Of an interval that is not used.
+  with np.errstate(invalid="ignore"):  # For an unused interval.
     slope = stats.theilslopes(values, loads)[0]
   early = values[loads <= loads.iloc[0] + span / 3.0].median()
   late = values[loads >= loads.iloc[-1] - span / 3.0].median()
@@ -247,7 +247,7 @@ def _growth(frame, name):
 
 
 class CheckTest(parameterized.TestCase):
-  """The soak test would see what it looks for."""
+  """Tests that the soak test detects faults."""
 
   def setUp(self):
     super().setUp()
@@ -274,7 +274,7 @@ class CheckTest(parameterized.TestCase):
   @parameterized.parameters(
     (1, [[3.0, 5.0]], "right"),
     (None, [[3.0, 5.0]], "right"),
-    (2, [[3.0, 5.0]], "wrong"),  # Another version than it says.
+    (2, [[3.0, 5.0]], "wrong"),  # Another version than reported.
     (2, [[4.0, 6.0]], "wrong"),  # There is no version 2.
     (1, [[3.0, 5.5]], "wrong"),
     (1, [[4.0, 7.0]], "wrong"),  # Another model's.

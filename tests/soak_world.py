@@ -1,7 +1,7 @@
-"""What the parts of a soak test share: models, the truth, counts, clients.
+"""Models, truth, counts and clients that the parts of a soak test share.
 
-A model answers y = factor * x + version, so that the right answer is known from
-the version that answers; the factor tells models apart.
+A model returns y = factor * x + version: the answer shows the version, and the
+factor identifies the model.
 """
 
 import abc
@@ -25,13 +25,13 @@ from tests import running_server
 from tests import server_process
 from tests import serving_models
 
-# A model that is not there, and a server that is not: no version has them.
+# States in place of a version: the model is not served, the server is down.
 ABSENT, DOWN = "absent", "down"
 _FACTORS = {"steady": 2.0, "slow": 3.0, "mended": 5.0, "labelled": 7.0}
 _FACTORS |= {"guest": 11.0}
-# Placeholders in the template, whose bytes stand nowhere else in it.
+# Placeholders in the template, whose bytes occur nowhere else in it.
 _FACTOR, _VERSION = 123456.7, 987654.3
-# A version that is not freed should be seen: a megabyte.
+# Size of a version's weights, a megabyte: leaks are then visible.
 _BALLAST = 2**18
 _STATUSES = {
   404: "NOT_FOUND",
@@ -39,18 +39,18 @@ _STATUSES = {
   503: "UNAVAILABLE",
   504: "DEADLINE_EXCEEDED",
 }
-# gRPC itself says CANCELLED of a call that arrives while the port is being
-# closed, before the client hears of that.
+# gRPC returns CANCELLED for a call that arrives while the port is closed,
+# before the client notices.
 _WHILE_DOWN = ("UNAVAILABLE", "CANCELLED")
 _MOST_EXAMPLES = 20
 
 
 class Truth:
-  """What may answer, now and since then.
+  """The versions that may answer, now and since earlier times.
 
-  Whoever changes what a server serves calls `may_be` with the states before and
-  after, makes the change, waits until the server has followed, and calls it
-  with the state that is left. A call may be answered by all that was possible
+  A part that changes the served versions calls `may_be` with the states before
+  and after, makes the change, waits until the server has followed, and calls it
+  with the new state. A call may be answered by any state that was possible
   between its beginning and its end.
   """
 
@@ -58,7 +58,7 @@ class Truth:
     self._states = [frozenset(versions)]
 
   def may_be(self, *versions) -> None:
-    """Notes what is possible from now on."""
+    """Records the states that are possible from now on."""
     self._states.append(frozenset(versions))
 
   def begin(self) -> int:
@@ -66,7 +66,7 @@ class Truth:
     return len(self._states) - 1
 
   def since(self, begin: int) -> frozenset:
-    """Returns all that was possible since then."""
+    """Returns all states that were possible since `begin`."""
     return frozenset().union(*self._states[begin:])
 
 
@@ -79,7 +79,7 @@ class Counts:
     self.examples = []
 
   def add(self, kind: str, outcome: str, text: str = "") -> None:
-    """Notes one; of a failure that may be, the text is its code."""
+    """Counts a call; the text of an expected failure is its code."""
     with self._lock:
       if outcome in ("wrong", "failed"):
         if len(self.examples) < _MOST_EXAMPLES:
@@ -88,7 +88,7 @@ class Counts:
       self._counter[kind, outcome, text] += 1
 
   def total(self, outcome: str | None = None) -> int:
-    """Returns how many there were, of an outcome or of all."""
+    """Returns the number of calls, of one outcome or of all."""
     with self._lock:
       return sum(
         number
@@ -97,7 +97,7 @@ class Counts:
       )
 
   def table(self) -> str:
-    """Returns all of it as text."""
+    """Returns the counts as text."""
     with self._lock:
       return "\n".join(
         f"{kind:24} {number:8} {outcome} {text}".rstrip()
@@ -106,7 +106,7 @@ class Counts:
 
 
 class Template:
-  """A SavedModel to make models and versions of, by replacing two numbers."""
+  """A SavedModel whose copies, with two numbers replaced, are versions."""
 
   def __init__(self, folder: str):
     """Saves it in a folder."""
@@ -147,19 +147,19 @@ def _save(folder):
       return tf.while_loop(lambda turn: condition(), lambda turn: turn + 1, [0])
 
   def wait(x, seconds):
-    """Answers after a while."""
+    """Returns after a while."""
     end = tf.timestamp() + tf.cast(tf.reduce_max(seconds), tf.float64)
     return answer(x, while_true(lambda: tf.timestamp() < end))
 
   def hold(x, path):
-    """Answers once there is a file."""
+    """Returns when a file exists."""
     return answer(
       x,
       while_true(lambda: tf.equal(tf.size(tf.io.matching_files(path[0])), 0)),
     )
 
   def spin(x):
-    """Answers after `release` was called, and never without."""
+    """Returns after `release` is called."""
     begin = module.gate.read_value()
     with tf.control_dependencies([begin]):
       return answer(
@@ -171,7 +171,7 @@ def _save(folder):
       return {"x": tf.identity(x)}
 
   def started(x):
-    """Returns how many calls of `wait`, `hold` and `spin` have begun."""
+    """Returns the number of calls of `wait`, `hold` and `spin` so far."""
     began = tf.cast(module.started.read_value(), tf.float32)
     return {"started": began + tf.zeros_like(x)}
 
@@ -200,7 +200,7 @@ def write(folder: str, name: str, content: bytes) -> None:
 
 @dataclasses.dataclass
 class Model:
-  """A model; `truth` is what may answer a call for its newest version."""
+  """A model; `truth` has the versions that may answer for the newest."""
 
   name: str
   base_path: str
@@ -220,7 +220,7 @@ class Model:
     os.rename(aside, os.path.join(self.base_path, str(version)))
 
   def remove(self, version: int) -> None:
-    """Takes a version away by a rename."""
+    """Removes a version by a rename."""
     aside = os.path.join(self.base_path, f".gone-{version}")
     os.rename(os.path.join(self.base_path, str(version)), aside)
     shutil.rmtree(aside)
@@ -238,14 +238,14 @@ class Model:
 
 
 class World:
-  """All that the parts share.
+  """The state that all parts share.
 
   Attributes:
-    folder: For everything.
-    models: By name.
-    labels: By label of the model `labelled`, what may answer.
-    outage: Whether the server may be DOWN; else it has no versions.
-    counts: Of calls.
+    folder: Folder of all files.
+    models: The models, by name.
+    labels: By label of the model `labelled`, the truth.
+    outage: Whether the server may be DOWN; DOWN is its only state then.
+    counts: Counts of calls.
     process: The server, once it has started.
     stopping: Set when the parts should end.
   """
@@ -268,7 +268,7 @@ class World:
     self._seed = seed
 
   def random(self, name: str) -> random.Random:
-    """Returns the dice of a part."""
+    """Returns a part's random number generator."""
     return random.Random(f"{self._seed}/{name}")
 
   def wait_for(self, channel, model: str, version: int, condition) -> None:
@@ -287,7 +287,7 @@ class World:
 
 
 class Part(threading.Thread, abc.ABC):
-  """Does something again and again, until the world stops."""
+  """A thread that repeats a step until the world stops."""
 
   def __init__(self, world: World, name: str):
     super().__init__(name=name, daemon=True)
@@ -304,15 +304,15 @@ class Part(threading.Thread, abc.ABC):
     try:
       while not self.world.stopping.is_set():
         self.step()
-    # The server has not followed, or the test is wrong: neither may pass for a
-    # quiet run.
+    # The server has not followed, or the test is wrong: neither may be hidden
+    # as a successful run.
     except Exception:
       self.world.counts.add(self.name, "failed", traceback.format_exc())
     finally:
       self.closing.close()
 
   def pause(self, longest: float) -> None:
-    """Waits for a while of any length, or until the world stops."""
+    """Waits for a random time, or until the world stops."""
     self.world.stopping.wait(self.random.uniform(0.0, longest))
 
   def rows(self) -> np.ndarray:
@@ -327,7 +327,7 @@ class Part(threading.Thread, abc.ABC):
 
 
 class Failure(Exception):
-  """A call that was not answered: a code and a text."""
+  """A failed call: a code and a text."""
 
   def __init__(self, code: str, text: str):
     super().__init__(f"{code}: {text}")
@@ -335,7 +335,7 @@ class Failure(Exception):
 
 
 class Grpc:
-  """Asks over gRPC."""
+  """A client over gRPC."""
 
   def __init__(self, process: server_process.ServerProcess):
     self.channel = process.channel()
@@ -348,9 +348,9 @@ class Grpc:
       model: Name of the model.
       x: The input.
       signature: Name of the signature.
-      timeout: Seconds that it may take; None is the tests' patience.
-      where: "version" or "label", and which.
-      **inputs: Further ones.
+      timeout: Most seconds of the call; None is the tests' patience.
+      where: "version" or "label", and its value.
+      **inputs: Further inputs.
     """
     request = serving_models.request(
       signature, name=model, x=x, **(where or {}), **inputs
@@ -360,10 +360,10 @@ class Grpc:
     )
 
   def receive(self, call, x):
-    """Returns the version that is said to answer, and the answer.
+    """Returns the version in the response, and the answer.
 
     Raises:
-      Failure: There is none.
+      Failure: The call failed.
     """
     try:
       response = call.result()
@@ -385,7 +385,7 @@ class Grpc:
 
 
 class Rest:
-  """Asks over HTTP as `Grpc` does; an answer does not name its version."""
+  """A client over HTTP, like `Grpc`; answers do not have a version."""
 
   def __init__(self, process: server_process.ServerProcess):
     self.connection = http.client.HTTPConnection(
@@ -437,8 +437,8 @@ def check(
     client: `Grpc` or `Rest`.
     model: The model.
     x: The input.
-    truth: What may answer; None is the truth of the model.
-    expected: Codes of failures that may be.
+    truth: The versions that may answer; None is the truth of the model.
+    expected: Codes of failures that are allowed.
     **asked: See `Grpc.send`.
   """
   truth = truth or model.truth

@@ -1,4 +1,4 @@
-"""Tests of what programs load, and when."""
+"""Tests of the modules that programs load, and when."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from absl.testing import absltest
 import lc_keras
 
 _ROOT = pathlib.Path(lc_keras.__file__).resolve().parents[1]
-# Each takes a second or more to load, or is loaded by one that does.
+# Modules that take a second or more to load, or are loaded by such a module.
 _SLOW = (
   "IPython",
   "keras",
@@ -25,8 +25,8 @@ _SLOW = (
 )
 _READ_BY_TENSORFLOW = ("TF_ENABLE_ONEDNN_OPTS", "TF_CPP_MIN_LOG_LEVEL")
 
-# Prints which slow modules each program has loaded by the time that its flags
-# are known, and stops at the first, as the others would be blamed for it.
+# Prints the slow modules that each program has loaded when its flags are
+# defined; stops at the first, since its modules would count for the next ones.
 _LOADS = """
 import importlib, json, sys
 from absl import flags
@@ -41,8 +41,8 @@ for program in programs:
 print(json.dumps(found))
 """
 
-# Prints, for each module, what TensorFlow reads if it is loaded after that, and
-# whether it has been loaded already.
+# Prints, for each module, the variables that TensorFlow would read after its
+# import, and whether TensorFlow has been loaded already.
 _SETS = """
 import importlib, json, os, sys
 modules, names = json.loads(sys.argv[1])
@@ -83,7 +83,7 @@ def _run(code, *data):
 class StartUpTest(absltest.TestCase):
   def test_flags_are_known_before_anything_slow_is_loaded(self):
     programs = _programs()
-    # Some of each, so that an empty list does not pass.
+    # Examples, so that an empty list does not pass.
     self.assertContainsSubset(
       [
         "bulk.score",

@@ -1,4 +1,4 @@
-"""Tests of storage: what is loaded is what was saved, to the bit."""
+"""Tests of storage: loaded models equal saved ones, bit for bit."""
 
 import json
 import pathlib
@@ -41,7 +41,7 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEmpty([name for name in names if "optimizer" in name])
 
   def test_the_same_weights_are_the_same_file(self):
-    # Keras numbers the models that a process makes.
+    # Keras numbers the models of a process.
     model = _model()
     storage.save(model, str(self.folder))
     first = files.checksum(str(self.folder / storage.WEIGHTS))
@@ -63,7 +63,7 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
       read()
 
   def test_saves_what_was_trained_under_a_strategy(self):
-    # A bare copy is made of the model, wherever its variables lie.
+    # The saved copy is independent of the strategy of the variables.
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
       model = _model()
       storage.save(model, str(self.folder))
@@ -98,7 +98,7 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
   def test_a_description_is_plain_json(self):
     model = vae.VAE((8, 16, 1), _LATENT, "mlp_small", observation_scale=0.3)
     storage.save(model, str(self.folder))
-    # All of the constructor's arguments, those with their defaults included.
+    # All arguments of the constructor, including defaults.
     self.assertEqual(
       json.loads((self.folder / "model.json").read_text()),
       {

@@ -1,4 +1,4 @@
-"""The studio in a process with its server, and Debian's Chromium before it."""
+"""Test case of the studio, with a server and Debian's Chromium."""
 
 import atexit
 import base64
@@ -37,20 +37,20 @@ _PATIENCE = 1000.0 * running_server.PATIENCE  # Playwright's milliseconds.
 
 
 class Studio:
-  """A server of painted faces, and the studio before it.
+  """A server of painted faces, and a studio for it.
 
-  A process can have one: NiceGUI is one application.
+  A process can have one only, since NiceGUI is one application.
 
   Attributes:
     running: The server; None if there is none.
-    address: Where the pages are.
+    address: URL of the pages.
   """
 
   def __init__(self):
     """Starts both; the studio ends with the process.
 
-    The server must not: when a process ends, Python closes its pools of threads
-    first, and a server that is asked then never stops.
+    The server must be stopped before: at the end of a process, Python closes
+    thread pools first, and a server that is called then never stops.
     """
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder)
@@ -75,7 +75,7 @@ class Studio:
           "default",
           faces.find(pictures, None, "", 9),
           run_dir,
-          full_size_model="default",  # It draws them as large as they are.
+          full_size_model="default",  # Of the same size, for the tests.
         ),
         host="localhost",
         port=0,
@@ -93,7 +93,7 @@ class Studio:
     self.address = f"http://localhost:{port}"
 
   def serve(self, encodes=True):
-    """Has a server, of a model that encodes or of one that does not."""
+    """Starts a server for a model with or without an encoder."""
     if not self.running:
       self.running = running_server.RunningServer(
         model_name="default",
@@ -112,9 +112,9 @@ _studio = functools.cache(Studio)
 
 
 class TestCase(absltest.TestCase):
-  """One browser for all tests of a class, and each test is another user.
+  """A test case with one browser; each test is another user.
 
-  No page may ask for anything that is not on this machine.
+  Pages may request nothing from other machines.
   """
 
   @classmethod
@@ -124,8 +124,8 @@ class TestCase(absltest.TestCase):
     cls.studio.serve()
     cls.addClassCleanup(cls.studio.stop)
     cls.address = cls.studio.address
-    # Not for the whole process: while Playwright is there, nobody else in this
-    # thread can run an event loop.
+    # Not for the whole process: while Playwright runs, no other event loop can
+    # run in this thread.
     cls.browser = cls._browser()
 
   @classmethod
@@ -134,7 +134,7 @@ class TestCase(absltest.TestCase):
       raise AssertionError(
         f"{_CHROMIUM} is missing: run tools/install.sh chromium."
       )
-    # Under Bazel there is no home, and Chromium wants one.
+    # Bazel sets no home folder, which Chromium needs.
     home = tempfile.mkdtemp()
     cls.addClassCleanup(shutil.rmtree, home, ignore_errors=True)
     playwright = sync_api.sync_playwright().start()
@@ -181,11 +181,11 @@ class TestCase(absltest.TestCase):
     return page
 
   def restart(self, meanwhile=lambda: None, encodes=True):
-    """Has the server go until the page has noticed, and come back.
+    """Stops the server until the page has noticed, and starts it again.
 
     Args:
-      meanwhile: Called while it is away.
-      encodes: Whether it comes back with the model that encodes.
+      meanwhile: Called while the server is stopped.
+      encodes: Whether its model then has an encoder.
     """
     alert = self.page.get_by_role("alert").filter(has_text="No answer")
     self.studio.stop()
@@ -201,10 +201,10 @@ class TestCase(absltest.TestCase):
     status.filter(has_text=_ANSWERED).first.wait_for()
 
   def shown(self, caption="After", page=None):
-    """Returns what is painted, once it is: each attribute, and who it is."""
+    """Waits for a picture; returns its attributes and its identity."""
     page = page or self.page
     figure = page.locator("figure", has=page.get_by_text(caption, exact=True))
-    # A page that has just been loaded has another kind until it is answered.
+    # A new page has a placeholder of another type until the answer.
     picture = figure.locator("img[src^='data:image/png;base64,']").first
     data = picture.get_attribute("src").partition(",")[2]
     return painted_faces.read(base64.b64decode(data))
@@ -220,7 +220,7 @@ class TestCase(absltest.TestCase):
     self.fail(f"It does not come to that: {self.shown('After', page)}\n{text}")
 
   def wait_shown(self, condition, caption="After", page=None):
-    """Waits until what is painted is as it should be."""
+    """Waits until the picture shows the expected values."""
     return self.wait(lambda: condition(*self.shown(caption, page)), page)
 
   def switch(self, name, position, page=None):
@@ -232,7 +232,7 @@ class TestCase(absltest.TestCase):
   def slide(self, name, key, times=1, page=None):
     """Moves a slider by its keys."""
     slider = (page or self.page).get_by_role("slider", name=name)
-    # Another sampler may just have set it free: till then, keys are lost.
+    # It may still be disabled by the last sampler: keys would be lost.
     sync_api.expect(slider).to_be_enabled(timeout=_PATIENCE)
     slider.focus()
     for _ in range(times):
@@ -240,7 +240,7 @@ class TestCase(absltest.TestCase):
 
 
 def write_run(folder: str) -> None:
-  """Writes what a run leaves to be browsed."""
+  """Writes a run folder to browse."""
   import tensorflow as tf
 
   stage = os.path.join(folder, "vae")

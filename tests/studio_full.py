@@ -9,7 +9,7 @@ from tests import studio_browser
 
 class PagesTest(studio_browser.TestCase, parameterized.TestCase):
   def _complete(self, path, page):
-    """Opens a page and waits until nothing more will come."""
+    """Opens a page and waits until it is complete."""
     page.goto(self.address + path)
     if path == "/":
       self.answered(page)
@@ -32,7 +32,7 @@ class PagesTest(studio_browser.TestCase, parameterized.TestCase):
     self.assertLessEqual(
       page.evaluate("document.documentElement.scrollWidth"), width
     )
-    # Ink and ground are far apart, whichever is the dark one.
+    # Text and background have contrast in both modes.
     ink, ground = page.evaluate(
       """() => {
         const style = getComputedStyle(document.body);
@@ -96,7 +96,7 @@ class ErrorsTest(studio_browser.TestCase, parameterized.TestCase):
       {"name": "me.txt", "mimeType": "text/plain", "buffer": b"I am a text."}
     )
     self._alert("me.txt cannot be read as a picture")
-    # And it goes on.
+    # And the page still works.
     self.switch("Hat", "with")
     self.wait_shown(lambda has, _: has[0] > 0.8)
 
@@ -129,7 +129,7 @@ class PlayTest(studio_browser.TestCase):
     self.wait_shown(lambda _, who: who > 0.8)
     uploaded = page.get_by_role("button", name="Uploaded picture")
     self.assertEqual(uploaded.get_attribute("aria-pressed"), "true")
-    # The link has it, and the button brings it back.
+    # The link has the upload, and its button selects it again.
     other = self.open(page.url.removeprefix(self.address), self.user())
     self.assertEqual(self.shown(page=other), self.shown())
     page.get_by_role("button", name="Picture 1").click()
@@ -186,14 +186,14 @@ class CompareTest(studio_browser.TestCase):
       for part in (" ms", "Identity: moved by", "Realism", "(asked: 1)"):
         self.assertIn(part, text)
       self.assertEqual(cards[name].locator("img").count(), 1)
-    # All got the same, at a weight of one.
+    # All samplers got the same request, with weight 1.
     sources = {
       card.locator("img").get_attribute("src") for card in cards.values()
     }
     self.assertLen(sources, 1)
     self.slide("Realism weight", "ArrowRight", 10)
     page.get_by_text("Press Compare").wait_for()
-    # The state goes along to the other page.
+    # The link to the other page has the state.
     page.get_by_role("link", name="Play").click()
     self.wait_shown(lambda has, _: has[0] > 0.8)
     self.assertIn("realism_weight=2", page.url)

@@ -1,6 +1,6 @@
 """Tests of the studio: its links, and the first page in a browser.
 
-`make test-browser` runs what is in studio_full.py besides.
+`make test-browser` also runs studio_full.py.
 """
 
 import asyncio
@@ -84,7 +84,7 @@ class StateTest(parameterized.TestCase):
 
 
 class _Client:
-  """Draws, and moves latents and images; notes what it is asked to move."""
+  """A fake client that records the latents and images that it moves."""
 
   def __init__(self, image=_IMAGE):
     self.asked, self._image = [], image
@@ -154,7 +154,7 @@ class FacesTest(parameterized.TestCase):
     held = painted_faces.file(0.6, form, (300, 200))
     how = preprocessing.Preprocessing(shape)
     name = faces.Faces().take(held, "mine", how)
-    # Another studio reads the same from a link.
+    # Another studio reads the same picture from a link.
     query = state.State(face=name).to_query()
     self.assertLess(len(query), 30_000)
     found = faces.Faces().picture(state.from_query(query).face, how)
@@ -217,7 +217,7 @@ class PlayTest(studio_browser.TestCase):
   def test_each_control_moves_the_picture(self):
     page = self.open("/?face=data:0")
     self.wait_shown(lambda _, who: who < 0.4)
-    # Nothing is asked for: nothing changes, and nothing is judged.
+    # Without a request, nothing changes and there is no verdict.
     page.get_by_text("Nothing is asked for yet").wait_for()
     self.assertEqual(self.shown(), self.shown("Before"))
     realism = page.get_by_role("meter", name="Realism")
@@ -257,7 +257,7 @@ class PlayTest(studio_browser.TestCase):
     self.switch("Beard", "any")
     self.wait_shown(lambda has, who: has[2] < 0.4)
 
-    # LearnedConstraint in part: a slider appears with the target.
+    # A continuous attribute: a slider appears with the target.
     self.switch("Bright Mouth", "with")
     self.wait_shown(lambda has, who: has[3] > 0.8)
     self.slide("How much Bright Mouth", "ArrowLeft", 10)
@@ -280,7 +280,7 @@ class PlayTest(studio_browser.TestCase):
 
     page.get_by_role("button", name="Copy the link").click()
     page.get_by_text("The link is copied").wait_for()
-    # All of it is in the link, for another user too.
+    # The link has all settings, for another user, too.
     other = self.open(page.url.removeprefix(self.address), self.user())
     self.assertEqual(self.shown(page=other), self.shown())
     self.assertIn("sampler=search", page.url)
@@ -326,15 +326,15 @@ class PlayTest(studio_browser.TestCase):
     self.wait(lambda: self.shown() == before)
     page.get_by_label("Seed").fill("3")
     self.wait_shown(lambda _, who: who > 0.5)
-    # What a link has from elsewhere is refused in words.
+    # A link to a face that the model cannot encode shows an error.
     page.goto(self.address + "/?face=data:0")
     page.get_by_role("alert").filter(has_text="cannot encode").wait_for()
     page.goto(self.address + "/compare?want=Hat")
     for name in ("actor", "best_of_n"):
       card = page.get_by_role("region", name=name, exact=True)
       card.get_by_text("Evaluations").wait_for()
-    # Here nobody asks `slow`, whose first time is another test's, when the
-    # other model comes back.
+    # A page without calls: `slow` must not run when the model is back, since
+    # another test needs its first call.
     page.goto(self.address + "/run")
 
   def test_a_search_ends_when_nobody_waits_for_it(self):
@@ -343,7 +343,7 @@ class PlayTest(studio_browser.TestCase):
       self.address + "/?face=data:0&want=Hat&sampler=slow&realism_weight=4"
     )
     progress = page.get_by_role("progressbar", name="Progress")
-    # The first time, nothing tells how far it is.
+    # At the first call, the progress is unknown.
     self.wait(page.get_by_text("is known after the first time").is_visible)
     self.assertIsNone(progress.get_attribute("aria-valuenow"))
 
@@ -353,15 +353,15 @@ class PlayTest(studio_browser.TestCase):
     self.wait(lambda: not studio_browser.still(ticks, 0.05))
     page.get_by_role("button", name="Stop").click()
     page.get_by_text("Stopped.").wait_for()
-    # And not only here: the server has ended the loop.
+    # The server has ended the loop, too.
     self.wait(lambda: studio_browser.still(ticks))
-    # Once it is known how long it takes, it is said that it takes longer.
+    # After that, a longer call is reported as longer.
     self.slide("Realism weight", "Home")
     self.answered()
     self.slide("Realism weight", "End")
     self.wait(page.get_by_text("longer than the").is_visible)
     self.assertIsNone(progress.get_attribute("aria-valuenow"))
-    # This call ends when its user goes.
+    # This call ends when its user leaves.
     self.wait(lambda: not studio_browser.still(ticks, 0.05))
     page.goto(self.address + "/run")
     self.wait(lambda: studio_browser.still(ticks))
@@ -381,6 +381,6 @@ class ProgressTest(absltest.TestCase):
 
 
 def running_ticks(running):
-  """Returns how far the slow sampler's loops have come."""
+  """Returns the number of iterations of the slow sampler's loops."""
   answer = running.predict("ticks", name="default", row=np.zeros(1, np.int64))
   return answer.outputs["ticks"].int64_val[0]

@@ -1,4 +1,4 @@
-"""Tests of study and commands: which commands are run, and in which order."""
+"""Tests of study and commands: the commands, and their order."""
 
 import json
 import os
@@ -76,7 +76,7 @@ class StudyTest(_CommandsTest):
       (folder,) = (f for f in folders if f"--run_dir={f}" in arguments)
       self.assertEqual(base in arguments, folder == folders[1])
       seen[folder] += [a for a in arguments if a.startswith("--seed")]
-      # Nothing is left to chance in a linear fit, and it has no such flag.
+      # A linear fit is deterministic, and has no such flag.
       if job in ("attributes", "evaluate"):
         self.assertTrue(seen[folder])
     self.assertEqual(
@@ -110,7 +110,7 @@ class CommandsTest(_CommandsTest):
     )
     with clock:
       self._commands().train("vae")
-      # The second time it is done, and only says so.
+      # The second time, the job is finished and only prints a message.
       self._commands().train("vae")
     written = json.loads((self.folder / commands.SECONDS).read_text())
     self.assertEqual(written, {"vae": 5})
@@ -145,7 +145,7 @@ class CommandsTest(_CommandsTest):
 
 class StopTest(parameterized.TestCase):
   def test_a_job_that_is_told_to_stop_may_keep_what_it_has(self):
-    # It needs longer than the quarter of a second of subprocess.run.
+    # Its end takes longer than the 0.25 seconds of subprocess.run.
     folder = self.create_tempdir()
     kept = pathlib.Path(folder, "kept")
     slow = (

@@ -76,9 +76,9 @@ class SummarizeTest(parameterized.TestCase):
     (direction,) = actor["transformations"]["directions"]
     self.assertEqual((direction["attribute"], direction["on"]), ("Bald", True))
     self.assertEqual(direction["read"]["std"], 0.25)
-    # What one run could not measure is the mean of the others.
+    # A figure that one run lacks is the mean of the others.
     self.assertEqual(actor["fidelity"]["fid"]["mean"], 2.0)
-    # What is no figure is kept where the runs agree.
+    # Values that are not figures are kept where all runs agree.
     worst = actor["transformations"]["min_read_direction"]
     self.assertEqual(worst, {"attribute": None, "on": True})
     self.assertEqual(actor["runs"], 3)

@@ -20,7 +20,7 @@ class SwitchingTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(
       switched, [[1, 0, 0, 0, 1], [0, 0, 0, 1, 1], [0, 0, 0, 1, 0]]
     )
-    # The last row loses its black hair: that rules nothing out.
+    # The last row loses its black hair, which excludes nothing.
     self.assertAllEqual(
       about, [[1, 1, 1, 0, 0], [0, 0, 0, 0, 1], [0, 1, 0, 0, 0]]
     )
@@ -42,7 +42,7 @@ class SwitchingTest(tf.test.TestCase, parameterized.TestCase):
     self.assertContainsSubset(set(mask.flat), {0.0, 1.0})
     self.assertAllEqual(mask[about > 0], np.ones(2000))
     everything = mask.all(axis=1).mean()
-    # Of those that may leave something open, a fifth do not happen to.
+    # Of the rows that may leave attributes open, a fifth leave none open.
     self.assertAllClose(everything, 1.0 - 0.8 * fraction, atol=0.05)
     if fraction == 1.0:
       # Requests for one attribute and for all are equally frequent.

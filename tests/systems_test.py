@@ -36,7 +36,7 @@ class _Generator:
 
 
 class _Sampler(sampler.Transformer):
-  """Writes what is asked for into the latent vector; tells where it began."""
+  """Writes the request to the latent vector; returns its start, too."""
 
   def __init__(self):
     super().__init__(
@@ -61,7 +61,7 @@ class _Sampler(sampler.Transformer):
 
 
 class _Conditional:
-  """Draws its attributes beside its latent vector."""
+  """Draws its attributes next to its latent vector."""
 
   latent_size = 4
 
@@ -194,7 +194,7 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     before = system.reconstruct(images, seeds).images[:, 0, :, 0]
     self.assertAllEqual(before[:, 4:9], own)
     after = system.transform(images, *_request(3, 2), seeds).images[:, 0, :, 0]
-    # Blond rules out what hair there was.
+    # Blond excludes the other hair colours.
     self.assertAllEqual(after[:, 4:9], [[0, 0, 1, 0, 0]] * 3)
     self.assertAllClose(after[:, :4], before[:, :4])
 
@@ -227,7 +227,7 @@ class CandidatesTest(tf.test.TestCase, parameterized.TestCase):
     )
     self.assertEqual(found["actor_0.5"].title, "Actor, lambda 0.5")
     self.assertEqual(found["actor_no_penalty"].title, "Actor, no penalty")
-    # The actor whose critic judges: 0.1 if there, else the first.
+    # The actor whose critic judges: actor_0.1 if it exists, else the first.
     self.assertIn("actor_0", found["search"].stages)
 
   def test_needs_what_a_system_is_made_of(self):

@@ -1,4 +1,4 @@
-"""Tests of reading tables: every form, and a sentence for every fault."""
+"""Tests of reading tables: all formats, and an error for each fault."""
 
 import os
 
@@ -40,7 +40,7 @@ class ReadTest(parameterized.TestCase):
     pd.DataFrame({"file_name": ["a.png"], "A": [True]}).to_parquet(path)
     self.assertEqual(tables.read(path).values.tolist(), [["a.png", True]])
 
-  # The last line without an end, more blanks than one, and no count.
+  # No line break at the end, several blanks, and no count.
   @parameterized.product(end=("\n", ""), count=("2\n", ""))
   def test_lists_of_celeb_a(self, end, count):
     lines = f"{count}A B \n1.jpg -1  1\n2.jpg  1 -1{end}"

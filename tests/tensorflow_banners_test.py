@@ -1,4 +1,4 @@
-"""Tests of tensorflow_banners: banners are dropped, and nothing else is."""
+"""Tests of tensorflow_banners: only banners are dropped."""
 
 import logging
 import os

@@ -10,11 +10,11 @@ from tensorflow.python.eager import context
 
 
 def keep_kernels():
-  """Lets the tests of a class share what TensorFlow has made of a function.
+  """Lets the tests of a class share TensorFlow's kernels.
 
-  `tf.test.TestCase` sets the same seed before each test, and TensorFlow then
-  forgets all kernels: the first call of every function, which takes seconds if
-  it is a sampler, would be one of each test. Our draws keep no state in them.
+  `tf.test.TestCase` sets the same seed before each test, at which TensorFlow
+  drops all kernels: each test would repeat the slow first call of a function,
+  seconds for a sampler. Our draws keep no state in kernels.
   """
   set_up = tf.test.TestCase.setUp
 
@@ -28,10 +28,10 @@ def keep_kernels():
 
 
 def two_logical_cpus():
-  """Splits the CPU in two logical devices, unless that has been done.
+  """Splits the CPU into two logical devices, unless done before.
 
   Raises:
-    RuntimeError: TensorFlow has already started with one.
+    RuntimeError: TensorFlow has already started with one device.
   """
   cpu = tf.config.list_physical_devices("CPU")[0]
   if tf.config.get_logical_device_configuration(cpu) is None:
@@ -41,26 +41,26 @@ def two_logical_cpus():
 
 
 def two_replica_strategy() -> tf.distribute.MirroredStrategy:
-  """Returns a strategy of two replicas, each on a logical CPU of its own.
+  """Returns a strategy of two replicas, each on its own logical CPU.
 
   Raises:
     RuntimeError: TensorFlow has already started with one logical CPU: call
       `two_logical_cpus` when the test module loads.
   """
   two_logical_cpus()
-  # The collective operations that are the default belong to the process, and a
-  # second strategy in it, as under pytest, runs into those of the first.
+  # The default collective operations are shared by all strategies of a process,
+  # where those of a second one, as under pytest, conflict with the first's.
   return tf.distribute.MirroredStrategy(
     ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
   )
 
 
 def draws(normal: float | None = None, uniform: float | None = None):
-  """Makes every random number the same; batches must be drawn before.
+  """Makes all random numbers equal; batches must be drawn before.
 
   Args:
-    normal: Every draw of a normal distribution; None leaves them random.
-    uniform: The same, of a uniform one.
+    normal: Value of all draws of a normal distribution; None is random.
+    uniform: The same for a uniform distribution.
   """
 
   def fixed(value):
@@ -76,11 +76,11 @@ def draws(normal: float | None = None, uniform: float | None = None):
 
 
 def requests(rows: int, latent_size: int, num_attributes: int):
-  """Returns what an actor or a critic looks at: the same in every test.
+  """Returns inputs of an actor or critic, the same in every test.
 
   Returns:
     Float32 latents [rows, latent_size], values in {0, 1} and a mask of ones,
-    [rows, num_attributes] each. Arrays, to be changed at will.
+    [rows, num_attributes] each. Arrays, which tests may change.
   """
   random = np.random.default_rng(0)
   return (
@@ -99,8 +99,8 @@ def weights_after_one_step(
 
   Args:
     make: Makes a compiled model, the same every time.
-    batch: What a step takes, over all replicas.
-    strategy: Of one or more replicas; none if not given.
+    batch: Batch of a step, for all replicas together.
+    strategy: Strategy of one or more replicas; none if not given.
   """
   with (strategy or tf.distribute.get_strategy()).scope():
     model = make()

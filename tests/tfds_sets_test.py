@@ -1,4 +1,4 @@
-"""Tests of data sets of TensorFlow Datasets, on one made here."""
+"""Tests of data sets of TensorFlow Datasets, on a synthetic one."""
 
 import tempfile
 

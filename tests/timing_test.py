@@ -1,4 +1,4 @@
-"""Tests of timing: the checks, the turns, and the results of benchmarks."""
+"""Tests of timing: checks, order of workers, and results."""
 
 import contextlib
 import json

@@ -38,7 +38,7 @@ def batch(batch_size=7, seed=0):
 
 
 def _read(moved):
-  """Reads attributes 1 to 4 off the signs, as `some_rows` wrote them."""
+  """Reads attributes 1 to 4 from the signs, see `some_rows`."""
   return tf.concat([tf.fill(tf.shape(moved[:, :1]), -9.0), 4 * moved], axis=-1)
 
 
@@ -61,14 +61,14 @@ def build(
     posterior_scale=tf.fill([LATENT_SIZE], 0.5),
     excludes=_FACES.excludes,
     embed=embed,
-    # A graph takes longer to trace than some steps take.
+    # Tracing a graph takes longer than a few steps.
     run_eagerly=True,
   )
   return model
 
 
 def set_heads(model, target, raw_gate):
-  """Makes both actors move every row alike."""
+  """Makes both actors move all rows equally."""
   for network in (model.actor, model.trained_actor):
     kernel, bias = network.trunk.layers[-1].get_weights()
     half = len(bias) // 2
@@ -84,7 +84,7 @@ def zero_critic(model):
 
 
 def some_lessons(moved, count=9):
-  """Returns requests of a teacher that moves whatever it is given alike."""
+  """Returns lessons of a teacher that moves all rows equally."""
   random = np.random.default_rng(3)
   lessons = {}
   for name in ("prior", "real"):
@@ -97,7 +97,7 @@ def some_lessons(moved, count=9):
 
 
 def evaluate(model, rows=None, batch_size=7, lessons=None):
-  """Returns what validation says of a model."""
+  """Returns a model's validation metrics."""
   batches = latent_batches.in_order(rows or some_rows(), batch_size)
   if lessons is not None:
     batches = batches.map(lambda batch: {**batch, "lessons": lessons})

@@ -30,7 +30,7 @@ _ROWS = 15
 
 
 def write(folder: str) -> None:
-  """Writes what the trainers would have left in a run folder."""
+  """Writes a run folder as the trainers do."""
   keras.utils.set_random_seed(1)
   sizes = (LATENT_SIZE, len(ATTRIBUTES), 8, 2)
   storage.save(

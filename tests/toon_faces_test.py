@@ -1,4 +1,4 @@
-"""Tests that labels can be seen, and that an edit changes what it should."""
+"""Tests that labels are visible, and that edits change only their region."""
 
 import tempfile
 
@@ -18,8 +18,8 @@ _BEARD = "beard sideburns goatee mustache"
 _HAIR_COLOURS = "hairColor beard eyebrow"
 _WIDE = "head shadow ear cheeks double_chin crows_feet glasses hat"
 
-# For each attribute: the drawings and colours that may differ, and the pixels
-# (first row, last row, first column, last column) that may.
+# For each attribute: the drawings and colours that may differ, and the region
+# of pixels that may (first row, last row, first column, last column).
 _EVERYWHERE = (0, 63, 0, 63)
 _MOUTH = (46, 61, 20, 43)
 _JAW = (28, 63, 6, 57)
@@ -53,7 +53,7 @@ _MAY_CHANGE = {
   "Pale_Skin": ("", "skinColor lip", (4, 63, 5, 58)),
   "Rosy_Cheeks": ("cheeks", "", (40, 49, 11, 52)),
 }
-# These leave the middle of the face alone.
+# These do not change the middle of the face.
 _AROUND_THE_FACE = "Bald Wearing_Hat Receding_Hairline Straight_Hair Wavy_Hair"
 _MIDDLE = (slice(33, 46), slice(24, 40))
 

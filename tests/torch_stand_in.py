@@ -1,6 +1,6 @@
-"""As much of PyTorch as a generator needs, on NumPy: it is no dependency.
+"""The part of PyTorch that a generator needs, in NumPy: no dependency.
 
-Where PyTorch is installed, tests take that.
+Where PyTorch is installed, tests use it instead.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ _SAVED = {}
 
 
 class Tensor:
-  """Has a gradient, and so does not become an array by itself."""
+  """Requires a gradient, and so does not convert to an array implicitly."""
 
   device = "cpu"
 
@@ -63,7 +63,7 @@ class Module:
 
 
 class Linear(Module):
-  """Weights that are always the same."""
+  """A linear layer with fixed weights."""
 
   def __init__(self, inputs, outputs):
     random = np.random.default_rng(0)
@@ -109,7 +109,7 @@ class Sequential(Module):
 
 
 class Program:
-  """What torch.export makes: a graph, of which the inputs are known."""
+  """A result of torch.export: a graph with known inputs."""
 
   def __init__(self, module, example, dynamic):
     sizes = list(example.shape)
@@ -141,7 +141,7 @@ def installed():
   if "torch" not in sys.modules and importlib.util.find_spec("torch"):
     yield
     return
-  # Not by mock.patch.dict, which would forget what is imported meanwhile, too.
+  # Not by mock.patch.dict, which would also drop modules imported meanwhile.
   before = sys.modules.get("torch")
   sys.modules["torch"] = before or _module()
   try:

@@ -1,4 +1,4 @@
-"""A run folder that is ready to be trained in, and trainers in processes."""
+"""Test case with a prepared run folder, and trainers in processes."""
 
 import atexit
 import functools
@@ -12,14 +12,14 @@ from absl.testing import absltest
 
 from tests import nursery
 
-# Far more than is needed: a bound, not a measurement.
+# Seconds, far more than needed: a limit, not a measurement.
 PATIENCE = 240.0
 _CONFIG = pathlib.Path(__file__).parents[1] / "configs" / "tiny"
 
 
 @functools.cache
 def _nursery():
-  """Returns a folder and what starts trainers; one for a process's tests."""
+  """Returns a folder and a nursery, shared by all tests of a process."""
   folder = pathlib.Path(tempfile.mkdtemp())
   atexit.register(shutil.rmtree, folder)
   made = nursery.Nursery(folder)
@@ -31,10 +31,10 @@ class TrainersCase(absltest.TestCase):
   """Tests of real trainers on tiny flagfiles.
 
   Attributes:
-    folder: Run folders lie in it, and `base`, a run with an untrained model and
+    folder: Folder of the runs, and of `base`, a run with an untrained model and
       its latents, to be copied.
     data: The data set's folder.
-    nursery: What starts trainers.
+    nursery: Starts trainers.
   """
 
   @classmethod
@@ -49,7 +49,7 @@ class TrainersCase(absltest.TestCase):
 
   @classmethod
   def flags(cls, job, name):
-    """Returns the flags of a job in the run of a name."""
+    """Returns the flags of a job in a run."""
     return (
       f"--flagfile={_CONFIG / job}.cfg",
       f"--run_dir={cls.folder / name}",
@@ -58,18 +58,18 @@ class TrainersCase(absltest.TestCase):
 
   @classmethod
   def run_job(cls, job, name, *more, **hooks):
-    """Runs a trainer; returns its exit code and what it has said."""
+    """Runs a trainer; returns its exit code and output."""
     return cls.nursery.run(job, *cls.flags(job, name), *more, **hooks)
 
   @staticmethod
   def must(ended):
-    """Raises AssertionError unless what `run_job` returned is success."""
+    """Raises AssertionError unless the result of `run_job` is success."""
     code, said = ended
     if code:
       raise AssertionError(f"Exit code {code}: {said}")
 
   def wait_until_still(self, trainer):
-    """Waits until a trainer stands still, as its hook `stop_at` says."""
+    """Waits until a trainer has paused by its hook `stop_at`."""
     deadline = time.monotonic() + PATIENCE
     while psutil.Process(trainer.pid).status() != psutil.STATUS_STOPPED:
       if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""Tests that trainers make the models that training in memory makes."""
+"""Tests that trainers and training in memory give equal models."""
 
 import contextlib
 import io
@@ -35,8 +35,8 @@ _SIZES = {
   "batch_size": 7,
   "seed": 3,
 }
-# Without edits: they pass through the decoder, and threads do not always add
-# up its large matrix products in the same order.
+# Without edits: they use the decoder, whose large matrix products threads do
+# not always sum in the same order.
 _ATTRIBUTES = recipes.Attributes(noise_scale=2.0, **_SIZES)
 _FLOW = recipes.Flow(balanced_fraction=0.5, **_SIZES)
 _ACTOR = recipes.Actor(
@@ -78,7 +78,7 @@ class TrainingInMemoryTest(tf.test.TestCase):
     )
     for name, model in made.models.items():
       trained = storage.load(os.path.join(self.run_dir, name))
-      # Of another generator, it would be refused.
+      # A model of another generator would be refused.
       self.assertEqual(trained.made_for, generator.fingerprint(self.run_dir))
       for one, other in zip(
         trained.get_weights(), model.get_weights(), strict=True
@@ -91,7 +91,7 @@ class TrainingInMemoryTest(tf.test.TestCase):
     return begun.model
 
   def _run(self, job, recipe=None):
-    """Does what `python -m trainers.<job>` does, with the recipe's flags."""
+    """Runs `python -m trainers.<job>` here, with the recipe's flags."""
     values = flags.FlagValues()
     job.define_flags(values)
     values(["job", f"--run_dir={self.run_dir}", f"--data_dir={self.data_dir}"])
@@ -100,7 +100,7 @@ class TrainingInMemoryTest(tf.test.TestCase):
     fit = training.fit
     with (
       contextlib.redirect_stderr(io.StringIO()),
-      # Pictures change no weights.
+      # Without pictures, which do not affect weights.
       mock.patch.object(
         training, "fit", lambda *a, **k: fit(*a, **k | {"draw": dict})
       ),

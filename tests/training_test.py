@@ -1,4 +1,4 @@
-"""Tests of training: a run that was stopped ends as one that was not."""
+"""Tests of training: stopped and resumed runs equal undisturbed ones."""
 
 import csv
 import itertools
@@ -56,7 +56,7 @@ def _recipe(kind="attributes", **changes):
 
 
 def _rows(rows=24):
-  """Returns latents whose signs are attributes; fewer are the first ones."""
+  """Returns latents whose signs are attributes; `count` takes the first."""
   random = np.random.default_rng(0)
   mean = random.normal(size=[rows, _LATENT]).astype(np.float32)
   labels = np.concatenate([mean > 0, mean[:, :1] < 0], axis=1)
@@ -78,7 +78,7 @@ def _begin(recipe, kind="attributes", held_out=9):
 
 
 def _state(model):
-  """Returns all that a run goes on from: weights, moments, counts."""
+  """Returns the state of a training: weights, moments, counts."""
   variables = [*model.weights, *model.optimizer.variables]
   if hasattr(model, "critic_optimizer"):
     variables += model.critic_optimizer.variables
@@ -120,17 +120,17 @@ class _FitTest(tf.test.TestCase, parameterized.TestCase):
     return sorted(path.name for path in (self.folder / name).iterdir())
 
   def end(self, name, model):
-    """Returns what a run came to, but for its seconds."""
+    """Returns the results of a run, without its seconds."""
     best = storage.load(str(self.folder / name)).get_weights()
     return [_state(model), best, self.log(name), self.done(name)["best"]]
 
   def assert_alike(self, one, two):
-    """Asserts that two runs ended alike, bit for bit."""
+    """Asserts that two runs have equal results, bit for bit."""
     tf.nest.map_structure(np.testing.assert_array_equal, one, two)
 
 
 def _interrupt_at(call):
-  """Returns a function that is interrupted when it is called so often."""
+  """Returns a function that raises KeyboardInterrupt at its n-th call."""
   calls = itertools.count(1)
 
   def function(*arguments, **options):
@@ -147,7 +147,7 @@ def _draw():
 
 
 def _spoilt(spoil):
-  """Returns what has a training spoil its batches, given their number."""
+  """Returns a function that makes a training spoil batches, by number."""
 
   def change(begun):
     return begun._replace(
@@ -175,7 +175,7 @@ class ResumeTest(_FitTest):
 
   def test_a_run_stopped_between_steps_ends_as_if_it_had_not_been(self):
     whole = self.end("whole", self.fit("whole"))
-    # Twice: in the first epoch, of which nothing is kept, and in the second.
+    # Twice: in the first epoch, before any checkpoint, and in the second.
     for update in (1, 6):
       bar = mock.Mock()
       bar.update = _interrupt_at(update)
@@ -204,7 +204,7 @@ class ResumeTest(_FitTest):
     self.assert_alike(whole, self.end("stopped", self.fit("stopped")))
 
   def _stop(self, name, at):
-    """Fits until SIGTERM comes after a step of this attempt, or validating."""
+    """Fits until SIGTERM comes after a step, or during validation."""
 
     def tell():
       os.kill(os.getpid(), signal.SIGTERM)
@@ -308,9 +308,9 @@ class FitTest(_FitTest):
       self.assertAllEqual(old, new)
 
   @parameterized.parameters(
-    # NaN is a label that is not known.
+    # A label of NaN is unknown, and no error.
     ("attributes", np.inf, "loss"),
-    # oneDNN's ReLU makes zeros of NaN: the loss stays a number.
+    # oneDNN's ReLU turns NaN into 0: the loss stays finite.
     ("mean", np.nan, "a weight"),
   )
   def test_stops_at_nan_and_keeps_the_last_checkpoint(
@@ -333,7 +333,7 @@ class FitTest(_FitTest):
       self.assertAllInRange(weight, -10.0, 10.0)
 
   def test_two_replicas_do_what_keras_fit_does(self):
-    # Keras shares out a last batch that is smaller in another way.
+    # Keras distributes a smaller last batch differently.
     def whole_batches(begun):
       return begun._replace(validation=_begin(recipe, held_out=8).validation)
 
@@ -390,8 +390,8 @@ class LearningRateTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(rates[110], 0.01)
 
   def test_an_optimiser_with_several_updates_a_step_ends_with_the_steps(self):
-    # A critic whose rate fell with its own updates stopped learning after a
-    # fraction of the run, and the actor left the data without being told.
+    # With a rate that falls with the critic's own updates, the critic stopped
+    # learning early, and the actor left the data unnoticed.
     recipe = _recipe(
       steps=40, learning_rate=0.5, final_learning_rate=0.0, warmup_steps=8
     )

@@ -4,8 +4,8 @@ from absl.testing import parameterized
 from lc_keras.constraints import attributes as attributes_module
 from lc_keras.evaluation import transformations
 
-# A world where the right answer is known: images of 8x16x1 whose first row
-# shows the five attributes as pixels, and whose other rows are the person.
+# Images with known answers, 8x16x1: the first row shows the five attributes as
+# pixels, the other rows are the person.
 _ATTRIBUTES = attributes_module.Attributes(
   ["Bald", "Black", "Blond", "Male", "Hat"], [["Bald", "Black", "Blond"]]
 )
@@ -50,7 +50,7 @@ def _perfect(images, targets, mask):
 
 
 def _clumsy(images, targets, mask):
-  """Does what was asked, and flips Male too where that was not asked."""
+  """Fulfils requests, but also flips Male if that is not requested."""
   result = _perfect(images, targets, mask)
   result[:, 0, 3, 0] = np.where(
     mask[:, 3], result[:, 0, 3, 0], 1 - result[:, 0, 3, 0]
@@ -107,8 +107,8 @@ class TableTest(parameterized.TestCase):
       self.assertEqual(row["others_changed"], 0 if own else 1)
       self.assertEqual(row["changes"]["Male"], 1)
       self.assertEqual(row["changes"]["Hat"], float(row["attribute"] == "Hat"))
-    # Of the four that are not asked for, Male changes; of an exclusive three,
-    # two are left.
+    # Of the four other attributes, Male changes; for one of three exclusive
+    # attributes, only two others remain.
     for name, share in (("Hat", 1 / 4), ("Bald", 1 / 2)):
       row = _direction(table, name, True)
       self.assertEqual(row["each_other_changed"], share)
@@ -132,7 +132,8 @@ class TableTest(parameterized.TestCase):
     self.assertEqual((hats["feature_ratio"], hats["others_changed"]), (0, 0))
 
   def test_what_a_request_rules_out_belongs_to_it(self):
-    # Four of five who are not blond have a colour or are bald: that goes.
+    # Four of five that are not blond have another colour or are bald, which
+    # changes.
     row = _direction(_table(_perfect), "Blond", True)
     self.assertEqual((row["n"], row["others_changed"]), (5, 0))
     self.assertAlmostEqual(row["others_changed_strict"], 4 / 5)
@@ -240,7 +241,7 @@ class TableTest(parameterized.TestCase):
     self.assertEqual(
       table["mean_steps"], np.mean([r["steps"] for r in _measured(table)])
     )
-    # A share has a width where all rows count, a mean of one number has none.
+    # The interval of a share has a width, that of one number's mean has none.
     self.assertLess(row["intervals"]["converged"][0], 1)
     self.assertEqual(row["intervals"]["steps"], [2, 2])
     self.assertIsNone(_direction(table, "Hat", False)["steps"])
@@ -263,9 +264,8 @@ class TableTest(parameterized.TestCase):
     self.assertEqual(table, _table(often))
 
   def test_an_image_is_resampled_with_all_its_edits(self):
-    # Whether an edit is obeyed depends on the image alone, so the interval of
-    # the average is as wide as that of one share of images, not of 5 times as
-    # many edits.
+    # The success of an edit depends on the image only: the interval of the
+    # average is as wide as for one edit per image, not for 5 times as many.
     images = np.zeros([40, 8, 16, 1], np.float32)
     obedient = np.arange(40) % 2 == 0
     images[:, 7, :, 0] = obedient[:, None]

@@ -1,4 +1,4 @@
-"""Tests of trust: figures are those of rows a member has not seen."""
+"""Tests of trust: figures are of rows that a member was not trained on."""
 
 import numpy as np
 import tensorflow as tf
@@ -10,7 +10,7 @@ from lc_keras.learning import trust
 
 
 class _Known:
-  """A model whose members say what they are told to."""
+  """A model whose members return given logits."""
 
   def __init__(self, logits):
     self._logits = tf.constant(logits, tf.float32)
@@ -43,7 +43,7 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
     value = (random.uniform(size=4000) < special.expit(truth)).astype(
       np.float32
     )
-    # Four times too sure of itself, and on the wrong level.
+    # Logits four times too large, with a wrong bias.
     model = _Known(np.tile((4.0 * truth + 3.0)[:, np.newaxis], [1, 2]))
     known = trust.calibrate(model, _examples(value))
     slope, shift = model.calibration
@@ -55,7 +55,7 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
   def test_what_a_member_has_seen_does_not_count(self):
     value = np.tile([0.0, 1.0], 200).astype(np.float32)
     rows = _examples(value)
-    # Right wherever it was trained, and a guess elsewhere.
+    # Right on its training rows, random elsewhere.
     random = np.random.default_rng(1)
     logits = np.where(value[:, np.newaxis] > 0.5, 5.0, -5.0) * np.ones([1, 2])
     logits[np.arange(400), rows.fold] = random.choice([-5.0, 5.0], 400)
@@ -74,12 +74,12 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
     self.assertFalse(trust.trustworthy(known(40)))
 
   def test_a_few_rows_of_a_kind_cannot_show_much(self):
-    # All of them are read right, which five may be by luck.
+    # All are read right, which with five rows may be chance.
     value = (np.arange(1000) < 5).astype(np.float32)
     known = trust.figures(value, value, np.ones(1000))
     self.assertEqual(known["balanced_accuracy"]["value"], 1.0)
     self.assertFalse(trust.trustworthy(known))
-    # Nor do weights make more of them.
+    # Weights do not increase the evidence.
     heavy = trust.figures(value, value, np.where(value > 0.5, 200.0, 1.0))
     self.assertAllClose(
       heavy["balanced_accuracy"]["interval"],
@@ -87,7 +87,7 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
     )
 
   def test_the_margin_is_that_of_three_rows_in_four(self):
-    # Without noise a row is its own logit.
+    # Without noise, the logit is the row itself.
     logits = np.linspace([-4.0, 0.0], [0.0, 4.0], 101).T
     rows = examples.Examples.of(
       logits.reshape(-1, 1), [1.0], np.repeat([0.0, 1.0], 101), folds=2
@@ -95,7 +95,7 @@ class TrustTest(tf.test.TestCase, parameterized.TestCase):
     off, on = trust.margin(_Itself(), rows, noise=0.0)
     self.assertAllClose(off, special.expit(-1.0), atol=1e-3)
     self.assertAllClose(on, special.expit(-1.0), atol=1e-3)
-    # However much there is, a search has to get to the right side.
+    # With any noise, a search must reach the right side.
     self.assertEqual(trust.margin(_Itself(), rows, noise=50.0), [0.45, 0.45])
 
   def test_weights_count(self):

@@ -1,4 +1,4 @@
-"""Tests of what says how realistic latents are."""
+"""Tests of the realism of latents."""
 
 import numpy as np
 import tensorflow as tf

@@ -22,7 +22,7 @@ def _images(rows, seed=0):
 def _vae(eager=True, **options):
   keras.utils.set_random_seed(0)
   model = vae.VAE(_SHAPE, _LATENT, "mlp_small", **options)
-  # A graph takes longer to trace than some steps take.
+  # Tracing a graph takes longer than a few steps.
   model.compile(keras.optimizers.Adam(3e-3), run_eagerly=eager)
   return model
 
@@ -58,7 +58,7 @@ class DistributionsTest(tf.test.TestCase):
     model = _vae()
     for raw in (-3.0, 0.0, 2.0):
       _set_raw_scale(model, raw)
-      # Not exp(raw / 2), which a log-variance would give.
+      # Not exp(raw / 2), as for a log-variance.
       self.assertAllClose(
         model.encode(_images(3)).stddev(),
         np.full([3, _LATENT], np.log1p(np.exp(raw))),
@@ -103,7 +103,7 @@ class StepsTest(tf.test.TestCase):
 
   def test_rows_count_alike_whatever_their_batch(self):
     model = _vae()
-    _set_raw_scale(model, -50.0)  # No noise, which depends on the place.
+    _set_raw_scale(model, -50.0)  # No noise, which depends on the position.
     whole = model.evaluate(_dataset(_images(7), 7), return_dict=True, verbose=0)
     parts = model.evaluate(_dataset(_images(7), 3), return_dict=True, verbose=0)
     self.assertAllClose(whole, parts, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""Tests of value_actor: it learns what its loss says, and little else moves."""
+"""Tests of value_actor: it minimises its loss, with small other changes."""
 
 import keras
 import numpy as np
@@ -14,7 +14,7 @@ _SIZE, _ROWS = 4, 12
 
 
 def _read(z):
-  """The constraint is on where the first dimension is above 0."""
+  """Returns the constraint's logits: on if dimension 0 is positive."""
   return 4.0 * z[:, 0]
 
 

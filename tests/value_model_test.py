@@ -1,4 +1,4 @@
-"""Tests of value_model: members do not see their fold; values are learned."""
+"""Tests of value_model: members are not trained on their fold."""
 
 import keras
 import numpy as np
@@ -19,7 +19,7 @@ def _model(steps=10):
   keras.utils.set_random_seed(0)
   model = value_model.ValueModel(_LATENT_SIZE, width=16, depth=1, folds=_FOLDS)
   fitting.compile_model(model, steps)
-  # A graph takes longer to trace than some steps take.
+  # Tracing a graph takes longer than a few steps.
   model.run_eagerly = True
   return model
 
@@ -28,7 +28,7 @@ def _batch(rows=12):
   random = np.random.default_rng(0)
   return {
     "mean": random.normal(size=[rows, _LATENT_SIZE]).astype(np.float32),
-    # Noise differs per replica, by design: none here.
+    # No noise, which differs between replicas.
     "scale": np.zeros([rows, _LATENT_SIZE], np.float32),
     "value": random.integers(0, 2, rows).astype(np.float32),
     "weight": random.uniform(0.5, 2.0, rows).astype(np.float32),

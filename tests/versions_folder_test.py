@@ -1,4 +1,4 @@
-"""Tests of versions_folder: versions are whole or absent, whoever dies."""
+"""Tests of versions_folder: versions are complete or absent after any kill."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ from serving import versions_folder
 
 _BLESSED = {"blessed": True, "infra_blessed": True}
 _FILES = 40
-# Puts models there until it is killed.
+# Publishes models until it is killed.
 _PUBLISHER = """
 import sys
 from serving import versions_folder
@@ -27,7 +27,7 @@ while True:
 
 
 class _Killed(BaseException):
-  """A process that ends here."""
+  """Stands for the end of a process."""
 
 
 class VersionsFolderTest(parameterized.TestCase):
@@ -111,7 +111,7 @@ class VersionsFolderTest(parameterized.TestCase):
       self._put()
     self.assertIn(first, self.folder.versions())
     self._assert_all_whole()
-    # The next one is not in its way, and leaves nothing of it.
+    # The next publisher succeeds, and removes the remains.
     self._put()
     self._assert_all_whole()
     self.assertEqual(os.listdir(self.base / ".publishing"), ["lock"])
@@ -136,7 +136,7 @@ class VersionsFolderTest(parameterized.TestCase):
         [sys.executable, "-c", _PUBLISHER, self.base, self.source],
         stdout=subprocess.PIPE,
       )
-      process.stdout.readline()  # It is adding its second version now.
+      process.stdout.readline()  # It now adds its second version.
       process.send_signal(signal.SIGKILL)
       process.communicate()
       self._assert_all_whole()

@@ -1,4 +1,4 @@
-"""Tests of which versions there are and which should be served."""
+"""Tests of finding versions, and of the choice of those to serve."""
 
 import os
 
@@ -51,7 +51,7 @@ class VersionsTest(parameterized.TestCase):
     ("latest { num_versions: 9 }", {}, {1, 2, 9, 12}),
     ("all {}", {}, {1, 2, 9, 12}),
     ("specific { versions: 2 versions: 9 versions: 77 }", {}, {2, 9}),
-    # Broken ones are tried again, and `latest` has others meanwhile.
+    # Broken versions are retried; `latest` serves older ones meanwhile.
     ("", {12}, {12, 9}),
     ("", {12, 9}, {12, 9, 2}),
     ("", {2}, {12}),

@@ -10,7 +10,7 @@ _LATENT = 4
 
 
 def _rows(rows=1000):
-  """Returns latents in a skewed space; of one axis, only noise is left."""
+  """Returns latents in a skewed space; one axis has only noise."""
   random = np.random.default_rng(0)
   mean = random.normal(size=[rows, _LATENT])
   mean[:, 3] *= 0.01

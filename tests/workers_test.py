@@ -1,4 +1,4 @@
-"""Tests of the workers of TF_CONFIG: who they are, and how they meet."""
+"""Tests of the workers of TF_CONFIG: parsing, and waiting for each other."""
 
 import contextlib
 import json
@@ -111,8 +111,8 @@ class MeetTest(absltest.TestCase):
     threads[0].join(1.0)
     self.assertTrue(threads[0].is_alive())
     self.assertTrue(threads[1].is_alive())
-    # The first to see all of them leaves its port to TensorFlow, which answers
-    # there from then on.
+    # The first worker that has reached all releases its port to TensorFlow,
+    # which answers there from then on.
     threads[2].start()
     for config in configs:
       port = int(config.addresses[config.index].rpartition(":")[2])
@@ -141,7 +141,7 @@ class MeetTest(absltest.TestCase):
 
 @contextlib.contextmanager
 def _answering(port):
-  """Within, somebody listens at a port as soon as it is free."""
+  """Within the block, a thread listens at a port as soon as it is free."""
   stopped = threading.Event()
 
   def listen():
