@@ -182,7 +182,7 @@ class LatentConstraints:
     encoded and no model is trained; `learn` can then add attributes. Without
     images, and always for a generator that cannot encode, latents are drawn.
 
-    A later call replaces these models; learned constraints stay.
+    A later call replaces all models but learned constraints and encoders.
 
     Args:
       images: Arrays, a tf.data.Dataset or the name of a data set, see

@@ -240,7 +240,7 @@ def latent(
   """Returns a system of a sampler, and the encoder and decoder of a model.
 
   Images are encoded as a draw of q(z|x), row i from seeds[i] alone. It
-  transforms if the sampler does and the model can encode.
+  transforms if the sampler is a `Transformer` and the model can encode.
 
   Args:
     generator: The generative model.

@@ -67,8 +67,8 @@ def table(
       "others_changed": Share where any attribute except the switched one and
         those that exclude it reads otherwise than in the reconstruction;
       "others_changed_strict": The same, for all but the switched one;
-      "each_other_changed": Share of these attributes that read otherwise,
-        averaged over rows;
+      "each_other_changed": Share of attributes that read otherwise, of those in
+        "others_changed", averaged over rows;
       "feature_distance": Mean L2 distance of features to the reconstruction's;
       "feature_ratio": That, divided by "feature_scale";
       the mean of each measure of `transform`, under its name;

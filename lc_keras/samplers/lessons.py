@@ -32,7 +32,7 @@ def of_flow(
   recipe: recipes.Actor,
   progress: Callable[[Iterable], Iterable] = iter,
 ) -> dict[str, Lessons]:
-  """Returns lessons of the flow of some parts.
+  """Returns lessons in which the flow of `parts` teaches an actor.
 
   Args:
     parts: `parts.Parts` with the models "flow" and "attributes".

@@ -31,7 +31,7 @@ class Seen(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
-  """The loss that a search minimises, and a learned actor is trained on.
+  """The loss that a search minimises, and a constraint's actor is trained on.
 
   Engel et al. 2018, section 5. The loss of a row is
 
