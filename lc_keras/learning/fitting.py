@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras.learning import examples as example_sets
-from lc_keras.models import edits as led_edits
+from lc_keras.models import edits as critic_edits
 from lc_keras.models import value_model
 
 # Maps latents [n, latent_size] to the true values of their images, [n].
@@ -97,13 +97,13 @@ def downhill(
 
   Args:
     model: The model.
-    covariance: [latent_size, latent_size], see `edits.lead`.
+    covariance: [latent_size, latent_size], see `edits.descend`.
     continuous: Whether targets may lie between 0 and 1.
   """
 
   def edit(examples, seed):
     rows, start, wanted = requests(examples, continuous, seed)
-    moved = led_edits.lead(
+    moved = critic_edits.descend(
       tf.constant(start),
       lambda z: losses.attribute_cross_entropy(
         model(z)[:, tf.newaxis], wanted[:, np.newaxis]

@@ -159,7 +159,7 @@ class AttributeModel(stored_model.StoredModel):
     latents = _sample(rows, seeds[0])
     own = latent_rows.completed(rows["attributes"], self.critic(latents))
     targets, _ = switching.switch(own, rows["focus"], self._excludes)
-    latents = critic_edits.lead(
+    latents = critic_edits.descend(
       latents,
       lambda z: losses.attribute_cross_entropy(self.critic(z), targets),
       self._covariance,

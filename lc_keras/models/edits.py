@@ -13,10 +13,10 @@ _STEPS = 4
 _STEP_SIZES = 0.3, 1.5
 
 # Share of the attributes that a random edit targets.
-_ASKED = 0.3
+_TARGET_SHARE = 0.3
 
 
-def anywhere(
+def random_edit(
   latents: tf.Tensor,
   critic: Callable[[tf.Tensor], tf.Tensor],
   covariance: tf.Tensor,
@@ -27,26 +27,26 @@ def anywhere(
   Args:
     latents: [batch, latent_size], the start.
     critic: Maps latents to logits [batch, num_attributes].
-    covariance: See `lead`.
+    covariance: See `descend`.
     seed: int32 [2], seed of the targets and of the sizes of the moves.
   """
   shape = tf.shape(critic(latents))
   uniform = tf.random.stateless_uniform(tf.concat([[2], shape], 0), seed)
   targets = tf.round(uniform[0])
   # At least one.
-  asked = uniform[1] <= tf.maximum(
-    tf.reduce_min(uniform[1], axis=-1, keepdims=True), _ASKED
+  mask = uniform[1] <= tf.maximum(
+    tf.reduce_min(uniform[1], axis=-1, keepdims=True), _TARGET_SHARE
   )
-  asked = tf.cast(asked, tf.float32)
-  return lead(
+  mask = tf.cast(mask, tf.float32)
+  return descend(
     latents,
-    lambda z: losses.attribute_cross_entropy(critic(z), targets, asked),
+    lambda z: losses.attribute_cross_entropy(critic(z), targets, mask),
     covariance,
     seed,
   )
 
 
-def lead(
+def descend(
   latents: tf.Tensor,
   error: Callable[[tf.Tensor], tf.Tensor],
   covariance: tf.Tensor,

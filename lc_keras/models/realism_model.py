@@ -66,7 +66,7 @@ class RealismModel(stored_model.StoredModel):
     Args:
       optimizer: For the trunk.
       normal: Maps draws of N(0, I) to negatives, such as `Parts.starts`.
-      moved: Maps real latents and a seed to negatives, see `edits.anywhere`;
+      moved: Maps real latents and a seed to negatives, see `edits.random_edit`;
         needed with a `moved_fraction`.
       moved_fraction: Weight of the moved negatives in the loss.
       **kwargs: For `keras.Model.compile`.
@@ -146,7 +146,7 @@ def training(recipe: recipes.Realism, parts) -> trainings.Training:
     )
   if fraction:
     covariance = tf.constant(parts.covariance)
-    options["moved"] = lambda latents, seed: edits.anywhere(
+    options["moved"] = lambda latents, seed: edits.random_edit(
       latents, critic, covariance, seed
     )
   keras.utils.set_random_seed(recipe.seed)
