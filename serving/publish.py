@@ -32,7 +32,7 @@ class Margins:
   Attributes:
     f1: Each of weighted and macro F1 of samples, in [0, 1].
     fid: FID of samples, as a share of the FID of the model in service.
-    read: The share of edits that are read as asked.
+    read: The share of edits in which the requested value is read.
     others_changed: The share of edits that change another attribute.
   """
 

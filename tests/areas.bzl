@@ -34,7 +34,7 @@ def area(name, tests, deps = [], data = [], args = []):
             fail("%s is in two areas: %s and %s." % (file, taken[file], name))
     native.py_test(
         name = name,
-        # An hour, which ends only what hangs, on a busy machine too.
+        # An hour: ends only tests that hang, also on a busy machine.
         size = "large",
         timeout = "eternal",
         srcs = ["run_area.py"] + files,

@@ -247,7 +247,7 @@ class BatcherTest(parameterized.TestCase):
 
 
 class BatchingServerTest(running_server.TestCase, absltest.TestCase):
-  """Over real sockets, with a real model; any_batching_test asks an export."""
+  """Real sockets and a real model; any_batching_test has an export's."""
 
   flags = None
 

@@ -1,4 +1,4 @@
-"""Tests of the command lc-keras, of --config, and of what is installed."""
+"""Tests of the command lc-keras, of --config, and of installed files."""
 
 import contextlib
 import json

@@ -104,7 +104,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     )
 
   def _write_data(self):
-    """Writes a tiny Fashion-MNIST where its builder looks first."""
+    """Writes a tiny Fashion-MNIST to the first folder of its builder."""
     folder = pathlib.Path(stored.manual_dir(str(self.data_dir)))
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)

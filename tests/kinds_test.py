@@ -415,7 +415,7 @@ class TorchTest(_KindsTest):
     linear = self.torch.nn.Linear(72, 2 * _SIZE)
 
     class Autoencoder(self.torch.nn.Module):
-      # Halves of what its methods do.
+      # Parts of a real autoencoder's methods, which must not be used alone.
       decoder, encoder = None, None
 
       def decode(self, z):

@@ -1,7 +1,7 @@
 """Starts trainers in a second each: forks a process that has TensorFlow.
 
 `Nursery` starts `python -m tests.nursery`, which imports TensorFlow and all
-trainers, runs nothing, and forks a child for each job that it is asked to run.
+trainers, runs nothing, and forks a child for each job.
 A child is a trainer as users run it, main function, flags, signals and all.
 """
 

@@ -87,8 +87,8 @@ class Checkpoints:
         f"copy of one, or delete {self._folder!r} to begin again."
       )
     with warnings.catch_warnings():
-      # Keras only warns when it cannot restore an optimiser, and would go on
-      # from zeroed moments.
+      # Keras only warns when it cannot restore an optimiser, and would continue
+      # with zeroed moments.
       warnings.filterwarnings("error", message="Skipping variable loading")
       model.load_weights(os.path.join(folder, _WEIGHTS))
     known = _read_json(folder, _STATE)

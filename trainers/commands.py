@@ -123,7 +123,7 @@ class Commands:
 
 
 def read_seconds(run_dir: str) -> dict[str, float] | None:
-  """Returns the seconds of each command in a run; None if none were noted."""
+  """Returns the seconds of each command in a run; None without a record."""
   path = os.path.join(run_dir, SECONDS)
   if not os.path.exists(path):
     return None

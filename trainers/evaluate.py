@@ -4,7 +4,7 @@
 
 Every sampler and baseline whose stages are finished answers the same requests
 on the same held-out images, see `lc_keras.evaluation.protocol`. The figures of
-each system are kept in report/systems: an interrupted evaluation goes on with
+each system are kept in report/systems: an interrupted evaluation resumes with
 the next system.
 """
 

@@ -29,7 +29,7 @@ _STAGE = "generator"
 _ROWS, _COLUMNS, _PLOTS = 4, 8, 4
 # Kinds of files that hold data and no program.
 _DATA_ONLY = {"keras", "keras_2", "onnx", "samples"}
-# Flags that say where the decoder is, and the encoder.
+# Flags with the place of the decoder, and of the encoder.
 _DECODERS = ("decoder", "saved_model", "keras_decoder", "callable")
 _ENCODERS = ("encoder", "saved_model_encoder", "keras_encoder")
 _ENCODERS += ("encode_callable",)

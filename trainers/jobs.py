@@ -1,7 +1,7 @@
 """The jobs of a run, and trainings as programs.
 
-A training's module defines a `Job` with its model, data and pictures; what all
-trainings share is here.
+A training's module defines a `Job` with its model, data and pictures; this
+module has the code that all trainings share.
 """
 
 import dataclasses
@@ -64,7 +64,7 @@ class Job:
   """A training that is run as a program.
 
   Attributes:
-    name: The name of its module, and of its stage unless `stage` says another.
+    name: Name of its module, and of its stage unless `stage` is given.
     recipe: The class of its recipe.
     begin: Maps (recipe, run), and keyword arguments that `prepare` returned, to
       a `training.Training`; called in the scope of the distribution strategy.

@@ -13,7 +13,7 @@ PATIENCE = 600
 
 @contextlib.contextmanager
 def serving(export_dir: str, warm_up: bool = True) -> Iterator[str]:
-  """Runs our server on a free port; yields its address.
+  """Runs `serving.server` on a free port; yields its address.
 
   Args:
     export_dir: The folder of an export's versions.

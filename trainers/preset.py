@@ -5,7 +5,7 @@
 
 The generator, all models that the run has for it and some of its latents go
 into lc_keras/presets/<name> in half precision, with a manifest and a picture;
-the same run gives the same files. `lc_keras.preset` says what is in a preset.
+the same run gives the same files. `lc_keras.preset` describes them.
 """
 
 import json

@@ -242,7 +242,7 @@ def open_run(
   needs_data: bool = True,
   image_shape: Sequence[int] | None = None,
 ) -> Run:
-  """Opens a run folder, or begins one, as --dataset or --base_run say.
+  """Opens a run folder, or begins one for --dataset or from --base_run.
 
   Prepares the data set if that has not been done yet; a preset's, only when its
   images are needed.

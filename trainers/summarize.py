@@ -49,7 +49,7 @@ def summarize(settings: flags.FlagValues) -> None:
 
   Raises:
     ValueError: A run has no report, is named twice, or differs from the
-      others in what was measured.
+      others in one of `_SAME`.
   """
   folders = [os.path.normpath(folder) for folder in settings.runs]
   if len(set(folders)) < len(folders):
