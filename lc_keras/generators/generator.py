@@ -11,6 +11,7 @@ import tensorflow_probability as tfp
 from lc_keras import files
 from lc_keras import plotting
 from lc_keras import priors
+from lc_keras.generators import autoencoders
 from lc_keras.generators import binding
 from lc_keras.generators import checks
 from lc_keras.generators import conventions
@@ -21,7 +22,6 @@ from lc_keras.generators import kinds
 from lc_keras.generators import mapping as mappings
 from lc_keras.generators import part as parts
 from lc_keras.generators import specs
-from lc_keras.generators import wholes
 from lc_keras.models import storage
 
 tfd = tfp.distributions
@@ -157,7 +157,7 @@ class Generator:
     }
     whole = models["decode"]
     is_whole = encoder is None and mapping is None
-    names = wholes.split(whole) if is_whole else None
+    names = autoencoders.split(whole) if is_whole else None
     if fixed is not None and not isinstance(fixed, Mapping):
       raise ValueError(
         "fixed is a dictionary of inputs, such as {'class': 7}; got "
@@ -165,7 +165,7 @@ class Generator:
       )
     if names:
       models = {
-        direction: wholes.part(whole, name)
+        direction: autoencoders.part(whole, name)
         for direction, name in zip(parts.OUTPUTS, names)
       }
     said = {"outputs": dict(outputs or {})}
@@ -183,7 +183,7 @@ class Generator:
       "pixel_range": pixel_range,
       "pixels": pixels,
       "posterior_scale": posterior_scale,
-      "latent_size": wholes.size(whole)
+      "latent_size": autoencoders.size(whole)
       if names and latent_size is None
       else latent_size,
       "image_shape": image_shape,
@@ -216,15 +216,15 @@ class Generator:
     models = {name: kinds.load(one, folder) for name, one in places.items()}
     names = None
     if len(models) == 1 and "signature" not in places["decode"]:
-      names = wholes.split(models["decode"])
+      names = autoencoders.split(models["decode"])
     if names and "checksum" not in spec:
       whole = models["decode"]
       for direction, name in zip(parts.OUTPUTS, names):
         places[direction] = {**places["decode"], "part": name}
-        models[direction] = wholes.part(whole, name)
+        models[direction] = autoencoders.part(whole, name)
       spec = {**spec, **places}
       if spec["latent_size"] is None:
-        spec["latent_size"] = wholes.size(whole)
+        spec["latent_size"] = autoencoders.size(whole)
     opened = {
       name: kinds.wrap(model, name, places[name])
       for name, model in models.items()

@@ -17,6 +17,7 @@ import types
 from collections.abc import Iterator, Mapping
 
 from lc_keras import imports
+from lc_keras.generators import autoencoders
 from lc_keras.generators import function
 from lc_keras.generators import keras_2
 from lc_keras.generators import keras_model
@@ -25,7 +26,6 @@ from lc_keras.generators import part
 from lc_keras.generators import samples
 from lc_keras.generators import saved_model
 from lc_keras.generators import torch_module
-from lc_keras.generators import wholes
 
 KINDS: dict[str, types.ModuleType] = {
   "saved_model": saved_model,
@@ -139,7 +139,7 @@ def load(place: Mapping, folder: str = ""):
   if "path" in place and not os.path.exists(path):
     raise FileNotFoundError(f"There is no file or folder {path!r}.")
   model = kind.load(path, place)
-  return wholes.part(model, place["part"]) if "part" in place else model
+  return autoencoders.part(model, place["part"]) if "part" in place else model
 
 
 def files_of(place: Mapping, folder: str) -> Iterator[tuple[str, str]]:
