@@ -20,7 +20,7 @@ _FAR = 30.0
 _NO_IMAGES = "If these are to be no images, say so: --plot=lines draws curves."
 
 
-def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
+def prepare(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
   """Returns a spec with the input of each direction; runs nothing yet.
 
   Args:
@@ -36,17 +36,17 @@ def prepared(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
   )
   _share_held(spec, opened)
   for direction, part in opened.items():
-    spec[direction] = _prepared(part, spec[direction], direction)
+    spec[direction] = _prepare_direction(part, spec[direction], direction)
   return spec
 
 
-def complete(
+def complete_decoder(
   spec: Mapping, opened: Mapping[str, parts.Part], drawn: np.ndarray | None
 ) -> tuple[dict, list[str], np.ndarray]:
   """Runs a decoder, and completes its spec.
 
   Args:
-    spec: See `prepared`.
+    spec: See `prepare`.
     opened: Its decoder and perhaps its encoder.
     drawn: Latents [n, ...] from a mapping, as the decoder takes them; None
       draws them from the prior.
@@ -125,7 +125,7 @@ def _share_held(spec, opened):
     }
 
 
-def _prepared(part, known, direction):
+def _prepare_direction(part, known, direction):
   """Returns the entry of a direction in a spec, with its input and batch."""
   known = {**known, **part.names}
   inputs = part.inputs
@@ -385,7 +385,7 @@ def _guess(size):
   return "=HEIGHT,WIDTH,CHANNELS"
 
 
-def traced(generator) -> dict[str, bool]:
+def trace(generator) -> dict[str, bool]:
   """Runs a generator as all jobs do: in a graph, for batches of any size.
 
   Returns:

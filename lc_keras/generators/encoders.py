@@ -27,7 +27,7 @@ _NAMES = {
 }
 
 
-def complete(spec, part: parts.Part, images: np.ndarray) -> dict:
+def complete_encoder(spec, part: parts.Part, images: np.ndarray) -> dict:
   """Returns the complete entry of an encoder in a spec.
 
   Args:

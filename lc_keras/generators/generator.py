@@ -71,7 +71,8 @@ class Generator:
     plot: How to draw an output that is not an image, see below; None for
       images. It may be set at any time.
     notes: Sentences about the model, from its first run.
-    spec: See `specs.draft` and `checks.complete`; None for a model of our own.
+    spec: See `specs.draft` and `checks.complete_decoder`; None for a model of
+      our own.
   """
 
   def __init__(
@@ -189,7 +190,7 @@ class Generator:
       "image_shape": image_shape,
       "fixed": dict(fixed or {}),
     }
-    self._look(drafted, opened, names)
+    self._inspect(drafted, opened, names)
     self.plot = plot
 
   @classmethod
@@ -233,7 +234,7 @@ class Generator:
       coordinates = specs.read_coordinates(spec, folder)
       made._build(spec, opened, [], coordinates)
       return made
-    made._look(spec, opened, names, coordinates)
+    made._inspect(spec, opened, names, coordinates)
     made.spec["checksum"] = specs.checksum(made.spec, folder)
     return made
 
@@ -251,7 +252,7 @@ class Generator:
     if can_encode(model):
       self.encode = model.encode
 
-  def _look(self, drafted, opened, names, coordinates=None):
+  def _inspect(self, drafted, opened, names, coordinates=None):
     """Runs a model to complete its spec, and takes it over.
 
     Args:
@@ -261,13 +262,13 @@ class Generator:
       coordinates: See `of_files`.
     """
     plotting.plotter(drafted["plot"])  # Raises if there is no such function.
-    spec, drawn = checks.prepared(drafted, opened), None
+    spec, drawn = checks.prepare(drafted, opened), None
     if "map" in opened:
-      own, drawn = mappings.look(spec, opened)
+      own, drawn = mappings.complete_mapping(spec, opened)
       coordinates = coordinates or coordinate_systems.Coordinates.fit(own)
-    spec, notes, images = checks.complete(spec, opened, drawn)
+    spec, notes, images = checks.complete_decoder(spec, opened, drawn)
     if "encode" in opened:
-      spec["encode"] = encoders.complete(spec, opened["encode"], images)
+      spec["encode"] = encoders.complete_encoder(spec, opened["encode"], images)
     if names:
       notes.append(
         f"It is a whole autoencoder: its decoder is its {names[0]!r}, its "
@@ -275,7 +276,7 @@ class Generator:
       )
     self._build(spec, opened, notes, coordinates)
     try:
-      facts = checks.traced(self)
+      facts = checks.trace(self)
     except Exception as error:
       for direction in opened:
         spec[direction]["numpy"] = True
@@ -284,7 +285,7 @@ class Generator:
         f"{type(error).__name__}: {str(error).strip().splitlines()[-1]}"
       )
       self._build(spec, opened, self.notes, coordinates)
-      facts = checks.traced(self)
+      facts = checks.trace(self)
     spec |= facts
     self.exportable, self.differentiable = facts.values()
 

@@ -113,13 +113,13 @@ class Draws:
     return self.coordinates.to_latents(tf.reduce_mean(own, axis=1))
 
 
-def look(
+def complete_mapping(
   spec: dict, opened: Mapping[str, parts.Part]
 ) -> tuple[np.ndarray, np.ndarray]:
   """Runs a mapping, and completes its entry in the spec.
 
   Args:
-    spec: See `checks.prepared`; its "latent_size" is that of z.
+    spec: See `checks.prepare`; its "latent_size" is that of z.
     opened: The mapping and the decoder.
 
   Returns:
