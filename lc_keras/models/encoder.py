@@ -91,7 +91,8 @@ class Encoder(stored_model.StoredModel):
       images: [batch, height, width, channels] in [0, 1]; of any height and
         width, which are scaled down.
     """
-    found = tf.matmul(look(images, self._image_shape), self.matrix) + self.bias
+    inputs = guess_inputs(images, self._image_shape)
+    found = tf.matmul(inputs, self.matrix) + self.bias
     found = tf.clip_by_value(found, -_FARTHEST, _FARTHEST)
     return tf.pad(found, [[0, 0], [0, self._beyond]])
 
@@ -136,8 +137,8 @@ class Sums:
   def add(self, images: np.ndarray, latents: np.ndarray) -> None:
     """Adds images [n, height, width, channels] and their latents."""
     image_shape, _, axes = self._arguments
-    seen = look(tf.constant(images), image_shape).numpy().astype(np.float64)
-    seen = np.pad(seen, [(0, 0), (0, 1)], constant_values=1.0)
+    seen = guess_inputs(tf.constant(images), image_shape).numpy()
+    seen = np.pad(np.float64(seen), [(0, 0), (0, 1)], constant_values=1.0)
     self._squares += seen.T @ seen
     self._products += seen.T @ latents[:, :axes]
     self._count += len(seen)
@@ -161,7 +162,7 @@ class Sums:
     return made
 
 
-def look(images: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
+def guess_inputs(images: tf.Tensor, image_shape: Sequence[int]) -> tf.Tensor:
   """Returns the inputs of the guess, small images in [-1, 1], [batch, seen].
 
   Args:
