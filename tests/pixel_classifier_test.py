@@ -49,8 +49,10 @@ class PixelClassifierTest(tf.test.TestCase):
     for name, channels in (("toon_faces", 256), ("conv_small", 128)):
       model = pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, name)
       # In a graph, as in the evaluation: the number of images is unknown.
-      look = tf.function(model.look, [tf.TensorSpec([None, *_SHAPE])])
-      logits, features = look(images)
+      read = tf.function(
+        model.logits_and_features, [tf.TensorSpec([None, *_SHAPE])]
+      )
+      logits, features = read(images)
       self.assertAllClose(logits, model(images))
       self.assertEqual(features.shape, [5, channels])
       maps = tf.reshape(model.features(images), [5, -1, channels])

@@ -15,15 +15,15 @@ class Judge:
     """Creates a judge from a `PixelClassifier`.
 
     Args:
-      classifier: A model with `look(images)`.
+      classifier: A model with `logits_and_features(images)`.
       batch_size: Images per batch.
     """
 
-    def look(images):
-      logits, features = classifier.look(images)
+    def read(images):
+      logits, features = classifier.logits_and_features(images)
       return {"features": features, "probabilities": tf.sigmoid(logits)}
 
-    self._look = batched.Batched(look, batch_size)
+    self._read = batched.Batched(read, batch_size)
     self._images = self._seen = None
 
   def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -41,7 +41,7 @@ class Judge:
   def _of(self, images):
     # Callers ask for both of the same images: one pass is enough.
     if images is not self._images:
-      self._images, self._seen = images, self._look(images)
+      self._images, self._seen = images, self._read(images)
     return self._seen
 
 

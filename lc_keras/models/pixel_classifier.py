@@ -62,7 +62,9 @@ class PixelClassifier(stored_model.StoredModel):
     """Returns logits [batch, num_attributes] of images in [0, 1]."""
     return tf.cast(self.head(self.features(images)), tf.float32)
 
-  def look(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+  def logits_and_features(
+    self, images: tf.Tensor
+  ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns logits, and the features in which images are compared.
 
     Args:

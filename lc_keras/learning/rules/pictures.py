@@ -197,7 +197,10 @@ def _features(settings, parts, images):
       )
   elif "classifier" in parts.models:
     classifier = parts.models["classifier"]
-    yield "the run's classifier", lambda rows: classifier.look(rows)[1]
+    yield (
+      "the run's classifier",
+      lambda rows: classifier.logits_and_features(rows)[1],
+    )
   elif generators.can_encode(parts.generator):
     encode = parts.generator.encode
     yield "the generator's encoder", lambda rows: encode(rows).mean()
