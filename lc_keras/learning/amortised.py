@@ -179,7 +179,7 @@ class Learner:
     """Returns the loss of a move, see `ValueActor.compile`."""
     off, on = self._typical[0], self._typical[1]
     edit = self._judges.edit(start, self._request(off + value * (on - off)))
-    seen = self._objective.look(
+    seen = self._objective.read_judges(
       moved,
       self._judges.realism_under(edit.shown),
       self._objective.draw(seeds)[:, 0],

@@ -236,7 +236,7 @@ class GradientSearch(sampler.Transformer):
       with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(move)
         latents = start + self._in_latents(move)
-        seen = objective.look(
+        seen = objective.read_judges(
           latents, realism, noise[:, step % _STEPS_PER_DRAW]
         )
         # The loss of a row depends on that row alone: so does its gradient.

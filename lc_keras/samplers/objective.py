@@ -95,7 +95,7 @@ class Objective:
     scale = self.attribute_noise * self.judges.posterior_scale
     return scale * tf.reshape(drawn, shape)
 
-  def look(
+  def read_judges(
     self,
     latents: tf.Tensor,
     realism: Callable[[tf.Tensor], tf.Tensor],
