@@ -34,17 +34,19 @@ class CriticTest(tf.test.TestCase):
 
   def test_compares_as_if_asked_one_after_the_other(self):
     layer, (real, own, mask) = _critic(), _inputs(12)
-    fake, asked, wrong = real[::-1] + 1.0, own[::-1], 1.0 - own
+    fake, fake_labels, wrong = real[::-1] + 1.0, own[::-1], 1.0 - own
     mix = np.linspace(0, 1, 12, dtype=np.float32)[:, np.newaxis]
-    *logits, slopes = layer.compare(real, fake, mix, own, asked, wrong, mask)
+    *logits, slopes = layer.compare(
+      real, fake, mix, own, fake_labels, wrong, mask
+    )
     for given, (latents, labels) in zip(
-      logits, [(real, own), (fake, asked), (real, wrong)]
+      logits, [(real, own), (fake, fake_labels), (real, wrong)]
     ):
       self.assertAllClose(given, layer(latents, labels, mask), atol=1e-5)
     between = tf.constant(mix * real + (1 - mix) * fake)
     with tf.GradientTape() as tape:
       tape.watch(between)
-      logits = layer(between, asked, mask)
+      logits = layer(between, fake_labels, mask)
     self.assertAllClose(slopes, tape.gradient(logits, between), atol=1e-5)
 
   def test_a_penalty_of_slopes_has_the_gradient_of_a_tape_in_a_tape(self):

@@ -270,14 +270,14 @@ class ActorCritic(stored_model.StoredModel):
     told = actor_requests.comparison(
       rows, recipe, self._excludes, self.starts, seeds
     )
-    moved = self.trained_actor(told.start, told.asked, told.mask)
+    moved = self.trained_actor(told.start, told.fake_labels, told.mask)
     # Some fakes are prior samples that the actor has not moved.
     raw = tf.random.stateless_uniform(tf.shape(told.own)[:1], seeds[3])
     raw = (raw < recipe.prior_fraction)[:, tf.newaxis]
     fake = tf.stop_gradient(tf.where(raw, told.prior, moved))
     mix = tf.random.stateless_uniform([tf.shape(told.own)[0], 1], seeds[5])
     real_logits, fake_logits, wrong_logits, slopes = self.critic.compare(
-      told.real, fake, mix, told.own, told.asked, told.wrong, told.mask
+      told.real, fake, mix, told.own, told.fake_labels, told.wrong, told.mask
     )
     # Another row's labels may equal the row's own where the mask is 1: such a
     # row is no negative.

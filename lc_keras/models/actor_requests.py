@@ -51,7 +51,7 @@ class Comparison(NamedTuple):
     start: [batch, latent_size], the latents that the actor makes fakes of.
     prior: [batch, latent_size], draws of p(z).
     own: [batch, num_attributes], the labels of real.
-    asked: [batch, num_attributes], the labels of the fakes.
+    fake_labels: [batch, num_attributes], the labels of the fakes.
     wrong: [batch, num_attributes], wrong labels for real.
     mask: [batch, num_attributes] in {0, 1}, 1 for labels the critic is given.
   """
@@ -60,7 +60,7 @@ class Comparison(NamedTuple):
   start: tf.Tensor
   prior: tf.Tensor
   own: tf.Tensor
-  asked: tf.Tensor
+  fake_labels: tf.Tensor
   wrong: tf.Tensor
   mask: tf.Tensor
 
@@ -84,12 +84,12 @@ def comparison(
   # A fake starts from the prior and has the row's own labels, or starts from
   # the real row and has wrong ones.
   prior = _prior(rows, seeds[2])
-  start, asked = starts(prior), own
+  start, fake_labels = starts(prior), own
   if recipe.real_weight:
     from_prior = _every_second(own)
     start = tf.where(from_prior, start, real)
-    asked = tf.where(from_prior, own, wrong)
-  return Comparison(real, start, prior, own, asked, wrong, mask)
+    fake_labels = tf.where(from_prior, own, wrong)
+  return Comparison(real, start, prior, own, fake_labels, wrong, mask)
 
 
 def requests(

@@ -59,7 +59,7 @@ class Critic(conditioned.ConditionedTrunk):
     fake: tf.Tensor,
     mix: tf.Tensor,
     own: tf.Tensor,
-    asked: tf.Tensor,
+    fake_labels: tf.Tensor,
     wrong: tf.Tensor,
     mask: tf.Tensor,
   ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -70,7 +70,7 @@ class Critic(conditioned.ConditionedTrunk):
       fake: [batch, latent_size].
       mix: [batch, 1] in [0, 1], the share of real in the interpolated point.
       own: [batch, num_attributes], the labels of real.
-      asked: The labels of fake, and of the interpolated point.
+      fake_labels: The labels of fake, and of the interpolated point.
       wrong: Wrong labels for real.
       mask: [batch, num_attributes] in {0, 1}, of all labels.
 
@@ -82,7 +82,7 @@ class Critic(conditioned.ConditionedTrunk):
     entrance = self.entrance()
     points = entrance.of_latents(tf.concat([real, fake], axis=0))
     of_real, of_fake = tf.split(points, 2)
-    labels = tf.concat([own, asked, wrong], axis=0)
+    labels = tf.concat([own, fake_labels, wrong], axis=0)
     told = entrance.of_request(labels, tf.tile(mask, [3, 1]))
     logits = self._logits(tf.concat([of_real, of_fake, of_real], 0) + told)
     between = mix * of_real + (1.0 - mix) * of_fake + tf.split(told, 3)[1]
