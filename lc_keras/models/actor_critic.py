@@ -49,8 +49,8 @@ class Move(NamedTuple):
     attributes: [batch, num_attributes], the attribute critic's logits of a
       noisy copy.
     posterior_scale: [latent_size], sigma_bar.
-    strayed: [batch], the squared distance of the embeddings of start and
-      answer; 0 without an embedding.
+    embedding_distance: [batch], squared, between the embeddings of
+      `request.start` and `moved`; 0 without an embedding.
   """
 
   request: actor_requests.Request
@@ -58,24 +58,24 @@ class Move(NamedTuple):
   realism: tf.Tensor
   attributes: tf.Tensor
   posterior_scale: tf.Tensor
-  strayed: tf.Tensor
+  embedding_distance: tf.Tensor
 
 
 # The terms of the actor's loss, [batch] each. A new one is a function here and
 # its weight, `<name>_weight`, a field of `recipes.Actor`.
 TERMS: dict[str, Callable[[Move], tf.Tensor]] = {
   "realism": lambda move: losses.critic_cross_entropy(move.realism, True),
-  # `taught` is the answer of the row's lesson; without one, the start.
+  # `answer` is that of the row's lesson; without one, the start.
   "distance": lambda move: losses.latent_distance(
-    move.moved, move.request.taught, move.posterior_scale
+    move.moved, move.request.answer, move.posterior_scale
   ),
   "attribute": lambda move: losses.attribute_cross_entropy(
     move.attributes, move.request.values, move.request.read
   ),
   "imitation": lambda move: tf.reduce_mean(
-    tf.square(move.moved - move.request.taught), axis=-1
+    tf.square(move.moved - move.request.answer), axis=-1
   ),
-  "same": lambda move: move.strayed,
+  "same": lambda move: move.embedding_distance,
 }
 
 
@@ -333,13 +333,13 @@ class ActorCritic(stored_model.StoredModel):
     (attributes,) = losses.noisy_readings(
       self._read_attributes, moved, [noise], with_clean=False
     )
-    strayed = tf.zeros_like(realism)
+    distance = tf.zeros_like(realism)
     if self._embed is not None:
-      strayed = losses.embedding_distance(
+      distance = losses.embedding_distance(
         self._embed(moved), self._embed(request.start)
       )
     move = Move(
-      request, moved, realism, attributes, self._posterior_scale, strayed
+      request, moved, realism, attributes, self._posterior_scale, distance
     )
     terms = {name: term(move) for name, term in TERMS.items()}
     loss = sum(

@@ -33,14 +33,14 @@ class Request(NamedTuple):
     values: [batch, num_attributes] in {0, 1}, the targets.
     mask: [batch, num_attributes] in {0, 1}, 1 for targets the actor is given.
     read: Like `mask`, 1 for targets that the attribute critic checks.
-    taught: [batch, latent_size], the teacher's answer; `start` without one.
+    answer: [batch, latent_size], the teacher's answer; `start` without one.
   """
 
   start: tf.Tensor
   values: tf.Tensor
   mask: tf.Tensor
   read: tf.Tensor
-  taught: tf.Tensor
+  answer: tf.Tensor
 
 
 class Comparison(NamedTuple):
@@ -104,12 +104,12 @@ def requests(
     starts: As for `comparison`.
     seeds: As for `comparison`.
   """
-  make = _taught if recipe.imitation_weight else _published
+  make = _from_lessons if recipe.imitation_weight else _published
   made = make(rows, recipe, excludes, starts, seeds)
   return list(made) if recipe.real_weight else [made[0]]
 
 
-def _taught(rows, recipe, excludes, starts, seeds):
+def _from_lessons(rows, recipe, excludes, starts, seeds):
   lessons = rows["lessons"]
   prior, real = (
     Request(
