@@ -38,7 +38,7 @@ class SwitchingTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(0.0, 0.5, 1.0)
   def test_opens_some(self, fraction):
     about = np.tile(np.eye(5, dtype=np.float32), [400, 1])
-    mask = switching.open_some(about, fraction, (1, 2)).numpy()
+    mask = switching.random_mask(about, fraction, (1, 2)).numpy()
     self.assertContainsSubset(set(mask.flat), {0.0, 1.0})
     self.assertAllEqual(mask[about > 0], np.ones(2000))
     everything = mask.all(axis=1).mean()

@@ -150,7 +150,7 @@ def _wrong(rows, recipe, excludes, seed, mask_seed):
   other = tf.random.stateless_uniform(tf.shape(own)[:1], seed)
   other = (other < 1.0 - recipe.switched_fraction)[:, tf.newaxis]
   wrong = tf.where(other, tf.roll(own, 1, axis=0), switched)
-  return wrong, switching.open_some(about, recipe.masked_fraction, mask_seed)
+  return wrong, switching.random_mask(about, recipe.masked_fraction, mask_seed)
 
 
 def _prior(rows, seed):

@@ -24,7 +24,7 @@ def switch(
   return switched, column + ruled_out
 
 
-def open_some(
+def random_mask(
   about: tf.Tensor, open_fraction: float, seed: tf.Tensor
 ) -> tf.Tensor:
   """Returns the masks of requests, [batch, num_attributes].

@@ -88,7 +88,7 @@ def function(
     seeds = step * batch_size + tf.range(batch_size, dtype=tf.int64)
     seeds += seed * (1 << 32)
     switched, about = switching.switch(own, batch["focus"], excludes)
-    mask = switching.open_some(about, open_fraction, step_seeds[0])
+    mask = switching.random_mask(about, open_fraction, step_seeds[0])
     sampled = teacher.sample(constraints.Constraint(own, mask), seeds)
     noise = tf.random.stateless_normal(tf.shape(batch["mean"]), step_seeds[1])
     real = batch["mean"] + batch["scale"] * noise
