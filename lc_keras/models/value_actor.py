@@ -15,7 +15,7 @@ from lc_keras.models import whitening
 Loss = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
 
 # Share of training rows whose target is the value that is read at the start.
-_STAYS = 0.25
+_UNCHANGED_SHARE = 0.25
 
 
 class ValueActor(stored_model.StoredModel):
@@ -101,4 +101,4 @@ class ValueActor(stored_model.StoredModel):
     if self._continuous:
       return uniform
     is_on = self._read_value(start) > 0.0
-    return tf.cast(is_on == (uniform < _STAYS), tf.float32)
+    return tf.cast(is_on == (uniform < _UNCHANGED_SHARE), tf.float32)
