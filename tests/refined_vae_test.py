@@ -49,7 +49,7 @@ class _Run:
 class RefinedVAETest(tf.test.TestCase):
   def test_learns_the_images_behind_what_is_frozen(self):
     frozen, images = _frozen(), np.full([16, *_SHAPE], 0.5, np.float32)
-    model = refined_vae.of(frozen, width=8)
+    model = refined_vae.RefinedVAE.from_vae(frozen, width=8)
     model.compile(keras.optimizers.Adam(1e-2))
     data = tf.data.Dataset.from_tensors({"image": images})
     before = model.evaluate(data, return_dict=True, verbose=0)
@@ -68,7 +68,7 @@ class RefinedVAETest(tf.test.TestCase):
     )
 
   def test_learns_from_pixels_beyond_black_and_white(self):
-    model = refined_vae.of(_frozen(), width=8)
+    model = refined_vae.RefinedVAE.from_vae(_frozen(), width=8)
     model.compile(keras.optimizers.SGD(1e-2))
     bias, images = model.refiner.layers[-1].bias, tf.fill([4, *_SHAPE], 0.5)
     for beyond in (-3.0, 3.0):

@@ -73,6 +73,19 @@ class RefinedVAE(vae.VAE):
       name="refiner",
     )
 
+  @classmethod
+  def from_vae(cls, model: vae.VAE, **options) -> "RefinedVAE":
+    """Returns a refined VAE of a trained VAE, its refiner untrained.
+
+    Args:
+      model: The VAE; its weights are copied.
+      **options: `width` and `depth` of the refiner.
+    """
+    refined = cls(**model.arguments, **options)
+    for name in ("encoder", "decoder"):
+      getattr(refined, name).set_weights(getattr(model, name).get_weights())
+    return refined
+
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """See base class."""
     mean = tf.clip_by_value(self._refined(latents), 0.0, 1.0)
@@ -106,19 +119,6 @@ class RefinedVAE(vae.VAE):
     }
 
 
-def of(model: vae.VAE, **options) -> RefinedVAE:
-  """Returns a refined VAE of a trained VAE, its refiner untrained.
-
-  Args:
-    model: The VAE; its weights are copied.
-    **options: `width` and `depth` of the refiner.
-  """
-  refined = RefinedVAE(**model.arguments, **options)
-  for name in ("encoder", "decoder"):
-    getattr(refined, name).set_weights(getattr(model, name).get_weights())
-  return refined
-
-
 def training(
   recipe: recipes.Refiner, model: vae.VAE, data
 ) -> trainings.Training:
@@ -130,6 +130,6 @@ def training(
     data: `arrays.Source` of its images.
   """
   keras.utils.set_random_seed(recipe.seed)
-  refined = of(model, width=recipe.width, depth=recipe.depth)
+  refined = RefinedVAE.from_vae(model, width=recipe.width, depth=recipe.depth)
   refined.compile(adam.Adam(trainings.learning_rate(recipe)))
   return trainings.on_images(refined, recipe, data)
