@@ -117,29 +117,31 @@ class LessonsTest(tf.test.TestCase):
     size = sum(array.nbytes for array in made.values())
     self.assertLess(peak, 1.5 * size)
     # Each batch reads the arrays themselves, not a copy.
-    beside = latent_batches.beside(latent_batches.at_random(rows, 4), made, 7)
+    batches = latent_batches.with_lessons(
+      latent_batches.at_random(rows, 4), made, 7
+    )
     made["real"][:] = 5.0
-    for batch in beside.take(1):
+    for batch in batches.take(1):
       self.assertAllEqual(batch["lessons"]["real"], made["real"][:7])
     tracemalloc.stop()
 
-  def test_beside_batches_that_are_not_tuned_nothing_is(self):
+  def test_are_not_tuned_if_the_batches_are_not(self):
     made = _make(50)
     batches = latent_batches.at_random(_rows(), 4)
-    beside = latent_batches.beside(batches, made, 7)
-    self.assertFalse(beside.options().autotune.enabled)
+    batches = latent_batches.with_lessons(batches, made, 7)
+    self.assertFalse(batches.options().autotune.enabled)
 
   def test_batches_depend_on_their_number_alone(self):
     made = _make(50)
     batches = tf.data.Dataset.range(6).map(lambda n: {"mean": n})
 
-    def beside(start):
-      given = latent_batches.beside(
+    def from_step(start):
+      taken = latent_batches.with_lessons(
         batches.skip(start), made, 7, seed=5, start_step=start
       )
-      return list(given.as_numpy_iterator())
+      return list(taken.as_numpy_iterator())
 
-    whole, rest = beside(0), beside(4)
+    whole, rest = from_step(0), from_step(4)
     self.assertEqual([batch["mean"] for batch in whole], list(range(6)))
     for batch, again in zip(whole[4:], rest):
       self.assertAllEqual(batch["lessons"]["prior"], again["lessons"]["prior"])

@@ -117,7 +117,7 @@ def at_random(
   return drawn.prefetch(4).apply(streams.untuned)
 
 
-def beside(
+def with_lessons(
   batches: tf.data.Dataset,
   lessons: Mapping[str, np.ndarray],
   batch_size: int,

@@ -410,7 +410,7 @@ def training(
     )
     if not recipe.imitation_weight:
       return drawn
-    return latent_batches.beside(
+    return latent_batches.with_lessons(
       drawn,
       lessons["train"],
       recipe.batch_size,
@@ -421,7 +421,7 @@ def training(
   validation = latent_batches.in_order(held_out, recipe.batch_size)
   if not recipe.imitation_weight:
     return trainings.Training(model, batches, validation, "val_attribute")
-  validation = latent_batches.beside(
+  validation = latent_batches.with_lessons(
     validation, lessons["validation"], recipe.batch_size
   )
   return trainings.Training(model, batches, validation, "val_imitation")
