@@ -179,7 +179,7 @@ def drawn(
   for number, (split, rows) in enumerate(
     [("train", ~held), ("validation", held)]
   ):
-    labelled = latent_rows.of_draws(
+    labelled = latent_rows.from_draws(
       generator, latents[rows], _DRAWN_SCALE, columns[rows]
     )
     others = latent_rows.draw(

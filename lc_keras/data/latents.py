@@ -170,7 +170,7 @@ def draw(
     batch_size: Images decoded at once; fewer if they are large.
     progress: Wraps the batches, to show progress.
   """
-  mean = drawn(generator, rows, seed)
+  mean = draw_means(generator, rows, seed)
   attributes = np.zeros([rows, 0], np.float32)
   if read is not None:
     function = tf.function(
@@ -180,11 +180,11 @@ def draw(
     starts = progress(range(0, rows, batch_size))
     labels = [function(mean[start : start + batch_size]) for start in starts]
     attributes = np.concatenate(labels)
-  return of_draws(generator, mean, scale, attributes)
+  return from_draws(generator, mean, scale, attributes)
 
 
-def of_draws(
-  generator, drawn: np.ndarray, scale: float, attributes: np.ndarray
+def from_draws(
+  generator, mean: np.ndarray, scale: float, attributes: np.ndarray
 ) -> Latents:
   """Returns draws as posteriors, in the place of encoded images.
 
@@ -192,20 +192,20 @@ def of_draws(
 
   Args:
     generator: A model with `decode(latents)`.
-    drawn: [n, latent_size], see `Generator.draw`.
+    mean: [n, latent_size], see `Generator.draw`.
     scale: See `draw`.
     attributes: [n, num_attributes], see `Latents`.
   """
-  drawn, scales = np.asarray(drawn, np.float32), np.float32(scale)
+  mean, scales = np.asarray(mean, np.float32), np.float32(scale)
   mapping = getattr(generator, "mapping", None)
   if mapping is not None:
     known = mapping.known
-    drawn, scales = drawn * known, np.where(known, scales, np.float32(1.0))
-  scales = np.broadcast_to(scales, drawn.shape)
-  return Latents(drawn, scales, np.asarray(attributes, np.float32))
+    mean, scales = mean * known, np.where(known, scales, np.float32(1.0))
+  scales = np.broadcast_to(scales, mean.shape)
+  return Latents(mean, scales, np.asarray(attributes, np.float32))
 
 
-def drawn(generator, rows, seed):
+def draw_means(generator, rows, seed):
   """Returns draws of a generator's latents, float32 [rows, latent_size].
 
   Args:

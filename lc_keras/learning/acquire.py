@@ -331,7 +331,7 @@ def drawer(parts):
 
   def draw(count, seed):
     if mapped:
-      return latent_rows.drawn(parts.generator, count, (seed, _STREAM))
+      return latent_rows.draw_means(parts.generator, count, (seed, _STREAM))
     random = np.random.default_rng(seed)
     latents = random.normal(size=[count, parts.generator.latent_size])
     if encodes:
