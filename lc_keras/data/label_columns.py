@@ -103,7 +103,7 @@ def from_table(
   """
   columns, exclusive, continuous, notes = {}, [], [], []
   for column in table.columns:
-    found, kind, note = _converted(table[column], spelled(column), name)
+    found, kind, note = _converted(table[column], to_name(column), name)
     columns |= found
     notes += [f"{column}: {note}"] if note else []
     exclusive += [tuple(found)] if kind == "classes" else []
@@ -173,18 +173,18 @@ def _classes(text, known, name, spread):
   is_clear = is_named_so and not any(map(str.isdigit, classes))
   before = "" if is_clear else f"{name}_"
   # "A b" and "A_b" are one class.
-  written = np.array([spelled(f"{before}{one}") for one in text])
+  written = np.array([to_name(f"{before}{one}") for one in text])
   return (
     {
       one: spread(np.where(known, written == one, np.nan))
-      for one in dict.fromkeys(spelled(f"{before}{c}") for c in classes)
+      for one in dict.fromkeys(to_name(f"{before}{c}") for c in classes)
     },
     "classes",
     None,
   )
 
 
-def spelled(name):
+def to_name(name):
   """Returns a name in the characters that a request allows."""
   return re.sub(r"[^\w\-]+", "_", str(name)).strip("_")
 

@@ -88,7 +88,7 @@ def load(
     )
 
   whole = "\n".join([name, str(shape), crop, splits])
-  called = label_columns.spelled(name.replace("/", "_").replace(":", "_"))
+  called = label_columns.to_name(name.replace("/", "_").replace(":", "_"))
   return stored.from_examples(
     f"tfds_{called.lower().replace('-', '_')}_{names.digest(whole)}",
     examples,
@@ -109,13 +109,13 @@ def _columns(features, prefix=()):
       columns |= more
       exclusive += groups
     elif isinstance(feature, tfds.features.ClassLabel):
-      own = tuple(map(label_columns.spelled, feature.names or ()))
+      own = tuple(map(label_columns.to_name, feature.names or ()))
       if all(one.isdigit() for one in own):
         own = tuple(f"{key}_{number}" for number in range(feature.num_classes))
       columns[own] = functools.partial(_one_hot, path, len(own))
       exclusive.append(own)
     elif feature.shape == () and feature.np_dtype == np.bool_:
-      own = (label_columns.spelled(key),)
+      own = (label_columns.to_name(key),)
       columns[own] = functools.partial(_switch, path)
   return columns, exclusive
 
