@@ -198,7 +198,7 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
         plot="lines",
       )
 
-    spec = specs.given(given(1.0), encodes=False)
+    spec = specs.without_model(given(1.0), encodes=False)
     self.assertTrue(specs.is_the_same(spec, given(1.0)))
     self.assertFalse(specs.is_the_same(spec, given(-1.0)))
 

@@ -152,7 +152,7 @@ class Generator:
       self._take(decoder)
       return
     models = {
-      direction: kinds.given(model)
+      direction: kinds.resolve(model)
       for direction, model in models.items()
       if model is not None or direction == "decode"
     }
@@ -538,7 +538,7 @@ def load(run_dir: str, given: Generator | None = None) -> Generator:
   if stage != IMPORTED:
     return storage.load(folder)
   spec = specs.read(folder)
-  if not specs.is_given(spec):
+  if specs.has_model(spec):
     return Generator.of_files(spec, folder)
   if given is None:
     raise ValueError(

@@ -84,7 +84,7 @@ def place_of(text: str) -> dict[str, str]:
   raise ValueError(_no_model(text, path))
 
 
-def given(model):
+def resolve(model):
   """Returns a model that a user gives, opened if it is a path.
 
   Raises:

@@ -82,7 +82,7 @@ def draft(
   }
 
 
-def given(generator, encodes: bool) -> dict:
+def without_model(generator, encodes: bool) -> dict:
   """Returns the spec of a generator that cannot be saved.
 
   Args:
@@ -97,9 +97,12 @@ def given(generator, encodes: bool) -> dict:
   }
 
 
-def is_given(spec: Mapping) -> bool:
-  """Says whether a spec is of a generator that cannot be saved."""
-  return not spec["decode"]
+def has_model(spec: Mapping) -> bool:
+  """Says whether a spec names a model's files or functions.
+
+  That of a generator that cannot be saved names none.
+  """
+  return bool(spec["decode"])
 
 
 def is_the_same(spec: Mapping, generator) -> bool:
@@ -208,7 +211,7 @@ def read(folder: str) -> dict:
       f"{path} has format {spec.get('format')}; this version reads {_FORMAT}. "
       "Import the generator again, into another --run_dir."
     )
-  if not is_given(spec) and checksum(spec, folder) != spec["checksum"]:
+  if has_model(spec) and checksum(spec, folder) != spec["checksum"]:
     places = [place.get("path") or place["function"] for place in _places(spec)]
     raise ValueError(
       f"The generator {' and '.join(dict.fromkeys(places))} has changed since "

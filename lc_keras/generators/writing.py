@@ -34,7 +34,7 @@ def write(generator: generators.Generator, folder: str) -> None:
   if generator.exportable:
     spec = _save(generator, place)
   else:
-    spec = specs.given(generator, generators.can_encode(generator))
+    spec = specs.without_model(generator, generators.can_encode(generator))
   mapping = generator.mapping
   specs.write(spec, place, mapping and mapping.coordinates)
 
