@@ -13,13 +13,13 @@ _JUDGES = judges.JUDGES
 
 def _samplers():
   first = actor.ActorSampler(_JUDGES, lambda latents, values, mask: -latents)
-  of_open = unconditional.Unconditional(_JUDGES, lambda prior: 2.0 * prior)
-  return first, of_open, open_requests.OpenRequests(first, of_open)
+  open_sampler = unconditional.Unconditional(_JUDGES, lambda prior: 2.0 * prior)
+  return first, open_sampler, open_requests.OpenRequests(first, open_sampler)
 
 
 class OpenRequestsTest(tf.test.TestCase):
   def test_each_row_is_answered_by_who_knows_it(self):
-    first, of_open, both = _samplers()
+    first, open_sampler, both = _samplers()
     asked = judges.ask(3, Male=1.0)
     weights = asked.weights * [[1.0], [0.0], [1.0]]
     mixed = constraint.Constraint(asked.values, weights)
@@ -27,7 +27,7 @@ class OpenRequestsTest(tf.test.TestCase):
     made = judges.run(both.sample, mixed)
     for rows, alone in (
       ([0, 2], first.sample(mixed, seeds)),
-      ([1], of_open.sample(mixed, seeds)),
+      ([1], open_sampler.sample(mixed, seeds)),
     ):
       for name, value in made._asdict().items():
         self.assertAllClose(

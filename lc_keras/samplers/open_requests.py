@@ -13,17 +13,17 @@ class OpenRequests(sampler.Transformer):
   the distribution of all images.
   """
 
-  def __init__(self, actor: sampler.Transformer, of_open: sampler.Sampler):
+  def __init__(self, actor: sampler.Transformer, open_sampler: sampler.Sampler):
     """Creates the sampler.
 
     Args:
       actor: Answers requests for at least one attribute, and edits.
-      of_open: Samples the rows whose request leaves all attributes open; has
-        the same judges.
+      open_sampler: Samples the rows whose request leaves all attributes open;
+        has the same judges.
     """
     super().__init__(actor.judges)
     self._actor = actor
-    self._of_open = of_open
+    self._open_sampler = open_sampler
 
   @property
   def knows(self) -> int:
@@ -36,7 +36,7 @@ class OpenRequests(sampler.Transformer):
     made = self._actor.sample(constraint, seeds)
 
     def with_open():
-      others = self._of_open.sample(constraint, seeds)
+      others = self._open_sampler.sample(constraint, seeds)
       return sampler.Result(
         *(
           tf.where(
