@@ -40,7 +40,7 @@ def explain(error: BaseException) -> str | None:
       # Of two files, the second is the one that is written.
       return _sentence(one.errno, os.fspath(one.filename2 or one.filename))
   for one in causes(error):
-    # TensorFlow's errors are no RuntimeErrors, and it may not be loaded.
+    # TensorFlow's errors are not RuntimeErrors, and it may not be loaded.
     if isinstance(one, (OSError, RuntimeError)) or hasattr(one, "error_code"):
       for number in _REMEDIES:
         if os.strerror(number) in str(one):

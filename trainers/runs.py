@@ -25,7 +25,7 @@ from trainers import messages
 from trainers import stages
 
 _MAX_BAD, _TABLE = "max_bad_examples", "table"
-# How many bad examples are named one by one.
+# Most bad examples that a message lists.
 _SHOWN = 10
 
 

@@ -24,7 +24,7 @@ class Workers:
   Attributes:
     addresses: "host:port" of every worker; the first one is the chief.
     index: Which of them this process is.
-    names: Their names by TF_CONFIG, such as "worker 0".
+    names: Their names in messages, such as "worker 0".
   """
 
   addresses: tuple[str, ...]

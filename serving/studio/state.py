@@ -27,7 +27,7 @@ class State:
   """The user's settings on a page.
 
   Attributes:
-    face: "prior", "data:3" (the third of the studio's pictures, from 0), or
+    face: "prior", "data:3" (picture 3 of the studio, counted from 0), or
       "upload:" and a picture as `faces.Faces.take` writes it.
     request: Attributes and their targets in [0, 1], sorted by name: 1 is with,
       0 is without; other attributes are left open.
