@@ -1,4 +1,4 @@
-# Every target does its own set-up, from nothing, and can be run again.
+# Every target does its own set-up and can be run again.
 
 PYTHON := .venv/bin/python
 
@@ -8,7 +8,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
-demo: venv ## Show in minutes what it is for, on a trained generator (RUN=toon_faces)
+demo: venv ## Show samples, edits and new constraints of a preset (RUN=toon_faces)
 	@$(PYTHON) -m trainers.demo $(if $(RUN),--run_dir=$(RUN))
 
 .PHONY: demo-from-scratch
@@ -20,16 +20,16 @@ studio: venv ## Play with constraints in a browser (RUN=toon_faces)
 	@$(PYTHON) -m tools.studio $(RUN)
 
 .PHONY: demo-photo
-demo-photo: venv photo ## Control a face generator by others, in runs/photo
+demo-photo: venv photo ## Control a third-party face generator, in runs/photo
 	@$(PYTHON) -m tools.photo_demo
 
 .PHONY: studio-photo
-studio-photo: venv photo ## Play with what demo-photo made, in a browser
+studio-photo: venv photo ## Play with the model of demo-photo in a browser
 	@[ -d runs/photo/export ] || $(PYTHON) -m tools.photo_demo
 	@$(PYTHON) -m tools.studio runs/photo
 
 .PHONY: check
-check: venv ## Run the linter, quick tests and those of changed files
+check: venv ## Run the linter, quick tests and the tests of changed files
 	@$(PYTHON) -m tools.check
 
 .PHONY: test
@@ -41,7 +41,7 @@ test-browser: venv chromium ## Run the studio's long test in a browser
 	@$(PYTHON) -m pytest tests/studio_test.py tests/studio_full.py
 
 .PHONY: test-photo
-test-photo: venv photo ## Test what is read from the packages of demo-photo
+test-photo: venv photo ## Test the networks of demo-photo against their packages
 	@$(PYTHON) -m pytest tests/photo_checks.py
 
 .PHONY: lint
@@ -50,7 +50,7 @@ lint: venv ## Check style and format, change nothing
 	@$(PYTHON) -m ruff format --check .
 
 .PHONY: format
-format: venv ## Mend style and format
+format: venv ## Fix style and format
 	@$(PYTHON) -m ruff check --fix .
 	@$(PYTHON) -m ruff format .
 
@@ -60,15 +60,15 @@ docs: venv-docs ## Build the documentation and API reference, in build/docs
 	@echo "Written: build/docs/index.html"
 
 .PHONY: fuzz
-fuzz: venv ## Send the server EXAMPLES odd requests of each kind (20000)
+fuzz: venv ## Send the server EXAMPLES random requests of each kind (20000)
 	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) $(PYTHON) -m pytest tests/fuzz_test.py
 
 .PHONY: soak
-soak: venv ## Load a server and make it fail for MINUTES (10); see runs/soak
+soak: venv ## Load a server and inject faults for MINUTES (10); see runs/soak
 	@SOAK_MINUTES=$(or $(MINUTES),10) SOAK_FOLDER=runs/soak $(PYTHON) -m tests.soak_test
 
 .PHONY: attack
-attack: venv ## Use a server carelessly for MINUTES (10); see runs/attack (RUN=toon_faces)
+attack: venv ## Attack a server for MINUTES (10); see runs/attack (RUN=toon_faces)
 	@rm -rf runs/attack
 	@$(PYTHON) -m serving.export --run_dir=$(or $(RUN),toon_faces) \
 	  --export_dir=runs/attack/export --samplers=flow --nocheck
@@ -80,7 +80,7 @@ chaos: venv ## Kill trainers of all kinds for HOURS (1); see runs/chaos
 	@CHAOS_HOURS=$(or $(HOURS),1) $(PYTHON) -m tests.chaos_run
 
 .PHONY: bench
-bench: venv venv-torch ## Measure training, sampling and reading; beside PyTorch
+bench: venv venv-torch ## Measure training, sampling and reading, beside PyTorch
 	@for name in vae_step latent_space sampling input_pipeline; do \
 	  $(PYTHON) -m benchmarks.$$name || exit; \
 	done
@@ -95,7 +95,7 @@ lint-deploy: ## Lint the Dockerfile and the Kubernetes manifests
 	@tools/lint_deploy.sh
 
 .PHONY: audit
-audit: ## Ask for known vulnerabilities of requirements.lock (needs a network)
+audit: ## Check requirements.lock for known vulnerabilities (needs a network)
 	@tools/lint_deploy.sh audit
 
 .PHONY: sprites
@@ -108,7 +108,7 @@ clean: ## Remove .venv*, caches and build output; keep runs/ and data/
 	@rm -rf .venv .venv-beam .venv-tools .venv-torch .venv-docs .pytest_cache .ruff_cache build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Not listed by `make help`: the targets above call them.
+# Prerequisites, not listed by `make help`.
 
 .PHONY: venv
 venv:
