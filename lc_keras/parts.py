@@ -303,7 +303,7 @@ class Parts:
     return entry
 
   def _extended(self, base, judges):
-    if base.knows == len(judges.attributes):
+    if base.num_known_attributes == len(judges.attributes):
       return base
     return extended.Extended(
       base,

@@ -73,7 +73,7 @@ class Extended(sampler.Transformer):
 
   def _beyond(self, constraint):
     """Returns which rows request attributes that the base does not know."""
-    unknown = constraint.weights[:, self._base.knows :]
+    unknown = constraint.weights[:, self._base.num_known_attributes :]
     return tf.reduce_any(unknown > 0.0, axis=-1)
 
   def _advanced(self, made, constraint):

@@ -26,9 +26,9 @@ class OpenRequests(sampler.Transformer):
     self._open_sampler = open_sampler
 
   @property
-  def knows(self) -> int:
+  def num_known_attributes(self) -> int:
     """See base class."""
-    return self._actor.knows
+    return self._actor.num_known_attributes
 
   def sample(self, constraint, seeds):
     """See base class."""

@@ -237,8 +237,8 @@ class Sampler(abc.ABC):
     return self.judges.posterior_scale.shape[0]
 
   @property
-  def knows(self) -> int:
-    """Number of attributes that it heeds, the first ones of its judges."""
+  def num_known_attributes(self) -> int:
+    """Number of attributes that it uses, the first ones of its judges."""
     return len(self.judges.attributes)
 
   @abc.abstractmethod

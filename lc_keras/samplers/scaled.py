@@ -23,9 +23,9 @@ class Scaled(sampler.Transformer):
     self._strength = strength
 
   @property
-  def knows(self) -> int:
+  def num_known_attributes(self) -> int:
     """See base class."""
-    return self._moves.knows
+    return self._moves.num_known_attributes
 
   def sample(self, constraint, seeds):
     """See base class. A sample has no start, hence no move to scale."""

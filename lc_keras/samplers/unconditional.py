@@ -26,7 +26,7 @@ class Unconditional(sampler.Transformer):
     self._starts = starts
 
   @property
-  def knows(self) -> int:
+  def num_known_attributes(self) -> int:
     """See base class."""
     return 0
 
