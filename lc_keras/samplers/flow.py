@@ -90,7 +90,8 @@ class FlowSampler(sampler.Transformer):
 
   def edit(self, latents, edit, seeds):
     """See base class. Deterministic: the seeds do not matter."""
-    back = conditioned(self._flow, edit.read, tf.ones_like(edit.read))
+    own = edit.start_attributes
+    back = conditioned(self._flow, own, tf.ones_like(own))
     forth = guided(
       back,
       conditioned(self._flow, edit.shown.values, edit.shown.mask),
@@ -101,7 +102,7 @@ class FlowSampler(sampler.Transformer):
     points = integrate(back, points, end, 0.0, self._steps)
     points = integrate(forth, points, 0.0, end, self._steps)
     moved = self._flow.whitening.undo(points)
-    changed = tf.reduce_any(edit.read != edit.shown.values, axis=-1)
+    changed = tf.reduce_any(own != edit.shown.values, axis=-1)
     return self._result(
       tf.where(changed[:, tf.newaxis], moved, latents),
       edit.shown,

@@ -144,12 +144,12 @@ class Objective:
       + self.distance_weight
       * losses.latent_distance(latents, start, self.judges.posterior_scale)
     )
-    if edit.embedded is not None:
+    if edit.start_embedding is not None:
       values += (
         self.same_weight
         * edit.asked.same
         * losses.embedding_distance(
-          self.judges.embedding(latents), edit.embedded
+          self.judges.embedding(latents), edit.start_embedding
         )
       )
     return values

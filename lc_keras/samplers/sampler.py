@@ -47,23 +47,23 @@ class Edit(NamedTuple):
     others: The constraint on the attributes to keep; its targets are the
       probabilities read at the start, where its energy has its minimum and no
       gradient.
-    read: [batch, num_attributes] in {0, 1}, the attribute critic's reading of
-      the start.
-    embedded: [batch, n], the embedding of the start, to be preserved; None
-      preserves none.
+    start_attributes: [batch, num_attributes] in {0, 1}, the attribute critic's
+      reading of the start.
+    start_embedding: [batch, n], the embedding of the start, to be preserved;
+      None preserves none.
   """
 
   asked: constraints.Constraint
   shown: constraints.Constraint
   others: constraints.Constraint
-  read: tf.Tensor
-  embedded: tf.Tensor | None = None
+  start_attributes: tf.Tensor
+  start_embedding: tf.Tensor | None = None
 
   def narrowed(self, count: int) -> "Edit":
     """Returns the edit of the first `count` attributes alone."""
-    *parts, read, embedded = self
+    *parts, attributes, embedding = self
     parts = (part.narrowed(count) for part in parts)
-    return Edit(*parts, read[:, :count], embedded)
+    return Edit(*parts, attributes[:, :count], embedding)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,12 +178,13 @@ class Judges:
       constraint: The targets of the attributes to change.
     """
     logits = self.attribute_critic(latents)
-    read, probabilities = tf.cast(logits > 0.0, tf.float32), tf.sigmoid(logits)
+    start = tf.cast(logits > 0.0, tf.float32)
+    probabilities = tf.sigmoid(logits)
     values, mask = constraint.values, constraint.mask
-    freed = self.attributes.freed(read, values, mask)
+    freed = self.attributes.freed(start, values, mask)
     shown = dataclasses.replace(
       constraint,
-      values=self.attributes.complete(read, values, mask),
+      values=self.attributes.complete(start, values, mask),
       weights=tf.where(mask > 0.0, constraint.weights, 1.0 - freed),
     )
     others = dataclasses.replace(
@@ -191,10 +192,10 @@ class Judges:
       values=self.attributes.complete(probabilities, values, mask),
       weights=1.0 - tf.maximum(mask, freed),
     )
-    embedded = None
+    embedding = None
     if self.embedding is not None and not _is_zero(constraint.same):
-      embedded = self.embedding(latents)
-    return Edit(constraint, shown, others, read, embedded)
+      embedding = self.embedding(latents)
+    return Edit(constraint, shown, others, start, embedding)
 
 
 def _is_zero(weight):
