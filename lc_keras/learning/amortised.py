@@ -179,12 +179,12 @@ class Learner:
     """Returns the loss of a move, see `ValueActor.compile`."""
     off, on = self._typical[0], self._typical[1]
     edit = self._judges.edit(start, self._request(off + value * (on - off)))
-    seen = self._objective.read_judges(
+    readings = self._objective.read_judges(
       moved,
       self._judges.realism_under(edit.shown),
       self._objective.draw(seeds)[:, 0],
     )
-    return self._objective.loss(moved, start, edit, seen)
+    return self._objective.loss(moved, start, edit, readings)
 
   def _request(self, value):
     """Returns the request for values [batch] of the constraint alone."""

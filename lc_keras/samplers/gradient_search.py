@@ -214,9 +214,9 @@ class GradientSearch(sampler.Transformer):
     objective = self._objective
     tolerance = self.judges.tolerance(edit.asked, self._tolerance)
 
-    def satisfied(seen):
-      good = tf.sigmoid(seen.realism) > sampler.REALISM_THRESHOLD
-      for logits in seen.readings:
+    def satisfied(readings):
+      good = tf.sigmoid(readings.realism) > sampler.REALISM_THRESHOLD
+      for logits in readings.attribute_logits:
         probabilities = tf.sigmoid(logits)
         good &= edit.asked.satisfied(probabilities, tolerance)
         good &= edit.others.satisfied(probabilities, self._keep_tolerance)
@@ -236,13 +236,13 @@ class GradientSearch(sampler.Transformer):
       with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(move)
         latents = start + self._in_latents(move)
-        seen = objective.read_judges(
+        readings = objective.read_judges(
           latents, realism, noise[:, step % _STEPS_PER_DRAW]
         )
         # The loss of a row depends on that row alone: so does its gradient.
-        values = objective.loss(latents, start, edit, seen)
+        values = objective.loss(latents, start, edit, readings)
       gradient = tape.gradient(values, move)
-      searching &= ~satisfied(seen)
+      searching &= ~satisfied(readings)
       step += 1
       mean = _BETA_1 * mean + (1.0 - _BETA_1) * gradient
       square = self._beta_2 * square + (1.0 - self._beta_2) * self._squares(

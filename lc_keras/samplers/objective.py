@@ -16,17 +16,17 @@ _COPIES = 3
 ROBUST_NOISE = 3.0
 
 
-class Seen(NamedTuple):
+class Readings(NamedTuple):
   """The judges' readings of latents.
 
   Attributes:
     realism: [batch], the critic's logits.
-    readings: Logits [batch, num_attributes] of the attribute critic, of the
-      latents and of each noisy copy.
+    attribute_logits: [batch, num_attributes] each, of the attribute critic on
+      the latents and on each noisy copy.
   """
 
   realism: tf.Tensor
-  readings: list[tf.Tensor]
+  attribute_logits: list[tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Objective:
     latents: tf.Tensor,
     realism: Callable[[tf.Tensor], tf.Tensor],
     noise: tf.Tensor,
-  ) -> Seen:
+  ) -> Readings:
     """Returns the judges' readings of latents.
 
     Args:
@@ -108,20 +108,20 @@ class Objective:
       realism: The critic under a constraint, see `Judges.realism_under`.
       noise: [batch, copies, latent_size], one step of the result of `draw`.
     """
-    readings = losses.noisy_readings(
+    attribute_logits = losses.noisy_readings(
       self.judges.attribute_critic,
       latents,
       tf.unstack(noise, axis=1),
       with_clean=True,
     )
-    return Seen(realism(latents), readings)
+    return Readings(realism(latents), attribute_logits)
 
   def loss(
     self,
     latents: tf.Tensor,
     start: tf.Tensor,
     edit: sampler.Edit,
-    seen: Seen,
+    readings: Readings,
   ) -> tf.Tensor:
     """Returns the loss [batch]; that of a row depends on the row alone.
 
@@ -129,18 +129,18 @@ class Objective:
       latents: [batch, latent_size], z'.
       start: [batch, latent_size], z.
       edit: The request.
-      seen: The judges' readings of `latents`.
+      readings: The judges' readings of `latents`.
     """
     attributes = [
       self.attribute_weight * edit.asked.energy(logits)
       + self.keep_weight * edit.others.energy(logits)
-      for logits in seen.readings
+      for logits in readings.attribute_logits
     ]
     values = (
       tf.add_n(attributes) / len(attributes)
       + self.realism_weight
       * edit.asked.realism_weight
-      * losses.critic_cross_entropy(seen.realism, True)
+      * losses.critic_cross_entropy(readings.realism, True)
       + self.distance_weight
       * losses.latent_distance(latents, start, self.judges.posterior_scale)
     )
