@@ -276,9 +276,9 @@ class Parts:
     )
     if name == "best":
       if self.mapping is not None:
-        return self.search(judges)
+        return self.build_search(judges)
       if actor not in self.models:
-        return self._extended(self.teacher(own), judges)
+        return self._extended(self.build_teacher(own), judges)
       name = "actor"
     entry = self._entry(name, actor)
     if entry.is_trained:
@@ -307,11 +307,11 @@ class Parts:
       return base
     return extended.Extended(
       base,
-      self.search(judges),
+      self.build_search(judges),
       learned_constraints.advance(tuple(self.learned.values())),
     )
 
-  def teacher(self, judges: sampler.Judges) -> sampler.Transformer:
+  def build_teacher(self, judges: sampler.Judges) -> sampler.Transformer:
     """Returns the flow's sampler, or without a flow the unconditional one.
 
     Args:
@@ -323,7 +323,9 @@ class Parts:
       return flow.FlowSampler(judges, self.models["flow"])
     return unconditional.Unconditional(judges, self.starts)
 
-  def search(self, judges: sampler.Judges) -> gradient_search.GradientSearch:
+  def build_search(
+    self, judges: sampler.Judges
+  ) -> gradient_search.GradientSearch:
     """Returns the search, whose samples start from those of the teacher."""
     if self.mapping is not None:
       # The best of several draws is realistic and nearly meets the request.
@@ -333,7 +335,7 @@ class Parts:
         self.covariance,
         lambda constraint, seeds: best.sample(constraint, seeds).latents,
       )
-    teacher = self.teacher(self.own_judges())
+    teacher = self.build_teacher(self.own_judges())
     known = len(self.own_attributes)
 
     def starts(constraint: constraints.Constraint, seeds: tf.Tensor):

@@ -81,7 +81,7 @@ def actor_entry(model: str, title: str = "Actor") -> Entry:
     sampled = actor.ActorSampler(judges, trained.actor, trained.starts)
     if strength is not None:
       return scaled.Scaled(sampled, strength)
-    return open_requests.OpenRequests(sampled, parts.teacher(judges))
+    return open_requests.OpenRequests(sampled, parts.build_teacher(judges))
 
   strengths = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5)
   return Entry(
@@ -93,7 +93,7 @@ SAMPLERS = {
   "actor": actor_entry("actor_0.1"),
   "search": Entry(
     "Gradient search",
-    lambda parts, judges: parts.search(judges),
+    lambda parts, judges: parts.build_search(judges),
     is_slow=True,
     is_exported=True,
   ),
