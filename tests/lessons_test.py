@@ -68,8 +68,11 @@ def _rows():
 
 
 def _make(count, seed=0):
-  return lessons.make(
-    lessons.function(_teacher(), seed=seed), _rows(), count, seed=seed
+  return lessons.make_lessons(
+    lessons.make_batch_function(_teacher(), seed=seed),
+    _rows(),
+    count,
+    seed=seed,
   )
 
 
@@ -111,8 +114,8 @@ class LessonsTest(tf.test.TestCase):
       rows.attributes,
     )
     tracemalloc.start()
-    lesson = lessons.function(_teacher(_LATENT + wide))
-    made = lessons.make(lesson, rows, wanted * _COUNT)
+    make_batch = lessons.make_batch_function(_teacher(_LATENT + wide))
+    made = lessons.make_lessons(make_batch, rows, wanted * _COUNT)
     _, peak = tracemalloc.get_traced_memory()
     size = sum(array.nbytes for array in made.values())
     self.assertLess(peak, 1.5 * size)

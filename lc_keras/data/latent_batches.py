@@ -131,7 +131,7 @@ def with_lessons(
 
   Args:
     batches: A data set of mappings.
-    lessons: See `samplers.lessons.make`.
+    lessons: See `samplers.lessons.make_lessons`.
     batch_size: Lessons per batch: as many samples, and as many edits.
     seed: Seed of the draws.
     start_step: The number of the first batch.

@@ -207,7 +207,7 @@ class ActorCritic(stored_model.StoredModel):
       batch: "mean" and "scale" [batch, turns, latent_size], "attributes"
         [batch, turns, num_attributes] and "focus" [batch, turns], the
         attribute that a request on this row switches. With imitation also
-        "lessons" for the last turn, see `lessons.make`.
+        "lessons" for the last turn, see `lessons.make_lessons`.
     """
     batch = dict(batch)
     lessons = batch.pop("lessons", None)
@@ -360,8 +360,8 @@ def training(
   Args:
     recipe: The settings.
     parts: `parts.Parts` with the model "attributes"; with imitation, "flow".
-    lessons: Lessons of the splits "train" and "validation", see `lessons.make`;
-      needed with imitation.
+    lessons: Lessons of the splits "train" and "validation", see
+      `lessons.make_lessons`; needed with imitation.
   """
   rows, held_out = parts.labelled("train"), parts.labelled("validation")
   sizes = (rows.mean.shape[1], len(parts.labels), recipe.width, recipe.depth)

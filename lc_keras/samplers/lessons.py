@@ -49,10 +49,10 @@ def of_flow(
     "train": recipe.lessons,
     "validation": min(recipe.lessons, _VALIDATION_LESSONS),
   }
-  lesson = function(teacher, recipe.masked_fraction, recipe.seed)
+  make_batch = make_batch_function(teacher, recipe.masked_fraction, recipe.seed)
   return {
-    split: make(
-      lesson,
+    split: make_lessons(
+      make_batch,
       parts.labelled(split),
       count,
       balanced_fraction=recipe.balanced_fraction,
@@ -63,10 +63,10 @@ def of_flow(
   }
 
 
-def function(
+def make_batch_function(
   teacher: sampler.Transformer, open_fraction: float = 0.5, seed: int = 0
 ) -> Callable[[tf.Tensor, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]]:
-  """Returns a `tf.function` that makes one batch of lessons, for `make`.
+  """Returns a `tf.function` that makes a batch of lessons, for `make_lessons`.
 
   It is traced once for all splits: tracing takes longer than a small split.
 
@@ -77,7 +77,7 @@ def function(
 
   Returns:
     A function of a step, an int64 scalar, and a batch of
-    `latent_batches.at_random`, which returns a batch of `make`'s result.
+    `latent_batches.at_random`, which returns lessons of that batch.
   """
   excludes = teacher.judges.attributes.excludes
 
@@ -126,8 +126,10 @@ def function(
   return tf.function(ask, [tf.TensorSpec([], tf.int64), spec], autograph=False)
 
 
-def make(
-  lesson: Callable[[tf.Tensor, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]],
+def make_lessons(
+  make_batch: Callable[
+    [tf.Tensor, Mapping[str, tf.Tensor]], dict[str, tf.Tensor]
+  ],
   rows: latent_rows.Latents,
   count: int,
   *,
@@ -138,11 +140,11 @@ def make(
   """Makes lessons of sampling and of editing encoded images.
 
   Args:
-    lesson: Makes one batch of lessons, see `function`.
+    make_batch: Makes a batch of lessons, see `make_batch_function`.
     rows: Encoded images, to be edited; their labels become the requests.
     count: Least number of samples, and of edits.
     balanced_fraction: See `latent_batches.at_random`.
-    seed: Seed of the choice of rows; give the one of `function`.
+    seed: Seed of the choice of rows; give the one of `make_batch_function`.
     progress: Wraps the batches, to show progress.
 
   Returns:
@@ -160,7 +162,7 @@ def make(
   made = {}
   for step, batch in zip(progress(range(steps)), batches):
     first = step * batch_size
-    for name, answers in lesson(tf.constant(step, tf.int64), batch).items():
+    for name, answers in make_batch(tf.constant(step, tf.int64), batch).items():
       if name not in made:
         # Filled in place: joining batches at the end takes twice the memory.
         shape = [steps * batch_size, *answers.shape[1:]]
