@@ -62,8 +62,8 @@ class _Client:
       model_name: The name that the server has for the model.
       timeout: Seconds that a method may take, including the wait for a server
         that is still starting.
-      batch_size: Rows in one call; more rows are sent in several calls, some of
-        them at once.
+      batch_size: Rows in one call, fewer if they are large; more rows are sent
+        in several calls, some of them at once.
       token: A bearer token, if the server requires one.
       credentials: For TLS, see `grpc.ssl_channel_credentials`; None is without.
     """
@@ -280,6 +280,11 @@ class _Client:
       text += (
         ". Is the model's name the one that the server was started with? If "
         "so, the server has said what is missing."
+      )
+    elif "message larger than max" in text:
+      text += (
+        ". Give the client a smaller batch_size, or the server a larger "
+        "--max_request_mb."
       )
     elif code == grpc.StatusCode.UNAUTHENTICATED:
       text += " Give the client its token."

@@ -30,6 +30,9 @@ class RequestError(Exception):
 
 
 _OTHER_STARTS = {"image_bytes", "latents"}
+# Of a request. A server copies a message while all its other calls wait, and
+# takes none of more than 64 MiB.
+_MOST_BYTES = 16 << 20
 
 
 def signature_name(verb: str, sampler: str) -> str:
@@ -93,7 +96,7 @@ class Signatures:
     dials: Mapping[str, float],
     batch_size: int,
   ) -> list[predict_pb2.PredictRequest]:
-    """Returns requests to a signature, one for every `batch_size` rows.
+    """Returns requests to a signature, each of `batch_size` rows at most.
 
     Args:
       name: The signature.
@@ -101,7 +104,7 @@ class Signatures:
       outputs: Names of the outputs to return; none means all.
       dials: Numbers by name, shared by all rows. A signature may lack a dial
         that is 1, its default.
-      batch_size: Rows in a request.
+      batch_size: Rows in a request; there are fewer if they are large.
 
     Raises:
       RequestError: The model is not an export, has no such sampler, or
@@ -131,6 +134,8 @@ class Signatures:
           f"{verb} by {sampler!r} takes no {dial}: leave it out, or choose "
           "another sampler."
         )
+    size = sum(value.nbytes for value in inputs.values()) // max(count, 1)
+    batch_size = max(1, min(batch_size, _MOST_BYTES // max(size, 1)))
     requests = []
     for start in range(0, max(count, 1), batch_size):
       request = predict_pb2.PredictRequest(output_filter=outputs)

@@ -16,6 +16,7 @@ from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 import serving
 from serving import latent_client
+from serving import messages
 from serving import tensors
 
 _SIGNATURES = {
@@ -105,6 +106,24 @@ class LatentClientTest(parameterized.TestCase):
     made = ask(self.address, lambda c: c.decode(latents), batch_size=4)
     np.testing.assert_array_equal(made["doubled"], 2 * latents)
     self.assertCountEqual(self.service.rows, [4, 4, 4, 3])
+
+  @_BOTH
+  def test_large_rows_are_sent_in_smaller_parts(self, ask):
+    latents = np.zeros([15, 2])
+    self.enter_context(mock.patch.object(messages, "_MOST_BYTES", 5 * 8))
+    ask(self.address, lambda c: c.decode(latents))
+    self.assertEqual(self.service.rows, [5, 5, 5])
+    self.enter_context(mock.patch.object(messages, "_MOST_BYTES", 1))
+    ask(self.address, lambda c: c.decode(latents[:1]))
+    self.assertEqual(self.service.rows[3:], [1])
+
+  @_BOTH
+  def test_a_row_that_is_too_large(self, ask):
+    with self.assertRaisesRegex(
+      latent_client.RequestError,
+      "larger than max .* vs. 4194304.*smaller batch_size.* --max_request_mb",
+    ):
+      ask(self.address, lambda c: c.decode(np.zeros([1, 2 << 20])))
 
   @_BOTH
   def test_seeds_have_64_bits(self, ask):
