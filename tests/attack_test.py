@@ -42,7 +42,7 @@ _LOWER_PRIORITY = 10
 # Limits, relative to the memory and the waiting time without attacks.
 _MOST_MEMORY, _MOST_WAITING = 1.2, 3.0
 _PREDICT = "/v1/models/default:predict"
-_MOST = 100 << 20  # Bytes of a body.
+_MOST = 64 << 20  # Bytes of a request.
 _LARGE = _MOST if _MINUTES else 12 << 20
 
 
@@ -82,8 +82,13 @@ class _Client:
     return self._request("sample", **inputs)
 
   def rows_that_are_too_many(self):
-    request = self.sample(self._random.choice([2000, 10**6]))
-    return self._code(self._stub.Predict, request, timeout=20.0)
+    return self._code(self._stub.Predict, self.sample(2000), timeout=20.0)
+
+  def messages_that_are_too_large(self):
+    return self._message(_MOST + 1000)
+
+  def messages_that_are_large(self):
+    return self._message(_LARGE - 1000)
 
   def rows_that_take_too_long(self):
     rows = self._random.choice([500, 1000])
@@ -162,6 +167,11 @@ class _Client:
       connection.sendall(self._random.bytes(100) + b"\r\n\r\n")
       return connection.recv(12).decode().rpartition(" ")[2]
 
+  def _message(self, size):
+    # Two floats for each attribute, and a seed.
+    request = self.sample(size // (8 * self._attributes + 8))
+    return self._code(self._stub.Predict, request, timeout=20.0)
+
   def _transform(self, size):
     zeros = np.zeros([1, self._attributes], np.float32)
     return self._predict(
@@ -225,7 +235,9 @@ def _picture(size):
 _INVALID = {"INVALID_ARGUMENT"}
 # Codes that each attack may get, besides `_ALWAYS` for too many calls.
 _ATTACKS = {
-  _Client.rows_that_are_too_many: {"DEADLINE_EXCEEDED", *_INVALID},
+  _Client.rows_that_are_too_many: _INVALID,
+  _Client.messages_that_are_too_large: {"RESOURCE_EXHAUSTED"},
+  _Client.messages_that_are_large: {"DEADLINE_EXCEEDED", *_INVALID},
   _Client.rows_that_take_too_long: {"DEADLINE_EXCEEDED", "OK"},
   _Client.calls_that_are_cancelled: {"CANCELLED"},
   _Client.values_that_are_wrong: _INVALID,

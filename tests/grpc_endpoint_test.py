@@ -150,6 +150,16 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
       )
     self.assertFalse(os.path.exists(path))
 
+  def test_a_message_that_is_too_large(self):
+    with self.serving(max_request_mb=1) as running:
+      self.assert_refused(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "SERVER: Received message larger than max (",
+        running.predict,
+        x=np.ones([1 << 17, 2], np.float32),
+      )
+      running.predict(x=_X)
+
   def test_outputs_as_content(self):
     with self.serving(enable_serialization_as_tensor_content=True) as running:
       y = running.predict(x=_X).outputs["y"]

@@ -1,22 +1,14 @@
 """Tests of writing the JSON of answers."""
 
 import json
-import os
-from unittest import mock
 
 import numpy as np
 from absl.testing import parameterized
 
-from serving.server import calls
 from serving.server import errors
 from serving.server import json_outputs
 
 _ROWS = np.array([[1, 2, 3], [4, 5, 6]])
-
-
-def _one():
-  with mock.patch.object(os, "cpu_count", return_value=1):
-    return calls.Turns()
 
 
 class JsonOutputsTest(parameterized.TestCase):
@@ -42,20 +34,6 @@ class JsonOutputsTest(parameterized.TestCase):
     self.assertEqual(
       self._write("inputs", y=_ROWS, z=np.float32(0.1)),
       {"outputs": {"y": _ROWS.tolist(), "z": 0.1}},
-    )
-
-  def test_large_answers_wait_for_each_other(self):
-    def stop():
-      raise errors.unavailable("Nobody waits.")
-
-    self.enter_context(mock.patch.object(json_outputs, "_SMALL", 3))
-    turns = self.enter_context(mock.patch.object(calls, "BODIES", _one()))
-    with turns.taken(stop):
-      json_outputs.write("inputs", {"y": np.arange(3)})
-      with self.assertRaisesRegex(errors.ServingError, "Nobody waits."):
-        json_outputs.write("inputs", {"y": _ROWS}, stop)
-    self.assertEqual(
-      self._write("inputs", y=_ROWS), {"outputs": _ROWS.tolist()}
     )
 
   @parameterized.parameters(np.float32, np.float64)
@@ -110,6 +88,7 @@ class JsonOutputsTest(parameterized.TestCase):
     ({"y": np.array([b"\xff"], object)}, "y is not UTF-8"),
     ({"y": np.zeros(2, np.float16)}, "for tensor type: half"),
     ({"y": np.zeros(2, np.complex64)}, "for tensor type: complex64"),
+    ({"y": np.zeros(2, [("qint8", np.int8)])}, "for tensor type: qint8"),
   )
   def test_refuses(self, outputs, text):
     with self.assertRaisesRegex(errors.ServingError, text):

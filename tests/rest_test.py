@@ -12,10 +12,8 @@ import grpc
 import numpy as np
 from absl.testing import parameterized
 
-from serving.server import calls
 from serving.server import errors
-from serving.server import large_json
-from serving.server import rest
+from serving.server import json_process
 from tests import running_server
 
 _PREDICT = "/v1/models/demo:predict"
@@ -194,23 +192,23 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
         self.assertIn("Bearer", answer["error"])
 
   def test_bodies_that_are_too_large(self):
-    self.enter_context(mock.patch.object(rest, "_LARGEST_BODY", 1 << 20))
-    for size, sent in ((1 << 20, 400), ((1 << 20) + 1, 413)):
-      status, answer = self.running.json(
-        _PREDICT,
-        gzip.compress(bytes(size)),
-        headers={"Content-Encoding": "gzip"},
-      )
-      self.assertEqual(status, sent, answer)
-    self.assertStartsWith(answer["error"], "A body may have 1 MiB, also once")
+    with self.serving(max_request_mb=1) as running:
+      for size, sent in ((1 << 20, 400), ((1 << 20) + 1, 413)):
+        status, answer = running.json(
+          _PREDICT,
+          gzip.compress(bytes(size)),
+          headers={"Content-Encoding": "gzip"},
+        )
+        self.assertEqual(status, sent, answer)
+      self.assertStartsWith(answer["error"], "A body may have 1 MiB (--max_req")
     # Before the body is sent.
-    announced = f"Content-Length: {(1 << 20) + 1}"
+    announced = f"Content-Length: {(64 << 20) + 1}"
     answer = self._raw(f"POST {_PREDICT} HTTP/1.1", announced, *_HEADERS)
     self.assertStartsWith(answer, "HTTP/1.1 413")
 
   def test_large_bodies(self):
     sent = json.dumps({"inputs": [[1.0, 2.0]]}).encode()
-    sent += b" " * large_json.LARGE
+    sent += b" " * json_process.LARGE
     status, answer = self.running.json(_PREDICT, sent)
     self.assertEqual((status, answer), (200, {"outputs": [[2.0, 4.0]]}))
 
@@ -262,29 +260,18 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
     self.assertEqual(status, 400)
     self.assertIn("error", json.loads(answer))
 
-  def test_large_bodies_are_inflated_in_turn(self):
-    def stop():
-      raise errors.unavailable("Nobody waits.")
-
-    self.enter_context(mock.patch.object(rest, "_PIECE", 100))
-    turns = self.enter_context(mock.patch.object(calls, "BODIES"))
-    turns.taken.side_effect = lambda check: check()
-    with self.assertRaisesRegex(errors.ServingError, "Nobody waits."):
-      rest._inflated(gzip.compress(bytes(1000)), stop)
-    self.assertEqual(rest._inflated(gzip.compress(b"small"), stop), b"small")
-
-  def test_large_answers_are_sent_piece_by_piece(self):
+  def test_large_answers_and_small_ones_are_alike(self):
     body = {"inputs": list(range(1000))}
     _, headers, expected = self.running.http(_PREDICT, body)
-    self.enter_context(mock.patch.object(rest, "_LARGE_ANSWER", 0))
+    self.enter_context(mock.patch.object(json_process, "LARGE", 0))
     status, got, answer = self.running.http(_PREDICT, body)
     self.assertEqual((status, answer), (200, expected))
-    for name in ("Content-Type", "Content-Length"):
-      self.assertEqual(got[name], headers[name])
+    self.assertEqual(got.items(), headers.items())
     _, got, answer = self.running.http(
       _PREDICT, body, {"Accept-Encoding": "gzip"}
     )
     self.assertEqual(got["Content-Type"], headers["Content-Type"])
+    self.assertEqual(int(got["Content-Length"]), len(answer))
     self.assertEqual(gzip.decompress(answer), expected)
 
   def test_errors_hold_no_bodies(self):
@@ -299,13 +286,11 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
       if before.issuperset(map(id, _serving_errors())):
         break
 
-  def test_compressed_bodies_of_many_pieces(self):
-    self.enter_context(mock.patch.object(rest, "_PIECE", 3))
+  def test_compressed_bodies_that_are_large(self):
     x = np.random.default_rng(0).integers(100, size=500).tolist()
+    sent = json.dumps({"inputs": x}).encode() + b" " * json_process.LARGE
     status, answer = self.running.json(
-      _PREDICT,
-      gzip.compress(json.dumps({"inputs": x}).encode()),
-      headers={"Content-Encoding": "gzip"},
+      _PREDICT, gzip.compress(sent), headers={"Content-Encoding": "gzip"}
     )
     self.assertEqual(status, 200, answer)
     self.assertEqual(answer["outputs"], [2.0 * value for value in x])

@@ -1,10 +1,9 @@
-"""Counts the calls that run, and limits them; large work takes turns."""
+"""Counts the calls that run, and limits them."""
 
 import contextlib
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import grpc
 
@@ -100,35 +99,6 @@ class Calls:
       return self._changed.wait_for(
         lambda: not (self._running or self._waiting), timeout
       )
-
-
-class Turns:
-  """Lets some threads work at a time, and the others wait.
-
-  What takes seconds of a call, whatever it is, so that small calls find a CPU.
-  """
-
-  def __init__(self):
-    """Half of the CPUs work, or one."""
-    self._free = threading.Semaphore(max(1, (os.cpu_count() or 1) // 2))
-
-  @contextlib.contextmanager
-  def taken(self, check: Callable[[], None]) -> Iterator[None]:
-    """Waits for a turn, and has it for a block.
-
-    Args:
-      check: Called again and again; raises if nobody waits for the answer.
-    """
-    while not self._free.acquire(timeout=PAUSE):
-      check()
-    try:
-      yield
-    finally:
-      self._free.release()
-
-
-# Of bodies that are inflated and answers that are written, on the HTTP port.
-BODIES = Turns()
 
 
 def end_of_waiting(patience: float) -> float:

@@ -147,7 +147,7 @@ class Server:
     if not settings.rest_api_port:
       return
     self._loop = asyncio.new_event_loop()
-    # Of aiohttp, which compresses large answers there.
+    # Of aiohttp, which compresses answers there, and reads large ones.
     self._loop.set_default_executor(
       futures.ThreadPoolExecutor(_HALF, "compress")
     )

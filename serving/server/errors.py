@@ -33,6 +33,13 @@ class StillLoadingError(ServingError):
     super().__init__(grpc.StatusCode.UNAVAILABLE, text)
 
 
+class TooLargeError(ServingError):
+  """A call that takes more than the server gives, also when it is idle."""
+
+  def __init__(self, text: str):
+    super().__init__(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+
+
 class LoadError(ValueError):
   """A SavedModel that cannot be served.
 
@@ -55,6 +62,14 @@ def not_found(text: str) -> ServingError:
 
 def failed_precondition(text: str) -> ServingError:
   return ServingError(grpc.StatusCode.FAILED_PRECONDITION, text)
+
+
+def too_large(most: int) -> TooLargeError:
+  """Returns the error of a body of more than so many bytes."""
+  return TooLargeError(
+    f"A body may have {most >> 20} MiB (--max_request_mb), also once it is "
+    "inflated: send fewer rows at a time."
+  )
 
 
 def unavailable(text: str) -> ServingError:

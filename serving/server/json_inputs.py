@@ -4,7 +4,7 @@ In rows (`instances`) or columns (`inputs`); {"b64": ...} stands for bytes. Good
 values are read at once by numpy; only what fails is looked through value by
 value, in the order of TensorFlow Serving, for its text of the error.
 
-Without TensorFlow: `large_json` runs this in a process of its own.
+Without TensorFlow: `json_process` runs this in a process of its own.
 """
 
 import base64

@@ -1,37 +1,28 @@
 """The outputs of a REST answer: numpy to JSON, as TensorFlow Serving writes it.
 
-In rows (`predictions`) or columns (`outputs`), as the request was.
+In rows (`predictions`) or columns (`outputs`), as the request was. Without
+TensorFlow: `json_process` runs this in a process of its own.
 """
 
 import base64
-import contextlib
-import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import tensorflow as tf
 
-from serving import tensors
-from serving.server import calls
 from serving.server import errors
 from serving.server import json_inputs
 
 _KEYS = {json_inputs.ROWS: "predictions", json_inputs.COLUMNS: "outputs"}
 _BYTES_SUFFIX = "_bytes"
-_AT_ONCE = 4096  # Values, a few milliseconds.
-# Larger answers are written in turn: three at a time hold up other calls ten
-# times as long as one.
-_SMALL = 1 << 18
+# Values, a few milliseconds and half a megabyte.
+_AT_ONCE = 4096
+_FLOATS = np.float32, np.float64
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 
 
-def write(
-  form: str,
-  outputs: Mapping[str, np.ndarray],
-  check: Callable[[], None] = lambda: None,
-) -> bytes:
+def write(form: str, outputs: Mapping[str, np.ndarray]) -> bytes:
   """Writes the outputs of a signature.
 
   Floats are the shortest text that reads back equal. Python is held for a few
@@ -40,22 +31,12 @@ def write(
   Args:
     form: ROWS or COLUMNS of `json_inputs`.
     outputs: Values by output; a single one is written without its name.
-    check: Called again and again; raises if nobody waits for the answer.
 
   Raises:
     ServingError: They cannot be written in that form, or as JSON at all.
   """
   pieces = _rows(outputs) if form == json_inputs.ROWS else _columns(outputs)
-  # To join all pieces in the end would hold Python for that long.
-  written = io.BytesIO()
-  written.write(f'{{"{_KEYS[form]}": '.encode())
-  is_large = sum(map(np.size, outputs.values())) > _SMALL
-  with calls.BODIES.taken(check) if is_large else contextlib.nullcontext():
-    for piece in pieces:
-      check()
-      written.write(piece.encode())
-  written.write(b"}\n")
-  return written.getvalue()
+  return f'{{"{_KEYS[form]}": {"".join(pieces)}}}\n'.encode()
 
 
 def _rows(outputs):
@@ -143,12 +124,12 @@ def _texts(name, value):
   if isinstance(value, bytes):  # A scalar.
     value = np.array(value, object)
   value = np.asarray(value)
-  dtype = tf.as_dtype(value.dtype)
+  dtype = value.dtype
   flat = value.ravel()
-  if dtype == tf.string:
+  if dtype.kind == "O":
     write_one = _base64 if name.endswith(_BYTES_SUFFIX) else _string
     return [write_one(name, item) for item in flat.tolist()]
-  if dtype in (tf.float32, tf.float64):
+  if dtype in _FLOATS:
     # numpy writes the shortest text, "1.0" and "1e-05" as JSON has them.
     texts = []
     for start in range(0, len(flat), _AT_ONCE):
@@ -156,14 +137,20 @@ def _texts(name, value):
     if not np.isfinite(flat).all():
       texts = [_NOT_FINITE.get(text, text) for text in texts]
     return texts
-  if dtype == tf.bool:
+  if dtype.kind == "b":
     return ["true" if item else "false" for item in flat.tolist()]
-  if dtype.is_integer and not dtype.is_quantized:
+  if dtype.kind in "iu":
     return list(map(str, flat.tolist()))
   raise errors.invalid_argument(
-    "Failed to write JSON value for tensor type: "
-    f"{tensors.type_name(dtype.as_datatype_enum)}"
+    f"Failed to write JSON value for tensor type: {_type_name(dtype)}"
   )
+
+
+def _type_name(dtype):
+  """Returns a type as TensorFlow names it."""
+  if dtype.names:  # One of TensorFlow's own, such as qint8.
+    return dtype.names[0]
+  return "half" if dtype == np.float16 else dtype.name
 
 
 def _base64(name, item):

@@ -192,6 +192,13 @@ class Options:
     0,
     800,
   )
+  max_request_mb: int = _flag(
+    64,
+    "How many MiB a request may have: a gRPC message, or an HTTP body, also "
+    "once it is inflated. Larger ones are refused before they are read.",
+    1,
+    2047,
+  )
   bearer_token_file: str = _flag(
     "",
     "A file of tokens, one a line: every call to either port must bring one. "

@@ -4,13 +4,11 @@ On aiohttp, which says when a caller has gone away, and knows TLS and gzip.
 """
 
 import asyncio
-import io
 import json
 import logging
 import re
 import time
 import urllib.parse
-import zlib
 from concurrent import futures
 
 import grpc
@@ -29,7 +27,7 @@ from serving.server import index_page
 from serving.server import interrupts
 from serving.server import json_inputs
 from serving.server import json_outputs
-from serving.server import large_json
+from serving.server import json_process
 from serving.server import metrics
 from serving.server import options
 from serving.server import prediction_service
@@ -59,12 +57,8 @@ _STATUSES = {
   grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _JSON = "application/json"
-# What TensorFlow Serving inflates at most, in bytes.
-_LARGEST_BODY = 100 << 20
-_MOST_IN_BODIES = 4 * _LARGEST_BODY
-_PIECE = 256 << 10
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-_WORTH_COMPRESSING, _LARGE_ANSWER = 1024, 1 << 20
+_BODIES = 4  # Of the largest size, that are held at once.
+_WORTH_COMPRESSING = 1024
 _LARGEST_VERSION = 2**63 - 1
 _CORS = {
   "Access-Control-Allow-Origin": "*",
@@ -124,6 +118,7 @@ class RestEndpoint:
     )
     # Apart from the pool: stopping a call must not wait for other calls.
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
+    self._largest_body = settings.max_request_mb << 20
     self._in_bodies = 0
 
     @web.middleware
@@ -175,7 +170,7 @@ class RestEndpoint:
   async def _handle(self, request):
     try:
       response = await self._answer(request)
-    except _TooLargeError as error:
+    except errors.TooLargeError as error:
       response = _error(413, error.text)
     except errors.ServingError as error:
       response = _error(_STATUSES.get(error.code, 500), error.text)
@@ -188,8 +183,10 @@ class RestEndpoint:
       response.headers.update(_CORS)
       if self._tokens is not None:
         response.headers["Access-Control-Allow-Headers"] += ", Authorization"
-    accepts_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
-    if accepts_gzip and (response.content_length or 0) >= _WORTH_COMPRESSING:
+    # Large answers know no length here, and are compressed already.
+    if (response.content_length or 0) >= _WORTH_COMPRESSING and _takes_gzip(
+      request
+    ):
       response.enable_compression(web.ContentCoding.gzip)
     return response
 
@@ -229,21 +226,20 @@ class RestEndpoint:
       raise errors.unimplemented(f"This server has no {method}, only predict.")
     status = "CANCELLED"
     gzip = "Content-Encoding" in request.headers
+    inflate = self._largest_body if gzip else None
+    compress = _takes_gzip(request)
     try:
       answer = await self._in_time(
         lambda body, interrupt: _predict(
-          self._services,
-          spec,
-          _inflated(body, interrupt.check) if gzip else body,
-          interrupt,
+          self._services, spec, body, inflate, compress, interrupt
         ),
         request,
       )
       status = "OK"
-      headers = {"Content-Length": str(len(answer))}
-      if len(answer) > _LARGE_ANSWER:
-        answer = io.BytesIO(answer)  # Sent, and compressed, piece by piece.
-      return web.Response(body=answer, headers=headers, content_type=_JSON)
+      response = web.Response(body=answer, content_type=_JSON)
+      if compress and not isinstance(answer, bytes):
+        response.headers["Content-Encoding"] = "gzip"
+      return response
     except errors.ServingError as error:
       status = error.code.name
       raise
@@ -292,14 +288,14 @@ class RestEndpoint:
   async def _read(self, request, body):
     """Reads a body, and no more than fits beside those of other calls."""
     announced = request.content_length or 0
-    if announced > _LARGEST_BODY:
-      raise _TooLargeError()
+    if announced > self._largest_body:
+      raise errors.too_large(self._largest_body)
+    most = _BODIES * self._largest_body
     while True:
-      if self._in_bodies + announced > _MOST_IN_BODIES:
+      if self._in_bodies + announced > most:
         raise errors.ServingError(
           grpc.StatusCode.RESOURCE_EXHAUSTED,
-          f"The requests of all callers take {_MOST_IN_BODIES >> 20} MiB: try "
-          "again.",
+          f"The requests of all callers take {most >> 20} MiB: try again.",
         )
       chunk = await request.content.readany()
       if not chunk:
@@ -307,8 +303,8 @@ class RestEndpoint:
       body += chunk
       self._in_bodies += len(chunk)
       announced = 0
-      if len(body) > _LARGEST_BODY:
-        raise _TooLargeError()
+      if len(body) > self._largest_body:
+        raise errors.too_large(self._largest_body)
 
   async def _in_thread(self, job):
     interrupt = interrupts.Interrupt()
@@ -334,73 +330,35 @@ class RestEndpoint:
       del future
 
 
-class _TooLargeError(errors.ServingError):
-  """A body that is not read."""
-
-  def __init__(self):
-    super().__init__(
-      grpc.StatusCode.RESOURCE_EXHAUSTED,
-      f"A body may have {_LARGEST_BODY >> 20} MiB, also once it is inflated: "
-      "send fewer rows at a time.",
-    )
+def _takes_gzip(request):
+  return "gzip" in request.headers.get("Accept-Encoding", "")
 
 
-def _inflated(body, check):
-  """Returns a compressed body as it was.
+def _predict(services, spec, body, inflate, compress, interrupt):
+  """Runs the signature that a request names; a large answer is a file.
 
-  A piece at a time: Python copies all that is inflated at once, while no other
-  thread runs.
-
-  Args:
-    body: The body.
-    check: Called again and again; raises if nobody waits for the answer.
+  `inflate` and `compress` are those of `json_process`.
   """
-  pieces = _inflated_pieces(body)
-  inflated = bytearray(next(pieces, b""))
-  for piece in pieces:  # A small body has one, and needs no turn.
-    inflated += piece
-    with calls.BODIES.taken(check):
-      for piece in pieces:
-        check()
-        inflated += piece
-        if len(inflated) > _LARGEST_BODY:
-          raise _TooLargeError()
-  return inflated
-
-
-def _inflated_pieces(body):
-  """Yields a compressed body as it was."""
-  inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
-  try:
-    for start in range(0, len(body), _PIECE):
-      piece, made = body[start : start + _PIECE], None
-      # There may be more to come of what it has taken.
-      while piece or made:
-        if made := inflater.decompress(piece, _PIECE):
-          yield made
-        piece = inflater.unconsumed_tail
-  except zlib.error as error:
-    raise errors.invalid_argument(
-      f"The body cannot be read, it is not compressed by gzip: {error}"
-    ) from error
-  if not inflater.eof:
-    raise errors.invalid_argument("The compressed body ends too early.")
-
-
-def _predict(services, spec, body, interrupt):
-  """Runs the signature that a request names."""
-  is_large = len(body) >= large_json.LARGE
+  is_large = len(body) >= json_process.LARGE
+  if inflate is not None and not is_large:
+    try:
+      body = json_process.inflated(body, min(inflate, json_process.LARGE))
+      inflate = None
+    except errors.TooLargeError:
+      is_large = True
   document = None if is_large else json_inputs.parse(body)
   with services.models.use(spec) as servable:
     if is_large:
-      read = large_json.read(body, servable.input_types, interrupt)
+      read = json_process.read(body, servable.input_types, interrupt, inflate)
     else:
       read = json_inputs.read(document, servable.input_types)
     name, form, inputs = read
     outputs = servable.predict(
       name, inputs, interrupt=interrupt, run=services.run
     )
-  return json_outputs.write(form, outputs, interrupt.check)
+  if json_process.is_large(outputs):
+    return json_process.write(form, outputs, compress, interrupt)
+  return json_outputs.write(form, outputs)
 
 
 def _status(services, spec):

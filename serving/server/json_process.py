@@ -1,0 +1,308 @@
+"""Reads and writes large JSON in a process of its own, of lower priority.
+
+Python's JSON lets no other thread run until it is done: 100 MB stopped all
+calls of a server for 3 s, and 3 MB for a quarter of one. Even in small pieces,
+60 MB that are written make every other call wait, at each of its steps, for
+the end of a piece. A process of its own can be ended at a deadline. It stays
+for the next call, unless this one has taken much memory: that goes with it.
+
+Arrays and texts go there and back in files in memory, which numpy and the
+system copy without Python's lock.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import grpc
+import numpy as np
+from etils import epy
+
+from serving.server import errors
+from serving.server import json_inputs
+from serving.server import json_outputs
+
+# It loads TensorFlow, which the other process does without.
+with epy.lazy_imports():
+  from serving.server import interrupts
+
+# In bytes. Below it, no step holds up others for 10 ms.
+LARGE = 512 << 10
+_BYTES_A_NUMBER = 12  # In JSON, about.
+_MOST_MEMORY, _MOST_KEPT = 4 << 30, 256 << 20
+_PROGRAM = "from serving.server import json_process; json_process.answer()"
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
+# A seventh of the time of zlib's usual level, and an eighth more bytes.
+_GZIP_LEVEL = 1
+# One call after the other: their memory adds up.
+_turn = threading.Lock()
+_PAUSE = 0.05
+_CODES = {code.name: code for code in grpc.StatusCode}
+# What a process says when it has answered.
+_GOES_ON, _ENDS = b"1", b"0"
+
+
+class _Process:
+  """The process."""
+
+  def __init__(self):
+    self._socket, other = socket.socketpair()
+    with other:
+      self._process = subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM], stdin=other
+      )
+    self.kill = self._process.kill
+
+  @property
+  def lives(self) -> bool:
+    """Whether nobody has ended it."""
+    return self._process.poll() is None
+
+  def ask(self, asked, made) -> bytes:
+    """Has it answer a file by another; returns what the process says."""
+    try:
+      socket.send_fds(self._socket, [b"?"], [asked.fileno(), made.fileno()])
+      return self._socket.recv(1)
+    except OSError:  # It has ended.
+      return b""
+
+  def end(self) -> int:
+    """Waits for its end, and returns its exit status."""
+    self._socket.close()
+    return self._process.wait()
+
+
+_process: _Process | None = None
+
+
+def read(
+  body: bytes | bytearray,
+  signatures: Mapping[str, json_inputs.Types],
+  interrupt: interrupts.Interrupt,
+  inflate: int | None = None,
+) -> tuple[str, str, dict[str, np.ndarray]]:
+  """Returns what `json_inputs.read` makes of a request.
+
+  Args:
+    body: Its JSON.
+    signatures: The inputs of each signature.
+    interrupt: Ends the process.
+    inflate: How many bytes the body may have once it is inflated; None if it is
+      not compressed.
+
+  Raises:
+    ServingError: As `json_inputs` and `inflated`; or the values take too much
+      memory.
+  """
+  facts = {"signatures": dict(signatures), "inflate": inflate}
+  sent = {"body": np.frombuffer(body, np.uint8)}
+  made, facts, inputs = _ask(facts, sent, interrupt)
+  made.close()
+  return facts["name"], facts["form"], inputs
+
+
+def write(
+  form: str,
+  outputs: Mapping[str, np.ndarray],
+  compress: bool,
+  interrupt: interrupts.Interrupt,
+) -> BinaryIO:
+  """Returns what `json_outputs.write` makes of outputs, as a file to be read.
+
+  Args:
+    form: ROWS or COLUMNS of `json_inputs`.
+    outputs: Values by output.
+    compress: Whether to compress it by gzip.
+    interrupt: Ends the process.
+
+  Raises:
+    ServingError: As `json_outputs`; or it takes too much memory.
+  """
+  facts = {"form": form, "compress": compress}
+  made, *_ = _ask(facts, outputs, interrupt)
+  return made
+
+
+def inflated(body: bytes | bytearray, most: int) -> bytes:
+  """Returns a body that was compressed by gzip or zlib.
+
+  Args:
+    body: The body.
+    most: How many bytes it may then have.
+
+  Raises:
+    TooLargeError: It would have more.
+    ServingError: It was not compressed.
+  """
+  inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+  try:
+    made = inflater.decompress(body, most + 1)
+  except zlib.error as error:
+    raise errors.invalid_argument(
+      f"The body cannot be read, it is not compressed by gzip: {error}"
+    ) from error
+  if len(made) > most:
+    raise errors.too_large(most)
+  if not inflater.eof:
+    raise errors.invalid_argument("The compressed body ends too early.")
+  return made
+
+
+def is_large(outputs: Mapping[str, np.ndarray]) -> bool:
+  """Returns whether the JSON of outputs is LARGE."""
+  return sum(map(_size, outputs.values())) >= LARGE
+
+
+def _size(value):
+  if isinstance(value, bytes):
+    return len(value)
+  if value.dtype == object:
+    return sum(map(len, value.flat))
+  return _BYTES_A_NUMBER * value.size
+
+
+def _ask(facts, arrays, interrupt):
+  """Returns the file by which the process answers, its facts and arrays."""
+  while not _turn.acquire(timeout=_PAUSE):
+    interrupt.check()
+  made = _in_memory("answer")
+  try:
+    with _in_memory("question") as asked:
+      _pack(asked, facts, arrays)
+      asked.seek(0)
+      _run(asked, made, interrupt)
+    made.seek(0)
+    return made, *_unpack(made)
+  except BaseException:
+    made.close()
+    raise
+  finally:
+    _turn.release()
+
+
+def _run(asked, made, interrupt):
+  """Has the process answer a file; starts it if there is none."""
+  global _process
+  if _process is None or not _process.lives:
+    _process = _Process()
+  process = _process
+  with interrupt.stopping_by(process.kill):
+    said = process.ask(asked, made)
+  if said == _GOES_ON:
+    return
+  _process, status = None, process.end()
+  if said != _ENDS:
+    interrupt.check()
+    raise errors.ServingError(
+      grpc.StatusCode.INTERNAL,
+      f"The process of JSON ended with {status}.",
+    )
+
+
+def _in_memory(name):
+  # Without a buffer: numpy then hands the system whole arrays.
+  return open(os.memfd_create(name), "r+b", buffering=0)
+
+
+def _pack(file, facts, arrays=None):
+  """Writes facts and arrays; one of strings as all bytes, and lengths."""
+  written = {}
+  for name, value in (arrays or {}).items():
+    if isinstance(value, bytes):  # A scalar; numpy's own drop end zeros.
+      value = np.array(value, object)
+    if value.dtype == object:
+      flat = value.ravel().tolist()
+      lengths = [len(text) for text in flat]
+      written[f"lengths:{name}"] = np.reshape(lengths, value.shape)
+      value = np.frombuffer(b"".join(flat), np.uint8)
+    written[f"values:{name}"] = value
+  text = json.dumps({"facts": facts, "arrays": [*written]}).encode()
+  for value in (np.frombuffer(text, np.uint8), *written.values()):
+    np.save(file, value, allow_pickle=False)
+
+
+def _unpack(file):
+  """Returns facts and arrays, or raises the error among the facts."""
+
+  def load():
+    return np.load(file, allow_pickle=False)
+
+  read = json.loads(load().tobytes())
+  facts, arrays = read["facts"], {name: load() for name in read["arrays"]}
+  if "code" in facts:
+    code, text = _CODES[facts["code"]], facts["text"]
+    if code == grpc.StatusCode.RESOURCE_EXHAUSTED:
+      raise errors.TooLargeError(text)
+    raise errors.ServingError(code, text)
+  values = {}
+  for key, value in arrays.items():
+    kind, _, name = key.partition(":")
+    if kind == "lengths":
+      continue
+    if (lengths := arrays.get(f"lengths:{name}")) is not None:
+      ends = np.cumsum(lengths)
+      texts = np.empty(lengths.size, object)
+      texts[:] = [
+        value[end - length : end].tobytes()
+        for end, length in zip(ends.tolist(), lengths.ravel().tolist())
+      ]
+      value = texts.reshape(lengths.shape)
+    values[name] = value
+  return facts, values
+
+
+def answer() -> None:
+  """Answers `read` and `write`, until it has taken much memory."""
+  os.nice(5)
+  resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+  with socket.socket(fileno=sys.stdin.fileno()) as asking:
+    while True:
+      asked, files, *_ = socket.recv_fds(asking, 1, 2)
+      if not asked:  # The server has ended.
+        return
+      with open(files[0], "rb") as sent, open(files[1], "wb") as made:
+        _answer(sent, made)
+      if _memory() > _MOST_KEPT:
+        asking.send(_ENDS)
+        return
+      asking.send(_GOES_ON)
+
+
+def _memory():
+  """Returns how many bytes of memory this process has."""
+  with open("/proc/self/statm") as file:
+    return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def _answer(sent, made):
+  """Writes what `read` or `write` returns."""
+  try:
+    facts, values = _unpack(sent)
+    if "signatures" in facts:
+      body = values["body"].tobytes()
+      if facts["inflate"] is not None:
+        body = inflated(body, facts["inflate"])
+      document = json_inputs.parse(body)
+      name, form, values = json_inputs.read(document, facts["signatures"])
+      _pack(made, {"name": name, "form": form}, values)
+      return
+    text = json_outputs.write(facts["form"], values)
+    if facts["compress"]:
+      text = gzip.compress(text, _GZIP_LEVEL)
+    _pack(made, {})
+    made.write(text)
+  except MemoryError:
+    text = f"The JSON takes more than {_MOST_MEMORY >> 30} GiB of memory."
+    _pack(made, {"code": "RESOURCE_EXHAUSTED", "text": text})
+  except errors.ServingError as error:
+    _pack(made, {"code": error.code.name, "text": error.text})
