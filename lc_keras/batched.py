@@ -27,18 +27,20 @@ def rows_at_once(shape: Sequence[int], most: int = 256) -> int:
   return max(1, min(most, _BYTES // (4 * math.prod(shape))))
 
 
-def in_pieces(function: Callable, rows: tf.Tensor, size: int, types=tf.float32):
-  """Applies a function to one piece of a batch after the other, in a graph.
+def map_batches(
+  function: Callable, rows: tf.Tensor, size: int, types=tf.float32
+):
+  """Applies a function to rows batch by batch, in a graph.
 
   >>> import tensorflow as tf
   >>> from lc_keras import batched
-  >>> batched.in_pieces(lambda z: 2.0 * z, tf.range(5.0), 2).numpy()
+  >>> batched.map_batches(lambda z: 2.0 * z, tf.range(5.0), 2).numpy()
   array([0., 2., 4., 6., 8.], dtype=float32)
 
   Args:
     function: Maps rows to tensors of as many rows; rows must be independent.
     rows: [n, ...].
-    size: Rows per piece; the last piece is padded with zeros.
+    size: Rows per batch; the last batch is padded with zeros.
     types: Data types of the function's outputs, in the same structure.
 
   Returns:
@@ -91,12 +93,14 @@ class Batched:
     Raises:
       ValueError: There are no rows.
     """
-    parts = list(self.pieces(*arrays))
+    parts = list(self.iter_batches(*arrays))
     if not parts:
       raise ValueError("There are no rows to work on: give at least one.")
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
-  def pieces(self, *arrays: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
+  def iter_batches(
+    self, *arrays: np.ndarray
+  ) -> Iterator[dict[str, np.ndarray]]:
     """Yields the results of `__call__` one batch at a time, to save memory."""
     warm = self._concrete is not None
     if not warm:

@@ -41,8 +41,8 @@ class DecodingTest(tf.test.TestCase):
     images = decode(rows)[decoding.IMAGES]
     self.assertEqual(self.seen, [3, 3, 1])
     self.assertAllClose(images[:, 0, 0, :1], tf.sigmoid(rows[:, :1]))
-    pieces = decode.pieces(rows)
-    self.assertAllEqual(next(pieces)[decoding.IMAGES], images[:3])
+    batches = decode.iter_batches(rows)
+    self.assertAllEqual(next(batches)[decoding.IMAGES], images[:3])
     self.assertAllEqual(self.generator.map(rows), images)
 
   def test_a_graph_reads_few_images_at_a_time(self):

@@ -107,7 +107,7 @@ def bind(
 
   def padded(rows):
     types = dict.fromkeys(outputs, tf.float32)
-    return batched.in_pieces(tensors, rows, size, types)
+    return batched.map_batches(tensors, rows, size, types)
 
   run = outside if known["numpy"] else padded if size else tensors
 

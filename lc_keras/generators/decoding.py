@@ -13,8 +13,8 @@ def decoder(generator) -> batched.Batched:
   """Returns a compiled decoder of arrays, in chunks that fit into memory.
 
   Called with float32 latents [n, latent_size] it returns all "images", float32
-  [n, height, width, channels] in [0, 1]; its `pieces` yields them chunk by
-  chunk, for callers that reduce each image to a number.
+  [n, height, width, channels] in [0, 1]; its `iter_batches` yields them chunk
+  by chunk, for callers that reduce each image to a number.
 
   Args:
     generator: A `Generator`, or a model of ours.
@@ -44,6 +44,6 @@ def reader(
   def function(latents):
     if (latents.shape[0] or at_once) <= at_once:
       return few(latents)
-    return batched.in_pieces(few, latents, at_once)
+    return batched.map_batches(few, latents, at_once)
 
   return function

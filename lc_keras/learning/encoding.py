@@ -54,8 +54,8 @@ def learn(
   sums = encoder.Sums(generator.image_shape, generator.latent_size, axes)
   decode = decoding.decoder(generator)
   bar, start = progress.bar(recipe.count, " images"), 0
-  for piece in decode.pieces(latents):
-    images = piece[decoding.IMAGES]
+  for batch in decode.iter_batches(latents):
+    images = batch[decoding.IMAGES]
     sums.add(images, latents[start : start + len(images)])
     start += len(images)
     bar.update(len(images))

@@ -120,8 +120,8 @@ def learn(
 def _embedded(generator, embed, latents, progress):
   """Returns embeddings of the images of latents, a few images at a time."""
   found, bar = [], progress.bar(len(latents), " images")
-  for piece in decoding.decoder(generator).pieces(latents):
-    found.append(np.asarray(embed(piece[decoding.IMAGES])))
+  for batch in decoding.decoder(generator).iter_batches(latents):
+    found.append(np.asarray(embed(batch[decoding.IMAGES])))
     bar.update(len(found[-1]))
   bar.close()
   return np.concatenate(found)

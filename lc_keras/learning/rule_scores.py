@@ -103,10 +103,10 @@ class RuleScores:
   def _values(self, names, latents):
     """Returns the values of latents by some rules, by name."""
     found = {name: [] for name in names}
-    # The images of a piece are freed before those of the next are decoded.
-    for piece in self._decode.pieces(latents):
+    # The images of a batch are freed before those of the next are decoded.
+    for batch in self._decode.iter_batches(latents):
       for name in names:
-        found[name].append(self._rules[name].values(piece[decoding.IMAGES]))
+        found[name].append(self._rules[name].values(batch[decoding.IMAGES]))
       if self._bar is not None:
-        self._bar.update(len(piece[decoding.IMAGES]))
+        self._bar.update(len(batch[decoding.IMAGES]))
     return {name: np.concatenate(parts) for name, parts in found.items()}

@@ -116,7 +116,7 @@ class Encoder(stored_model.StoredModel):
         lambda _, latents: _PRIOR * tf.reduce_mean(latents**2, axis=1),
       )[0]
 
-    found = batched.in_pieces(
+    found = batched.map_batches(
       few,
       tf.ensure_shape(images, [None, *self._image_shape]),
       max(1, batched.rows_at_once(self._image_shape) // _HELD),
