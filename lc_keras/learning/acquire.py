@@ -253,7 +253,7 @@ def _learn(
   """Trains, calibrates and describes a critic, and perhaps an actor."""
   callbacks = [progress.steps(recipe.all_steps + recipe.actor_steps)]
   model = model or _model(parts, recipe, strategy)
-  edits = [fitting.downhill(model, parts.covariance, continuous)]
+  edits = [fitting.gradient_edit(model, parts.covariance, continuous)]
   edits *= recipe.rounds - 1
   learner = None
   if recipe.actor_steps:

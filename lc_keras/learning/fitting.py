@@ -90,7 +90,7 @@ def learn(
       known = known.and_(labelled)
 
 
-def downhill(
+def gradient_edit(
   model: value_model.ValueModel, covariance: np.ndarray, continuous: bool
 ) -> Edit:
   """Returns a function that moves rows along a model's gradient.
