@@ -16,8 +16,9 @@ Plain = Callable[[int], tuple[np.ndarray, np.ndarray]]
 # that the final critic needs.
 _SEEDS = 10
 _ENOUGH = 100
-# Share of ranked draws that are scored: those that the first critic prefers.
-_LIKED = 0.02
+# Share of ranked draws that are scored: those that the first critic ranks
+# highest.
+_TOP_SHARE = 0.02
 _PRELIMINARY_STEPS = 300
 
 
@@ -69,7 +70,7 @@ def collect(
     say(
       f"Only {kinds[rare]} of {len(values)} draws are "
       f"{('off', 'on')[rare]}: looking for more among those that a first "
-      "critic likes"
+      "critic ranks highest"
     )
     latents, values, weights = _enriched(
       draw, oracle, model(), scale, latents, values, rare, limit, folds, seed
@@ -119,22 +120,22 @@ def _enriched(
     verbose=0,
   )
 
-  def liking(rows):
+  def critic_score(rows):
     return np.ravel(model.predict(rows, batch_size=4096, verbose=0)) * (
       1.0 if rare else -1.0
     )
 
-  pool_size = int(rule_scores.CHUNK / _LIKED)
+  pool_size = int(rule_scores.CHUNK / _TOP_SHARE)
   bound, pools = None, 0
   found, scores = [latents], [values]
   while sum(map(len, scores)) < limit:
     pools += 1
     pool = draw(pool_size, seed + (1 << 20) + pools)
-    likes = liking(pool)
+    critic_scores = critic_score(pool)
     if bound is None:
       # The region stays the same, so that probabilities are known.
-      bound = np.quantile(likes, 1.0 - _LIKED)
-    chosen = pool[likes >= bound]
+      bound = np.quantile(critic_scores, 1.0 - _TOP_SHARE)
+    chosen = pool[critic_scores >= bound]
     found.append(chosen)
     scores.append(oracle(chosen))
     if min(_kinds(np.concatenate(scores))) >= 2 * _ENOUGH:
@@ -143,7 +144,7 @@ def _enriched(
   # Plain draws outside of the region also stand for the draws of the pools that
   # were not scored.
   covered = len(values) + pools * pool_size
-  weights = np.where(liking(found) >= bound, 1.0, covered / len(values))
+  weights = np.where(critic_score(found) >= bound, 1.0, covered / len(values))
   return found, scores, weights
 
 
