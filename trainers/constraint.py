@@ -161,8 +161,8 @@ def _learn(run, parts):
 
 def _tell(learned, folder):
   """Prints the figures of a constraint, and warns if it is not trustworthy."""
+  from lc_keras.learning import calibration
   from lc_keras.learning import learned_constraints
-  from lc_keras.learning import trust
 
   name, manifest = learned.name, learned.manifest
   messages.say(f"{name}: {learned_constraints.summary(manifest)}")
@@ -171,7 +171,7 @@ def _tell(learned, folder):
     messages.say(
       f"WARNING: {name} is not to be relied on. On rows that a member has not "
       f"seen, its balanced accuracy may be as low as {low:.2f}; the bar is "
-      f"{trust.BAR}. Give more labels, or more of the rarer kind."
+      f"{calibration.BAR}. Give more labels, or more of the rarer kind."
     )
   if learned.actor is not None:
     figures = manifest["actor"]

@@ -204,8 +204,8 @@ def label_curve(points: Sequence[Mapping]) -> Image.Image:
 
   Args:
     points: Of one constraint each: "attribute", "labels", "seconds", and the
-      figures "critic" (of `trust`), "samples" (of `scores.attribute_scores`)
-      and "edits" (of `transformations.table`).
+      figures "critic" (of `calibration`), "samples" (of
+      `scores.attribute_scores`) and "edits" (of `transformations.table`).
   """
   chart, (left, middle, right) = plotting.panels(3)
   attributes = list(dict.fromkeys(point["attribute"] for point in points))

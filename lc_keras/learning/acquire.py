@@ -17,6 +17,7 @@ from lc_keras.data import latents as latent_rows
 from lc_keras.data import pipeline
 from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
+from lc_keras.learning import calibration
 from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as label_sets
@@ -24,7 +25,6 @@ from lc_keras.learning import learned_constraints
 from lc_keras.learning import progress as progresses
 from lc_keras.learning import rule_scores
 from lc_keras.learning import scoring
-from lc_keras.learning import trust
 from lc_keras.models import value_model
 from lc_keras.samplers import objective
 
@@ -230,7 +230,7 @@ def from_data_set(
   source = {"dataset": dataset, "attribute": attribute}
   learned = from_labels(parts, name, labels, source, **options)
   rows, value = read("test")
-  learned.manifest["test"] = trust.of_latents(
+  learned.manifest["test"] = calibration.of_latents(
     learned.model, parts.latents["test"].take(rows), value
   )
   return learned
@@ -280,7 +280,7 @@ def _learn(
     seed=recipe.seed,
     callbacks=callbacks,
   )
-  figures = trust.calibrate(model, examples)
+  figures = calibration.calibrate(model, examples)
   manifest = {
     "generator": parts.fingerprint,
     "continuous": continuous,
@@ -288,9 +288,9 @@ def _learn(
     "recipe": dataclasses.asdict(recipe),
     "figures": figures,
     # No better than its source.
-    "trustworthy": trust.trustworthy(figures)
+    "trustworthy": calibration.trustworthy(figures)
     and source.get("trustworthy", True),
-    "margin": trust.margin(model, examples, objective.ROBUST_NOISE),
+    "margin": calibration.margin(model, examples, objective.ROBUST_NOISE),
     "lc_keras": version.__version__,
   }
   if learner:

@@ -11,10 +11,10 @@ import tensorflow as tf
 from lc_keras import recipes
 from lc_keras.constraints import constraint as constraint_lib
 from lc_keras.evaluation import intervals
+from lc_keras.learning import calibration
 from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
 from lc_keras.learning import learned_constraints
-from lc_keras.learning import trust
 from lc_keras.models import adam
 from lc_keras.models import value_actor
 from lc_keras.samplers import objective as objective_lib
@@ -158,7 +158,7 @@ class Learner:
   def _train(self, examples):
     """Trains for a round."""
     started = time.monotonic()
-    off, on = trust.margin(
+    off, on = calibration.margin(
       self._learned.model, examples, objective_lib.ROBUST_NOISE
     )
     self._typical.assign([off, 1.0 - on])

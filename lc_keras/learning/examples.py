@@ -89,7 +89,7 @@ class Examples:
     """Returns endless random batches, each with half of its rows on.
 
     Rare values are thus seen often enough; the model must be calibrated
-    afterwards, see `trust`. Batch i depends on i and the seed alone.
+    afterwards, see `calibration`. Batch i depends on i and the seed alone.
 
     Args:
       batch_size: Rows per batch.

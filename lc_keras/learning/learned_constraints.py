@@ -38,8 +38,8 @@ class LearnedConstraint:
     model: Its critic.
     manifest: JSON values: "generator" (fingerprint), "continuous" (whether it
       may have any value in [0, 1]), "source" (what it was learned from),
-      "figures" (see `trust`), "trustworthy", perhaps "margin" (off and on, see
-      `Judges`), and more.
+      "figures" (see `calibration`), "trustworthy", perhaps "margin" (off and
+      on, see `Judges`), and more.
     actor: Replaces a search by a single step; None if there is none.
   """
 

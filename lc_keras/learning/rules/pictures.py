@@ -19,7 +19,7 @@ from lc_keras.constraints import functions
 from lc_keras.data import images as pictures
 from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
-from lc_keras.learning import trust
+from lc_keras.learning import calibration
 from lc_keras.learning.rules import network
 
 _FOLDS = 5
@@ -33,7 +33,7 @@ class Pictures(functions.Scorer):
   """How much an image resembles some pictures rather than others.
 
   Attributes:
-    figures: Figures on held-out pictures, see `trust.figures`.
+    figures: Figures on held-out pictures, see `calibration.figures`.
   """
 
   rounding = 1e-3
@@ -76,15 +76,15 @@ class Pictures(functions.Scorer):
     # Held-out pictures calibrate logits to log odds, as if both kinds were
     # equally frequent, whatever the number of examples.
     balance = len(on) / (2.0 * np.where(on > 0, on.sum(), (1 - on).sum()))
-    self._slope, self._shift = trust.platt(logits, on, balance)
+    self._slope, self._shift = calibration.platt(logits, on, balance)
     read = special.expit(self._slope * logits + self._shift)
-    self.figures = trust.figures(read, on, np.ones(len(on)))
+    self.figures = calibration.figures(read, on, np.ones(len(on)))
     self.identity = {
       **about,
       "like": len(like),
       "unlike": len(unlike),
       "examples": self.figures,
-      "trustworthy": trust.trustworthy(self.figures),
+      "trustworthy": calibration.trustworthy(self.figures),
     }
 
   def look(self, images):
@@ -101,8 +101,8 @@ class Pictures(functions.Scorer):
       return [told]
     return [
       f"{told} WARNING: that is not to be relied on, the bar is "
-      f"{trust.BAR:.0%}: give more pictures of either kind, or name other "
-      "features."
+      f"{calibration.BAR:.0%}: give more pictures of either kind, or name "
+      "other features."
     ]
 
   def __call__(self, images):
