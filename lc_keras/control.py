@@ -53,8 +53,8 @@ from lc_keras.data import arrays
 from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
+from lc_keras.learning import embedding
 from lc_keras.learning import encoding
-from lc_keras.learning import keeping
 from lc_keras.learning import labels as some_labels
 from lc_keras.learning import learned_constraints
 from lc_keras.learning import progress
@@ -373,13 +373,13 @@ class LatentConstraints:
     if not self.parts.latents:
       self.fit(verbose=0)
     how = progress.Progress(bool(verbose))
-    model, figures = keeping.learn(
+    model, figures = embedding.learn(
       self.parts, embed, latents, progress=how, **options
     )
-    self.parts.models[keeping.MODEL] = model
+    self.parts.models[embedding.MODEL] = model
     if hasattr(self.parts, "folder"):
       self.parts.folder = preset.writable(self.parts.folder)
-      storage.save(model, os.path.join(self.parts.folder, keeping.MODEL))
+      storage.save(model, os.path.join(self.parts.folder, embedding.MODEL))
     self._build()
     return figures
 
@@ -513,7 +513,7 @@ class LatentConstraints:
     """Returns `same` as a float; raises ValueError if it cannot be heeded."""
     if not (isinstance(same, numbers.Real) and 0.0 <= same < float("inf")):
       raise ValueError(f"same must be a number from 0 up; got {same!r}.")
-    if same and keeping.MODEL not in self.parts.models:
+    if same and embedding.MODEL not in self.parts.models:
       raise ValueError(
         "Nothing has been learned to be kept the same: use `keep` first."
       )

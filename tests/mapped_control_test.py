@@ -11,7 +11,7 @@ from absl.testing import parameterized
 
 import lc_keras
 from lc_keras import recipes
-from lc_keras.learning import keeping
+from lc_keras.learning import embedding
 from lc_keras.samplers import objective
 from lc_keras.samplers import rejection
 from serving import endpoints
@@ -138,7 +138,7 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_an_embedding_is_of_all_images(self):
     with self.assertRaisesRegex(ValueError, "a vector of each"):
-      keeping.learn(self.control.parts, np.ones([2, 3]), self.latents)
+      embedding.learn(self.control.parts, np.ones([2, 3]), self.latents)
 
 
 class JobsTest(absltest.TestCase):

@@ -35,7 +35,7 @@ from lc_keras.models import whitening
 
 # Streams of random numbers within one update, see `priors.step_seed`.
 _STREAMS = 8
-# Name of the embedding that edits keep, see `learning.keeping`.
+# Name of the embedding that edits keep, see `learning.embedding`.
 _EMBEDDING = "embedding"
 
 
