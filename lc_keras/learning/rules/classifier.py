@@ -81,7 +81,7 @@ class Classifier(functions.Scorer):
       pixels: self._network.outputs(images, pixels)
       for pixels in self._network.pixels(images, self._pixels)
     }
-    self._output, self._column = self._find(next(iter(tried.values())))
+    self._output, self._column = self._find_output(next(iter(tried.values())))
     numbers = {
       pixels: _columns(found[self._output]) for pixels, found in tried.items()
     }
@@ -102,7 +102,9 @@ class Classifier(functions.Scorer):
     notes = [f"{self.name}: its numbers are {told[best]}; pixels are {best}."]
     if len(tried) > 1:
       notes.append(
-        self._doubt({key: read[key][1] for key in (best, *others)}, best)
+        self._confidence_note(
+          {key: read[key][1] for key in (best, *others)}, best
+        )
       )
     return notes
 
@@ -112,7 +114,7 @@ class Classifier(functions.Scorer):
     values = _probabilities(rows, self._outputs)[:, self._column]
     return functions.checked(values, len(images), f"The classifier {self.name}")
 
-  def _doubt(self, read, best):
+  def _confidence_note(self, read, best):
     """Returns a sentence on how certain the inferred pixels are."""
     on = {key: rows[:, self._column] > 0.5 for key, rows in read.items()}
     same = {key: np.mean(on[key] == on[best]) for key in on if key != best}
@@ -128,7 +130,7 @@ class Classifier(functions.Scorer):
       "can tell for sure."
     )
 
-  def _find(self, found):
+  def _find_output(self, found):
     """Returns the output and the column of the class."""
     if self._of in found:  # A head for each class.
       name, count = self._of, _columns(found[self._of]).shape[1]
