@@ -81,12 +81,12 @@ class PhotoFacesTest(parameterized.TestCase):
       self.assertGreater((column <= 0.5).sum(), 40, name)
 
   def test_scores_an_edit(self):
-    def reading(smiling, male, who):
+    def reading(smiling, male, identity):
       frame = pd.DataFrame(
         {"Smiling": smiling, "Male": male, "Young": [True] * 3}
       )
       return scores.Reading(
-        dict.fromkeys(scores.JUDGES, frame), np.float32(who)[:, np.newaxis]
+        dict.fromkeys(scores.JUDGES, frame), np.float32(identity)[:, np.newaxis]
       )
 
     before = reading([True, False, False], [True] * 3, [0, 0, 0])

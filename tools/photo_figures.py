@@ -123,7 +123,7 @@ class Figures:
     return scores.edit(before, after, name, value) | {
       f"identities, {key}": figure
       for key, figure in fidelity.fidelity(
-        before.who[:half], after.who[:half], resamples=0
+        before.identity[:half], after.identity[:half], resamples=0
       ).items()
       if key in ("fid", "precision", "recall")
     }
@@ -163,7 +163,7 @@ class Figures:
           ).latents
       latents = moved
     after = self._judges(control.decode(latents))
-    apart = np.linalg.norm(after.who - before.who, axis=1)
+    apart = np.linalg.norm(after.identity - before.identity, axis=1)
     return {
       "edits": len(steps),
       "same person": (apart < face_api.SAME_PERSON).mean(),

@@ -92,10 +92,10 @@ class Inverter:
     found = [self._guess(images), tf.zeros(start)]
     for (size, span), steps in zip(_STAGES, self._steps, strict=True):
       target = tf.nn.avg_pool2d(images, SIZE // size, SIZE // size, "VALID")
-      who = self._identity(target)
+      identity = self._identity(target)
 
-      def more(made, latents, offsets, who=who):
-        changed = tf.square(self._identity(made) - who)
+      def more(made, latents, offsets, identity=identity):
+        changed = tf.square(self._identity(made) - identity)
         return (
           _SAME * tf.reduce_sum(changed, axis=1)
           + _PRIOR * tf.reduce_sum(tf.square(latents), axis=1)

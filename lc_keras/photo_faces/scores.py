@@ -26,17 +26,19 @@ class Reading:
   Attributes:
     attributes: By judge, a frame of booleans with a row per image and a column
       per name in READ.
-    who: [n, 128], the identity of each.
+    identity: [n, 128], the identity vector of each.
   """
 
-  def __init__(self, attributes: Mapping[str, pd.DataFrame], who: np.ndarray):
+  def __init__(
+    self, attributes: Mapping[str, pd.DataFrame], identity: np.ndarray
+  ):
     self.attributes = attributes
-    self.who = who
+    self.identity = identity
 
   def narrowed(self, count: int) -> "Reading":
     """Returns the reading of the first `count` images."""
     attributes = {name: one[:count] for name, one in self.attributes.items()}
-    return Reading(attributes, self.who[:count])
+    return Reading(attributes, self.identity[:count])
 
 
 class Judges:
@@ -62,14 +64,14 @@ class Judges:
       self._labels(tf.constant(images[start : start + _AT_ONCE]))
       for start in range(0, len(images), _AT_ONCE)
     ]
-    *read, who = (np.concatenate(part) for part in zip(*parts))
+    *read, identity = (np.concatenate(part) for part in zip(*parts))
     others = [judge(images) for judge in self._independent]
     return Reading(
       {
         "labels": _on(*read, tables.OLD),
         "independent": _on(*others, independent.OLD),
       },
-      who,
+      identity,
     )
 
 
@@ -88,7 +90,7 @@ def edit(before: Reading, after: Reading, name: str, value: int) -> dict:
     "changed, <judge>": at least one other attribute reads otherwise. "same
     person": the face is that of the same person. "identity distance": the mean.
   """
-  apart = np.linalg.norm(after.who - before.who, axis=1)
+  apart = np.linalg.norm(after.identity - before.identity, axis=1)
   figures = {}
   for judge in JUDGES:
     then, now = before.attributes[judge], after.attributes[judge]
@@ -122,8 +124,8 @@ def sample(made: Reading, request: Mapping[str, int]) -> dict:
   for judge in JUDGES:
     read = made.attributes[judge][list(asked.index)] == asked
     figures[f"read, {judge}"] = read.all(axis=1).mean()
-  first, second = np.triu_indices(len(made.who), 1)
-  apart = np.linalg.norm(made.who[first] - made.who[second], axis=1)
+  first, second = np.triu_indices(len(made.identity), 1)
+  apart = np.linalg.norm(made.identity[first] - made.identity[second], axis=1)
   figures["apart"] = apart.mean()
   figures["alike"] = (apart < face_api.SAME_PERSON).mean()
   return figures
