@@ -279,7 +279,7 @@ class KindsOfGeneratorsTest(tf.test.TestCase):
     control.learn("Dark", rule=lambda x: _brightness(x) < 0.5, **_QUICK)
     folder = os.path.join(self.create_tempdir().full_path, "mine")
     control.save(folder)
-    with self.assertRaisesRegex(ValueError, r"give it, .*generator=\.\.\."):
+    with self.assertRaisesRegex(ValueError, r"pass it, .*generator=\.\.\."):
       lc_keras.load(folder)
     with self.assertRaisesRegex(ValueError, "other images of the same"):
       other = lc_keras.Generator(

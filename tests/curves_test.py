@@ -69,7 +69,7 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllClose(flat.sample(range(2)), _generator().sample(range(2)))
 
   @parameterized.parameters(
-    ({"plot": None}, "fit no range of pixels"),
+    ({"plot": None}, "fit no usual range of pixels"),
     ({"plot": "waves"}, "does not say where a function is"),
     ({"plot": 3}, 'A plot is "lines", or a function'),
     ({"pixels": "logits"}, "leave pixels and pixel_range out"),

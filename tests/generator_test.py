@@ -236,7 +236,7 @@ class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
       {},
       "These look like logits: --pixels=logits takes",
     ),
-    ("no_logits", _images, {"pixels": "logits"}, "no logits but values"),
+    ("no_logits", _images, {"pixels": "logits"}, "not logits: leave"),
     (
       "tanh",
       lambda z: 2.0 * _images(z) - 1.0,
@@ -254,7 +254,7 @@ class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
       "flat",
       lambda z: tf.sigmoid(tf.tile(z, [1, 15])),
       {},
-      r"flat ones. Say how .* --image_shape=5,5,3",
+      r"are flat. Give their shape, --image_shape=5,5,3",
     ),
     ("shape", _images, {"image_shape": (4, 6, 1)}, "leave --image_shape=4,6,1"),
     ("no_shape", _images, {"image_shape": "4,6,3"}, "image_shape is a shape"),
@@ -266,7 +266,7 @@ class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
     ),
     ("held", _images, {"fixed": 7}, "fixed is a dictionary"),
     ("fails", lambda z: 1 / 0, {}, "asked to decode.*ZeroDivisionError"),
-    ("vector", lambda z: z, {"latent_size": 7}, r"\[\?, 7\]: flat ones"),
+    ("vector", lambda z: z, {"latent_size": 7}, r"\[\?, 7\]: they are flat"),
     (
       "channels",
       lambda z: tf.reshape(tf.tile(z, [1, 24]), [-1, 4, 6, 5]),
@@ -300,7 +300,7 @@ class ConventionsTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_refuses_a_class_of_models(self):
     for given in (keras.Sequential, generator.Generator):
-      with self.assertRaisesRegex(TypeError, "is a class, and no model"):
+      with self.assertRaisesRegex(TypeError, "is a class, not a model"):
         generator.Generator(given)
 
   @parameterized.parameters(

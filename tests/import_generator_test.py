@@ -198,7 +198,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       (
         self._flags(module, "broken"),
         ValueError,
-        r"shape \[\?, 16\]: flat ones",
+        r"shape \[\?, 16\]: they are flat",
       ),
       (
         [*self._flags(module), "--dataset=fashion_mnist"],

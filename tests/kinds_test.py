@@ -184,10 +184,10 @@ class KerasTest(_KindsTest):
       self.assertAllClose(made.map(rows), expected, atol=1e-5)
     for held, sentence in (
       ({}, r"class float32 \[\?, 3\]: .*--fixed=class:VALUE"),
-      ({"clas": 2}, "no input 'clas' to hold"),
+      ({"clas": 2}, "no input 'clas' that could be fixed"),
       ({"class": 3}, "a whole number from 0 to 2.*got 3"),
       ({"class": np.ones(2)}, r"rows of shape \[3\]"),
-      ({"class": 1, "z": 0.0}, "nothing is left"),
+      ({"class": 1, "z": 0.0}, "one input must be left"),
     ):
       with self.assertRaisesRegex(ValueError, sentence):
         generator.Generator(model, fixed=held)
@@ -200,7 +200,9 @@ class KerasTest(_KindsTest):
     made = keras.layers.Dense(24, "tanh")(inputs[0] + code)
     model = keras.Model(inputs, keras.layers.Reshape([4, 6, 1])(made))
     self.assertIsNotNone(generator.Generator(model, fixed={"class": 2.0}))
-    with self.assertRaisesRegex(ValueError, "whole numbers; it is held at 1.5"):
+    with self.assertRaisesRegex(
+      ValueError, "whole numbers; it is fixed at 1.5"
+    ):
       generator.Generator(model, fixed={"class": 1.5})
 
 
@@ -407,7 +409,7 @@ class TorchTest(_KindsTest):
     rows = self.torch.zeros(2, _SIZE)
     program = torch_stand_in.Program(self._module_of(3, 4, 6), rows, [0])
     program.graph_signature.user_inputs.append(0.5)
-    with self.assertRaisesRegex(ValueError, "exported with 0.5 for an input"):
+    with self.assertRaisesRegex(ValueError, "exported with 0.5 as an input"):
       generator.Generator(program)
 
   def test_an_autoencoder_brings_its_methods(self):
@@ -447,7 +449,7 @@ class OtherFilesTest(_KindsTest):
   @parameterized.parameters(
     ("weights.safetensors", "weights only, and no model"),
     ("weights.weights.h5", "weights only"),
-    ("weights.pth", "what torch.save wrote"),
+    ("weights.pth", "a file of torch.save"),
     ("network.pkl", "a pickle, which runs code"),
     ("model.tflite", "TensorFlow Lite"),
     ("model.keras", "cannot be opened as a model"),

@@ -111,7 +111,7 @@ class MappingTest(tf.test.TestCase, parameterized.TestCase):
 
     other = coordinates.Coordinates.fit(np.float32(np.eye(6)))
     other.write(f"{folder}/generator/coordinates.npz")
-    with self.assertRaisesRegex(ValueError, "is not the one that was written"):
+    with self.assertRaisesRegex(ValueError, "is not the file that was written"):
       specs.read_coordinates(
         specs.read(f"{folder}/generator"), f"{folder}/generator"
       )
@@ -119,8 +119,8 @@ class MappingTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(
     ({"mapping": lambda noise: noise[:2]}, "expected a latent vector of each"),
     ({"mapping": lambda z: 0.0 * tf.tile(z, [1, 2])[:, :6]}, "the same latent"),
-    ({"mapping": np.zeros([4])}, "a prior of draws"),
-    ({"mapping": lambda z: z, "prior": np.ones([3, 6])}, "give one of them"),
+    ({"mapping": np.zeros([4])}, "can only be a prior"),
+    ({"mapping": lambda z: z, "prior": np.ones([3, 6])}, "`mapping`, not both"),
   )
   def test_what_is_no_mapping_is_refused(self, given, message):
     with self.assertRaisesRegex(ValueError, message):

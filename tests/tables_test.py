@@ -72,7 +72,7 @@ class ReadTest(parameterized.TestCase):
       "2\nA B\n1.jpg -1 1\n2.jpg 1",
       "line 4, has 2 cells instead of 3",
     ),
-    ("a.jsonl", '{"a": 1}\n{"a"', "line 2: no JSON"),
+    ("a.jsonl", '{"a": 1}\n{"a"', "line 2: not JSON"),
     ("a.jsonl", "[1]", "line 1: an object"),
     ("a.parquet", b"PAR1", "is no whole parquet file"),
   )

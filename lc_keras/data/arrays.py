@@ -279,8 +279,8 @@ class _Stored(Source):
       self._labels[split] = values[rows].astype(np.float32)
     if np.isnan(self._labels[self.splits[0]]).all():
       raise ValueError(
-        f"The table of labels has no row of a training image: it names files "
-        f"such as {table.index[0]}, and they are called {files[0]} and so on."
+        "The table of labels has no row of a training image: its file names "
+        f"are like {table.index[0]!r}, those of the images like {files[0]!r}."
       )
     return known
 
@@ -343,7 +343,7 @@ def source(
   if isinstance(images, tuple):
     if labels is not None or len(images) != 2:
       raise ValueError(
-        "A tuple is (images, labels), and leaves no labels to be given."
+        "A tuple must be (images, labels), without another argument `labels`."
       )
     images, labels = images
   is_table = isinstance(images, str) and hasattr(labels, "columns")
@@ -413,7 +413,10 @@ def held_out(rows, share: float) -> tf.Tensor:
 
 def _check_order(training, start_step):
   if start_step and not training:
-    raise ValueError("start_step is for training; evaluation is one pass.")
+    raise ValueError(
+      "start_step is for training only, since evaluation is one pass: leave it "
+      "out."
+    )
 
 
 def _checked(images, are_images=True):
@@ -433,7 +436,10 @@ def _checked(images, are_images=True):
     ) from error
   if not are_images and images.shape:
     if images.dtype.kind != "f" or not np.isfinite(images).all():
-      raise ValueError("What is no image must be finite floats, [n, ...].")
+      raise ValueError(
+        "Arrays that are not images must be finite floats [n, ...]; got "
+        f"{images.dtype}{list(images.shape)}."
+      )
     return images
   if not images.shape:
     raise ValueError(

@@ -381,8 +381,8 @@ def _read_splits(path):
   table = tables.by_file_name(tables.read(path, columns), path)
   if not len(table.columns):
     raise ValueError(
-      f"{path} has file names and no column beside them, and must have the "
-      "split of each, 0, 1 or 2. Fetch it again."
+      f"{path} has file names only: a second column must have the split of "
+      "each file, 0, 1 or 2. Fetch it again."
     )
   splits = table.iloc[:, 0].astype(str)
   known = splits.map(lambda split: dict(zip("012", stored.SPLITS)).get(split))

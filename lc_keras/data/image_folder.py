@@ -188,8 +188,8 @@ class _Folder:
     if (rows < 0).all():
       raise ValueError(
         f"None of the {len(table)} rows of {path} is of one of the "
-        f"{len(files)} images in {self._folder}: it names files such as "
-        f"{table.index[0]}, and they are called {files[0]} and so on."
+        f"{len(files)} images in {self._folder}: its file names are like "
+        f"{table.index[0]!r}, those of the images like {files[0]!r}."
       )
     if (rows < 0).any():
       notes.append(
@@ -218,8 +218,9 @@ class _Folder:
       splits = [names.split_named(_parts(path)[0]) for path in files]
       if None in splits and any(splits):
         raise ValueError(
-          f"{files[splits.index(None)]} in {self._folder} lies outside of "
-          f"train, validation and test, where others lie: move it."
+          f"{files[splits.index(None)]} in {self._folder} is in none of the "
+          "folders train, validation and test, and other images are: move it "
+          "into one of them."
         )
     # Missing splits are taken from training images, and from those of no split.
     missing = [split for split in stored.SPLITS if split not in splits]

@@ -195,7 +195,10 @@ def window(
   if not all(size):
     return (left, top, across, down), None
   if left + across > size[0] or top + down > size[1]:
-    raise ValueError(f"The crop {crop} does not lie within such pictures.")
+    raise ValueError(
+      f"The crop {crop} does not lie within a picture of {size[0]}x{size[1]} "
+      "pixels (width x height)."
+    )
   return (left, top, across, down), (size[0], size[1])
 
 
@@ -255,7 +258,7 @@ def _in_8_bits(image):
   top, kind = (1, "floats") if image.mode == "F" else (65_535, "numbers")
   if not ((values >= 0) & (values <= top)).all():  # False for NaN.
     raise _Unusable(
-      f"has {kind} from {values.min():.4g} to {values.max():.4g}, and only 0 "
-      f"to {top} says what is black and what white."
+      f"has {kind} from {values.min():.4g} to {values.max():.4g}: expected "
+      f"values from 0 (black) to {top} (white)."
     )
   return Image.fromarray(np.uint8(np.rint(values * (255 / top))))

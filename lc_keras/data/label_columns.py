@@ -217,8 +217,8 @@ def check(labels: np.ndarray, names, count: int) -> np.ndarray:
   """
   if labels.dtype.kind not in "biuf":
     raise ValueError(
-      f"Labels must be numbers or booleans; got {labels.dtype}. Name the "
-      "columns that are: attributes=[...]."
+      f"Labels must be numbers or booleans; got {labels.dtype}. Select the "
+      "columns of these types with attributes=[...]."
     )
   if _are_classes(labels.dtype, labels.shape[1:], names):
     if labels.min() < 0 or labels.max() >= len(names):
@@ -252,7 +252,10 @@ def names(labels, attributes) -> tuple[str, ...]:
   """
   if labels is None:
     if attributes is not None:
-      raise ValueError("Attributes are named, and there are no labels.")
+      raise ValueError(
+        "`attributes` names label columns, and there are no labels: give "
+        "`labels`, or leave `attributes` out."
+      )
     return ()
   if isinstance(attributes, Attributes):
     return attributes.names

@@ -235,9 +235,14 @@ def load(
     FileNotFoundError: The data set has not been prepared.
   """
   if start_step and not training:
-    raise ValueError("start_step is for training; evaluation is one pass.")
+    raise ValueError(
+      "start_step is for training only, since evaluation is one pass: leave it "
+      "out."
+    )
   if rows is not None and training:
-    raise ValueError("rows are for evaluation; training uses all.")
+    raise ValueError(
+      "rows is for evaluation only, since training uses all: leave it out."
+    )
   decode = _decoder(name, split, attributes, data_dir)
   examples, count, size = _examples(name, split, data_dir, limit, rows)
   if count < 1 or (training and batch_size > count):

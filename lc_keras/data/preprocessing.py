@@ -59,8 +59,9 @@ class Preprocessing:
     """
     if not self.are_images:
       raise ValueError(
-        "A picture cannot become what this model makes, arrays of "
-        f"{' x '.join(map(str, self.image_shape))}."
+        "This model works on arrays of "
+        f"{' x '.join(map(str, self.image_shape))} that are not images: it "
+        "cannot take a picture."
       )
     return images.load(file, self.image_shape, self.crop, name)
 

@@ -166,7 +166,7 @@ def _read_lines(path):
       row = json.loads(line)
     except json.JSONDecodeError as error:
       raise ValueError(
-        f"{path}, line {number}: no JSON, {error.msg}."
+        f"{path}, line {number}: not JSON, {error.msg}."
       ) from error
     if not isinstance(row, dict):
       raise ValueError(f"{path}, line {number}: an object, {{...}}, is needed.")

@@ -215,8 +215,8 @@ def _records(paths):
   packed = {path.endswith(_GZIP) for path in paths}
   if len(packed) > 1:
     raise ValueError(
-      f"Some of {', '.join(paths)} are packed by gzip ({_GZIP}) and some are "
-      "not: a split is one or the other."
+      f"Some of {', '.join(paths)} are compressed with gzip ({_GZIP}) and some "
+      "are not: compress all files of a split, or none."
     )
   return tf.data.TFRecordDataset(paths, "GZIP" if packed.pop() else "")
 

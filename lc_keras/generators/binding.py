@@ -131,8 +131,8 @@ def _read(value):
       return np.load(value, allow_pickle=False)
     except FileNotFoundError:
       raise FileNotFoundError(
-        f"There is no file {value!r}: an input is held at a number, or at an "
-        "array of one row, of a file of numpy (.npy)."
+        f"There is no file {value!r}. The value of a fixed input is a number, "
+        "or a NumPy file (.npy) of an array of one row."
       ) from None
   return value
 
@@ -148,20 +148,20 @@ def _row(value, spec, name):
   if value.ndim == 0 and len(sizes) == 1 and (sizes[0] or 0) > 1:
     if value != np.round(value) or not 0 <= value < sizes[0]:
       raise ValueError(
-        f"The input {name} has {sizes[0]} numbers: hold it at a class, a whole "
-        f"number from 0 to {sizes[0] - 1}, or at an array; got {value}."
+        f"The input {name} takes {sizes[0]} numbers: fix it at a class, a "
+        f"whole number from 0 to {sizes[0] - 1}, or at an array; got {value}."
       )
     value = np.eye(sizes[0])[int(value)]
   elif value.ndim == 0:
     value = np.full([size or 1 for size in sizes], value)
   elif spec.shape.rank and list(value.shape) != sizes:
     raise ValueError(
-      f"The input {name} takes rows of shape [{parts.dims(sizes)}]; it is held "
-      f"at one of shape [{parts.dims(value.shape)}]."
+      f"The input {name} takes rows of shape [{parts.dims(sizes)}]; it is "
+      f"fixed at one of shape [{parts.dims(value.shape)}]."
     )
   if spec.dtype.is_integer and (value != np.round(value)).any():
     raise ValueError(
-      f"The input {name} takes whole numbers; it is held at {value.max():g}."
+      f"The input {name} takes whole numbers; it is fixed at {value.max():g}."
     )
   return parts.cast(value, spec.dtype)
 

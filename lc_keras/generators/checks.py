@@ -17,7 +17,7 @@ from lc_keras.generators import pixels as pixel_values
 PROBES = 16
 FEW = 3
 _FAR = 30.0
-_NO_IMAGES = "If these are to be no images, say so: --plot=lines draws curves."
+_NO_IMAGES = "If outputs are not images, set --plot: --plot=lines draws curves."
 
 
 def prepare(drafted: Mapping, opened: Mapping[str, parts.Part]) -> dict:
@@ -83,8 +83,8 @@ def complete_decoder(
   if np.abs(few - pixels[:FEW]).mean() > 0.01 * np.ptp(pixels):
     notes.append(
       "Warning: the same latent vector gave another image in another batch. "
-      "There is chance in the model, or an image depends on the others of its "
-      "batch (batch normalisation as in training): nothing can be repeated."
+      "The model uses random numbers, or an image depends on the others of its "
+      "batch (batch normalisation as in training): results are not repeatable."
     )
   spec["decode"]["numpy"] = binding.gives_arrays(
     part, spec["decode"], latents[:FEW]
@@ -112,7 +112,8 @@ def _share_held(spec, opened):
     ):
       listing = ", ".join(parts.described(known["decode"]))
       raise ValueError(
-        f"The model has no input {name!r} to hold: it takes {listing}."
+        f"The model has no input {name!r} that could be fixed: it takes "
+        f"{listing}."
       )
   for direction, inputs in known.items():
     # A Python function may have optional inputs of these names.
@@ -140,10 +141,10 @@ def _prepare_direction(part, known, direction):
     raise ValueError(
       f"To {direction}, the model takes {listing or 'nothing'}: "
       + (
-        "one is what it works on, and the others are to be held at a value, "
-        f"such as --fixed={example} (from Python, fixed={{...}})."
+        "all but one must be fixed at a value, such as "
+        f"--fixed={example} (from Python, fixed={{...}})."
         if others
-        else "nothing is left for it to work on."
+        else "one input must be left that is not fixed."
       )
     )
   known["input"], spec = free[0], inputs[free[0]]
@@ -295,8 +296,8 @@ def latent_shape(
   what = f"The model takes latents of shape [?, {parts.dims(shape)}]: "
   if None in shape:
     raise ValueError(
-      what + "only the batch can be of any length. Give the shape of one, "
-      "such as --latent_size=8,8,4."
+      what + "only the size of the batch may be unknown. Give the shape of one "
+      "latent, such as --latent_size=8,8,4."
     )
   if said and math.prod(said) != math.prod(shape):
     raise ValueError(
@@ -339,9 +340,9 @@ def layout(
   if len(latent) > 1 and conventions.layout_of(latent):
     if list(latent) == shape:
       raise ValueError(
-        f"The model takes images of shape [?, {parts.dims(shape)}] and makes "
-        "such: it is a whole autoencoder, and not a decoder, and its parts "
-        "were not found in it. Give its decoder, and its encoder."
+        f"The model takes and makes images of shape [?, {parts.dims(shape)}]: "
+        "it is a whole autoencoder, and not a decoder, and its parts were not "
+        "found in it. Give its decoder, and its encoder."
       )
     if len(shape) == 1 and math.prod(shape) < math.prod(latent):
       raise ValueError(
@@ -366,8 +367,8 @@ def layout(
     return found
   if len(shape) == 1:
     raise ValueError(
-      what + f"flat ones. Say how they are shaped, --image_shape"
-      f"{_guess(shape[0])}, or is this the wrong output? {_NO_IMAGES}"
+      what + "they are flat. Give their shape, --image_shape"
+      f"{_guess(shape[0])}. Or is this the wrong output? {_NO_IMAGES}"
     )
   raise ValueError(
     what + "expected [batch, height, width, channels] or [batch, channels, "

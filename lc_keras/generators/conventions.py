@@ -152,8 +152,8 @@ def check(prior: str, pixels: str, pixel_range, plot=None) -> None:
   """
   if plot is not None and (pixels != PIXELS[0] or pixel_range is not None):
     raise ValueError(
-      "With a plot, the model makes no images, and its values stay as they "
-      "are: leave pixels and pixel_range out."
+      "With a plot, outputs are not images, and their values are not scaled: "
+      "leave pixels and pixel_range out."
     )
   for what, value, known in (
     ("prior", prior, PRIORS),

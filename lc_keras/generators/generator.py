@@ -145,7 +145,10 @@ class Generator:
     """
     if not isinstance(prior, str):
       if mapping is not None:
-        raise ValueError("A prior of samples is a mapping: give one of them.")
+        raise ValueError(
+          "A prior of samples takes the place of a mapping: give `prior` or "
+          "`mapping`, not both."
+        )
       mapping, prior = np.asarray(prior), "normal"
     models = {"decode": decoder, "encode": encoder, "map": mapping}
     if encoder is None and mapping is None and _is_ours(decoder):
@@ -508,8 +511,8 @@ def find(run_dir: str) -> str:
     if refiner.get("made_for") != refined["sha256"]:
       raise ValueError(
         f"The refiner in {run_dir!r} was trained behind another VAE than the "
-        f"one that is there. Delete the folder {REFINED!r}, and train it again "
-        "(`python -m trainers.refiner`) or do without."
+        f"one that is there. Delete the folder {REFINED!r}; then train it "
+        "again (`python -m trainers.refiner`), or go on without a refiner."
       )
     del found[1]
   if len(found) > 1:
@@ -543,7 +546,7 @@ def load(run_dir: str, given: Generator | None = None) -> Generator:
   if given is None:
     raise ValueError(
       f"The generator of {run_dir!r} runs outside of TensorFlow, and could not "
-      "be saved: give it, lc_keras.load(path, generator=...)."
+      "be saved: pass it, lc_keras.load(path, generator=...)."
     )
   if given.mapping is not None:
     # Coordinates that are estimated again may have other axes.
@@ -551,7 +554,7 @@ def load(run_dir: str, given: Generator | None = None) -> Generator:
   if not specs.is_the_same(spec, given):
     raise ValueError(
       f"This is not the generator that {run_dir!r} was saved with: it makes "
-      "other images of the same latents."
+      "other images of the same latents. Pass the one that was saved."
     )
   return given
 

@@ -49,8 +49,8 @@ _CONTENTS = {
   ".index": f"a checkpoint of TensorFlow: {_WEIGHTS}",
   ".ckpt": f"a checkpoint: {_WEIGHTS}",
   ".safetensors": _WEIGHTS,
-  ".pth": f"what torch.save wrote: {_WEIGHTS}, or a pickled module",
-  ".pt": f"what torch.save wrote: {_WEIGHTS}, or a pickled module",
+  ".pth": f"a file of torch.save: {_WEIGHTS}, or a pickled module",
+  ".pt": f"a file of torch.save: {_WEIGHTS}, or a pickled module",
   ".bin": _WEIGHTS,
   ".pkl": "a pickle, which runs code when it is opened",
   ".pickle": "a pickle, which runs code when it is opened",
@@ -94,8 +94,8 @@ def resolve(model):
   """
   if isinstance(model, type):
     raise TypeError(
-      f"{model.__name__} is a class, and no model: give what {model.__name__}"
-      "(...) returns."
+      f"{model.__name__} is a class, not a model: give an instance, "
+      f"{model.__name__}(...)."
     )
   if isinstance(model, (str, os.PathLike)):
     return load(place_of(os.fspath(model)))

@@ -72,8 +72,8 @@ def _session(model, name):
     import onnxruntime
   except ImportError as error:
     raise ValueError(
-      f"{name} is an ONNX model, which ONNX Runtime runs: pip install "
-      "onnxruntime"
+      f"{name} is an ONNX model, and ONNX Runtime is not installed: pip "
+      "install onnxruntime"
     ) from error
   try:
     return onnxruntime.InferenceSession(

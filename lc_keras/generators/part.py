@@ -86,8 +86,7 @@ def array(value) -> np.ndarray:
     return functions.as_array(value)
   except Exception as error:
     raise TypeError(
-      f"what it returns, a {type(value).__name__}, cannot be read as numbers: "
-      f"{error}"
+      f"an output, a {type(value).__name__}, cannot be read as numbers: {error}"
     ) from error
 
 

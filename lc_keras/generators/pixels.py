@@ -50,13 +50,13 @@ def settle(
   if kind == "logits":
     if found == _UNIT:
       raise ValueError(
-        f"The model makes {seen}, which are no logits but values of black and "
-        "white: leave --pixels=logits out."
+        f"The model makes {seen}, which are values in [0, 1] and not logits: "
+        "leave --pixels=logits out."
       )
     return list(pixel_range or _UNIT), [f"It makes logits, {seen}."]
   if pixel_range is None and found is None:
     raise ValueError(
-      f"The model makes {seen}, which fit no range of pixels in use. "
+      f"The model makes {seen}, which fit no usual range of pixels. "
       f"{_hint(pixels, far)}"
     )
   low, high = found if pixel_range is None else map(float, pixel_range)

@@ -42,7 +42,7 @@ def wrap(model: np.ndarray, direction: str, place) -> part.Part:
   del place
   if direction != "map" or model.ndim < 2 or len(model) < 2:
     raise ValueError(
-      "An array is a prior of draws, [n, latent_size], and nothing else; got "
+      "An array can only be a prior, at least two draws [n, latent_size]; got "
       f"one of shape {list(model.shape)} to {direction}."
     )
   rows = tf.constant(model, tf.float32)

@@ -90,8 +90,8 @@ def _choose(signatures, place, direction):
     return name
   if not listing:
     raise ValueError(
-      f"The {model} has no signatures, so that nobody can say what to call. "
-      "Export it again, with one for each function."
+      f"The {model} has no signatures, and one is needed to {direction}. "
+      "Export it again, with a signature for each function."
     )
   what = f"no signature {name!r}" if name else "several signatures"
   found = "".join(f"\n  {key}: {text}" for key, text in listing.items())

@@ -144,12 +144,13 @@ def read_coordinates(
   path = os.path.join(folder, _COORDINATES)
   if not os.path.exists(path):
     raise FileNotFoundError(
-      f"{path} is gone: without it, nobody knows what the latents mean that "
-      "the models of this folder were trained on. Put it back."
+      f"{path} is missing: it has the coordinates of the latents that the "
+      "models of this folder were trained on. Put it back."
     )
   if files.checksum(path) != spec["coordinates"]:
     raise ValueError(
-      f"{path} is not the one that was written with {SPEC}. Put that back."
+      f"{path} is not the file that was written with {SPEC}. Put that file "
+      "back."
     )
   return coordinate_systems.Coordinates.read(path)
 

@@ -54,7 +54,8 @@ def load(path: str, place: Mapping):
     import torch
   except ImportError as error:
     raise ValueError(
-      f"{path!r} is a program of PyTorch, which runs it: pip install torch"
+      f"{path!r} is a program of PyTorch, which is not installed: pip install "
+      "torch"
     ) from error
   is_exported = os.path.splitext(path)[1] == ".pt2"
   try:
@@ -138,9 +139,9 @@ def _inputs(model):
   if constants:
     listing = ", ".join(map(str, constants))
     raise ValueError(
-      f"The program was exported with {listing} for an input, which has become "
-      "a part of it: export it again with a tensor in its place, or with a "
-      "module that takes the others only."
+      f"The program was exported with {listing} as an input, which is now a "
+      "constant in it: export it again with a tensor in its place, or with a "
+      "module that takes the other inputs only."
     )
   values = {node.name: node.meta.get("val") for node in model.graph.nodes}
   return {

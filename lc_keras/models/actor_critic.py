@@ -370,8 +370,8 @@ def training(
   flow = parts.models["flow"] if recipe.imitation_weight else None
   if recipe.same_weight and _EMBEDDING not in parts.models:
     raise ValueError(
-      "Nothing has been learned to be kept: use `LatentConstraints.keep` "
-      "first, or set same_weight to 0."
+      "same_weight needs a learned embedding, and there is none: use "
+      "`LatentConstraints.keep` first, or set same_weight to 0."
     )
   keras.utils.set_random_seed(recipe.seed)
   masked = recipe.masked_fraction > 0.0

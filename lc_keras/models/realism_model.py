@@ -141,8 +141,8 @@ def training(recipe: recipes.Realism, parts) -> trainings.Training:
     fraction = 0.5 if fraction is None else fraction
   if fraction and not len(parts.attributes):
     raise ValueError(
-      "Nothing reads attributes yet, so that no latents can be moved: train "
-      "the attribute critic first, or set moved_fraction to 0."
+      "Moved negatives need an attribute critic, and there is none: train it "
+      "first, or set moved_fraction to 0."
     )
   if fraction:
     covariance = tf.constant(parts.covariance)

@@ -189,8 +189,8 @@ def load(folder: str) -> stored_model.StoredModel:
   """
   if tf.inside_function():  # The model would have untrained weights.
     raise RuntimeError(
-      f"The model in {folder!r} cannot be loaded while a function is traced: "
-      "use it once before, outside of the function."
+      f"The model in {folder!r} cannot be loaded while a tf.function is "
+      "traced: use it once before, outside of the function."
     )
   description = describe(folder)
   weights_path = os.path.join(folder, WEIGHTS)
@@ -203,8 +203,8 @@ def load(folder: str) -> stored_model.StoredModel:
   if files.checksum(weights_path) != description["sha256"]:
     raise ValueError(
       f"{weights_path} is damaged: its checksum is not the one in "
-      f"{DESCRIPTION}. If its training is not done, the same command as before "
-      "puts it right; otherwise delete the folder and train it again."
+      f"{DESCRIPTION}. If its training is not done, run the same command "
+      "again, which repairs it; otherwise delete the folder and train it again."
     )
   module = importlib.import_module(f"lc_keras.models.{_MODULES[name]}")
   model = getattr(module, name)(**description["arguments"])
