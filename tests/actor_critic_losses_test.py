@@ -63,13 +63,13 @@ class ActorLossTest(tf.test.TestCase):
     self.assertLess(model.train_step(batch)["imitation"], before)
 
   def test_what_is_to_be_kept_costs_if_it_changes(self):
-    strayed = {}
+    distances = {}
     for gate in (-100.0, 100.0):
       model = tiny.build(same_weight=3.0, embed=lambda latents: latents[:, :2])
       tiny.set_heads(model, target=9.0, raw_gate=gate)
-      strayed[gate] = tiny.evaluate(model)["same"]
-    self.assertAllClose(strayed[-100.0], 0.0)
-    self.assertGreater(strayed[100.0], 9.0)
+      distances[gate] = tiny.evaluate(model)["same"]
+    self.assertAllClose(distances[-100.0], 0.0)
+    self.assertGreater(distances[100.0], 9.0)
 
 
 class CriticLossTest(tf.test.TestCase, parameterized.TestCase):
