@@ -391,7 +391,7 @@ class WriteTest(tf.test.TestCase):
     self.assertFalse(generator.has_encoder(folder))
     self.assertIs(generator.load(folder, made), made)
     other = generator.Generator(lambda z: 1.0 - decode(z), latent_size=_SIZE)
-    for given, sentence in ((None, "give it"), (other, "not the generator")):
+    for given, sentence in ((None, "pass it"), (other, "not the generator")):
       with self.assertRaisesRegex(ValueError, sentence):
         generator.load(folder, given)
 
