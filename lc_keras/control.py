@@ -182,7 +182,8 @@ class LatentConstraints:
     encoded and no model is trained; `learn` can then add attributes. Without
     images, and always for a generator that cannot encode, latents are drawn.
 
-    A later call replaces all models but learned constraints and encoders.
+    A later call replaces all models except learned constraints, the embedding
+    and the encoder: the frozen generator still decodes every latent alike.
 
     Args:
       images: Arrays, a tf.data.Dataset or the name of a data set, see
@@ -240,8 +241,9 @@ class LatentConstraints:
         validation_split=validation_split,
       )
     parts.learned.update(self.parts.learned)
-    if encoder.MODEL in self.parts.models:
-      parts.models[encoder.MODEL] = self.parts.models[encoder.MODEL]
+    for name in (encoder.MODEL, embedding.MODEL):
+      if name in self.parts.models:
+        parts.models[name] = self.parts.models[name]
     parts.labels.extended(list(parts.learned))  # Raises if a name is taken.
     histories = fitting.train(
       parts,

@@ -192,6 +192,14 @@ class KeepingTest(tf.test.TestCase):
     self.assertGreater(moved[0, 0], 0.9)
     self.assertLess(moved[1, 0], 0.2)
 
+  def test_fitting_again_leaves_the_embedding(self):
+    control = lc_keras.LatentConstraints(painted_mapping.generator())
+    control.keep(_embed, count=60, steps=2, verbose=0)
+    latents = control.generator.draw(np.arange(3))
+    before = control.parts.judges().embedding(latents)
+    control.fit(seed=1, verbose=0)
+    self.assertAllEqual(control.parts.judges().embedding(latents), before)
+
 
 if __name__ == "__main__":
   tf.test.main()
