@@ -83,15 +83,17 @@ class _Checked:
 class Training(_Checked):
   """How any model is trained."""
 
-  steps: int = setting(10_000, "Number of training steps in all.", low=1)
+  steps: int = setting(10_000, "Total number of training steps.", low=1)
   steps_per_epoch: int = setting(
     0,
-    "Steps between two validations, each with a checkpoint; 0 makes ten of "
-    "them.",
+    "Steps per epoch, which ends with a validation and a checkpoint; 0 makes "
+    "ten epochs.",
     low=0,
   )
   batch_size: int = setting(
-    128, "Rows per step, over all replicas; a multiple of their number.", low=1
+    128,
+    "Rows per step, summed over all replicas; a multiple of their number.",
+    low=1,
   )
   learning_rate: float = setting(1e-4, "Highest learning rate of Adam.", low=0)
   final_learning_rate: float | None = setting(
@@ -101,8 +103,8 @@ class Training(_Checked):
   )
   schedule: str = setting(
     "cosine",
-    "How the learning rate goes to its final value: along a cosine, or evenly "
-    "in its logarithm.",
+    "Decay of the learning rate to its final value: along a cosine, or "
+    "exponentially (log).",
     choices=("cosine", "log"),
   )
   warmup_steps: int = setting(
@@ -140,15 +142,16 @@ class Pixels(OnImages):
 
   architecture: str = setting(
     "celeb_a",
-    "Networks that look at pixels: residual, celeb_a (published, ten times the "
+    "Networks of images: residual, celeb_a (published, ten times the "
     "arithmetic), mlp (published, any image size) or toon_faces (fast on a "
     "CPU).",
   )
 
 
 _MIXED_PRECISION = (
-  "Whether convolutions and products are of bfloat16, several times faster on "
-  "GPUs from 2020 on; weights, sums and losses stay float32, also in files."
+  "Whether convolutions and matrix products are computed in bfloat16, several "
+  "times faster on GPUs from 2020 on; weights, sums and losses stay float32, "
+  "also in files."
 )
 _AVERAGE_DECAY = "Decay, per update, of the moving average of the {} weights."
 
@@ -228,9 +231,9 @@ class Realism(OnLatents):
 
   moved_fraction: float | None = setting(
     None,
-    "Share of the negatives that are encoded images, moved by a bare search "
-    "for attributes; the others are draws of the prior. By default 0.5 for a "
-    "generator with a mapping, and none, as published, for others.",
+    "Share of the negatives that are encoded images, moved along the attribute "
+    "critic's gradient; the others are draws of the prior. By default 0.5 for "
+    "a generator with a mapping, and 0, as published, for others.",
     low=0,
     high=1,
   )
@@ -256,26 +259,26 @@ class Attributes(Labelled):
   noise_scale: float = setting(
     1.0,
     "Noise on the latents, as a multiple of the posterior's scale; 1 is the "
-    "published recipe, more makes a critic that an actor cannot mislead.",
+    "published recipe, more makes the critic harder for an actor to mislead.",
     low=0,
   )
   members: int = setting(
     1,
-    "Networks, each trained for itself, whose mean is the critic: latents that "
-    "mislead one do not mislead all; 1 is the published recipe.",
+    "Number of independently trained networks whose mean is the critic: "
+    "latents that mislead one do not mislead all; 1 is the published recipe.",
     low=1,
   )
   dropout: float = setting(
     0.0,
-    "Share of the last hidden units that a step leaves out, for few labels.",
+    "Dropout rate of the last hidden layer, for training on few labels.",
     low=0,
     high=0.9,
   )
   edit_weight: float = setting(
     0.0,
-    "Weight of edits that follow the critic's own gradient, labelled with its "
-    "reading once they are decoded and encoded again, or with a classifier's "
-    "if the generator cannot encode; 0 is the published recipe.",
+    "Weight of edits along the critic's own gradient, as further training "
+    "rows. Their labels are its readings after decoding and encoding again, or "
+    "a classifier's if the generator cannot encode; 0 is the published recipe.",
     low=0,
   )
 
@@ -304,12 +307,13 @@ class Actor(Labelled):
     low=0,
   )
   realism_weight: float = setting(
-    1.0, "Weight of the critic's judgement in the actor's loss.", low=0
+    1.0, "Weight of the critic's cross-entropy in the actor's loss.", low=0
   )
   same_weight: float = setting(
     0.0,
-    "Weight of how far a latent moves from the start in what was learned to be "
-    "kept, such as who is shown; 0 is the published recipe.",
+    "Weight of the squared distance between the learned embeddings, such as of "
+    "a face's identity, of the start and of the moved latent; 0 is the "
+    "published recipe.",
     low=0,
   )
   attribute_weight: float = setting(
@@ -320,20 +324,21 @@ class Actor(Labelled):
   )
   imitation_weight: float = setting(
     0.0,
-    "Weight of the squared distance, per dimension, to the flow's answer to "
-    "the same request; 0 is the published recipe, and needs no flow.",
+    "Weight of the squared distance, per dimension, to the latent that the "
+    "flow makes for the same request; 0 is the published recipe, and needs no "
+    "flow.",
     low=0,
   )
   lessons: int = setting(
     40_000,
-    "With imitation: how many samples, and how many edits, the flow makes to "
-    "be imitated.",
+    "With imitation: number of samples, and of edits, that the flow makes for "
+    "the actor to imitate.",
     low=1,
   )
   strides: int = setting(
     1,
-    "With imitation: how often the actor evaluates its network, which follows "
-    "the flow in as many strides.",
+    "With imitation: number of strides in which the actor follows the flow, "
+    "each an evaluation of its network.",
     low=1,
   )
   attribute_noise: float = setting(
@@ -344,14 +349,14 @@ class Actor(Labelled):
   )
   match_moments: bool = setting(
     True,
-    "Whether prior samples are given mean and covariance of the encoded images "
-    "before the actor moves them, as they always are with imitation; the "
-    "published recipe does not.",
+    "Whether prior samples are transformed to the mean and the covariance of "
+    "the encoded images before the actor moves them, as always with imitation "
+    "and never in the published recipe.",
   )
   real_weight: float = setting(
     1.0,
-    "Weight of requests on encoded images against requests on prior samples; "
-    "0 trains a sampler only.",
+    "Weight of requests on encoded images, relative to requests on prior "
+    "samples; 0 trains the actor only to sample.",
     low=0,
   )
   penalty_weight: float = setting(
@@ -360,7 +365,7 @@ class Actor(Labelled):
   # Bounded, since updates are unrolled and each has its own noise streams.
   critic_steps: int = setting(
     10,
-    "Updates of the critic to one of the actor; a step is one such round.",
+    "Updates of the critic per update of the actor, all in one training step.",
     low=1,
     high=100,
   )
@@ -385,20 +390,22 @@ class Actor(Labelled):
   )
   masked_fraction: float = setting(
     0.5,
-    "Share of requests in training that leave some attributes open; 0 always "
-    "asks for all, and the networks know of no open ones, as published.",
+    "Share of training requests that leave some attributes open. With 0, as "
+    "published, all name all attributes, and the networks are given no mask.",
     low=0,
     high=1,
   )
   beta_1: float = setting(
     0.0,
-    "Momentum of the actor's Adam; the critic's is 0, as both are published.",
+    "Decay rate of the mean gradient in the actor's Adam. The published one is "
+    "0, as is the critic's.",
     low=0,
     high=1,
   )
   beta_2: float = setting(
     0.9,
-    "How long the actor's Adam remembers slopes; the critic's is 0.9.",
+    "Decay rate of the mean squared gradient in the actor's Adam; 0.9 in the "
+    "critic's.",
     low=0,
     high=1,
   )
@@ -412,16 +419,18 @@ class Encoder(_Checked):
   """How an encoder is learned for a generator that has none."""
 
   count: int = setting(
-    1000, "Draws that the first guess is learned from.", low=2
+    1000,
+    "Number of draws that the first guess, a linear regression, is fitted to.",
+    low=2,
   )
   steps: int = setting(
     60,
-    "Steps of a search through the decoder, for every image that is encoded; 0 "
-    "leaves it at the guess, as it is where no gradient gets through.",
+    "Gradient steps through the decoder that refine the guess for every image; "
+    "0 returns the guess, as for a decoder without gradients.",
     low=0,
   )
   tried: int = setting(
-    4, "Other draws that it is tried on, to say how well it encodes.", low=1
+    4, "Number of held-out draws that its error is measured on.", low=1
   )
   seed: int = setting(0, "Seed of the draws.", low=0)
 
@@ -438,12 +447,15 @@ class Constraint(_Checked):
   width: int = setting(256, "Units of the critic's hidden layers.", low=1)
   depth: int = setting(2, "Number of the critic's hidden layers.", low=1)
   folds: int = setting(
-    5, "Members of the critic; each leaves out the rows of one fold.", low=2
+    5,
+    "Members of the critic; each is trained without the rows of one fold.",
+    low=2,
   )
   steps: int = setting(400, "Training steps of each round.", low=1)
   rounds: int = setting(
     3,
-    "Rounds; after each but the last, the critic learns from its own edits.",
+    "Training rounds; after each but the last, edits along the critic's "
+    "gradient join the training rows.",
     low=1,
   )
   noise_scale: float = setting(
@@ -451,9 +463,11 @@ class Constraint(_Checked):
     "Noise on the latents, as a multiple of the posterior's scale.",
     low=0,
   )
-  count: int = setting(4096, "Draws that a rule scores at least.", low=1)
+  count: int = setting(4096, "Least number of draws that a rule scores.", low=1)
   limit: int = setting(
-    20_000, "Draws that a rule scores at most, in search of rare values.", low=1
+    20_000,
+    "Largest number of draws that a rule scores, to find rare values.",
+    low=1,
   )
   actor_steps: int = setting(
     0,
@@ -461,7 +475,7 @@ class Constraint(_Checked):
     "are enough, and 0 trains none.",
     low=0,
   )
-  seed: int = setting(0, "Seed of everything.", low=0)
+  seed: int = setting(0, "Seed of draws, weights and batches.", low=0)
 
   @property
   def all_steps(self) -> int:
@@ -480,49 +494,52 @@ class Rule(_Checked):
 
   rule: str | None = setting(
     None,
-    "module:function that gives each of a batch of images a number; or a "
+    "module:function that returns a number for each image of a batch; or a "
     "classifier: a file (.keras, .h5, .onnx, .pt2, .pt) or the folder of a "
-    "SavedModel. It is code that is run.",
+    "SavedModel. Its code is executed.",
   )
   rule_class: str | None = setting(
     None,
-    "Which class of the classifier has to hold: its number, from 0 up, or its "
-    "name.",
+    "Class of the classifier that images must belong to: its number, from 0 "
+    "up, or its name.",
   )
   rule_labels: str | None = setting(
-    None, "Text file with the names of the classifier's classes, one a line."
+    None, "Text file with the names of the classifier's classes, one per line."
   )
   rule_pixels: str | None = setting(
     None,
-    "Pixels that the classifier, or the network of --features, takes: black "
-    "and white, such as 0,1 or -1,1 or 0,255; or torch or caffe, the means "
-    "and scales of ImageNet. Found out by trying, if not given.",
+    "Pixel values that the classifier, or the network of --features, expects: "
+    "those of black and white, such as 0,1 or -1,1 or 0,255; or torch or "
+    "caffe, normalised by ImageNet's means and scales. By default inferred, by "
+    "applying it to images.",
   )
   rule_outputs: str | None = setting(
     None,
-    "What the classifier's numbers are: probabilities; logits of which one "
-    "class holds (softmax); or logits each for itself (sigmoid). Found out "
-    "from the numbers, if not given.",
+    "The classifier's outputs: probabilities; softmax, for logits of classes "
+    "that exclude each other; or sigmoid, for logits of independent classes. "
+    "By default inferred from their values.",
     choices=("probabilities", "softmax", "sigmoid"),
   )
   like: str | None = setting(
-    None, "Folder of example pictures that should be accepted."
+    None, "Folder of example pictures to accept, with --unlike."
   )
   unlike: str | None = setting(
-    None, "Folder of example pictures that should not, with --like."
+    None, "Folder of example pictures to reject, with --like."
   )
   features: str | None = setting(
     None,
-    "Network in whose outputs examples are compared, as a classifier of "
-    "--rule; the run's own classifier, or else its encoder, if not given.",
+    "Network whose outputs are the features that examples are compared by, "
+    "given like a classifier of --rule; by default the run's own classifier, "
+    "or else its encoder.",
   )
   sentence: str | None = setting(
-    None, "What the image should show, in words, with --image_text."
+    None, "Sentence that describes images to accept, with --image_text."
   )
   against: str | None = setting(
     None,
-    "Another sentence: images are accepted that are nearer to the first. "
-    "Without it, the quarter that is nearest to the first.",
+    "A second sentence: an image is accepted if it matches --sentence better. "
+    "Without it, an image is accepted if it matches --sentence as well as the "
+    "best quarter of some generated images.",
   )
   image_text: str | None = setting(
     None,
@@ -531,9 +548,9 @@ class Rule(_Checked):
   )
   threshold: float | None = setting(
     None,
-    "Values of the rule from here up hold; without it, and without "
-    "target_range, values must be in [0, 1].",
+    "Least value of the rule for which the constraint holds; without it, and "
+    "without target_range, values must be in [0, 1].",
   )
   target_range: str | None = setting(
-    None, "low,high: values of the rule in here hold."
+    None, "low,high: range of the rule's values for which the constraint holds."
   )
