@@ -79,6 +79,21 @@ class ManagerTest(pretended_models.TestCase):
     self.wait_for_states(started, {3: "END", 2: "AVAILABLE", 1: "AVAILABLE"})
     self.assertEqual(self.answers(started, label="canary"), 2)
 
+  def test_a_version_that_loads_in_place_of_a_broken_one_is_waited_for(self):
+    self.add(1)
+    self.add(2, broken=True)
+    gate = self.gate(1)
+    started = self.start(wait=False, max_retries=0)
+    self.wait_for_states(started, {2: "END", 1: "LOADING"})
+    self.refuses(
+      started,
+      grpc.StatusCode.UNAVAILABLE,
+      "^Model demo is still being loaded.$",
+    )
+    gate.set()
+    self.wait_for_states(started, {2: "END", 1: "AVAILABLE"})
+    self.assertEqual(self.answers(started), 1)
+
   def test_labels(self):
     self.add(1, 2)
     text = (

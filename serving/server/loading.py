@@ -203,6 +203,9 @@ class Loading:
     with self._changed:
       if failure is not None:
         version.fail(failure, self._longest_pause)
+        # An older version may take its place, which only a look decides.
+        self._models[name].looked = False
+        self.look_again()
         print(f"Error: {failure.text}", file=sys.stderr, flush=True)
       elif self._closed:
         servable.close()
