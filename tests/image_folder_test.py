@@ -307,7 +307,7 @@ class FaultsTest(_FolderTest):
   def test_images_beside_folders_of_splits(self):
     self._draw("train/1.png", "test/1.png", "stray/1.png")
     with self.assertRaisesRegex(
-      ValueError, "stray/1.png in .* outside of train"
+      ValueError, "stray/1.png in .* is in none of the folders train"
     ):
       self._look()
 

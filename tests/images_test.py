@@ -73,9 +73,12 @@ class ReadTest(parameterized.TestCase):
     np.testing.assert_array_equal(image[..., 0], _RAMP)
 
   @parameterized.parameters(
-    (np.float32([[0, 255]]), r"floats from 0 to 255, and only 0 to 1 says"),
+    (np.float32([[0, 255]]), r"floats from 0 to 255: expected values from 0"),
     (np.float32([[0, np.nan]]), r"floats from nan to nan"),
-    (np.int32([[-1, 70_000]]), r"numbers from -1 to 7e\+04, .*0 to 65535"),
+    (
+      np.int32([[-1, 70_000]]),
+      r"numbers from -1 to 7e\+04: expected .* to 65535",
+    ),
   )
   def test_numbers_without_a_known_range_are_refused(self, values, message):
     with self.assertRaisesRegex(ValueError, f"^scan.tif has {message}"):
