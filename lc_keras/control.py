@@ -512,16 +512,16 @@ class LatentConstraints:
     )
 
   def _check_same(self, same, sampler):
-    """Returns `same` as a float; raises ValueError if it cannot be heeded."""
+    """Returns `same` as a float; raises ValueError if it cannot be used."""
     if not (isinstance(same, numbers.Real) and 0.0 <= same < float("inf")):
       raise ValueError(f"same must be a number from 0 up; got {same!r}.")
     if same and embedding.MODEL not in self.parts.models:
       raise ValueError(
-        "Nothing has been learned to be kept the same: use `keep` first."
+        "`same` needs an embedding: learn one with `keep` first."
       )
     if same and sampler not in ("best", "search"):
       raise ValueError(
-        f"The sampler {sampler!r} does not heed `same`: search does."
+        f"The sampler {sampler!r} does not support `same`: use 'search'."
       )
     return float(same)
 
@@ -536,9 +536,8 @@ class LatentConstraints:
       return np.asarray(images, np.float32)
     if self.parts.encode is None:
       raise ValueError(
-        "This generator cannot encode: it can make images and not change given "
-        "ones, but by the latents of those that it made. `learn_encoder` "
-        "learns an encoder."
+        "This generator cannot encode images: give latents of its samples, or "
+        "learn an encoder with `learn_encoder` first."
       )
     images = arrays.check_images(
       self._with_channels(images),
@@ -611,8 +610,8 @@ class LatentConstraints:
   def _check_known(self):
     if not len(self.attributes):
       raise ValueError(
-        "Nothing can be asked of this generator yet: `fit` it with labels, or "
-        "`learn` a constraint first."
+        "This generator has no attributes to request yet: `fit` it with "
+        "labels, or `learn` a constraint first."
       )
 
   def _request(self, request):

@@ -64,12 +64,12 @@ def encode(
   ):
     raise ValueError(
       "validation_split must be between 0 and 1, such as 0.1: held-out rows "
-      f"say which epoch of each model is best; got {validation_split!r}."
+      f"select the best epoch of each model; got {validation_split!r}."
     )
   if callable(labels):
     raise ValueError(
-      "This generator encodes images, so that it needs their labels: a "
-      "classifier as labels goes with no images."
+      "This generator encodes images, so that it needs their labels: give a "
+      "classifier as labels only without images."
     )
   source = arrays.source(
     images,
@@ -96,8 +96,8 @@ def encode(
     for piece in rows.pieces():
       if not (np.isfinite(piece.mean).all() and np.isfinite(piece.scale).all()):
         raise ValueError(
-          "The generator encodes some of these images to what are not finite "
-          "numbers: look whether its encoder can take every pixel in [0, 1]."
+          "The generator encodes some of these images to NaN or infinity: "
+          "check that its encoder accepts every pixel value in [0, 1]."
         )
   return parts_of.Parts(
     generator,
@@ -199,12 +199,12 @@ def _draw(generator, images, labels, attributes, seed):
   read = labels if callable(labels) else None
   if images is not None or (labels is not None and read is None):
     raise ValueError(
-      "This generator cannot encode, so that images and their labels say "
-      "nothing of its latents: give neither, or as labels a classifier of "
-      "images, a function that returns logits. What `learn_encoder` learns "
-      "serves to change images, not to fit."
+      "This generator cannot encode, so that images and their labels do not "
+      "label its latents: give neither, or as labels a classifier of images, a "
+      "function that returns logits. `fit` does not use the encoder that "
+      "`learn_encoder` learns."
       if not generators.can_encode(generator)
-      else "Labels are given, and no images that they are labels of."
+      else "Labels are given without the images that they belong to."
     )
   if not isinstance(attributes, attribute_names.Attributes):
     attributes = attribute_names.Attributes(
@@ -212,7 +212,7 @@ def _draw(generator, images, labels, attributes, seed):
     )
   if read is not None and not len(attributes):
     raise ValueError(
-      "A classifier does not say what it reads: name the attributes, "
+      "A classifier does not name its outputs: name the attributes, "
       'LatentConstraints(generator, attributes=["Smiling", ...]).'
     )
   latents = {
@@ -307,8 +307,8 @@ def _check_labels(parts):
   if not same:
     return
   told = (
-    f"Nothing can be learned of {', '.join(same)}: of the rows to train on, "
-    "all have the same label, or none has one. Give images with and without."
+    f"{', '.join(same)} cannot be learned: all training rows have the same "
+    "label, or none has one. Give images with and without."
   )
   if not varies.any():
     raise ValueError(told)

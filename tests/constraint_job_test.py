@@ -114,7 +114,7 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
 
     listed = self._run("--list")
     self.assertRegex(listed, r"Bright: .*\n(?s:.*)Pale: ")
-    self.assertRegex(listed, "Pale: .* NOT to be relied on")
+    self.assertRegex(listed, "Pale: .* UNRELIABLE")
     # Only the new constraint has changed.
     self.assertEqual(files.checksum(str(weights)), before)
     self.assertEqual(files.checksum(str(bright_folder / storage.WEIGHTS)), kept)

@@ -249,16 +249,16 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     ("shape", (np.zeros([9, 5, 6, 1]), None), {}, r"shape \(5, 6, 1\); those"),
     ("split", _faces(9), {"validation_split": 0.0}, "must be between 0 and 1"),
     ("recipe", _faces(9), {"recipes": [recipes.VAE()]}, "fit trains by rec"),
-    ("labels", (None, [1, 0]), {}, "no images that they are labels of"),
+    ("labels", (None, [1, 0]), {}, "without the images that they belong to"),
     ("steps", _faces(9), {"steps_per_epoch": 0}, "steps_per_epoch must be a"),
     ("seed", _faces(9), {"seed": None}, "seed must be a whole number"),
     ("recipes", _faces(9), {"recipes": "fast"}, "fit trains by recipes.Attr"),
     ("one", _faces(1), {}, "Of 1 images, 0 are to train on and 1 are held out"),
     ("two", _faces(2), {}, "Of 2 images, 1 are to train on and 1 are held out"),
     ("none", _faces(0), {}, "0 images, too few"),
-    ("same", (_faces(9)[0], np.zeros([9, 2])), {}, "learned of A, B: of"),
-    ("black", (np.zeros([9, *_SHAPE]), np.ones([9, 2])), {}, "not finite"),
-    ("classifier", (_faces(9)[0], abs), {}, "goes with no images"),
+    ("same", (_faces(9)[0], np.zeros([9, 2])), {}, "A, B cannot be learned"),
+    ("black", (np.zeros([9, *_SHAPE]), np.ones([9, 2])), {}, "NaN or infinity"),
+    ("classifier", (_faces(9)[0], abs), {}, "only without images"),
   )
   def test_fit_refuses(self, data, options, sentence):
     names = None if data[0] is None or data[1] is None else ["A", "B"]
@@ -298,10 +298,12 @@ class KindsOfGeneratorsTest(tf.test.TestCase):
       ValueError, "cannot encode, so that images.*`learn_encoder`"
     ):
       control.fit(*_faces(9))
-    with self.assertRaisesRegex(ValueError, "make images and not change"):
+    with self.assertRaisesRegex(
+      ValueError, "cannot encode images: give latents"
+    ):
       control.transform(np.zeros([1, 8, 16, 1]), "Bright")
     self.assertEqual(control.fit(), {})
-    with self.assertRaisesRegex(ValueError, "labels by image mean nothing"):
+    with self.assertRaisesRegex(ValueError, "labels by image do not apply"):
       control.learn("Mine", labels=[0.0, 1.0])
     latents = control.parts.latents["train"].mean
     columns = {f"z{i}": latents[:400, i] for i in range(4)}

@@ -164,7 +164,7 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
         self.assertEqual(lc_keras.load(folder).generator.plot, found)
 
   def test_an_encoder_is_learned_of_images_only(self):
-    with self.assertRaisesRegex(ValueError, "by its latents"):
+    with self.assertRaisesRegex(ValueError, "transform latents"):
       lc_keras.LatentConstraints(_generator()).learn_encoder()
 
   def test_functions_of_arrays_are_told_apart(self):

@@ -54,7 +54,7 @@ class EncoderTest(tf.test.TestCase):
 
   def test_one_of_its_own_is_enough(self):
     generator = painted_mapping.generator(encoder=painted_mapping.encode)
-    with self.assertRaisesRegex(ValueError, "an encoder of its own"):
+    with self.assertRaisesRegex(ValueError, "its own encoder"):
       lc_keras.LatentConstraints(generator).learn_encoder()
 
   def test_a_run_gets_one(self):

@@ -130,7 +130,7 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(
     ({"same": -1.0}, "from 0 up"),
-    ({"same": 1.0, "sampler": "flow"}, "does not heed"),
+    ({"same": 1.0, "sampler": "flow"}, "does not support"),
   )
   def test_transform_refuses(self, given, message):
     with self.assertRaisesRegex(ValueError, message):

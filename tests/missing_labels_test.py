@@ -130,7 +130,7 @@ class MissingLabelsTest(tf.test.TestCase):
     self.assertEqual(found["intervals"]["accuracy"], [1.0, 1.0])
     majority = scores.majority_scores(labels, labels, ["A", "B"])
     self.assertEqual(majority["count"], 3)
-    with self.assertRaisesRegex(ValueError, "B of row 1 is 0.25; of degrees"):
+    with self.assertRaisesRegex(ValueError, "B of row 1 is 0.25; round"):
       scores.attribute_scores(read, [[1, 0], [0, 0.25], [0, 0]], ["A", "B"])
 
   def test_held_out_rows_with_degrees_and_gaps_become_requests(self):

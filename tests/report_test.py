@@ -191,7 +191,7 @@ class ReportTest(parameterized.TestCase):
     with self.subTest("edits without rows are missing"):
       self.assertEqual(tables["Every edit"][2], ["Bald off", "0"] + ["–"] * 7)
       self.assertEqual(
-        tables["Asked value read, by edit"],
+        tables["Requested value read, by edit"],
         [
           ["Switch", "Rows", "Actor"],
           ["Bald on", "12", "87.5%"],
@@ -204,12 +204,12 @@ class ReportTest(parameterized.TestCase):
       )
     with self.subTest("costs, drift and dials"):
       self.assertEqual(
-        tables["What it costs"][1][5:], ["123.0", "23.0", "vae, actor_0.1"]
+        tables["Costs"][1][5:], ["123.0", "23.0", "vae, actor_0.1"]
       )
       self.assertEqual(
-        tables["Edits one after another"],
+        tables["Sequences of edits"],
         [
-          ["", "1 in force, 0 taken back", "0 in force, 1 taken back"],
+          ["", "1 in force, 0 undone", "0 in force, 1 undone"],
           ["Actor", "6.2% / 1.000", "0.0% / 1.000"],
         ],
       )

@@ -85,14 +85,16 @@ class ClassifierTest(parameterized.TestCase):
     made, read = _rule(rule=classify, rule_class=1)
     np.testing.assert_array_equal(read > 0.5, _bright(_images()))
     self.assertIn(f"pixels are {pixels}.", made.notes[0])
-    self.assertRegex(made.notes[1], "The pixels were found out by trying")
+    self.assertRegex(made.notes[1], "The pixel values were inferred")
     self.assertEqual(made.identity["pixels"], pixels)
     _, said = _rule(rule=classify, rule_class=1, rule_pixels=f"{low},{high}")
     np.testing.assert_allclose(read, said, atol=1e-5)
 
   def test_it_says_where_it_cannot_tell_which_pixels(self):
     made, _ = _rule(rule=lambda x: _logits(x, -0.5, 1.5), rule_class=1)
-    self.assertStartsWith(made.notes[1], "WARNING: The pixels were found out")
+    self.assertStartsWith(
+      made.notes[1], "WARNING: The pixel values were inferred"
+    )
     self.assertIn("rule_pixels", made.notes[1])
 
   def test_a_model_that_rescales_says_what_it_takes(self):
@@ -170,7 +172,7 @@ class ClassifierTest(parameterized.TestCase):
 
     made, read = _rule(rule=classify, rule_class="bright", rule_pixels="0,1")
     np.testing.assert_array_equal(read > 0.5, _bright(_images()))
-    with self.assertRaisesRegex(ValueError, "has the outputs .*: which is"):
+    with self.assertRaisesRegex(ValueError, "has the outputs .*: give a"):
       _rule(rule=classify, rule_class="birght")
 
   @parameterized.parameters(
@@ -186,8 +188,11 @@ class ClassifierTest(parameterized.TestCase):
       "3 names of classes, and .* has 2 classes",
     ),
     ({"rule_class": 1, "rule_labels": "gone.txt"}, "'gone.txt' cannot be read"),
-    ({"rule_class": 1, "rule_pixels": "1"}, "no pixels '1': give the values"),
-    ({"rule_class": 1, "rule_pixels": "1,0"}, "no pixels '1,0'"),
+    (
+      {"rule_class": 1, "rule_pixels": "1"},
+      "Unknown pixels '1': give the values",
+    ),
+    ({"rule_class": 1, "rule_pixels": "1,0"}, "Unknown pixels '1,0'"),
   )
   def test_what_is_wrong_is_named(self, settings, message):
     with self.assertRaisesRegex(ValueError, message):
@@ -257,7 +262,7 @@ class PicturesTest(parameterized.TestCase):
     like, unlike = self._folders(6)
     made, _ = _rule(like=like, unlike=unlike)
     self.assertFalse(made.identity["trustworthy"])
-    self.assertIn("WARNING: that is not to be relied on", made.notes[0])
+    self.assertIn("WARNING: this is unreliable", made.notes[0])
 
   def test_what_cannot_be_told_apart_is_said_to_be(self):
     images = _images(80)
@@ -285,7 +290,7 @@ class PicturesTest(parameterized.TestCase):
       ({"like": like, "unlike": empty}, "has no pictures"),
       ({"like": like, "unlike": few}, "There are 1 pictures .* at least 5"),
       ({"like": like, "unlike": damaged}, "bad.png cannot be read as a pictur"),
-      ({"like": like, "unlike": like}, "6 pictures are both"),
+      ({"like": like, "unlike": like}, "6 pictures are in both"),
       (
         {"like": like, "unlike": unlike, "features": "gone.keras"},
         "no file .*'gone.keras'",

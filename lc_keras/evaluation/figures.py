@@ -21,8 +21,8 @@ _SCALE = 2
 _SIDE_BY_SIDE = {
   "samples": (
     "anything",
-    "Samples side by side: the attribute of the column is asked for, all else "
-    "is left open; one seed.",
+    "Samples side by side: a column requests one attribute and leaves all "
+    "others open; one seed.",
   ),
   "edits": (
     "recon-\nstruction",
@@ -85,7 +85,7 @@ def of_all(
   if unchanged.reconstructs:
     images = protocol.natural.images[:_SHOWN]
     figures["reconstructions"] = (
-      "Held-out images and their reconstructions: the bound on all below.",
+      "Held-out images and their reconstructions, which bound all results.",
       plotting.before_after(
         images, protocol.reconstructed(unchanged, images), scale=_SCALE
       ),
@@ -111,15 +111,15 @@ def of_all(
       "curve",
       "dials",
       dials,
-      "Dials: the more an edit obeys, the more it changes besides. The numbers "
-      "are settings of the dial.",
+      "Dials: settings at which more edits meet the request also change more "
+      "besides. The numbers are the settings.",
     ),
     (
       "sequence",
       "sequences",
       sequences,
-      "Edits one after another, each of the image that the last one made, then "
-      "taken back in turn: the rest is drift.",
+      "Sequences of edits, each of the result of the one before, then undone "
+      "in turn: the changes that remain are drift.",
     ),
   ):
     if have := {o["title"]: o[part] for o in measured.values() if part in o}:
@@ -177,7 +177,7 @@ def dials(curves: Mapping[str, Mapping]) -> Image.Image:
 
 
 def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
-  """Plots the changes that remain after edits in sequence, then taken back.
+  """Plots the changes that remain after edits in sequence, then undone.
 
   Args:
     states: By title of a system, see `Protocol.sequence`.
@@ -194,7 +194,7 @@ def sequences(states: Mapping[str, Sequence[Mapping]]) -> Image.Image:
     for style, (title, rows) in zip(plotting.styles(), states.items()):
       axis.plot(_column(rows, name), label=title, **style)
     axis.axvline(edits, color="grey", linestyle=":")
-    axis.set(xlabel=f"edits (from {edits} on: taken back)", ylabel=label)
+    axis.set(xlabel=f"edits (from {edits} on: undone)", ylabel=label)
   chart.legend(*axis.get_legend_handles_labels(), loc="outside right upper")
   return plotting.drawn(chart)
 
@@ -259,8 +259,9 @@ def _samples(protocol, system):
     images, conditions, read.reshape(shape), scale=_SCALE
   )
   caption = (
-    "Samples. A row is a request that leaves all else open, a column a seed. A "
-    "frame marks samples that the classifier does not read as asked."
+    "Samples: a row for each request, which leaves all other attributes open; "
+    "a column for each seed. Framed samples are not read as requested by the "
+    "classifier."
   )
   shown = [0, *range(1, len(conditions), 2)]
   return (caption, picture), images[shown, 0]
@@ -295,8 +296,8 @@ def _edits(protocol, system):
     scale=_SCALE,
   )
   caption = (
-    "Held-out images, each attribute switched alone. A frame marks edits that "
-    "the classifier does not read as asked."
+    "Held-out images, each attribute switched alone. Framed edits are not read "
+    "as requested by the classifier."
   )
   return (caption, picture), np.concatenate([rebuilt[:1], edited[0]])
 
@@ -312,8 +313,8 @@ def _failed_samples(protocol, system, failures):
     for failure in failures
   ]
   return (
-    "The worst samples: those in which the classifier reads most attributes "
-    "otherwise than asked, and which.",
+    "The worst samples: those with the most attributes that the classifier "
+    "does not read as requested, which are listed below.",
     plotting.grid(images[np.newaxis], scale=_SCALE, cell_labels=[labels]),
   )
 
@@ -334,8 +335,8 @@ def _failed_edits(protocol, system, failures):
     changed = [f"changed: {name}" for name in failure["changed"]]
     captions.append("\n".join([request, result, *changed]))
   return (
-    "The worst edits: the requested value is not read, or most else changed. "
-    "The first line above a picture is the request.",
+    "The worst edits: the requested value is not read, or the most other "
+    "attributes changed. The first line above a picture is the request.",
     plotting.before_after(
       protocol.reconstructed(system, images),
       system.transform(images, values, mask, seeds).images,

@@ -215,7 +215,7 @@ def _checked(probabilities, labels, names):
     row, column = wrong[0]
     raise ValueError(
       f"labels must be 0 or 1, and {names[column]} of row {row} is "
-      f"{labels[row, column]:g}; of degrees, say from where on they are on."
+      f"{labels[row, column]:g}; round degrees to 0 or 1 first."
     )
   if not ((probabilities >= 0) & (probabilities <= 1)).all():
     raise ValueError(

@@ -63,7 +63,7 @@ _REALISM = {
   "Ratio": (_score, "diversity", "ratio"),
 }
 _EDITS = {
-  "Asked value read": (_share, "mean_read"),
+  "Requested value read": (_share, "mean_read"),
   "Whole request read": (_share, "mean_request_read"),
   "Others changed": (_share, "mean_others_changed"),
   "Others, strictly": (_share, "mean_others_changed_strict"),
@@ -75,7 +75,7 @@ _EDITS = {
   "Read there": (_share, "min_read"),
 }
 _DIAL = {
-  "Asked value read": (_share, "read"),
+  "Requested value read": (_share, "read"),
   "Others changed": (_share, "others_changed"),
   "Feature distance, ratio": (_score, "feature_ratio"),
 }
@@ -91,7 +91,7 @@ _COSTS = {
 _DIRECTIONS = {
   "Rows": (_count, "n"),
   "Before": (_share, "already_read"),
-  "Asked value read": (_share, "read"),
+  "Requested value read": (_share, "read"),
   "Whole request read": (_share, "request_read"),
   "Others changed": (_share, "others_changed"),
   "Others, strictly": (_share, "others_changed_strict"),
@@ -235,7 +235,7 @@ def _sequences(systems):
   for title, states in systems.items():
     cells[title] = {}
     for state in states[1:]:
-      head = f"{state['edits']} in force, {state['taken_back']} taken back"
+      head = f"{state['edits']} in force, {state['taken_back']} undone"
       share, distance = state["others_changed"], state["feature_distance"]
       cells[title][head] = f"{_share(share)} / {_score(distance)}"
   return _frame(cells)

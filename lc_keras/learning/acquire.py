@@ -135,7 +135,7 @@ def from_labels(
   if by_image and not parts.encoded:
     raise ValueError(
       "The latents of this generator are draws of the prior and not encoded "
-      "images, so that labels by image mean nothing: give labels of what seeds "
+      "images, so that labels by image do not apply: give labels of what seeds "
       "make (a column `seed`), of latent vectors (`z0`, `z1`, ...), or a rule."
     )
   labels = labels.located(parts.files)
@@ -213,7 +213,7 @@ def from_data_set(
   if dataset is None or not generators.can_encode(parts.generator):
     raise ValueError(
       f"There are no labels of {attribute}: the latents of this generator are "
-      "not those of images of a data set. Give labels of what seeds make (a "
+      "not encoded images of a data set. Give labels of what seeds make (a "
       "table with the columns seed and value), or a rule."
     )
 

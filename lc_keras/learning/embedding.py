@@ -67,13 +67,13 @@ def learn(
   vectors = np.asarray(vectors, np.float64)
   if vectors.ndim != 2 or len(vectors) != len(latents):
     raise ValueError(
-      f"An embedding is a vector of each of {len(latents)} images, [n, size]; "
-      f"got the shape {list(vectors.shape)}."
+      f"An embedding must have a vector of each of {len(latents)} images, [n, "
+      f"size]; got the shape {list(vectors.shape)}."
     )
   if len(vectors) < _FEWEST or not np.isfinite(vectors).all():
     raise ValueError(
-      f"An embedding is learned from {_FEWEST} images at least, and finite "
-      f"numbers of each; got {len(vectors)}."
+      f"An embedding needs vectors of at least {_FEWEST} images, all of finite "
+      f"numbers; got {len(vectors)} vectors."
     )
   targets = _principal(vectors)
   rows = {

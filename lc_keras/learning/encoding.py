@@ -38,13 +38,11 @@ def learn(
   """
   generator = parts.generator
   if generators.can_encode(generator):
-    raise ValueError(
-      "This generator has an encoder of its own: nothing is to be learned."
-    )
+    raise ValueError("This generator has its own encoder: it needs no other.")
   if not generators.are_images(generator):
     raise ValueError(
-      "An encoder is learned of images only: give one with the generator, or "
-      "change what it made by its latents."
+      "An encoder can be learned for images only: give the generator an "
+      "encoder, or transform latents of its samples."
     )
   progress = progress or progresses.Progress()
   mapping = getattr(generator, "mapping", None)
@@ -63,7 +61,7 @@ def learn(
   differentiable = getattr(generator, "differentiable", True)
   model = sums.solved(recipe.steps if differentiable else 0)
   model.made_for = parts.fingerprint
-  progress.say(f"Trying it on {recipe.tried} other draws")
+  progress.say(f"Measuring its error on {recipe.tried} held-out draws")
   drawn = draw(recipe.tried, _SEED + recipe.seed + 1)
   images = decode(drawn)[decoding.IMAGES]
   read = batched.Batched(

@@ -102,7 +102,7 @@ class Examples:
     if not all(map(len, lists)):
       raise ValueError(
         f"All {len(self)} values are {'above' if len(lists[1]) else 'at most'} "
-        "0.5: there is nothing to tell apart."
+        "0.5: a critic needs rows of both kinds."
       )
     arrays = {
       key: tf.constant(array) for key, array in dataclasses.asdict(self).items()

@@ -81,7 +81,7 @@ def summary(manifest: Mapping) -> str:
       f"({low:.3f} to {high:.3f})"
     )
   if not manifest["trustworthy"]:
-    told.append("NOT to be relied on")
+    told.append("UNRELIABLE")
   return ", ".join(told)
 
 

@@ -56,7 +56,7 @@ class RuleScores:
     tried = draw(max(4 * at_once, _TIMED), seed)
     images = self._decode(tried)[decoding.IMAGES]
     for rule in self._rules.values():
-      self._progress.say(f"Trying {rule} on {len(tried)} images")
+      self._progress.say(f"Checking {rule} on {len(tried)} images")
       rule.check(images, rare=True)
       for note in rule.notes:
         self._progress.say(note)

@@ -91,7 +91,7 @@ class Classifier(functions.Scorer):
         continue
       kind, told[pixels] = _kind(rows)
       if self._outputs:
-        kind, told[pixels] = self._outputs, f"{self._outputs}, as you say"
+        kind, told[pixels] = self._outputs, f"{self._outputs}, as given"
       read[pixels] = kind, _probabilities(rows, kind)
     if not read:
       sums = next(iter(numbers.values())).sum(axis=1)
@@ -99,7 +99,7 @@ class Classifier(functions.Scorer):
     best, *others = _plausible({key: rows for key, (_, rows) in read.items()})
     self._pixels, self._outputs = best, read[best][0]
     self.identity |= {"pixels": best, "outputs": self._outputs}
-    notes = [f"{self.name}: its numbers are {told[best]}; pixels are {best}."]
+    notes = [f"{self.name}: outputs are {told[best]}; pixels are {best}."]
     if len(tried) > 1:
       notes.append(
         self._confidence_note(
@@ -118,16 +118,16 @@ class Classifier(functions.Scorer):
     """Returns a sentence on how certain the inferred pixels are."""
     on = {key: rows[:, self._column] > 0.5 for key, rows in read.items()}
     same = {key: np.mean(on[key] == on[best]) for key in on if key != best}
-    told = "The pixels were found out by trying"
+    told = "The pixel values were inferred"
     if not same:
-      return f"{told}: no other way tells images apart as well."
+      return f"{told}: no others give predictions as certain and as varied."
     other = min(same, key=same.get)
-    told += f"; with {other}, {same[other]:.0%} of images are read the same."
+    told += f"; with {other}, {same[other]:.0%} of images read the same."
     if same[other] >= _SAME:
       return told
     return (
-      f"WARNING: {told} Say which it takes, with rule_pixels: nothing here "
-      "can tell for sure."
+      f"WARNING: {told} Both are plausible: give those that the classifier "
+      "was trained on, with rule_pixels."
     )
 
   def _find_output(self, found):
@@ -233,16 +233,16 @@ def _kind(rows):
   if rows.shape[1] == 1:
     if inside:
       return "probabilities", "probabilities"
-    return "sigmoid", "logits (beyond 0 and 1), read by a sigmoid"
+    return "sigmoid", "logits, some outside of [0, 1], read by a sigmoid"
   if inside:
     sums = rows.sum(axis=1)
     if np.allclose(sums, 1.0, atol=1e-2):
-      return "probabilities", "probabilities of which one class holds"
-    return "probabilities", "probabilities, each for itself"
+      return "probabilities", "probabilities of exclusive classes"
+    return "probabilities", "probabilities of independent classes"
   varies = rows.sum(axis=1).var() / max(rows.var(axis=0).sum(), 1e-12)
   if varies < _ONE_OF_MANY:
-    return "softmax", "logits of which one class holds, read by a softmax"
-  return "sigmoid", "logits each for itself, read by a sigmoid"
+    return "softmax", "logits of exclusive classes, read by a softmax"
+  return "sigmoid", "logits of independent classes, read by a sigmoid"
 
 
 def _probabilities(rows, kind):

@@ -43,7 +43,7 @@ def make(settings: recipes.Rule, parts) -> rules.Rule:
     if getattr(settings, field.name) is not None
   }
   if isinstance(settings.rule, rules.Rule):
-    _check(said - {"rule"}, "a lc_keras.Rule, which has its own")
+    _check(said - {"rule"}, "a lc_keras.Rule, which has its own settings")
     return settings.rule
   for name, kind in KINDS.items():
     if kind.accepts(settings):

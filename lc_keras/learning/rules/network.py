@@ -158,8 +158,8 @@ class Network:
     if name is None and (len(found) == 1 or usual):
       return [*usual, *found][0]
     raise ValueError(
-      f"The network {self.name} has the outputs {', '.join(found)}: which is "
-      "meant?"
+      f"The network {self.name} has the outputs {', '.join(found)}: give a "
+      "network with one output, or name one of these as the class."
     )
 
 
@@ -262,7 +262,7 @@ def _range(pixels):
     low = high = 0.0
   if not low < high:
     raise ValueError(
-      f"There are no pixels {pixels!r}: give the values of black and white, "
+      f"Unknown pixels {pixels!r}: give the values of black and white, "
       f"such as 0,1 or -1,1 or 0,255; or {' or '.join(_IMAGENET)}."
     )
   return low, high

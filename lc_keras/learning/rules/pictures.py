@@ -59,14 +59,14 @@ class Pictures(functions.Scorer):
     for name, some in (("like", like), ("unlike", unlike)):
       if len(some) < _FOLDS:
         raise ValueError(
-          f"There are {len(some)} pictures that images should be {name}; at "
-          f"least {_FOLDS} are needed, and 30 of either kind are a beginning."
+          f"There are {len(some)} pictures for {name}; at least {_FOLDS} are "
+          "needed, better 30 for each of like and unlike."
         )
     both = _digests(like) & _digests(unlike)
     if both:
       raise ValueError(
-        f"{len(both)} pictures are both what images should be like and what "
-        "they should not: leave them out of one."
+        f"{len(both)} pictures are in both like and unlike: remove them from "
+        "one."
       )
     self.name = about["rule"]
     self._features = features
@@ -93,14 +93,14 @@ class Pictures(functions.Scorer):
     known = self.figures["balanced_accuracy"]
     low, high = known["interval"]
     told = (
-      f"{self.name}: of pictures that were held out, "
-      f"{known['value']:.0%} are told apart ({low:.0%} to {high:.0%}), by "
+      f"{self.name}: balanced accuracy on held-out pictures "
+      f"{known['value']:.0%} ({low:.0%} to {high:.0%}), by "
       f"{self.identity['features']}."
     )
     if self.identity["trustworthy"]:
       return [told]
     return [
-      f"{told} WARNING: that is not to be relied on, the bar is "
+      f"{told} WARNING: this is unreliable, since the lower bound is below "
       f"{calibration.BAR:.0%}: give more pictures of either kind, or name "
       "other features."
     ]
@@ -206,8 +206,8 @@ def _features(settings, parts, images):
     yield "the generator's encoder", lambda rows: encode(rows).mean()
   else:
     raise ValueError(
-      "This generator has neither a classifier nor an encoder in whose "
-      "features pictures could be compared: name a network with features."
+      "This generator has neither a classifier nor an encoder, whose features "
+      "would serve to compare pictures: name a network with features."
     )
 
 

@@ -95,9 +95,9 @@ class Sentence(functions.Scorer):
     self._sure = 4.0 / max(self._middle - float(np.median(fit)), 1e-6)
     self.identity["middle"] = self._middle
     return [
-      f"{self.name} is measured against other images: accepted is what fits as "
-      f"the best {_ACCEPTED:.0%} of these (cosine {self._middle:.3f}). A "
-      "second sentence, --against, makes it a choice between the two."
+      f"{self.name}: images are accepted that match it as well as the best "
+      f"{_ACCEPTED:.0%} of these images (cosine {self._middle:.3f}). With a "
+      "second sentence, --against, those that match the first better."
     ]
 
   def __call__(self, images):
