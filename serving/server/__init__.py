@@ -1,4 +1,4 @@
-"""An embedded TensorFlow Serving, so that nothing has to be installed.
+"""An embedded TensorFlow Serving, which needs no installation.
 
   python -m serving.server --model_name=demo --model_base_path=runs/demo/export
 
@@ -6,8 +6,9 @@ or, within another program's process:
 
   server.Server(server.Options(model_base_path="/runs/demo/export"))
 
-Other code uses the names of `__all__` and no module in here; README.md says how
-these fit together. TensorFlow loads with the first name that needs it.
+Other code uses the names in `__all__` and imports no module of this package;
+README.md describes the modules. TensorFlow loads with the first name that needs
+it.
 """
 
 import importlib

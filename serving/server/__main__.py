@@ -2,7 +2,7 @@
 
   python -m serving.server --model_name=demo --model_base_path=runs/demo/export
 
-The flags are those of `tensorflow_model_server`, and a client of it needs no
+The flags are those of `tensorflow_model_server`, and its clients need no
 change: see docs/serving.md.
 """
 
@@ -30,12 +30,12 @@ def _run(argv):
 
     print(f"lc_keras: {version.__version__}\nTensorFlow: {tf.__version__}")
     return
-  # TensorFlow warns that loading a SavedModel in a session is deprecated, which
-  # it is for everything but servers.
+  # TensorFlow warns that loading a SavedModel in a session is deprecated;
+  # servers are the exception.
   logging.set_verbosity(logging.ERROR)
   memory.share()
-  # A server needs no Keras. TensorFlow loads one of two all the same, and this
-  # one takes 80 MB and two seconds less.
+  # A server needs no Keras, but TensorFlow loads one. The legacy Keras takes 80
+  # MB and two seconds less.
   os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
   stopped = threading.Event()
   for number in (signal.SIGTERM, signal.SIGINT):
@@ -48,19 +48,19 @@ def _run(argv):
   print(f"Serving gRPC on port {running.port}; Ctrl-C stops.", flush=True)
   if running.rest_port is not None:
     print(f"Serving HTTP on port {running.rest_port}.", flush=True)
-  # The objects made so far stay: every garbage collection that looked through
-  # them would hold up all calls.
+  # All objects so far are permanent: garbage collections that scan them would
+  # delay all calls.
   gc.collect()
   gc.freeze()
-  # In turns of a second: only this thread runs Python's handlers of signals,
-  # and a signal that the system hands to another thread does not wake it.
+  # Wakes every second: only this thread runs Python's signal handlers, and a
+  # signal that the system delivers to another thread does not wake it.
   while not stopped.wait(1.0):
     running.trim()
   print("Stopping: calls in flight finish first.", flush=True)
   running.stop(settings.shutdown_grace_seconds)
   sys.stdout.flush()
-  # A model that is loading, or a call that would not stop, keeps its thread:
-  # the process does not wait for them.
+  # Without waiting for threads: a loading model, or a call that did not stop,
+  # may still run.
   os._exit(0)
 
 

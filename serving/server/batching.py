@@ -1,10 +1,10 @@
-"""Runs calls that come at the same time together.
+"""Runs simultaneous calls as one batch.
 
-As TensorFlow Serving's batching does: the rows of several calls are stacked,
-one run answers them all, and each call gets its rows back. Unlike there, no
-call can harm the others: only rows of one shape come together; a batch that
-fails is run again call by call, and so is one whose outputs are not rows; and a
-call that is cancelled leaves the others alone.
+As in TensorFlow Serving, the rows of several calls are concatenated, one run
+answers them, and each call gets its rows. Unlike there, no call affects others:
+only rows of equal shapes are batched; a batch that fails, or whose outputs are
+not rows, is run again call by call; and a cancelled call does not cancel
+others.
 """
 
 import collections
@@ -22,7 +22,7 @@ from serving.server import servables
 
 
 class _Task:
-  """A call, or a part of a large one, that waits for its rows."""
+  """A call, or a part of a large one, that waits for its outputs."""
 
   def __init__(self, feeds, rows):
     self.feeds = feeds
@@ -32,7 +32,7 @@ class _Task:
     self.batch = None
 
   def finish(self, outcome):
-    # It may have been cancelled meanwhile.
+    # The call may have been cancelled meanwhile.
     if not self.future.set_running_or_notify_cancel():
       return
     if isinstance(outcome, Exception):
@@ -50,11 +50,11 @@ class _Batch:
     self.due = due
     self.tasks = []
     self.rows = 0
-    # Until it runs, calls may come and go.
+    # None until the batch runs: calls may still join or leave.
     self.interrupt = None
 
   def stop_if_abandoned(self):
-    """Stops the run if no call waits for it any more."""
+    """Stops the run if all its calls were cancelled."""
     if self.interrupt is not None and not self.waiting():
       self.interrupt.set()
 
@@ -63,12 +63,12 @@ class _Batch:
 
 
 class Batcher:
-  """Puts calls together and runs them, in threads of its own."""
+  """Batches calls and runs them in its own threads."""
 
   def __init__(self, parameters: batching_parameters.Parameters):
     self._parameters = parameters
     self._changed = threading.Condition()
-    # By key: calls whose rows may come together have the same.
+    # By key: calls that can be batched have the same key.
     self._queues: dict[tuple, collections.deque[_Batch]] = {}
     self._closed = False
     self._threads = [
@@ -85,13 +85,13 @@ class Batcher:
     fetches: Sequence[str],
     interrupt: interrupts.Interrupt | None = None,
   ) -> list[np.ndarray]:
-    """Runs a call with others: see `Servable.run`.
+    """Runs a call in a batch, see `Servable.run`.
 
     Raises:
-      ServingError: As there, or the inputs are not rows, or too many wait.
+      ServingError: See there; or inputs are not rows, or too many calls wait.
     """
     rows = _rows(feeds)
-    if rows == 0:  # There is nothing to stack.
+    if rows == 0:  # Nothing to batch.
       return servable.run(feeds, fetches, interrupt)
     if rows > self._parameters.max_batch_size:
       raise errors.invalid_argument(
@@ -120,7 +120,7 @@ class Batcher:
             self._enqueue(servable, tuple(fetches), task)
           parts = [task.future.result() for task in tasks]
         except BaseException:
-          stop()  # An answer has all parts, or none.
+          stop()  # An answer needs all parts.
           raise
     except futures.CancelledError:
       interrupt.check()
@@ -132,7 +132,7 @@ class Batcher:
     return [np.concatenate(values) for values in zip(*parts)]
 
   def close(self) -> None:
-    """Ends the threads; calls that wait are refused."""
+    """Ends the threads; waiting calls are cancelled."""
     with self._changed:
       self._closed = True
       waiting = [batch for queue in self._queues.values() for batch in queue]
@@ -143,7 +143,7 @@ class Batcher:
         task.future.cancel()
 
   def _cancel(self, task):
-    # A result that has been set already, stays.
+    # Has no effect on a result that is already set.
     task.future.cancel()
     if task.batch is not None:
       task.batch.stop_if_abandoned()
@@ -182,12 +182,12 @@ class Batcher:
       self._run(batch)
 
   def _next(self):
-    """Takes the batch that should run first; None if none should yet."""
+    """Removes and returns the next batch to run; None if none is due."""
     now = time.monotonic()
     ready = [
       (queue[0].due, key)
       for key, queue in self._queues.items()
-      # The first of several waits no longer: the next did not fit in.
+      # The first of several batches is full: the next call did not fit.
       if len(queue) > 1
       or queue[0].due <= now
       or queue[0].rows >= self._parameters.largest
@@ -211,10 +211,10 @@ class Batcher:
       return
     try:
       outcomes = self._together(batch, tasks)
-    except Exception as error:  # Of any kind: the calls wait for an answer.
+    except Exception as error:  # Any error: the calls wait for an answer.
       outcomes = [error]
       if len(tasks) > 1 and not batch.interrupt.is_set:
-        # Perhaps one call has caused it.
+        # One call may have caused the error.
         outcomes = [self._alone(batch, task) for task in tasks]
     for task, outcome in zip(tasks, outcomes):
       task.finish(outcome)
@@ -251,7 +251,7 @@ class Batcher:
 
 
 def _rows(feeds):
-  """Returns how many rows every input has."""
+  """Returns the number of rows, which all inputs must share."""
   if any(value.ndim == 0 for value in feeds.values()):
     raise errors.invalid_argument(
       "Batching Run() input tensors must have at least one dimension."
@@ -265,7 +265,7 @@ def _rows(feeds):
 
 
 def _check_rows(values, rows):
-  """Checks that all outputs have that many rows."""
+  """Checks that all outputs have this number of rows."""
   if any(np.ndim(value) == 0 or len(value) != rows for value in values):
     raise errors.failed_precondition(
       "Batched output tensor's 0th dimension does not equal the sum of the "
@@ -274,7 +274,7 @@ def _check_rows(values, rows):
 
 
 def _kind(feeds, pad):
-  """Returns the types and shapes that rows must share to come together."""
+  """Returns the types and shapes that rows of a batch must share."""
   return tuple(
     (name, value.dtype, value.ndim if pad else value.shape[1:])
     for name, value in sorted(feeds.items())
@@ -282,7 +282,7 @@ def _kind(feeds, pad):
 
 
 def _stack(values, filling):
-  """Stacks the rows of several calls, padded to one shape and filled up."""
+  """Concatenates rows of calls, padded to one shape, with `filling` rows."""
   shape = np.max([value.shape[1:] for value in values], axis=0, initial=0)
   padded = []
   for value in values:
@@ -290,6 +290,6 @@ def _stack(values, filling):
     if any(after for _, after in widths) and value.size:
       value = np.pad(value, widths, constant_values=value.flat[0])
     padded.append(value)
-  # Filled up by real rows: a model may fail on zeros.
+  # Filled with real rows: a model may fail on zeros.
   padded += [padded[0][:1]] * filling
   return np.concatenate(padded)

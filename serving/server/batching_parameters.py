@@ -13,15 +13,15 @@ class Parameters:
   """The settings of batching.
 
   Attributes:
-    max_batch_size: Rows of a call, and of a batch.
+    max_batch_size: Most rows of a call, and of a batch.
     timeout: Seconds that a call waits for others.
-    max_enqueued_batches: Batches of one kind that may wait for a thread.
-    threads: Batches that run at once.
+    max_enqueued_batches: Most batches of one kind that wait for a thread.
+    threads: Number of batches that run at once.
     allowed_sizes: If any, a batch is filled up to the next of these sizes.
-    pad: Whether inputs of different lengths come together, the shorter ones
-      filled up with their own first value.
-    max_execution_batch_size: Rows of a batch if larger calls are to be split;
-      None does not split them.
+    pad: Whether inputs of different lengths are batched; shorter ones are
+      padded with their first value.
+    max_execution_batch_size: Most rows of a batch, to which larger calls are
+      split; None does not split calls.
 
   Raises:
     ValueError: A value is out of range.
@@ -37,7 +37,7 @@ class Parameters:
 
   @property
   def largest(self) -> int:
-    """Rows of a batch."""
+    """Most rows of a batch."""
     return self.max_execution_batch_size or self.max_batch_size
 
   def __post_init__(self):
@@ -85,7 +85,7 @@ def read(path: str) -> Parameters:
   if "timeout" in given:
     given["timeout"] /= 1e6
   if proto.enable_large_batch_splitting.value:
-    # Without splitting, max_batch_size alone says how large a batch is.
+    # Without splitting, only max_batch_size limits a batch.
     size = proto.max_execution_batch_size.value
     given["max_execution_batch_size"] = size or None
   try:

@@ -10,8 +10,8 @@ import grpc
 from serving.server import errors
 from serving.server import interrupts
 
-# A call for a model that loads for the first time tries again after PAUSE, for
-# half of its own time and not longer than LONGEST_WAIT, in seconds.
+# In seconds: a call for a model that loads for the first time is retried after
+# PAUSE, for half of its own time and at most LONGEST_WAIT.
 LONGEST_WAIT = 30.0
 PAUSE = 0.05
 
@@ -20,15 +20,15 @@ class Calls:
   """Counts the calls that run, in any thread.
 
   Attributes:
-    ended: How many have ended.
+    ended: Number of calls that have ended.
   """
 
   def __init__(self, limit: int | None = None, queue: int = 0):
     """Starts at zero.
 
     Args:
-      limit: How many may run at once; None means any number.
-      queue: How many more may wait until they may run.
+      limit: Most calls that run at once; None is no limit.
+      queue: Most calls that wait beyond the limit.
     """
     self._limit = limit
     self._queue = queue
@@ -39,20 +39,20 @@ class Calls:
 
   @property
   def running(self) -> int:
-    """How many are running."""
+    """Number of running calls."""
     return self._running
 
   @contextlib.contextmanager
   def admitted(
     self, interrupt: interrupts.Interrupt | None = None
   ) -> Iterator[None]:
-    """Admits a call for the length of a block, perhaps after a while.
+    """Admits a call for the duration of a block; may wait first.
 
     Args:
       interrupt: Ends the waiting.
 
     Raises:
-      ServingError: Too many calls run and wait, or the server stops, or the
+      ServingError: Too many calls run and wait, the server stops, or the
         interrupt was set.
     """
     with self._changed:
@@ -79,8 +79,8 @@ class Calls:
       )
     self._waiting += 1
     try:
-      # In turns, as nobody wakes a call whose deadline passes. One that has
-      # begun to wait is let in, also when the server stops.
+      # Polls, since a passed deadline does not notify. A call that waits
+      # already is admitted, also when the server stops.
       while self._is_full():
         if interrupt is not None:
           interrupt.check()
@@ -94,7 +94,7 @@ class Calls:
       self._draining = True
 
   def wait_until_idle(self, timeout: float) -> bool:
-    """Waits for the end of the last call; returns whether it came."""
+    """Waits until no call runs or waits; returns whether none does."""
     with self._changed:
       return self._changed.wait_for(
         lambda: not (self._running or self._waiting), timeout
@@ -102,8 +102,9 @@ class Calls:
 
 
 def end_of_waiting(patience: float) -> float:
-  """Returns the time at which a caller stops waiting for a model.
+  """Returns when a call stops waiting for a model, by `time.monotonic`.
 
-  In seconds of `time.monotonic`.
+  Args:
+    patience: Remaining seconds of the call.
   """
   return time.monotonic() + min(LONGEST_WAIT, patience / 2.0)

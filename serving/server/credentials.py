@@ -12,7 +12,7 @@ import grpc
 from serving.server import text_protos
 
 _SCHEME = "bearer "
-# Between two looks at the file of tokens: a call should not wait for a disk.
+# Seconds between two checks of the token file: calls should not wait for it.
 _LOOK_SECONDS = 1.0
 
 
@@ -28,7 +28,7 @@ class Certificates:
     """Reads a file, an SSLConfig in text form with keys and certificates (PEM).
 
     Raises:
-      ValueError: It cannot be read, or its certificates cannot be used.
+      ValueError: The file cannot be read, or a certificate cannot be used.
     """
     config = text_protos.read(path, text_protos.SSLConfig)
     if not (config.server_key and config.server_cert):
@@ -52,10 +52,10 @@ class Tokens:
   """The bearer tokens of a file."""
 
   def __init__(self, path: str):
-    """Reads a file of tokens, one a line; again when it changes.
+    """Reads a file of tokens, one a line; rereads it when it changes.
 
     Raises:
-      ValueError: It cannot be read, or has none.
+      ValueError: The file cannot be read, or has no tokens.
     """
     self._path = path
     self._next_look = 0.0
@@ -68,18 +68,18 @@ class Tokens:
     if not (authorization or "").lower().startswith(_SCHEME):
       return False
     given = authorization[len(_SCHEME) :].strip().encode()
-    # All are compared: else the time would tell which one is nearly right.
+    # Compares all tokens: otherwise the time would reveal which one is similar.
     return any([hmac.compare_digest(given, token) for token in self._tokens])
 
   def _reread_if_changed(self):
-    """Reads a changed file; keeps the tokens if that fails."""
+    """Rereads a changed file; keeps the old tokens if that fails."""
     if time.monotonic() < self._next_look:
       return
     self._next_look = time.monotonic() + _LOOK_SECONDS
     seen = _fingerprint(self._path)
     if seen == self._seen:
       return
-    # Before it is read: if it changes meanwhile, it is read once more.
+    # Before the file is read: if it changes meanwhile, it is read again.
     self._seen = seen
     try:
       self._tokens = _read_tokens(self._path)
@@ -90,7 +90,7 @@ class Tokens:
 
 def _http_context(config):
   context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-  # Python reads keys from files only; nobody else can read this one.
+  # Python reads keys from files only; other users cannot read this one.
   with tempfile.TemporaryDirectory() as folder:
     path = os.path.join(folder, "server.pem")
     with open(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600), "w") as file:

@@ -1,4 +1,4 @@
-"""A server in this process: puts the parts together, starts and stops them."""
+"""A server in this process: creates, starts and stops its parts."""
 
 import asyncio
 import contextlib
@@ -29,35 +29,34 @@ from serving.server import servables
 from serving.server import text_protos
 from serving.server import versions
 
-# How long a version is warmed up before it is served, by the time of loading.
+# Duration of the warm-up before a version is served, relative to its loading.
 _WARM_UP = 0.5
-# Calls of more rows run in few threads. These have no lower priority: a thread
-# that holds Python's lock and gets no CPU would stop all others.
+# Calls of more rows run in few threads. Their priority is not lowered: a thread
+# that holds the GIL without a CPU would stop all others.
 _MANY_ROWS = 32
-# So do those with files of pictures, which begin like this: a few bytes of them
-# can take a second, and half a gigabyte.
+# So do calls with picture files, which begin like this: a few bytes can take a
+# second and half a gigabyte.
 _PICTURES = b"\xff\xd8\xff", b"\x89PNG"
-# All calls share the threads within operations, one call's parts after those of
-# another: 250 ms for 40 beside a large call, if these are as many as the CPUs.
-# Small networks take half the CPU with one.
+# All calls share the intra-op threads in order: with as many as CPUs, a call of
+# 40 ms takes 250 beside a large one. With one, small networks use half the CPU.
 _HALF = max(1, (os.cpu_count() or 1) // 2)
 
 
 class Server:
-  """A server that runs in threads beside its caller.
+  """A server that runs in threads of this process.
 
   Attributes:
-    manager: Its models.
+    manager: The models.
     port: The gRPC port.
     rest_port: The HTTP port; None if there is none.
   """
 
   def __init__(self, settings: options.Options):
-    """Takes the ports, answers from now on, and begins to load.
+    """Listens at the ports, and begins to load.
 
     Raises:
-      ValueError: A file cannot be read, or is not valid, or a port cannot be
-        taken.
+      ValueError: A file cannot be read or is not valid, or a port is not
+        available.
     """
     self._options = settings
     certificates = tokens = self._batcher = None
@@ -94,19 +93,19 @@ class Server:
       threading.Thread(target=self._poll_config, daemon=True).start()
 
   def trim(self) -> None:
-    """Gives memory back that calls have freed since it was called last."""
+    """Returns memory to the system if calls have ended since the last time."""
     ended = self._calls.ended + self._rest_calls.ended
     if ended != self._trimmed:
       self._trimmed = ended
       memory.trim()
 
   def stop(self, grace: float) -> None:
-    """Refuses new calls, lets those in flight finish, then unloads.
+    """Refuses new calls, waits for calls in flight, then unloads.
 
-    The ports stay open meanwhile, so that health can be asked.
+    The ports stay open meanwhile, for health checks.
 
     Args:
-      grace: Seconds that calls in flight have; after that, they are stopped.
+      grace: Seconds for calls in flight; after that, they are stopped.
     """
     if self._stopping:
       return
@@ -117,7 +116,7 @@ class Server:
       running.drain()
     for running in (self._calls, self._rest_calls):
       running.wait_until_idle(max(0.0, end - time.monotonic()))
-    # Answers may still be on their way.
+    # Answers may still be in transit.
     self._grpc.stop(max(0.1, end - time.monotonic()) if grace else 0.0)
     if self._rest is not None:
       self._in_loop(self._rest.stop())
@@ -147,7 +146,7 @@ class Server:
     if not settings.rest_api_port:
       return
     self._loop = asyncio.new_event_loop()
-    # Of aiohttp, which compresses answers there, and reads large ones.
+    # aiohttp compresses answers in this executor, and reads large ones.
     self._loop.set_default_executor(
       futures.ThreadPoolExecutor(_HALF, "compress")
     )
@@ -183,7 +182,7 @@ class Server:
     return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
   def _run(self, servable, feeds, fetches, interrupt=None):
-    """Runs a call's graph: with others, or in turn, or in this thread."""
+    """Runs a call's graph: in a batch, in a limited pool, or directly."""
     started = time.perf_counter()
     if self._batcher is not None:
       values = self._batcher.run(servable, feeds, fetches, interrupt)
@@ -195,17 +194,17 @@ class Server:
     return values
 
   def _few_threads(self, feeds):
-    """Returns the threads of a call that may take long; None of a small one."""
+    """Returns the pool for a call that may be slow; None for a small one."""
     if any(map(_are_pictures, feeds.values())):
       return self._pictures
     rows = max((value.shape[:1] for value in feeds.values()), default=())
     return self._large if rows > (_MANY_ROWS,) else None
 
   def _in_turn(self, threads, servable, feeds, fetches, interrupt):
-    """Runs a call in one of few threads, after those before it."""
+    """Runs a call in one of few threads, after earlier calls."""
     interrupt = interrupt or interrupts.Interrupt()
     turn = []
-    # Before it can begin: then the run itself can be stopped.
+    # Cancels a run that waits; one that has begun is stopped by `run`.
     with interrupt.stopping_by(lambda: [future.cancel() for future in turn]):
       turn.append(threads.submit(servable.run, feeds, fetches, interrupt))
       try:
@@ -215,12 +214,12 @@ class Server:
         raise errors.unavailable("The server stops.") from None
 
   def _update_health(self):
-    """Runs in any thread, whenever a model's state has changed."""
-    if self._health is not None:  # Else it is about to be made.
+    """Called in any thread when a model's state has changed."""
+    if self._health is not None:  # None before `_start`.
       self._health.update()
 
   def _poll_config(self):
-    """Follows the file of models until the server stops."""
+    """Applies changes of the configuration file until the server stops."""
     path = self._options.model_config_file
     while not self._closed.wait(
       self._options.model_config_file_poll_wait_seconds
@@ -267,15 +266,15 @@ def _session_config(settings):
 
 
 def _loader(settings):
-  """Returns the function that loads a version, warms it up and says so.
+  """Returns a function that loads a version and warms it up.
 
-  TensorFlow prepares each signature at its first run, all of which can take ten
-  times as long as loading. So a version is warmed up for half as long as it
-  took to load, and the rest behind the traffic.
+  TensorFlow prepares each signature at its first run; for all signatures, this
+  can take ten times as long as loading. So a version is warmed up for half of
+  its loading time before it is served, and further in the background.
   """
   session = _session_config(settings)
   tags = settings.saved_model_tags.split(",")
-  # Calls of both ports can run at once.
+  # Simultaneous calls of both ports.
   watched = min(64, settings.grpc_max_threads + settings.rest_api_num_threads)
   behind = futures.ThreadPoolExecutor(1, "warm_up")
 
@@ -304,7 +303,7 @@ def _loader(settings):
 
 
 def _warm_up(servable, rest):
-  """Runs the rest of the warm-up requests of a version in service."""
+  """Runs the remaining warm-up requests of a version in service."""
   try:
     for _ in rest:
       pass

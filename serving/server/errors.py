@@ -1,11 +1,11 @@
-"""Errors of serving, each with the status code that a caller gets."""
+"""Errors of serving, with the status codes for callers."""
 
 from __future__ import annotations
 
 import grpc
 from etils import epy
 
-# Reading JSON, which raises these errors, does without it.
+# Lazy: the process that reads JSON raises these errors without TensorFlow.
 with epy.lazy_imports():
   import tensorflow as tf
 
@@ -15,10 +15,10 @@ _CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class ServingError(Exception):
-  """A call that cannot be answered: a status code and a text."""
+  """Raised if a call cannot be answered; has a status code and a text."""
 
   def __init__(self, code: grpc.StatusCode, text: str):
-    """Creates the error; a text is cut after 1024 characters, and says so."""
+    """Creates the error; marks a text that is truncated to 1024 characters."""
     if len(text) > _LONGEST:
       text = text[:_LONGEST] + _TRUNCATED
     super().__init__(text)
@@ -27,21 +27,21 @@ class ServingError(Exception):
 
 
 class StillLoadingError(ServingError):
-  """The model is loading for the first time: the caller may try again."""
+  """Raised while a model loads for the first time: callers may retry."""
 
   def __init__(self, text: str):
     super().__init__(grpc.StatusCode.UNAVAILABLE, text)
 
 
 class TooLargeError(ServingError):
-  """A call that takes more than the server gives, also when it is idle."""
+  """Raised if a call exceeds the limits even of an idle server."""
 
   def __init__(self, text: str):
     super().__init__(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
 
 
 class LoadError(ValueError):
-  """A SavedModel that cannot be served.
+  """Raised if a SavedModel cannot be served.
 
   Attributes:
     code: The reason, as a status code.
@@ -65,7 +65,7 @@ def failed_precondition(text: str) -> ServingError:
 
 
 def too_large(most: int) -> TooLargeError:
-  """Returns the error of a body of more than so many bytes."""
+  """Returns the error for a body of more than `most` bytes."""
   return TooLargeError(
     f"A body may have {most >> 20} MiB (--max_request_mb), also once it is "
     "inflated: send fewer rows at a time."
@@ -81,12 +81,12 @@ def unimplemented(text: str) -> ServingError:
 
 
 def from_tensorflow(error: tf.errors.OpError) -> ServingError:
-  """Returns an error of a session as its caller gets to see it."""
-  # The session's Python side puts its own stack before the message; the error
-  # that it replaces has TensorFlow's message alone.
+  """Returns an error of a session as an error for callers."""
+  # The session's Python code prepends its stack to the message; the original
+  # error has TensorFlow's message only.
   original = error.__context__
   if not isinstance(original, tf.errors.OpError):
     original = error
-  # TensorFlow and gRPC share their numbers.
+  # TensorFlow and gRPC have the same numbers of codes.
   code = _CODES.get(error.error_code, grpc.StatusCode.UNKNOWN)
   return ServingError(code, original.message)

@@ -1,9 +1,9 @@
 """The gRPC port: sockets, deadlines and limits of the services' RPCs.
 
 grpcio's synchronous server: a call stays in one thread, from the message to
-the graph and back. With the asynchronous one it had to change threads twice,
-since a graph must not hold up the others: 850 us of CPU for a trivial call,
-against 620.
+the graph and back. In the asynchronous one, a call had to change threads twice,
+since a graph must not block the event loop: 850 us of CPU for a trivial call,
+instead of 620.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ from serving.server import prediction_service
 
 _OPTIONS = {
   "grpc.max_send_message_length": -1,
-  # Else a second server takes the same port silently, and half of the calls.
+  # Otherwise a second server could share the port silently.
   "grpc.so_reuseport": 0,
 }
-# `Calls` limits the calls that run. These threads, made when they are needed,
-# also refuse calls at once, and wait for models that load.
+# `Calls` limits the calls that run. These threads, created when needed, also
+# refuse calls at once, and wait for models that load.
 _THREADS = 1000
 _COUNTED = "Predict"
 
@@ -65,18 +65,18 @@ class GrpcEndpoint:
     Args:
       services: Answer the requests.
       running: Limits the calls.
-      counters: Counts and times them.
+      counters: Counts and times calls.
       healthy: Answers the health service, if the settings enable it.
-      tokens: Those that callers may bring; None admits all callers.
-      settings: Of the server.
+      tokens: The accepted tokens; None admits all callers.
+      settings: Settings of the server.
     """
     self._calls = running
     self._metrics = counters
     self._tokens = tokens
     self.port = None
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
-    # grpcio copies a message while no other thread runs, for 1.3 ms a MiB. One
-    # that is larger is refused by the length that it announces.
+    # grpcio holds the GIL while it copies a message, for 1.3 ms a MiB. Larger
+    # messages are refused by the length that they announce.
     most = {"grpc.max_receive_message_length": settings.max_request_mb << 20}
     arguments = _OPTIONS | most | settings.channel_arguments()
     self._server = grpc.server(
@@ -99,14 +99,14 @@ class GrpcEndpoint:
     addresses: Sequence[str],
     certificates: credentials.Certificates | None = None,
   ) -> None:
-    """Takes the addresses and answers from now on.
+    """Listens at the addresses.
 
     Args:
       addresses: host:port, or unix:path. Port 0 picks a free one.
-      certificates: For TLS; None means without.
+      certificates: Certificates for TLS; None is without TLS.
 
     Raises:
-      ValueError: An address cannot be taken.
+      ValueError: An address is not available.
     """
     for address in addresses:
       try:
@@ -124,7 +124,7 @@ class GrpcEndpoint:
     self._server.start()
 
   def stop(self, grace: float) -> None:
-    """Closes the port; calls that still run have this many seconds."""
+    """Closes the port; running calls have `grace` seconds to end."""
     self._server.stop(grace).wait()
     self._stoppers.shutdown(wait=False)
 
@@ -140,29 +140,29 @@ class GrpcEndpoint:
         reply = self._answer(request, answer, context).SerializeToString()
         self._count(name, model, "OK", started)
         return reply
-      # Without the errors: they and this frame, with its message, would hold
-      # each other until garbage is collected.
+      # Keeps no reference to the error: it and this frame, with its message,
+      # would be a cycle, freed only by garbage collection.
       except errors.ServingError as error:
         code, text = error.code, error.text
       except Exception as error:  # The caller must get an answer.
         logging.exception("%s failed", name)
         code, text = grpc.StatusCode.INTERNAL, str(error)
       self._count(name, model, code.name, started)
-      # Outside of `except`: abort raises, and would log the error it replaces.
+      # Outside of `except`: abort raises, and would log the original error.
       return context.abort(code, text)
 
-    # Without grpcio's parsing: a malformed message gets an answer of ours.
+    # Without grpcio's parsing: malformed messages get our error.
     return grpc.unary_unary_rpc_method_handler(handle)
 
   def _answer(self, request, answer, context):
     interrupt = interrupts.Interrupt()
 
     def stop():
-      # In a thread: it may take a moment, and gRPC's own has all other calls.
+      # In a thread: it may block, and gRPC's thread serves all other calls.
       with contextlib.suppress(RuntimeError):  # The server has stopped.
         self._stoppers.submit(interrupt.set)
 
-    # At the deadline, too.
+    # Called at the deadline, too.
     if not context.add_callback(stop):
       interrupt.set()
     end = None
@@ -198,7 +198,7 @@ class GrpcEndpoint:
 
 
 def _methods(services):
-  """Returns by service and RPC the type of its request, and its method."""
+  """Returns, by service and RPC, the type of the request and the method."""
   return {
     "PredictionService": {
       "Predict": (predict_pb2.PredictRequest, services.predict),

@@ -1,8 +1,7 @@
-"""Health of a server and of each model, as gRPC's health service has it.
+"""Health of a server and of each model, for gRPC's health service.
 
 The empty name, "readiness" and the names of the services stand for the whole
-server; "liveness" is SERVING as long as there is an answer; every model has its
-own name.
+server; "liveness" is always SERVING; every model has its own name.
 """
 
 import threading
@@ -26,7 +25,7 @@ _READY = (
 
 
 class Health:
-  """Follows a manager.
+  """Health by the states of a manager's models.
 
   Attributes:
     servicer: gRPC's health service.
@@ -42,10 +41,10 @@ class Health:
 
   @property
   def ready(self) -> bool:
-    """Whether calls should be sent here.
+    """Whether the server should receive calls.
 
-    At first, every model has to be available. A model that is added or broken
-    later must not cut off the others.
+    At first, all models must be available. After that, one available model is
+    enough: a model that is added or fails later does not cut off the others.
     """
     available = self._models.available()
     if all(available.values()):
@@ -54,8 +53,8 @@ class Health:
     return self._was_ready and any(available.values()) and not self._draining
 
   def update(self) -> None:
-    """Takes over the states of the models."""
-    # Of two updates at once, the later must have the last word.
+    """Updates the health service from the states of the models."""
+    # One at a time, so that the later of two updates takes effect last.
     with self._updating:
       statuses = {
         name: bool(versions) and not self._draining
@@ -71,6 +70,6 @@ class Health:
       self._names = set(statuses)
 
   def drain(self) -> None:
-    """Says that the server is about to stop."""
+    """Reports that the server is about to stop."""
     self._draining = True
     self.update()

@@ -1,7 +1,7 @@
 """A page that shows a server's models: states, signatures, a sample picture.
 
-Types and shapes are the SavedModel's. An export of ours says more: its manifest
-has a text about each signature, and `describe` and `sample` answer.
+Types and shapes are the SavedModel's. An export of lc_keras adds a text about
+each signature, from its manifest, and the results of `describe` and `sample`.
 """
 
 import base64
@@ -38,7 +38,7 @@ class IndexPage:
       lstrip_blocks=True,
     )
     self._template = environment.get_template("index.html.j2")
-    # A sample takes a while, and is always the same.
+    # Cached: a sample is slow, and always the same.
     self._samples = weakref.WeakKeyDictionary()
     self._sampling = threading.Lock()
 
@@ -64,14 +64,14 @@ class IndexPage:
         shown["signatures"] = _signatures(servable)
         shown["attributes"], shown["sample"] = self._sample(servable)
     except errors.ServingError:
-      pass  # No version is available: their states say so.
+      pass  # No version is available; the states are shown.
     return shown
 
   def _sample(self, servable):
     """Returns the names of the attributes, and a picture in base 64."""
     with self._sampling:
       if servable not in self._samples:
-        # A model that takes longer gets no picture.
+        # A slower model is shown without a picture.
         interrupt = interrupts.Interrupt()
         timer = threading.Timer(_LONGEST_SAMPLE, interrupt.set)
         timer.start()
@@ -108,7 +108,7 @@ def _signatures(servable):
 
 
 def _texts(folder):
-  """Returns the manifest's texts about signatures; none of other models."""
+  """Returns the manifest's texts about signatures; {} for other models."""
   try:
     with open(os.path.join(folder, _MANIFEST), encoding="utf-8") as file:
       return dict(json.load(file)["signatures"])
@@ -117,7 +117,7 @@ def _texts(folder):
 
 
 def _ask(servable, name, inputs, interrupt):
-  """Returns the outputs of a signature; none if it fails."""
+  """Returns the outputs of a signature; {} if it fails."""
   try:
     return servable.predict(name, inputs, (), interrupt)
   except errors.ServingError:

@@ -1,14 +1,14 @@
-"""Stops one run of a graph; a session can only stop all.
+"""Stops one run of a graph; a session can only stop all its runs.
 
-TensorFlow's own ways fail (TF 2.21, measured on two cores). Closing a
-session stops all that runs in it. `RunOptions.timeout_in_ms` needs a free
-thread of the pool in which all runs share two threads: four endless loops left
-none, and then no deadline was kept and nothing else ran. So runs stay in the
-threads of their callers, where another call goes through in 0.1 s beside four
-such loops, and a trivial one takes 64 us instead of 154; and every run that may
-have to stop gets a node more, which waits for a token:
+TensorFlow's own methods fail (TF 2.21, measured on two cores). Closing a
+session stops all its runs. `RunOptions.timeout_in_ms` needs a free thread of a
+pool in which all runs share two threads: four endless loops left none, no
+deadline was kept, and nothing else ran. So runs stay in the threads of their
+callers, where another call takes 0.1 s beside four such loops, and a trivial
+one 64 us instead of 154. Every run that may have to stop has an additional
+node, which waits for a token:
 
-  True   from a node that depends on all that is fetched: the run is done;
+  True   from a node that depends on all fetches: the run is complete;
   False  from another thread: the node fails, and with it the whole run, also
          within a loop (after 13 ms, for 15 us a run).
 """
@@ -26,13 +26,13 @@ import tensorflow as tf
 from serving.server import errors
 
 IN_CALLERS_THREAD = tf.compat.v1.RunOptions(inter_op_thread_pool=-1)
-# Each set of outputs takes some nodes. Callers choose the sets, and memory is
+# Each set of outputs needs some nodes. Callers choose the sets, and memory is
 # limited.
 _MOST_FETCHES = 64
 
 
 class Interrupt:
-  """Stops a run that has begun, and one that is to begin."""
+  """Stops a run that has begun or will begin."""
 
   def __init__(self):
     self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class Interrupt:
     return self._is_set
 
   def set(self) -> None:
-    """Stops the run; it raises CANCELLED. May take a moment, blocking."""
+    """Stops the run, which raises CANCELLED. May block for a moment."""
     with self._lock:
       self._is_set = True
       if self._stop is not None:
@@ -61,7 +61,7 @@ class Interrupt:
 
   @contextlib.contextmanager
   def stopping_by(self, stop) -> Iterator[None]:
-    """Makes `set` call a function while a block runs, and not afterwards."""
+    """Makes `set` call a function during the block only."""
     with self._lock:
       self.check()
       self._stop = stop
@@ -88,11 +88,11 @@ _UNWATCHED = Watch({}, ())
 
 
 class Watches:
-  """The nodes beside a model's own that make its runs stop.
+  """Additional nodes in a model's graph that can stop its runs.
 
-  Every run has a queue, and is fed its number. With nodes for each queue, the
-  first run with each would wait for TensorFlow to prepare the model anew: half
-  a second for ours, as often as there are queues.
+  Each run has a queue, whose number it is fed. With separate nodes for each
+  queue, TensorFlow would prepare the model again for the first run with each
+  queue: half a second for ours.
   """
 
   def __init__(
@@ -104,23 +104,23 @@ class Watches:
     """Adds nodes to the session's graph.
 
     Args:
-      session: The session, and the graph, of the model.
-      slots: How many runs at once can be watched; more run unwatched.
-      fetches: Sets of tensor names that runs will fetch. Others may be fetched
-        as well, but after a node is added, TensorFlow looks through the whole
-        graph again: half a second for one of ours.
+      session: The model's session, with its graph.
+      slots: Number of simultaneous runs that can be stopped; others cannot.
+      fetches: Sets of tensor names that runs will fetch. Other sets are
+        possible, but add nodes, after which TensorFlow processes the whole
+        graph again: half a second for ours.
     """
     self._session = session
     self._free = collections.deque(np.arange(slots, dtype=np.int32))
     self._lock = threading.Lock()
     self._releases: dict[frozenset[str], str] = {}
     with session.graph.as_default(), tf.device("/cpu:0"):
-      # Two tokens at most: of a run that is done, and is stopped too late.
+      # At most two tokens: of a complete run that is stopped too late.
       queues = [
         tf.queue.FIFOQueue(2, [tf.bool], [[]], shared_name=f"watch_{slot}")
         for slot in range(slots)
       ]
-      # Stacked once: at every run it would take 45 us for 64 queues.
+      # Stacked once: in every run it would take 45 us for 64 queues.
       handles = tf.raw_ops.VarHandleOp(
         dtype=tf.resource, shape=[slots], shared_name="watches"
       )
@@ -140,14 +140,14 @@ class Watches:
       self._wait = tf.raw_ops.Assert(
         condition=token, data=[tf.constant("interrupted")]
       )
-      # A tensor builds its name anew at every access: 3 us.
+      # Cached: a tensor builds its name at every access, in 3 us.
       self._slot_name, self._wait_name = self._slot.name, self._wait.name
       self._empty = tf.raw_ops.QueueDequeueManyV2(
         handle=self._queue,
         n=tf.raw_ops.QueueSizeV2(handle=self._queue),
         component_types=[tf.bool],
       )
-      # A signature may name tensors that do not exist: its calls will fail.
+      # A signature may name missing tensors: only its calls will fail.
       for names in fetches:
         with contextlib.suppress(KeyError, TypeError, ValueError):
           self._releases[frozenset(names)] = self._add_release(names)
@@ -155,10 +155,10 @@ class Watches:
       session.run(assign)
 
   def prepare(self) -> None:
-    """Has TensorFlow prepare what stops a run, which takes it a second."""
+    """Makes TensorFlow prepare the stopping nodes, which takes a second."""
     try:
       slot = self._free.popleft()
-    except IndexError:  # They are in use: it will be.
+    except IndexError:  # All are in use: the first stop prepares them.
       return
     self._run(self._stop, slot)
     self._run(self._empty, slot)
@@ -168,11 +168,11 @@ class Watches:
   def watching(
     self, fetches: Sequence[str], interrupt: Interrupt | None
   ) -> Iterator[Watch]:
-    """Lets an interrupt stop the run within a block.
+    """Lets an interrupt stop the run within the block.
 
     Args:
       fetches: Names of the tensors that the run fetches.
-      interrupt: Stops it; None lets it run unwatched.
+      interrupt: Stops the run; with None it cannot be stopped.
 
     Yields:
       The feeds and operations to add to the run.
@@ -193,7 +193,7 @@ class Watches:
       with interrupt.stopping_by(lambda: self._run(self._stop, slot)):
         yield Watch({self._slot_name: slot}, (release, self._wait_name))
     except BaseException:
-      # A token may be left, of a run that failed or was stopped too late.
+      # A failed run, or one stopped too late, may leave a token.
       self._run(self._empty, slot)
       raise
     else:
@@ -210,7 +210,7 @@ class Watches:
       )
 
   def _release_of(self, fetches):
-    """Returns the operation that tells the waiting node of a run's end."""
+    """Returns the operation that releases the waiting node at a run's end."""
     release = self._releases.get(fetches)
     if release is not None:
       return release
@@ -226,7 +226,7 @@ class Watches:
   def _add_release(self, fetches):
     graph = self._session.graph
     with graph.as_default(), tf.device("/cpu:0"):
-      # The sizes need the values; a control dependency on a function's call
+      # Sizes depend on the values; a control dependency on a function's call
       # would not wait for its outputs.
       sizes = [tf.size(graph.get_tensor_by_name(name)) for name in fetches]
       with tf.control_dependencies(sizes):

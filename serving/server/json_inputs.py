@@ -1,10 +1,10 @@
-"""The inputs of a REST request: JSON to numpy, as TensorFlow Serving reads it.
+"""The inputs of a REST request: JSON to numpy, as in TensorFlow Serving.
 
-In rows (`instances`) or columns (`inputs`); {"b64": ...} stands for bytes. Good
-values are read at once by numpy; only what fails is looked through value by
-value, in the order of TensorFlow Serving, for its text of the error.
+In rows (`instances`) or columns (`inputs`); {"b64": ...} stands for bytes.
+numpy converts valid values at once; only if that fails, values are checked one
+by one, in the order of TensorFlow Serving, for its error message.
 
-Without TensorFlow: `json_process` runs this in a process of its own.
+Does not import TensorFlow: `json_process` runs this in a separate process.
 """
 
 import base64
@@ -29,11 +29,11 @@ _INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint32", "uint64")
 _DTYPES = {"float": np.float32, "double": np.float64, "bool": np.bool_} | {
   name: np.dtype(name) for name in _INTEGERS
 }
-# `Inf` outside of strings, which the first alternative takes.
+# `Inf` outside of strings, which the first alternative matches.
 _SHORT_INFINITY = re.compile(r'"(?:[^"\\]|\\.)*"|\bInf\b')
 _WHITE = dict.fromkeys(b" \t\n\v\f\r")
 _TOO_BIG = "JSON Parse error: Number too big to be stored in double."
-# Python's messages, and the texts of RapidJSON that say the same.
+# Python's messages, and the equivalent ones of RapidJSON.
 _PARSE_ERRORS = {
   "Expecting value": "Invalid value.",
   "Expecting property name enclosed in double quotes": (
@@ -58,23 +58,23 @@ _KINDS = {
 
 
 class _Constant(float):
-  """NaN, Infinity or -Infinity, as they stand in JSON.
+  """NaN, Infinity or -Infinity in JSON.
 
-  A float that is infinite and none of them was a number too large.
+  An infinite float of another type was a number that is too large.
   """
 
 
 class _Unfit(ValueError):
-  """Values that are no tensor of the type."""
+  """Raised if values are not a tensor of the type."""
 
 
 def parse(body: bytes) -> dict[str, Any]:
-  """Reads the JSON of a request, NaN, Infinity and Inf included.
+  """Parses the JSON of a request, including NaN, Infinity and Inf.
 
-  What follows the object is ignored.
+  Text after the object is ignored.
 
   Raises:
-    ServingError: It is none, or no object.
+    ServingError: The body is not JSON, or not an object.
   """
   try:
     text = body.decode(json.detect_encoding(body)).lstrip()
@@ -121,8 +121,8 @@ def read(
     The name of the signature; the form, ROWS or COLUMNS; values by input.
 
   Raises:
-    ServingError: There is no such signature, or the inputs are missing or do
-      not fit it.
+    ServingError: There is no such signature, or its inputs are missing or do
+      not match.
   """
   given = document.get("signature_name", "")
   if not isinstance(given, str):
@@ -183,7 +183,7 @@ def _read_rows(document, types):
 
 
 def _refuse_rows(rows, types, named):
-  """Raises the error of the first row that has one."""
+  """Raises the error of the first invalid row."""
   shapes = {}
   for number, row in enumerate(rows):
     where = f"Failed to process element: {number}"
@@ -240,16 +240,16 @@ def _read_columns(columns, types):
 
 
 def _array(value, kind):
-  """Returns a tensor of nested lists of the same lengths.
+  """Converts nested lists of equal lengths to a tensor.
 
   Raises:
-    _Unfit: They have not, or a value is not of the type.
+    _Unfit: The lengths differ, or a value is not of the type.
     ServingError: A number is too large.
   """
   array = np.array(value, object)
   flat = array.ravel().tolist()
   kinds = set(map(type, flat))
-  if list in kinds:  # numpy could not go deeper.
+  if list in kinds:  # Ragged, or too deep for numpy.
     raise _Unfit
   if kind == "string":
     leaves = np.empty(len(flat), object)
@@ -258,7 +258,7 @@ def _array(value, kind):
   if kind not in _DTYPES or kinds - _allowed(kind):
     raise _Unfit
   try:
-    # Too large for float32 is infinite, as there.
+    # Numbers too large for float32 are infinite, as in TensorFlow Serving.
     with np.errstate(over="ignore"):
       read = np.array(flat, _DTYPES[kind])
   except OverflowError as error:
@@ -279,13 +279,13 @@ def _allowed(kind):
 
 def _bytes(leaf):
   if isinstance(leaf, str):
-    # Half of a pair of surrogates is no character, and has no bytes.
+    # A lone surrogate is not a character, and cannot be encoded.
     return leaf.encode("utf-8", "replace")
   if not isinstance(leaf, dict) or _is_object(leaf):
     raise _Unfit
   try:
     text = leaf[_BASE64].translate(_WHITE)
-    # The padding must be complete, or left out.
+    # The padding must be complete or absent.
     if "=" not in text:
       text += "=" * (-len(text) % 4)
     return base64.b64decode(text, validate=True)
@@ -294,7 +294,7 @@ def _bytes(leaf):
 
 
 def _shape(value):
-  """Returns the lengths of lists, by the first value of each."""
+  """Returns the lengths of nested lists, along their first elements."""
   shape = []
   while isinstance(value, list):
     shape.append(len(value))
@@ -316,9 +316,9 @@ def _check_shape(shape, first):
 
 
 def _check(value, kind):
-  """Raises the error of the first value that does not fit, if there is one."""
+  """Raises the error of the first invalid value, if any."""
   shape = _shape(value)
-  # Without recursion: each level is a list of what is still to be looked at.
+  # Without recursion: a stack of iterators over the remaining items.
   pending = [iter([value])]
   while pending:
     try:
@@ -387,7 +387,7 @@ def _type_error(value, kind):
 
 
 def _quote(value):
-  """Returns JSON as RapidJSON prints it, until it is long enough."""
+  """Returns the beginning of a value's JSON, as RapidJSON prints it."""
   text = ""
   for piece in _pieces(value, 0):
     if len(text) >= _LONGEST_QUOTE:

@@ -1,7 +1,7 @@
-"""The outputs of a REST answer: numpy to JSON, as TensorFlow Serving writes it.
+"""The outputs of a REST answer: numpy to JSON, as in TensorFlow Serving.
 
-In rows (`predictions`) or columns (`outputs`), as the request was. Without
-TensorFlow: `json_process` runs this in a process of its own.
+In rows (`predictions`) or columns (`outputs`), like the request. Does not
+import TensorFlow: `json_process` runs this in a separate process.
 """
 
 import base64
@@ -16,7 +16,7 @@ from serving.server import json_inputs
 
 _KEYS = {json_inputs.ROWS: "predictions", json_inputs.COLUMNS: "outputs"}
 _BYTES_SUFFIX = "_bytes"
-# Values, a few milliseconds and half a megabyte.
+# Values, which take a few milliseconds and half a megabyte.
 _AT_ONCE = 4096
 _FLOATS = np.float32, np.float64
 _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
@@ -25,15 +25,15 @@ _NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 def write(form: str, outputs: Mapping[str, np.ndarray]) -> bytes:
   """Writes the outputs of a signature.
 
-  Floats are the shortest text that reads back equal. Python is held for a few
-  thousand values at a time, so that other calls go on.
+  Floats are written as the shortest text that parses to the same value. The GIL
+  is held for a few thousand values at a time, so that other calls proceed.
 
   Args:
     form: ROWS or COLUMNS of `json_inputs`.
     outputs: Values by output; a single one is written without its name.
 
   Raises:
-    ServingError: They cannot be written in that form, or as JSON at all.
+    ServingError: The outputs cannot be written in that form, or as JSON.
   """
   pieces = _rows(outputs) if form == json_inputs.ROWS else _columns(outputs)
   return f'{{"{_KEYS[form]}": {"".join(pieces)}}}\n'.encode()
@@ -77,7 +77,7 @@ def _each_row(name, value):
 
 
 def _count_rows(outputs):
-  """Returns how many rows all outputs have."""
+  """Returns the number of rows, which all outputs must share."""
   count = 0
   for name, value in outputs.items():
     if np.ndim(value) == 0:
@@ -106,10 +106,10 @@ def _object(texts):
 
 
 def _nested(texts, shape):
-  """Returns values, each already a text, as lists in lists."""
+  """Returns the JSON of nested lists of values, given as texts."""
   for size in reversed(shape):
     if size == 0:
-      # The sizes below it do not matter; those above count the empty lists.
+      # Further dimensions are irrelevant; those before count the empty lists.
       texts = ["[]"] * math.prod(shape[: shape.index(0)])
       return _nested(texts, shape[: shape.index(0)])
     texts = [
@@ -130,7 +130,7 @@ def _texts(name, value):
     write_one = _base64 if name.endswith(_BYTES_SUFFIX) else _string
     return [write_one(name, item) for item in flat.tolist()]
   if dtype in _FLOATS:
-    # numpy writes the shortest text, "1.0" and "1e-05" as JSON has them.
+    # numpy writes the shortest text, such as "1.0" and "1e-05", valid JSON.
     texts = []
     for start in range(0, len(flat), _AT_ONCE):
       texts += flat[start : start + _AT_ONCE].astype("U32").tolist()
@@ -147,7 +147,7 @@ def _texts(name, value):
 
 
 def _type_name(dtype):
-  """Returns a type as TensorFlow names it."""
+  """Returns TensorFlow's name of a type."""
   if dtype.names:  # One of TensorFlow's own, such as qint8.
     return dtype.names[0]
   return "half" if dtype == np.float16 else dtype.name

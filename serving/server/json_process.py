@@ -1,13 +1,13 @@
-"""Reads and writes large JSON in a process of its own, of lower priority.
+"""Reads and writes large JSON in a separate process of lower priority.
 
-Python's JSON lets no other thread run until it is done: 100 MB stopped all
-calls of a server for 3 s, and 3 MB for a quarter of one. Even in small pieces,
-60 MB that are written make every other call wait, at each of its steps, for
-the end of a piece. A process of its own can be ended at a deadline. It stays
-for the next call, unless this one has taken much memory: that goes with it.
+Python's JSON holds the GIL: parsing 100 MB stopped all calls of a server for
+3 s, 3 MB for 0.25 s. Even if 60 MB are written in small pieces, every other
+call waits, at each of its steps, for the end of a piece. A process can also be
+killed at a deadline. It is reused for the next call, unless a call has taken
+much memory, which the end of the process frees.
 
-Arrays and texts go there and back in files in memory, which numpy and the
-system copy without Python's lock.
+Arrays and texts are exchanged in memory files, which numpy and the system copy
+without the GIL.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from serving.server import errors
 from serving.server import json_inputs
 from serving.server import json_outputs
 
-# It loads TensorFlow, which the other process does without.
+# Lazy: it loads TensorFlow, which the other process does not need.
 with epy.lazy_imports():
   from serving.server import interrupts
 
-# In bytes. Below it, no step holds up others for 10 ms.
+# In bytes. Smaller JSON does not hold the GIL for 10 ms.
 LARGE = 512 << 10
-_BYTES_A_NUMBER = 12  # In JSON, about.
+_BYTES_A_NUMBER = 12  # In JSON, approximately.
 _MOST_MEMORY, _MOST_KEPT = 4 << 30, 256 << 20
 _PROGRAM = "from serving.server import json_process; json_process.answer()"
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
-# A seventh of the time of zlib's usual level, and an eighth more bytes.
+# A seventh of the time of zlib's default level, for an eighth more bytes.
 _GZIP_LEVEL = 1
-# One call after the other: their memory adds up.
+# One call at a time: their memory would add up.
 _turn = threading.Lock()
 _PAUSE = 0.05
 _CODES = {code.name: code for code in grpc.StatusCode}
-# What a process says when it has answered.
+# Status bytes that the process sends after an answer.
 _GOES_ON, _ENDS = b"1", b"0"
 
 
 class _Process:
-  """The process."""
+  """The process that reads and writes JSON."""
 
   def __init__(self):
     self._socket, other = socket.socketpair()
@@ -65,19 +65,19 @@ class _Process:
 
   @property
   def lives(self) -> bool:
-    """Whether nobody has ended it."""
+    """Whether the process still runs."""
     return self._process.poll() is None
 
   def ask(self, asked, made) -> bytes:
-    """Has it answer a file by another; returns what the process says."""
+    """Sends the files of a question and its answer; returns the status byte."""
     try:
       socket.send_fds(self._socket, [b"?"], [asked.fileno(), made.fileno()])
       return self._socket.recv(1)
-    except OSError:  # It has ended.
+    except OSError:  # The process has ended.
       return b""
 
   def end(self) -> int:
-    """Waits for its end, and returns its exit status."""
+    """Waits for the end of the process; returns its exit status."""
     self._socket.close()
     return self._process.wait()
 
@@ -91,17 +91,16 @@ def read(
   interrupt: interrupts.Interrupt,
   inflate: int | None = None,
 ) -> tuple[str, str, dict[str, np.ndarray]]:
-  """Returns what `json_inputs.read` makes of a request.
+  """Returns the result of `json_inputs.read` for a request.
 
   Args:
-    body: Its JSON.
+    body: The JSON of the request.
     signatures: The inputs of each signature.
-    interrupt: Ends the process.
-    inflate: How many bytes the body may have once it is inflated; None if it is
-      not compressed.
+    interrupt: Kills the process.
+    inflate: Most bytes of the inflated body; None if it is not compressed.
 
   Raises:
-    ServingError: As `json_inputs` and `inflated`; or the values take too much
+    ServingError: See `json_inputs` and `inflated`; or the values take too much
       memory.
   """
   facts = {"signatures": dict(signatures), "inflate": inflate}
@@ -117,16 +116,16 @@ def write(
   compress: bool,
   interrupt: interrupts.Interrupt,
 ) -> BinaryIO:
-  """Returns what `json_outputs.write` makes of outputs, as a file to be read.
+  """Returns the result of `json_outputs.write` as a file, open for reading.
 
   Args:
     form: ROWS or COLUMNS of `json_inputs`.
     outputs: Values by output.
-    compress: Whether to compress it by gzip.
-    interrupt: Ends the process.
+    compress: Whether to compress the JSON by gzip.
+    interrupt: Kills the process.
 
   Raises:
-    ServingError: As `json_outputs`; or it takes too much memory.
+    ServingError: See `json_outputs`; or it takes too much memory.
   """
   facts = {"form": form, "compress": compress}
   made, *_ = _ask(facts, outputs, interrupt)
@@ -134,15 +133,15 @@ def write(
 
 
 def inflated(body: bytes | bytearray, most: int) -> bytes:
-  """Returns a body that was compressed by gzip or zlib.
+  """Inflates a body that was compressed by gzip or zlib.
 
   Args:
-    body: The body.
-    most: How many bytes it may then have.
+    body: The compressed body.
+    most: Most bytes of the inflated body.
 
   Raises:
-    TooLargeError: It would have more.
-    ServingError: It was not compressed.
+    TooLargeError: The inflated body is larger.
+    ServingError: The body is not compressed, or incomplete.
   """
   inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
   try:
@@ -159,7 +158,7 @@ def inflated(body: bytes | bytearray, most: int) -> bytes:
 
 
 def is_large(outputs: Mapping[str, np.ndarray]) -> bool:
-  """Returns whether the JSON of outputs is LARGE."""
+  """Returns whether the JSON of outputs has LARGE bytes or more."""
   return sum(map(_size, outputs.values())) >= LARGE
 
 
@@ -172,7 +171,7 @@ def _size(value):
 
 
 def _ask(facts, arrays, interrupt):
-  """Returns the file by which the process answers, its facts and arrays."""
+  """Lets the process answer; returns the answer's file, facts and arrays."""
   while not _turn.acquire(timeout=_PAUSE):
     interrupt.check()
   made = _in_memory("answer")
@@ -191,7 +190,7 @@ def _ask(facts, arrays, interrupt):
 
 
 def _run(asked, made, interrupt):
-  """Has the process answer a file; starts it if there is none."""
+  """Sends a question to the process, which is started if needed."""
   global _process
   if _process is None or not _process.lives:
     _process = _Process()
@@ -210,15 +209,15 @@ def _run(asked, made, interrupt):
 
 
 def _in_memory(name):
-  # Without a buffer: numpy then hands the system whole arrays.
+  # Unbuffered: numpy then passes whole arrays to the system.
   return open(os.memfd_create(name), "r+b", buffering=0)
 
 
 def _pack(file, facts, arrays=None):
-  """Writes facts and arrays; one of strings as all bytes, and lengths."""
+  """Writes facts and arrays; strings as concatenated bytes and lengths."""
   written = {}
   for name, value in (arrays or {}).items():
-    if isinstance(value, bytes):  # A scalar; numpy's own drop end zeros.
+    if isinstance(value, bytes):  # A scalar; numpy's bytes drop final zeros.
       value = np.array(value, object)
     if value.dtype == object:
       flat = value.ravel().tolist()
@@ -232,7 +231,7 @@ def _pack(file, facts, arrays=None):
 
 
 def _unpack(file):
-  """Returns facts and arrays, or raises the error among the facts."""
+  """Returns facts and arrays, or raises the error in the facts."""
 
   def load():
     return np.load(file, allow_pickle=False)
@@ -262,7 +261,7 @@ def _unpack(file):
 
 
 def answer() -> None:
-  """Answers `read` and `write`, until it has taken much memory."""
+  """Answers `read` and `write`, until the process has taken much memory."""
   os.nice(5)
   resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
   with socket.socket(fileno=sys.stdin.fileno()) as asking:
@@ -279,13 +278,13 @@ def answer() -> None:
 
 
 def _memory():
-  """Returns how many bytes of memory this process has."""
+  """Returns the bytes of memory of this process."""
   with open("/proc/self/statm") as file:
     return int(file.read().split()[1]) * resource.getpagesize()
 
 
 def _answer(sent, made):
-  """Writes what `read` or `write` returns."""
+  """Writes the answer to a question of `read` or `write`."""
   try:
     facts, values = _unpack(sent)
     if "signatures" in facts:

@@ -1,8 +1,8 @@
 """The threads that find versions, load them and unload them.
 
 One thread reads the folders and decides; others load and unload. No version
-waits for another: one that cannot be loaded is tried again after ever longer
-pauses, and at once when its files change, while everything else goes on.
+waits for another: a version that cannot be loaded is retried after increasing
+pauses, and at once when its files change.
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ Loader = Callable[[str, int, str], servables.Servable]
 
 @dataclasses.dataclass(frozen=True)
 class _Look:
-  """One look at a model's folder.
+  """The result of reading a model's folder.
 
   Attributes:
     config: The model's configuration at that time.
     versions: The folder of each version; None if they could not be read.
     files: By failed version, the fingerprint of its folder.
-    problem: Why there are no versions; empty if there are.
+    problem: The reason why there are no versions; empty if there are some.
   """
 
   config: model_configs.ModelConfig
@@ -47,10 +47,11 @@ class _Look:
 
 
 class Loading:
-  """Keeps those versions loaded that should be.
+  """Loads the wanted versions, and unloads others.
 
   Attributes:
-    started: Whether the first load of every model is over, well or badly.
+    started: Whether the first load of every model has ended, successfully or
+      not.
   """
 
   def __init__(
@@ -66,7 +67,7 @@ class Loading:
     Args:
       models: The models, guarded by `changed`.
       changed: Notified of every change.
-      load, settings, on_change: As of `Manager`.
+      load, settings, on_change: See `Manager`.
     """
     self._models = models
     self._changed = changed
@@ -90,12 +91,12 @@ class Loading:
     self._thread.start()
 
   def look_again(self) -> None:
-    """Reads the folders now; the caller holds `changed`."""
+    """Makes the thread read the folders now; the caller holds `changed`."""
     self._next_look = 0.0
     self._changed.notify_all()
 
   def close(self) -> None:
-    """Unloads everything; runs that are going on stop."""
+    """Unloads all versions; current runs are stopped."""
     with self._changed:
       self._closed = True
       self._changed.notify_all()
@@ -125,12 +126,12 @@ class Loading:
           self._decide(looks)
           if not self._closed:
             self._changed.wait(max(0.0, self._next_event() - time.monotonic()))
-      except Exception:  # Without this thread, nothing would change any more.
+      except Exception:  # Without this thread, the states would be frozen.
         logging.exception("Looking for versions failed")
         time.sleep(1.0)
 
   def _look(self):
-    """Reads the folder of each model, if it is time to."""
+    """Reads the folder of each model, if it is due."""
     with self._changed:
       if time.monotonic() < self._next_look or self._poll_wait < 0:
         return {}
@@ -197,13 +198,13 @@ class Loading:
       servable = self._load(name, number, version.path)
     except errors.LoadError as error:
       failure = errors.ServingError(error.code, str(error))
-    except Exception as error:  # The others go on in any case.
+    except Exception as error:  # Must not end the thread.
       text = f"{type(error).__name__}: {error}"
       failure = errors.ServingError(grpc.StatusCode.INTERNAL, text)
     with self._changed:
       if failure is not None:
         version.fail(failure, self._longest_pause)
-        # An older version may take its place, which only a look decides.
+        # The next reading of the folders may choose an older version instead.
         self._models[name].looked = False
         self.look_again()
         print(f"Error: {failure.text}", file=sys.stderr, flush=True)
@@ -216,12 +217,12 @@ class Loading:
 
   def _unload(self, servable, version):
     servable.close()
-    # The graphs of TensorFlow hold each other.
+    # TensorFlow's graphs have reference cycles.
     del servable
     gc.collect()
     with self._changed:
       version.state = State.END
-      if version.wanted:  # Again, since it began to unload.
+      if version.wanted:  # It has become wanted again meanwhile.
         self.look_again()
       self._changed.notify_all()
     self._on_change()

@@ -1,7 +1,7 @@
 """The models of a server, and the version of a model that answers a call.
 
-`loading` keeps them loaded. A version is unloaded once a version that should be
-served is available, and the calls that it has are answered.
+`loading` loads them. A version that is no longer wanted is unloaded once a
+wanted one is available and its own calls have been answered.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from serving.server import servables
 
 
 class Manager:
-  """The models of a server."""
+  """The models of a server, by name."""
 
   def __init__(
     self,
@@ -37,7 +37,7 @@ class Manager:
     Args:
       config: The models.
       load: Loads a version.
-      settings: Of the server.
+      settings: Settings of the server.
       on_change: Called, from any thread, when a state has changed.
 
     Raises:
@@ -58,10 +58,10 @@ class Manager:
 
   @contextlib.contextmanager
   def use(self, spec: model_pb2.ModelSpec) -> Iterator[servables.Servable]:
-    """Yields the version that a call names; it stays loaded for the block.
+    """Yields the version that a call names; it stays loaded during the block.
 
     Raises:
-      ServingError: There is none.
+      ServingError: There is no such version.
     """
     with self._changed:
       version = self._find(spec)
@@ -79,7 +79,7 @@ class Manager:
     """Returns copies of the versions that a request names, newest first.
 
     Raises:
-      ServingError: There are none.
+      ServingError: There are no such versions.
     """
     with self._changed:
       model = self._models.get(spec.name)
@@ -110,16 +110,16 @@ class Manager:
       }
 
   def knows(self, name: str) -> bool:
-    """Returns whether there is, or was, a model of that name."""
+    """Returns whether a model has, or had, this name."""
     return name in self._models
 
   def labels(self) -> dict[str, dict[str, int]]:
-    """Returns by model the version of each label."""
+    """Returns, by model, the version of each label."""
     with self._changed:
       return {name: dict(labels) for name, labels in self._labels.items()}
 
   def wait_until_settled(self, timeout: float | None = None) -> bool:
-    """Waits until the first load of every model is over, well or badly."""
+    """Waits until the first load of every model has ended."""
     with self._changed:
       return self._changed.wait_for(lambda: self._loading.started, timeout)
 
@@ -128,11 +128,11 @@ class Manager:
     config: model_configs.ModelServerConfig,
     interrupt: interrupts.Interrupt | None = None,
   ) -> None:
-    """Serves other models from now on; waits for those that are new.
+    """Changes the served models; waits until new ones are loaded.
 
     Raises:
       ServingError: The configuration is not valid, and nothing has changed; or
-        a new model cannot be loaded, and is tried again.
+        a new model cannot be loaded, and will be retried.
     """
     interrupt = interrupt or interrupts.Interrupt()
     with self._turn(interrupt):
@@ -161,13 +161,13 @@ class Manager:
       )
 
   def close(self) -> None:
-    """Unloads everything; runs that are going on stop."""
+    """Unloads all versions; current runs are stopped."""
     self._closed = True
     self._loading.close()
 
   @contextlib.contextmanager
   def _turn(self, interrupt):
-    """Admits one reload after the other: the last one wins."""
+    """Admits one reload at a time: the last one takes effect."""
     while not self._reloading.acquire(timeout=calls.PAUSE):
       interrupt.check()
     try:
@@ -176,7 +176,7 @@ class Manager:
       self._reloading.release()
 
   def _wake(self):
-    # In a thread: `set` of an interrupt must not wait for this lock.
+    # In a thread: `Interrupt.set` must not wait for this lock.
     threading.Thread(target=self._notify, daemon=True).start()
 
   def _notify(self):
@@ -184,7 +184,7 @@ class Manager:
       self._changed.notify_all()
 
   def _configure(self, config):
-    """Takes a configuration over; returns the names of its new models."""
+    """Applies a configuration; returns the names of its new models."""
     model_configs.validate(config)
     configs = {model.name: model for model in config.model_config_list.config}
     with self._changed:
@@ -216,7 +216,7 @@ class Manager:
       raise errors.invalid_argument("ModelSpec has no name specified.")
     model = self._models.get(spec.name)
     if model is not None and model.config is None:
-      model = None  # Not served any more, perhaps not unloaded yet.
+      model = None  # No longer served, but perhaps still loaded.
     named = number = self._number(spec)
     if named is None and model:
       number = max(model.available(), default=None)
@@ -239,7 +239,7 @@ class Manager:
     raise errors.not_found(f"Servable not found for request: {request}")
 
   def _number(self, spec):
-    """Returns the version that a request names, itself or by its label."""
+    """Returns the version that a request names, by number or label."""
     if spec.HasField("version"):
       return spec.version.value
     if not spec.HasField("version_label"):

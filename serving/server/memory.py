@@ -1,9 +1,8 @@
-"""Memory that calls have freed, given back to the system.
+"""Returns memory that calls have freed to the system.
 
-glibc keeps it for the next call: a server that once answered large calls had
-four times the memory of its start for ever. And each of its threads that
-allocates has an arena of its own, with gaps of its own. TensorFlow with oneDNN
-has an allocator besides, which gives nothing back at all.
+glibc keeps it for the next call: after large calls, a server had four times its
+initial memory for ever. Each thread that allocates has its own arena, with its
+own gaps. TensorFlow with oneDNN has another allocator, which returns nothing.
 """
 
 import contextlib
@@ -15,17 +14,17 @@ _FAST = 1  # M_MXFAST of mallopt.
 
 
 def share() -> None:
-  """Lets threads and TensorFlow share arenas; before TensorFlow is loaded."""
+  """Makes threads and TensorFlow, not yet loaded, share arenas."""
   os.environ.setdefault("TF_ONEDNN_USE_SYSTEM_ALLOCATOR", "1")
   with contextlib.suppress(AttributeError, OSError):
     library = ctypes.CDLL(None)
     library.mallopt(_ARENAS, _MOST_ARENAS)
-    # Lists of small free pieces, which every large one has glibc look through:
-    # a tenth of the time that a model takes to load.
+    # Without lists of small free chunks, which glibc scans for each large one:
+    # a tenth of the time to load a model.
     library.mallopt(_FAST, 0)
 
 
 def trim() -> None:
-  """Gives all free pages back; nothing happens without glibc."""
+  """Returns all free pages to the system; without glibc, does nothing."""
   with contextlib.suppress(AttributeError, OSError):
     ctypes.CDLL(None).malloc_trim(0)

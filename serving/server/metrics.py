@@ -1,4 +1,4 @@
-"""Metrics for Prometheus, by the names that TensorFlow Serving gives them."""
+"""Metrics for Prometheus, under TensorFlow Serving's names."""
 
 import functools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _LATENCY = ":tensorflow:serving:request_latency"
 _RUNTIME = ":tensorflow:serving:runtime_latency"
 # From 10 microseconds to 20 minutes.
 _BUCKETS = [10.0 * 1.8**power for power in range(33)]
-# Callers choose names, and memory is limited.
+# One name for all unknown models: callers choose names, and memory is limited.
 _UNKNOWN_MODEL = "unknown"
 
 
@@ -23,10 +23,10 @@ class Metrics:
     """Starts at zero.
 
     Args:
-      is_known: Whether there is a model of that name; all other names count as
-        one.
+      is_known: Returns whether a model has a name; all other names are counted
+        together.
     """
-    # TensorFlow Serving writes no times of creation.
+    # TensorFlow Serving has no `_created` metrics.
     prometheus_client.disable_created_metrics()
     self._is_known = is_known
     self._registry = prometheus_client.CollectorRegistry()
@@ -51,14 +51,14 @@ class Metrics:
   def request(
     self, model: str, api: str, entrypoint: str, status: str, seconds: float
   ) -> None:
-    """Notes a request.
+    """Counts and times a request.
 
     Args:
       model: Name of the model, as it was sent.
       api: "Predict", for example.
       entrypoint: "GRPC" or "REST".
       status: "OK", or the name of a code.
-      seconds: How long it took.
+      seconds: Duration of the request.
     """
     if not self._is_known(model):
       model = _UNKNOWN_MODEL
@@ -66,7 +66,7 @@ class Metrics:
     self._latency_of(model, api, entrypoint).observe(seconds * 1e6)
 
   def run(self, model: str, seconds: float) -> None:
-    """Notes how long a graph took."""
+    """Records the duration of a graph's run."""
     self._runtime_of(model, "Predict", "TF1").observe(seconds * 1e6)
 
   def _histogram(self, name, text, label):
@@ -78,7 +78,7 @@ class Metrics:
       registry=self._registry,
       buckets=_BUCKETS,
     )
-    # The library checks the same labels anew every time: 2 us.
+    # Cached: the library checks labels at every call, for 2 us.
     return functools.cache(histogram.labels)
 
   def text(self) -> bytes:

@@ -31,7 +31,7 @@ def read(path: str) -> ModelServerConfig:
   """Reads a file, a ModelServerConfig in text form.
 
   Raises:
-    ValueError: It cannot be read, or is not valid.
+    ValueError: The file cannot be read, or is not valid.
   """
   config = text_protos.read(path, ModelServerConfig)
   try:
@@ -42,7 +42,7 @@ def read(path: str) -> ModelServerConfig:
 
 
 def validate(config: ModelServerConfig) -> None:
-  """Checks a configuration as far as that needs no files.
+  """Checks a configuration, without reading any files.
 
   Raises:
     ServingError: A model's entry is not valid.
@@ -83,9 +83,9 @@ def validate_labels(
 
   Args:
     config: The new configuration.
-    known: By model, its labels until now.
+    known: By model, its current labels.
     available: By model, its available versions.
-    allow_unavailable: Whether a new label may name another version.
+    allow_unavailable: Whether a new label may name an unavailable version.
 
   Raises:
     ServingError: A label names a version that is not available.
@@ -104,7 +104,7 @@ def validate_labels(
 
 
 def _validate_platform(model):
-  """Checks the platform, which the deprecated model_type may give instead."""
+  """Checks the platform, or the deprecated model_type."""
   given = model.model_platform
   if model.model_type != model_server_config_pb2.MODEL_TYPE_UNSPECIFIED:
     if given:

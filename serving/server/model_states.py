@@ -1,6 +1,6 @@
-"""The state of each model and version, and the decisions that follow from it.
+"""The states of models and versions, and decisions by them.
 
-No threads and no files: `loading` carries the decisions out.
+Has no threads and reads no files: `loading` carries out the decisions.
 """
 
 import dataclasses
@@ -16,9 +16,9 @@ from serving.server import servables
 from serving.server import versions
 
 State = get_model_status_pb2.ModelVersionStatus.State
-# The first pause after a failure, in seconds; every further one is twice that.
+# Seconds of the first pause after a failure; each further pause is doubled.
 _FIRST_PAUSE = 1.0
-# How many unloaded versions of a model GetModelStatus still lists.
+# Most unloaded versions of a model that GetModelStatus lists.
 _MOST_ENDED = 50
 
 
@@ -29,12 +29,12 @@ class Version:
   Attributes:
     path: Its folder.
     state: One of `State`.
-    error: Why the last attempt to load it failed; None if it did not.
-    servable: The loaded SavedModel, if it is loaded.
+    error: Error of the last attempt to load it; None if it did not fail.
+    servable: The SavedModel, if it is loaded.
     wanted: Whether it should be served.
-    users: Calls that it is answering.
-    attempts: How often loading it has failed.
-    next_attempt: When it may be tried again, in monotonic seconds.
+    users: Number of calls that use it.
+    attempts: Number of failed attempts to load it.
+    next_attempt: Time of the next attempt, by `time.monotonic`.
     files: The fingerprint of its folder at the last attempt.
   """
 
@@ -54,15 +54,15 @@ class Version:
     return self.state == State.END and self.error is not None
 
   def may_retry(self, retries: int) -> bool:
-    """Returns whether it should be tried again, now or later."""
+    """Returns whether loading should be retried, now or later."""
     return self.wanted and self.failed and self.attempts <= retries
 
   def fail(self, error: errors.ServingError, longest_pause: float) -> None:
-    """Notes that loading it has failed.
+    """Records that loading has failed.
 
     Args:
       error: The reason.
-      longest_pause: Seconds after which it may be tried again, at most.
+      longest_pause: Most seconds before the next attempt.
     """
     self.state, self.error = State.END, error
     self.attempts += 1
@@ -70,20 +70,20 @@ class Version:
     self.next_attempt = time.monotonic() + pause
 
   def succeed(self, servable: servables.Servable) -> None:
-    """Notes that it is available."""
+    """Records that the version is available."""
     self.state, self.error, self.servable = State.AVAILABLE, None, servable
 
 
 @dataclasses.dataclass
 class Model:
-  """A model that is or was to be served.
+  """A model that is or was served.
 
   Attributes:
-    config: Its configuration; None if it is not to be served any more.
-    versions: By number, all that it has had.
-    problem: What is wrong with its folder; empty if it has versions.
-    looked: Whether its folder has been read since it is to be served.
-    settled: Whether its first load is over, well or badly.
+    config: Its configuration; None if it is no longer served.
+    versions: All its versions so far, by number.
+    problem: The reason why its folder has no versions; empty if it has some.
+    looked: Whether its folder has been read since it was added.
+    settled: Whether its first load has ended, successfully or not.
   """
 
   config: model_configs.ModelConfig | None = None
@@ -114,8 +114,8 @@ class Model:
     """Decides which versions should be served.
 
     Args:
-      found: The folder of each version that there is.
-      files: By failed version, the fingerprint of its folder now.
+      found: The folder of each existing version.
+      files: By failed version, the current fingerprint of its folder.
     """
     wanted = set()
     if self.config is not None:
@@ -132,12 +132,12 @@ class Model:
         and version.servable is not None
         and version.path == found[number]
       ):
-        # It still answers calls, so that it need not be loaded again.
+        # It still answers calls: no need to load it again.
         version.state = State.AVAILABLE
       elif version.failed:
         version.path = found[number]
         if files.get(number, version.files) != version.files:
-          # Perhaps it is whole now: as if it were new.
+          # Changed files may be complete now: treated as a new version.
           self.versions[number] = Version(found[number])
     ended = sorted(
       number
@@ -151,7 +151,7 @@ class Model:
     """Yields the versions that should be loaded now.
 
     Args:
-      retries: How often one that fails is tried again.
+      retries: Most retries of a version that fails.
     """
     now = time.monotonic()
     for number, version in self.versions.items():
@@ -162,7 +162,7 @@ class Model:
   def to_unload(self) -> Iterator[tuple[int, Version]]:
     """Yields the versions that should be unloaded now.
 
-    A version that should not be served stays while no other is available.
+    A version that is no longer wanted stays until a wanted one is available.
     """
     available = self.available()
     if any(version.wanted for version in self.versions.values()) and not any(
@@ -174,7 +174,7 @@ class Model:
         yield number, version
 
   def next_attempt(self, retries: int) -> float:
-    """Returns when a version should be tried again, in monotonic seconds."""
+    """Returns the time of the next attempt, by `time.monotonic`."""
     return min(
       (
         version.next_attempt
@@ -185,10 +185,10 @@ class Model:
     )
 
   def settle(self) -> None:
-    """Notes whether the first load is over."""
+    """Records whether the first load has ended."""
     if self.config is not None and not self.looked:
       return
-    # A version that should be served but still unloads will be loaded again.
+    # A wanted version that still unloads will be loaded again.
     self.settled = (
       self.settled
       or bool(self.available())
@@ -199,7 +199,7 @@ class Model:
     )
 
   def why(self) -> str:
-    """Returns why no version is available, as a part of a sentence."""
+    """Returns the reason why no version is available, as part of a sentence."""
     for number, version in sorted(self.versions.items(), reverse=True):
       if version.failed:
         return f" version: {number} due to error: {version.error.text}"

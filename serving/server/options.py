@@ -1,8 +1,8 @@
-"""The flags of the server: TensorFlow Serving's, by name, default and meaning.
+"""The flags of the server, with TensorFlow Serving's names and defaults.
 
-A few of our own follow at the end. No flag of `tensorflow_model_server` is
-unknown, so that a command line that works there works here: `_WITHOUT_EFFECT`
-and `_REFUSED` list the flags that this server does not implement.
+A few additional flags follow at the end. All flags of `tensorflow_model_server`
+exist, so that its command lines work here: `_WITHOUT_EFFECT` and `_REFUSED`
+list those that this server does not implement.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import sys
 
 from absl import flags
 
-# Flags defined here are listed under the program that asks for them.
+# Flags defined here are listed under the program that calls `define_flags`.
 flags.disclaim_key_flags()
 
 _CPUS = os.cpu_count() or 1
@@ -32,7 +32,7 @@ class Options:
   """The settings of a server; each attribute is the flag of its name.
 
   Raises:
-    ValueError: They do not go together.
+    ValueError: The settings contradict each other.
   """
 
   port: int = _flag(
@@ -239,7 +239,7 @@ class Options:
     """Returns --grpc_channel_arguments by name.
 
     Raises:
-      ValueError: One is no name=value.
+      ValueError: An argument is not name=value.
     """
     arguments = {}
     for argument in filter(None, self.grpc_channel_arguments.split(",")):
@@ -256,7 +256,7 @@ class Options:
     return arguments
 
 
-# TensorFlow Serving's default of each. No answer depends on these flags.
+# TensorFlow Serving's defaults of flags that do not affect answers.
 _WITHOUT_EFFECT = {
   "enable_profiler": True,
   "enable_signature_method_name_check": False,
@@ -270,8 +270,8 @@ _WITHOUT_EFFECT = {
   "xla_cpu_compilation_enabled": False,
   "xla_gpu_compilation_enabled": False,
 }
-# With these, the server would lack the security, or give other answers, than
-# its command line says: it does not start.
+# The server does not start with these: it would lack their security, or give
+# other answers.
 _REFUSED = {
   "enable_per_model_batching_parameters": (
     False,
@@ -316,7 +316,7 @@ def from_flags(values: flags.FlagValues) -> Options:
   """Returns the flags' values; warns of flags that have no effect.
 
   Raises:
-    ValueError: They do not go together, or one is not supported.
+    ValueError: The flags contradict each other, or one is not supported.
   """
   for name, (default, text) in _REFUSED.items():
     if values[name].value != default:

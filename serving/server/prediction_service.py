@@ -1,8 +1,8 @@
 """The answers of PredictionService and ModelService.
 
-They are `tensorflow_model_server`'s, code by code and text by text, so that a
-client need not know which of the two it talks to. `grpc_endpoint` has sockets,
-deadlines and limits; `rest` gets states and signatures here.
+Codes and texts are those of `tensorflow_model_server`, so that clients cannot
+tell the servers apart. `grpc_endpoint` has sockets, deadlines and limits;
+`rest` gets states and signatures here.
 """
 
 import dataclasses
@@ -23,14 +23,14 @@ _SIGNATURES = "signature_def"
 
 @dataclasses.dataclass(frozen=True)
 class Services:
-  """Answers requests, each a message in and a message out.
+  """Answers request messages with response messages.
 
   All methods raise ServingError.
 
   Attributes:
     models: The models.
     run: Runs their graphs.
-    tensor_content: Whether outputs are written as `tensor_content` and not in
+    tensor_content: Whether outputs are written as `tensor_content` instead of
       the field of their type.
   """
 
@@ -100,7 +100,7 @@ class Services:
     request: model_management_pb2.ReloadConfigRequest,
     interrupt: interrupts.Interrupt | None = None,
   ) -> model_management_pb2.ReloadConfigResponse:
-    """Serves other models from now on; returns when the new ones are there."""
+    """Changes the served models; returns when new ones are available."""
     if request.config.WhichOneof("config") != "model_config_list":
       raise errors.invalid_argument(
         "ServerModelConfig type not supported by HandleReloadConfigRequest. "
@@ -118,6 +118,6 @@ def _require_spec(request):
 
 
 def _resolve(servable, spec):
-  """Writes into a response which version answered."""
+  """Writes the model and the version that answered to a response."""
   spec.name = servable.name
   spec.version.value = servable.version

@@ -1,6 +1,6 @@
 """The HTTP port: TensorFlow Serving's REST interface, metrics, health, a page.
 
-On aiohttp, which says when a caller has gone away, and knows TLS and gzip.
+Uses aiohttp, which detects disconnected callers and supports TLS and gzip.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ _STATUSES = {
   grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _JSON = "application/json"
-_BODIES = 4  # Of the largest size, that are held at once.
+_BODIES = 4  # Bodies of the largest size that fit in memory at once.
 _WORTH_COMPRESSING = 1024
 _LARGEST_VERSION = 2**63 - 1
 _CORS = {
@@ -67,15 +67,15 @@ _CORS = {
 }
 
 
-# aiohttp would tell everybody its version, and Python's. There is no other way
-# for its own answers, to what is no HTTP.
+# aiohttp would send its version and Python's. This also covers aiohttp's own
+# answers to malformed HTTP.
 web_response.SERVER_SOFTWARE = "lc_keras"
-# It would log a traceback of whatever is no HTTP; `_handle` logs its own.
+# aiohttp would log a traceback for malformed HTTP; `_handle` logs errors.
 logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
 
 
 class RestEndpoint:
-  """Answers REST.
+  """The HTTP port.
 
   Attributes:
     port: The TCP port, once it has started.
@@ -95,10 +95,10 @@ class RestEndpoint:
     Args:
       services: Answer the requests.
       running: Counts the calls that run.
-      counters: Counts and times them.
-      healthy: Whether the server is ready.
-      tokens: Those that callers may bring; None admits all callers.
-      settings: Of the server.
+      counters: Counts and times calls.
+      healthy: Knows whether the server is ready.
+      tokens: The accepted tokens; None admits all callers.
+      settings: Settings of the server.
 
     Raises:
       ValueError: The file of --monitoring_config_file is not valid.
@@ -116,17 +116,17 @@ class RestEndpoint:
     self._pool = futures.ThreadPoolExecutor(
       settings.rest_api_num_threads, "rest"
     )
-    # Apart from the pool: stopping a call must not wait for other calls.
+    # A separate pool: stopping a call must not wait for other calls.
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
     self._largest_body = settings.max_request_mb << 20
     self._in_bodies = 0
 
     @web.middleware
     async def handle(request, handler):
-      del handler  # That there is nothing at this path.
+      del handler  # aiohttp's answer for unknown paths.
       return await self._handle(request)
 
-    # All paths come here, with whatever characters: there are no routes.
+    # The middleware handles all paths, with any characters: no routes.
     self._runner = web.AppRunner(
       web.Application(middlewares=[handle]),
       access_log=None,
@@ -140,14 +140,14 @@ class RestEndpoint:
     port: int,
     certificates: credentials.Certificates | None = None,
   ) -> None:
-    """Takes the port and answers from now on.
+    """Listens at the port.
 
     Args:
       port: 0 picks a free one.
-      certificates: For TLS; None means without.
+      certificates: Certificates for TLS; None is without TLS.
 
     Raises:
-      ValueError: It cannot be taken.
+      ValueError: The port is not available.
     """
     await self._runner.setup()
     context = certificates.for_http if certificates else None
@@ -183,7 +183,7 @@ class RestEndpoint:
       response.headers.update(_CORS)
       if self._tokens is not None:
         response.headers["Access-Control-Allow-Headers"] += ", Authorization"
-    # Large answers know no length here, and are compressed already.
+    # Large answers have no length here, and are already compressed.
     if (response.content_length or 0) >= _WORTH_COMPRESSING and _takes_gzip(
       request
     ):
@@ -260,12 +260,12 @@ class RestEndpoint:
     return web.Response(body=answer, content_type=_JSON)
 
   async def _in_time(self, job, request=None):
-    """Runs a job on a request's body in a thread; stops it if it takes long."""
+    """Runs a job on a request's body in a thread, with the timeout."""
     patience = float("inf") if self._timeout is None else self._timeout
     end = calls.end_of_waiting(patience)
     body = bytearray()
     try:
-      # A call that still waits for a thread counts, too.
+      # Also counts a call that waits for a thread.
       with self._calls.admitted():
         async with asyncio.timeout(self._timeout):
           if request is not None:
@@ -286,7 +286,7 @@ class RestEndpoint:
       self._in_bodies -= len(body)
 
   async def _read(self, request, body):
-    """Reads a body, and no more than fits beside those of other calls."""
+    """Reads a body, within the limit for the bodies of all calls."""
     announced = request.content_length or 0
     if announced > self._largest_body:
       raise errors.too_large(self._largest_body)
@@ -310,22 +310,22 @@ class RestEndpoint:
     interrupt = interrupts.Interrupt()
 
     def run():
-      # The caller may have gone while the call waited for a thread.
+      # The caller may have disconnected while the call waited for a thread.
       interrupt.check()
       return job(interrupt)
 
     loop = asyncio.get_running_loop()
     future = loop.run_in_executor(self._pool, run)
-    # Else asyncio reports that nobody has read its exception.
+    # Otherwise asyncio reports that its exception was never retrieved.
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
     try:
       return await asyncio.shield(future)
     except asyncio.CancelledError:
-      # In a thread: it may take a moment, and this one has other calls.
+      # In a thread: it may block, and this one serves other calls.
       loop.run_in_executor(self._stoppers, interrupt.set)
       raise
     finally:
-      # Else it and its error, with all that led to that, hold each other until
+      # Otherwise the future and its error, with its frames, are a cycle until
       # garbage is collected: 3 GB of bodies.
       del future
 
@@ -335,9 +335,9 @@ def _takes_gzip(request):
 
 
 def _predict(services, spec, body, inflate, compress, interrupt):
-  """Runs the signature that a request names; a large answer is a file.
+  """Runs the signature of a request; returns JSON, or a file if it is large.
 
-  `inflate` and `compress` are those of `json_process`.
+  For `inflate` and `compress`, see `json_process`.
   """
   is_large = len(body) >= json_process.LARGE
   if inflate is not None and not is_large:
@@ -398,7 +398,7 @@ def _write(value):
 def _spec(name, version, label):
   spec = model_pb2.ModelSpec(name=urllib.parse.unquote(name))
   if version is not None:
-    # Python would not read a number of thousands of digits.
+    # Python does not convert numbers of thousands of digits.
     digits = version.lstrip("0")
     if len(digits) > 19 or int(digits or "0") > _LARGEST_VERSION:
       raise errors.invalid_argument(
@@ -411,7 +411,7 @@ def _spec(name, version, label):
 
 
 def _metrics_path(file):
-  """Returns the path that Prometheus reads; None if it reads none."""
+  """Returns the path of metrics for Prometheus; None if disabled."""
   if not file:
     return None
   config = text_protos.read(file, text_protos.MonitoringConfig)

@@ -17,29 +17,28 @@ from serving.server import interrupts
 from serving.server import signatures
 
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-# Of a SavedModel, where TensorFlow Serving looks for requests to warm it up by.
+# Path of the warm-up requests in a SavedModel, as in TensorFlow Serving.
 WARMUP_REQUESTS = os.path.join("assets.extra", "tf_serving_warmup_requests")
 _MOST_RECORDS = 1000
 _DEFAULT_TAGS = (tf.saved_model.SERVING,)
-# Callers choose the sets of inputs and outputs, and memory is limited.
+# Limited, since callers choose the sets of inputs and outputs.
 _MOST_CALLABLES = 1024
-# As `Servable.run` with its model, perhaps together with other calls.
+# Like `Servable.run`, with the servable; may batch calls.
 Run = Callable[..., list[np.ndarray]]
 
 
 class Servable:
   """One version of one model: a session over a SavedModel.
 
-  A TF1-style session, as in TensorFlow Serving itself: it takes SavedModels of
-  TF1 and TF2 alike, feeds and fetches by name, and frees the interpreter while
-  it runs.
+  A TF1-style session, as in TensorFlow Serving: it loads SavedModels of TF1 and
+  TF2, feeds and fetches by name, and releases the GIL while it runs.
 
   Attributes:
-    name: The model's name, as clients know it.
+    name: The model's name for clients.
     version: Its version.
     path: The folder of the SavedModel.
     signatures: SignatureDefs by name.
-    input_types: By signature and input, the name of its type.
+    input_types: By signature and input, the name of the input's type.
     closed: Whether it has been closed.
   """
 
@@ -58,9 +57,9 @@ class Servable:
       name: The model's name.
       version: Its version.
       path: The folder of the SavedModel.
-      tags: Tags of the graph in it to load.
-      config: Of the session.
-      watched_runs: How many runs at once can be stopped.
+      tags: Tags of the graph to load.
+      config: Configuration of the session.
+      watched_runs: Number of simultaneous runs that can be stopped.
 
     Raises:
       LoadError: The folder holds no SavedModel that can be served.
@@ -69,7 +68,7 @@ class Servable:
     self.version = version
     self.path = path
     self._callables = {}
-    # Signatures all of whose outputs have been run together.
+    # Signatures that have run with all their outputs.
     self._prepared = set()
     self.closed = False
     graph = tf.Graph()
@@ -79,7 +78,7 @@ class Servable:
         meta_graph = tf.compat.v1.saved_model.load(
           self._session, list(tags), path
         )
-    # Of any kind: a damaged file must not stop the server.
+    # Any error: a damaged file must not stop the server.
     except Exception as error:
       self._session.close()
       raise errors.LoadError(
@@ -112,21 +111,20 @@ class Servable:
     interrupt: interrupts.Interrupt | None = None,
     run: Run | None = None,
   ) -> dict[str, np.ndarray]:
-    """Runs a signature, in the thread of the caller.
+    """Runs a signature in the caller's thread.
 
     Args:
       signature: Its name.
       inputs: A value for each input that has no default.
       output_filter: The outputs to return; none means all.
       interrupt: Lets another thread stop the run.
-      run: Runs the graph, perhaps together with other calls; None runs it
-        alone.
+      run: Runs the graph, perhaps in a batch; None runs it alone.
 
     Returns:
       Values by output name.
 
     Raises:
-      ServingError: With the code and the text that a caller should get.
+      ServingError: Has the code and the text for the caller.
     """
     if signature not in self.signatures:
       raise errors.failed_precondition(
@@ -134,8 +132,8 @@ class Servable:
       )
     definition = self.signatures[signature]
     feeds = signatures.feeds(definition, inputs)
-    # TensorFlow prepares runs that can be stopped apart from others, which can
-    # take seconds: all of a signature are of one kind.
+    # TensorFlow prepares runs that can be stopped separately from others, which
+    # can take seconds: all runs are of this kind.
     interrupt = interrupt or interrupts.Interrupt()
     names = signatures.outputs(definition, output_filter)
     run = run or Servable.run
@@ -146,14 +144,14 @@ class Servable:
 
     whole = sorted(definition.outputs)
     if signature in self._prepared and len(names) < len(whole):
-      # TensorFlow would prepare the graph anew for every selection of outputs,
-      # hundreds of megabytes each.
+      # TensorFlow would prepare the graph again for each selection of outputs,
+      # in hundreds of megabytes.
       try:
         found = values(whole)
         return {name: found[name] for name in names}
       except errors.ServingError:
         interrupt.check()
-        # Perhaps what fails was not asked for.
+        # The failing output may not be a requested one.
     found = values(names)
     if len(names) == len(whole):
       self._prepared.add(signature)
@@ -165,7 +163,7 @@ class Servable:
     interrupt: interrupts.Interrupt | None = None,
     run: Run | None = None,
   ) -> dict[str, np.ndarray]:
-    """Runs the signature of a request: see `predict`."""
+    """Runs the signature of a request, see `predict`."""
     name = request.model_spec.signature_name or DEFAULT_SIGNATURE
     inputs = {}
     for key, proto in request.inputs.items():
@@ -179,7 +177,7 @@ class Servable:
     """Runs the requests recorded in the SavedModel; returns their number.
 
     Args:
-      iterations: How often each of them is run.
+      iterations: Number of runs of each request.
 
     Raises:
       LoadError: A record cannot be read, or fails, or there are too many.
@@ -187,7 +185,7 @@ class Servable:
     return sum(1 for _ in self.warming(iterations))
 
   def warming(self, iterations: int = 1) -> Iterator[None]:
-    """Runs the recorded requests as `warm_up`; yields after each of them."""
+    """Runs the recorded requests like `warm_up`; yields after each."""
     path = os.path.join(self.path, WARMUP_REQUESTS)
     if not os.path.exists(path):
       return
@@ -221,7 +219,7 @@ class Servable:
     ) from failure
 
   def prepare_to_stop(self) -> None:
-    """Makes the first run that has to be stopped stop as soon as others."""
+    """Prepares the stopping of runs, which is slow the first time."""
     self._watches.prepare()
 
   def run(
@@ -230,7 +228,7 @@ class Servable:
     fetches: Sequence[str],
     interrupt: interrupts.Interrupt | None = None,
   ) -> list[np.ndarray]:
-    """Runs the graph, in the thread of the caller.
+    """Runs the graph in the caller's thread.
 
     Args:
       feeds: Values by tensor name.
@@ -241,16 +239,16 @@ class Servable:
       The values of `fetches`, in their order.
 
     Raises:
-      ServingError: The graph refuses the values, fails, or was stopped.
+      ServingError: The graph rejects the values, fails, or was stopped.
     """
-    # A session fetches nothing that is fed, and nothing twice.
+    # A session cannot fetch a tensor that is fed, nor a tensor twice.
     wanted = tuple(name for name in dict.fromkeys(fetches) if name not in feeds)
     try:
       with self._watches.watching(wanted, interrupt) as watch:
         fed = {**feeds, **watch.feeds}
         call = self._callable(tuple(fed), wanted, watch.targets)
-        # `Session.run` would compare shapes. TensorFlow Serving leaves that to
-        # the graph: its own tests send [2.0] where [?, 1] is expected.
+        # Unlike `Session.run`, this does not check shapes. Neither does
+        # TensorFlow Serving: its tests send [2.0] where [?, 1] is expected.
         values = dict(zip(wanted, call(*fed.values())))
     except tf.errors.OpError as error:
       if interrupt is not None:
@@ -265,17 +263,17 @@ class Servable:
     return [feeds[name] if name in feeds else values[name] for name in fetches]
 
   def close(self) -> None:
-    """Stops the runs that are going on and frees the memory."""
+    """Stops current runs and frees the memory."""
     self.closed = True
     self._session.close()
     self._callables.clear()
 
   def _callable(self, feeds, fetches, targets):
-    """Returns a function that feeds and fetches the same tensors every time.
+    """Returns a function that feeds and fetches fixed tensors.
 
-    `Session.run` looks through all that it may be given, at every call: 170 us.
-    The function that a session makes for one set of names takes 30; it is not
-    public, which is why the version of TensorFlow is fixed.
+    `Session.run` checks its arguments at every call, in 170 us. A session's
+    callable for fixed names takes 30; it is not public API, for which the
+    version of TensorFlow is fixed.
     """
     key = feeds, fetches, targets
     call = self._callables.get(key)
@@ -294,7 +292,7 @@ class Servable:
 
 
 def load(path: str, name: str = "model", version: int = 0) -> Servable:
-  """Loads a SavedModel as servers do; `close` it in the end.
+  """Loads a SavedModel as servers do; `close` it after use.
 
   Args:
     path: The folder of the SavedModel.
@@ -308,10 +306,10 @@ def load(path: str, name: str = "model", version: int = 0) -> Servable:
 
 
 def _quick(config):
-  """Returns a session's config under which signatures are prepared sooner.
+  """Returns a session's config that shortens the preparation of signatures.
 
-  One of the optimisers of graphs takes a third of the time that TensorFlow
-  needs to prepare ours, and makes none of them faster.
+  One graph optimiser takes a third of the preparation of our models, and makes
+  none of them faster.
   """
   made = tf.compat.v1.ConfigProto()
   if config is not None:

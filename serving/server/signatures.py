@@ -1,4 +1,4 @@
-"""Checks of a call against a signature, in TensorFlow Serving's words."""
+"""Checks a call against a signature, with TensorFlow Serving's messages."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,7 +12,7 @@ from serving.server import errors
 def feeds(
   signature: meta_graph_pb2.SignatureDef, inputs: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
-  """Returns the values to feed by tensor name, defaults filled in.
+  """Returns the values to feed, by tensor name, including defaults.
 
   Raises:
     ServingError: An input is missing, unknown, or of another type.
@@ -28,7 +28,7 @@ def feeds(
       value = tensors.to_array(signature.defaults[name])
     given = tensors.type_of(value)
     wanted = expected[name].dtype
-    # A session would quietly convert what it can: 0.7 to the integer 0.
+    # A session would convert silently, such as 0.7 to the integer 0.
     if given != wanted:
       raise errors.invalid_argument(
         f"Expects arg[{position}] to be {tensors.type_name(wanted)} but "
@@ -41,7 +41,7 @@ def feeds(
 def outputs(
   signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]
 ) -> list[str]:
-  """Returns the names of the outputs that a call gets, all without a filter.
+  """Returns the names of the requested outputs; all without a filter.
 
   Raises:
     ServingError: The filter names an output twice, or an unknown one.
@@ -58,7 +58,7 @@ def outputs(
 
 
 def _check_names(signature, inputs):
-  """Refuses unknown inputs, and missing ones without a default."""
+  """Raises for unknown inputs, and for missing ones without a default."""
   expected = signature.inputs
   if len(inputs) > len(expected) or (
     len(inputs) < len(expected) and not signature.defaults

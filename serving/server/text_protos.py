@@ -1,7 +1,7 @@
 """Configuration files of TensorFlow Serving, in protobuf's text form.
 
-Its Python package has no SSLConfig, MonitoringConfig and BatchingParameters:
-they are made here. Numbers of fields do not matter in text form.
+Its Python package lacks SSLConfig, MonitoringConfig and BatchingParameters:
+they are defined here. Field numbers are irrelevant in text form.
 """
 
 import os
@@ -19,7 +19,7 @@ _Message = TypeVar("_Message", bound=message.Message)
 _INT = ".google.protobuf.Int64Value"
 _WRAPPERS = "google/protobuf/wrappers.proto"
 
-# Message -> field -> type: a scalar's, or the name of a message.
+# Message -> field -> type: a scalar type, or the name of a message.
 _MESSAGES = {
   "SSLConfig": {
     "server_key": _Field.TYPE_STRING,
@@ -50,7 +50,7 @@ _REPEATED = {"allowed_batch_sizes"}
 
 
 def _make():
-  # A pool of its own: elsewhere in the process the same names may be taken.
+  # A separate pool: the names may exist elsewhere in the process.
   pool = descriptor_pool.DescriptorPool()
   pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
   file = descriptor_pb2.FileDescriptorProto(
@@ -90,7 +90,8 @@ def read(path: str, kind: type[_Message]) -> _Message:
     kind: The type of its message.
 
   Raises:
-    ValueError: It cannot be read, or is no such message; says where.
+    ValueError: The file cannot be read, or is not such a message; the text has
+      the position.
   """
   try:
     with open(path, encoding="utf-8") as file:

@@ -18,8 +18,7 @@ _MOST_LISTED = 5
 def find_versions(base_path: str) -> dict[int, str] | None:
   """Returns the folder of each version under a path.
 
-  None if the path cannot be read, perhaps for a moment only: that does not mean
-  that there are no versions.
+  None if the path cannot be read, perhaps temporarily: it may have versions.
   """
   try:
     with os.scandir(base_path) as entries:
@@ -33,7 +32,7 @@ def find_versions(base_path: str) -> dict[int, str] | None:
 
 
 def problem(base_path: str) -> str:
-  """Returns why no version is found under a path, and what would help."""
+  """Returns the reason why a path has no versions, and the remedy."""
   wanted = (
     "A server takes a folder of versions, each a folder named by a number"
   )
@@ -58,10 +57,10 @@ def aspired(
   """Returns the versions that should be served.
 
   Args:
-    policy: `latest` (1 if it does not say how many), `all` or `specific`.
-    found: The versions that there are.
-    broken: Those that could not be loaded. They are tried again; meanwhile
-      `latest` has as many others in their place.
+    policy: `latest` (1 by default), `all` or `specific`.
+    found: The existing versions.
+    broken: Versions that could not be loaded. They are retried; meanwhile
+      `latest` includes as many others instead.
   """
   if policy.WhichOneof("policy_choice") == "specific":
     return set(policy.specific.versions).intersection(found)
@@ -77,25 +76,25 @@ def aspired(
 
 
 def fingerprint(folder: str) -> Mapping[str, tuple[int, int]]:
-  """Returns the size and time of each file, which change during a copy."""
+  """Returns the size and time of each file; they change during a copy."""
   stats = {}
   for parent, _, names in os.walk(folder):
     for name in names:
       path = os.path.join(parent, name)
-      with contextlib.suppress(OSError):  # The file may be gone since.
+      with contextlib.suppress(OSError):  # The file may have been removed.
         stat = os.stat(path)
         stats[path] = stat.st_size, stat.st_mtime_ns
   return stats
 
 
 def drop_from_cache(folder: str) -> None:
-  """Tells the system that the files in a folder need not stay in memory."""
+  """Lets the system drop the files in a folder from its page cache."""
   for path in fingerprint(folder):
-    # A hint only: a file that cannot be opened needs none.
+    # A hint only: files that cannot be opened are skipped.
     with contextlib.suppress(OSError), open(path, "rb") as file:
       os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _is_number(name):
-  """Returns whether a folder is a version: "01" is; "-1", "1.tmp", "²" not."""
+  """Returns whether a name is a version: "01" is; "-1", "1.tmp", "²" not."""
   return name.isascii() and name.isdigit() and int(name) <= _LARGEST
