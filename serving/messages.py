@@ -30,8 +30,8 @@ class RequestError(Exception):
 
 
 _OTHER_STARTS = {"image_bytes", "latents"}
-# Of a request. A server copies a message while all its other calls wait, and
-# takes none of more than 64 MiB.
+# Most bytes of a request. All other calls wait while a server copies a message,
+# and it accepts at most 64 MiB.
 _MOST_BYTES = 16 << 20
 
 
