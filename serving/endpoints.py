@@ -427,8 +427,10 @@ class _Endpoints:
 
   def _checks_of_images(self, images):
     are_images = self._models.preprocessing.are_images
-    check = _within_unit_range if are_images else _finite
-    return [check(images=images)]
+    if not are_images:
+      return [_finite(images=images)]
+    remedy = "; divide pixels of 0 to 255 by 255"
+    return [_within_unit_range(remedy, images=images)]
 
   def _checks(self, attributes, mask):
     """Returns checks of the request's values."""
@@ -546,11 +548,11 @@ def _require(condition, sentence):
   return tf.debugging.Assert(condition, [sentence])
 
 
-def _within_unit_range(**tensor):
+def _within_unit_range(remedy="", **tensor):
   ((name, values),) = tensor.items()
   # A comparison with NaN is false, so NaN fails too.
   good = tf.reduce_all((values >= 0.0) & (values <= 1.0))
-  return _require(good, f"{name} must be numbers in [0, 1].")
+  return _require(good, f"{name} must be numbers in [0, 1]{remedy}.")
 
 
 def _not_negative(**tensors):

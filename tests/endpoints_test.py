@@ -330,6 +330,13 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     with self.assertRaisesRegex(tf.errors.InvalidArgumentError, f"{key}.*must"):
       self._call(name, **{key: array})
 
+  def test_says_how_to_scale_pixels(self):
+    pixels = np.full_like(_inputs(5)["images"], 255)
+    with self.assertRaisesRegex(
+      tf.errors.InvalidArgumentError, "divide pixels of 0 to 255 by 255"
+    ):
+      self._call("transform", images=pixels)
+
   @parameterized.parameters(*_SAMPLES, *_TRANSFORMATIONS, "score")
   def test_refuses_different_numbers_of_rows(self, name):
     for key in {spec.name for spec in self.signatures[name]}:
