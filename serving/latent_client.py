@@ -284,7 +284,7 @@ class _Client:
     elif "message larger than max" in text:
       text += (
         ". Give the client a smaller batch_size, or the server a larger "
-        "--max_request_mb."
+        "--grpc_max_message_mb."
       )
     elif code == grpc.StatusCode.UNAUTHENTICATED:
       text += " Give the client its token."

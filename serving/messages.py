@@ -30,8 +30,8 @@ class RequestError(Exception):
 
 
 _OTHER_STARTS = {"image_bytes", "latents"}
-# Most bytes of a request. All other calls wait while a server copies a message,
-# and it accepts at most 64 MiB.
+# Most bytes of the arrays of a request: a server refuses messages of 20 MiB and
+# more, since all its other calls wait while it copies one.
 _MOST_BYTES = 16 << 20
 
 

@@ -42,7 +42,7 @@ _LOWER_PRIORITY = 10
 # Limits, relative to the memory and the waiting time without attacks.
 _MOST_MEMORY, _MOST_WAITING = 1.2, 3.0
 _PREDICT = "/v1/models/default:predict"
-_MOST = 64 << 20  # Bytes of a request.
+_MOST_MESSAGE, _MOST = 20 << 20, 100 << 20  # Bytes of a message and a body.
 _LARGE = _MOST if _MINUTES else 12 << 20
 
 
@@ -85,10 +85,10 @@ class _Client:
     return self._code(self._stub.Predict, self.sample(2000), timeout=20.0)
 
   def messages_that_are_too_large(self):
-    return self._message(_MOST + 1000)
+    return self._message(80 << 20)
 
   def messages_that_are_large(self):
-    return self._message(_LARGE - 1000)
+    return self._message(_MOST_MESSAGE - 1000)
 
   def rows_that_take_too_long(self):
     rows = self._random.choice([500, 1000])

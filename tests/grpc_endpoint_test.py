@@ -151,7 +151,7 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
     self.assertFalse(os.path.exists(path))
 
   def test_a_message_that_is_too_large(self):
-    with self.serving(max_request_mb=1) as running:
+    with self.serving(grpc_max_message_mb=1) as running:
       self.assert_refused(
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "SERVER: Received message larger than max (",

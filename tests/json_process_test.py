@@ -132,7 +132,7 @@ def test_bodies_are_inflated():
   for compress in (gzip.compress, zlib.compress):
     _, _, inputs = read(compress(body), len(body))
     assert inputs["x"].tolist() == [1]
-  with pytest.raises(errors.TooLargeError, match="max_request_mb"):
+  with pytest.raises(errors.TooLargeError, match="fewer rows"):
     read(gzip.compress(body), len(body) - 1)
   with pytest.raises(errors.ServingError, match="not compressed by gzip"):
     read(body, len(body))

@@ -14,6 +14,7 @@ from absl.testing import parameterized
 
 from serving.server import errors
 from serving.server import json_process
+from serving.server import rest
 from tests import running_server
 
 _PREDICT = "/v1/models/demo:predict"
@@ -192,17 +193,17 @@ class RestTest(running_server.TestCase, parameterized.TestCase):
         self.assertIn("Bearer", answer["error"])
 
   def test_bodies_that_are_too_large(self):
-    with self.serving(max_request_mb=1) as running:
-      for size, sent in ((1 << 20, 400), ((1 << 20) + 1, 413)):
-        status, answer = running.json(
-          _PREDICT,
-          gzip.compress(bytes(size)),
-          headers={"Content-Encoding": "gzip"},
-        )
-        self.assertEqual(status, sent, answer)
-      self.assertStartsWith(answer["error"], "A body may have 1 MiB (--max_req")
+    self.enter_context(mock.patch.object(rest, "_LARGEST_BODY", 1 << 20))
+    for size, sent in ((1 << 20, 400), ((1 << 20) + 1, 413)):
+      status, answer = self.running.json(
+        _PREDICT,
+        gzip.compress(bytes(size)),
+        headers={"Content-Encoding": "gzip"},
+      )
+      self.assertEqual(status, sent, answer)
+    self.assertStartsWith(answer["error"], "A body may have 1 MiB, also once")
     # Before the body is sent.
-    announced = f"Content-Length: {(64 << 20) + 1}"
+    announced = f"Content-Length: {(1 << 20) + 1}"
     answer = self._raw(f"POST {_PREDICT} HTTP/1.1", announced, *_HEADERS)
     self.assertStartsWith(answer, "HTTP/1.1 413")
 

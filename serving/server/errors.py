@@ -67,8 +67,8 @@ def failed_precondition(text: str) -> ServingError:
 def too_large(most: int) -> TooLargeError:
   """Returns the error for a body of more than `most` bytes."""
   return TooLargeError(
-    f"A body may have {most >> 20} MiB (--max_request_mb), also once it is "
-    "inflated: send fewer rows at a time."
+    f"A body may have {most >> 20} MiB, also once it is inflated: send fewer "
+    "rows at a time."
   )
 
 

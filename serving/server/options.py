@@ -192,10 +192,10 @@ class Options:
     0,
     800,
   )
-  max_request_mb: int = _flag(
-    64,
-    "How many MiB a request may have: a gRPC message, or an HTTP body, also "
-    "once it is inflated. Larger ones are refused before they are read.",
+  grpc_max_message_mb: int = _flag(
+    20,
+    "How many MiB a gRPC message to the server may have. Larger ones are "
+    "refused before they are read.",
     1,
     2047,
   )

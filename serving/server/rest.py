@@ -57,7 +57,9 @@ _STATUSES = {
   grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _JSON = "application/json"
-_BODIES = 4  # Bodies of the largest size that fit in memory at once.
+# TensorFlow Serving inflates bodies up to this size.
+_LARGEST_BODY = 100 << 20
+_MOST_IN_BODIES = 4 * _LARGEST_BODY
 _WORTH_COMPRESSING = 1024
 _LARGEST_VERSION = 2**63 - 1
 _CORS = {
@@ -118,7 +120,6 @@ class RestEndpoint:
     )
     # A separate pool: stopping a call must not wait for other calls.
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
-    self._largest_body = settings.max_request_mb << 20
     self._in_bodies = 0
 
     @web.middleware
@@ -226,7 +227,7 @@ class RestEndpoint:
       raise errors.unimplemented(f"This server has no {method}, only predict.")
     status = "CANCELLED"
     gzip = "Content-Encoding" in request.headers
-    inflate = self._largest_body if gzip else None
+    inflate = _LARGEST_BODY if gzip else None
     compress = _takes_gzip(request)
     try:
       answer = await self._in_time(
@@ -288,14 +289,14 @@ class RestEndpoint:
   async def _read(self, request, body):
     """Reads a body, within the limit for the bodies of all calls."""
     announced = request.content_length or 0
-    if announced > self._largest_body:
-      raise errors.too_large(self._largest_body)
-    most = _BODIES * self._largest_body
+    if announced > _LARGEST_BODY:
+      raise errors.too_large(_LARGEST_BODY)
     while True:
-      if self._in_bodies + announced > most:
+      if self._in_bodies + announced > _MOST_IN_BODIES:
         raise errors.ServingError(
           grpc.StatusCode.RESOURCE_EXHAUSTED,
-          f"The requests of all callers take {most >> 20} MiB: try again.",
+          f"The requests of all callers take {_MOST_IN_BODIES >> 20} MiB: try "
+          "again.",
         )
       chunk = await request.content.readany()
       if not chunk:
@@ -303,8 +304,8 @@ class RestEndpoint:
       body += chunk
       self._in_bodies += len(chunk)
       announced = 0
-      if len(body) > self._largest_body:
-        raise errors.too_large(self._largest_body)
+      if len(body) > _LARGEST_BODY:
+        raise errors.too_large(_LARGEST_BODY)
 
   async def _in_thread(self, job):
     interrupt = interrupts.Interrupt()
