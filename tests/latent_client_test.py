@@ -121,7 +121,7 @@ class LatentClientTest(parameterized.TestCase):
   def test_a_row_that_is_too_large(self, ask):
     with self.assertRaisesRegex(
       latent_client.RequestError,
-      "larger than max .* vs. 4194304.*smaller batch_size.* --grpc_max_message_mb",
+      "larger than max .* vs. 4194304.*batch_size.* --grpc_max_message_mb",
     ):
       ask(self.address, lambda c: c.decode(np.zeros([1, 2 << 20])))
 

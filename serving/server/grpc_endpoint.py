@@ -77,8 +77,9 @@ class GrpcEndpoint:
     self._stoppers = futures.ThreadPoolExecutor(2, "stop")
     # grpcio holds the GIL while it copies a message, for 1.3 ms a MiB. Larger
     # messages are refused by the length that they announce.
-    most = {"grpc.max_receive_message_length": settings.grpc_max_message_mb << 20}
-    arguments = _OPTIONS | most | settings.channel_arguments()
+    most = settings.grpc_max_message_mb << 20
+    arguments = _OPTIONS | {"grpc.max_receive_message_length": most}
+    arguments |= settings.channel_arguments()
     self._server = grpc.server(
       futures.ThreadPoolExecutor(_THREADS, "grpc"),
       options=list(arguments.items()),
