@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 from absl.testing import absltest
 from absl.testing import parameterized
@@ -114,6 +116,13 @@ class KernelDistanceTest(absltest.TestCase):
     )
     spread = np.std(resampled, axis=1).mean()
     self.assertBetween(spread, 0.75 * np.std(found), 1.25 * np.std(found))
+
+  def test_a_resample_of_one_row_alone_is_nan(self):
+    with warnings.catch_warnings():
+      warnings.simplefilter("error")
+      _, resampled = fidelity.kernel_distance(_normal(0, 7), _normal(1, 2), 100)
+    self.assertTrue(np.isnan(resampled).any())
+    self.assertTrue(np.isfinite(resampled).any())
 
 
 class WithinTest(absltest.TestCase):

@@ -150,7 +150,9 @@ def kernel_distance(
   def discrepancy(weights):
     total = weights.sum(axis=1)
     pairs = np.square(total) - np.square(weights).sum(axis=1)
-    inside = np.sum(weights @ kernel * weights, axis=1) / pairs
+    # NaN for a resample of one row alone, which has no pairs.
+    with np.errstate(invalid="ignore"):
+      inside = np.sum(weights @ kernel * weights, axis=1) / pairs
     return constant + inside - 2 * (weights @ across) / total
 
   (value,) = discrepancy(np.ones([1, len(made)]))
