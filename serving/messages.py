@@ -30,9 +30,9 @@ class RequestError(Exception):
 
 
 _OTHER_STARTS = {"image_bytes", "latents"}
-# Most bytes of the arrays of a request: a server refuses messages of 20 MiB and
-# more, since all its other calls wait while it copies one.
-_MOST_BYTES = 16 << 20
+# Most bytes of the arrays of a request: a server refuses messages of more than
+# 16 MiB, since all its other calls wait while it copies one.
+_MOST_BYTES = 12 << 20
 
 
 def signature_name(verb: str, sampler: str) -> str:

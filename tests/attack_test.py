@@ -42,7 +42,7 @@ _LOWER_PRIORITY = 10
 # Limits, relative to the memory and the waiting time without attacks.
 _MOST_MEMORY, _MOST_WAITING = 1.2, 3.0
 _PREDICT = "/v1/models/default:predict"
-_MOST_MESSAGE, _MOST = 20 << 20, 100 << 20  # Bytes of a message and a body.
+_MOST_MESSAGE, _MOST = 16 << 20, 100 << 20  # Bytes of a message and a body.
 _LARGE = _MOST if _MINUTES else 12 << 20
 
 

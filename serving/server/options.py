@@ -193,7 +193,7 @@ class Options:
     800,
   )
   grpc_max_message_mb: int = _flag(
-    20,
+    16,
     "How many MiB a gRPC message to the server may have. Larger ones are "
     "refused before they are read.",
     1,
