@@ -88,7 +88,8 @@ class Preset:
         continue
       raise ValueError(
         f"The preset {self.name!r} cannot be used, since {path} {fault}. "
-        "Install lc_keras again, or put back a copy of the file."
+        "Put back a copy of the file, or, if the preset came with lc_keras, "
+        "install lc_keras again."
       )
 
   def __repr__(self):

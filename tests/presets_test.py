@@ -21,6 +21,7 @@ from trainers import constraint
 from trainers import demo
 from trainers import demo_steps
 from trainers import preset as preset_job
+from trainers import presets as presets_job
 from trainers import program
 from trainers import runs
 
@@ -210,11 +211,16 @@ class PresetsTest(tf.test.TestCase):
   def test_damage_is_told_in_a_sentence(self):
     weights = self._copy() / "vae" / "best.weights.h5"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with self.assertRaisesRegex(ValueError, "weights.h5 is damaged: .*Install"):
+    with self.assertRaisesRegex(ValueError, "weights.h5 is damaged: .*install"):
       lc_keras.load(_NAME)
     weights.unlink()
     with self.assertRaisesRegex(ValueError, "best.weights.h5 is missing"):
       lc_keras.load(_NAME)
+
+  def test_the_list_names_a_damaged_manifest(self):
+    (self._copy() / preset.MANIFEST).write_text("{")
+    with self.assertRaisesRegex(SystemExit, "Error: .*preset.json is damaged"):
+      presets_job._run(["presets"])
 
   def test_unknown_names_are_told_what_there_is(self):
     with self.assertRaisesRegex(FileNotFoundError, rf"preset \(.*{_NAME}\)"):

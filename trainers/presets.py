@@ -3,6 +3,8 @@
 python -m trainers.presets
 """
 
+import sys
+
 from absl import app
 
 from lc_keras import preset
@@ -12,10 +14,18 @@ def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
   found = preset.presets()
-  for one in found.values():
-    print(f"{one}\n  picture: {one.picture}")
+  damaged = []
+  for name in found:
+    try:
+      one = found[name]
+    except (OSError, ValueError) as error:
+      damaged.append(f"Error: {error}")
+    else:
+      print(f"{one}\n  picture: {one.picture}")
   if not found:
     print(found)
+  if damaged:
+    sys.exit("\n".join(damaged))
 
 
 def main() -> None:
