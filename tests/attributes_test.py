@@ -66,13 +66,21 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     (("A", ""), "not blank; got ''"),
     ((1, 2), "not blank; got 1"),
     ((None,), "not blank; got None"),
-    (("A", "a "), "must differ in more than case"),
+    (("B", "A", "a "), "must differ in more than case.*got 'A' and 'a '"),
     (("Bald", "Bald"), "must differ"),
     (("No_Beard", "Bald", "no beard"), "must differ"),
   )
   def test_names_that_requests_cannot_spell_are_refused(self, names, message):
     with self.assertRaisesRegex(ValueError, message):
       attributes.Attributes(names)
+
+  def test_a_new_attribute_needs_a_new_name(self):
+    self.assertEqual(_faces().extended(["Hat"]).names, (*_NAMES, "Hat"))
+    for name in ("Bald", " black hair"):
+      with self.assertRaisesRegex(
+        ValueError, "is an attribute 'B.*' already. Request it .* another name"
+      ):
+        _faces().extended(["Hat", name])
 
   @parameterized.parameters(
     ("Not_Young", "Old"), ("Black or Brown", "Black"), ("Sand", "A,B", "A")

@@ -445,7 +445,7 @@ class RunFolderTest(tf.test.TestCase):
       (lambda: control.transform(9 * self._images(), "Male"), r"in \[0, 1\]"),
       (
         lambda: control.learn("male", rule=_brightness, threshold=0.5),
-        "must differ",
+        "There is an attribute 'Male' already. Request it",
       ),
       (lambda: control.learn({"B": abs, "b": abs}), "must differ"),
       (lambda: control.learn("Not_Male", rule=_brightness), "is also a reques"),

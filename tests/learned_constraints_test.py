@@ -178,5 +178,5 @@ class LearntTest(tf.test.TestCase):
     )
 
   def test_a_name_that_is_taken_is_refused(self):
-    with self.assertRaisesRegex(ValueError, "must differ"):
+    with self.assertRaisesRegex(ValueError, "'Smiling' already"):
       learned_constraints.extend(analytic_judges.JUDGES, [_learned("smiling")])

@@ -70,6 +70,13 @@ class Attributes:
     Raises:
       ValueError: A name is taken.
     """
+    own = {_plain(name): name for name in self.names}
+    for name in names:
+      if taken := own.get(_plain(name)):
+        raise ValueError(
+          f"There is an attribute {taken!r} already. Request it as it is, or "
+          "give the new one another name."
+        )
     return Attributes(
       (*self.names, *names), self.exclusive, (*self.continuous, *continuous)
     )
@@ -174,12 +181,14 @@ def _check_names(names):
       raise ValueError(
         f"The name of an attribute is a text that is not blank; got {name!r}."
       )
-  plain = {_plain(name) for name in names}
-  if len(plain) != len(names):
-    raise ValueError(
-      f"Attribute names must differ in more than case, _ and blanks; got "
-      f"{names}."
-    )
+  plain = {}
+  for name in names:
+    if _plain(name) in plain:
+      raise ValueError(
+        "Attribute names must differ in more than case, _ and blanks; got "
+        f"{plain[_plain(name)]!r} and {name!r}."
+      )
+    plain[_plain(name)] = name
   for name in names:
     if _plain(name) in RESERVED:
       raise ValueError(

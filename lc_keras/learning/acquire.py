@@ -355,4 +355,4 @@ def _check_names(parts, names):
     learned_constraints.check_name(name)
   # Raises for names that are ambiguous in requests.
   others = [name for name in parts.learned if name not in names]
-  parts.own_attributes.extended([*others, *names])
+  parts.own_attributes.extended(others).extended(names)
