@@ -28,8 +28,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from lc_keras import files
-from lc_keras import preset
 from lc_keras import priors
+from lc_keras import run_folder
 from lc_keras import spelling
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
@@ -53,9 +53,7 @@ from lc_keras.samplers import unconditional
 
 tfd = tfp.distributions
 
-ABOUT = "run.json"
 ACTOR = "actor_0.1"
-_ABOUT = {"dataset", "image_shape", "attributes", "exclusive", "continuous"}
 # Calibration uses the first of these splits that exists, else "train".
 _HELD_OUT = ("validation", "test")
 # Rows per evaluation of a critic.
@@ -354,67 +352,6 @@ def _no_attributes(latents):
   return tf.zeros([tf.shape(latents)[0], 0])
 
 
-def read_about(folder: str) -> dict:
-  """Returns a folder's `run.json`: "dataset", "image_shape", "attributes" ...
-
-  Raises:
-    FileNotFoundError: The folder has no such file.
-    ValueError: The file is damaged.
-  """
-  path = os.path.join(folder, ABOUT)
-  if not os.path.exists(path):
-    raise FileNotFoundError(
-      f"{folder!r} is no run folder: it has no {ABOUT}. Give the --run_dir "
-      "that the trainers were given, a folder that was saved, or the name of a "
-      f"preset ({preset.names()})."
-    )
-  about = files.read_json(path)
-  if not isinstance(about, dict) or not _ABOUT.issubset(about):
-    raise ValueError(
-      f"{path} is damaged: it does not have {', '.join(sorted(_ABOUT))}. Put "
-      "back a copy, or make it again."
-    )
-  return about
-
-
-def write_about(
-  folder: str,
-  dataset: str | None,
-  attributes: attribute_names.Attributes,
-  *,
-  image_shape: Sequence[int],
-  **more,
-) -> None:
-  """Writes a folder's `run.json`, see `read_about`.
-
-  Args:
-    folder: Created if needed.
-    dataset: Name of its data set; None without one.
-    attributes: The attributes that the data set labels.
-    image_shape: (height, width, channels).
-    **more: Further JSON values, such as those of a `Preprocessing`.
-  """
-  os.makedirs(folder, exist_ok=True)
-  files.write_json(
-    os.path.join(folder, ABOUT),
-    {
-      "dataset": dataset,
-      "image_shape": list(image_shape),
-      "attributes": list(attributes.names),
-      "exclusive": [list(group) for group in attributes.exclusive],
-      "continuous": list(attributes.continuous),
-      **more,
-    },
-  )
-
-
-def attributes_of(about: Mapping) -> attribute_names.Attributes:
-  """Returns the attributes of a folder's data set, see `read_about`."""
-  return attribute_names.Attributes(
-    about["attributes"], about["exclusive"], about["continuous"]
-  )
-
-
 def read(
   folder: str,
   constraints: Sequence[str] | None = None,
@@ -441,7 +378,7 @@ class FolderParts(Parts):
 
   Attributes:
     folder: The folder.
-    about: Its `run.json`, see `read_about`.
+    about: Its `run.json`, see `run_folder.read_about`.
     refused: By name, why a learned constraint cannot be used: it was learned
       for another generator, or is damaged.
   """
@@ -454,12 +391,12 @@ class FolderParts(Parts):
     generator: generators.Generator | None = None,
   ):
     self._source = dict(source or {})
-    self.about = read_about(folder)
+    self.about = run_folder.read_about(folder)
     self.folder = folder
     self.refused = {}
     super().__init__(
       generator,
-      attributes_of(self.about),
+      run_folder.attributes_of(self.about),
       models=_Models(self),
       latents=_Splits(self),
       preprocessing=preprocessings.Preprocessing.from_about(self.about),

@@ -135,12 +135,23 @@ def presets() -> Presets:
   >>> import lc_keras
   >>> "toon_faces" in lc_keras.presets()
   True
+
+  Raises:
+    FileNotFoundError: LC_KERAS_PRESETS names a folder without presets.
   """
-  found = {}
-  for place in (PACKAGED, os.environ.get(VARIABLE)):
-    for name in sorted(os.listdir(place)) if _is_folder(place) else ():
-      if os.path.exists(os.path.join(place, name, MANIFEST)):
-        found[name] = os.path.join(os.path.abspath(place), name)
+  found = _folders_in(PACKAGED)
+  if place := os.environ.get(VARIABLE):
+    more = _folders_in(place)
+    if not more:
+      fault = "which is no folder"
+      if os.path.isdir(place):
+        fault = f"none of whose folders has a {MANIFEST}"
+      raise FileNotFoundError(
+        f"{VARIABLE} names {place!r}, {fault}: name the folder that your "
+        "presets are in (--presets_dir of `python -m trainers.preset`), or "
+        "unset it."
+      )
+    found |= more
   return Presets(found)
 
 
@@ -219,8 +230,13 @@ def own_folder(name: str) -> str:
   return os.path.join(_OWN, name)
 
 
-def _is_folder(place):
-  return bool(place) and os.path.isdir(place)
+def _folders_in(place):
+  """Returns the folder of each preset in a place, by name."""
+  return {
+    name: os.path.join(os.path.abspath(place), name)
+    for name in (sorted(os.listdir(place)) if os.path.isdir(place) else ())
+    if os.path.exists(os.path.join(place, name, MANIFEST))
+  }
 
 
 def _preset_of(folder):

@@ -5,6 +5,7 @@ import os
 
 from lc_keras import files
 from lc_keras import parts as parts_of
+from lc_keras import run_folder
 from lc_keras.data import latent_cache
 from lc_keras.generators import generator as generators
 from lc_keras.generators import writing
@@ -30,7 +31,7 @@ def write(parts: parts_of.Parts, folder: str) -> None:
     os.makedirs(aside)
     writing.write(parts.generator, aside)
     fingerprint = generators.fingerprint(aside)
-    parts_of.write_about(
+    run_folder.write_about(
       aside,
       None,
       parts.labels,
@@ -66,8 +67,8 @@ def _check_replaceable(folder):
   if os.path.isdir(folder):
     if not os.listdir(folder):
       return
-    if os.path.exists(os.path.join(folder, parts_of.ABOUT)):
-      if parts_of.read_about(folder)["dataset"] is None:
+    if os.path.exists(os.path.join(folder, run_folder.ABOUT)):
+      if run_folder.read_about(folder)["dataset"] is None:
         return
   raise ValueError(
     f"{folder!r} holds other files, which would be lost: name a new folder, or "

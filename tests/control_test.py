@@ -453,5 +453,7 @@ class RunFolderTest(tf.test.TestCase):
     ):
       with self.assertRaisesRegex(ValueError, sentence):
         call()
-    with self.assertRaisesRegex(FileNotFoundError, "is no run folder"):
+    with self.assertRaisesRegex(
+      FileNotFoundError, "is no run folder: it has no run.json"
+    ):
       lc_keras.load(self.create_tempdir().full_path)

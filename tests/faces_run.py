@@ -11,7 +11,7 @@ import tempfile
 
 import keras
 
-from lc_keras import parts
+from lc_keras import run_folder
 from lc_keras.data import latent_cache
 from lc_keras.data import latents
 from lc_keras.data import pipeline
@@ -55,7 +55,7 @@ def _make():
   for weight in model.decoder.weights:
     weight.assign(6.0 * weight)
   storage.save(model, os.path.join(run_dir, "vae"))
-  parts.write_about(
+  run_folder.write_about(
     run_dir, DATASET, spec.attributes, image_shape=spec.image_shape
   )
   os.makedirs(os.path.join(run_dir, "latents"))

@@ -223,8 +223,53 @@ class PresetsTest(tf.test.TestCase):
       presets_job._run(["presets"])
 
   def test_unknown_names_are_told_what_there_is(self):
-    with self.assertRaisesRegex(FileNotFoundError, rf"preset \(.*{_NAME}\)"):
-      lc_keras.load("tiny_face")
+    listed = rf"Give the name of a preset \(.*{_NAME}\), or the --run_dir"
+    for name, nearest in (
+      ("tiny_face", rf" run folder; did you mean {_NAME}.*\? "),
+      ("runs/mine", r" run folder\. "),
+    ):
+      with self.assertRaisesRegex(
+        FileNotFoundError,
+        f"'{name}' is neither a preset nor a{nearest}{listed}",
+      ):
+        lc_keras.load(name)
+    os.makedirs("runs/mine")
+    with self.assertRaisesRegex(
+      FileNotFoundError, f"'runs/mine' is no run folder: .* run.json. {listed}"
+    ):
+      lc_keras.load("runs/mine")
+
+  def test_a_job_that_could_begin_a_run_says_the_same(self):
+    values = flags.FlagValues()
+    constraint.define_flags(values)
+    values(["constraint", "--run_dir=tiny_face", "--name=X", "--rule=a:b"])
+    with self.assertRaisesRegex(ValueError, f"mean {_NAME}.*give --dataset"):
+      constraint.run_job(values)
+    self.assertEmpty(os.listdir())
+
+  def test_a_variable_without_presets_is_an_error(self):
+    empty = self.create_tempdir().full_path
+    for place, told in (
+      ("/nonexistent", "which is no folder"),
+      (empty, "none of whose folders has a preset.json"),
+      # The folder of a preset, instead of the one above it.
+      (self.folder / "presets" / _NAME, "none of whose folders has a"),
+    ):
+      self._look_in(place)
+      said = (
+        f"LC_KERAS_PRESETS names '{place}', {told}.*: name the .* or unset it"
+      )
+      for use in (
+        lc_keras.presets,
+        lambda: lc_keras.load(_NAME),
+        lambda: preset.writable("toon_faces"),
+      ):
+        with self.assertRaisesRegex(FileNotFoundError, said):
+          use()
+      with self.assertRaisesRegex(SystemExit, f"Error: {said}"):
+        presets_job._run(["presets"])
+    self._look_in("")
+    self.assertIn("toon_faces", lc_keras.presets())
 
 
 if __name__ == "__main__":

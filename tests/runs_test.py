@@ -9,7 +9,7 @@ from unittest import mock
 from absl import flags
 from absl.testing import parameterized
 
-from lc_keras import parts
+from lc_keras import run_folder
 from lc_keras.constraints import attributes
 from lc_keras.models import storage
 from trainers import attributes as attributes_job
@@ -173,7 +173,9 @@ class StageTest(_InFolderTest):
   def setUp(self):
     super().setUp()
     smiling = attributes.Attributes(["Smiling"])
-    parts.write_about(self.run_dir, _DATASET, smiling, image_shape=(8, 16, 1))
+    run_folder.write_about(
+      self.run_dir, _DATASET, smiling, image_shape=(8, 16, 1)
+    )
     self.run = runs.Run(self.run_dir)
 
   def _stage(self, *arguments):

@@ -17,7 +17,7 @@ from hypothesis import strategies
 from PIL import Image
 
 import lc_keras
-from lc_keras import parts
+from lc_keras import run_folder
 from lc_keras.data import preprocessing
 from serving import latent_client
 from serving.studio import drawing
@@ -184,7 +184,7 @@ class FacesTest(parameterized.TestCase):
   def test_a_run_without_a_data_set_has_no_faces(self):
     run_dir = self.create_tempdir().full_path
     known = lc_keras.Attributes(["Top"])
-    parts.write_about(run_dir, None, known, image_shape=_SHAPE)
+    run_folder.write_about(run_dir, None, known, image_shape=_SHAPE)
     self.assertEmpty(faces.find(None, run_dir, "", 3))
 
   def test_pictures_of_another_model_are_refused(self):

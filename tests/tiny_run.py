@@ -5,7 +5,7 @@ import os
 import keras
 import numpy as np
 
-from lc_keras import parts
+from lc_keras import run_folder
 from lc_keras.constraints import attributes
 from lc_keras.data import latent_cache
 from lc_keras.data import latents
@@ -41,7 +41,7 @@ def write(folder: str) -> None:
   )
   for name in ("actor_0", "actor_0.1"):
     storage.save(actor_critic.ActorCritic(*sizes), os.path.join(folder, name))
-  parts.write_about(
+  run_folder.write_about(
     folder, "tiny", ATTRIBUTES, image_shape=IMAGE_SHAPE, crop=CROP
   )
   random = np.random.default_rng(2)

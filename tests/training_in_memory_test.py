@@ -12,6 +12,7 @@ from absl import flags
 
 from lc_keras import parts
 from lc_keras import recipes
+from lc_keras import run_folder
 from lc_keras import training as trainings
 from lc_keras.data import latent_cache
 from lc_keras.generators import generator
@@ -62,7 +63,7 @@ class TrainingInMemoryTest(tf.test.TestCase):
     cache = os.path.join(self.run_dir, "latents", "cache")
     made = parts.Parts(
       generator.load(self.run_dir),
-      parts.attributes_of(parts.read_about(self.run_dir)),
+      run_folder.attributes_of(run_folder.read_about(self.run_dir)),
       latents={
         split: latent_cache.read(cache, split).take(slice(None))
         for split in ("train", "validation")

@@ -13,7 +13,10 @@ from lc_keras import preset
 def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
-  found = preset.presets()
+  try:
+    found = preset.presets()
+  except OSError as error:
+    sys.exit(f"Error: {error}")
   damaged = []
   for name in found:
     try:

@@ -10,6 +10,7 @@ from absl import flags
 from lc_keras import files
 from lc_keras import parts
 from lc_keras import preset
+from lc_keras import run_folder
 from lc_keras.constraints import attributes
 from lc_keras.data import arrays
 from lc_keras.data import names
@@ -53,13 +54,13 @@ class Run:
     Raises:
       FileNotFoundError: The folder is not a run.
     """
-    about = parts.read_about(folder)
+    about = run_folder.read_about(folder)
     self.folder = folder
     self.data_dir = data_dir
     self.settings = settings
     self.dataset = about["dataset"]
     self.image_shape = tuple(about["image_shape"])
-    self.attributes = parts.attributes_of(about)
+    self.attributes = run_folder.attributes_of(about)
     self.preset = about.get("preset")
 
   def path(self, *names: str) -> str:
@@ -153,7 +154,7 @@ class Run:
   @property
   def table(self) -> str | None:
     """Checksum of the table that labels the run's draws by seed, if any."""
-    return parts.read_about(self.folder).get(_TABLE)
+    return run_folder.read_about(self.folder).get(_TABLE)
 
   def begin_labels(self, known: attributes.Attributes, table: str) -> None:
     """Records in the run that a table labels its draws by seed.
@@ -163,8 +164,8 @@ class Run:
       table: Its checksum.
     """
     files.write_json(
-      self.path(parts.ABOUT),
-      parts.read_about(self.folder)
+      self.path(run_folder.ABOUT),
+      run_folder.read_about(self.folder)
       | {
         "attributes": known.names,
         "exclusive": known.exclusive,
@@ -212,12 +213,12 @@ class Run:
       max_bad_examples: Most examples that may be left out; if given, it is
         recorded for later jobs of the run.
     """
-    about = parts.read_about(self.folder)
+    about = run_folder.read_about(self.folder)
     if max_bad_examples is None:
       max_bad_examples = about.get(_MAX_BAD, 0)
     elif max_bad_examples != about.get(_MAX_BAD, 0):
       files.write_json(
-        self.path(parts.ABOUT), about | {_MAX_BAD: max_bad_examples}
+        self.path(run_folder.ABOUT), about | {_MAX_BAD: max_bad_examples}
       )
     bad = pipeline.prepare(self.dataset, self.data_dir, max_bad_examples)
     if bad:
@@ -291,7 +292,7 @@ def _open_run(settings, needs_data, image_shape):
 
 
 def _is_run(folder):
-  return os.path.exists(os.path.join(folder, parts.ABOUT))
+  return os.path.exists(os.path.join(folder, run_folder.ABOUT))
 
 
 def _check_shape(known, image_shape, dataset):
@@ -315,10 +316,10 @@ def _begin(folder, dataset, image_shape, data_dir):
     how = preprocessing.Preprocessing(tuple(image_shape))
   else:
     raise ValueError(
-      f"{folder!r} is not a run yet: give --dataset to begin one (or begin it "
-      "with `python -m trainers.data`), or correct --run_dir."
+      f"{run_folder.missing(folder)} To begin a run, give --dataset, or use "
+      "`python -m trainers.data`."
     )
-  parts.write_about(folder, dataset, known, **how.about())
+  run_folder.write_about(folder, dataset, known, **how.about())
 
 
 def _share(base_run, folder):
@@ -327,7 +328,7 @@ def _share(base_run, folder):
   Those that read pixels; without a data set there is no classifier.
   """
   shared = [generator.find(base_run), "latents"]
-  about = parts.read_about(base_run)
+  about = run_folder.read_about(base_run)
   if about["dataset"]:
     shared.append("classifier")
   for name in shared:
@@ -342,4 +343,4 @@ def _share(base_run, folder):
     if not os.path.lexists(link):
       os.symlink(os.path.relpath(os.path.join(base_run, name), folder), link)
   # Last: this file marks the run as begun.
-  files.write_json(os.path.join(folder, parts.ABOUT), about)
+  files.write_json(os.path.join(folder, run_folder.ABOUT), about)

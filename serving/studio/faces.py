@@ -140,11 +140,11 @@ def find(
   if kept := preset.held_out(run_dir):
     return Faces(kept[:count])
   # Imported here: TensorFlow Datasets takes seconds to load.
-  from lc_keras import parts
+  from lc_keras import run_folder
   from lc_keras.data import pipeline
 
   try:
-    name = parts.read_about(run_dir)["dataset"]
+    name = run_folder.read_about(run_dir)["dataset"]
     if name is None:
       return Faces()
     batches = pipeline.load(name, "test", count, data_dir=data_dir, limit=count)
