@@ -16,17 +16,17 @@ demo-from-scratch: venv ## Train, evaluate, export and serve, in runs/demo
 	@$(PYTHON) -m trainers.demo_from_scratch --config=demo
 
 .PHONY: studio
-studio: venv ## Play with constraints in a browser (RUN=toon_faces)
-	@$(PYTHON) -m tools.studio $(RUN)
+studio: venv ## Play with constraints in a browser (RUN=toon_faces PORT=8600)
+	@$(PYTHON) -m tools.studio $(RUN) $(if $(PORT),--port=$(PORT))
 
 .PHONY: demo-photo
 demo-photo: venv photo ## Control a third-party face generator, in runs/photo
 	@$(PYTHON) -m tools.photo_demo
 
 .PHONY: studio-photo
-studio-photo: venv photo ## Play with the model of demo-photo in a browser
+studio-photo: venv photo ## Play with the model of demo-photo (PORT=8600)
 	@[ -d runs/photo/export ] || $(PYTHON) -m tools.photo_demo
-	@$(PYTHON) -m tools.studio runs/photo
+	@$(PYTHON) -m tools.studio runs/photo $(if $(PORT),--port=$(PORT))
 
 .PHONY: check
 check: venv ## Run the linter, quick tests and the tests of changed files

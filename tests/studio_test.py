@@ -6,7 +6,11 @@
 import asyncio
 import base64
 import io
+import socket
+import subprocess
+import sys
 import urllib.parse
+import urllib.request
 
 import numpy as np
 from absl.testing import absltest
@@ -211,6 +215,24 @@ class FacesTest(parameterized.TestCase):
     np.testing.assert_array_equal(
       np.ptp(changed, axis=-1).max(axis=1) > 100, np.isin(range(12), [3, 4])
     )
+
+
+class ProgramTest(absltest.TestCase):
+  def test_the_address_is_printed_once_the_page_answers(self):
+    with socket.socket() as probe:
+      probe.bind(("localhost", 0))
+      port = probe.getsockname()[1]
+    program = [sys.executable, "-m", "serving.studio", "--server=localhost:1"]
+    with subprocess.Popen(
+      [*program, f"--port={port}"], stdout=subprocess.PIPE, text=True
+    ) as running:
+      try:
+        line = running.stdout.readline()
+        self.assertEqual(line, f"The studio: http://localhost:{port}/\n")
+        with urllib.request.urlopen(line.split()[-1]) as page:
+          self.assertIn(b"Latent constraints", page.read())
+      finally:
+        running.terminate()
 
 
 class PlayTest(studio_browser.TestCase):

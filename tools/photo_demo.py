@@ -10,8 +10,6 @@ import argparse
 import contextlib
 import os
 import pathlib
-import socket
-import subprocess
 import sys
 import time
 
@@ -28,6 +26,8 @@ from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import scores
 from tools import studio
 from trainers import commands
+from trainers import local_server
+from trainers import preemption
 
 SAMPLES = (
   {"Smiling": 1, "Male": 0, "Eyeglasses": 1},
@@ -64,12 +64,13 @@ def main():
   parser.add_argument("--data_dir", default="data", help="Of the packages.")
   settings = parser.parse_args()
   try:
-    demo = Demo(settings.run_dir, settings.data_dir)
-    control = demo.learned()
-    demo.show_samples(control)
-    demo.show_edits(control)
-    demo.serve(control)
-    demo.write_page()
+    with preemption.raising():
+      demo = Demo(settings.run_dir, settings.data_dir)
+      control = demo.learned()
+      demo.show_samples(control)
+      demo.show_edits(control)
+      demo.serve(control)
+      demo.write_page()
   except (OSError, ValueError) as error:
     sys.exit(f"error: {error}")
 
@@ -157,12 +158,13 @@ class Demo:
       with self._stage("export"):
         networks.save_full_size(control.generator, full, self._data_dir)
     path = os.path.join(self._report, "served.png")
-    with self._stage("serve"), _serving(export) as address:
+    base_path = f"--model_base_path={os.path.abspath(export)}"
+    with self._stage("serve"), local_server.serving(base_path) as address:
       asked.run(
         "ask",
         *("-m", "serving.client", "sample", f"--server={address}"),
-        *("--timeout=600", f"--want={text(SAMPLES[0])}", "--n=4"),
-        f"--out={path}",
+        *(f"--timeout={local_server.PATIENCE}", f"--out={path}"),
+        *(f"--want={text(SAMPLES[0])}", "--n=4"),
       )
     self._pictures["served.png"] = f"Served: {text(SAMPLES[0])}"
 
@@ -209,23 +211,6 @@ def text(request) -> str:
   return ", ".join(
     name if value else f"not {name}" for name, value in request.items()
   )
-
-
-@contextlib.contextmanager
-def _serving(export):
-  """Runs the model server on a free port; yields its address."""
-  with socket.socket() as probe:
-    probe.bind(("localhost", 0))
-    port = probe.getsockname()[1]
-  base_path = f"--model_base_path={os.path.abspath(export)}"
-  server = subprocess.Popen(
-    [sys.executable, "-m", "serving.server", f"--port={port}", base_path]
-  )
-  try:
-    yield f"localhost:{port}"
-  finally:
-    server.terminate()
-    server.wait()
 
 
 def html(frame):

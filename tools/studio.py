@@ -1,29 +1,50 @@
 """Serves a run and opens the studio on it: `make studio`.
 
-The argument is a run folder or the name of a preset, toon_faces if not given. A
-run without an export is exported first. If the run has a folder `full_size`,
+A run without an export is exported first. If the run has a folder `full_size`,
 with versions of a model that decodes the same latents to larger images, that
 model is served, too. Does not load TensorFlow itself.
 """
 
+import argparse
 import json
 import pathlib
-import socket
-import subprocess
 import sys
 import tempfile
 
 from lc_keras import preset
+from lc_keras import run_folder
+from serving.studio import address
+from trainers import children
+from trainers import local_server
+from trainers import preemption
 
 FULL_SIZE = "full_size"  # In a run.
-_PRESET = "toon_faces"
 
 
 def main():
+  parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+  parser.add_argument(
+    "run", nargs="?", default="toon_faces", help="A run folder, or a preset."
+  )
+  parser.add_argument(
+    "--port", type=int, default=address.PORT, help="Port of the pages."
+  )
+  settings = parser.parse_args()
   try:
-    run = preset.writable(sys.argv[1] if len(sys.argv) > 1 else _PRESET)
+    with preemption.raising():
+      _show(settings)
+  except (KeyboardInterrupt, preemption.Terminated):
+    pass  # The children have ended.
   except (OSError, ValueError) as error:
     sys.exit(f"Error: {error}")
+
+
+def _show(settings):
+  """Runs the server and the pages, until the pages end."""
+  for taken in address.listen(address.HOST, settings.port):
+    taken.close()  # Free: the pages take it, once there is a model.
+  run = preset.writable(settings.run)
+  run_folder.read_about(run)
   export = pathlib.Path(run, "export")
   if not any(export.glob("[0-9]*")):
     print(f"Writing {export}, once: what a model server loads", flush=True)
@@ -35,24 +56,12 @@ def main():
   if full.is_dir():
     models[FULL_SIZE] = full
     more = [f"--full_size_model={FULL_SIZE}"]
-  port = _free_port()
   with tempfile.NamedTemporaryFile("w", suffix=".config") as config:
     config.write(_config(models))
     config.flush()
-    server = subprocess.Popen(
-      [
-        *(sys.executable, "-m", "serving.server", f"--port={port}"),
-        f"--model_config_file={config.name}",
-      ]
-    )
-    address = f"--server=localhost:{port}"
-    try:
-      _python("serving.studio", address, f"--run_dir={run}", *more)
-    except KeyboardInterrupt:
-      pass
-    finally:
-      server.terminate()
-      server.wait()
+    with local_server.serving(f"--model_config_file={config.name}") as server:
+      more += [f"--run_dir={run}", f"--port={settings.port}"]
+      _python("serving.studio", f"--server={server}", *more)
 
 
 def _config(models):
@@ -65,16 +74,10 @@ def _config(models):
   return f"model_config_list {{ {' '.join(entries)} }}"
 
 
-def _free_port():
-  with socket.socket() as one:
-    one.bind(("localhost", 0))
-    return one.getsockname()[1]
-
-
 def _python(module, *flags):
-  status = subprocess.run([sys.executable, "-m", module, *flags]).returncode
-  if status:
-    sys.exit(status)
+  with children.running("-m", module, *flags) as program:
+    if status := program.wait():
+      sys.exit(status)
 
 
 if __name__ == "__main__":

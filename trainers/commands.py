@@ -9,6 +9,7 @@ import sys
 import time
 
 from lc_keras import files
+from trainers import children
 from trainers import preemption
 
 # In a run folder: seconds of each command, start-up included.
@@ -112,7 +113,8 @@ class Commands:
     """
     print(f"\n=== {name}: python {shlex.join(arguments)}", flush=True)
     started = time.monotonic()
-    _check(name, _end_of(subprocess.Popen([sys.executable, *arguments])))
+    with children.running(*arguments) as program:
+      _check(name, program.wait())
     self._note(name, time.monotonic() - started)
 
   def _note(self, name, seconds):
@@ -151,25 +153,4 @@ def _end_all(programs):
       program.terminate()
   for program in programs:
     with contextlib.suppress(KeyboardInterrupt):
-      program.wait()
-
-
-def _end_of(program):
-  """Waits for a program; returns its exit code.
-
-  After a signal, it waits until the program has saved its state:
-  subprocess.run would wait a quarter of a second.
-  """
-  try:
-    return program.wait()
-  except (KeyboardInterrupt, preemption.Terminated):
-    # Ctrl-C reaches the program, too, but `kill` only this process. A second
-    # Ctrl-C reaches it from the terminal.
-    program.terminate()
-    with contextlib.suppress(KeyboardInterrupt):
-      program.wait()
-    raise
-  finally:
-    if program.poll() is None:
-      program.kill()
       program.wait()

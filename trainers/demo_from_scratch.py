@@ -86,7 +86,9 @@ def _ask(demo, settings, export_dir):
   images = [f"--image={path}" for path in _held_out(settings, folder)]
   requests.append(("transform", settings.change, "changed", images))
   pictures = {}
-  with local_server.serving(export_dir) as address:
+  with local_server.serving(
+    f"--model_base_path={os.path.abspath(export_dir)}"
+  ) as address:
     for verb, want, name, options in requests:
       path = os.path.join(folder, f"{name}.png")
       demo.run(

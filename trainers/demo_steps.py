@@ -134,7 +134,10 @@ class Demo:
     # Unchecked: the server that loads the export next checks it.
     export.write(self._control.parts, folder, samplers=(), check=False)
     self._say("Starting the server")
-    with local_server.serving(place, warm_up=False) as address:
+    with local_server.serving(
+      f"--model_base_path={os.path.abspath(place)}",
+      "--enable_model_warmup=false",
+    ) as address:
       with latent_client.LatentClient(
         address, timeout=local_server.PATIENCE
       ) as client:

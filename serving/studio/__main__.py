@@ -6,6 +6,7 @@ The server may be `serving.server` or a TensorFlow Serving, with a model that
 `serving.export` has written.
 """
 
+import contextlib
 import functools
 import sys
 
@@ -14,6 +15,7 @@ from absl import flags
 
 from lc_keras import preset
 from serving import client
+from serving.studio import address
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -26,11 +28,11 @@ def define_flags(values: flags.FlagValues) -> None:
   integer = functools.partial(flags.DEFINE_integer, flag_values=values)
   string(
     "host",
-    "localhost",
+    address.HOST,
     "Where the pages are offered; 0.0.0.0 is to everybody who reaches this "
     "machine.",
   )
-  integer("port", 8600, "Port of the pages.", 1, 65535)
+  integer("port", address.PORT, "Port of the pages.", 1, 65535)
   string(
     "run_dir",
     None,
@@ -55,12 +57,16 @@ def define_flags(values: flags.FlagValues) -> None:
 def _run(argv):
   if len(argv) > 1:
     raise app.UsageError(f"Not a flag: {' '.join(argv[1:])}")
-  import uvicorn
-
+  args = flags.FLAGS
+  try:
+    listening = address.listen(args.host, args.port)
+  except OSError as error:
+    sys.exit(f"Error: {error}")
+  # These load TensorFlow.
   from serving.studio import application
   from serving.studio import faces
+  from serving.studio import web_server
 
-  args = flags.FLAGS
   try:
     connection = client.credentials(args)
     if args.run_dir:
@@ -76,8 +82,10 @@ def _run(argv):
     args.full_size_model,
     **connection,
   )
-  print(f"The studio: http://{args.host}:{args.port}/", flush=True)
-  uvicorn.run(web, host=args.host, port=args.port, log_level="warning")
+  with contextlib.suppress(KeyboardInterrupt):
+    web_server.run(
+      web, listening, f"The studio: http://{args.host}:{args.port}/"
+    )
 
 
 def main() -> None:

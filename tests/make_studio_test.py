@@ -1,0 +1,63 @@
+"""Tests of `make studio`: what it says before any work."""
+
+import contextlib
+import errno
+import os
+import socket
+import sys
+from unittest import mock
+
+from absl.testing import absltest
+
+from serving.studio import address
+from tools import studio
+
+
+class MakeStudioTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(contextlib.chdir(self.create_tempdir().full_path))
+
+  def _refusal(self, *arguments):
+    """Returns what the program says before it ends; it has written nothing."""
+    with mock.patch.object(sys, "argv", ["studio", *arguments]):
+      with self.assertRaises(SystemExit) as ended:
+        studio.main()
+    self.assertEmpty(os.listdir())
+    return ended.exception.code
+
+  def test_a_port_that_is_taken(self):
+    with socket.create_server((address.HOST, 0)) as other:
+      port = other.getsockname()[1]
+      told = self._refusal("toon_faces", f"--port={port}")
+    self.assertRegex(
+      told, f"^Error: Port {port} of localhost is taken.*make studio PORT="
+    )
+
+  def test_a_run_that_is_missing(self):
+    with mock.patch.object(address, "listen", return_value=[]):
+      self.assertRegex(self._refusal("toon_face"), "did you mean toon_faces?")
+
+
+class ListenTest(absltest.TestCase):
+  def test_a_host_elsewhere(self):
+    with self.assertRaisesRegex(OSError, "at 192.0.2.1, port 8600: .*assign"):
+      address.listen("192.0.2.1", 8600)
+    unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    with mock.patch.object(socket, "getaddrinfo", side_effect=unknown):
+      with self.assertRaisesRegex(OSError, "at nowhere, port 8600: Name or"):
+        address.listen("nowhere", 8600)
+
+  def test_a_host_without_one_of_its_addresses(self):
+    found = [(socket.AF_INET6,), (socket.AF_INET,)]
+    found = [(*one, None, None, None, ("localhost", 1)) for one in found]
+    absent = OSError(errno.EADDRNOTAVAIL, "Cannot assign")
+    with (
+      mock.patch.object(socket, "getaddrinfo", return_value=found),
+      mock.patch.object(socket, "create_server", side_effect=[absent, "open"]),
+    ):
+      self.assertEqual(address.listen("localhost", 1), ["open"])
+
+
+if __name__ == "__main__":
+  absltest.main()
