@@ -167,3 +167,48 @@ class RefinedTest(tf.test.TestCase, parameterized.TestCase):
     ):
       self.assertAllEqual(made.converged, [True] * 2)
       self.assertAllGreater(made.realism, sampler.REALISM_THRESHOLD)
+
+  def test_a_sample_that_meets_the_request_is_chosen_and_not_searched(self):
+    base = _firsts()["unconditional"]
+    both = extended.Extended(base, _search(tolerance=0.5))
+    asked = _ask(judges.ask(8), [1.0] * 8, [1.0] * 8)
+    seeds = judges.seeds(8)
+    made = both.sample(asked, seeds)
+    self.assertAllEqual(made.converged, [True] * 8)
+    # A sample of the base is a step: the last one considered is the one chosen.
+    self.assertAllGreater(tf.math.count_nonzero(made.steps > 1), 1)
+    last = tf.cast(made.steps - 1, tf.int64)
+    chosen = base.sample(
+      asked.narrowed(_COLUMN), seeds + extended._APART * last
+    )
+    self.assertAllEqual(made.latents, chosen.latents)
+
+  def test_if_no_sample_meets_the_request_the_search_starts_from_the_best(self):
+    # Three standard deviations away, so that none of 16 draws meets it.
+    def critic(latents):
+      new = 8.0 * (latents[:, 3:] - 3.0)
+      return tf.concat([_KNOWN.attribute_critic(latents), new], axis=-1)
+
+    search = gradient_search.GradientSearch(
+      dataclasses.replace(_WIDE, attribute_critic=critic), max_steps=0
+    )
+    asked = _ask(judges.ask(8), [1.0] * 8, [1.0] * 8)
+    made = extended.Extended(_firsts()["unconditional"], search).sample(
+      asked, judges.seeds(8)
+    )
+    self.assertAllEqual(made.steps, [extended._CANDIDATES] * 8)
+    self.assertAllEqual(made.converged, [False] * 8)
+    self.assertAllGreater(made.latents[:, 3], 0.9)
+
+  def test_a_row_does_not_depend_on_the_others(self):
+    both = extended.Extended(_firsts()["actor"], _search())
+    asked = _ask(judges.ask(4, Male=1.0), [1.0] * 4, [1.0, 0.0, 1.0, 1.0])
+    seeds = judges.seeds(4)
+    made = both.sample(asked, seeds)
+    for row in range(4):
+      one = slice(row, row + 1)
+      alone = both.sample(
+        constraint.Constraint(asked.values[one], asked.weights[one]), seeds[one]
+      )
+      self.assertAllClose(made.latents[one], alone.latents)
+      self.assertAllEqual(made.steps[one], alone.steps)

@@ -176,3 +176,18 @@ class GradientSearchTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(start.latents, _SEARCH._prior(judges.seeds()))
     end = judges.run(_SEARCH.sample, asked)
     self.assertAllEqual(end.converged, [True] * 3)
+
+  def test_the_robust_search_ends_where_results_are_realistic(self):
+    # The D of an actor, which detects the samples of a search.
+    fooled = dataclasses.replace(
+      _JUDGES,
+      critic=lambda latents, values, mask: -9.0 * tf.ones_like(latents[:, 0]),
+      realism=lambda latents: judges.critic(latents, None, None),
+      posterior_scale=np.full(4, 0.01, np.float32),
+    )
+    robust = gradient_search.GradientSearch.robust(
+      fooled, np.eye(4, dtype=np.float32)
+    )
+    result = judges.run(robust.sample, judges.ask(3, Bald=1.0))
+    self.assertAllEqual(result.converged, [True] * 3)
+    self.assertAllLess(result.steps, 300)

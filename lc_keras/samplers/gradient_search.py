@@ -108,10 +108,11 @@ class GradientSearch(sampler.Transformer):
     """Returns a search whose edits also show in the image.
 
     Args:
-      judges: The critics.
+      judges: The critics; the realism of results takes the place of D.
       covariance: See `__init__`.
       starts: See `__init__`.
     """
+    judges = judges.with_realism_as_critic()
     return cls(
       judges,
       objectives.Objective.robust(judges),

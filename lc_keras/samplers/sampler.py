@@ -122,6 +122,19 @@ class Judges:
       return self.critic.under(constraint.values, constraint.mask)
     return lambda latents: self.realism_logits(latents, constraint)
 
+  def with_realism_as_critic(self) -> "Judges":
+    """Returns judges whose D is the realism of results, if there is one.
+
+    The D of an actor was trained on no other samples: it reads good ones of a
+    search as unrealistic, so that a search for a high D overshoots.
+    """
+    realism = self.realism
+    if realism is None:
+      return self
+    return dataclasses.replace(
+      self, critic=lambda latents, values, mask: realism(latents)
+    )
+
   def tolerance(
     self, constraint: constraints.Constraint, least: float
   ) -> tf.Tensor | float:
