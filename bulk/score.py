@@ -191,13 +191,14 @@ def run_job(settings: flags.FlagValues) -> None:
 def _identity(known, settings):
   """Returns everything besides the row that a record depends on."""
   from lc_keras.constraints import rule
+  from lc_keras.learning import constraint_names
   from lc_keras.learning import learned_constraints
   from lc_keras.models import storage
 
   folder = known.folder
   about = {
     f"constraint {name}": learned_constraints.read_manifest(folder, name)
-    for name in learned_constraints.names(folder)
+    for name in constraint_names.names(folder)
   } | {f"rule {name}": rule.Rule(name).identity for name in settings.rules}
   weights = {
     name: files.checksum(os.path.join(folder, name, storage.WEIGHTS))

@@ -33,8 +33,8 @@ _PUBLIC = {
   "Constraint": "constraints.constraint:Constraint",
   "Expression": "constraints.expressions:Expression",
   "Has": "constraints.expressions:Has",
-  "Request": "constraints.expressions:Request",
-  "parse": "constraints.language:parse",
+  "Request": "constraints.requests:Request",
+  "parse": "constraints.requests:parse",
   # Constraints learned from rules and labels.
   "Rule": "constraints.rule:Rule",
   "Labels": "learning.labels:Labels",

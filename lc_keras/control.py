@@ -48,11 +48,12 @@ from lc_keras import tensorflow_banners
 from lc_keras.constraints import attributes as attribute_names
 from lc_keras.constraints import constraint as constraints
 from lc_keras.constraints import expressions
-from lc_keras.constraints import language
+from lc_keras.constraints import requests
 from lc_keras.data import arrays
 from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
+from lc_keras.learning import constraint_names
 from lc_keras.learning import embedding
 from lc_keras.learning import encoding
 from lc_keras.learning import labels as some_labels
@@ -310,7 +311,7 @@ class LatentConstraints:
         )
     recipe = settings.Constraint(**options)
     for one in asked:
-      learned_constraints.check_name(one)
+      constraint_names.check_name(one)
     if not self.parts.latents:
       self.fit(verbose=0)
     how = {"progress": progress.Progress(bool(verbose))}
@@ -617,13 +618,13 @@ class LatentConstraints:
   def _request(self, request):
     self._check_known()
     if isinstance(request, expressions.Expression):
-      return expressions.Request(request, self.attributes)
+      return requests.Request(request, self.attributes)
     if not isinstance(request, str):
       raise ValueError(
         'A request is a text, such as "Smiling, not Male", or an expression, '
         f"such as lc_keras.Has(...); got {request!r:.60}."
       )
-    return language.parse(request, self.attributes)
+    return requests.parse(request, self.attributes)
 
   def _with_channels(self, images):
     """Adds the channel axis to grey images [n, height, width]."""

@@ -15,6 +15,7 @@ from lc_keras import parts as parts_of
 from lc_keras import recipes as settings
 from lc_keras import training as trainings
 from lc_keras.constraints import attributes as attribute_names
+from lc_keras.constraints import completion
 from lc_keras.data import arrays
 from lc_keras.data import label_columns
 from lc_keras.data import latents as latent_rows
@@ -221,7 +222,7 @@ def _draw(generator, images, labels, attributes, seed):
       count,
       _DRAWN_SCALE,
       (seed, number),
-      read=read and (lambda shown: attributes.likely(read(shown))),
+      read=read and (lambda shown: completion.likely(attributes, read(shown))),
     )
     for number, (split, count) in enumerate(_DRAWS.items())
   }

@@ -38,6 +38,7 @@ from lc_keras.data import latents as latent_rows
 from lc_keras.data import preprocessing as preprocessings
 from lc_keras.generators import generator as generators
 from lc_keras.generators import mapping as mappings
+from lc_keras.learning import constraint_names
 from lc_keras.learning import learned_constraints
 from lc_keras.models import encoder
 from lc_keras.models import storage
@@ -401,7 +402,7 @@ class FolderParts(Parts):
       latents=_Splits(self),
       preprocessing=preprocessings.Preprocessing.from_about(self.about),
     )
-    names = learned_constraints.names(folder)
+    names = constraint_names.names(folder)
     for name in names if constraints is None else constraints:
       try:
         self.learned[name] = learned_constraints.read(

@@ -1,6 +1,6 @@
-"""The file `run.json` of a run folder: what the run is about.
+"""The file `run.json` of a run folder, and what requests of it can name.
 
-Is read without loading TensorFlow.
+Does not load TensorFlow.
 """
 
 import os
@@ -10,6 +10,7 @@ from lc_keras import files
 from lc_keras import preset
 from lc_keras import spelling
 from lc_keras.constraints import attributes as attribute_names
+from lc_keras.learning import constraint_names
 
 ABOUT = preset.ABOUT
 _REQUIRED = {"dataset", "image_shape", "attributes", "exclusive", "continuous"}
@@ -82,3 +83,16 @@ def attributes_of(about: Mapping) -> attribute_names.Attributes:
   return attribute_names.Attributes(
     about["attributes"], about["exclusive"], about["continuous"]
   )
+
+
+def requestable(folder: str) -> attribute_names.Attributes:
+  """Returns the attributes of a run, learned constraints included.
+
+  Constraints that `parts.read` would refuse are among them, and all are taken
+  for continuous: the models say more.
+
+  Raises:
+    FileNotFoundError, ValueError: See `read_about`.
+  """
+  learned = constraint_names.names(folder)
+  return attributes_of(read_about(folder)).extended(learned, learned)

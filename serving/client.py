@@ -118,6 +118,10 @@ def _run(argv):
   if argv[1] == "transform" and not (args.image and args.want.strip()):
     raise app.UsageError("transform needs --image and --want.")
   if args.preset:
+    try:
+      _check_request(args)
+    except (ValueError, OSError) as error:
+      sys.exit(f"Error: {error}")
     print(f"Loading TensorFlow, and then {args.preset}", flush=True)
   # These load TensorFlow, which `--help` does not need.
   from lc_keras import plotting
@@ -129,6 +133,16 @@ def _run(argv):
   except (messages.RequestError, ValueError, OSError) as error:
     sys.exit(f"Error: {error}")
   print(f"Wrote {args.out}")
+
+
+def _check_request(args):
+  """Raises ValueError or OSError for a request that the preset refuses."""
+  from lc_keras import preset
+  from lc_keras import run_folder
+  from lc_keras.constraints import language
+
+  attributes = run_folder.requestable(preset.readable(args.preset))
+  language.check(args.want.strip() or "realism", attributes)
 
 
 def _ask_server(args, verb):

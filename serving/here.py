@@ -7,7 +7,7 @@ from PIL import Image
 
 from lc_keras import control as controls
 from lc_keras import plotting
-from lc_keras.constraints import language
+from lc_keras.constraints import requests
 from serving import pictures
 
 
@@ -32,7 +32,7 @@ def draw_samples(
   """
   request = request.strip() or "realism"
   made = control.sample(request, n, seed, sampler)
-  constraint = language.parse(request, control.attributes).rows(n)
+  constraint = requests.parse(request, control.attributes).rows(n)
   pictures.report(control.attributes, constraint, _outputs(made))
   return made.picture(pictures.COLUMNS)
 
@@ -61,7 +61,7 @@ def draw_transformations(
   """
   images = np.stack([control.parts.preprocessing.load(path) for path in paths])
   made = control.transform(images, request, seed, sampler, strength)
-  expression = language.parse(request, control.attributes)
+  expression = requests.parse(request, control.attributes)
   outputs = _outputs(made)
   constraint = expression.nearest(outputs["attribute_probabilities"])
   pictures.report(control.attributes, constraint, outputs)

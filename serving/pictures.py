@@ -8,7 +8,7 @@ from PIL import Image
 from lc_keras import plotting
 from lc_keras.constraints import attributes as attributes_lib
 from lc_keras.constraints import constraint as constraint_lib
-from lc_keras.constraints import language
+from lc_keras.constraints import requests
 from serving import latent_client
 
 # Smallest side of an image in a picture, in screen pixels.
@@ -38,7 +38,7 @@ def draw_samples(
     RequestError: The call failed.
     ValueError: The request cannot be read, or contradicts itself.
   """
-  expression = language.parse(request.strip() or "realism", client.attributes)
+  expression = requests.parse(request.strip() or "realism", client.attributes)
   constraint = expression.rows(n)
   outputs = client.sample(
     constraint.values,
@@ -84,7 +84,7 @@ def draw_transformations(
     ValueError: A picture cannot be read, or the request cannot, or it
       contradicts itself.
   """
-  expression = language.parse(request, client.attributes)
+  expression = requests.parse(request, client.attributes)
   images = np.stack([client.preprocess(path) for path in paths])
   constraint = expression.rows(len(images))
   if len(expression.alternatives) > 1:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from absl.testing import parameterized
 
 from lc_keras.constraints import attributes
+from lc_keras.constraints import completion
 
 _NAMES = ("Bald", "Black_Hair", "Blond_Hair", "Eyeglasses", "Smiling")
 _BLACK, _SMILING = 1, 4
@@ -46,13 +47,15 @@ class AttributesTest(tf.test.TestCase, parameterized.TestCase):
     mask[1, 1] = 1  # Not black: any other colour, or bald, is allowed.
     mask[2, 2] = 1  # There is no blond hair that could go.
     mask[3, :2] = 1  # Neither black nor bald: that leaves blond.
-    freed = _faces().freed(own, values, mask)
+    freed = completion.freed(_faces(), own, values, mask)
     self.assertAllEqual(
       freed,
       [[0, 0, 0, 0, 0], [1, 0, 1, 0, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 0]],
     )
     # A request that an attribute stays on frees no other.
-    self.assertAllEqual(_faces().freed(own, own, mask), np.zeros_like(own))
+    self.assertAllEqual(
+      completion.freed(_faces(), own, own, mask), np.zeros_like(own)
+    )
 
   @parameterized.parameters(
     (("realism",), "'realism' is a word of the language of requests"),
@@ -157,9 +160,13 @@ class CompleteTest(tf.test.TestCase):
         mask[:, faces.index(name)] = 1.0
         values = np.full_like(own, float(on))
         # The attribute alone, or with those it excludes, as in served requests.
-        self.assertAllEqual(faces.complete(own, values, mask), targets)
+        self.assertAllEqual(
+          completion.complete(faces, own, values, mask), targets
+        )
         wide = np.broadcast_to(asked, own.shape).astype(np.float32)
-        self.assertAllEqual(faces.complete(own, targets, wide), targets)
+        self.assertAllEqual(
+          completion.complete(faces, own, targets, wide), targets
+        )
 
   def test_what_is_asked_for_wins_over_what_is_ruled_out(self):
     # Callers refuse contradictions; requested values are not changed here.
@@ -167,7 +174,8 @@ class CompleteTest(tf.test.TestCase):
     values = np.array([[1, 1, 0, 0, 0], [0] * 5], np.float32)
     # The second row requests nothing and stays as it is.
     self.assertAllEqual(
-      _faces().complete(own, values, values), [[1, 1, 0, 0, 0], [0, 1, 0, 1, 1]]
+      completion.complete(_faces(), own, values, values),
+      [[1, 1, 0, 0, 0], [0, 1, 0, 1, 1]],
     )
 
 
@@ -181,6 +189,6 @@ class LikelyTest(tf.test.TestCase):
       [0.0, 0.0, 0.0, 0.0, 0.0],
     ]
     self.assertAllEqual(
-      _faces().likely(tf.constant(logits)),
+      completion.likely(_faces(), tf.constant(logits)),
       [[0, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0, 0, 1, 0, 0], [0] * 5],
     )

@@ -9,6 +9,7 @@ from absl.testing import parameterized
 
 from lc_keras.constraints import attributes
 from lc_keras.constraints import expressions
+from lc_keras.constraints import requests
 
 _FACES = attributes.Attributes(
   ("Bald", "Black_Hair", "Blond_Hair", "Smiling", "Age"),
@@ -22,7 +23,7 @@ def _alternatives(expression):
   """Returns the alternatives of a request, in no particular order."""
   return {
     (tuple(values), tuple(weights))
-    for values, weights in expressions.Request(expression, _FACES).alternatives
+    for values, weights in requests.Request(expression, _FACES).alternatives
   }
 
 
@@ -48,23 +49,23 @@ def _holds(expression, row):
 
 class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
   def test_an_attribute_rules_out_what_it_excludes(self):
-    (only,) = expressions.Request(3 * _BLACK, _FACES).alternatives
+    (only,) = requests.Request(3 * _BLACK, _FACES).alternatives
     self.assertAllEqual(only.values, [0, 1, 0, 0, 0])
     self.assertAllEqual(only.weights, [3, 3, 3, 0, 0])
     self.assertEqual(only.values.dtype, np.float32)
     self.assertEqual(only.weights.dtype, np.float32)
-    (only,) = expressions.Request(~_BLACK, _FACES).alternatives
+    (only,) = requests.Request(~_BLACK, _FACES).alternatives
     self.assertAllEqual(only.values, [0, 0, 0, 0, 0])
     self.assertAllEqual(only.weights, [0, 1, 0, 0, 0])
 
   def test_the_largest_weight_counts(self):
     expression = _SMILING & 2 * _SMILING & 0.5 * ~_BALD & 4 * _BLOND
-    (only,) = expressions.Request(expression, _FACES).alternatives
+    (only,) = requests.Request(expression, _FACES).alternatives
     self.assertAllEqual(only.weights, [4, 4, 4, 2, 0])
 
   def test_an_attribute_may_be_asked_for_in_part(self):
     expression = expressions.Has("age", 0.7) & ~_SMILING
-    (only,) = expressions.Request(expression, _FACES).alternatives
+    (only,) = requests.Request(expression, _FACES).alternatives
     self.assertAllClose(only.values, [0, 0, 0, 0, 0.7])
     self.assertAllEqual(only.weights, [0, 0, 0, 1, 1])
 
@@ -78,9 +79,9 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     ]
     if not true:
       with self.assertRaisesRegex(ValueError, "contradict"):
-        expressions.Request(expression, _FACES)
+        requests.Request(expression, _FACES)
       return
-    request = expressions.Request(expression, _FACES)
+    request = requests.Request(expression, _FACES)
     rows = list(itertools.product((0.0, 1.0), repeat=5))
     held = request.satisfied(tf.constant(rows)).numpy()
     # Bald excludes hair: some of the contradictory rows count.
@@ -116,7 +117,7 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     self.assertEqual(~(3 * expression), 3 * ~expression)
 
   def test_no_request_leaves_everything_open(self):
-    nothing = expressions.Request(expressions.And(), _FACES, 0.5)
+    nothing = requests.Request(expressions.And(), _FACES, 0.5)
     constraint = nothing.rows(2)
     self.assertAllEqual(constraint.mask, np.zeros([2, 5]))
     self.assertEqual(constraint.realism_weight, 0.5)
@@ -136,7 +137,7 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
   )
   def test_refuses(self, expression, message):
     with self.assertRaisesRegex(ValueError, message):
-      expressions.Request(expression, _FACES)
+      requests.Request(expression, _FACES)
 
   @parameterized.parameters(
     lambda a, b: a and b,
@@ -154,9 +155,9 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     lambda a, b: "Smiling" in a,
     lambda a, b: a & "Male",
     lambda a, b: a | True,
-    lambda a, b: expressions.Request(a == 0.7, _FACES),
-    lambda a, b: expressions.Request("Smiling", _FACES),
-    lambda a, b: expressions.Request(expressions.And((a, 1)), _FACES),
+    lambda a, b: requests.Request(a == 0.7, _FACES),
+    lambda a, b: requests.Request("Smiling", _FACES),
+    lambda a, b: requests.Request(expressions.And((a, 1)), _FACES),
   )
   def test_python_s_own_words_raise_and_name_the_operators(self, write):
     with self.assertRaisesRegex(TypeError, r"& \| ~ \(a & b, a \| b, ~a\)"):
@@ -167,7 +168,7 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "weight must be above 0"):
       weight * _SMILING
     with self.assertRaisesRegex(ValueError, "weight must be above 0"):
-      expressions.Request(_SMILING, _FACES, weight)
+      requests.Request(_SMILING, _FACES, weight)
 
   @parameterized.parameters(-0.1, 1.1, float("nan"))
   def test_refuses_values(self, value):
@@ -188,17 +189,17 @@ class ExpressionTest(tf.test.TestCase, parameterized.TestCase):
     many = attributes.Attributes([f"Attribute_{i}" for i in range(14)])
     parts = [expressions.Has(name) for name in many.names]
     pairs = [a | b for a, b in zip(parts[::2], parts[1::2])]
-    six = expressions.Request(expressions.And(tuple(pairs[:6])), many)
+    six = requests.Request(expressions.And(tuple(pairs[:6])), many)
     self.assertLen(six.alternatives, 64)
     with self.assertRaisesRegex(ValueError, "at most 64"):
-      expressions.Request(expressions.And(tuple(pairs)), many)
+      requests.Request(expressions.And(tuple(pairs)), many)
 
 
 class ConstraintsTest(tf.test.TestCase):
   """Tests of the constraints of an expression."""
 
   def test_rows_take_turns(self):
-    expression = expressions.Request(_BALD | 2 * _SMILING, _FACES, 0.25)
+    expression = requests.Request(_BALD | 2 * _SMILING, _FACES, 0.25)
     constraint = expression.rows(3)
     self.assertAllEqual(
       constraint.values, [[1, 0, 0, 0, 0], [0, 0, 0, 1, 0], [1, 0, 0, 0, 0]]
@@ -210,7 +211,7 @@ class ConstraintsTest(tf.test.TestCase):
     self.assertAllEqual(expression.rows(0).values.shape, [0, 5])
 
   def test_nearest_changes_least(self):
-    expression = expressions.Request(_BALD | _SMILING, _FACES)
+    expression = requests.Request(_BALD | _SMILING, _FACES)
     bald, smiling = expression.alternatives
     now = tf.constant(
       [
@@ -233,11 +234,11 @@ class ConstraintsTest(tf.test.TestCase):
       (3 * _SMILING | _AGE, 4),
       (_SMILING | 3 * _AGE, 3),
     ):
-      nearest = expressions.Request(expression, _FACES).nearest(now)
+      nearest = requests.Request(expression, _FACES).nearest(now)
       self.assertAllEqual(nearest.mask[0], np.eye(5)[column])
 
   def test_satisfied_by_any_alternative(self):
-    expression = expressions.Request(_BALD | _SMILING, _FACES)
+    expression = requests.Request(_BALD | _SMILING, _FACES)
     probabilities = tf.constant(
       [
         [0.9, 0.1, 0.1, 0.1, 0.5],

@@ -22,6 +22,7 @@ from lc_keras import recipes
 from lc_keras import training as trainings
 from lc_keras.constraints import attributes
 from lc_keras.constraints import expressions
+from lc_keras.constraints import requests
 from lc_keras.data import latents
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
@@ -50,7 +51,7 @@ parts.models["attributes"] = training.model
 # The sampler.
 assert "mean_difference" in parts.available()
 sampler = parts.build_sampler("mean_difference")
-asked = expressions.Request(expressions.Has("Smiling"), faces).rows(20)
+asked = requests.Request(expressions.Has("Smiling"), faces).rows(20)
 seeds = tf.range(20, dtype=tf.int64)
 made = sampler.sample(asked, seeds)
 assert np.mean(made.attribute_probabilities[:, 0] > 0.5) == 1.0

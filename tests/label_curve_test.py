@@ -13,7 +13,7 @@ from PIL import Image
 
 from lc_keras.data import pipeline
 from lc_keras.evaluation import transformations
-from lc_keras.learning import learned_constraints
+from lc_keras.learning import constraint_names
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import faces_run
@@ -120,7 +120,7 @@ class LabelCurveTest(tf.test.TestCase):
       with Image.open(self.folder / name) as picture:
         self.assertGreater(min(picture.size), 128)
     self.assertEqual(
-      learned_constraints.names(str(self.run_dir)), ["Straight_Hair_60"]
+      constraint_names.names(str(self.run_dir)), ["Straight_Hair_60"]
     )
     # Figures are not measured again, and are the same.
     self.assertEqual(self._run(*arguments).count("learning"), 0)

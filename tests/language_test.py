@@ -6,7 +6,7 @@ from absl.testing import parameterized
 
 from lc_keras.constraints import attributes
 from lc_keras.constraints import expressions
-from lc_keras.constraints import language
+from lc_keras.constraints import requests
 
 # Names as in data sets, and difficult ones: with words of the language, digits,
 # and characters that end names or patterns elsewhere.
@@ -37,7 +37,7 @@ def _targets(text):
       for name, value, weight in zip(_NAMES, values.tolist(), weights.tolist())
       if weight
     }
-    for values, weights in language.parse(text, _ALL).alternatives
+    for values, weights in requests.parse(text, _ALL).alternatives
   ]
 
 
@@ -110,7 +110,7 @@ class LanguageTest(parameterized.TestCase):
     ("Smiling, 3*realism, Male", 3.0),
   )
   def test_realism(self, text, weight):
-    expression = language.parse(text, _ALL)
+    expression = requests.parse(text, _ALL)
     self.assertEqual(expression.realism_weight, weight)
     self.assertEqual(expression.rows(1).mask[0][2], 1.0)
 
@@ -121,12 +121,12 @@ class LanguageTest(parameterized.TestCase):
   def test_what_is_printed_reads_the_same(self, seed):
     expression = _random_expression(random.Random(seed))
     try:
-      expected = expressions.Request(expression, _ALL)
+      expected = requests.Request(expression, _ALL)
     except ValueError:
       with self.assertRaises(ValueError):
-        language.parse(str(expression), _ALL)
+        requests.parse(str(expression), _ALL)
       return
-    read = language.parse(str(expression), _ALL)
+    read = requests.parse(str(expression), _ALL)
     for own, other in zip(
       expected.alternatives, read.alternatives, strict=True
     ):
@@ -150,10 +150,10 @@ class LanguageTest(parameterized.TestCase):
   )
   def test_points_at_the_mistake(self, text, position):
     with self.assertRaises(ValueError) as caught:
-      language.parse(text, _ALL)
+      requests.parse(text, _ALL)
     _, _, caret, example = str(caught.exception).split("\n")
     self.assertEqual(caret.index("^") - 2, position)
-    language.parse(example.split('"')[1], _ALL)
+    requests.parse(example.split('"')[1], _ALL)
 
   @parameterized.parameters(
     ("Smilling, not Male", "'Smilling': did you mean Smiling"),
@@ -178,8 +178,8 @@ class LanguageTest(parameterized.TestCase):
   )
   def test_refuses(self, text, message):
     with self.assertRaisesRegex(ValueError, message):
-      language.parse(text, _ALL)
+      requests.parse(text, _ALL)
 
   def test_the_example_of_a_single_attribute(self):
     with self.assertRaisesRegex(ValueError, '"Smiling"'):
-      language.parse("", attributes.Attributes(["Smiling"]))
+      requests.parse("", attributes.Attributes(["Smiling"]))

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.constraints import constraint
+from lc_keras.learning import constraint_names
 from lc_keras.learning import learned_constraints
 from lc_keras.models import value_actor
 from lc_keras.models import value_model
@@ -34,7 +35,7 @@ class LearntTest(tf.test.TestCase):
     written = _learned()
     learned_constraints.write(folder, written)
     learned_constraints.write(folder, _learned("Also-this", 1, continuous=True))
-    self.assertEqual(learned_constraints.names(folder), ["Also-this", "Heavy"])
+    self.assertEqual(constraint_names.names(folder), ["Also-this", "Heavy"])
     read = learned_constraints.read(folder, "Heavy", _GENERATOR)
     latents = analytic_judges.latents(5)
     self.assertAllEqual(read.model(latents), written.model(latents))
@@ -93,7 +94,7 @@ class LearntTest(tf.test.TestCase):
     folder = self.create_tempdir().full_path
     for name, seed in (("Heavy", 0), ("Light", 1)):
       learned_constraints.write(folder, _learned(name, seed))
-    kept = os.path.join(folder, learned_constraints.FOLDER, "Light")
+    kept = os.path.join(folder, constraint_names.FOLDER, "Light")
     before = {
       name: open(os.path.join(kept, name), "rb").read()
       for name in os.listdir(kept)
@@ -118,7 +119,7 @@ class LearntTest(tf.test.TestCase):
 
   def test_damage_and_absence_are_named(self):
     folder = self.create_tempdir().full_path
-    self.assertEqual(learned_constraints.names(folder), [])
+    self.assertEqual(constraint_names.names(folder), [])
     with self.assertRaisesRegex(FileNotFoundError, "it has none"):
       learned_constraints.read(folder, "Heavy", _GENERATOR)
     for seed, name in enumerate(("Heavy", "Light")):
@@ -126,7 +127,7 @@ class LearntTest(tf.test.TestCase):
     with self.assertRaisesRegex(FileNotFoundError, "it has Heavy, Light"):
       learned_constraints.read(folder, "Haevy", _GENERATOR)
     weights = [
-      os.path.join(folder, learned_constraints.FOLDER, name, "best.weights.h5")
+      os.path.join(folder, constraint_names.FOLDER, name, "best.weights.h5")
       for name in ("Light", "Heavy")
     ]
     shutil.copy(*weights)
@@ -134,7 +135,7 @@ class LearntTest(tf.test.TestCase):
       learned_constraints.read(folder, "Heavy", _GENERATOR)
     learned_constraints.write(folder, _learned(acts=True))
     path = os.path.join(
-      folder, learned_constraints.FOLDER, "Heavy", "actor", "best.weights.h5"
+      folder, constraint_names.FOLDER, "Heavy", "actor", "best.weights.h5"
     )
     with open(path, "r+b") as file:
       file.truncate(100)

@@ -12,6 +12,7 @@ from PIL import Image
 
 import lc_keras
 from lc_keras import preset
+from lc_keras import run_folder
 from lc_keras.models import actor_critic
 from lc_keras.models import storage
 from serving import client
@@ -127,7 +128,10 @@ class PresetsTest(tf.test.TestCase):
     before = sorted((self.folder / "presets").rglob("*"))
     lc_keras.load(_NAME).learn("Bright", rule=_bright, **_QUICK, verbose=0)
     self.assertTrue(os.path.isdir(f"runs/{_NAME}/constraints/Bright"))
-    self.assertIn("Bright", lc_keras.load(_NAME).attributes.names)
+    known = lc_keras.load(_NAME).attributes.names
+    self.assertIn("Bright", known)
+    asked = run_folder.requestable(preset.readable(_NAME))
+    self.assertEqual(asked.names, known)
     self.assertEqual(sorted((self.folder / "presets").rglob("*")), before)
 
   def test_programs_take_its_name_for_a_run_folder(self):

@@ -57,6 +57,19 @@ for module in modules:
 print(json.dumps(found))
 """
 
+# Prints why the client refuses a request, and whether TensorFlow is loaded.
+_REFUSES = """
+import json, sys
+from serving import client
+(want,) = json.loads(sys.argv[1])
+sys.argv = ["client", "sample", "--preset=toon_faces", "--out=a.png"]
+sys.argv += [f"--want={want}"]
+try:
+  client.main()
+except SystemExit as refusal:
+  print(json.dumps([refusal.code, "tensorflow" in sys.modules]))
+"""
+
 
 def _programs():
   """Returns the modules that can be run with `python -m`, and have flags."""
@@ -93,9 +106,21 @@ class StartUpTest(absltest.TestCase):
       ],
       programs,
     )
+    programs.append("tools.studio")
     self.assertEqual(
       _run(_LOADS, programs, _SLOW), {program: [] for program in programs}
     )
+
+  def test_a_bad_request_is_refused_before_anything_slow_is_loaded(self):
+    for want, told in (
+      ("Smilng", "did you mean Smiling?"),
+      ("Smiling and (", "cannot be read here"),
+      ("Bald, Blond_Hair", "rule each other out"),
+      ("0 * realism", "must be above 0"),
+    ):
+      refusal, loaded = _run(_REFUSES, want)
+      self.assertIn(told, refusal)
+      self.assertFalse(loaded)
 
   def test_a_slow_module_would_be_found(self):
     self.assertEqual(

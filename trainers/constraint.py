@@ -70,6 +70,7 @@ def define_flags(values: flags.FlagValues) -> None:
 def run_job(settings: flags.FlagValues) -> None:
   """Learns constraints, or lists those of the run."""
   from lc_keras import parts as run_parts
+  from lc_keras.learning import constraint_names
   from lc_keras.learning import learned_constraints
   from trainers import runs
 
@@ -79,14 +80,14 @@ def run_job(settings: flags.FlagValues) -> None:
     _list(parts)
     return
   _check(settings)
-  folder = run.path(learned_constraints.FOLDER)
+  folder = run.path(constraint_names.FOLDER)
   for name in settings.name:
-    if name in learned_constraints.names(run.folder) and not settings.replace:
+    if name in constraint_names.names(run.folder) and not settings.replace:
       raise ValueError(
         f"{settings.run_dir!r} has a constraint {name!r} already. Give "
         "--replace to learn it again, or choose another --name."
       )
-    learned_constraints.check_name(name)
+    constraint_names.check_name(name)
     # In the run's folder: a refused constraint leaves no folder of its own.
     stages.lock(run.path(f".lock-{name}"))
     if os.path.isdir(folder):
@@ -186,9 +187,10 @@ def _tell(learned, folder):
 
 def _list(parts):
   """Prints the constraints of a run, including those of another generator."""
+  from lc_keras.learning import constraint_names
   from lc_keras.learning import learned_constraints
 
-  found = learned_constraints.names(parts.folder)
+  found = constraint_names.names(parts.folder)
   if not found:
     print(f"{parts.folder} has no constraints yet.")
   for name in found:

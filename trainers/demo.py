@@ -13,6 +13,7 @@ import time
 
 from absl import flags
 
+from lc_keras import run_folder
 from trainers import messages
 from trainers import program
 
@@ -64,6 +65,7 @@ def define_flags(values: flags.FlagValues) -> None:
 
 def run_job(settings: flags.FlagValues) -> None:
   """Runs all steps, and prints the path of the page."""
+  run_folder.read_about(settings.run_dir)  # Raises if there is no such run.
   clock = _Clock()
   folder = os.path.abspath(os.path.join(settings.run_dir, _PAGE))
   clock.say(f"The page grows while you wait: {folder}/index.html")

@@ -131,6 +131,7 @@ def _encode(run, model, split):
 
 def _draw(run, model, split):
   """Returns draws of the prior, labelled if there is a classifier."""
+  from lc_keras.constraints import completion
   from lc_keras.data import latents
   from lc_keras.models import storage
 
@@ -139,7 +140,7 @@ def _draw(run, model, split):
     classifier = storage.load(run.path("classifier"))
 
     def read(images):
-      return run.attributes.likely(classifier(images))
+      return completion.likely(run.attributes, classifier(images))
 
   return latents.draw(
     model,

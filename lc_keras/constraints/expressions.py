@@ -1,27 +1,23 @@
-"""Requests: expressions of attributes, joined by and, or and not.
+"""Expressions of attributes, joined by and, or and not.
 
 >>> from lc_keras.constraints import attributes
 >>> faces = attributes.Attributes(["Smiling", "Eyeglasses", "Male"])
 >>> expression = (Has("Smiling") | Has("Eyeglasses")) & ~Has("Male")
->>> Request(expression, faces).rows(3).values.numpy()
-array([[1., 0., 0.],
-       [0., 1., 0.],
-       [1., 0., 0.]], dtype=float32)
+>>> [alternative.values for alternative in alternatives(expression, faces)]
+[array([1., 0., 0.], dtype=float32), array([0., 1., 0.], dtype=float32)]
 
-`language` parses them from text.
+`language` parses them from text, `requests` applies them to rows. Neither this
+module nor `language` loads TensorFlow.
 """
 
 import abc
 import dataclasses
-import functools
 from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from lc_keras.constraints import attributes as attribute_names
-from lc_keras.constraints import constraint as constraints
 
 # More are probably a mistake, and all of them are held in memory.
 MAX_ALTERNATIVES = 64
@@ -32,7 +28,7 @@ class Expression(abc.ABC):
 
   There is no node for "not" and none for a weight: both are moved to the leaves
   (`Has`) at once, by De Morgan's laws. An expression is thus always in negation
-  normal form. `str` writes it in the language of `language.parse`.
+  normal form. `str` writes it in the language of `language`.
 
   It has no truth value, since Python's `a and b` would silently be b alone.
 
@@ -165,128 +161,52 @@ class Alternative(NamedTuple):
   weights: np.ndarray
 
 
-class Request:
-  """A request: alternatives, of which one must hold.
+def alternatives(
+  expression: Expression, attributes: attribute_names.Attributes
+) -> tuple[Alternative, ...]:
+  """Returns the disjunctive normal form of an expression.
 
-  It is the disjunctive normal form of an expression. An alternative requests
-  its attributes and, with the same weight, the absence of those that they
-  exclude; the largest weight of a repeated attribute counts. Alternatives that
-  contradict themselves, or contain another alternative, are dropped.
+  An alternative requests its attributes and, with the same weight, the absence
+  of those that they exclude; the largest weight of a repeated attribute counts.
+  Alternatives that contradict themselves, or contain another alternative, are
+  dropped.
 
-  Attributes:
-    attributes: The attributes, in the order of the columns.
-    alternatives: At least one `Alternative`.
-    realism_weight: See `Constraint`.
+  Args:
+    expression: The expression.
+    attributes: The attributes that it can name.
+
+  Raises:
+    ValueError: A name is unknown, the value of a binary attribute is neither
+      0 nor 1, all alternatives contradict themselves, or there are more than
+      `MAX_ALTERNATIVES`.
   """
+  expansion = _Expansion(attributes)
+  conjunctions = expansion.expand(expression)
+  if not conjunctions:
+    raise ValueError(expansion.contradiction)
+  return tuple(
+    _alternative(parts, attributes)
+    for parts in conjunctions
+    # One that contains another adds no way to satisfy the request.
+    if not any(set(other) < set(parts) for other in conjunctions)
+  )
 
-  def __init__(
-    self,
-    expression: Expression,
-    attributes: attribute_names.Attributes,
-    realism_weight: float = 1.0,
-  ):
-    """Expands an expression into alternatives.
 
-    Args:
-      expression: The expression.
-      attributes: The attributes that it can name.
-      realism_weight: Above 0, see `Constraint`.
+def check_realism(weight: float) -> None:
+  """Raises ValueError for a weight of realism that is not above 0."""
+  if not 0.0 < weight < np.inf:
+    raise ValueError(f"{weight:g} * realism: a weight must be above 0.")
 
-    Raises:
-      ValueError: A name is unknown, the value of a binary attribute is neither
-        0 nor 1, all alternatives contradict themselves, there are more than
-        `MAX_ALTERNATIVES`, or the realism weight is not above 0.
-    """
-    if not 0.0 < realism_weight < np.inf:
-      raise ValueError(
-        f"{realism_weight:g} * realism: a weight must be above 0."
-      )
-    self.attributes = attributes
-    self.realism_weight = realism_weight
-    expansion = _Expansion(attributes)
-    conjunctions = expansion.expand(expression)
-    if not conjunctions:
-      raise ValueError(expansion.contradiction)
-    self.alternatives = tuple(
-      self._alternative(parts)
-      for parts in conjunctions
-      # One that contains another adds no way to satisfy the request.
-      if not any(set(other) < set(parts) for other in conjunctions)
-    )
 
-  def rows(self, n: int, first: int = 0) -> constraints.Constraint:
-    """Returns a constraint of n rows that take the alternatives in turns.
-
-    Args:
-      n: Number of rows.
-      first: Turn of the first row.
-    """
-    return self._constraint(
-      np.arange(first, first + n) % len(self.alternatives)
-    )
-
-  def nearest(self, probabilities: tf.Tensor) -> constraints.Constraint:
-    """Returns the nearest alternative of each row.
-
-    Args:
-      probabilities: [batch, num_attributes] in [0, 1], of the rows.
-
-    Returns:
-      A constraint that has, per row, the alternative of least cross-entropy,
-      summed by weight: the alternative that changes the row least.
-    """
-    probabilities = tf.clip_by_value(probabilities, 1e-6, 1.0 - 1e-6)
-    logits = tf.math.log(probabilities) - tf.math.log1p(-probabilities)
-    missing = [
-      tf.reduce_sum(weights) * constraint.energy(logits)
-      for constraint, weights in zip(
-        self._spread(probabilities), self._stacked.weights
-      )
-    ]
-    return self._constraint(tf.argmin(tf.stack(missing, axis=-1), axis=-1))
-
-  def satisfied(
-    self, probabilities: tf.Tensor, tolerance: float = 0.5
-  ) -> tf.Tensor:
-    """Returns whether some alternative holds, bool [batch].
-
-    Args:
-      probabilities: [batch, num_attributes] in [0, 1].
-      tolerance: See `Constraint.satisfied`.
-    """
-    held = [
-      constraint.satisfied(probabilities, tolerance)
-      for constraint in self._spread(probabilities)
-    ]
-    return tf.reduce_any(tf.stack(held, axis=-1), axis=-1)
-
-  @functools.cached_property
-  def _stacked(self):
-    """The alternatives as one, [num_alternatives, num_attributes]."""
-    return Alternative(*map(np.stack, zip(*self.alternatives)))
-
-  def _spread(self, probabilities):
-    """Yields each alternative as a constraint on all rows."""
-    count = tf.shape(probabilities)[0]
-    for index in range(len(self.alternatives)):
-      yield self._constraint(tf.fill([count], index))
-
-  def _constraint(self, indices):
-    return constraints.Constraint(
-      tf.gather(self._stacked.values, indices),
-      tf.gather(self._stacked.weights, indices),
-      self.realism_weight,
-    )
-
-  def _alternative(self, parts):
-    values, weights = np.zeros([2, len(self.attributes)], np.float32)
-    for has in parts:
-      column = self.attributes.index(has.name)
-      values[column] = has.value
-      weights[column] = has.weight
-    on = np.where(values > 0.5, weights, 0.0)[:, np.newaxis]
-    implied = (on * self.attributes.excludes).max(axis=0)
-    return Alternative(values, np.maximum(weights, implied))
+def _alternative(parts, attributes):
+  values, weights = np.zeros([2, len(attributes)], np.float32)
+  for has in parts:
+    column = attributes.index(has.name)
+    values[column] = has.value
+    weights[column] = has.weight
+  on = np.where(values > 0.5, weights, 0.0)[:, np.newaxis]
+  implied = (on * attributes.excludes).max(axis=0)
+  return Alternative(values, np.maximum(weights, implied))
 
 
 class _Expansion:

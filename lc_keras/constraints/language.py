@@ -52,33 +52,41 @@ OTHER.1: /{_LETTER}+(?:\s+(?!{_WORD}){_LETTER}+)*/i
 """
 
 
-def parse(
+def read(
   text: str, attributes: attribute_names.Attributes
-) -> expressions.Request:
-  """Parses a request such as "Smiling, Eyeglasses, not Male".
+) -> tuple[expressions.Expression, float]:
+  """Returns the expression of "Smiling, not Male", and the weight of realism.
 
-  >>> from lc_keras.constraints import attributes
-  >>> faces = attributes.Attributes(["Smiling", "Male"])
-  >>> parse("Smiling, not Male", faces).rows(1).values.numpy()
-  array([[1., 0.]], dtype=float32)
+  Names are not looked up: see `check`.
 
   Args:
     text: The request. "realism" alone leaves all attributes open.
     attributes: The attributes that it can name.
 
   Raises:
-    ValueError: The text cannot be parsed (the message shows where), or is not
-      valid, see `Request`.
+    ValueError: The text cannot be parsed; the message shows where.
   """
   try:
-    expression, realism_weight = _parser(attributes.names).parse(text)
+    return _parser(attributes.names).parse(text)
   except lark.UnexpectedInput as error:
     where = f"cannot be read here:\n{_pointed(text, error)}\n"
     raise ValueError(
       f"This request {where if text.strip() else 'is empty. '}"
       f'Write, for example, "{", not ".join(attributes.names[:2])}".'
     ) from error
-  return expressions.Request(expression, attributes, realism_weight)
+
+
+def check(text: str, attributes: attribute_names.Attributes) -> None:
+  """Raises ValueError for a text that is no request, as `requests.parse` does.
+
+  >>> from lc_keras.constraints import attributes
+  >>> check("Smilng, not Male", attributes.Attributes(["Smiling", "Male"]))
+  Traceback (most recent call last):
+  ValueError: Unknown attribute 'Smilng': did you mean Smiling?
+  """
+  expression, realism_weight = read(text, attributes)
+  expressions.check_realism(realism_weight)
+  expressions.alternatives(expression, attributes)
 
 
 @functools.lru_cache

@@ -15,6 +15,7 @@ import tensorflow as tf
 from lc_keras import batched
 from lc_keras import priors
 from lc_keras.constraints import attributes as attributes_module
+from lc_keras.constraints import completion
 from lc_keras.constraints import constraint as constraint_module
 from lc_keras.generators import generator as generator_module
 from lc_keras.samplers import sampler as sampler_module
@@ -299,7 +300,7 @@ def conditional_vae(
   def transform(images, values, mask, seeds):
     own = tf.cast(read(images) > 0.0, tf.float32)
     latents = _draw(model.encode(images, own), seeds)
-    wanted = attributes.complete(own, values, mask)
+    wanted = completion.complete(attributes, own, values, mask)
     return {"images": model.decode(latents, wanted).mean()}
 
   return System(sample, reconstruct, transform)
@@ -349,7 +350,7 @@ def _filler(attributes, labels):
 
   def fill(values, mask, seeds):
     own = tf.gather(table, tf.math.floormod(seeds, len(labels)))
-    return attributes.complete(own, values, mask)
+    return completion.complete(attributes, own, values, mask)
 
   return fill
 

@@ -18,6 +18,7 @@ from lc_keras.data import pipeline
 from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
 from lc_keras.learning import calibration
+from lc_keras.learning import constraint_names
 from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as label_sets
@@ -352,7 +353,7 @@ def _again(parts, latents):
 
 def _check_names(parts, names):
   for name in names:
-    learned_constraints.check_name(name)
+    constraint_names.check_name(name)
   # Raises for names that are ambiguous in requests.
   others = [name for name in parts.learned if name not in names]
   parts.own_attributes.extended(others).extended(names)

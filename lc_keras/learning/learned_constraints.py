@@ -8,25 +8,22 @@ generator is refused: the same latent vector means another image there.
 
 import dataclasses
 import os
-import re
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
 from lc_keras import files
+from lc_keras.learning import constraint_names
 from lc_keras.models import storage
 from lc_keras.models import value_actor
 from lc_keras.models import value_model
 from lc_keras.samplers import extended
 from lc_keras.samplers import sampler
 
-FOLDER = "constraints"
 _ACTOR = "actor"
-_MANIFEST = "manifest.json"
 _FORMAT = 1
 # A row that reads nearer to its target than this is left to the search.
 _NEAR = 0.1
-_NAME = re.compile(r"[A-Za-z][\w-]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,15 +49,6 @@ class LearnedConstraint:
   def continuous(self) -> bool:
     """Whether it may have any value in [0, 1], not only 0 and 1."""
     return self.manifest["continuous"]
-
-
-def check_name(name: str) -> None:
-  """Raises ValueError for a name that requests cannot spell."""
-  if not isinstance(name, str) or not _NAME.fullmatch(name):
-    raise ValueError(
-      f"{name!r} cannot be a constraint's name: it must begin with a letter, "
-      "and have letters, digits, _ and - only."
-    )
 
 
 def summary(manifest: Mapping) -> str:
@@ -90,8 +78,8 @@ def write(run_dir: str, learned: LearnedConstraint) -> str:
 
   A constraint of the same name is replaced as a whole.
   """
-  check_name(learned.name)
-  folder = os.path.join(run_dir, FOLDER, learned.name)
+  constraint_names.check_name(learned.name)
+  folder = os.path.join(run_dir, constraint_names.FOLDER, learned.name)
   os.makedirs(os.path.dirname(folder), exist_ok=True)
   with files.replacing(folder) as aside:
     storage.save(learned.model, aside)
@@ -100,7 +88,7 @@ def write(run_dir: str, learned: LearnedConstraint) -> str:
       storage.save(learned.actor, os.path.join(aside, _ACTOR))
       checksums["actor_sha256"] = _checksum(os.path.join(aside, _ACTOR))
     files.write_json(
-      os.path.join(aside, _MANIFEST),
+      os.path.join(aside, constraint_names.MANIFEST),
       {
         "format": _FORMAT,
         "name": learned.name,
@@ -111,19 +99,6 @@ def write(run_dir: str, learned: LearnedConstraint) -> str:
   return folder
 
 
-def names(run_dir: str) -> list[str]:
-  """Returns the names of the constraints of a run."""
-  folder = os.path.join(run_dir, FOLDER)
-  if not os.path.isdir(folder):
-    return []
-  return sorted(
-    name
-    for name in os.listdir(folder)
-    if _NAME.fullmatch(name)
-    and os.path.exists(os.path.join(folder, name, _MANIFEST))
-  )
-
-
 def read_manifest(run_dir: str, name: str) -> dict:
   """Returns the manifest of a constraint, without loading its model.
 
@@ -131,10 +106,12 @@ def read_manifest(run_dir: str, name: str) -> dict:
     FileNotFoundError: There is none of this name.
     ValueError: It is of another format, or the name is invalid.
   """
-  check_name(name)
-  path = os.path.join(run_dir, FOLDER, name, _MANIFEST)
+  constraint_names.check_name(name)
+  path = os.path.join(
+    run_dir, constraint_names.FOLDER, name, constraint_names.MANIFEST
+  )
   if not os.path.exists(path):
-    known = ", ".join(names(run_dir)) or "none"
+    known = ", ".join(constraint_names.names(run_dir)) or "none"
     raise FileNotFoundError(
       f"{run_dir!r} has no constraint {name!r}; it has {known}. Learn it with "
       "`python -m trainers.constraint`."
@@ -168,7 +145,7 @@ def read(run_dir: str, name: str, generator: str) -> LearnedConstraint:
       "same latent vector is another image there. Learn it again, with "
       "`python -m trainers.constraint`."
     )
-  folder = os.path.join(run_dir, FOLDER, name)
+  folder = os.path.join(run_dir, constraint_names.FOLDER, name)
   model = _load(folder, manifest["weights_sha256"])
   actor = None
   if "actor_sha256" in manifest:
@@ -178,7 +155,9 @@ def read(run_dir: str, name: str, generator: str) -> LearnedConstraint:
 
 def read_all(run_dir: str, generator: str) -> list[LearnedConstraint]:
   """Loads all constraints of a run; raises as `read` does."""
-  return [read(run_dir, name, generator) for name in names(run_dir)]
+  return [
+    read(run_dir, name, generator) for name in constraint_names.names(run_dir)
+  ]
 
 
 def extend(

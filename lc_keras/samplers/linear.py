@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from lc_keras.constraints import completion
 from lc_keras.models import linear_directions
 from lc_keras.samplers import sampler
 
@@ -76,8 +77,11 @@ class LinearDirection(sampler.Transformer):
 
   def _asked(self, constraint):
     """Returns values and mask; excluded attributes are requested off."""
-    values = self.judges.attributes.complete(
-      tf.ones_like(constraint.values), constraint.values, constraint.mask
+    values = completion.complete(
+      self.judges.attributes,
+      tf.ones_like(constraint.values),
+      constraint.values,
+      constraint.mask,
     )
     ruled_out = (1.0 - constraint.mask) * (1.0 - values)
     return values, constraint.mask + ruled_out

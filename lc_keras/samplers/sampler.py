@@ -28,6 +28,7 @@ import tensorflow as tf
 from lc_keras import losses
 from lc_keras import priors
 from lc_keras.constraints import attributes as attribute_names
+from lc_keras.constraints import completion
 from lc_keras.constraints import constraint as constraints
 
 # A row has converged where its realism is above this, and its targets are met
@@ -194,15 +195,15 @@ class Judges:
     start = tf.cast(logits > 0.0, tf.float32)
     probabilities = tf.sigmoid(logits)
     values, mask = constraint.values, constraint.mask
-    freed = self.attributes.freed(start, values, mask)
+    freed = completion.freed(self.attributes, start, values, mask)
     shown = dataclasses.replace(
       constraint,
-      values=self.attributes.complete(start, values, mask),
+      values=completion.complete(self.attributes, start, values, mask),
       weights=tf.where(mask > 0.0, constraint.weights, 1.0 - freed),
     )
     others = dataclasses.replace(
       constraint,
-      values=self.attributes.complete(probabilities, values, mask),
+      values=completion.complete(self.attributes, probabilities, values, mask),
       weights=1.0 - tf.maximum(mask, freed),
     )
     embedding = None
