@@ -208,14 +208,14 @@ def _draw(run, name, path):
   controlled = control.load(run.folder)
   wanted = controlled.constraint(name)
   rows = {
-    "wanted": controlled.sample(wanted, _SHOWN).images,
-    "not wanted": controlled.sample(~wanted, _SHOWN).images,
+    name: controlled.sample(wanted, _SHOWN).images,
+    f"not {name}": controlled.sample(~wanted, _SHOWN).images,
   }
   if run.dataset and controlled.parts.encode:
     images = run.held_out(_SHOWN)
     rows["an image"] = images
-    rows["with it"] = controlled.transform(images, wanted).images
-    rows["without it"] = controlled.transform(images, ~wanted).images
+    rows[f"made {name}"] = controlled.transform(images, wanted).images
+    rows[f"made not {name}"] = controlled.transform(images, ~wanted).images
   shown = min(map(len, rows.values()))
   plot = getattr(controlled.generator, "plot", None)
   grid = plotting.picture_rows([one[:shown] for one in rows.values()], plot)

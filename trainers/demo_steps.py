@@ -59,7 +59,7 @@ class Demo:
     self._count(want, images)
     self._add(
       f"Images of “{want}”",
-      "The actor moves draws of the prior in a single step.",
+      "An actor, a network, moves draws of the prior.",
       images.picture(),
       f'control = lc_keras.load("{self._run.preset or self._run.folder}")\n'
       f'control.sample("{want}", n={_SAMPLES})',
@@ -172,10 +172,10 @@ class Demo:
     wanted = self._control.learn(name, **how, **options)
     seconds = time.monotonic() - started
     made = {
-      "with it": self._control.sample(wanted, _SHOWN),
-      "without it": self._control.sample(~wanted, _SHOWN),
+      name: self._control.sample(wanted, _SHOWN),
+      f"not {name}": self._control.sample(~wanted, _SHOWN),
     }
-    self._count(name, made["with it"])
+    self._count(name, made[name])
     figures = self._control.about(name)["figures"]["balanced_accuracy"]
     low, high = figures["interval"]
     self._add(
