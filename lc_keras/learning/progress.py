@@ -27,9 +27,18 @@ class Progress:
       tqdm.tqdm.write(message, file=sys.stderr)
 
   def bar(self, total: int, unit: str) -> tqdm.tqdm:
-    """Returns a bar of `total` units."""
+    """Returns a bar of `total` units, which disappears when it is closed.
+
+    Bars that are open at the same time share a line: images are scored between
+    rounds of steps.
+    """
     return tqdm.tqdm(
-      total=total, unit=unit, delay=1e-9, disable=not self._verbose
+      total=total,
+      unit=unit,
+      delay=1e-9,
+      position=0,
+      leave=False,
+      disable=not self._verbose,
     )
 
   def steps(self, total: int) -> keras.callbacks.Callback:
