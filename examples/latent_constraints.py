@@ -3,7 +3,7 @@
 Engel, Hoffman, Roberts, "Latent Constraints: Learning to Generate Conditionally
 from Unconditional Generative Models", ICLR 2018, arXiv 1711.05772.
 
-  python examples/latent_constraints.py  # 150 seconds of CPU time
+  python -m examples.latent_constraints  # 150 seconds of CPU, runs/faces.png
 
 A VAE learns faces without labels and is frozen; its prior has holes. Faces are
 encoded once. A critic D(z, y) learns to tell encoded faces with their labels
@@ -122,7 +122,7 @@ class ActorCritic(keras.Model):
     self.critic_optimizer.apply(tape.gradient(loss, variables), variables)
 
 
-def main(out="faces.png", count=6000, vae_epochs=24, epochs=30):
+def main(out="runs/faces.png", count=6000, vae_epochs=24, epochs=30):
   keras.utils.set_random_seed(0)
   drawn = factors.sample(0, 0, count)
   images = renderer.render(drawn, looks.STUDIO).astype(np.float32) / 255
@@ -143,7 +143,7 @@ def main(out="faces.png", count=6000, vae_epochs=24, epochs=30):
   for name, column in zip(NAMES, np.eye(len(NAMES))):
     shown[f"{name}\nswitched"] = model.move(faces, np.abs(labels[:8] - column))
   pixels = np.stack([vae.decode(latents).mean() for latents in shown.values()])
-  plotting.grid(pixels, list(shown), scale=3).save(out)
+  plotting.save(plotting.grid(pixels, list(shown), scale=3), out)
 
 
 if __name__ == "__main__":

@@ -134,7 +134,7 @@ def _conclude(demo, pictures, seconds):
     "  .venv/bin/python -m serving.server --port=8500 "
     f"--model_base_path={base_path}\nand to ask, from another terminal:\n"
     "  .venv/bin/python -m serving.client sample --server=localhost:8500 "
-    '--want="Smiling, not Male" --out=faces.png'
+    '--want="Smiling, not Male" --out=runs/faces.png'
   )
 
 

@@ -151,7 +151,7 @@ class Demo:
       picture,
       f"python -m serving.server --port=8500 --model_base_path=$PWD/{place}\n"
       f'python -m serving.client sample --want="{self._joined}" '
-      "--out=faces.png",
+      "--out=runs/faces.png",
     )
 
   def conclude(self, seconds: float) -> None:
