@@ -8,7 +8,7 @@ it is imported into a run:
         --data=/usr/share/datasets/fashion-mnist --out=/tmp/plain_vae
 
     python -m trainers.import_generator --run_dir=runs/theirs \
-        --dataset=fashion_mnist --saved_model=/tmp/plain_vae \
+        --dataset=fashion_mnist --decoder=/tmp/plain_vae \
         --decode_signature=generate --encode_signature=embed \
         --encode_mean=mu --encode_log_variance=log_var --pixel_range=-1,1
 """

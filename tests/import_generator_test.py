@@ -98,7 +98,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
 
   def _flags(self, module, function="decode"):
     return (
-      f"--callable={module}:{function}",
+      f"--decoder={module}:{function}",
       "--latent_size=3",
       "--pixel_range=-1,1",
     )
@@ -165,12 +165,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     for arguments, error, sentence in (
       ([], ValueError, "--decoder is missing"),
       (
-        [*self._flags(module), "--saved_model=x"],
-        ValueError,
-        "--saved_model and --callable are the same: give one",
-      ),
-      (
-        [*self._flags(module), "--keras_encoder=x"],
+        [*self._flags(module), "--encoder=x"],
         FileNotFoundError,
         "no file or folder 'x'",
       ),
@@ -281,7 +276,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       runpy.run_path(str(_EXAMPLE), run_name="__main__")
     said = self._import(
       "--dataset=fashion_mnist",
-      f"--saved_model={model}",
+      f"--decoder={model}",
       "--decode_signature=generate",
       "--encode_signature=embed",
       "--encode_mean=mu",

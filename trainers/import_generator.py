@@ -29,10 +29,6 @@ _STAGE = "generator"
 _ROWS, _COLUMNS, _PLOTS = 4, 8, 4
 # Kinds of files that hold data and no program.
 _DATA_ONLY = {"keras", "keras_2", "onnx", "samples"}
-# Flags with the place of the decoder, and of the encoder.
-_DECODERS = ("decoder", "saved_model", "keras_decoder", "callable")
-_ENCODERS = ("encoder", "saved_model_encoder", "keras_encoder")
-_ENCODERS += ("encode_callable",)
 
 
 @recipes.recipe()
@@ -62,12 +58,6 @@ class Model:
     "finer and more alike.",
     low=1e-3,
   )
-  saved_model: str | None = setting(None, "The same as --decoder.")
-  keras_decoder: str | None = setting(None, "The same as --decoder.")
-  callable: str | None = setting(None, "The same as --decoder.")
-  saved_model_encoder: str | None = setting(None, "The same as --encoder.")
-  keras_encoder: str | None = setting(None, "The same as --encoder.")
-  encode_callable: str | None = setting(None, "The same as --encoder.")
   decode_signature: str | None = setting(
     None, "Signature of a SavedModel that decodes; needed if it has several."
   )
@@ -208,11 +198,11 @@ def _draft(model):
   """Returns the draft of a model's spec, from its flags."""
   from lc_keras.generators import specs
 
-  decode = _place(model, _DECODERS)
-  encode = _place(model, _ENCODERS)
-  mapping = _place(model, ("mapping",))
+  decode = _place(model, model.decoder)
+  encode = _place(model, model.encoder)
+  mapping = _place(model, model.mapping)
   if decode is None:
-    raise ValueError(f"Say what to import: --{_DECODERS[0]} is missing.")
+    raise ValueError("Say what to import: --decoder is missing.")
   if encode is None and model.encode_signature:
     encode = dict(decode)
   outputs = _given(
@@ -245,18 +235,13 @@ def _draft(model):
   )
 
 
-def _place(model, names):
+def _place(model, text):
   """Returns the place of a decoder, encoder or mapping; None without a flag."""
   from lc_keras.generators import kinds
 
-  given = [name for name in names if getattr(model, name)]
-  if len(given) > 1:
-    raise ValueError(
-      f"--{' and --'.join(given)} are the same: give one of them."
-    )
-  if not given:
+  if not text:
     return None
-  place = kinds.place_of(getattr(model, given[0]))
+  place = kinds.place_of(text)
   tags = None if model.tags is None else model.tags.split(",")
   if tags is not None:
     place["tags"] = [tag for tag in tags if tag]
