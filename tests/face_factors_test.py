@@ -1,6 +1,4 @@
-"""Tests of the factors of cartoon faces: rates, rules, edits, seeds."""
-
-import itertools
+"""Tests of the factors of cartoon faces: rates, rules, seeds."""
 
 import numpy as np
 from absl.testing import parameterized
@@ -66,40 +64,3 @@ class BalancedTest(parameterized.TestCase):
     drawn.append(factors.sample(5, 0, 1000).draws[:, 0])
     drawn = np.concatenate(drawn)
     self.assertLen(np.unique(drawn), len(drawn))
-
-
-class WithAttributeTest(parameterized.TestCase):
-  @parameterized.parameters(*itertools.product(factors.NAMES, (True, False)))
-  def test_switches_one_and_what_it_rules_out(self, name, on):
-    faces = factors.sample(6, 0, 3 * factors.BLOCK)
-    edited = factors.with_attribute(faces, name, on)
-    np.testing.assert_array_equal(edited.draws, faces.draws)
-    before, after = faces.labels, edited.labels
-    self.assertTrue((after[:, _COLUMN[name]] == on).all())
-    unchanged = before[:, _COLUMN[name]] == on
-    np.testing.assert_array_equal(after[unchanged], before[unchanged])
-
-    changed = set(
-      np.array(factors.NAMES)[(before != after).any(0)].tolist()
-    ) - {name}
-    partners = set().union(
-      *(group for group in factors.EXCLUSIVE if name in group)
-    )
-    if name == "5_o_Clock_Shadow" and on:
-      partners.add("No_Beard")  # A shadow shows on shaved chins only.
-    if name in ("Mustache", "Goatee", "Sideburns") and on:
-      partners.add("5_o_Clock_Shadow")
-    if name == "No_Beard":
-      partners.add("5_o_Clock_Shadow")  # Off with a beard; may be on without.
-    self.assertLessEqual(changed, partners)
-    if on:  # Only excluded attributes are off; No_Beard may be on.
-      came = set(np.array(factors.NAMES)[(after > before).any(0)].tolist())
-      self.assertLessEqual(came, {name, "No_Beard", "5_o_Clock_Shadow"})
-
-  def test_there_and_back_is_the_same_face(self):
-    faces = factors.sample(6, 0, 200)
-    for name in ("Smiling", "Eyeglasses", "Male", "Young", "Big_Nose"):
-      was_on = faces[faces.shows(name)]
-      off = factors.with_attribute(was_on, name, False)
-      back = factors.with_attribute(off, name, True)
-      np.testing.assert_array_equal(back.traits, was_on.traits)

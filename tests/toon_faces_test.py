@@ -61,10 +61,14 @@ _MIDDLE = (slice(33, 46), slice(24, 40))
 def _switched(name, count):
   """Faces without and with an attribute that differ in no other label."""
   faces = factors.sample(31, 0, count)
-  off = factors.with_attribute(faces, name, False)
-  on = factors.with_attribute(faces, name, True)
-  others = np.arange(len(factors.NAMES)) != factors.NAMES.index(name)
-  alone = (off.labels == on.labels)[:, others].all(1)
+  is_it = np.array(factors.NAMES) == name
+  off, on = (
+    factors.Factors(np.where(is_it, value, faces.traits), faces.draws)
+    for value in (False, True)
+  )
+  alone = ((off.labels != on.labels) == is_it).all(1)
+  for group in factors.EXCLUSIVE:
+    alone &= on.labels[:, np.isin(factors.NAMES, group)].sum(1) <= 1
   return off[alone], on[alone]
 
 

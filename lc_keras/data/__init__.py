@@ -5,9 +5,9 @@
 # `names`. A kind of data sets ends with a colon: its `load` gets the rest of
 # the name, and `data_dir`. Modules are imported on use. See docs/extending.md.
 DATASETS = {
-  "toon_faces/studio": "lc_keras.data.toon_faces.dataset",
-  "toon_faces/wild": "lc_keras.data.toon_faces.dataset",
-  "toon_faces/tiny": "lc_keras.data.toon_faces.dataset",
+  "toon_faces/studio": "lc_keras.data.toon_faces.builder",
+  "toon_faces/wild": "lc_keras.data.toon_faces.builder",
+  "toon_faces/tiny": "lc_keras.data.toon_faces.builder",
   "celeb_a": "lc_keras.data.celeb_a",
   "fashion_mnist": "lc_keras.data.fashion_mnist",
   "images:": "lc_keras.data.image_folder",

@@ -5,7 +5,7 @@ import io
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import pool as pools
 from typing import NamedTuple
 
@@ -86,7 +86,6 @@ def from_examples(
   attributes: Sequence[str],
   exclusive: Sequence[Sequence[str]] = (),
   continuous: Sequence[str] = (),
-  splits: Sequence[str] = SPLITS,
   version: str = "1.0.0",
   trained: Sequence[str] | None = None,
   crop: str | None = None,
@@ -107,7 +106,6 @@ def from_examples(
     exclusive: Groups of names that exclude each other.
     continuous: Names of attributes that are degrees in [0, 1]; all others are
       0 or 1.
-    splits: Names of the splits.
     version: To be raised when the examples change.
     trained: The attributes that models are trained on; None is all.
     crop: How pictures became images, see `images.box`; None if they are images.
@@ -120,9 +118,9 @@ def from_examples(
     all_attributes=names,
     attributes=names if trained is None else tuple(trained),
     exclusive=tuple(map(tuple, exclusive)),
-    splits=tuple(splits),
+    splits=SPLITS,
     builder=lambda data_dir: kind(data_dir=data_dir),
-    decode=lambda example: _decode(example, image_shape),
+    decode=lambda example: decode(example, image_shape),
     continuous=tuple(continuous),
     preprocessing=crop and preprocessings.Preprocessing(image_shape, crop),
     state=state,
@@ -164,7 +162,7 @@ def read_pictures(
       )
     except ValueError as error:
       return Example(None, labels, name, str(error).removeprefix(name).strip())
-    return Example(_png(image), labels, name)
+    return Example(png(image), labels, name)
 
   pictures, waiting = iter(pictures), None
   # Threads, since Pillow releases the GIL while it reads and writes pixels.
@@ -194,17 +192,22 @@ def read_about(builder: tfds.core.DatasetBuilder | str) -> dict | None:
     return None
 
 
-def _decode(example, image_shape):
-  image = tf.io.decode_png(example["image"], channels=image_shape[-1])
+def decode(
+  example: Mapping[str, tf.Tensor], image_shape: Sequence[int]
+) -> dict[str, tf.Tensor]:
+  """Decodes the PNG or JPEG and the labels of an example, see `Dataset`."""
+  image = tf.io.decode_image(
+    example["image"], channels=image_shape[-1], expand_animations=False
+  )
   image = tf.cast(image, tf.float32) / 255.0
   return {
     "image": tf.ensure_shape(image, image_shape),
-    "attributes": example["attributes"],
+    "attributes": tf.cast(example["attributes"], tf.float32),
   }
 
 
-def _png(image):
-  """Returns an image as PNG, in bytes."""
+def png(image: np.ndarray) -> bytes:
+  """Returns an image, uint8 [height, width, channels], as PNG."""
   file = io.BytesIO()
   image = image[..., 0] if image.shape[-1] == 1 else image
   Image.fromarray(image).save(file, "PNG", compress_level=_PNG_LEVEL)
@@ -267,7 +270,7 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
       if fault:
         self._left_out.append(f"{name or f'{split}, row {place}'}: {fault}")
         continue
-      image = image if isinstance(image, bytes) else _png(image)
+      image = image if isinstance(image, bytes) else png(image)
       yield (
         row,
         {"image": io.BytesIO(image), "attributes": labels, "name": name},

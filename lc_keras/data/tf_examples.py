@@ -98,17 +98,6 @@ def load(path: str, data_dir: str = "") -> stored.Dataset:
   del data_dir
   spec = _read_spec(path)
   attributes, shape = tuple(spec["attributes"]), tuple(spec["image_shape"])
-
-  def decode(example):
-    image = tf.io.decode_image(
-      example["image"], channels=shape[-1], expand_animations=False
-    )
-    image = tf.cast(image, tf.float32) / 255.0
-    return {
-      "image": tf.ensure_shape(image, shape),
-      "attributes": example["attributes"],
-    }
-
   return stored.Dataset(
     image_shape=shape,
     all_attributes=attributes,
@@ -116,7 +105,7 @@ def load(path: str, data_dir: str = "") -> stored.Dataset:
     exclusive=tuple(map(tuple, spec["exclusive"])),
     splits=tuple(spec["splits"]),
     builder=lambda data_dir: _Files(spec, os.path.dirname(path)),
-    decode=decode,
+    decode=lambda example: stored.decode(example, shape),
     continuous=tuple(spec["continuous"]),
   )
 

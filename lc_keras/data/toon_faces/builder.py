@@ -5,8 +5,8 @@ import io
 
 import numpy as np
 import tensorflow_datasets as tfds
-from PIL import Image
 
+from lc_keras.data import stored
 from lc_keras.data.toon_faces import factors
 from lc_keras.data.toon_faces import looks
 from lc_keras.data.toon_faces import renderer
@@ -28,7 +28,23 @@ hair has one colour of four or none, and a bald head has none.)
 """
 
 _CHUNK = 512  # faces drawn at a time
-_PNG_LEVEL = 3  # the fastest, and within 3% of the smallest
+_NUM_PAPER_ATTRIBUTES = 10
+
+
+def load(config):
+  """Returns one configuration: studio, wild or tiny."""
+  return stored.Dataset(
+    image_shape=IMAGE_SHAPE,
+    all_attributes=factors.NAMES,
+    attributes=factors.NAMES[:_NUM_PAPER_ATTRIBUTES],
+    exclusive=factors.EXCLUSIVE,
+    splits=SPLITS,
+    builder=lambda data_dir: ToonFaces(config=config, data_dir=data_dir),
+    decode=lambda example: {
+      **stored.decode(example, IMAGE_SHAPE),
+      "focus": example["focus"],
+    },
+  )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -134,11 +150,9 @@ class ToonFaces(tfds.core.GeneratorBasedBuilder):
       for row, image, labels, focus in zip(
         range(first, last), images, faces.labels, foci
       ):
-        png = io.BytesIO()
-        Image.fromarray(image).save(png, "PNG", compress_level=_PNG_LEVEL)
         yield {
           "id": row,
-          "image": png.getvalue(),
+          "image": stored.png(image),
           "attributes": labels,
           "focus": focus,
         }

@@ -3,7 +3,7 @@
 A face has 28 binary traits with the names and the frequencies of CelebA's
 attributes, and a fixed set of random draws (which nose, which shade, how far
 the head is turned, ...). Every trait picks from its own draws, and all draws
-are made for every face: editing one trait leaves the rest of the face alone.
+are made for every face: another value of one trait leaves the rest alone.
 
 Some traits cannot be seen while another one is on: a bald head has no hair
 colour. `Factors.traits` holds all traits, `Factors.labels` the visible ones.
@@ -78,7 +78,6 @@ _HIDES = (
   ("No_Beard", True, ("Mustache", "Goatee", "Sideburns")),
   ("No_Beard", False, ("5_o_Clock_Shadow",)),
 )
-_ONE_OF = (HAIR_COLOURS, ("Straight_Hair", "Wavy_Hair"))
 
 # Sex sways four traits, weakly enough that every combination occurs, so that
 # each attribute can be requested alone. (P(on | man), overall rate): the rate
@@ -207,43 +206,6 @@ def sample_balanced(seed, name, count):
     np.stack([on.traits, off.traits], 1).reshape(count, -1),
     np.stack([on.draws, off.draws], 1).reshape(count, -1),
   )
-
-
-def with_attribute(factors, name, on):
-  """Returns the same faces with one attribute switched.
-
-  Switching it on switches off the attributes that it excludes (a bald head
-  loses its hair colour). Switching it off shows the traits that it hid (bangs
-  under a hat).
-
-  Args:
-    factors: Factors of n faces.
-    name: one of `NAMES`.
-    on: bool, the value that the attribute gets in all of them.
-
-  Returns:
-    Factors of n faces, with the same draws.
-  """
-  traits = factors.traits.copy()
-  traits[:, _INDEX[name]] = on
-  if on:
-    before = _visible(factors.traits)
-    for group in _ONE_OF:
-      if name in group:
-        for other in set(group) - {name}:
-          traits[:, _INDEX[other]] = False
-    for hider, value, hidden in _HIDES:
-      if name in hidden:
-        traits[:, _INDEX[hider]] = not value
-    # The trait that hid this attribute hid others, too. These stay invisible,
-    # and so do the traits that they hid.
-    while True:
-      revealed = _visible(traits) & ~before
-      revealed[:, [_INDEX[name], _INDEX["No_Beard"]]] = False
-      if not revealed.any():
-        break
-      traits &= ~revealed
-  return Factors(traits, factors.draws)
 
 
 def _visible(traits):
