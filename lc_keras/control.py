@@ -179,9 +179,11 @@ class LatentConstraints:
     single step, with its critic. For a generator with a mapping, the critic
     "realism", which separates draws of the mapping from other latents, replaces
     the last two: requests are answered by a search, and flow and actor are
-    trained only if `recipes` has one for them. Without labels, images are
-    encoded and no model is trained; `learn` can then add attributes. Without
-    images, and always for a generator that cannot encode, latents are drawn.
+    trained only if `recipes` has one for them. So is, for any generator,
+    "search_actor", which gives a search's answers in one step. Without labels,
+    images are encoded and no model is trained; `learn` can then add attributes.
+    Without images, and always for a generator that cannot encode, latents are
+    drawn.
 
     A later call replaces all models except learned constraints, the embedding
     and the encoder: the frozen generator still decodes every latent alike.
@@ -202,8 +204,9 @@ class LatentConstraints:
       steps_per_epoch: By default one pass over the rows, but at least 100 and
         at most 2,000 steps.
       recipes: Settings that replace all these: one or several of
-        `recipes.Attributes`, `recipes.Flow`, `recipes.Actor` and
-        `recipes.Realism`. The trainers make the same models of these recipes.
+        `recipes.Attributes`, `recipes.Flow`, `recipes.Actor`, `recipes.Realism`
+        and `recipes.SearchActor`. The trainers make the same models of these
+        recipes, except the last.
       seed: Seed of drawn latents and of every model without a recipe.
       validation_split: Share of the rows that is held out; above 0.
       callbacks: As of `keras.Model.fit`.

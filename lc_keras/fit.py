@@ -21,6 +21,7 @@ from lc_keras.data import label_columns
 from lc_keras.data import latents as latent_rows
 from lc_keras.data import tables
 from lc_keras.generators import generator as generators
+from lc_keras.learning import amortised_search
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_model
 from lc_keras.models import flow_matching
@@ -379,6 +380,10 @@ def _plan(given, parts, classifier, **shared):
         del plan[name]
   for name, (make, recipe) in plan.items():
     plan[name] = make, given.get(type(recipe), recipe)
+  # It learns from all other critics.
+  if settings.SearchActor in given:
+    recipe = given[settings.SearchActor]
+    plan[amortised_search.MODEL] = amortised_search.training, recipe
   return plan
 
 
@@ -397,12 +402,13 @@ def by_type(
     settings.Flow,
     settings.Actor,
     settings.Realism,
+    settings.SearchActor,
   )
   for recipe in recipes:
     if type(recipe) not in known:
       raise ValueError(
-        "fit trains by recipes.Attributes, recipes.Flow, recipes.Actor and "
-        "recipes.Realism; "
+        "fit trains by recipes.Attributes, recipes.Flow, recipes.Actor, "
+        "recipes.Realism and recipes.SearchActor; "
         f"got {recipe!r:.60}."
       )
   found = {type(recipe): recipe for recipe in recipes}

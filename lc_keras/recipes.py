@@ -414,6 +414,31 @@ class Actor(Labelled):
   )
 
 
+@recipe(
+  steps=1500,
+  batch_size=256,
+  learning_rate=2e-3,
+  final_learning_rate=0.0,
+  warmup_steps=100,
+  width=512,
+  depth=3,
+)
+class SearchActor(OnLatents):
+  """How an actor that replaces a search is trained, on the search's loss."""
+
+  distance_weight: float = setting(
+    0.03,
+    "Weight of the squared distance moved, in whitened coordinates.",
+    low=0,
+  )
+  same_weight: float = setting(
+    0.0,
+    "Weight of the squared distance between the learned embeddings, such as of "
+    "a face's identity, of the start and of the moved latent.",
+    low=0,
+  )
+
+
 @recipe()
 class Encoder(_Checked):
   """How an encoder is learned for a generator that has none."""

@@ -1,6 +1,7 @@
 """Tests of control over a generator with a mapping, and of `same`."""
 
 import contextlib
+import copy
 import io
 
 import numpy as np
@@ -11,6 +12,8 @@ from absl.testing import parameterized
 
 import lc_keras
 from lc_keras import recipes
+from lc_keras import training as training_lib
+from lc_keras.learning import amortised_search
 from lc_keras.learning import embedding
 from lc_keras.samplers import objective
 from lc_keras.samplers import rejection
@@ -47,6 +50,7 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
         recipes.Flow(**_SMALL),
         recipes.Actor(**_SMALL, critic_steps=1),
         recipes.Realism(**_SMALL),
+        recipes.SearchActor(**_SMALL),
       ),
     )
     cls.figures = cls.control.keep(_embed, count=200, steps=60, verbose=0)
@@ -91,13 +95,43 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     edited = self.control.transform(self.latents, "not Top", same=1.0)
     self.assertEqual(edited.images.shape, (3, 6, 8, 1))
 
+  def test_an_actor_of_the_search_answers_in_a_step(self):
+    made = self.control.transform(
+      self.latents, "not Top", sampler="search_actor"
+    )
+    self.assertAllInSet(made.steps, [0, 1])
+    sampled = self.control.sample("Top", 2, sampler="search_actor")
+    self.assertLen(sampled.images, 2)
+
+  def test_it_learns_to_lower_the_loss_of_the_search(self):
+    recipe = recipes.SearchActor(
+      **_SMALL | {"steps": 40, "width": 32}, same_weight=1.0, warmup_steps=0
+    )
+    training = amortised_search.training(recipe, self.control.parts)
+    before = training.model.evaluate(training.validation, verbose=0)
+    training_lib.fit(training, recipe, verbose=0)
+    after = training.model.evaluate(training.validation, verbose=0)
+    self.assertLess(after, before)
+
+  def test_it_keeps_only_an_embedding_that_was_learned(self):
+    parts = copy.copy(self.control.parts)
+    parts.models = {**parts.models}
+    del parts.models[embedding.MODEL]
+    recipe = recipes.SearchActor(**_SMALL, same_weight=1.0)
+    with self.assertRaisesRegex(ValueError, "same_weight needs"):
+      amortised_search.training(recipe, parts)
+
   def test_saved_and_loaded_all_is_the_same(self):
     folder = f"{self.create_tempdir().full_path}/saved"
     self.control.save(folder)
     loaded = lc_keras.load(folder)
-    for given in (self.latents, self.images):
+    for given, how in (
+      (self.latents, {"same": 2.0}),
+      (self.images, {"same": 2.0}),
+      (self.latents, {"sampler": "search_actor"}),
+    ):
       made, again = (
-        one.transform(given, "Top", same=2.0) for one in (self.control, loaded)
+        one.transform(given, "Top", **how) for one in (self.control, loaded)
       )
       self.assertAllClose(again.latents, made.latents, atol=1e-4)
 

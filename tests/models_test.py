@@ -22,6 +22,7 @@ from lc_keras.models import linear_directions
 from lc_keras.models import pixel_classifier
 from lc_keras.models import realism_model
 from lc_keras.models import refined_vae
+from lc_keras.models import search_actor
 from lc_keras.models import storage
 from lc_keras.models import stored_model
 from lc_keras.models import vae
@@ -197,6 +198,18 @@ _CASES = {
     lambda: refined_vae.RefinedVAE(_SHAPE, _LATENT, "mlp_small", width=4),
     "image",
     "image",
+  ),
+  "search_actor": _Case(
+    lambda: search_actor.SearchActor(_LATENT, _ATTRIBUTES, 16, 1),
+    "mean scale focus",
+    "mean attributes mask",
+    {
+      "loss_of_move": lambda start, moved, values, mask, seeds: tf.reduce_sum(
+        tf.square(moved - start - values[:, :1]), axis=-1
+      ),
+      "read_attributes": lambda latents: tf.tile(latents[:, :1], [1, 5]),
+      "excludes": np.zeros([_ATTRIBUTES, _ATTRIBUTES]),
+    },
   ),
   "vae": _Case(
     lambda: vae.VAE(

@@ -23,6 +23,7 @@ _RECIPES = (
   recipes.Constraint,
   recipes.Encoder,
   recipes.Rule,
+  recipes.SearchActor,
 )
 
 

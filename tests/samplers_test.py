@@ -65,6 +65,11 @@ _SAMPLERS = {
   "extended": lambda: extended.Extended(_actor(), _search()),
   "scaled": lambda: scaled.Scaled(_actor(), 0.5),
   "search": _search,
+  "search_actor": lambda: actor.SearchActorSampler(
+    _JUDGES,
+    lambda z, values, mask: z + (values * mask)[:, :4],
+    rejection.BestOfN(_JUDGES, 3),
+  ),
   "search_published": lambda: gradient_search.GradientSearch(
     _JUDGES, max_steps=4
   ),

@@ -28,11 +28,15 @@ from tools import photo_demo
 # seed of the training. The first is measured on all people, others on half.
 METHODS = {
   "search": ("search", photo_demo.SAME, 0),
+  # Trained with a weight of its own, see `learning.learn`.
+  "actor": ("search_actor", 0.0, 0),
   "search that keeps nobody": ("search", 0.0, 0),
   "published search": ("search_published", 0.0, 0),
   "linear directions": ("linear", 0.0, 0),
   "search, second training": ("search", photo_demo.SAME, 1),
   "search, third training": ("search", photo_demo.SAME, 2),
+  "actor, second training": ("search_actor", 0.0, 1),
+  "actor, third training": ("search_actor", 0.0, 2),
 }
 _SAMPLES = 64
 # Edits in sequence; then they are undone, the last one first.

@@ -36,6 +36,7 @@ _MODULES = {
   "PixelClassifier": "pixel_classifier",
   "RealismModel": "realism_model",
   "RefinedVAE": "refined_vae",
+  "SearchActor": "search_actor",
   "VAE": "vae",
   "ValueActor": "value_actor",
   "ValueModel": "value_model",

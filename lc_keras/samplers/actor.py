@@ -8,6 +8,8 @@ from lc_keras.samplers import sampler
 
 # Maps latents, values and mask to latents, see `Actor.call`.
 Actor = Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+# How close to its target an attribute reads where a request holds already.
+_TOLERANCE = 0.05
 
 
 class ActorSampler(sampler.Transformer):
@@ -59,3 +61,39 @@ class ActorSampler(sampler.Transformer):
   def _move(self, start, constraint):
     moved = self._actor(start, constraint.values, constraint.mask)
     return self._result(moved, constraint, steps=1, start=start)
+
+
+class SearchActorSampler(sampler.Transformer):
+  """One step of a trained `SearchActor`, from where the search would start.
+
+  As by the search, a row for which the request holds is returned unmoved.
+  """
+
+  def __init__(
+    self, judges: sampler.Judges, actor: Actor, starts: sampler.Sampler
+  ):
+    """Creates the sampler.
+
+    Args:
+      judges: The critics that evaluate its results.
+      actor: The `SearchActor`.
+      starts: Makes the latents that samples are moved from.
+    """
+    super().__init__(judges)
+    self._actor = actor
+    self._starts = starts
+
+  def sample(self, constraint, seeds):
+    """See base class."""
+    start = self._starts.sample(constraint, seeds).latents
+    result = self.edit(start, self.judges.edit(start, constraint), seeds)
+    return self._result(result.latents, constraint, result.steps)
+
+  def edit(self, latents, edit, seeds):
+    """See base class. `converged` covers the attributes that are kept, too."""
+    del seeds
+    read = tf.sigmoid(self.judges.attribute_critic(latents))
+    holds = edit.asked.satisfied(read, _TOLERANCE)
+    moved = self._actor(latents, edit.asked.values, edit.asked.mask)
+    moved = tf.where(holds[:, tf.newaxis], latents, moved)
+    return self._result(moved, edit.shown, tf.where(holds, 0, 1), latents)

@@ -97,6 +97,15 @@ SAMPLERS = {
     is_slow=True,
     is_exported=True,
   ),
+  "search_actor": Entry(
+    "Actor of the search",
+    lambda parts, judges: actor.SearchActorSampler(
+      judges, parts.models["search_actor"], rejection.BestOfN(judges)
+    ),
+    ("search_actor",),
+    is_trained=True,
+    is_exported=True,
+  ),
   "search_published": Entry(
     "Gradient search, published",
     lambda parts, judges: gradient_search.GradientSearch(judges),
