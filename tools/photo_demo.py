@@ -1,9 +1,10 @@
 """Controls a face generator that other people trained: `make demo-photo`.
 
 Learns critics of attributes, realism and identity from the shipped tables of
-seeds and labels; samples four requests and edits twelve people; scores them
-with judges that gave no labels; exports, serves, sends one request; writes a
-page, runs/photo/report/index.html. Learning and export are done once.
+seeds and labels, and an actor; samples four requests by a search and edits
+twelve people by the actor; scores them with judges that gave no labels;
+exports, serves, sends one request; writes a page, runs/photo/report/index.html.
+Learning and export are done once.
 """
 
 import argparse
@@ -47,7 +48,7 @@ EDITS = (
 )
 _COUNT, _PEOPLE = 16, 12
 _FULL_SIZE = ("Smiling", 1)  # The edit that is shown at 1024 pixels.
-TRUNCATION, SAME = 0.8, 1.5
+TRUNCATION = 0.8
 # First seed of the people that are edited; no model was trained on them.
 FIRST_SEED = 100_000
 _CAPTIONS = {
@@ -121,7 +122,9 @@ class Demo:
     read, columns, found = self._judges(before), [before], {}
     for name, value in EDITS:
       with self._stage("edits"):
-        edited = control.transform(latents, text({name: value}), same=SAME)
+        edited = control.transform(
+          latents, text({name: value}), sampler="search_actor"
+        )
       with self._stage("scores"):
         after = self._judges(edited.images)
       found[text({name: value})] = scores.edit(read, after, name, value)

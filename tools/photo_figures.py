@@ -24,17 +24,19 @@ from lc_keras.photo_faces import networks
 from lc_keras.photo_faces import scores
 from tools import photo_demo
 
+# Weight of the identity in a search that preserves it.
+_SAME = 1.5
 # By title: the sampler, the weight of the person's identity (`same`), and the
 # seed of the training. The first is measured on all people, others on half.
 METHODS = {
-  "search": ("search", photo_demo.SAME, 0),
+  "search": ("search", _SAME, 0),
   # Trained with a weight of its own, see `learning.learn`.
   "actor": ("search_actor", 0.0, 0),
   "search that keeps nobody": ("search", 0.0, 0),
   "published search": ("search_published", 0.0, 0),
   "linear directions": ("linear", 0.0, 0),
-  "search, second training": ("search", photo_demo.SAME, 1),
-  "search, third training": ("search", photo_demo.SAME, 2),
+  "search, second training": ("search", _SAME, 1),
+  "search, third training": ("search", _SAME, 2),
   "actor, second training": ("search_actor", 0.0, 1),
   "actor, third training": ("search_actor", 0.0, 2),
 }
@@ -163,7 +165,7 @@ class Figures:
         if rows.any():
           request = photo_demo.text({_DRIFT[column]: value})
           moved[rows] = control.transform(
-            latents[rows], request, same=photo_demo.SAME
+            latents[rows], request, same=_SAME
           ).latents
       latents = moved
     after = self._judges(control.decode(latents))
