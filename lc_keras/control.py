@@ -26,6 +26,7 @@
 """
 
 import dataclasses
+import functools
 import numbers
 import operator
 import os
@@ -338,9 +339,8 @@ class LatentConstraints:
       }
       made = acquire.from_rules(self.parts, checked, recipe, **how)
     for one in made:
-      if hasattr(self.parts, "folder"):
-        self.parts.folder = preset.writable(self.parts.folder)
-        learned_constraints.write(self.parts.folder, one)
+      if folder := self._folder():
+        learned_constraints.write(folder, one)
         self.parts.refused.pop(one.name, None)
       self.parts.learned[one.name] = one
     self._build()
@@ -379,15 +379,10 @@ class LatentConstraints:
     if not self.parts.latents:
       self.fit(verbose=0)
     how = progress.Progress(bool(verbose))
-    model, figures = embedding.learn(
+    learned = embedding.learn(
       self.parts, embed, latents, progress=how, **options
     )
-    self.parts.models[embedding.MODEL] = model
-    if hasattr(self.parts, "folder"):
-      self.parts.folder = preset.writable(self.parts.folder)
-      storage.save(model, os.path.join(self.parts.folder, embedding.MODEL))
-    self._build()
-    return figures
+    return self._adopt(embedding.MODEL, *learned)
 
   @tensorflow_banners.no_retracing_warnings()
   def learn_encoder(self, *, verbose: str | int = "auto", **options) -> dict:
@@ -407,17 +402,26 @@ class LatentConstraints:
     Raises:
       ValueError: The generator has an encoder, or an option is out of range.
     """
-    model, figures = encoding.learn(
+    learned = encoding.learn(
       self.parts,
       settings.Encoder(**options),
       progress.Progress(bool(verbose)),
     )
-    self.parts.models[encoder.MODEL] = model
-    if hasattr(self.parts, "folder"):
-      self.parts.folder = preset.writable(self.parts.folder)
-      storage.save(model, os.path.join(self.parts.folder, encoder.MODEL))
+    return self._adopt(encoder.MODEL, *learned)
+
+  def _adopt(self, name, model, figures):
+    """Adds a model, and writes it to the folder; returns its figures."""
+    self.parts.models[name] = model
+    if folder := self._folder():
+      storage.save(model, os.path.join(folder, name))
     self._build()
     return figures
+
+  def _folder(self):
+    """Returns the folder to write new models to; None in memory."""
+    if hasattr(self.parts, "folder"):
+      self.parts.folder = preset.writable(self.parts.folder)
+    return getattr(self.parts, "folder", None)
 
   def about(self, name: str) -> dict:
     """Returns the manifest of a learned constraint: source, figures, seconds.
@@ -459,7 +463,7 @@ class LatentConstraints:
     seeds = _seeds(n, seed) + skip
     constraint = self._request(request).rows(n, skip)
     return self._call(
-      ("sample", sampler, constraint.realism_weight),
+      (_sample, sampler, constraint.realism_weight),
       constraint.values.numpy(),
       constraint.weights.numpy(),
       seeds=seeds,
@@ -491,34 +495,8 @@ class LatentConstraints:
       ValueError: The request is invalid, the images are of another shape or
         range, the generator cannot encode images, or no embedding was learned.
     """
-    same = self._check_same(same, sampler)
-    if same and sampler == "best":
-      sampler = "search"
-    if not (
-      isinstance(strength, numbers.Real) and 0.0 <= strength < float("inf")
-    ):
-      raise ValueError(
-        f"strength must be a number from 0 up, the same for all images; got "
-        f"{strength!r}."
-      )
-    start = self.encode(images, seed)
-    request = self._request(request)
-    read = self._judges.attribute_critic(tf.constant(start))
-    constraint = request.nearest(tf.sigmoid(read))
-    return self._call(
-      ("transform", sampler, constraint.realism_weight),
-      constraint.values.numpy(),
-      constraint.weights.numpy(),
-      np.full(len(start), strength, np.float32),
-      np.full(len(start), same, np.float32),
-      start,
-      seeds=_seeds(len(start), seed),
-    )
-
-  def _check_same(self, same, sampler):
-    """Returns `same` as a float; raises ValueError if it cannot be used."""
-    if not (isinstance(same, numbers.Real) and 0.0 <= same < float("inf")):
-      raise ValueError(f"same must be a number from 0 up; got {same!r}.")
+    _check_factor("same", same)
+    _check_factor("strength", strength, ", the same for all images")
     if same and embedding.MODEL not in self.parts.models:
       raise ValueError(
         "`same` needs an embedding: learn one with `keep` first."
@@ -527,7 +505,20 @@ class LatentConstraints:
       raise ValueError(
         f"The sampler {sampler!r} does not support `same`: use 'search'."
       )
-    return float(same)
+    sampler = "search" if same else sampler
+    start = self.encode(images, seed)
+    request = self._request(request)
+    read = self._judges.attribute_critic(tf.constant(start))
+    constraint = request.nearest(tf.sigmoid(read))
+    return self._call(
+      (_transform, sampler, constraint.realism_weight),
+      constraint.values.numpy(),
+      constraint.weights.numpy(),
+      np.full(len(start), strength, np.float32),
+      np.full(len(start), same, np.float32),
+      start,
+      seeds=_seeds(len(start), seed),
+    )
 
   def encode(self, images: np.ndarray, seed: int = 0) -> np.ndarray:
     """Returns draws of q(z|x), float32 [n, latent_size]; latents pass through.
@@ -640,13 +631,12 @@ class LatentConstraints:
 
   def _call(self, key, *arrays, seeds):
     """Runs a sampler, compiled when it is first needed."""
-    how, name, realism_weight = key
+    function, name, realism_weight = key
     if name not in self._samplers:
       self._samplers[name] = self.parts.build_sampler(name)
     if key not in self._compiled:
-      self._compiled[key] = batched.Batched(
-        _function(how, self._samplers[name], realism_weight), _BATCH_SIZE
-      )
+      called = functools.partial(function, self._samplers[name], realism_weight)
+      self._compiled[key] = batched.Batched(called, _BATCH_SIZE)
     result = self._compiled[key](*arrays, seeds)
     read = result["attribute_probabilities"]
     return controlled_images.ControlledImages(
@@ -661,19 +651,17 @@ class LatentConstraints:
     )
 
 
-def _function(how, sampler, realism_weight):
-  """Returns a sampler as a function of tensors, to be compiled."""
+def _sample(sampler, realism_weight, values, weights, seeds):
+  constraint = constraints.Constraint(values, weights, realism_weight)
+  return sampler.sample(constraint, seeds)._asdict()
 
-  def sample(values, weights, seeds):
-    constraint = constraints.Constraint(values, weights, realism_weight)
-    return sampler.sample(constraint, seeds)._asdict()
 
-  def transform(values, weights, strength, same, start, seeds):
-    constraint = constraints.Constraint(values, weights, realism_weight, same)
-    moves = scaled.Scaled(sampler, strength)
-    return moves.transform(start, constraint, seeds)._asdict()
-
-  return {"sample": sample, "transform": transform}[how]
+def _transform(
+  sampler, realism_weight, values, weights, strength, same, start, seeds
+):
+  constraint = constraints.Constraint(values, weights, realism_weight, same)
+  moves = scaled.Scaled(sampler, strength)
+  return moves.transform(start, constraint, seeds)._asdict()
 
 
 def _check_names(names):
@@ -686,6 +674,11 @@ def _check_names(names):
         f"separated by commas; got {name!r}."
       )
   attribute_names.Attributes(names)  # Raises for unspellable names.
+
+
+def _check_factor(name, value, more=""):
+  if not (isinstance(value, numbers.Real) and 0.0 <= value < float("inf")):
+    raise ValueError(f"{name} must be a number from 0 up{more}; got {value!r}.")
 
 
 def _whole(name, value, low, high=None):
