@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import tqdm
 
-from lc_keras import batched
 from lc_keras import parts as parts_of
 from lc_keras import recipes as settings
 from lc_keras import training as trainings
@@ -39,8 +38,8 @@ _BATCH_SIZE = 256
 _REALISM_STEPS = 2
 # Fewest training rows: one row has no covariance.
 _FEWEST_ROWS = 2
-# Column of seeds in a table of labels, and seeds per batch of draws.
-_SEED, _AT_ONCE = "seed", 1024
+# Column of seeds in a table of labels.
+_SEED = "seed"
 
 
 def encode(
@@ -135,11 +134,8 @@ def by_seed(generator, labels, latents):
       if len(wrong)
       else "Labels are of seeds or of latents: give one of them."
     )
-  mapping = getattr(generator, "mapping", None)
-  size = generator.latent_size if mapping is None else mapping.noise_size
-  at_once = batched.rows_at_once([size], _AT_ONCE)
-  draw = batched.Batched(lambda seeds: {"": generator.draw(seeds)}, at_once)
-  return labels.drop(columns=_SEED), draw(seeds.astype(np.int64))[""]
+  latents = generators.draw_rows(generator, seeds.astype(np.int64))
+  return labels.drop(columns=_SEED), latents
 
 
 def drawn(

@@ -62,8 +62,9 @@ def _make():
   latent_cache.write(
     os.path.join(run_dir, "latents", "cache"),
     {
-      split: latents.encode(
-        model, pipeline.load(DATASET, split, 32, data_dir=data_dir)
+      split: map(
+        latents.encoder(model),
+        pipeline.load(DATASET, split, 32, data_dir=data_dir),
       )
       for split in ("train", "test")
     },

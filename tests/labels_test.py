@@ -1,6 +1,7 @@
 """Tests of labels: reading files, and errors that name the fault."""
 
 import os
+import types
 
 import numpy as np
 from absl.testing import parameterized
@@ -42,7 +43,8 @@ class LabelsTest(parameterized.TestCase):
 
   def test_seeds_are_draws_of_the_prior(self):
     read = self._read("seed,value\n7,1\n-2,0\n")
-    mean, scale = read.rows(_CACHE, _SCALE)
+    prior = types.SimpleNamespace(latent_size=3)
+    mean, scale = read.rows(_CACHE, _SCALE, prior)
     draws = priors.sample_rows(np.array([7, -2], np.int64), 3)
     np.testing.assert_array_equal(mean, draws)
     np.testing.assert_array_equal(scale, [_SCALE, _SCALE])

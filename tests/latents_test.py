@@ -26,7 +26,7 @@ class EncodeTest(tf.test.TestCase):
     dataset = tf.data.Dataset.from_tensor_slices(
       {"image": images, "attributes": labels}
     )
-    encoded = latents.join(latents.encode(Encoder(), dataset.batch(3)))
+    encoded = latents.join(map(latents.encoder(Encoder()), dataset.batch(3)))
     flat = images.reshape(7, 4)
     self.assertAllClose(encoded.mean, 2 * flat)
     self.assertAllClose(encoded.scale, flat + 1)

@@ -175,7 +175,7 @@ class AttackTest(parameterized.TestCase):
     )
     sys.path.insert(0, run_dir)
     self.addCleanup(sys.path.remove, run_dir)
-    self.assertLen(learned_constraints.read_all(run_dir, "g"), 1)
+    learned_constraints.read(run_dir, "Blue", "g")
     self.assertNotIn("their_rule", sys.modules)
 
   @parameterized.parameters(*_OUTSIDE)

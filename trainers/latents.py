@@ -126,7 +126,7 @@ def _encode(run, model, split):
 
   at_once = batched.rows_at_once(model.image_shape, run.settings.batch_size)
   batches = pipeline.load(run.dataset, split, at_once, data_dir=run.data_dir)
-  return latents.encode(model, _progress(split)(batches))
+  return map(latents.encoder(model), _progress(split)(batches))
 
 
 def _draw(run, model, split):

@@ -106,10 +106,9 @@ class Source(abc.ABC):
       {split: latents.Latents}, the rows of `batches(split, ...)` in order.
     """
     batch_size = batched.rows_at_once(self.image_shape, batch_size)
+    encode = latents.encoder(generator)
     return {
-      split: latents.join(
-        latents.encode(generator, self.batches(split, batch_size))
-      )
+      split: latents.join(map(encode, self.batches(split, batch_size)))
       for split in self.splits
     }
 
@@ -127,9 +126,8 @@ class _Divided(Source):
   def encode(self, generator, batch_size=256):
     batch_size = batched.rows_at_once(self.image_shape, batch_size)
     # One pass, since a stream may be slow, and shuffled differently each time.
-    rows = latents.join(
-      latents.encode(generator, self.batches(ALL, batch_size))
-    )
+    batches = self.batches(ALL, batch_size)
+    rows = latents.join(map(latents.encoder(generator), batches))
     held = held_out(np.arange(len(rows)), self._share).numpy()
     return {TRAIN: rows.take(~held), VALIDATION: rows.take(held)}
 
@@ -171,7 +169,7 @@ class _Arrays(_Divided):
     self.image_shape = self._images.shape[1:]
 
   def batches(self, split, batch_size, *, training=False, seed=0, start_step=0):
-    _check_order(training, start_step)
+    pipeline.check_start(training, start_step)
     rows = np.arange(len(self._images))
     rows = rows[self._is_in(split, rows).numpy()]
     if not len(rows) or (training and batch_size > len(rows)):
@@ -207,7 +205,7 @@ class _Stream(_Divided):
     self.attributes = label_columns.describe(label, attributes)
 
   def batches(self, split, batch_size, *, training=False, seed=0, start_step=0):
-    _check_order(training, start_step)
+    pipeline.check_start(training, start_step)
     examples = self._dataset.map(self._parts)
     if split != ALL:
       examples = examples.enumerate()
@@ -409,14 +407,6 @@ def held_out(rows, share: float) -> tf.Tensor:
   """
   places = tf.cast(rows, tf.float64) * _GOLDEN_RATIO
   return places - tf.floor(places) < share
-
-
-def _check_order(training, start_step):
-  if start_step and not training:
-    raise ValueError(
-      "start_step is for training only, since evaluation is one pass: leave it "
-      "out."
-    )
 
 
 def _checked(images, are_images=True):

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import batched
+from lc_keras.generators import generator as generators
 
 # Names of the columns.
 COLUMNS = ("mean", "scale", "attributes")
@@ -119,32 +120,25 @@ def join(pieces: Iterable[Latents]) -> Latents:
 
 
 def encoder(generator) -> Callable[[Mapping[str, tf.Tensor]], Latents]:
-  """Returns a function that encodes a batch to `Latents`, compiled once.
+  """Returns a function that encodes a batch of "image" and "attributes".
+
+  It is compiled once.
 
   Args:
     generator: A model with `encode(images)`.
   """
-  encode_images = tf.function(
-    lambda images: _mean_and_scale(generator.encode(images)), autograph=False
-  )
+
+  def encode_images(images):
+    posterior = generator.encode(images)
+    return posterior.mean(), posterior.stddev()
+
+  compiled = tf.function(encode_images, autograph=False)
 
   def encode_batch(batch):
-    mean, scale = encode_images(batch["image"])
+    mean, scale = compiled(batch["image"])
     return Latents(mean.numpy(), scale.numpy(), batch["attributes"].numpy())
 
   return encode_batch
-
-
-def encode(
-  generator, dataset: Iterable[Mapping[str, tf.Tensor]]
-) -> Iterator[Latents]:
-  """Encodes every image of a data set, in order; yields a piece per batch.
-
-  Args:
-    generator: A model with `encode(images)`.
-    dataset: Batches of "image" and "attributes".
-  """
-  return map(encoder(generator), dataset)
 
 
 def draw(
@@ -219,11 +213,7 @@ def draw_means(generator, rows, seed):
   first, split = seed
   # Far above the small seeds that users give to `Generator.draw`.
   seeds = np.arange(rows) + (((first + 1) * 16 + split) << 32)
-  draw = batched.Batched(
-    lambda seeds: {"latents": generator.draw(seeds)},
-    batched.rows_at_once([generator.mapping.noise_size], _PIECE),
-  )
-  return draw(seeds)["latents"]
+  return generators.draw_rows(generator, seeds)
 
 
 def moments(latents: Latents) -> Moments:
@@ -255,7 +245,3 @@ def covariance(latents: Latents) -> np.ndarray:
   images do not differ, so that models trained on them learn nothing there.
   """
   return moments(latents).covariance.astype(np.float32)
-
-
-def _mean_and_scale(posterior):
-  return posterior.mean(), posterior.stddev()

@@ -234,11 +234,7 @@ def load(
       data for one batch of training.
     FileNotFoundError: The data set has not been prepared.
   """
-  if start_step and not training:
-    raise ValueError(
-      "start_step is for training only, since evaluation is one pass: leave it "
-      "out."
-    )
+  check_start(training, start_step)
   if rows is not None and training:
     raise ValueError(
       "rows is for evaluation only, since training uses all: leave it out."
@@ -255,7 +251,11 @@ def load(
       rows[0] if rows else 0
     )
     examples = tf.data.Dataset.zip(examples, own)
-    decode = _relabelling(decode)
+    of_image = decode
+
+    def decode(example, labels):
+      return {**of_image(example), "attributes": labels}
+
   if training:
     if size <= _CACHE_BYTES:
       examples = examples.cache()
@@ -275,24 +275,10 @@ def labels(
   data_dir: str,
   limit: int | None = None,
 ) -> np.ndarray:
-  """Reads one attribute, also one that models are not trained on.
-
-  Args:
-    name: Name of the data set.
-    split: One of its splits.
-    attribute: One of its `all_attributes`.
-    data_dir: Folder of all prepared data sets.
-    limit: Number of examples, the first of the split; None reads all.
-
-  Returns:
-    float32 [n] in [0, 1], in the order of the split.
-
-  Raises:
-    ValueError: There is no such data set, split or attribute.
-    FileNotFoundError: The data set has not been prepared.
-  """
-  column = _column(name, _dataset(name, data_dir), attribute)
-  return _read_labels(name, split, [column], data_dir, limit)[:, 0]
+  """Returns one attribute, float32 [n]; see `all_labels`."""
+  return all_labels(name, split, [attribute], data_dir=data_dir, limit=limit)[
+    :, 0
+  ]
 
 
 def all_labels(
@@ -303,37 +289,27 @@ def all_labels(
   data_dir: str,
   limit: int | None = None,
 ) -> np.ndarray:
-  """Reads several attributes at once, as `labels` reads one.
+  """Reads some attributes, also those that models are not trained on.
 
   Args:
     name: Name of the data set.
     split: One of its splits.
-    attributes: Some of its `all_attributes`; None is those that models are
-      trained on.
+    attributes: Some of its `all_attributes`; None for its `attributes`.
     data_dir: Folder of all prepared data sets.
     limit: Number of examples, the first of the split; None reads all.
 
   Returns:
     float32 [n, num_attributes] in [0, 1], NaN where not known; in the order of
     the split.
+
+  Raises:
+    ValueError: There is no such data set, split or attribute.
+    FileNotFoundError: The data set has not been prepared.
   """
-  dataset = _dataset(name, data_dir)
-  if attributes is None:
-    attributes = dataset.attributes
-  columns = [_column(name, dataset, one) for one in attributes]
-  return _read_labels(name, split, columns, data_dir, limit)
-
-
-def _read_labels(name, split, columns, data_dir, limit):
-  dataset = _dataset(name, data_dir)
+  decode = _decoder(name, split, attributes, data_dir)
   examples, _, _ = _examples(name, split, data_dir, limit)
   # TensorFlow prunes the decoding of images, which nothing uses.
-  values = _mapped(
-    examples,
-    lambda example: tf.gather(
-      dataset.decode(example)["attributes"], np.int64(columns)
-    ),
-  )
+  values = _mapped(examples, lambda example: decode(example)["attributes"])
   batches = values.batch(4096).apply(streams.untuned)
   return np.concatenate(list(batches.as_numpy_iterator()))
 
@@ -385,6 +361,15 @@ def file_names(name: str, split: str, *, data_dir: str) -> list[str] | None:
   found = np.concatenate(list(batches.as_numpy_iterator()))
   found = [one.decode() for one in found]
   return found if any(found) else None
+
+
+def check_start(training: bool, start_step: int) -> None:
+  """Raises ValueError for a start within an evaluation."""
+  if start_step and not training:
+    raise ValueError(
+      "start_step is for training only, since evaluation is one pass: leave it "
+      "out."
+    )
 
 
 def _dataset(name, data_dir):
@@ -467,36 +452,24 @@ def _examples(name, split, data_dir, limit, rows=None):
   return examples, count, builder.info.dataset_size
 
 
-def _relabelling(decode):
-  return lambda example, labels: {**decode(example), "attributes": labels}
-
-
 def _mapped(examples, function):
   return examples.map(
     function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
   )
 
 
-def _column(name, dataset, attribute):
-  """Returns the index of an attribute among all of its data set's."""
-  known = dataset.all_attributes
-  if attribute not in known:
-    raise ValueError(
-      f"{name} has no attribute {attribute!r}: "
-      f"{spelling.suggest(attribute, known)}"
-    )
-  return known.index(attribute)
-
-
 def _decoder(name, split, attributes, data_dir):
   """Returns a function that decodes an example and keeps some attributes."""
   dataset = _dataset(name, data_dir)
+  known = dataset.all_attributes
   kept = dataset.attributes if attributes is None else attributes
-  rows = [_column(name, dataset, attribute) for attribute in kept]
-  columns = [
-    rows.index(k) if k in rows else -1
-    for k in range(len(dataset.all_attributes))
-  ]
+  for one in kept:
+    if one not in known:
+      raise ValueError(
+        f"{name} has no attribute {one!r}: {spelling.suggest(one, known)}"
+      )
+  rows = [known.index(one) for one in kept]
+  columns = [rows.index(k) if k in rows else -1 for k in range(len(known))]
 
   def decode(example):
     decoded = dataset.decode(example)

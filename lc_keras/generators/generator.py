@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from lc_keras import batched
 from lc_keras import files
 from lc_keras import plotting
 from lc_keras import priors
@@ -32,6 +33,8 @@ STAGES = ("refiner", "vae", "gan", "generator")
 REFINED, IMPORTED = "refiner", "generator"
 # A posterior of scale zero has an infinite rate.
 _SMALLEST_SCALE = 1e-5
+# Most draws at once.
+_DRAWS = 8192
 
 
 class Generator:
@@ -374,8 +377,7 @@ class Generator:
     Args:
       seeds: n whole numbers, such as range(100).
     """
-    seeds = np.fromiter(seeds, np.int64)
-    return self.map(tf.function(self.draw, autograph=False)(seeds))
+    return self.map(draw_rows(self, np.fromiter(seeds, np.int64)))
 
   def decode(self, latents: tf.Tensor) -> tfd.Distribution:
     """Returns p(x|z), event shape `image_shape`; an image's mean is in [0, 1].
@@ -480,6 +482,17 @@ def draw(generator, seeds: tf.Tensor) -> tf.Tensor:
   if hasattr(generator, "draw"):
     return generator.draw(seeds)
   return priors.sample_rows(seeds, generator.latent_size)
+
+
+def draw_rows(generator, seeds: np.ndarray) -> np.ndarray:
+  """Returns `draw` of many seeds, an array: not all noise is held at once."""
+  mapping = getattr(generator, "mapping", None)
+  size = generator.latent_size if mapping is None else mapping.noise_size
+  drawn = batched.Batched(
+    lambda seeds: {"latents": draw(generator, seeds)},
+    batched.rows_at_once([size], _DRAWS),
+  )
+  return drawn(seeds)["latents"]
 
 
 def find(run_dir: str) -> str:

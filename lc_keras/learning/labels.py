@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from lc_keras import priors
 from lc_keras.data import latents as latent_rows
 from lc_keras.data import tables
+from lc_keras.generators import generator as generators
 
 _ID, _SEED, _VALUE, _WEIGHT = "id", "seed", "value", "weight"
 # Whole numbers up to here are exact as float64.
@@ -87,16 +87,14 @@ class Labels:
     Args:
       train: The split whose rows the ids are.
       posterior_scale: [latent_size], the scale of given or drawn latents.
-      generator: Draws the latents of seeds; None draws from the prior.
+      generator: Draws the latents of seeds.
 
     Raises:
       ValueError: An id is not a row, or latents have another size.
     """
     size, latents = train.mean.shape[1], self.latents
-    mapping = getattr(generator, "mapping", None)
     if self.seeds is not None:
-      draw = mapping or (lambda seeds: priors.sample_rows(seeds, size))
-      latents = draw(self.seeds).numpy()
+      latents = generators.draw_rows(generator, self.seeds)
     if latents is not None:
       if latents.shape[1] != size:
         raise ValueError(

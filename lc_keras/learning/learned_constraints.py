@@ -153,13 +153,6 @@ def read(run_dir: str, name: str, generator: str) -> LearnedConstraint:
   return LearnedConstraint(name, model, manifest, actor)
 
 
-def read_all(run_dir: str, generator: str) -> list[LearnedConstraint]:
-  """Loads all constraints of a run; raises as `read` does."""
-  return [
-    read(run_dir, name, generator) for name in constraint_names.names(run_dir)
-  ]
-
-
 def extend(
   judges: sampler.Judges, learned: Sequence[LearnedConstraint]
 ) -> sampler.Judges:
