@@ -166,18 +166,35 @@ def _ask_server(args, verb):
 
 def _ask_here(args, verb):
   """Returns a picture of images that a preset makes in this process."""
+  import numpy as np
+
   from lc_keras import control
-  from serving import here
+  from lc_keras import plotting
+  from lc_keras.constraints import requests
+  from serving import pictures
 
   loaded = control.load(args.preset)
   print("Making the images", flush=True)
   # In a server, "actor" is the best sampler that the model has.
   sampler = "best" if args.sampler == "actor" else args.sampler
+  request = args.want.strip() or "realism"
+  expression = requests.parse(request, loaded.attributes)
   if verb == "sample":
-    return here.draw_samples(loaded, args.want, args.n, args.seed, sampler)
-  return here.draw_transformations(
-    loaded, args.image, args.want, args.seed, sampler, args.strength
+    made = loaded.sample(request, args.n, args.seed, sampler)
+    picture = made.picture(pictures.COLUMNS)
+  else:
+    load = loaded.parts.preprocessing.load
+    images = np.stack([load(path) for path in args.image])
+    made = loaded.transform(images, request, args.seed, sampler, args.strength)
+    scale = pictures.scale_of(images.shape[1:])
+    picture = plotting.before_after(images, made.images, scale=scale)
+  read = np.stack([*made.probabilities.values()], axis=-1)
+  pictures.report(
+    loaded.attributes,
+    expression.rows(args.n) if verb == "sample" else expression.nearest(read),
+    {"attribute_probabilities": read, "converged": made.converged},
   )
+  return picture
 
 
 def main() -> None:

@@ -124,10 +124,7 @@ def build(models: Models) -> dict[str, Endpoint]:
   # The limit of a call, which is more than the rows decoded at once.
   most = 16 * batched.rows_at_once(shape, _MOST_ROWS // 16)
   return {
-    name: (
-      _of_shapes(_in_chunks(function, inputs, at_once, most), inputs),
-      inputs,
-    )
+    name: (_in_chunks(function, inputs, at_once, most), inputs)
     for name, (function, inputs) in built.items()
     if not without & {*inputs}
   }
@@ -309,7 +306,7 @@ class _Endpoints:
     with _after(
       *self._checks(attributes, mask),
       *_in_range(strength=strength, same=same),
-      _finite(latents=latents),
+      _finite("latents", latents),
     ):
       constraint = constraints.Constraint(attributes, mask, same=same)
       return self._result(sampler.transform(latents, constraint, seed), seed)
@@ -341,7 +338,7 @@ class _Endpoints:
       images: float32 [b, height, width, channels] in [0, 1].
       image_bytes: string [b], the same as PNG files.
     """
-    with _after(_finite(latents=latents)):
+    with _after(_finite("latents", latents)):
       return self._pictures(latents)
 
   def score(
@@ -360,7 +357,7 @@ class _Endpoints:
       attribute_probabilities: float32 [b, K] in [0, 1], as of `sample`.
     """
     judges = self._models.sampler.judges
-    with _after(_finite(latents=latents), *self._checks(attributes, mask)):
+    with _after(_finite("latents", latents), *self._checks(attributes, mask)):
       constraint = constraints.Constraint(attributes, mask)
       return {
         "realism": judges.realism_of(latents, constraint),
@@ -428,14 +425,14 @@ class _Endpoints:
   def _checks_of_images(self, images):
     are_images = self._models.preprocessing.are_images
     if not are_images:
-      return [_finite(images=images)]
+      return [_finite("images", images)]
     remedy = "; divide pixels of 0 to 255 by 255"
-    return [_within_unit_range(remedy, images=images)]
+    return [_within_unit_range("images", images, remedy)]
 
   def _checks(self, attributes, mask):
     """Returns checks of the request's values."""
     checks = [
-      _within_unit_range(attributes=attributes),
+      _within_unit_range("attributes", attributes),
       *_not_negative(mask=mask),
     ]
     on = tf.cast((mask > 0.0) & (attributes > 0.5), tf.float32)
@@ -482,29 +479,19 @@ def _at_least_one_row(tensor):
   return tf.pad(tensor, padding)
 
 
-def _of_shapes(function, inputs):
-  """Returns a function that checks the shapes of its inputs.
+def _in_chunks(function, inputs, at_once, most):
+  """Returns a function that calls another one with some rows at a time.
 
-  A graph accepts tensors of any shape, even against its signature.
+  It checks the shapes of its inputs: a graph accepts tensors of any shape, even
+  against its signature.
   """
 
   @functools.wraps(function)
-  def checked(*tensors):
-    return function(
-      *(
-        tf.ensure_shape(tensor, spec.shape)
-        for tensor, spec in zip(tensors, inputs, strict=True)
-      )
-    )
-
-  return checked
-
-
-def _in_chunks(function, inputs, at_once, most):
-  """Returns a function that calls another one with some rows at a time."""
-
-  @functools.wraps(function)
   def chunked(*tensors):
+    tensors = [
+      tf.ensure_shape(tensor, spec.shape)
+      for tensor, spec in zip(tensors, inputs, strict=True)
+    ]
     traced = tf.function(function, inputs, False).get_concrete_function()
     specs = traced.structured_outputs
     rows = tf.shape(tensors[0])[0]
@@ -548,8 +535,7 @@ def _require(condition, sentence):
   return tf.debugging.Assert(condition, [sentence])
 
 
-def _within_unit_range(remedy="", **tensor):
-  ((name, values),) = tensor.items()
+def _within_unit_range(name, values, remedy=""):
   # A comparison with NaN is false, so NaN fails too.
   good = tf.reduce_all((values >= 0.0) & (values <= 1.0))
   return _require(good, f"{name} must be numbers in [0, 1]{remedy}.")
@@ -576,8 +562,7 @@ def _in_range(**dials):
   return checks
 
 
-def _finite(**tensor):
-  ((name, values),) = tensor.items()
+def _finite(name, values):
   good = tf.reduce_all(tf.math.is_finite(values))
   return _require(good, f"{name} must be finite numbers.")
 

@@ -103,11 +103,7 @@ class _Client:
     """
     return self._predict(
       messages.signature_name("sample", sampler),
-      {
-        "attributes": messages.floats(attributes),
-        "mask": messages.floats(mask),
-        "seed": messages.integers(seeds),
-      },
+      _request(attributes, mask, seeds),
       outputs,
       realism_weight=realism_weight,
     )
@@ -138,12 +134,7 @@ class _Client:
     """
     return self._predict(
       messages.signature_name("transform", sampler),
-      {
-        "images": messages.floats(images),
-        "attributes": messages.floats(attributes),
-        "mask": messages.floats(mask),
-        "seed": messages.integers(seeds),
-      },
+      _request(attributes, mask, seeds) | {"images": messages.floats(images)},
       outputs,
       realism_weight=realism_weight,
       strength=strength,
@@ -174,9 +165,7 @@ class _Client:
       "transform_encoded",
       {
         "image_bytes": np.array(files, object),
-        "attributes": messages.floats(attributes),
-        "mask": messages.floats(mask),
-        "seed": messages.integers(seeds),
+        **_request(attributes, mask, seeds),
       },
       outputs,
       strength=strength,
@@ -208,9 +197,7 @@ class _Client:
       "transform_latents",
       {
         "latents": messages.floats(latents),
-        "attributes": messages.floats(attributes),
-        "mask": messages.floats(mask),
-        "seed": messages.integers(seeds),
+        **_request(attributes, mask, seeds),
       },
       outputs,
       strength=strength,
@@ -494,6 +481,15 @@ class AsyncLatentClient(_Client):
         if not _may_pass(error, pause, end):
           raise self._explained(error) from error
       await asyncio.sleep(pause)
+
+
+def _request(attributes, mask, seeds):
+  """Returns the inputs that all samplers have."""
+  return {
+    "attributes": messages.floats(attributes),
+    "mask": messages.floats(mask),
+    "seed": messages.integers(seeds),
+  }
 
 
 def _pauses() -> Iterator[float]:

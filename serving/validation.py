@@ -79,7 +79,8 @@ def check(folder: str) -> int:
   try:
     servable = server.load(folder, "candidate")
     try:
-      servable.warm_up()
+      for _ in servable.warming():
+        pass
       for request, answers in _recorded(folder):
         outputs = servable.answer(request)
         for name, answer in answers.items():

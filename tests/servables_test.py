@@ -31,7 +31,7 @@ class ServableTest(parameterized.TestCase):
 
   def _assert_load_fails(self, text, code):
     with self.assertRaisesRegex(server.LoadError, text) as caught:
-      self._load().warm_up()
+      list(self._load().warming())
     self.assertEqual(caught.exception.code, code)
 
   def _assert_refused(self, code, text, call, *args):
@@ -140,7 +140,7 @@ class ServableTest(parameterized.TestCase):
     self.assertLess(float(done.stdout), 5.0)
 
   def test_warms_up_by_the_recorded_requests(self):
-    self.assertEqual(self._load().warm_up(), 0)
+    self.assertEmpty(list(self._load().warming()))
     serving_models.write_warmup(
       self.folder,
       # The recorded name of the model is ignored.
@@ -148,7 +148,7 @@ class ServableTest(parameterized.TestCase):
       serving_models.request("stop", row=_ROWS),
     )
     servable = self._load()
-    self.assertEqual(servable.warm_up(iterations=2), 2)
+    self.assertLen(list(servable.warming(iterations=2)), 2)
     # The warm-up has called `stop`, so that this call ends.
     turns = servable.predict("spin", {"row": _ROWS})["turns"]
     self.assertEqual(turns.tolist(), _ROWS.tolist())

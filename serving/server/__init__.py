@@ -6,7 +6,7 @@ or, within another program's process:
 
   server.Server(server.Options(model_base_path="/runs/demo/export"))
 
-Other code uses the names in `__all__` and imports no module of this package;
+Other code uses the names in `_MODULES` and imports no module of this package;
 README.md describes the modules. TensorFlow loads with the first name that needs
 it.
 """
@@ -23,15 +23,7 @@ _MODULES = {
   "load": "servables",
 }
 
-__all__ = [
-  "LoadError",
-  "Options",
-  "Server",
-  "ServingError",
-  "WARMUP_REQUESTS",
-  "find_versions",
-  "load",
-]
+__all__ = list(_MODULES)
 
 
 def __getattr__(name: str):

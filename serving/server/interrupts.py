@@ -140,8 +140,6 @@ class Watches:
       self._wait = tf.raw_ops.Assert(
         condition=token, data=[tf.constant("interrupted")]
       )
-      # Cached: a tensor builds its name at every access, in 3 us.
-      self._slot_name, self._wait_name = self._slot.name, self._wait.name
       self._empty = tf.raw_ops.QueueDequeueManyV2(
         handle=self._queue,
         n=tf.raw_ops.QueueSizeV2(handle=self._queue),
@@ -191,7 +189,7 @@ class Watches:
       return
     try:
       with interrupt.stopping_by(lambda: self._run(self._stop, slot)):
-        yield Watch({self._slot_name: slot}, (release, self._wait_name))
+        yield Watch({self._slot.name: slot}, (release, self._wait.name))
     except BaseException:
       # A failed run, or one stopped too late, may leave a token.
       self._run(self._empty, slot)

@@ -1,6 +1,5 @@
 """Metrics for Prometheus, under TensorFlow Serving's names."""
 
-import functools
 from collections.abc import Callable
 
 import prometheus_client
@@ -30,18 +29,16 @@ class Metrics:
     prometheus_client.disable_created_metrics()
     self._is_known = is_known
     self._registry = prometheus_client.CollectorRegistry()
-    self._count_of = functools.cache(
-      prometheus_client.Counter(
-        _COUNT,
-        "The total number of requests.",
-        ["model_name", "status"],
-        registry=self._registry,
-      ).labels
+    self._count = prometheus_client.Counter(
+      _COUNT,
+      "The total number of requests.",
+      ["model_name", "status"],
+      registry=self._registry,
     )
-    self._latency_of = self._histogram(
+    self._latency = self._histogram(
       _LATENCY, "Wall time in microseconds of a request.", "entrypoint"
     )
-    self._runtime_of = self._histogram(
+    self._runtime = self._histogram(
       _RUNTIME,
       "Wall time in microseconds in the TensorFlow runtime.",
       "runtime",
@@ -62,24 +59,21 @@ class Metrics:
     """
     if not self._is_known(model):
       model = _UNKNOWN_MODEL
-    self._count_of(model, status).inc()
-    self._latency_of(model, api, entrypoint).observe(seconds * 1e6)
+    self._count.labels(model, status).inc()
+    self._latency.labels(model, api, entrypoint).observe(seconds * 1e6)
 
   def run(self, model: str, seconds: float) -> None:
     """Records the duration of a graph's run."""
-    self._runtime_of(model, "Predict", "TF1").observe(seconds * 1e6)
+    self._runtime.labels(model, "Predict", "TF1").observe(seconds * 1e6)
 
   def _histogram(self, name, text, label):
-    """Returns a function from labels to their histogram."""
-    histogram = prometheus_client.Histogram(
+    return prometheus_client.Histogram(
       name,
       text,
       ["model_name", "API", label],
       registry=self._registry,
       buckets=_BUCKETS,
     )
-    # Cached: the library checks labels at every call, for 2 us.
-    return functools.cache(histogram.labels)
 
   def text(self) -> bytes:
     """Returns all metrics in Prometheus's text form."""

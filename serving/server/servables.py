@@ -173,8 +173,8 @@ class Servable:
         raise errors.invalid_argument(f"tensor parsing error: {key}") from error
     return self.predict(name, inputs, request.output_filter, interrupt, run)
 
-  def warm_up(self, iterations: int = 1) -> int:
-    """Runs the requests recorded in the SavedModel; returns their number.
+  def warming(self, iterations: int = 1) -> Iterator[None]:
+    """Runs the requests recorded in the SavedModel; yields after each.
 
     Args:
       iterations: Number of runs of each request.
@@ -182,10 +182,6 @@ class Servable:
     Raises:
       LoadError: A record cannot be read, or fails, or there are too many.
     """
-    return sum(1 for _ in self.warming(iterations))
-
-  def warming(self, iterations: int = 1) -> Iterator[None]:
-    """Runs the recorded requests like `warm_up`; yields after each."""
     path = os.path.join(self.path, WARMUP_REQUESTS)
     if not os.path.exists(path):
       return
