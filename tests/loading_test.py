@@ -35,7 +35,7 @@ class LoadingTest(pretended_models.TestCase):
     self.add(1)
     started = self.start()
     os.rename(os.path.join(self.folder, "demo"), os.path.join(self.folder, "x"))
-    self.wait_for_looks(3)
+    self.wait_for_scans(3)
     self.assertEqual(self.answers(started), 1)
 
   def test_a_broken_version_blocks_nobody(self):
@@ -69,7 +69,7 @@ class LoadingTest(pretended_models.TestCase):
     self.add(1, broken=True)
     started = self.start(max_retries=2, retry_interval=0.0)
     self.wait_for(lambda: len(self.loads) == 3)
-    self.wait_for_looks(3)
+    self.wait_for_scans(3)
     self.wait_for_states(started, {1: "END"})
     self.assertLen(self.loads, 3)
 

@@ -254,8 +254,8 @@ class ManagerTest(pretended_models.TestCase):
     started = self.start(self.config(names=("demo", "other")))
     started.reload(self.config(names=("other",)))
     self.wait_for_states(started, {1: "END"})
-    with self.looking() as (looking, gate):
-      looking.wait(running_server.PATIENCE)
+    with self.scanning() as (scanning, gate):
+      scanning.wait(running_server.PATIENCE)
       with self.reloading(started, self.config()) as failures:
         self.wait_for(lambda: "demo" in started.available())
         gate.set()

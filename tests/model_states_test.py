@@ -23,10 +23,6 @@ def _loading(model, retries=5):
   return [number for number, _ in model.to_load(retries)]
 
 
-def _unloading(model):
-  return [number for number, _ in model.to_unload()]
-
-
 class ModelStatesTest(absltest.TestCase):
   def setUp(self):
     super().setUp()
@@ -65,7 +61,7 @@ class ModelStatesTest(absltest.TestCase):
 
   def test_settles(self):
     model = _model()
-    model.looked = True
+    model.scanned = True
     model.aspire({1: "/1"})
     # An unloading version that is wanted again will be loaded.
     for state in (_State.START, _State.UNLOADING, _State.END, _State.LOADING):
@@ -85,7 +81,7 @@ class ModelStatesTest(absltest.TestCase):
     model.aspire({})
     model.settle()
     self.assertFalse(model.settled)
-    model.looked = True
+    model.scanned = True
     model.settle()
     self.assertTrue(model.settled)
     self.assertIn("No versions found under", model.why())

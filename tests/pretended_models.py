@@ -91,26 +91,26 @@ class TestCase(parameterized.TestCase):
       servable.close = lambda: gate.wait(running_server.PATIENCE)
     return gate
 
-  def wait_for_looks(self, number):
+  def wait_for_scans(self, number):
     """Waits until the manager has scanned folders that often."""
     find = versions.find_versions
-    with mock.patch.object(versions, "find_versions", wraps=find) as looks:
-      self.wait_for(lambda: looks.call_count >= number)
+    with mock.patch.object(versions, "find_versions", wraps=find) as scans:
+      self.wait_for(lambda: scans.call_count >= number)
 
   @contextlib.contextmanager
-  def looking(self):
+  def scanning(self):
     """Blocks the manager's scans of folders until the gate is set."""
-    looking, gate = threading.Event(), threading.Event()
+    scanning, gate = threading.Event(), threading.Event()
     find = versions.find_versions
 
     def wait(base_path):
-      looking.set()
+      scanning.set()
       gate.wait(running_server.PATIENCE)
       return find(base_path)
 
     with mock.patch.object(versions, "find_versions", wait):
       try:
-        yield looking, gate
+        yield scanning, gate
       finally:
         gate.set()
 

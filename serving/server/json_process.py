@@ -40,7 +40,7 @@ with epy.lazy_imports():
 LARGE = 512 << 10
 _BYTES_A_NUMBER = 12  # In JSON, approximately.
 _MOST_MEMORY, _MOST_KEPT = 4 << 30, 256 << 20
-_PROGRAM = "from serving.server import json_process; json_process.answer()"
+_PROGRAM = "from serving.server import json_process; json_process.serve()"
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS
 # A seventh of the time of zlib's default level, for an eighth more bytes.
 _GZIP_LEVEL = 1
@@ -49,7 +49,7 @@ _turn = threading.Lock()
 _PAUSE = 0.05
 _CODES = {code.name: code for code in grpc.StatusCode}
 # Status bytes that the process sends after an answer.
-_GOES_ON, _ENDS = b"1", b"0"
+_CONTINUES, _ENDS = b"1", b"0"
 
 
 class _Process:
@@ -197,7 +197,7 @@ def _run(asked, made, interrupt):
   process = _process
   with interrupt.stopping_by(process.kill):
     said = process.ask(asked, made)
-  if said == _GOES_ON:
+  if said == _CONTINUES:
     return
   _process, status = None, process.end()
   if said != _ENDS:
@@ -260,7 +260,7 @@ def _unpack(file):
   return facts, values
 
 
-def answer() -> None:
+def serve() -> None:
   """Answers `read` and `write`, until the process has taken much memory."""
   os.nice(5)
   resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
@@ -274,7 +274,7 @@ def answer() -> None:
       if _memory() > _MOST_KEPT:
         asking.send(_ENDS)
         return
-      asking.send(_GOES_ON)
+      asking.send(_CONTINUES)
 
 
 def _memory():

@@ -30,7 +30,7 @@ Loader = Callable[[str, int, str], servables.Servable]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Look:
+class _Scan:
   """The result of reading a model's folder.
 
   Attributes:
@@ -76,7 +76,7 @@ class Loading:
     self._retries = settings.max_num_load_retries
     self._longest_pause = settings.load_retry_interval_micros / 1e6
     self._on_change = on_change
-    self._next_look = 0.0
+    self._next_scan = 0.0
     self._closed = False
     self.started = False
     self._loaders = futures.ThreadPoolExecutor(
@@ -90,9 +90,9 @@ class Loading:
     )
     self._thread.start()
 
-  def look_again(self) -> None:
+  def scan_again(self) -> None:
     """Makes the thread read the folders now; the caller holds `changed`."""
-    self._next_look = 0.0
+    self._next_scan = 0.0
     self._changed.notify_all()
 
   def close(self) -> None:
@@ -121,59 +121,58 @@ class Loading:
     """Reads the folders and decides, until the server stops."""
     while not self._closed:
       try:
-        looks = self._look()
+        scans = self._scan()
         with self._changed:
-          self._decide(looks)
+          self._decide(scans)
           if not self._closed:
             self._changed.wait(max(0.0, self._next_event() - time.monotonic()))
       except Exception:  # Without this thread, the states would be frozen.
         logging.exception("Looking for versions failed")
         time.sleep(1.0)
 
-  def _look(self):
+  def _scan(self):
     """Reads the folder of each model, if it is due."""
     with self._changed:
-      if time.monotonic() < self._next_look or self._poll_wait < 0:
+      if time.monotonic() < self._next_scan or self._poll_wait < 0:
         return {}
       wait = self._poll_wait or float("inf")
-      self._next_look = time.monotonic() + wait
+      self._next_scan = time.monotonic() + wait
       configs = {
         name: (model.config, model.failed())
         for name, model in self._models.items()
         if model.config is not None
       }
     # Outside of the lock: a file system may be slow.
-    looks = {}
+    scans = {}
     for name, (config, failed) in configs.items():
       found = versions.find_versions(config.base_path)
       files = {n: versions.fingerprint(one.path) for n, one in failed.items()}
       problem = "" if found else versions.problem(config.base_path)
-      looks[name] = _Look(config, found, files, problem)
-    return looks
+      scans[name] = _Scan(config, found, files, problem)
+    return scans
 
-  def _decide(self, looks):
+  def _decide(self, scans):
     """Starts the loads and unloads that are due."""
     for name, model in self._models.items():
-      look = looks.get(name)
+      scan = scans.get(name)
       if model.config is None:
         model.aspire({})
-      elif look is not None and look.config is not model.config:
-        self._next_look = 0.0  # The configuration has changed meanwhile.
-        continue
-      elif look is not None and look.versions is not None:
-        model.aspire(look.versions, look.files)
-      if look is not None and look.problem != model.problem:
-        model.problem = look.problem
-        if model.problem:
-          text = f"Error: Model {name} cannot be served yet: {model.problem}"
+      elif scan is not None:
+        if scan.config is not model.config:
+          self._next_scan = 0.0  # The configuration has changed meanwhile.
+          continue
+        if scan.versions is not None:
+          model.aspire(scan.versions, scan.files)
+        if scan.problem and scan.problem != model.problem:
+          text = f"Error: Model {name} cannot be served yet: {scan.problem}"
           print(text, file=sys.stderr, flush=True)
+        model.problem, model.scanned = scan.problem, True
       for number, version in list(model.to_load(self._retries)):
         version.state = State.LOADING
         self._loaders.submit(self._load_version, name, number, version)
-      for _, version in list(model.to_unload()):
+      for version in list(model.to_unload()):
         version.state = State.UNLOADING
         self.unload_if_idle(version)
-      model.looked = model.looked or look is not None
       model.settle()
     self.started = self.started or all(
       model.settled for model in self._models.values()
@@ -184,7 +183,7 @@ class Loading:
     # A wait cannot be infinite.
     events = [time.monotonic() + 3600.0]
     if self._poll_wait >= 0:
-      events.append(self._next_look)
+      events.append(self._next_scan)
     for model in self._models.values():
       events.append(model.next_attempt(self._retries))
     return min(events)
@@ -205,8 +204,8 @@ class Loading:
       if failure is not None:
         version.fail(failure, self._longest_pause)
         # The next reading of the folders may choose an older version instead.
-        self._models[name].looked = False
-        self.look_again()
+        self._models[name].scanned = False
+        self.scan_again()
         print(f"Error: {failure.text}", file=sys.stderr, flush=True)
       elif self._closed:
         servable.close()
@@ -223,6 +222,6 @@ class Loading:
     with self._changed:
       version.state = State.END
       if version.wanted:  # It has become wanted again meanwhile.
-        self.look_again()
+        self.scan_again()
       self._changed.notify_all()
     self._on_change()

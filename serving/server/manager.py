@@ -201,14 +201,14 @@ class Manager:
       }
       for name in new:
         model = self._models.setdefault(name, model_states.Model())
-        model.looked = model.settled = False
+        model.scanned = model.settled = False
       for name, model in self._models.items():
         model.config = configs.get(name)
       self._labels = {
         name: dict(model.version_labels) for name, model in configs.items()
       }
       if self._loading is not None:
-        self._loading.look_again()
+        self._loading.scan_again()
     return new
 
   def _find(self, spec):

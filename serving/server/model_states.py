@@ -82,14 +82,14 @@ class Model:
     config: Its configuration; None if it is no longer served.
     versions: All its versions so far, by number.
     problem: The reason why its folder has no versions; empty if it has some.
-    looked: Whether its folder has been read since it was added.
+    scanned: Whether its folder has been read since it was added.
     settled: Whether its first load has ended, successfully or not.
   """
 
   config: model_configs.ModelConfig | None = None
   versions: dict[int, Version] = dataclasses.field(default_factory=dict)
   problem: str = ""
-  looked: bool = False
+  scanned: bool = False
   settled: bool = False
 
   def available(self) -> dict[int, Version]:
@@ -159,7 +159,7 @@ class Model:
       if due or (version.wanted and version.state == State.START):
         yield number, version
 
-  def to_unload(self) -> Iterator[tuple[int, Version]]:
+  def to_unload(self) -> Iterator[Version]:
     """Yields the versions that should be unloaded now.
 
     A version that is no longer wanted stays until a wanted one is available.
@@ -169,9 +169,9 @@ class Model:
       version.wanted for version in available.values()
     ):
       return
-    for number, version in available.items():
+    for version in available.values():
       if not version.wanted:
-        yield number, version
+        yield version
 
   def next_attempt(self, retries: int) -> float:
     """Returns the time of the next attempt, by `time.monotonic`."""
@@ -186,7 +186,7 @@ class Model:
 
   def settle(self) -> None:
     """Records whether the first load has ended."""
-    if self.config is not None and not self.looked:
+    if self.config is not None and not self.scanned:
       return
     # A wanted version that still unloads will be loaded again.
     self.settled = (
