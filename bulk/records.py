@@ -13,8 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-ENDING = ".tfrecord"
-
 
 def write(path: str, rows: Iterable[Mapping]) -> None:
   """Writes rows, each a mapping of names to bytes, numbers or arrays."""

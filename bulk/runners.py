@@ -66,7 +66,7 @@ def run(job: shards.Job, settings: flags.FlagValues) -> dict[str, int]:
   if missing:
     if len(missing) < len(job.shards):
       done = len(job.shards) - len(missing)
-      messages.say(f"{done} of {len(job.shards)} shards are done")
+      messages.info(f"{done} of {len(job.shards)} shards are done")
     RUNNERS[settings.runner](job, missing, settings.beam_option)
   return job.total(settings.max_bad)
 
@@ -83,7 +83,7 @@ def _on_beam(runner, job, missing, options):
 
   with _progress(job, missing):
     counted = on_beam.run(job, missing, runner, options)
-  messages.say(", ".join(f"{name}: {n}" for name, n in counted.items()))
+  messages.info(", ".join(f"{name}: {n}" for name, n in counted.items()))
 
 
 # By value of --runner: the function that makes shards.

@@ -182,7 +182,7 @@ def run_job(settings: flags.FlagValues) -> None:
       "files": [shard.name + work.ending for shard in cut],
     },
   )
-  messages.say(
+  messages.info(
     f"{total['rows']} samples in {len(cut)} files in {settings.out}, "
     f"{total['bad']} bad"
   )

@@ -181,10 +181,9 @@ class Job:
   def _done(self, shard):
     """Returns the mark of a shard; None unless the shard is complete."""
     try:
-      with open(self._mark(shard), encoding="utf-8") as file:
-        mark = json.load(file)
+      mark = files.read_json(self._mark(shard))
       checksum = files.checksum(self.path(shard))
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):  # Missing, or damaged.
       return None
     known, own = mark["identity"], self.work.identity
     names = sorted({*known, *own})

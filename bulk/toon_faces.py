@@ -97,7 +97,7 @@ def run_job(settings: flags.FlagValues) -> None:
     )
     runners.run(job, settings)
     prepared.download_and_prepare()
-  messages.say(f"toon_faces/{name} is prepared in {data_dir}.")
+  messages.info(f"toon_faces/{name} is prepared in {data_dir}.")
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ class TableTest(absltest.TestCase):
 
   def test_what_leads_to_a_job_has_all_that_it_needs(self):
     self.assertEqual(
-      jobs.leading_to("actor", "classifier"),
+      jobs.with_needs("actor", "classifier"),
       ["data", "vae", "latents", "classifier", "attributes", "flow", "actor"],
     )
 

@@ -45,7 +45,7 @@ def prepare(recipe: recipes.Actor, run):
     return {}
   from lc_keras.samplers import lessons
 
-  messages.say(
+  messages.info(
     f"The flow makes {recipe.lessons} samples and as many edits, for the actor "
     "to imitate"
   )

@@ -16,7 +16,6 @@ can separate them; `publish` copies it to where other jobs read it. Whenever a
 run is killed, the next one leaves the same files as a run without kills.
 """
 
-import json
 import os
 import re
 import warnings
@@ -78,7 +77,7 @@ class Checkpoints:
       if wrong is None:
         break
       damaged.append(f"{folder}: {wrong}")
-      messages.say(f"The checkpoint {folder} is damaged: {wrong}.")
+      messages.info(f"The checkpoint {folder} is damaged: {wrong}.")
     else:
       if not damaged:
         return None
@@ -91,7 +90,7 @@ class Checkpoints:
       # with zeroed moments.
       warnings.filterwarnings("error", message="Skipping variable loading")
       model.load_weights(os.path.join(folder, _WEIGHTS))
-    known = _read_json(folder, _STATE)
+    known = files.read_json(os.path.join(folder, _STATE))
     metrics = None
     if _NAME.fullmatch(name)[2]:
       path = os.path.join(folder, _METRICS)
@@ -181,7 +180,7 @@ class Checkpoints:
   def _best(self, name):
     """Returns a checkpoint's entry of its best model; {} if unreadable."""
     try:
-      return _read_json(self._path(name), _MANIFEST)["best"]
+      return files.read_json(self._path(name, _MANIFEST))["best"]
     except (OSError, ValueError, KeyError, TypeError):
       return {}
 
@@ -195,7 +194,7 @@ class Checkpoints:
     if not os.path.exists(os.path.join(folder, _MANIFEST)):
       return f"{_MANIFEST} is missing"
     try:
-      manifest = _read_json(folder, _MANIFEST)
+      manifest = files.read_json(self._path(name, _MANIFEST))
       number, known = manifest["format"], manifest["files"]
     except (ValueError, KeyError, TypeError):
       return f"{_MANIFEST} cannot be read"
@@ -223,7 +222,7 @@ class Checkpoints:
         aside = self._path(_DAMAGED + other)
         files.remove(aside)
         os.replace(self._path(other), aside)
-        messages.say(f"It is now {aside}; going on from {name}.")
+        messages.info(f"It is now {aside}; going on from {name}.")
 
   def _names(self):
     """Returns the names of checkpoints, oldest first."""
@@ -258,8 +257,3 @@ def _seals(folder):
     name: {"bytes": os.path.getsize(path), "sha256": files.checksum(path)}
     for name, path in paths.items()
   }
-
-
-def _read_json(*path):
-  with open(os.path.join(*path), encoding="utf-8") as file:
-    return json.load(file)

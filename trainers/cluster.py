@@ -62,7 +62,7 @@ def join(settings: flags.FlagValues) -> None:
       "all of them together, or unset TF_CONFIG to train alone."
     )
   own = found.describe(found.index)
-  messages.say(f"{own}: waiting for the other workers")
+  messages.info(f"{own}: waiting for the other workers")
   found.meet()
   import tensorflow as tf
 
@@ -74,7 +74,7 @@ def join(settings: flags.FlagValues) -> None:
   _workers = found
   # Restores Python's handler, which TensorFlow has replaced.
   signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
-  messages.say(
+  messages.info(
     f"{own}: all {len(found)} workers are here, with "
     f"{_strategy.num_replicas_in_sync} replicas in all"
   )
@@ -214,7 +214,7 @@ def leaving() -> Iterator[None]:
     if not isinstance(error, SystemExit):
       traceback.print_exc()
     if isinstance(code, str):
-      messages.say(code)
+      messages.info(code)
       code = 1
     sys.stdout.flush()
     sys.stderr.flush()

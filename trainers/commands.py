@@ -1,7 +1,6 @@
 """Runs the jobs of one run as commands, as a user would type them."""
 
 import contextlib
-import json
 import os
 import shlex
 import subprocess
@@ -127,10 +126,7 @@ class Commands:
 def read_seconds(run_dir: str) -> dict[str, float] | None:
   """Returns the seconds of each command in a run; None without a record."""
   path = os.path.join(run_dir, SECONDS)
-  if not os.path.exists(path):
-    return None
-  with open(path, encoding="utf-8") as file:
-    return json.load(file)
+  return files.read_json(path) if os.path.exists(path) else None
 
 
 def _check(name, code):

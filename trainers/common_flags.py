@@ -155,24 +155,3 @@ def define_replicas_flag(values: flags.FlagValues) -> None:
     lower_bound=0,
     flag_values=values,
   )
-
-
-def define_range_flag(
-  values: flags.FlagValues, name: str, default: list[str] | None, text: str
-) -> None:
-  """Defines a flag that is two numbers, the lower first."""
-  flags.DEFINE_list(name, default, text, flag_values=values)
-  flags.register_validator(
-    name,
-    lambda given: given is None or _is_range(given),
-    f"--{name} needs two numbers, the lower first, such as -1,1.",
-    flag_values=values,
-  )
-
-
-def _is_range(given):
-  try:
-    low, high = map(float, given)
-  except ValueError:
-    return False
-  return low < high

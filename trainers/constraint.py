@@ -97,7 +97,7 @@ def run_job(settings: flags.FlagValues) -> None:
     _tell(learned, place)
     path = os.path.join(place, _PICTURE)
     _draw(run, learned.name, path)
-    messages.say(f"{learned.name}: look at {path}")
+    messages.info(f"{learned.name}: look at {path}")
 
 
 def _check(settings):
@@ -129,7 +129,7 @@ def _learn(run, parts):
   asked = recipe_flags.read_several(settings, recipes.Rule, len(settings.name))
   if not settings.labels:
     for place in settings.rule or settings.image_text or ():
-      messages.say(
+      messages.info(
         f"This runs {place}: take rules only from people whom you trust."
       )
     rules = {
@@ -166,10 +166,10 @@ def _tell(learned, folder):
   from lc_keras.learning import learned_constraints
 
   name, manifest = learned.name, learned.manifest
-  messages.say(f"{name}: {learned_constraints.summary(manifest)}")
+  messages.info(f"{name}: {learned_constraints.summary(manifest)}")
   if not manifest["trustworthy"]:
     low = manifest["figures"]["balanced_accuracy"]["interval"][0]
-    messages.say(
+    messages.info(
       f"WARNING: {name} is not to be relied on. On rows that a member has not "
       f"seen, its balanced accuracy may be as low as {low:.2f}; the bar is "
       f"{calibration.BAR}. Give more labels, or more of the rarer kind."
@@ -181,8 +181,8 @@ def _tell(learned, folder):
       for name in ("read", "read_and_others_kept", "true")
       if name in figures
     ]
-    messages.say(f"{name}: its actor's single step, {', '.join(told)}")
-  messages.say(f"{name}: done in {manifest['seconds']:.0f} s, in {folder}")
+    messages.info(f"{name}: its actor's single step, {', '.join(told)}")
+  messages.info(f"{name}: done in {manifest['seconds']:.0f} s, in {folder}")
 
 
 def _list(parts):

@@ -37,9 +37,9 @@ def _tell(run):
     for split in spec.splits
   }
   told = ", ".join(f"{split} {count}" for split, count in counts.items())
-  messages.say(f"{run.dataset}: {spec.image_shape}; {told}")
+  messages.info(f"{run.dataset}: {spec.image_shape}; {told}")
   for note in spec.notes:
-    messages.say(f"- {note}")
+    messages.info(f"- {note}")
   attributes = spec.attributes
   labels = pipeline.all_labels(run.dataset, "train", data_dir=run.data_dir)
   for name, column in zip(attributes.names, labels.T):
@@ -48,9 +48,9 @@ def _tell(run):
     share = column[known].mean() if known.any() else np.nan
     part = "" if known.all() else f", known of {known.mean():.1%}"
     told = f"{share:.3f}" if kind == "mean" else f"{share:.1%}"
-    messages.say(f"  {name}: {kind} {told}{part}")
+    messages.info(f"  {name}: {kind} {told}{part}")
   for group in attributes.exclusive:
-    messages.say(f"  at most one of {', '.join(group)}")
+    messages.info(f"  at most one of {', '.join(group)}")
 
 
 def main() -> None:

@@ -18,7 +18,6 @@ from trainers import messages
 from trainers import program
 
 _SHOWN = 8
-_WIDE = 16
 _PAGE = "demo"
 
 
@@ -82,7 +81,7 @@ def run_job(settings: flags.FlagValues) -> None:
   demo.serve()
   demo.conclude(clock.seconds)
   clock.say(f"Done. Look at file://{folder}/index.html")
-  messages.say(f"Play with it: make studio RUN={settings.run_dir}")
+  messages.info(f"Play with it: make studio RUN={settings.run_dir}")
 
 
 class _Clock:
@@ -97,7 +96,7 @@ class _Clock:
     return time.monotonic() - self._started
 
   def say(self, text):
-    messages.say(f"{self.seconds:5.0f} s  {text}")
+    messages.info(f"{self.seconds:5.0f} s  {text}")
 
 
 def main() -> None:

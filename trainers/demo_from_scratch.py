@@ -58,7 +58,7 @@ def run_job(settings: flags.FlagValues) -> None:
   demo = commands.Commands(
     settings.run_dir, settings.data_dir, settings.config_dir
   )
-  needed = jobs.leading_to("classifier", "actor")
+  needed = jobs.with_needs("classifier", "actor")
   for name in needed:
     if name not in (*_TOGETHER, "actor"):
       demo.train(name)

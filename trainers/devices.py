@@ -23,13 +23,13 @@ def tell() -> None:
   gpus = tf.config.list_physical_devices("GPU")
   if not gpus:
     cores = len(os.sched_getaffinity(0))
-    messages.say(f"Runs on the CPU: {cores} cores")
+    messages.info(f"Runs on the CPU: {cores} cores")
     if _has_gpu() and "CUDA_VISIBLE_DEVICES" not in os.environ:
-      messages.say(_UNUSED)
+      messages.info(_UNUSED)
     return
   details = map(tf.config.experimental.get_device_details, gpus)
   names = [one.get("device_name", "a GPU") for one in details]
-  messages.say(f"Runs on {len(names)} GPU(s): {', '.join(names)}")
+  messages.info(f"Runs on {len(names)} GPU(s): {', '.join(names)}")
 
 
 def _has_gpu():

@@ -40,7 +40,7 @@ def run_job(settings: flags.FlagValues) -> None:
   )
   storage.save(model, stage.folder)
   stage.finish(**figures)
-  messages.say(
+  messages.info(
     "Draws that it has not seen are encoded at "
     f"{figures['decibels']['encoded']:.1f} dB "
     f"({figures['decibels']['guessed']:.1f} dB without the search)."

@@ -81,7 +81,7 @@ def run_job(settings: flags.FlagValues) -> None:
   stage.finish(systems=list(measured))
   for name, one in measured.items():
     if scores := one.get("natural"):
-      messages.say(
+      messages.info(
         f"{name:16s} accuracy {scores['accuracy']:.3f}  weighted F1 "
         f"{scores['weighted_f1']:.3f}  macro F1 {scores['macro_f1']:.3f}"
       )

@@ -152,7 +152,7 @@ def run_job(settings: flags.FlagValues) -> None:
     # First: a refused model leaves no run behind.
     drafted = _draft(recipe_flags.read(settings, Model))
     if _is_program(drafted):
-      messages.say(
+      messages.info(
         "This runs the model, which is a program: import only what you trust."
       )
     model = generator.Generator.of_files(drafted)
@@ -175,7 +175,7 @@ def run_job(settings: flags.FlagValues) -> None:
     image_shape=list(model.image_shape),
     encodes=generator.can_encode(model),
   )
-  messages.say("\n".join([*notes, *_uses(run, model)]))
+  messages.info("\n".join([*notes, *_uses(run, model)]))
 
 
 def _is_done(run_dir):

@@ -46,10 +46,10 @@ JOBS = {
 }
 
 
-def leading_to(*names: str) -> list[str]:
+def with_needs(*names: str) -> list[str]:
   """Returns jobs and all jobs that they need, in order.
 
-  >>> leading_to("flow")
+  >>> with_needs("flow")
   ['data', 'vae', 'latents', 'flow']
   """
   needed = set(names)

@@ -125,7 +125,7 @@ class Keeper:
     self._save(step, is_best=is_best)
     self._write_log()
 
-  def stop_within_epoch(self, step: int, metrics: list[np.ndarray]) -> bool:
+  def save_within_epoch(self, step: int, metrics: list[np.ndarray]) -> bool:
     """Writes a checkpoint of an unfinished epoch; returns whether it is saved.
 
     Weights that are not finite are not saved.

@@ -10,7 +10,6 @@ samples and edits. Constraints that were measured before are not measured again.
 """
 
 import functools
-import json
 import os
 import shlex
 import sys
@@ -89,13 +88,12 @@ def run_job(settings: flags.FlagValues) -> None:
       name = f"{attribute}_{count}"
       path = os.path.join(folder, name)
       if not os.path.exists(f"{path}.json"):
-        messages.say(f"{name}: learning, samples and edits")
+        messages.info(f"{name}: learning, samples and edits")
         point, samples = bench.measure(name, attribute, count)
         with files.replacing(f"{path}.npy") as aside, open(aside, "wb") as file:
           np.save(file, samples[:, :_SHOWN])
         files.write_json(f"{path}.json", point)
-      with open(f"{path}.json", encoding="utf-8") as file:
-        points.append(json.load(file))
+      points.append(files.read_json(f"{path}.json"))
       rows[f"not {name}"], rows[name] = np.load(
         f"{path}.npy", allow_pickle=False
       )
@@ -115,7 +113,7 @@ def run_job(settings: flags.FlagValues) -> None:
   grid = plotting.grid(np.stack(list(rows.values())), row_labels=list(rows))
   with files.replacing(f"{stem}_samples.jpg") as aside:
     grid.save(aside, quality=90)
-  messages.say(f"Look at {stem}.png and {stem}_samples.jpg")
+  messages.info(f"Look at {stem}.png and {stem}_samples.jpg")
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """Measures the systems of a run one by one, for `trainers.evaluate`."""
 
-import json
 import os
 
 import numpy as np
@@ -78,7 +77,7 @@ def _chosen(found, names):
 def _protocol(run, settings):
   reader = judge.Judge(run.parts.models["classifier"])
   if run.attributes.continuous:
-    messages.say(
+    messages.info(
       f"Degrees ({', '.join(run.attributes.continuous)}) are asked for and "
       "scored as on above 0.5."
     )
@@ -127,8 +126,7 @@ def _measured(run, stage, protocol, name, candidate, limit):
   path = stage.path(_FOLDER, f"{name}.json")
   weights = provenance.weights(run, candidate.stages)
   if os.path.exists(path):
-    with open(path, encoding="utf-8") as file:
-      known = json.load(file)
+    known = files.read_json(path)
     if known["weights"] == weights:
       return known
   system, dial = candidate.build()

@@ -21,7 +21,7 @@ _REMEDIES = {
 }
 
 
-def say(message: str) -> None:
+def info(message: str) -> None:
   """Prints a message to stderr, as progress bars do."""
   print(message, file=sys.stderr, flush=True)
 

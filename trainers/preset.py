@@ -8,7 +8,6 @@ into lc_keras/presets/<name> in half precision, with a manifest and a picture;
 the same run gives the same files. `lc_keras.preset` describes them.
 """
 
-import json
 import os
 
 import numpy as np
@@ -83,7 +82,7 @@ def run_job(settings: flags.FlagValues) -> None:
     manifest = _manifest(run, settings, taken, shift, _checksums(aside))
     files.write_json(os.path.join(aside, preset.MANIFEST), manifest)
     megabytes = _check_size(aside, settings.megabytes)
-  messages.say(f"{folder}: {megabytes:.1f} MB")
+  messages.info(f"{folder}: {megabytes:.1f} MB")
 
 
 def _check_size(folder, most):
@@ -272,10 +271,8 @@ def _figures(run):
   path = run.path("report", "results.json")
   if not os.path.exists(path):
     return {}
-  with open(path, encoding="utf-8") as file:
-    systems = json.load(file)["systems"]
   found = {}
-  for name, one in systems.items():
+  for name, one in files.read_json(path)["systems"].items():
     scores, fidelity = one.get("natural", {}), one.get("fidelity", {})
     found[name] = {key: scores[key] for key in _FIGURES if key in scores} | {
       key: value

@@ -26,7 +26,6 @@ def main(
   define_flags: Callable[[flags.FlagValues], None],
   job: Callable[[flags.FlagValues], None],
   again: str = "goes on from the last checkpoint",
-  positional: str | None = None,
 ) -> None:
   """Runs a job as a program.
 
@@ -37,7 +36,6 @@ def main(
     define_flags: Defines the job's flags.
     job: Runs the job; gets the flags that `define_flags` defined, and no other.
     again: What the same command does after a stop; part of messages.
-    positional: Name of the flag that a positional argument sets.
   """
   settings = flags.FlagValues()
   define_flags(settings)
@@ -63,8 +61,6 @@ def main(
     if not flags.FLAGS["verbosity"].present:
       logging.set_verbosity(logging.WARNING)
     settings.mark_as_parsed()
-    if positional and len(arguments) == 2:
-      settings[positional].value = arguments.pop()
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
     with cluster.leaving():
@@ -83,15 +79,15 @@ def _run(job, settings, again):
       job(settings)
       cluster.wait_for_chief()
   except KeyboardInterrupt:
-    messages.say(f"\nInterrupted. The same command {again}.")
+    messages.info(f"\nInterrupted. The same command {again}.")
     sys.exit(130)
   except preemption.Terminated:
-    messages.say(f"\nTold to stop by SIGTERM. The same command {again}.")
+    messages.info(f"\nTold to stop by SIGTERM. The same command {again}.")
     raise
   except Exception as error:
     gone = cluster.explain(error)
     if gone is not None:
-      messages.say(
+      messages.info(
         f"\nError: {gone}. Stopped, too; the same command on all machines "
         f"{again}."
       )

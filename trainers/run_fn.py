@@ -75,7 +75,7 @@ def run_fn(fn_args: Any) -> None:
     ),
   )
   # The data are there: the job "data" has nothing to do.
-  _, *usual = jobs.leading_to("classifier", "actor")
+  _, *usual = jobs.with_needs("classifier", "actor")
   for job in config.get("jobs", usual):
     module = importlib.import_module(f"trainers.{job}")
     settings = flags.FlagValues()

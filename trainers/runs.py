@@ -223,7 +223,7 @@ class Run:
     bad = pipeline.prepare(self.dataset, self.data_dir, max_bad_examples)
     if bad:
       told = "\n  ".join([*bad[:_SHOWN], *["..."][: len(bad) > _SHOWN]])
-      messages.say(
+      messages.info(
         f"{self.dataset}: {len(bad)} bad examples are left out:\n  {told}"
       )
 

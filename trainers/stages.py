@@ -1,6 +1,5 @@
 """Stages: the folders of jobs in a run, with locks, flags and done.json."""
 
-import json
 import os
 import platform
 import time
@@ -44,7 +43,7 @@ class Stage:
   """
 
   def __init__(self, run, name: str, settings: flags.FlagValues):
-    """Begins or resumes a stage.
+    """Begins or resumes a stage; says so if it is finished.
 
     Args:
       run: The `runs.Run`.
@@ -60,10 +59,14 @@ class Stage:
     self.folder = run.path(name)
     self._started = time.monotonic()
     cluster.chief_first(lambda: self._begin(settings))
+    if self.done:
+      messages.info(
+        f"{name} is done ({self.folder}). Delete it to do it again."
+      )
 
   def _begin(self, settings):
     # A finished stage may be in a read-only folder.
-    if cluster.is_chief() and not self._is_done:
+    if cluster.is_chief() and not self.done:
       os.makedirs(self.folder, exist_ok=True)
       lock(self.path(_LOCK))
       files.sweep(self.folder)
@@ -96,16 +99,7 @@ class Stage:
 
   @property
   def done(self) -> bool:
-    """Whether the stage is finished; prints a message if it is."""
-    if not self._is_done:
-      return False
-    messages.say(
-      f"{self.name} is done ({self.folder}). Delete it to do it again."
-    )
-    return True
-
-  @property
-  def _is_done(self):
+    """Whether the stage is finished."""
     return os.path.exists(self.path(DONE))
 
   @property
@@ -134,7 +128,7 @@ class Stage:
       },
     )
     locks.give_back(self.path(_LOCK))
-    messages.say(f"{self.name}: done in {seconds:.0f} s, in {self.folder}")
+    messages.info(f"{self.name}: done in {seconds:.0f} s, in {self.folder}")
 
 
 def lock(path: str) -> None:
@@ -158,10 +152,7 @@ def lock(path: str) -> None:
 def read_done(folder: str) -> dict | None:
   """Returns a stage's done.json; None if the stage is not finished."""
   path = os.path.join(folder, DONE)
-  if not os.path.exists(path):
-    return None
-  with open(path, encoding="utf-8") as file:
-    return json.load(file)
+  return files.read_json(path) if os.path.exists(path) else None
 
 
 def flags_of(folder: str) -> list[str] | None:

@@ -101,8 +101,7 @@ def _report(folder):
       f"{folder!r} has no report. Write it with `python -m trainers.evaluate "
       f"--run_dir={folder}`."
     )
-  with open(path, encoding="utf-8") as file:
-    return json.load(file)
+  return files.read_json(path)
 
 
 def _flags(folder):

@@ -92,7 +92,7 @@ def fit(
     draw=draw,
   )
   if kept.restore():
-    messages.say(f"{stage.name}: going on from step {kept.step}")
+    messages.info(f"{stage.name}: going on from step {kept.step}")
   if kept.step < steps or kept.metrics is not None:
     stepper = loop.Loop(begun.model, begun.batches(kept.step))
     with (
@@ -112,8 +112,8 @@ def _make_epochs(stepper, kept, validation, per_epoch, steps, told, bar):
   def stop_if_told(metrics=None):
     if votes.any(told.asked):
       metrics = stepper.metrics() if metrics is None else metrics
-      if kept.stop_within_epoch(step, metrics):
-        messages.say(f"\nStopped and kept at step {step}")
+      if kept.save_within_epoch(step, metrics):
+        messages.info(f"\nStopped and kept at step {step}")
       cluster.wait_for_chief()
       told.stop()
 
@@ -139,7 +139,7 @@ def _make_epochs(stepper, kept, validation, per_epoch, steps, told, bar):
     bar.set_postfix(shown, refresh=True)
     unfinished = None
     if votes.any(told.asked, now=True):
-      messages.say(f"\nStopped after step {step}")
+      messages.info(f"\nStopped after step {step}")
       told.stop()
 
 
