@@ -2,15 +2,14 @@
 
 import base64
 import contextlib
-import io
 import os
 import pathlib
 import re
 import shlex
 
-from absl import flags
 from absl.testing import absltest
 
+from tests import programs
 from tests import torch_stand_in
 from trainers import encoder
 from trainers import import_generator
@@ -28,17 +27,6 @@ ONNX = base64.b64decode(
   "////AQAAAAAAAAAIAAAAAAAAAAgAAAAAAAAAWhcKAXoSEgoQCAESDAoGEgRyb3dzCgIIBG"
   "IfCgF4EhoKGAgBEhQKBhIEcm93cwoCCAEKAggICgIICEIECgAQEQ=="
 )
-
-
-def run_job(arguments, job=import_generator):
-  """Runs `lc-keras import` or another job; returns its output."""
-  values = flags.FlagValues()
-  job.define_flags(values)
-  values(["job", *arguments])
-  said = io.StringIO()
-  with contextlib.redirect_stderr(said):
-    job.run_job(values)
-  return said.getvalue()
 
 
 class BringYourOwnTest(absltest.TestCase):
@@ -64,7 +52,7 @@ class BringYourOwnTest(absltest.TestCase):
               command, verb, *arguments = shlex.split(line)
               self.assertEqual(command, "lc-keras")
               job, expected = _JOBS[verb]
-              self.assertIn(expected, run_job(arguments, job))
+              self.assertIn(expected, programs.run(job, *arguments))
     self.assertGreater(ran, 12)
     self.assertLen(os.listdir("runs"), 8)
     with self.subTest("what needs other people's packages is but compiled"):

@@ -8,7 +8,6 @@ from unittest import mock
 
 import keras
 import numpy as np
-from absl import flags
 from absl.testing import absltest
 
 import lc_keras
@@ -24,6 +23,7 @@ from lc_keras.data import pipeline
 from lc_keras.data.toon_faces import builder
 from lc_keras.models import storage
 from lc_keras.models import vae
+from tests import programs
 from tests import tiny_run
 from trainers import latents as latents_job
 
@@ -73,7 +73,7 @@ class BulkCases(absltest.TestCase):
     )
 
   def encode(self, run_dir, *arguments, data=None):
-    self.run_job(
+    programs.run(
       encode,
       f"--run_dir={run_dir}",
       f"--data_dir={data or self.data}",
@@ -84,7 +84,7 @@ class BulkCases(absltest.TestCase):
     )
 
   def score(self, run_dir, out, *arguments):
-    self.run_job(
+    programs.run(
       score,
       f"--run_dir={run_dir}",
       f"--out={out}",
@@ -93,15 +93,9 @@ class BulkCases(absltest.TestCase):
       *arguments,
     )
 
-  def run_job(self, job, *arguments):
-    values = flags.FlagValues()
-    job.define_flags(values)
-    values(["job", *arguments])
-    job.run_job(values)
-
   def test_faces_are_those_that_are_drawn_here(self):
     elsewhere = self.folder / "elsewhere"
-    self.run_job(
+    programs.run(
       toon_faces,
       "--faces=tiny",
       f"--data_dir={elsewhere}",
@@ -118,7 +112,7 @@ class BulkCases(absltest.TestCase):
     self.encode(there)
     # The job that encodes in one process accepts the stage as its own.
     for run_dir in (here, there):
-      self.run_job(
+      programs.run(
         latents_job,
         f"--run_dir={run_dir}",
         f"--data_dir={self.data}",

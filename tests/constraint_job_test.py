@@ -1,7 +1,5 @@
 """Tests of the job that learns a constraint: its files and its errors."""
 
-import contextlib
-import io
 import json
 import pathlib
 import sys
@@ -15,6 +13,7 @@ from PIL import Image
 from lc_keras import files
 from lc_keras.models import storage
 from tests import faces_run
+from tests import programs
 from trainers import constraint
 
 _QUICK = ("--width=8", "--depth=1", "--folds=2", "--steps=5", "--rounds=1")
@@ -53,23 +52,12 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
 
   def _run(self, *arguments):
     """Runs the program; returns its output on both streams."""
-    values = flags.FlagValues()
-    constraint.define_flags(values)
-    values(
-      [
-        "constraint",
-        f"--run_dir={self.run_dir}",
-        f"--data_dir={self.folder / 'data'}",
-        *arguments,
-      ]
+    return programs.run(
+      constraint,
+      f"--run_dir={self.run_dir}",
+      f"--data_dir={self.folder / 'data'}",
+      *arguments,
     )
-    printed = io.StringIO()
-    with (
-      contextlib.redirect_stdout(printed),
-      contextlib.redirect_stderr(printed),
-    ):
-      constraint.run_job(values)
-    return printed.getvalue()
 
   def _manifest(self, name):
     path = self.run_dir / "constraints" / name / "manifest.json"

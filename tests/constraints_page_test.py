@@ -11,12 +11,12 @@ from unittest import mock
 
 import keras
 import numpy as np
-from absl import flags
 from absl.testing import absltest
 from PIL import Image
 
 import lc_keras
 from lc_keras.learning import acquire
+from tests import programs
 from trainers import constraint
 
 _PAGE = pathlib.Path(__file__).parents[1] / "docs" / "constraints.md"
@@ -101,6 +101,4 @@ class ConstraintsPageTest(absltest.TestCase):
     commands = re.findall(r"python -m trainers.constraint (.*)", text)
     self.assertGreaterEqual(len(commands), 4)
     for command in commands:
-      values = flags.FlagValues()
-      constraint.define_flags(values)
-      values(["constraint", *shlex.split(command)])
+      programs.parsed(constraint, *shlex.split(command))

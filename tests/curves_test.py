@@ -17,7 +17,8 @@ from lc_keras.generators import specs
 from serving import endpoints
 from serving import export
 from serving import pictures
-from tests import bring_your_own_test
+from tests import programs
+from trainers import import_generator
 
 _QUICK = {"width": 32, "depth": 1, "folds": 2, "steps": 200, "rounds": 1}
 _TIME = np.linspace(0.0, 6.28, 50, dtype=np.float32)
@@ -206,13 +207,12 @@ class CurvesTest(tf.test.TestCase, parameterized.TestCase):
     folder = self.create_tempdir().full_path
     sys.modules["waves"] = sys.modules[__name__]
     self.addCleanup(sys.modules.pop, "waves")
-    said = bring_your_own_test.run_job(
-      [
-        f"--run_dir={folder}/run",
-        "--decoder=waves:_decode",
-        "--latent_size=3",
-        "--plot=waves:draw",
-      ]
+    said = programs.run(
+      import_generator,
+      f"--run_dir={folder}/run",
+      "--decoder=waves:_decode",
+      "--latent_size=3",
+      "--plot=waves:draw",
     )
     self.assertIn("arrays of 2 x 50", said)
     self.assertIn("prior_samples.png", said)

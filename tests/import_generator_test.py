@@ -1,7 +1,5 @@
 """Tests of bringing a foreign model into a run, and of its latents."""
 
-import contextlib
-import io
 import json
 import pathlib
 import runpy
@@ -11,7 +9,6 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
@@ -23,6 +20,7 @@ from lc_keras.generators import generator
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import idx_files
+from tests import programs
 from trainers import attributes as attributes_job
 from trainers import import_generator
 from trainers import latents as latents_job
@@ -51,30 +49,16 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
     self.run_dir = self.folder / "run"
     self.data_dir = self.folder / "data"
 
-  def _run(self, job, function, *arguments):
-    """Runs `python -m trainers.<job>` in this process; returns its output."""
-    values = flags.FlagValues()
-    job.define_flags(values)
-    values(
-      [
-        "job",
-        f"--run_dir={self.run_dir}",
-        f"--data_dir={self.data_dir}",
-        *arguments,
-      ]
-    )
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
-      function(values)
-    return said.getvalue()
+  def _run(self, job, *arguments):
+    folders = f"--run_dir={self.run_dir}", f"--data_dir={self.data_dir}"
+    return programs.run(job, *folders, *arguments)
 
   def _import(self, *arguments):
-    return self._run(import_generator, import_generator.run_job, *arguments)
+    return self._run(import_generator, *arguments)
 
   def _latents(self, *arguments):
     return self._run(
       latents_job,
-      latents_job.run_job,
       "--rows_train=30",
       "--rows_validation=5",
       "--rows_test=4",
@@ -158,7 +142,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       self.assertIn("is done", self._latents("--posterior_scale=0.2"))
     with self.subTest("what needs attributes says so"):
       with self.assertRaisesRegex(ValueError, "no data set"):
-        self._run(attributes_job, attributes_job.run_job)
+        self._run(attributes_job)
 
   def test_what_is_refused_leaves_nothing(self):
     module = self._module()
@@ -211,8 +195,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       self._import(*self._flags(self._module()), f"--pixel_range={text}")
 
   def test_flags_know_every_choice(self):
-    values = flags.FlagValues()
-    import_generator.define_flags(values)
+    values = programs.parsed(import_generator, "--run_dir=mine")
     for name, known in (
       ("prior", conventions.PRIORS),
       ("pixels", conventions.PIXELS),
@@ -238,7 +221,7 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
       self._latents()
       self.assertEqual(self._read("train").attributes.shape, (30, 0))
       with self.assertRaisesRegex(ValueError, "a classifier reads"):
-        self._run(attributes_job, attributes_job.run_job)
+        self._run(attributes_job)
     classifier = pixel_classifier.PixelClassifier((28, 28, 1), 10, "mlp_small")
     storage.save(classifier, str(self.run_dir / "classifier"))
     (self.run_dir / "classifier" / "done.json").write_text("{}")

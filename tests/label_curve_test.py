@@ -1,14 +1,11 @@
 """Tests of the job that measures constraints by number of labels."""
 
-import contextlib
-import io
 import json
 import pathlib
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from PIL import Image
 
 from lc_keras.data import pipeline
@@ -17,6 +14,7 @@ from lc_keras.learning import constraint_names
 from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import faces_run
+from tests import programs
 from trainers import few_labels
 from trainers import label_curve
 
@@ -68,21 +66,13 @@ class LabelCurveTest(tf.test.TestCase):
 
   def _run(self, *arguments):
     """Runs the program; returns its output."""
-    values = flags.FlagValues()
-    label_curve.define_flags(values)
-    values(
-      [
-        "label_curve",
-        f"--run_dir={self.run_dir}",
-        f"--data_dir={self.folder / 'data'}",
-        f"--out={self.folder / 'labels.json'}",
-        *arguments,
-      ]
+    return programs.run(
+      label_curve,
+      f"--run_dir={self.run_dir}",
+      f"--data_dir={self.folder / 'data'}",
+      f"--out={self.folder / 'labels.json'}",
+      *arguments,
     )
-    printed = io.StringIO()
-    with contextlib.redirect_stderr(printed):
-      label_curve.run_job(values)
-    return printed.getvalue()
 
   def test_a_constraint_is_measured_once(self):
     arguments = "--counts=60", "--rows=4", "--actor_steps=5", *_QUICK

@@ -18,6 +18,7 @@ from lc_keras.models import storage
 from serving import client
 from serving.studio import faces
 from tests import faces_run
+from tests import programs
 from trainers import constraint
 from trainers import demo
 from trainers import demo_steps
@@ -50,21 +51,16 @@ class PresetsTest(tf.test.TestCase):
   @classmethod
   def _write(cls, place, *more):
     """Runs the program in this process."""
-    values = flags.FlagValues()
-    preset_job.define_flags(values)
-    values(
-      [
-        "preset",
-        f"--run_dir={cls.run_dir}",
-        f"--data_dir={cls.folder / 'data'}",
-        f"--presets_dir={place}",
-        f"--name={_NAME}",
-        "--line=A handful of faces.",
-        "--held_out=3",
-        *more,
-      ]
+    programs.run(
+      preset_job,
+      f"--run_dir={cls.run_dir}",
+      f"--data_dir={cls.folder / 'data'}",
+      f"--presets_dir={place}",
+      f"--name={_NAME}",
+      "--line=A handful of faces.",
+      "--held_out=3",
+      *more,
     )
-    preset_job.run_job(values)
 
   def setUp(self):
     super().setUp()
@@ -143,9 +139,7 @@ class PresetsTest(tf.test.TestCase):
       "sys.argv", ["constraint", f"--preset={_NAME}", *arguments]
     ):
       with mock.patch.object(flags, "FLAGS", flags.FlagValues()):
-        values = flags.FlagValues()
-        constraint.define_flags(values)
-        values(["constraint", f"--run_dir={_NAME}", *arguments])
+        values = programs.parsed(constraint, f"--run_dir={_NAME}", *arguments)
         program._run(constraint.run_job, values, "")
     # The data set was not prepared.
     self.assertEqual(os.listdir(), ["runs"])
@@ -168,20 +162,16 @@ class PresetsTest(tf.test.TestCase):
     self.assertLen(faces.find(None, run_dir, "nowhere", 12), 3)
 
   def test_the_demo_makes_a_page(self):
-    values = flags.FlagValues()
-    demo.define_flags(values)
     small = ",".join(f"{key}={value}" for key, value in _QUICK.items())
-    values(
-      [
-        "demo",
-        f"--run_dir={_NAME}",
-        "--want=Smiling",
-        "--changes=Eyeglasses",
-        "--rule=lc_keras.constraints.face_rules:dark_share",
-        "--threshold=0.2485",
-        "--rule_name=Dark",
-        f"--recipe={small},count=64",
-      ]
+    values = programs.parsed(
+      demo,
+      f"--run_dir={_NAME}",
+      "--want=Smiling",
+      "--changes=Eyeglasses",
+      "--rule=lc_keras.constraints.face_rules:dark_share",
+      "--threshold=0.2485",
+      "--rule_name=Dark",
+      f"--recipe={small},count=64",
     )
     # Exports and servers have tests of their own.
     with mock.patch.object(demo_steps.Demo, "serve"):
@@ -244,11 +234,9 @@ class PresetsTest(tf.test.TestCase):
       lc_keras.load("runs/mine")
 
   def test_a_job_that_could_begin_a_run_says_the_same(self):
-    values = flags.FlagValues()
-    constraint.define_flags(values)
-    values(["constraint", "--run_dir=tiny_face", "--name=X", "--rule=a:b"])
+    arguments = "--run_dir=tiny_face", "--name=X", "--rule=a:b"
     with self.assertRaisesRegex(ValueError, f"mean {_NAME}.*give --dataset"):
-      constraint.run_job(values)
+      programs.run(constraint, *arguments)
     self.assertEmpty(os.listdir())
 
   def test_a_variable_without_presets_is_an_error(self):

@@ -1,7 +1,5 @@
 """Tests of publishing: worse or unservable models are refused."""
 
-import contextlib
-import io
 import json
 import os
 import pathlib
@@ -11,7 +9,6 @@ from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from absl.testing import parameterized
 
 from lc_keras.data import pipeline
@@ -24,6 +21,7 @@ from serving import server
 from serving import validation
 from serving import versions_folder
 from tests import faces_run
+from tests import programs
 
 _FIGURES = {
   "weighted_f1": 0.9,
@@ -96,13 +94,7 @@ class PublishTest(parameterized.TestCase):
 
   def _run(self, *arguments):
     """Runs the program; returns its output."""
-    values = flags.FlagValues()
-    publish.define_flags(values)
-    values(["publish", f"--model_base_path={self.base}", *arguments])
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-      publish.run_job(values)
-    return printed.getvalue()
+    return programs.run(publish, f"--model_base_path={self.base}", *arguments)
 
   def _known(self, name):
     path = os.path.join(self.base, ".published", str(name), "results.json")

@@ -7,6 +7,7 @@ from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras import recipes
+from tests import programs
 from trainers import actor
 from trainers import jobs
 from trainers import recipe_flags
@@ -131,7 +132,5 @@ class TableTest(absltest.TestCase):
       ("--distance_weight=0", "actor_0"),
       ("--stage=actor_mine", "actor_mine"),
     ):
-      values = flags.FlagValues()
-      actor.define_flags(values)
-      values(["actor", "--run_dir=mine", flag])
+      values = programs.parsed(actor, "--run_dir=mine", flag)
       self.assertEqual(actor.stage(values), stage)

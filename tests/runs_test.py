@@ -6,25 +6,18 @@ import json
 import pathlib
 from unittest import mock
 
-from absl import flags
 from absl.testing import parameterized
 
 from lc_keras import run_folder
 from lc_keras.constraints import attributes
 from lc_keras.models import storage
+from tests import programs
 from trainers import attributes as attributes_job
 from trainers import commands
 from trainers import data
 from trainers import runs
 
 _DATASET = "toon_faces/tiny"
-
-
-def _settings(*arguments, job=attributes_job):
-  values = flags.FlagValues()
-  job.define_flags(values)
-  values(["job", *arguments])
-  return values
 
 
 class _InFolderTest(parameterized.TestCase):
@@ -34,7 +27,7 @@ class _InFolderTest(parameterized.TestCase):
     self.run_dir = str(self.folder / "run")
 
   def settings(self, *arguments, job=attributes_job):
-    return _settings(f"--run_dir={self.run_dir}", *arguments, job=job)
+    return programs.parsed(job, f"--run_dir={self.run_dir}", *arguments)
 
 
 class OpenRunTest(_InFolderTest):
@@ -187,7 +180,8 @@ class StageTest(_InFolderTest):
   def test_notes_the_flags_so_that_they_can_be_read_again(self):
     given = self.settings("--steps=3", "--schedule=log", "--learning_rate=1e-7")
     stage = self.run.stage("attributes", given)
-    again = _settings(f"--flagfile={stage.path('flags.cfg')}")
+    flagfile = f"--flagfile={stage.path('flags.cfg')}"
+    again = programs.parsed(attributes_job, flagfile)
     self.assertEqual(
       again.flag_values_dict() | {"flagfile": None},
       given.flag_values_dict() | {"flagfile": None},

@@ -10,7 +10,6 @@ import sys
 import h5py
 import keras
 import numpy as np
-from absl import flags
 from absl.testing import parameterized
 
 import lc_keras
@@ -21,6 +20,7 @@ from lc_keras.learning import learned_constraints
 from lc_keras.models import storage
 from lc_keras.models import value_model
 from serving import versions_folder
+from tests import programs
 from trainers import classifier
 from trainers import runs
 
@@ -201,9 +201,8 @@ class AttackTest(parameterized.TestCase):
     with self.assertRaisesRegex(ValueError, "cannot be the name of a model"):
       _ = parts.read(str(run_dir)).models[name]
     run = runs.Run(str(run_dir), "")
-    settings = flags.FlagValues()
-    classifier.define_flags(settings)
-    settings(["classifier", f"--run_dir={run_dir}", f"--stage={name}"])
+    folders = f"--run_dir={run_dir}", f"--stage={name}"
+    settings = programs.parsed(classifier, *folders)
     with self.assertRaisesRegex(ValueError, "cannot be the name of a stage"):
       run.stage(settings.stage, settings)
     self.assertEqual(

@@ -12,6 +12,7 @@ from unittest import mock
 from absl import flags
 from absl.testing import parameterized
 
+from tests import programs
 from trainers import commands
 from trainers import preemption
 from trainers import study
@@ -41,18 +42,13 @@ class _CommandsTest(parameterized.TestCase):
 
 class StudyTest(_CommandsTest):
   def _study(self, *arguments):
-    values = flags.FlagValues()
-    study.define_flags(values)
-    values(
-      [
-        "study",
-        f"--run_dir={self.folder}",
-        "--config_dir=configs/tiny",
-        "--results=results.json",
-        *arguments,
-      ]
+    programs.run(
+      study,
+      f"--run_dir={self.folder}",
+      "--config_dir=configs/tiny",
+      "--results=results.json",
+      *arguments,
     )
-    study.run_study(values)
     jobs = [(command[1], command[2:]) for command in self.commands]
     return [(job.removeprefix("trainers."), rest) for job, rest in jobs]
 

@@ -1,11 +1,11 @@
 import json
 import pathlib
 
-from absl import flags
 from absl.testing import parameterized
 from PIL import Image
 
 from lc_keras.evaluation import summary
+from tests import programs
 from trainers import summarize
 
 
@@ -56,12 +56,9 @@ class SummarizeTest(parameterized.TestCase):
     Image.new("RGB", (4, 3), grey).save(path / "samples.png")
 
   def _summarize(self, *names):
-    values = flags.FlagValues()
-    summarize.define_flags(values)
     folders = ",".join(str(self.folder / name) for name in names)
     out = self.folder / "made" / "out.json"
-    values(["summarize", f"--runs={folders}", f"--out={out}"])
-    summarize.summarize(values)
+    programs.run(summarize, f"--runs={folders}", f"--out={out}")
     return json.loads(out.read_text())
 
   def test_mean_and_spread_of_every_figure(self):

@@ -59,7 +59,7 @@ def define_flags(values: flags.FlagValues) -> None:
   )
 
 
-def run_study(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Trains, evaluates and summarises; finished stages are skipped."""
   folders = [
     os.path.join(settings.run_dir, f"seed_{seed}") for seed in settings.seeds
@@ -95,7 +95,7 @@ def _seed(config, seed):
 
 def main() -> None:
   """Runs the job as a program."""
-  program.main(define_flags, run_study)
+  program.main(define_flags, run_job)
 
 
 if __name__ == "__main__":

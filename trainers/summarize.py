@@ -44,7 +44,7 @@ def define_flags(values: flags.FlagValues) -> None:
   flags.DEFINE_string("out", None, "JSON file to write.", **options)
 
 
-def summarize(settings: flags.FlagValues) -> None:
+def run_job(settings: flags.FlagValues) -> None:
   """Writes the summary, and prints its main figures as Markdown.
 
   Raises:
@@ -129,7 +129,7 @@ def _text(result: Mapping) -> str:
 
 def main() -> None:
   """Runs the job as a program."""
-  program.main(define_flags, summarize)
+  program.main(define_flags, run_job)
 
 
 if __name__ == "__main__":
