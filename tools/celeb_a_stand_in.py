@@ -96,24 +96,18 @@ def write_lists(out: pathlib.Path, on: pd.DataFrame, as_csv: bool = False):
     on: Booleans, a row an image and a column an attribute.
     as_csv: Whether to write CSV, as in Kaggle's copy.
   """
+  rows = range(len(on))
+  names = pd.Index(map(name, rows), name="image_id")
+  signs = pd.DataFrame(np.where(on, 1, -1), names, on.columns)
+  split = pd.Series([split_of(row, len(on)) for row in rows], names)
   if as_csv:
-    between, heading = ",", [",".join(["image_id", *on.columns])]
-    partition = ["image_id,partition"]
-  else:
-    between, heading = " ", [str(len(on)), " ".join(on.columns)]
-    partition = []
-  ending = "csv" if as_csv else "txt"
-  with open(out / f"list_attr_celeba.{ending}", "w") as file:
-    for line in heading:
-      print(line, file=file)
-    for row, values in enumerate(on.to_numpy()):
-      signs = between.join("1" if value else "-1" for value in values)
-      print(name(row), signs, sep=between, file=file)
-  with open(out / f"list_eval_partition.{ending}", "w") as file:
-    for line in partition:
-      print(line, file=file)
-    for row in range(len(on)):
-      print(name(row), split_of(row, len(on)), sep=between, file=file)
+    signs.to_csv(out / "list_attr_celeba.csv")
+    split.to_csv(out / "list_eval_partition.csv", header=["partition"])
+    return
+  with open(out / "list_attr_celeba.txt", "w") as file:
+    print(len(on), " ".join(on.columns), sep="\n", file=file)
+    signs.to_csv(file, sep=" ", header=False)
+  split.to_csv(out / "list_eval_partition.txt", sep=" ", header=False)
 
 
 def _write_shards(out, images, drawn):
