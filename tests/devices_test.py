@@ -20,7 +20,7 @@ class DevicesTest(parameterized.TestCase):
       mock.patch.object(devices.tf, "config", config),
       mock.patch.object(devices.glob, "glob", lambda path: traces),
       mock.patch.object(devices.shutil, "which", lambda name: None),
-      mock.patch.object(devices.messages, "say", said.append),
+      mock.patch.object(devices.messages, "info", said.append),
       mock.patch.dict(os.environ, environment or {}),
     ):
       if environment is None:

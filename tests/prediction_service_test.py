@@ -22,7 +22,8 @@ _X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
 _ROWS = np.array([5, 7, 9])
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
-# A request, the code of its answer, and how the text begins.
+# A request, the code of its answer, and how the text begins. manager_test and
+# servables_test have more.
 _ERRORS = {
   "no spec": (predict_pb2.PredictRequest(), _INVALID, "Missing ModelSpec"),
   "no name": (
@@ -34,21 +35,6 @@ _ERRORS = {
     _request(name="other", x=_X),
     grpc.StatusCode.NOT_FOUND,
     "Servable not found for request: Latest(other)",
-  ),
-  "unknown version": (
-    _request(version=99, x=_X),
-    grpc.StatusCode.NOT_FOUND,
-    "Servable not found for request: Specific(demo, 99)",
-  ),
-  "unknown label": (
-    _request(label="canary", x=_X),
-    _INVALID,
-    "Unrecognized servable version label: canary",
-  ),
-  "unknown signature": (
-    _request("halve", x=_X),
-    grpc.StatusCode.FAILED_PRECONDITION,
-    'Serving signature key "halve" not found.',
   ),
   "an error of the graph": (
     _request("add", a=-_ROWS, b=_ROWS),

@@ -21,14 +21,9 @@ _PREDICT = "/v1/models/demo:predict"
 _NAN = b'{"instances": [[NaN, Infinity], [-Infinity, 1]]}'
 _HEADERS = "Host: localhost", "Connection: close"
 
-# Path, body, status, and how the text of the error begins.
+# Path, body, status, and how the text of the error begins. manager_test and
+# json_inputs_test have more texts.
 _ERRORS = {
-  "unknown signature": (
-    _PREDICT,
-    {"signature_name": "halve", "instances": [1]},
-    400,
-    'Serving signature name: "halve" not found in signature def',
-  ),
   "no inputs": (
     _PREDICT,
     {"signature_name": "__saved_model_init_op", "inputs": {}},
@@ -40,18 +35,6 @@ _ERRORS = {
     {"instances": [1.0]},
     404,
     "Servable not found for request: Latest(other)",
-  ),
-  "unknown version": (
-    "/v1/models/demo/versions/99:predict",
-    {"instances": [1.0]},
-    404,
-    "Servable not found for request: Specific(demo, 99)",
-  ),
-  "unknown label": (
-    "/v1/models/demo/labels/canary:predict",
-    {"instances": [1.0]},
-    400,
-    "Unrecognized servable version label: canary",
   ),
   "no number": (
     f"/v1/models/demo/versions/{'9' * 30}:predict",
@@ -84,12 +67,6 @@ _ERRORS = {
     None,
     404,
     "Could not find any versions of model other",
-  ),
-  "metadata of an unknown model": (
-    "/v1/models/other/metadata",
-    None,
-    404,
-    "Servable not found for request: Latest(other)",
   ),
   "malformed": ("/v1/model", None, 400, "Malformed request: GET /v1/model"),
   "elsewhere": ("/v2/models", None, 404, "Nothing is at /v2/models"),
