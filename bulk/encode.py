@@ -126,12 +126,9 @@ def _flags_of_latents(settings):
   """Returns the flags of `trainers.latents`, whose stage this is."""
   values = flags.FlagValues()
   latents_job.define_flags(values)
-  given = (
-    settings[name].serialize()
-    for name in values
-    if name in settings and settings[name].value is not None
-  )
-  values(["latents", *filter(None, given)])
+  for name in values:
+    values[name].value = settings[name].value
+  values.mark_as_parsed()
   return values
 
 

@@ -110,9 +110,7 @@ def write(
     parts: A generator and the models that were trained for it.
     folder: The folder to write, atomically; it may not exist yet. Servers need
       a number for a name.
-    sample_actor: See `choose_models`.
-    transform_actor: See `choose_models`.
-    samplers: See `choose_models`.
+    sample_actor, transform_actor, samplers: See `choose_models`.
     check: Whether to check the export, and to record answers for later checks:
       not needed if a server loads it next.
 
@@ -173,10 +171,7 @@ def export(
     run_dir: The run folder.
     export_dir: Folder of the versions.
     version: Number of the version; None takes the next.
-    sample_actor: See `choose_models`.
-    transform_actor: See `choose_models`.
-    samplers: See `choose_models`.
-    check: See `write`.
+    sample_actor, transform_actor, samplers, check: See `write`.
 
   Raises:
     FileNotFoundError: A part of the run is missing.

@@ -123,12 +123,9 @@ class _Client:
 
     Args:
       images: [n, height, width, channels] in [0, 1].
-      attributes: See `sample`.
+      attributes, seeds, outputs, realism_weight: See `sample`.
       mask: [n, K] from 0 up, the weight of each target; 0 keeps the attribute.
-      seeds: [n], see `sample`.
-      outputs: See `sample`.
       sampler: See `sample`, with `transform_NAME`.
-      realism_weight: See `sample`.
       strength: The part of the move to make; samplers other than the actor
         support 1 only.
     """
@@ -155,11 +152,8 @@ class _Client:
 
     Args:
       files: n JPEG or PNG files, of any size.
-      attributes: See `sample`.
-      mask: See `transform`.
-      seeds: See `sample`.
+      attributes, mask, seeds, strength: See `transform`.
       outputs: See `sample`; also "start", the images of the files.
-      strength: See `transform`.
     """
     return self._predict(
       "transform_encoded",
@@ -185,11 +179,7 @@ class _Client:
 
     Args:
       latents: [n, latent], such as those that `sample` returns.
-      attributes: See `sample`.
-      mask: See `transform`.
-      seeds: See `sample`.
-      outputs: See `sample`.
-      strength: See `transform`.
+      attributes, mask, seeds, outputs, strength: See `transform`.
       same: From 0 up, the weight of keeping the model's embedding, such as a
         person's identity.
     """

@@ -21,9 +21,7 @@ _BATCH_SIZE = 64
 class HeldOut:
   """Held-out images of a run, and its classifier."""
 
-  def __init__(
-    self, run_dir: str, data_dir: str, rows: int, edits: int, seed: int = 0
-  ):
+  def __init__(self, run_dir: str, data_dir: str, rows: int, edits: int):
     """Reads the images.
 
     Args:
@@ -32,7 +30,6 @@ class HeldOut:
       rows: Number of held-out images, and of samples.
       edits: Number of images in which each attribute is switched, for each
         direction.
-      seed: Seed of all draws.
 
     Raises:
       FileNotFoundError: The run has no classifier, or its data is missing.
@@ -48,7 +45,6 @@ class HeldOut:
     self.attributes = parts.labels
     self._judge = judge_lib.Judge(parts.models["classifier"])
     self._edits = edits
-    self._seed = seed
 
     def load(split):
       batches = pipeline.load(
@@ -78,10 +74,11 @@ class HeldOut:
     """
     model = _Model(folder, self.attributes)
     try:
-      count = len(self._labels)
-      seeds = np.arange(count) + (self._seed << 32)
       samples = model.images(
-        "sample", self._labels, np.ones_like(self._labels), seed=seeds
+        "sample",
+        self._labels,
+        np.ones_like(self._labels),
+        seed=np.arange(len(self._labels)),
       )
       read = scores.attribute_scores(
         self._judge.probabilities(samples),
@@ -111,7 +108,7 @@ class HeldOut:
         targets,
         mask,
         images=np.asarray(images, np.float32),
-        seed=np.arange(count) + (self._seed << 32),
+        seed=np.arange(count),
         strength=np.full(count, strength, np.float32),
       )
 
@@ -127,7 +124,7 @@ class HeldOut:
       reconstruct,
       transform,
       rows=self._edits,
-      seed=self._seed,
+      seed=0,
       resamples=0,
     )
     return {

@@ -9,32 +9,29 @@ _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 @functools.cache  # The process runs the code that it loaded.
-def commit(root: str | os.PathLike = _ROOT) -> dict | None:
+def commit() -> dict | None:
   """Returns the git commit of the code.
-
-  Args:
-    root: Folder of the code.
 
   Returns:
     "commit", its hash, and "dirty", whether a tracked file has changed since;
     None outside of git.
   """
-  top = _git(root, "rev-parse", "--show-toplevel")
+  top = _git("rev-parse", "--show-toplevel")
   # Installed inside another repository, the code is not of its commits.
-  if top is None or not os.path.samefile(top, root):
+  if top is None or not os.path.samefile(top, _ROOT):
     return None
-  name = _git(root, "rev-parse", "HEAD")
+  name = _git("rev-parse", "HEAD")
   if name is None:
     return None
-  changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+  changed = _git("status", "--porcelain", "--untracked-files=no")
   return {"commit": name, "dirty": bool(changed)}
 
 
-def _git(root, *arguments):
+def _git(*arguments):
   """Returns the output of git; None if it fails or is not installed."""
   try:
     said = subprocess.run(
-      ["git", "-C", root, *arguments],
+      ["git", "-C", _ROOT, *arguments],
       capture_output=True,
       text=True,
       check=True,

@@ -112,9 +112,8 @@ def _held_out(settings, folder):
   from trainers import runs
 
   run = runs.Run(settings.run_dir, settings.data_dir)
-  batch = next(iter(run.images().batches("test", _SHOWN)))
   paths = []
-  for number, image in enumerate(batch["image"].numpy()):
+  for number, image in enumerate(run.held_out(_SHOWN)):
     paths.append(os.path.join(folder, f"held_out_{number}.png"))
     pixels = np.rint(image * 255.0).astype(np.uint8)
     plotting.save(Image.fromarray(pixels), paths[-1])

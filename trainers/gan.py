@@ -6,8 +6,7 @@
 
 from lc_keras import recipes
 from trainers import jobs
-
-_ROWS, _COLUMNS = 4, 8
+from trainers import vae
 
 
 def begin(recipe: recipes.GAN, run):
@@ -18,15 +17,9 @@ def begin(recipe: recipes.GAN, run):
 
 
 def draw(model, run):
-  """Draws the images of the same prior samples in every epoch."""
-  import tensorflow as tf
-
-  from lc_keras import plotting
-
-  shape = [_ROWS * _COLUMNS, model.latent_size]
-  latents = tf.random.stateless_normal(shape, (0, 0))
-  images = model.decode(latents).mean().numpy()
-  return {"samples": plotting.in_rows(images, _COLUMNS)}
+  """Draws prior samples."""
+  del run
+  return {"samples": vae.prior_samples(model)}
 
 
 JOB = jobs.Job("gan", recipes.GAN, begin, draw)

@@ -19,21 +19,27 @@ def begin(recipe: recipes.VAE, run):
 
 def draw(model, run):
   """Draws reconstructions of held-out images, and prior samples."""
-  import tensorflow as tf
-
   from lc_keras import plotting
 
-  count = _ROWS * _COLUMNS
-  images = next(iter(run.images().batches("validation", count)))["image"]
-  latents = tf.random.stateless_normal([count, model.latent_size], (0, 0))
+  batches = run.images().batches("validation", _ROWS * _COLUMNS)
+  images = next(iter(batches))["image"]
   return {
     "reconstructions": plotting.pairs(
       images.numpy(), model(images).numpy(), _COLUMNS
     ),
-    "prior_samples": plotting.in_rows(
-      model.decode(latents).mean().numpy(), _COLUMNS
-    ),
+    "prior_samples": prior_samples(model),
   }
+
+
+def prior_samples(model):
+  """Draws the images of the same prior samples in every epoch."""
+  import tensorflow as tf
+
+  from lc_keras import plotting
+
+  shape = [_ROWS * _COLUMNS, model.latent_size]
+  latents = tf.random.stateless_normal(shape, (0, 0))
+  return plotting.in_rows(model.decode(latents).mean().numpy(), _COLUMNS)
 
 
 JOB = jobs.Job("vae", recipes.VAE, begin, draw)

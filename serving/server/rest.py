@@ -94,13 +94,7 @@ class RestEndpoint:
   ):
     """Creates the endpoint; `start` takes the port.
 
-    Args:
-      services: Answer the requests.
-      running: Counts the calls that run.
-      counters: Counts and times calls.
-      healthy: Knows whether the server is ready.
-      tokens: The accepted tokens; None admits all callers.
-      settings: Settings of the server.
+    The arguments are those of `GrpcEndpoint`.
 
     Raises:
       ValueError: The file of --monitoring_config_file is not valid.
