@@ -179,21 +179,12 @@ def attributes_of(described: Mapping[str, np.ndarray]) -> attributes.Attributes:
 def preprocessing_of(
   described: Mapping[str, np.ndarray],
 ) -> preprocessing.Preprocessing:
-  """Returns the preprocessing in an answer of `describe`.
-
-  Raises:
-    RequestError: The model was exported by a version that lacks it.
-  """
-  if "image_crop" not in described:
-    raise RequestError(
-      "The model does not say how pictures become its images: it was exported "
-      "by an earlier version. Export it again, with python -m serving.export."
-    )
+  """Returns the preprocessing in an answer of `describe`."""
   facts = {key: value[0] for key, value in described.items()}
   return preprocessing.Preprocessing(
     tuple(facts["image_shape"].tolist()),
     facts["image_crop"].decode(),
-    bool(facts.get("are_images", True)),
+    bool(facts["are_images"]),
   )
 
 

@@ -118,6 +118,7 @@ def write(folder: str, encodes: bool = True) -> None:
       "attribute_continuous": tf.constant([0.0] * (_K - 1) + [1.0]),
       "image_shape": tf.constant(_IMAGE_SHAPE, tf.int64),
       "image_crop": tf.constant("center"),
+      "are_images": tf.constant(True),
     }
     return {
       name: tf.repeat(fact[tf.newaxis], tf.size(row), axis=0)

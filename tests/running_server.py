@@ -156,13 +156,6 @@ class TestCase(unittest.TestCase):
     finally:
       running.stop()
 
-  def file(self, text, name="file.txt"):
-    """Writes a file and returns its path."""
-    path = os.path.join(self.create_tempdir().full_path, name)
-    with open(path, "w") as file:
-      file.write(text)
-    return path
-
   def assert_refused(self, code, text, method, *args, **kwargs):
     """Asserts that a call fails with a text; returns the error's details."""
     with self.assertRaises(grpc.RpcError) as caught:

@@ -38,7 +38,7 @@ def explain(error: BaseException) -> str | None:
   for one in causes(error):
     if isinstance(one, OSError) and one.errno in _REMEDIES and one.filename:
       # Of two files, the second is the one that is written.
-      return _sentence(one.errno, os.fspath(one.filename2 or one.filename))
+      return _sentence(one.errno, os.fsdecode(one.filename2 or one.filename))
   for one in causes(error):
     # TensorFlow's errors are not RuntimeErrors, and it may not be loaded.
     if isinstance(one, (OSError, RuntimeError)) or hasattr(one, "error_code"):
@@ -58,8 +58,6 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _sentence(number, where):
-  if isinstance(where, bytes):
-    where = os.fsdecode(where)
   text = os.strerror(number)
   told = where if text in where else f"{where}: {text}"
   return f"{told}. {_REMEDIES[number]}"

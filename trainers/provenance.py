@@ -51,10 +51,7 @@ def hardware() -> dict:
 
 def processor() -> str:
   """Returns the name of the processor."""
-  try:
-    lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-  except OSError:  # Not Linux.
-    return platform.processor() or platform.machine()
+  lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
   names = (line.partition(":") for line in lines)
   return next(
     (value.strip() for key, _, value in names if key.strip() == "model name"),
