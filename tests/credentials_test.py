@@ -6,7 +6,6 @@ import json
 import os
 import ssl
 import urllib.error
-from unittest import mock
 
 import grpc
 import numpy as np
@@ -132,7 +131,6 @@ class CredentialsTest(running_server.TestCase, parameterized.TestCase):
       self.assertEqual(running.http("/health/live")[0], 200)
       self.assertEqual(running.http("/")[0], 401)
 
-  @mock.patch.object(credentials, "_LOOK_SECONDS", 0.0)
   def test_tokens_change_without_a_restart(self):
     path = self.create_tempfile(content="old").full_path
     tokens = credentials.Tokens(path)

@@ -5,15 +5,12 @@ import os
 import ssl
 import sys
 import tempfile
-import time
 
 import grpc
 
 from serving.server import text_protos
 
 _SCHEME = "bearer "
-# Seconds between two checks of the token file: calls should not wait for it.
-_LOOK_SECONDS = 1.0
 
 
 class Certificates:
@@ -58,7 +55,6 @@ class Tokens:
       ValueError: The file cannot be read, or has no tokens.
     """
     self._path = path
-    self._next_look = 0.0
     self._seen = _fingerprint(path)
     self._tokens = _read_tokens(path)
 
@@ -73,9 +69,6 @@ class Tokens:
 
   def _reread_if_changed(self):
     """Rereads a changed file; keeps the old tokens if that fails."""
-    if time.monotonic() < self._next_look:
-      return
-    self._next_look = time.monotonic() + _LOOK_SECONDS
     seen = _fingerprint(self._path)
     if seen == self._seen:
       return
