@@ -51,10 +51,6 @@ def define_flags(values: flags.FlagValues) -> None:
 def run(job: shards.Job, settings: flags.FlagValues) -> dict[str, int]:
   """Makes the missing shards, with a progress bar.
 
-  Args:
-    job: The job; its folder is made if needed.
-    settings: Flags, see `define_flags`.
-
   Returns:
     "rows" and "bad", numbers of rows in all shards.
 

@@ -96,11 +96,7 @@ class Job:
     return os.path.join(self.folder, shard.name + self.work.ending)
 
   def make(self, make: Make, shard: Shard) -> dict:
-    """Makes a shard and marks it as done.
-
-    Args:
-      make: Returned by `work.open`.
-      shard: The shard.
+    """Makes a shard by a function of `work.open`; marks it as done.
 
     Returns:
       The mark, with the numbers of "rows" and "bad" rows.
@@ -199,11 +195,7 @@ class Job:
 def split_rows(
   shard: Shard, columns: Iterable[np.ndarray]
 ) -> tuple[np.ndarray, dict[int, str]]:
-  """Separates rows of finite values from bad rows.
-
-  Args:
-    shard: The shard of the rows.
-    columns: Each [rows, size].
+  """Separates rows of finite values from bad rows, in columns [rows, size].
 
   Returns:
     Indices of the good rows, and reasons for the bad rows, by row number.

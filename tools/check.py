@@ -33,10 +33,9 @@ def tests_of(files: Iterable[str], root: pathlib.Path) -> list[str]:
 
 
 def quick_tests(build_file: str) -> list[str]:
-  """Returns the test files of the area `quick`.
+  """Returns the test files of the area `quick`, in the text of tests/BUILD.
 
-  Args:
-    build_file: The text of tests/BUILD, which Python can parse.
+  Python can parse it.
   """
   for call in ast.walk(ast.parse(build_file)):
     if isinstance(call, ast.Call):

@@ -112,12 +112,7 @@ def identities(seeds, data_dir) -> np.ndarray:
 
 
 def contact_sheet(images: np.ndarray, seeds: np.ndarray) -> Image.Image:
-  """Draws faces at half of their size, each with its seed.
-
-  Args:
-    images: [80, 256, 256, 3] in [0, 1].
-    seeds: [80].
-  """
+  """Draws 80 faces, [80, 256, 256, 3], at half size, each with its seed."""
   cells = early_exit.smaller(images, 2)
   return plotting.grid(
     cells.reshape(_ROWS, _COLUMNS, *cells.shape[1:]),

@@ -53,13 +53,10 @@ def count_cases(xml: str) -> tuple[int, int]:
 
 
 def count_events(events: Iterable[dict]) -> tuple[int, int]:
-  """Returns the numbers of passed and of failed test cases of a run.
+  """Returns the numbers of passed and of failed test cases in Bazel's events.
 
   A test that did not pass counts as at least one failure, whatever its report:
   it may have crashed, timed out or not been built.
-
-  Args:
-    events: Bazel's build events, parsed.
   """
   targets, counts = set(), {}
   for event in events:

@@ -13,9 +13,6 @@ def running(*arguments: str) -> Iterator[subprocess.Popen]:
   At its end, the program receives SIGTERM, and may save its state. A second
   exception, such as that of another Ctrl-C, kills it. Within
   `preemption.raising`, a signal to this process is such an exception.
-
-  Args:
-    *arguments: Of Python.
   """
   program = subprocess.Popen([sys.executable, *arguments])
   try:

@@ -39,8 +39,7 @@ _strategy = None
 def join(settings: flags.FlagValues) -> None:
   """Waits for the other workers of TF_CONFIG if --multi_worker is given.
 
-  Args:
-    settings: The job's flags, before anything has started TensorFlow.
+  To be called before anything has started TensorFlow.
 
   Raises:
     ValueError: TF_CONFIG is missing or wrong, or a worker cannot be reached.

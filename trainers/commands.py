@@ -30,10 +30,7 @@ class Commands:
   def __init__(self, run_dir: str, data_dir: str, config_dir: str):
     """Reads the seconds that an earlier attempt recorded.
 
-    Args:
-      run_dir: The run folder.
-      data_dir: Where prepared data sets are kept.
-      config_dir: Folder with a flagfile per job.
+    The folder of configs has a flagfile per job.
     """
     self.run_dir = run_dir
     self._data_dir = data_dir
@@ -41,22 +38,17 @@ class Commands:
     self.seconds = read_seconds(run_dir) or {}
 
   def train(self, config: str, *arguments: str) -> None:
-    """Runs a job with its flagfile.
+    """Runs a job with its flagfile, and more flags.
 
-    Args:
-      config: Name of the flagfile; the job has the same name, or stands
-        before it: "vae", "actor:actor_0".
-      *arguments: More flags.
+    The job has the name of the flagfile, or stands before it: "vae",
+    "actor:actor_0".
     """
     self.run(*self._training(config), *arguments)
 
   def train_together(self, *configs: str) -> None:
-    """Runs jobs side by side, each with its share of the cores.
+    """Runs jobs side by side, each with its share of the cores; see `train`.
 
     No job may need another. Their output goes to <run_dir>/logs.
-
-    Args:
-      *configs: See `train`.
 
     Raises:
       KeyboardInterrupt, preemption.Terminated, ValueError: See `run`, after all

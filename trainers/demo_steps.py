@@ -27,13 +27,7 @@ class Demo:
   """The demo of a run folder, one step after the other."""
 
   def __init__(self, settings, folder: str, say):
-    """Loads the generator.
-
-    Args:
-      settings: The flags of `trainers.demo`.
-      folder: Folder of the page.
-      say: Prints a message.
-    """
+    """Loads the generator; the page goes to the folder, messages to `say`."""
     self._settings = settings
     self._say = say
     # Without constraints that an earlier demo has learned.

@@ -30,10 +30,6 @@ class Bench:
   def __init__(self, run: runs.Run, settings: flags.FlagValues):
     """Reads the images.
 
-    Args:
-      run: The run.
-      settings: The job's flags.
-
     Raises:
       ValueError: The run has no such judge, or it reads the run's attributes.
     """
@@ -64,12 +60,7 @@ class Bench:
   def measure(
     self, name: str, attribute: str, count: int
   ) -> tuple[dict, np.ndarray]:
-    """Learns a constraint, writes it to the run, and measures it.
-
-    Args:
-      name: Name of the constraint.
-      attribute: Attribute of the data set that has the labels.
-      count: Number of labels to learn from.
+    """Learns a constraint from labels, writes it to the run, and measures it.
 
     Returns:
       The figures; and samples, [2, rows, height, width, channels]: without the

@@ -87,10 +87,6 @@ class Keeper:
   def end_epoch(self, step: int, logs: Mapping[str, float]) -> None:
     """Writes log, pictures and a checkpoint after an epoch's validation.
 
-    Args:
-      step: Steps made.
-      logs: The epoch's figures.
-
     Raises:
       ValueError: A figure or a weight is not finite.
     """
@@ -128,11 +124,7 @@ class Keeper:
   def save_within_epoch(self, step: int, metrics: list[np.ndarray]) -> bool:
     """Writes a checkpoint of an unfinished epoch; returns whether it is saved.
 
-    Weights that are not finite are not saved.
-
-    Args:
-      step: Steps made.
-      metrics: Values of `Loop.metrics`.
+    Weights that are not finite are not saved; `metrics` are `Loop.metrics`.
     """
     if step == self.step:
       # Already saved; to replace it would remove it for a moment.

@@ -12,11 +12,7 @@ PATIENCE = 600
 
 @contextlib.contextmanager
 def serving(*arguments: str) -> Iterator[str]:
-  """Runs `serving.server` on a free port; yields its address.
-
-  Args:
-    *arguments: Flags of the server, but for its port.
-  """
+  """Runs `serving.server` with flags on a free port; yields its address."""
   with socket.socket() as probe:
     probe.bind(("localhost", 0))
     port = probe.getsockname()[1]

@@ -43,11 +43,7 @@ class Loop:
     self._train(self._batches)
 
   def validate(self, batches: tf.data.Dataset) -> Iterator[None]:
-    """Resets the metrics and validates; yields after every batch.
-
-    Args:
-      batches: Of any number of rows, which the replicas share.
-    """
+    """Validates, with reset metrics; yields after every batch, of any size."""
     self._model.reset_metrics()
     iterator = iter(self._distribute(batches))
     while True:

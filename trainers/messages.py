@@ -27,13 +27,10 @@ def info(message: str) -> None:
 
 
 def explain(error: BaseException) -> str | None:
-  """Returns the system error and its remedy; None for any other error.
+  """Returns the system error that ended a job, and its remedy.
 
-  Libraries wrap errors of the operating system in their own: the causes of an
-  error and its text are searched, too.
-
-  Args:
-    error: The error that ended a job.
+  None for any other error. Libraries wrap errors of the operating system in
+  their own: the causes of an error and its text are searched, too.
   """
   for one in causes(error):
     if isinstance(one, OSError) and one.errno in _REMEDIES and one.filename:

@@ -102,8 +102,7 @@ class Run:
   def images(self, names: Sequence[str] | None = None) -> arrays.Source:
     """Returns the images and labels of the run's data set.
 
-    Args:
-      names: Attributes; the run's if not given.
+    The labels are of the run's attributes, unless names are given.
     """
     if self.preset:
       self.prepare_data()  # Not before: most trainings need no images.
@@ -112,11 +111,8 @@ class Run:
   def held_out(self, count: int) -> np.ndarray:
     """Returns the first images of the test split, or those kept in a preset.
 
-    Args:
-      count: Most images to return.
-
     Returns:
-      float32 [n, height, width, channels] in [0, 1].
+      float32 [n, height, width, channels] in [0, 1]; n is at most `count`.
     """
     kept = preset.held_out(self.folder)
     if kept:
@@ -157,12 +153,7 @@ class Run:
     return run_folder.read_about(self.folder).get(_TABLE)
 
   def begin_labels(self, known: attributes.Attributes, table: str) -> None:
-    """Records in the run that a table labels its draws by seed.
-
-    Args:
-      known: The attributes of its columns.
-      table: Its checksum.
-    """
+    """Records that a table labels the run's draws by seed, by its checksum."""
     files.write_json(
       self.path(run_folder.ABOUT),
       run_folder.read_about(self.folder)
@@ -209,9 +200,7 @@ class Run:
   def prepare_data(self, max_bad_examples: int | None = None) -> None:
     """Prepares the run's data set, if that has not been done yet.
 
-    Args:
-      max_bad_examples: Most examples that may be left out; if given, it is
-        recorded for later jobs of the run.
+    The most examples that may be left out, if given, hold for later jobs, too.
     """
     about = run_folder.read_about(self.folder)
     if max_bad_examples is None:

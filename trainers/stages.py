@@ -45,10 +45,7 @@ class Stage:
   def __init__(self, run, name: str, settings: flags.FlagValues):
     """Begins or resumes a stage; says so if it is finished.
 
-    Args:
-      run: The `runs.Run`.
-      name: Folder name.
-      settings: The job's flags; written to flags.cfg.
+    The flags of the job are written to flags.cfg.
 
     Raises:
       ValueError: The stage was begun with other flags, or another process
@@ -108,11 +105,9 @@ class Stage:
     return time.monotonic() - self._started
 
   def finish(self, *, seconds_before: float = 0.0, **facts) -> None:
-    """Marks the stage as done.
+    """Marks the stage as done; done.json has the facts and all seconds.
 
-    Args:
-      seconds_before: Seconds of interrupted attempts.
-      **facts: Further JSON values for done.json.
+    Those of interrupted attempts come before this one's.
     """
     seconds = seconds_before + self.seconds
     files.write_json(
@@ -132,10 +127,7 @@ class Stage:
 
 
 def lock(path: str) -> None:
-  """Takes a folder's lock until the process ends.
-
-  Args:
-    path: The lock file.
+  """Takes a lock file, and so its folder, until the process ends.
 
   Raises:
     ValueError: Another process holds it.
@@ -165,13 +157,9 @@ def flags_of(folder: str) -> list[str] | None:
 
 
 def settings_of(lines: Iterable[str]) -> dict[str, str]:
-  """Returns the flags of a stage that affect its result.
+  """Returns the flags of a stage that affect its result, values by name.
 
-  Args:
-    lines: "--name=value" or "--name".
-
-  Returns:
-    Values by name, without dashes.
+  The lines are "--name=value" or "--name".
   """
   pairs = (line.lstrip("-").partition("=") for line in lines)
   return {name: value for name, _, value in pairs if name not in _FREE_FLAGS}

@@ -24,12 +24,7 @@ class Calls:
   """
 
   def __init__(self, limit: int | None = None, queue: int = 0):
-    """Starts at zero.
-
-    Args:
-      limit: Most calls that run at once; None is no limit.
-      queue: Most calls that wait beyond the limit.
-    """
+    """Starts at zero; beyond `limit` running calls, `queue` calls may wait."""
     self._limit = limit
     self._queue = queue
     self._changed = threading.Condition()
@@ -47,9 +42,6 @@ class Calls:
     self, interrupt: interrupts.Interrupt | None = None
   ) -> Iterator[None]:
     """Admits a call for the duration of a block; may wait first.
-
-    Args:
-      interrupt: Ends the waiting.
 
     Raises:
       ServingError: Too many calls run and wait, the server stops, or the
@@ -102,9 +94,8 @@ class Calls:
 
 
 def end_of_waiting(patience: float) -> float:
-  """Returns when a call stops waiting for a model, by `time.monotonic`.
+  """Returns when a call with `patience` seconds left stops waiting for a model.
 
-  Args:
-    patience: Remaining seconds of the call.
+  By `time.monotonic`.
   """
   return time.monotonic() + min(LONGEST_WAIT, patience / 2.0)

@@ -102,10 +102,8 @@ class Server:
   def stop(self, grace: float) -> None:
     """Refuses new calls, waits for calls in flight, then unloads.
 
-    The ports stay open meanwhile, for health checks.
-
-    Args:
-      grace: Seconds for calls in flight; after that, they are stopped.
+    The ports stay open meanwhile, for health checks. Calls that still run after
+    `grace` seconds are stopped.
     """
     if self._stopping:
       return

@@ -62,13 +62,7 @@ class GrpcEndpoint:
   ):
     """Creates the endpoint; `start` takes the port.
 
-    Args:
-      services: Answer the requests.
-      running: Limits the calls.
-      counters: Counts and times calls.
-      healthy: Answers the health service, if the settings enable it.
-      tokens: The accepted tokens; None admits all callers.
-      settings: Settings of the server.
+    The services answer the requests; without tokens, all callers are admitted.
     """
     self._calls = running
     self._metrics = counters
@@ -100,11 +94,7 @@ class GrpcEndpoint:
     addresses: Sequence[str],
     certificates: credentials.Certificates | None = None,
   ) -> None:
-    """Listens at the addresses.
-
-    Args:
-      addresses: host:port, or unix:path. Port 0 picks a free one.
-      certificates: Certificates for TLS; None is without TLS.
+    """Listens at addresses, host:port or unix:path; port 0 picks a free one.
 
     Raises:
       ValueError: An address is not available.

@@ -93,11 +93,8 @@ def read(
 ) -> tuple[str, str, dict[str, np.ndarray]]:
   """Returns the result of `json_inputs.read` for a request.
 
-  Args:
-    body: The JSON of the request.
-    signatures: The inputs of each signature.
-    interrupt: Kills the process.
-    inflate: Most bytes of the inflated body; None if it is not compressed.
+  The interrupt kills the process. `inflate` is the most bytes of the inflated
+  body, None if it is not compressed.
 
   Raises:
     ServingError: See `json_inputs` and `inflated`; or the values take too much
@@ -118,11 +115,7 @@ def write(
 ) -> BinaryIO:
   """Returns the result of `json_outputs.write` as a file, open for reading.
 
-  Args:
-    form: ROWS or COLUMNS of `json_inputs`.
-    outputs: Values by output.
-    compress: Whether to compress the JSON by gzip.
-    interrupt: Kills the process.
+  The interrupt kills the process.
 
   Raises:
     ServingError: See `json_outputs`; or it takes too much memory.
@@ -133,11 +126,7 @@ def write(
 
 
 def inflated(body: bytes | bytearray, most: int) -> bytes:
-  """Inflates a body that was compressed by gzip or zlib.
-
-  Args:
-    body: The compressed body.
-    most: Most bytes of the inflated body.
+  """Inflates a body that was compressed by gzip or zlib, to `most` bytes.
 
   Raises:
     TooLargeError: The inflated body is larger.

@@ -62,13 +62,7 @@ class Loading:
     settings: options.Options,
     on_change: Callable[[], None],
   ):
-    """Begins to load, and returns at once.
-
-    Args:
-      models: The models, guarded by `changed`.
-      changed: Notified of every change.
-      load, settings, on_change: See `Manager`.
-    """
+    """Begins to load, and returns at once; `changed` guards the models."""
     self._models = models
     self._changed = changed
     self._load = load

@@ -34,11 +34,7 @@ class Manager:
   ):
     """Begins to load, and returns at once.
 
-    Args:
-      config: The models.
-      load: Loads a version.
-      settings: Settings of the server.
-      on_change: Called, from any thread, when a state has changed.
+    Calls `on_change`, from any thread, when a state has changed.
 
     Raises:
       ServingError: The configuration is not valid.

@@ -19,12 +19,7 @@ class Metrics:
   """Counts and times calls."""
 
   def __init__(self, is_known: Callable[[str], bool]):
-    """Starts at zero.
-
-    Args:
-      is_known: Returns whether a model has a name; all other names are counted
-        together.
-    """
+    """Starts at zero; counts all models that are not known together."""
     # TensorFlow Serving has no `_created` metrics.
     prometheus_client.disable_created_metrics()
     self._is_known = is_known

@@ -14,12 +14,7 @@ PLATFORM = "tensorflow"
 
 
 def single(name: str, base_path: str) -> ModelServerConfig:
-  """Returns the configuration of one model.
-
-  Args:
-    name: The name that clients use.
-    base_path: The folder with its versions.
-  """
+  """Returns the configuration of one model."""
   config = ModelServerConfig()
   config.model_config_list.config.add(
     name=name, base_path=os.path.abspath(base_path), model_platform=PLATFORM

@@ -58,12 +58,7 @@ class Version:
     return self.wanted and self.failed and self.attempts <= retries
 
   def fail(self, error: errors.ServingError, longest_pause: float) -> None:
-    """Records that loading has failed.
-
-    Args:
-      error: The reason.
-      longest_pause: Most seconds before the next attempt.
-    """
+    """Records that loading has failed; `longest_pause` is in seconds."""
     self.state, self.error = State.END, error
     self.attempts += 1
     pause = min(longest_pause, _FIRST_PAUSE * 2.0 ** (self.attempts - 1))
@@ -148,11 +143,7 @@ class Model:
       del self.versions[number]
 
   def to_load(self, retries: int) -> Iterator[tuple[int, Version]]:
-    """Yields the versions that should be loaded now.
-
-    Args:
-      retries: Most retries of a version that fails.
-    """
+    """Yields the versions that should be loaded now."""
     now = time.monotonic()
     for number, version in self.versions.items():
       due = version.may_retry(retries) and version.next_attempt <= now

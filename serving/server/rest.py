@@ -94,8 +94,6 @@ class RestEndpoint:
   ):
     """Creates the endpoint; `start` takes the port.
 
-    The arguments are those of `GrpcEndpoint`.
-
     Raises:
       ValueError: The file of --monitoring_config_file is not valid.
     """
@@ -135,11 +133,7 @@ class RestEndpoint:
     port: int,
     certificates: credentials.Certificates | None = None,
   ) -> None:
-    """Listens at the port.
-
-    Args:
-      port: 0 picks a free one.
-      certificates: Certificates for TLS; None is without TLS.
+    """Listens at the port; 0 picks a free one.
 
     Raises:
       ValueError: The port is not available.

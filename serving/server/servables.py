@@ -53,13 +53,7 @@ class Servable:
   ):
     """Loads the SavedModel.
 
-    Args:
-      name: The model's name.
-      version: Its version.
-      path: The folder of the SavedModel.
-      tags: Tags of the graph to load.
-      config: Configuration of the session.
-      watched_runs: Number of simultaneous runs that can be stopped.
+    At most `watched_runs` simultaneous runs can be stopped.
 
     Raises:
       LoadError: The folder holds no SavedModel that can be served.
@@ -176,9 +170,6 @@ class Servable:
   def warming(self, iterations: int = 1) -> Iterator[None]:
     """Runs the requests recorded in the SavedModel; yields after each.
 
-    Args:
-      iterations: Number of runs of each request.
-
     Raises:
       LoadError: A record cannot be read, or fails, or there are too many.
     """
@@ -228,11 +219,8 @@ class Servable:
 
     Args:
       feeds: Values by tensor name.
-      fetches: Names of tensors.
+      fetches: Names of tensors, whose values are returned in their order.
       interrupt: Lets another thread stop the run.
-
-    Returns:
-      The values of `fetches`, in their order.
 
     Raises:
       ServingError: The graph rejects the values, fails, or was stopped.
@@ -290,10 +278,7 @@ class Servable:
 def load(path: str, name: str = "model", version: int = 0) -> Servable:
   """Loads a SavedModel as servers do; `close` it after use.
 
-  Args:
-    path: The folder of the SavedModel.
-    name: Its name in messages.
-    version: Its version in messages.
+  Name and version appear in messages.
 
   Raises:
     LoadError: The folder holds no SavedModel that can be served.

@@ -83,11 +83,7 @@ SSLConfig, _, MonitoringConfig, BatchingParameters = _make()
 
 
 def read(path: str, kind: type[_Message]) -> _Message:
-  """Reads a file in text form.
-
-  Args:
-    path: The file.
-    kind: The type of its message.
+  """Reads a message in text form from a file.
 
   Raises:
     ValueError: The file cannot be read, or is not such a message; the text has

@@ -19,12 +19,7 @@ class Browse:
   """The page of one user."""
 
   def __init__(self, run_dir: str, stage: str | None):
-    """Draws the page.
-
-    Args:
-      run_dir: The run folder.
-      stage: The stage to show first; None is the first that was trained.
-    """
+    """Draws the page, with a stage; by default the first that was trained."""
     self._run_dir = run_dir
     with Element("div", classes="studio-more"):
       with Card(run_dir, label="Stage"):

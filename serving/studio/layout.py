@@ -50,14 +50,7 @@ class Element(ui.element):
   """An element of HTML, with a text if it has one."""
 
   def __init__(self, tag: str, text: str = "", classes: str = "", **attributes):
-    """Creates an element.
-
-    Args:
-      tag: The HTML tag.
-      text: The text.
-      classes: CSS classes, separated by spaces.
-      **attributes: HTML attributes; `_` stands for a hyphen.
-    """
+    """Creates an element; in `attributes`, `_` stands for a hyphen."""
     super().__init__(tag)
     if text:
       self._text = text
@@ -196,12 +189,9 @@ class Bar:
 
 @contextlib.contextmanager
 def frame(studio: Studio, here: str, state: state_lib.State) -> Iterator[dict]:
-  """Draws the frame of a page, and yields the links to the others.
+  """Draws the frame of the page `here`, and yields the links to the others.
 
-  Args:
-    studio: The parts that all pages share.
-    here: The path of the page.
-    state: The state to put into links to other pages.
+  The links contain the state.
   """
   ui.add_css(_CSS)
   links = {}

@@ -138,10 +138,8 @@ class Model:
   ):
     """Makes no call yet.
 
-    Args:
-      client: Client of the model.
-      full_size: Client of a model whose `decode` makes larger images of the
-        same latents.
+    The client `full_size` is of a model that decodes the same latents to larger
+    images.
     """
     self.has_full_size = full_size is not None
     self._full_size = full_size
@@ -274,11 +272,9 @@ class Model:
   async def views(
     self, move: Move, strengths: float | Sequence[float]
   ) -> list[View]:
-    """Returns the pictures and scores along a move.
+    """Returns pictures and scores along a move.
 
-    Args:
-      move: The move.
-      strengths: The part of the move to make; several if it has one request.
+    Several strengths, parts of the move, need a move of one request.
     """
     start, latents = move.start, _along(move, strengths)
     # Without a request, realism is that of the face alone.
@@ -301,12 +297,7 @@ class Model:
     ]
 
   async def full_size(self, move: Move, strength: float) -> bytes:
-    """Returns a full-size PNG file of the result of a move of one request.
-
-    Args:
-      move: The move.
-      strength: The part of the move to make.
-    """
+    """Returns the result of a move of one request, a full-size PNG file."""
     latents = _along(move, strength)
     decoded = await self._full_size.decode(latents, ["image_bytes"])
     return decoded["image_bytes"][0]

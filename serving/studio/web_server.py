@@ -17,12 +17,9 @@ class _Server(uvicorn.Server):
 
 
 def run(web: Callable, listening: Sequence[socket.socket], ready: str) -> None:
-  """Offers an application until a signal ends it.
+  """Offers an application, ASGI, until a signal ends it.
 
-  Args:
-    web: The application, ASGI.
-    listening: See `address.listen`.
-    ready: What is printed once pages are answered.
+  Prints `ready` once pages are answered.
   """
   config = uvicorn.Config(web, log_level="warning")
   _Server(config, ready).run(listening)
