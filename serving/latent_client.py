@@ -310,11 +310,7 @@ class LatentClient(_Client):
     return self.preprocessing.load(file, name)
 
   def samplers(self, verb: str) -> list[str]:
-    """Returns the samplers for a verb, the actor first.
-
-    Args:
-      verb: "sample" or "transform".
-    """
+    """Returns the samplers for "sample" or "transform", the actor first."""
     return self._signatures(self._end()).samplers(verb)
 
   def moves_latents(self) -> bool:
@@ -324,8 +320,7 @@ class LatentClient(_Client):
   def connect(self, timeout: float | None = None) -> bool:
     """Waits for a server; returns whether one is there.
 
-    Args:
-      timeout: Seconds to wait; None is the client's timeout.
+    Waits `timeout` seconds; with None, the client's timeout.
     """
     try:
       self._stub.GetModelMetadata(_EMPTY_REQUEST, **self._waiting(timeout))

@@ -70,11 +70,7 @@ class Signatures:
     self._model = f"Model {model_name!r} at {address}"
 
   def samplers(self, verb: str) -> list[str]:
-    """Returns the samplers for a verb, the actor first.
-
-    Args:
-      verb: "sample" or "transform".
-    """
+    """Returns the samplers for "sample" or "transform", the actor first."""
     # `transform_encoded` takes files, and `transform_latents` latents.
     others = sorted(
       name

@@ -70,14 +70,12 @@ def draw_transformations(
 ) -> Image.Image:
   """Returns pictures, and below each its edit by a request.
 
+  Each picture gets the nearest of several alternatives.
+
   Args:
-    client: The client.
+    client, request, seed: See `draw_samples`.
     paths: Picture files.
-    request: Such as "Smiling, not Male". Each picture gets the nearest of
-      several alternatives.
-    seed: The first picture's seed; the others follow.
-    sampler: See `LatentClient.transform`.
-    strength: See `LatentClient.transform`.
+    sampler, strength: See `LatentClient.transform`.
 
   Raises:
     RequestError: The call failed.

@@ -109,10 +109,7 @@ def objections(
 ) -> list[str]:
   """Returns a sentence for each figure that is worse than in service.
 
-  Args:
-    candidate: The candidate's figures, see `measurement.HeldOut.measure`.
-    in_service: Figures of the model in service, on the same images.
-    margins: The tolerated differences.
+  Figures are those of `measurement.HeldOut.measure`, on the same images.
   """
   bounds = {
     "weighted_f1": in_service["weighted_f1"] - margins.f1,

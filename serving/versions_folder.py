@@ -104,10 +104,7 @@ class VersionsFolder:
     return newest, found[-2]
 
   def prune(self, keep: int) -> list[int]:
-    """Removes all but the newest versions, and returns those removed.
-
-    Args:
-      keep: Number of versions to keep, at least 1.
+    """Removes all but the `keep` newest versions, and returns those removed.
 
     Raises:
       ValueError: `keep` is less than 1.

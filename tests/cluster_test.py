@@ -38,15 +38,10 @@ class ClusterTest(trainers_case.TrainersCase):
   def _start(
     self, job, names, *more, hosts=None, networks=(None, None), **of_chief
   ):
-    """Starts two workers.
+    """Starts two workers, by default on loopback, with further flags.
 
-    Args:
-      job: Name of the trainer.
-      names: Names of their run folders.
-      *more: Further flags.
-      hosts: Their addresses; by default on loopback.
-      networks: Their network namespaces.
-      **of_chief: Hooks of the chief, see `Nursery.start`.
+    The names are those of their run folders. The chief gets the hooks of
+    `Nursery.start`.
     """
     hosts = hosts or [f"localhost:{port}" for port in _free_ports(2)]
     return [

@@ -51,11 +51,7 @@ class Nursery:
   """Starts trainers, one at a time or several."""
 
   def __init__(self, folder: pathlib.Path):
-    """Takes some seconds.
-
-    Args:
-      folder: Folder of the logs.
-    """
+    """Takes some seconds; the folder gets the logs."""
     self._folder = folder
     self._count = 0
     self._process = subprocess.Popen(

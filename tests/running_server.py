@@ -36,12 +36,9 @@ class RunningServer:
   """
 
   def __init__(self, wait=True, credentials=None, **flags):
-    """Starts it.
+    """Starts it, with flags besides the ports; with TLS by credentials only.
 
-    Args:
-      wait: Whether to wait until its models are loaded or have failed.
-      credentials: Credentials of the channel; None is without TLS.
-      **flags: Flags of the server besides the ports.
+    If `wait`, waits until its models are loaded or have failed.
     """
     self._tls = credentials is not None
     self.server = server.Server(

@@ -41,13 +41,9 @@ class ServerProcess:
   """
 
   def __init__(self, log: str, flags: Sequence[str], port=0, rest_port=-1):
-    """Starts it, and waits until it has its ports.
+    """Starts it, and waits until it has its ports; the log gets its stderr.
 
-    Args:
-      log: A file for its stderr.
-      flags: Flags besides the ports.
-      port: For gRPC; 0 picks one.
-      rest_port: For HTTP; -1 picks one.
+    By default the system picks the ports.
     """
     self.loads = 0
     self.port = self.rest_port = None

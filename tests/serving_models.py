@@ -20,9 +20,7 @@ BEGUN = ".begun"
 def write(folder: str, factor: float = 2.0) -> None:
   """Writes a SavedModel that multiplies, adds, echoes, refuses and spins.
 
-  Args:
-    folder: Folder of the SavedModel.
-    factor: The factor, by which tests tell versions apart; usually 2.
+  Tests tell versions apart by the factor.
   """
   shutil.copytree(_saved(factor), folder, dirs_exist_ok=True)
 
@@ -140,16 +138,7 @@ def write_warmup(folder: str, *requests: predict_pb2.PredictRequest) -> None:
 def request(
   signature="", name="demo", filters=(), version=None, label=None, **inputs
 ) -> predict_pb2.PredictRequest:
-  """Returns a request.
-
-  Args:
-    signature: Name of the signature.
-    name: Name of the model.
-    filters: Names of outputs to return.
-    version: Number of the version.
-    label: Label of the version.
-    **inputs: Arrays, or messages.
-  """
+  """Returns a request; inputs are arrays or messages, filters are outputs."""
   made = predict_pb2.PredictRequest(output_filter=filters)
   made.model_spec.name = name
   made.model_spec.signature_name = signature

@@ -24,16 +24,7 @@ class Held:
   """Simultaneous calls of the model `slow`, on both ports."""
 
   def __init__(self, world, client, calls, rest_calls, signature, **inputs):
-    """Sends them.
-
-    Args:
-      world: The world.
-      client: A `Grpc`.
-      calls: Number of calls over gRPC.
-      rest_calls: Number of calls over HTTP.
-      signature: "spin" or "hold".
-      **inputs: Inputs besides x.
-    """
+    """Sends them, with a signature, "spin" or "hold", and inputs besides x."""
     self._world = world
     self._client = client
     self._before = self._started()

@@ -345,9 +345,7 @@ class Grpc:
     """Sends a request; `receive` takes what it returns.
 
     Args:
-      model: Name of the model.
-      x: The input.
-      signature: Name of the signature.
+      model, x, signature: The request.
       timeout: Most seconds of the call; None is the tests' patience.
       where: "version" or "label", and its value.
       **inputs: Further inputs.
@@ -432,11 +430,9 @@ def check(
   """Makes a call and counts its outcome; returns whether that was right.
 
   Args:
-    world: The world.
     kind: The name that it is counted under.
     client: `Grpc` or `Rest`.
-    model: The model.
-    x: The input.
+    model, x: See `Grpc.send`.
     truth: The versions that may answer; None is the truth of the model.
     expected: Codes of failures that are allowed.
     **asked: See `Grpc.send`.

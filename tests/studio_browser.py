@@ -183,9 +183,7 @@ class TestCase(absltest.TestCase):
   def restart(self, meanwhile=lambda: None, encodes=True):
     """Stops the server until the page has noticed, and starts it again.
 
-    Args:
-      meanwhile: Called while the server is stopped.
-      encodes: Whether its model then has an encoder.
+    Calls a function meanwhile; then the model has an encoder or none.
     """
     alert = self.page.get_by_role("alert").filter(has_text="No answer")
     self.studio.stop()
