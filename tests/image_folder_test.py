@@ -1,5 +1,6 @@
 """Tests of folders of images: their forms, labels, splits and faults."""
 
+import os
 import pathlib
 import tempfile
 import warnings
@@ -290,6 +291,27 @@ class FaultsTest(_FolderTest):
     self._draw(*(f"{row}.png" for row in range(20)))
     self._write("metadata.csv", text)
     with self.assertRaisesRegex(ValueError, message):
+      self._look()
+
+  def test_links_to_folders_above_are_not_followed(self):
+    self._draw(*(f"a/{row}.png" for row in range(20)))
+    (self.folder / "loop").symlink_to(".")
+    (self.folder / "a" / "loop").symlink_to("..")
+    (self.folder / "b").symlink_to("a")
+    dataset = image_folder._Folder(str(self.folder), None, _SHARES)
+    folders = {os.path.dirname(path) for path in dataset._files()}
+    self.assertEqual(folders, {"a", "b"})
+
+  def test_a_name_that_is_no_text(self):
+    self._draw("1.png")
+    os.link(self.folder / "1.png", os.fsencode(self.folder) + b"/\xe9.png")
+    with self.assertRaisesRegex(ValueError, r"'\\udce9.png' is not .*UTF-8"):
+      self._look()
+
+  def test_names_that_repeat_in_folders_need_their_paths(self):
+    self._draw("a/1.png", "b/1.png")
+    self._write("metadata.csv", "file_name,A\n1.png,1\n")
+    with self.assertRaisesRegex(ValueError, "several folders, give its path"):
       self._look()
 
   def test_a_table_that_is_not_there(self):

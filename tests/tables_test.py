@@ -19,6 +19,7 @@ class ReadTest(parameterized.TestCase):
   @parameterized.parameters(
     ("a.csv", "file_name,A,B\na.png,1,x y\nb.png,-1,z"),
     ("a.csv", "\ufefffile_name, A, B\r\na.png, 1, x y\r\n\r\nb.png,-1,z\r\n"),
+    ("a.csv", "file_name,A,B\ra.png,1,x y\rb.png,-1,z\r"),
     ("a.csv", "file_name;A;B\na.png;1;x y\nb.png;-1;z\n"),
     ("a.csv", 'file_name,A,B\n"a.png",1,"x y"\n"b.png",-1,z\n'),
     ("a.tsv", "file_name\tA\tB\na.png\t1\tx y\nb.png\t-1\tz\n"),
@@ -103,7 +104,7 @@ class ByFileNameTest(absltest.TestCase):
       tables.by_file_name(table, "t").index.tolist(), ["x/a.png"]
     )
     with self.assertRaisesRegex(
-      ValueError, "^t has the columns A; one must be"
+      ValueError, "^t has the columns A; one must be .*separated by commas"
     ):
       tables.by_file_name(table.reset_index(drop=True), "t")
 
@@ -161,7 +162,7 @@ class FromTableTest(parameterized.TestCase):
     np.testing.assert_array_equal(np.sort(values[[0, 2]].sum(axis=0)), [1, 1])
 
   @parameterized.parameters(
-    (["a caption"] * 3, "1 different texts"),
+    (["a caption"] * 3, "a caption everywhere"),
     ([f"caption {i}" for i in range(60)], "60 different texts"),
     ([[1], [2]], "no numbers or words"),
     (["", "NA"], "no label of it is known"),
@@ -182,6 +183,8 @@ class FromTableTest(parameterized.TestCase):
     ),
     ({"A": ["0", "inf"]}, "row 2: A is inf, and must be a finite number"),
     ({"A": [0, 1], "a": [0, 1]}, "must differ in more than case"),
+    ({"A b": [0, 1], "A?b": [1, 1]}, "two columns for A_b, since"),
+    ({"A": ["1", "0,5", "-2,25"]}, r"A is '0,5' .* point \(0.5\), without"),
     ({"not": [0, 1]}, "cannot be the name of an attribute"),
   )
   def test_faults(self, table, message):

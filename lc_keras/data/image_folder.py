@@ -120,12 +120,20 @@ class _Folder:
   def _files(self) -> list[str]:
     """Returns the paths of all images below the folder, in order."""
     endings, found = images.endings(), []
+    above = {self._folder: ()}  # The folders that each lies in.
     for folder, below, files in os.walk(self._folder, followlinks=True):
+      here = os.path.realpath(folder)
+      if here in above[folder]:  # A link back has the same images again.
+        below.clear()
+        continue
       below[:] = [name for name in below if name[:1] != "."]
+      for name in below:
+        above[os.path.join(folder, name)] = (*above[folder], here)
       inside = os.path.relpath(folder, self._folder)
       for name in files:
         if name[:1] != "." and os.path.splitext(name)[1].lower() in endings:
           found.append(name if inside == "." else os.path.join(inside, name))
+          tables.check_name(found[-1])
     return sorted(found)
 
   def _tables(self) -> list[tuple[str, str]]:
@@ -189,7 +197,8 @@ class _Folder:
       raise ValueError(
         f"None of the {len(table)} rows of {path} is of one of the "
         f"{len(files)} images in {self._folder}: its file names are like "
-        f"{table.index[0]!r}, those of the images like {files[0]!r}."
+        f"{table.index[0]!r}, those of the images like {files[0]!r}. Where a "
+        "name is that of images in several folders, give its path."
       )
     if (rows < 0).any():
       notes.append(

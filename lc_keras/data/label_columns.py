@@ -104,6 +104,12 @@ def from_table(
   columns, exclusive, continuous, notes = {}, [], [], []
   for column in table.columns:
     found, kind, note = _converted(table[column], to_name(column), name)
+    twice = columns.keys() & found.keys()
+    if twice:
+      raise ValueError(
+        f"{name} has two columns for {min(twice)}, since blanks and other "
+        "characters become _: rename one."
+      )
     columns |= found
     notes += [f"{column}: {note}"] if note else []
     exclusive += [tuple(found)] if kind == "classes" else []
@@ -144,6 +150,12 @@ def _converted(column, name, table):
     )
   found = set(numbers[known])
   if np.isnan(numbers[known]).any():
+    if text[known].str.fullmatch(r"-?\d+(,\d+)?").all():
+      comma = text[known & np.isnan(numbers)].iloc[0]
+      raise ValueError(
+        f"{table}: {name} is {comma!r} and the like: write numbers with a "
+        f"point ({comma.replace(',', '.')}), without separators of thousands."
+      )
     return _classes(text.to_numpy(), known, name, spread)
   low, high = min(found), max(found)
   if found <= {-1.0, 1.0} or found <= {0.0, 1.0}:
@@ -168,7 +180,9 @@ def _classes(text, known, name, spread):
   classes = sorted(set(text[known]))
   is_named_so = name.lower() in _CLASS_COLUMNS
   most = len(classes) if is_named_so else _MOST_CLASSES
-  if not 1 < len(classes) <= most:
+  if len(classes) == 1:
+    return {}, None, f"left out, since it is {classes[0]} everywhere"
+  if len(classes) > most:
     return {}, None, f"left out, since it has {len(classes)} different texts"
   is_clear = is_named_so and not any(map(str.isdigit, classes))
   before = "" if is_clear else f"{name}_"

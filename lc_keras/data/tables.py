@@ -90,9 +90,12 @@ def by_file_name(table: pd.DataFrame, name: str) -> pd.DataFrame:
   if key is not None:
     table = table.set_index(key)
   elif not all(isinstance(value, str) for value in table.index):
+    is_one = len(table.columns) == 1  # Perhaps it has another separator.
     raise ValueError(
       f"{name} has the columns {', '.join(map(str, table.columns))}; one must "
       f"be {FILE_NAME}, the name of the image's file."
+      + " Columns are separated by commas, semicolons or tabs."
+      * is_one
     )
   table.index = [plain(str(value)) for value in table.index]
   if table.index.has_duplicates:
@@ -138,8 +141,19 @@ def match(names: Sequence[str], keys: Sequence[str]) -> np.ndarray:
   return found
 
 
+def check_name(name: str) -> None:
+  """Raises ValueError if a file name is no text, and so cannot be written."""
+  try:
+    name.encode()
+  except UnicodeEncodeError:
+    raise ValueError(
+      f"The file name {name!r} is not text in UTF-8: rename the file."
+    ) from None
+
+
 def plain(name: str) -> str:
   """Returns a path in normal form, with forward slashes."""
+  check_name(name)
   name = name.strip()
   if "\\" in name or "//" in name or name[:1] == ".":
     name = posixpath.normpath(name.replace("\\", "/"))
@@ -175,7 +189,8 @@ def _read_lines(path):
 
 
 def _read_text(path, ending, columns):
-  lines = _decoded(path).replace("\r\n", "\n").split("\n")
+  text = _decoded(path).replace("\r\n", "\n")
+  lines = text.replace("\r", "\n").split("\n")  # Old Macs end lines so.
   if ending == ".txt" and lines[0].strip().isdigit() and lines[1:]:
     lines[:2] = ["", f"{FILE_NAME} {lines[1]}"]  # A list of CelebA.
     separator = _BLANKS
