@@ -306,12 +306,15 @@ class FaultsTest(_CelebATest):
     self.assertRegex(first, "000003.jpg: it is not in .*, but in the lists")
     self.assertRegex(second, "000009.jpg: it is not in .*list_attr_celeba.csv")
 
-  def test_a_parquet_file_that_is_cut_short_is_named(self):
+  def test_a_damaged_parquet_file_is_named(self):
     _write(self.copy, "parquet")
     path = self.copy / "valid-00000-of-00001.parquet"
-    path.write_bytes(path.read_bytes()[:-20])
-    with self.assertRaisesRegex(ValueError, f"{path} is no whole parquet file"):
-      self._prepare()
+    whole = path.read_bytes()
+    # The first damage is found where it is opened, the second in its pages.
+    for damaged in whole[:-20], whole[:4] + bytes(100) + whole[104:]:
+      path.write_bytes(damaged)
+      with self.assertRaisesRegex(ValueError, f"{path} is no whole parquet"):
+        self._prepare()
 
   def test_what_macs_put_beside_images_is_none(self):
     _write(self.copy, "official")

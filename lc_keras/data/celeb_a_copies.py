@@ -14,6 +14,7 @@ Landmarks, boxes and identities are not needed.
 """
 
 import abc
+import contextlib
 import os
 import re
 import warnings
@@ -204,7 +205,7 @@ class _Shards(Copy):
 
   def count(self):
     """See base class."""
-    return sum(_opened(path).metadata.num_rows for path in self.paths)
+    return sum(map(_count, self.paths))
 
   def examples(self, split, preprocessing):
     """See base class."""
@@ -213,8 +214,8 @@ class _Shards(Copy):
 
   def _pictures(self, paths):
     for path in paths:
-      row, shard = 0, _opened(path)
-      for piece in shard.iter_batches(_ROWS, columns=["image", *ATTRIBUTES]):
+      row = 0
+      for piece in _pieces(path):
         table = pd.DataFrame(
           {name: piece[name].to_pandas() for name in ATTRIBUTES}
         )
@@ -227,13 +228,28 @@ class _Shards(Copy):
           yield image.get("bytes") or b"", own, name
 
 
+@contextlib.contextmanager
 def _opened(path):
+  """Opens a parquet file, and says which it is where reading it fails."""
   try:
-    return parquet.ParquetFile(path)
+    with parquet.ParquetFile(path) as file:
+      yield file
   except (pa.ArrowException, OSError) as error:
+    told = " ".join(str(error).split())  # Some have several lines.
     raise ValueError(
-      f"{path} is no whole parquet file ({error}): fetch it again."
+      f"{path} is no whole parquet file ({told}): fetch it again."
     ) from error
+
+
+def _pieces(path):
+  """Yields the images and labels of a parquet file, some rows at a time."""
+  with _opened(path) as shard:
+    yield from shard.iter_batches(_ROWS, columns=["image", *ATTRIBUTES])
+
+
+def _count(path):
+  with _opened(path) as shard:
+    return shard.metadata.num_rows
 
 
 def find(places: Iterable[str]) -> Copy | None:
