@@ -49,14 +49,28 @@ class OpenRunTest(_InFolderTest):
     self.assertIn("Smiling", run.attributes.names)
     self.assertEqual(run.path("vae", "a.txt"), f"{self.run_dir}/vae/a.txt")
 
+  def test_data_that_cannot_be_read_begin_no_run(self):
+    self.prepare.side_effect = FileNotFoundError("CelebA is not there.")
+    with self.assertRaisesRegex(FileNotFoundError, "not there"):
+      self._open("--dataset=celeb_a")
+    self.prepare.side_effect = None
+    run = self._open("--dataset=celeb_a", "--source_dir=/mine")
+    self.assertEqual(run.dataset, "celeb_a?source_dir=/mine")
+    # A run that has begun remains one.
+    self.prepare.side_effect = ValueError("train.tfrecord is damaged.")
+    with self.assertRaisesRegex(ValueError, "damaged"):
+      self._open()
+    self.prepare.side_effect = None
+    self.assertEqual(self._open().dataset, run.dataset)
+
   def test_how_many_bad_examples_there_may_be_holds_for_the_run(self):
     self._open(f"--dataset={_DATASET}", "--max_bad_examples=3")
     self.prepare.return_value = ["shard, row 5: its image has another shape"]
     said = io.StringIO()
     with contextlib.redirect_stderr(said):
-      self._open()
+      self._open().prepare_data()
     self.assertEqual(self.prepare.call_args.args[-1], 3)
-    self.assertIn("1 bad examples are left out", said.getvalue())
+    self.assertEqual(said.getvalue().count("1 bad examples are left out"), 1)
     self.assertIn("shard, row 5", said.getvalue())
     self._open("--max_bad_examples=0")
     self._open()

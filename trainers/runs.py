@@ -62,6 +62,7 @@ class Run:
     self.image_shape = tuple(about["image_shape"])
     self.attributes = run_folder.attributes_of(about)
     self.preset = about.get("preset")
+    self._is_prepared = False
 
   def path(self, *names: str) -> str:
     """Returns a path below the run folder."""
@@ -202,6 +203,8 @@ class Run:
 
     The most examples that may be left out, if given, hold for later jobs, too.
     """
+    if self._is_prepared:  # Bad examples are told once.
+      return
     about = run_folder.read_about(self.folder)
     if max_bad_examples is None:
       max_bad_examples = about.get(_MAX_BAD, 0)
@@ -215,6 +218,7 @@ class Run:
       messages.info(
         f"{self.dataset}: {len(bad)} bad examples are left out:\n  {told}"
       )
+    self._is_prepared = True
 
   def verify_data(self) -> None:
     """Compares the checksums of all files of the data set, if there is one.
@@ -258,7 +262,8 @@ def _open_run(settings, needs_data, image_shape):
   folder, name = settings.run_dir, common_flags.dataset_name(settings)
   if not _is_run(folder) and settings.base_run:
     _share(settings.base_run, folder)
-  if not _is_run(folder):
+  is_new = not _is_run(folder)
+  if is_new:
     _begin(folder, name, image_shape, settings.data_dir)
   run = Run(folder, settings.data_dir, settings)
   if name and not (run.dataset and names.agree(name, run.dataset)):
@@ -269,7 +274,12 @@ def _open_run(settings, needs_data, image_shape):
   _check_shape(run.image_shape, image_shape, run.dataset)
   if run.dataset:
     if not run.preset:
-      run.prepare_data(settings.max_bad_examples)
+      try:
+        run.prepare_data(settings.max_bad_examples)
+      except (FileNotFoundError, ValueError):
+        if is_new:  # The remedy may be another --dataset or --source_dir.
+          os.remove(run.path(run_folder.ABOUT))
+        raise
   elif needs_data and run.table is None:
     raise ValueError(
       f"The run in {folder!r} has no data set, and so no attributes that this "
