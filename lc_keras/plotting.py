@@ -65,9 +65,7 @@ def plotter(plot) -> Callable | None:
   return plot
 
 
-def pictures(
-  outputs: np.ndarray, plot=None, size: tuple[float, float] = (3.2, 2.0)
-) -> np.ndarray:
+def pictures(outputs: np.ndarray, plot=None) -> np.ndarray:
   """Returns a generator's outputs as images for a grid.
 
   >>> pictures(np.zeros([2, 8, 500]), "lines").shape
@@ -76,14 +74,13 @@ def pictures(
   Args:
     outputs: [n, ...].
     plot: See `plotter`; None if the outputs are images.
-    size: Width and height of a plot, in inches of 100 pixels.
   """
   draw = plotter(plot)
   if draw is None:
     return outputs
   shown = []
   for output in outputs:
-    chart, (axis,) = panels(size=size)
+    chart, (axis,) = panels(size=(3.2, 2.0))
     draw(axis, output)
     if draw is _lines:  # All at one scale, to be comparable.
       axis.set_ylim(np.min(outputs), np.max(outputs))
@@ -188,26 +185,6 @@ def grid(
       bottom = margin_y + row * pitch_y + 2 * _GAP + height
       write(middle, bottom, under[row, column], "ma")
   return picture
-
-
-def conditional_samples(
-  samples: np.ndarray,
-  conditions: Sequence[str],
-  read: np.ndarray | None = None,
-  scale: int = 1,
-) -> Image.Image:
-  """Shows the same prior samples under each condition, a row each.
-
-  Args:
-    samples: [conditions, samples, height, width, channels]; column j comes from
-      the same draw of the prior in every row.
-    conditions: A string for each row.
-    read: None, or [conditions, samples] booleans: whether the classifier reads
-      the condition; where not, the image is framed.
-    scale: As for `grid`.
-  """
-  highlight = None if read is None else ~np.asarray(read, bool)
-  return grid(samples, conditions, scale=scale, highlight=highlight)
 
 
 def transformations(

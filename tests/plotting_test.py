@@ -127,13 +127,6 @@ class SheetsTest(parameterized.TestCase):
     plain = np.asarray(plotting.transformations(*arguments))
     self.assertFalse((plain == _VERMILLION).all(axis=-1).any())
 
-  def test_conditional_samples_frame_what_is_not_read(self):
-    samples, read = _images(2, 3), np.array([[1, 1, 0], [1, 1, 1]])
-    self.assertEqual(
-      plotting.conditional_samples(samples, ["a", "b"], read),
-      plotting.grid(samples, ["a", "b"], highlight=1 - read),
-    )
-
   def test_before_after_pairs_columns(self):
     before, after = _images(3, seed=1), _images(3, seed=2)
     picture = plotting.before_after(before, after, captions=["x", "y", "z"])

@@ -31,7 +31,7 @@ def draw(model, run):
   prior = tf.random.stateless_normal([len(own), model.latent_size], (0, 0))
   asked = [attributes.request(own, name, True)[0] for name in attributes.names]
   return {
-    "samples": plotting.conditional_samples(
+    "samples": plotting.grid(
       np.stack([model.generate(prior, labels) for labels in [own, *asked]]),
       ["labels of an image", *attributes.names],
     )

@@ -38,7 +38,7 @@ def draw(model, run):
     switched = np.where(own[:, [column]] > 0.5, off, on)
     edits.append(model.decode(encoded, switched).mean())
   return {
-    "samples": plotting.conditional_samples(
+    "samples": plotting.grid(
       np.stack(samples), ["labels of an image", *attributes.names]
     ),
     "edits": plotting.transformations(

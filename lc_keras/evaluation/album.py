@@ -10,6 +10,24 @@ from lc_keras import files
 from lc_keras import plotting
 
 
+def template(name: str, **filters) -> jinja2.Template:
+  """Returns a template of this package.
+
+  Args:
+    name: Name of its file.
+    **filters: Filters that it uses, by name.
+  """
+  environment = jinja2.Environment(
+    loader=jinja2.PackageLoader("lc_keras.evaluation"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+  )
+  environment.filters |= filters
+  return environment.get_template(name)
+
+
 class Album:
   """A page, index.html, and its pictures in a folder.
 
@@ -33,13 +51,6 @@ class Album:
     self._folder = folder
     self._about = {"title": title, "text": text}
     self._sections = []
-    self._environment = jinja2.Environment(
-      loader=jinja2.PackageLoader("lc_keras.evaluation"),
-      autoescape=True,
-      trim_blocks=True,
-      lstrip_blocks=True,
-      undefined=jinja2.StrictUndefined,
-    )
 
   def add(
     self,
@@ -71,7 +82,7 @@ class Album:
       path = os.path.join(self._folder, section["picture"])
       plotting.save(picture, path)
     self._sections.append(section)
-    page = self._environment.get_template("album.html.jinja").render(
+    page = template("album.html.jinja").render(
       self._about, sections=self._sections
     )
     with files.replacing(self.path) as aside:

@@ -255,8 +255,8 @@ def _samples(protocol, system):
   read = ((protocol.read(images) == (values > 0.5)) | (masks == 0)).all(axis=1)
   shape = [len(conditions), _SHOWN]
   images = images.reshape([*shape, *images.shape[1:]])
-  picture = plotting.conditional_samples(
-    images, conditions, read.reshape(shape), scale=_SCALE
+  picture = plotting.grid(
+    images, conditions, scale=_SCALE, highlight=~read.reshape(shape)
   )
   caption = (
     "Samples: a row for each request, which leaves all other attributes open; "

@@ -11,19 +11,18 @@ _BATCH_SIZE = 128
 class Judge:
   """Reads images: attributes, and the features in which they are compared."""
 
-  def __init__(self, classifier, batch_size: int = _BATCH_SIZE):
+  def __init__(self, classifier):
     """Creates a judge from a `PixelClassifier`.
 
     Args:
       classifier: A model with `logits_and_features(images)`.
-      batch_size: Images per batch.
     """
 
     def read(images):
       logits, features = classifier.logits_and_features(images)
       return {"features": features, "probabilities": tf.sigmoid(logits)}
 
-    self._read = batched.Batched(read, batch_size)
+    self._read = batched.Batched(read, _BATCH_SIZE)
     self._images = self._seen = None
 
   def probabilities(self, images: np.ndarray) -> np.ndarray:

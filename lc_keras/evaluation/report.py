@@ -10,13 +10,13 @@ import pathlib
 import re
 from collections.abc import Mapping
 
-import jinja2
 import markupsafe
 import numpy as np
 import pandas as pd
 from PIL import Image
 
 from lc_keras import files
+from lc_keras.evaluation import album
 from lc_keras.evaluation import tables
 
 
@@ -49,16 +49,11 @@ def write(report_dir: str | os.PathLike, results: Mapping) -> None:
   for name, system in results["systems"].items():
     if "title" not in system:
       raise ValueError(f"The system {name!r} lacks a title.")
-  environment = jinja2.Environment(
-    loader=jinja2.PackageLoader("lc_keras.evaluation"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-  )
-  environment.filters["html"] = _html
-  environment.filters["sized"] = lambda captions: _sized(report_dir, captions)
-  page = environment.get_template("index.html.jinja").render(
+  page = album.template(
+    "index.html.jinja",
+    html=_html,
+    sized=lambda captions: _sized(report_dir, captions),
+  ).render(
     results,
     comparisons=tables.comparisons(results),
     tables=tables,

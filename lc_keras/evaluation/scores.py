@@ -88,11 +88,7 @@ def attribute_scores(
 
 
 def majority_scores(
-  train_labels: np.ndarray,
-  labels: np.ndarray,
-  names: Sequence[str],
-  resamples: int = intervals.RESAMPLES,
-  seed: int = 0,
+  train_labels: np.ndarray, labels: np.ndarray, names: Sequence[str]
 ) -> dict:
   """Scores the answer that is right most often, whatever the image.
 
@@ -100,8 +96,6 @@ def majority_scores(
     train_labels: [m, num_attributes] in {0, 1}: their majority is the answer.
     labels: [n, num_attributes] in {0, 1}, scored against.
     names: The attributes, in the order of the columns.
-    resamples: As for `attribute_scores`.
-    seed: As for `attribute_scores`.
 
   Returns:
     As `attribute_scores`.
@@ -115,13 +109,7 @@ def majority_scores(
   known = ~np.isnan(train_labels)
   rates = np.where(known, train_labels, 0.0).sum(axis=0, dtype=np.float64)
   rates /= np.maximum(known.sum(axis=0), 1)
-  return attribute_scores(
-    np.tile(rates, [len(labels), 1]),
-    labels,
-    names,
-    resamples=resamples,
-    seed=seed,
-  )
+  return attribute_scores(np.tile(rates, [len(labels), 1]), labels, names)
 
 
 def _attribute(read, wanted):

@@ -100,20 +100,15 @@ class System:
     return _made(self._transform, images, values, mask, seeds)
 
 
-class Dial(NamedTuple):
-  """A number that sets the strength of a built system's edits.
+@dataclasses.dataclass(frozen=True)
+class Dial(table.Dial):
+  """The dial of a built system, see `table.Dial` and `Protocol.curve`.
 
   Attributes:
-    name: Name in reports.
-    default: Its value, except along a curve.
-    settings: Its values along a curve, see `Protocol.curve`.
     variable: Holds its value; a variable, so that it can be set in a system
       that has been compiled.
   """
 
-  name: str
-  default: float
-  settings: Sequence[float]
   variable: tf.Variable
 
 
