@@ -235,7 +235,7 @@ def _decoded(spec, part, latents):
   theirs = asked or (next(iter(found)) if len(found) == 1 else "images")
   if theirs not in found:
     what = f"no output {asked!r}" if asked else "several outputs"
-    listing = "".join(f"\n  {text}" for text in parts.described(found))
+    listing = parts.listing(found)
     if len(latents.shape) > 2 and conventions.layout_of(latents.shape[1:]):
       raise ValueError(
         f"The model takes images of shape [?, {parts.dims(latents.shape[1:])}] "
@@ -291,7 +291,7 @@ def latent_shape(
         "latent_size (--latent_size), a size such as 128, or a shape such as "
         "8,8,4 (of PyTorch's DCGAN: 100,1,1)."
       )
-    if shape is None or _agree(said, shape):
+    if shape is None or agree(said, shape):
       return said
   what = f"The model takes latents of shape [?, {parts.dims(shape)}]: "
   if None in shape:
@@ -306,7 +306,8 @@ def latent_shape(
   return list(shape)
 
 
-def _agree(sizes, shape):
+def agree(sizes: Sequence[int], shape: Sequence[int | None]) -> bool:
+  """Says whether sizes are those of a shape, where these are known."""
   return len(sizes) == len(shape) and all(
     known in (None, size) for size, known in zip(sizes, shape)
   )

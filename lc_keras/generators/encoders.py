@@ -83,10 +83,7 @@ def _layouts(spec, known, part):
   def fits(option):
     layout, flat = option
     shape = conventions.shape_in(layout, image_shape)
-    shape = [math.prod(shape)] if flat else shape
-    return len(shape) == len(sizes) and all(
-      theirs in (None, ours) for theirs, ours in zip(sizes, shape)
-    )
+    return checks.agree([math.prod(shape)] if flat else shape, sizes)
 
   options = [option for option in options if fits(option)]
   if not options:
@@ -139,7 +136,7 @@ def _chosen(found, drawn, is_ordered, asked):
     is_ordered: Whether the order of the outputs is known to be the model's.
     asked: The model's names by ours, as far as the user gave them.
   """
-  listing = "".join(f"\n  {text}" for text in parts.described(found))
+  listing = parts.listing(found)
   outputs = {}
   for ours in parts.OUTPUTS["encode"]:
     theirs = asked.get(ours)

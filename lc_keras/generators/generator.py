@@ -180,22 +180,22 @@ class Generator:
       direction: kinds.wrap(model, direction, {})
       for direction, model in models.items()
     }
-    drafted = {
-      "decode": said,
-      "encode": said if "encode" in opened else None,
-      "map": said if "map" in opened else None,
-      "truncation": truncation,
-      "plot": specs.plot_of(plot),
-      "prior": prior,
-      "pixel_range": pixel_range,
-      "pixels": pixels,
-      "posterior_scale": posterior_scale,
-      "latent_size": autoencoders.size(whole)
-      if names and latent_size is None
-      else latent_size,
-      "image_shape": image_shape,
-      "fixed": dict(fixed or {}),
-    }
+    if names and latent_size is None:
+      latent_size = autoencoders.size(whole)
+    drafted = specs.draft(
+      said,
+      said if "encode" in opened else None,
+      said if "map" in opened else None,
+      prior=prior,
+      pixel_range=pixel_range,
+      pixels=pixels,
+      posterior_scale=posterior_scale,
+      latent_size=latent_size,
+      image_shape=image_shape,
+      fixed=fixed,
+      truncation=truncation,
+      plot=specs.plot_of(plot),
+    )
     self._inspect(drafted, opened, names)
     self.plot = plot
 

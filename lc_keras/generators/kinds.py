@@ -117,11 +117,8 @@ def wrap(model, direction: str, place: Mapping) -> part.Part:
   for kind in KINDS.values():
     if kind.accepts(model):
       return kind.wrap(model, direction, place)
-  if model is None:
-    raise TypeError(f"To {direction}, {_TAKEN} is needed; got None.")
-  raise TypeError(
-    f"To {direction}, {_TAKEN} is needed; got {type(model).__name__}."
-  )
+  got = None if model is None else type(model).__name__
+  raise TypeError(f"To {direction}, {_TAKEN} is needed; got {got}.")
 
 
 def load(place: Mapping, folder: str = ""):

@@ -155,10 +155,10 @@ def _mapped(spec, part, count, number):
   asked = known.get("outputs", {}).get("latents")
   theirs = asked or (next(iter(found)) if len(found) == 1 else "w")
   if theirs not in found:
-    listing = "".join(f"\n  {text}" for text in parts.described(found))
     raise ValueError(
       "Asked to map, the model gives several outputs. Name the one that is the "
-      "latents that the decoder takes, outputs={'latents': NAME}:" + listing
+      "latents that the decoder takes, outputs={'latents': NAME}:"
+      + parts.listing(found)
     )
   own = np.float32(checks.numbers(found[theirs], "map", "latents"))
   if own.ndim < 2 or len(own) != len(noise):

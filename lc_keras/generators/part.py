@@ -148,6 +148,11 @@ def described(tensors: Mapping[str, Any]) -> list[str]:
   ]
 
 
+def listing(tensors: Mapping[str, Any]) -> str:
+  """Returns `described` as lines of an error message."""
+  return "".join(f"\n  {text}" for text in described(tensors))
+
+
 def dims(shape) -> str:
   """Returns the sizes of a shape as text, "?" for unknown ones."""
   if getattr(shape, "rank", 0) is None:
