@@ -111,6 +111,20 @@ def completed(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
   return tf.where(tf.math.is_nan(labels), read, labels)
 
 
+def sample(
+  rows: Mapping[str, tf.Tensor], seed: tf.Tensor, noise_scale: float = 1.0
+) -> tf.Tensor:
+  """Returns z = mean + noise_scale * scale * eps, [batch, latent_size].
+
+  Args:
+    rows: "mean" and "scale" [batch, latent_size].
+    seed: int32 [2], seed of eps.
+    noise_scale: Factor of the noise.
+  """
+  noise = tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
+  return rows["mean"] + noise_scale * rows["scale"] * noise
+
+
 def join(pieces: Iterable[Latents]) -> Latents:
   """Returns all rows of some pieces, in memory."""
   columns = list(zip(*(vars(piece).values() for piece in pieces)))

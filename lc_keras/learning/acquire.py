@@ -15,6 +15,7 @@ from lc_keras import version
 from lc_keras.constraints import rule as rule_of_images
 from lc_keras.data import latents as latent_rows
 from lc_keras.data import pipeline
+from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import amortised
 from lc_keras.learning import calibration
@@ -30,7 +31,6 @@ from lc_keras.models import value_model
 from lc_keras.samplers import objective
 
 _RECIPE = recipes.Constraint()
-_SILENT = progresses.Progress()
 # Random stream of the draws for rules, apart from those of the splits.
 _STREAM = 8
 
@@ -41,7 +41,7 @@ def from_rules(
   recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
-  progress: progresses.Progress = _SILENT,
+  progress: progresses.Progress = progresses.SILENT,
 ) -> Iterator[learned_constraints.LearnedConstraint]:
   """Learns constraints from rules about decoded latents; needs no labels.
 
@@ -114,7 +114,7 @@ def from_labels(
   recipe: recipes.Constraint = _RECIPE,
   *,
   strategy: tf.distribute.Strategy | None = None,
-  progress: progresses.Progress = _SILENT,
+  progress: progresses.Progress = progresses.SILENT,
 ) -> learned_constraints.LearnedConstraint:
   """Learns a constraint from labels of images or of latent vectors.
 
@@ -160,8 +160,11 @@ def from_labels(
   model = _model(parts, recipe, strategy)
   oracle = None
   if generators.can_encode(parts.generator):
+    again = decoding.reader(
+      parts.generator, lambda images: parts.generator.encode(images).mean()
+    )
     reread = batched.Batched(
-      lambda latents: {"value": tf.sigmoid(model(_again(parts, latents)))},
+      lambda latents: {"value": tf.sigmoid(model(again(latents)))},
       batched.rows_at_once(parts.generator.image_shape),
     )
 
@@ -343,12 +346,6 @@ def drawer(parts):
     return latents.astype(np.float32)
 
   return draw
-
-
-def _again(parts, latents):
-  """Decodes latents and encodes them again; returns the posterior means."""
-  generator = parts.generator
-  return generator.encode(generator.decode(latents).mean()).mean()
 
 
 def _check_names(parts, names):

@@ -89,7 +89,6 @@ class Learner:
         loss_of_move=self._loss,
         read_value=learned.model,
         continuous=learned.continuous,
-        jit_compile=False,
       )
 
   def train(self, examples: example_sets.Examples) -> None:

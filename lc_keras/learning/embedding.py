@@ -33,7 +33,7 @@ def learn(
   count: int = 2048,
   steps: int = _STEPS,
   seed: int = 0,
-  progress: progresses.Progress | None = None,
+  progress: progresses.Progress = progresses.SILENT,
 ) -> tuple[embedding_model.EmbeddingModel, dict]:
   """Learns an embedding.
 
@@ -57,7 +57,6 @@ def learn(
   Raises:
     ValueError: There is not one finite vector for each of enough latents.
   """
-  progress = progress or progresses.Progress()
   if latents is None:
     latents = acquire.drawer(parts)(count, _SEED + seed)
   latents = np.asarray(latents, np.float32)
@@ -83,16 +82,15 @@ def learn(
     "fold": np.arange(len(targets)) % _FOLDS,
   }
   keras.utils.set_random_seed(seed)
-  model = embedding_model.compiled(
-    embedding_model.EmbeddingModel(
-      latents.shape[1],
-      targets.shape[1],
-      folds=_FOLDS,
-      scales=parts.scales,
-    ),
-    steps,
+  model = embedding_model.EmbeddingModel(
+    latents.shape[1], targets.shape[1], folds=_FOLDS, scales=parts.scales
   )
   model.made_for = parts.fingerprint
+  model.compile(
+    keras.optimizers.AdamW(
+      keras.optimizers.schedules.CosineDecay(1e-3, steps), weight_decay=0.1
+    )
+  )
   progress.say(f"Learning an embedding from {len(targets)} images")
   model.fit(
     tf.data.Dataset.from_tensor_slices(rows)

@@ -14,9 +14,7 @@ _SEED = 1 << 22
 
 
 def learn(
-  parts,
-  recipe: recipes.Encoder,
-  progress: progresses.Progress | None = None,
+  parts, recipe: recipes.Encoder, progress: progresses.Progress
 ) -> tuple[encoder.Encoder, dict]:
   """Learns an encoder.
 
@@ -44,7 +42,6 @@ def learn(
       "An encoder can be learned for images only: give the generator an "
       "encoder, or transform latents of its samples."
     )
-  progress = progress or progresses.Progress()
   mapping = getattr(generator, "mapping", None)
   axes = mapping and mapping.coordinates.axes
   draw = acquire.drawer(parts)

@@ -41,7 +41,6 @@ def compile_model(
       weight_decay=_WEIGHT_DECAY,
     ),
     noise_scale=noise_scale,
-    jit_compile=False,
   )
 
 

@@ -51,3 +51,6 @@ class Progress:
         bar.close()
 
     return keras.callbacks.LambdaCallback(on_train_batch_end=show)
+
+
+SILENT = Progress()

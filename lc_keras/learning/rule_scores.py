@@ -32,8 +32,8 @@ class RuleScores:
     generator,
     rules: Mapping[str, rules.Rule],
     draw: Draw,
-    seed: int = 0,
-    progress: progresses.Progress | None = None,
+    seed: int,
+    progress: progresses.Progress,
   ):
     """Checks the rules on a few images.
 
@@ -49,9 +49,8 @@ class RuleScores:
     """
     self._decode = decoding.decoder(generator)
     self._rules, self._draw, self._seed = dict(rules), draw, seed
-    self._progress = progress or progresses.Progress()
+    self._progress, self._bar = progress, None
     self._plain = []
-    self._bar = None
     at_once = batched.rows_at_once(generator.image_shape, _CHECKED // 4)
     tried = draw(max(4 * at_once, _TIMED), seed)
     images = self._decode(tried)[decoding.IMAGES]

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from lc_keras import recipes
+from lc_keras.data import latents as latent_rows
 from lc_keras.models import switching
 
 # Maps prior samples to the latents that the actor is given.
@@ -78,7 +79,7 @@ def comparison(
     starts: Maps prior samples to the latents that the actor is given.
     seeds: Seeds of the draws, at least seven.
   """
-  real = _sample_posterior(rows, seeds[0])
+  real = latent_rows.sample(rows, seeds[0])
   own = rows["attributes"]
   wrong, mask = _wrong(rows, recipe, excludes, seeds[1], seeds[6])
   # A fake starts from the prior and has the row's own labels, or starts from
@@ -97,12 +98,7 @@ def requests(
 ) -> list[Request]:
   """Makes requests on prior samples and, with `real_weight`, on real rows.
 
-  Args:
-    rows: As for `comparison`; with imitation, also "lessons".
-    recipe: As for `comparison`.
-    excludes: As for `comparison`.
-    starts: As for `comparison`.
-    seeds: As for `comparison`.
+  Args: as for `comparison`; with imitation, rows also have "lessons".
   """
   make = _from_lessons if recipe.imitation_weight else _published
   made = make(rows, recipe, excludes, starts, seeds)
@@ -135,7 +131,7 @@ def _published(rows, recipe, excludes, starts, seeds):
   asked = tf.where(stay, own, wrong)
   # Open attributes of a real row must not change.
   asked = tf.where(mask > 0.0, asked, own)
-  start = _sample_posterior(rows, seeds[0])
+  start = latent_rows.sample(rows, seeds[0])
   return prior, Request(start, asked, mask, tf.ones_like(mask), start)
 
 
@@ -155,11 +151,6 @@ def _wrong(rows, recipe, excludes, seed, mask_seed):
 
 def _prior(rows, seed):
   return tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
-
-
-def _sample_posterior(rows, seed):
-  noise = tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
-  return rows["mean"] + rows["scale"] * noise
 
 
 def _every_second(rows, stride=1):

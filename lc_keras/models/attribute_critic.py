@@ -26,18 +26,7 @@ class AttributeCritic(keras.layers.Layer):
     dropout: float = 0.0,
     **kwargs,
   ):
-    """Creates and builds the critic; see `Actor` for the other arguments.
-
-    Args:
-      latent_size: Size of z.
-      num_attributes: Number of logits.
-      width: Units of every hidden layer.
-      depth: Number of hidden layers.
-      members: Number of networks whose logits are averaged.
-      scales: See `architectures.on_latents`.
-      dropout: See there.
-      **kwargs: For `keras.layers.Layer`.
-    """
+    """Creates and builds the critic; see `AttributeModel`."""
     super().__init__(**kwargs)
     networks = [
       architectures.on_latents(

@@ -56,7 +56,7 @@ class AttributeModel(stored_model.StoredModel):
     dropout: float = 0.0,
     **kwargs,
   ):
-    """Creates and builds the model; see `Actor` for the other arguments.
+    """Creates and builds the model.
 
     Args:
       latent_size: Size of z.
@@ -127,7 +127,7 @@ class AttributeModel(stored_model.StoredModel):
     """See base class. Uses "mean", "scale", "attributes" and "focus"."""
     step = self.optimizer.iterations
     seeds = [priors.step_seed(step, stream) for stream in range(3)]
-    latents = _sample(batch, seeds[0], self._noise_scale)
+    latents = latent_rows.sample(batch, seeds[0], self._noise_scale)
     if self._edit_weight:
       edits, labels = self._edits(batch, seeds)
     with tf.GradientTape() as tape:
@@ -139,7 +139,7 @@ class AttributeModel(stored_model.StoredModel):
         )
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
-    return self._reported(values, logits, batch["attributes"])
+    return self._report_readings(values, logits, batch["attributes"])
 
   def _errors(self, latents, labels):
     """Returns logits, and the cross-entropy of rows, a mean over members.
@@ -156,7 +156,7 @@ class AttributeModel(stored_model.StoredModel):
   def _edits(self, batch, seeds):
     """Returns edits of every second row, with noise, and their labels."""
     rows = {name: value[::2] for name, value in batch.items()}
-    latents = _sample(rows, seeds[0])
+    latents = latent_rows.sample(rows, seeds[0])
     own = latent_rows.completed(rows["attributes"], self.critic(latents))
     targets, _ = switching.switch(own, rows["focus"], self._excludes)
     latents = critic_edits.descend(
@@ -172,14 +172,9 @@ class AttributeModel(stored_model.StoredModel):
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class. Plain posterior noise, the same every time."""
-    logits = self.critic(_sample(batch, seed=(0, 0)))
+    logits = self.critic(latent_rows.sample(batch, (0, 0)))
     values = losses.attribute_cross_entropy(logits, batch["attributes"])
-    return self._reported(values, logits, batch["attributes"])
-
-  def _reported(self, values, logits, attributes):
-    right = (logits > 0.0) == (attributes > 0.5)
-    known = ~tf.math.is_nan(attributes)
-    return self._report(loss=values, accuracy=(right, known))
+    return self._report_readings(values, logits, batch["attributes"])
 
 
 def training(
@@ -233,8 +228,3 @@ def _reader(parts, classifier):
   # A generator without an encoder has latents that a classifier has labelled.
   classifier = classifier or parts.models["classifier"]
   return {"read": decoding.reader(generator, classifier)}
-
-
-def _sample(batch, seed, noise_scale=1.0):
-  noise = tf.random.stateless_normal(tf.shape(batch["mean"]), seed)
-  return batch["mean"] + noise_scale * batch["scale"] * noise

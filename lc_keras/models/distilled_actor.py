@@ -34,14 +34,8 @@ class DistilledActor(keras.layers.Layer):
   ):
     """Creates and builds the actor.
 
-    Args:
-      latent_size: Size of z.
-      num_attributes: Size of y.
-      width: Width of the flow.
-      depth: Depth of the flow.
-      whitening: Whitening of the flow.
-      strides: Number of evaluations of the network.
-      **kwargs: For `keras.layers.Layer`.
+    It has the sizes and the whitening of a flow, and evaluates its network
+    `strides` times.
     """
     super().__init__(**kwargs)
     self._whitening, self._strides = whitening, strides

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-import keras
 import tensorflow as tf
 
 from lc_keras import losses
@@ -92,13 +91,3 @@ class EmbeddingModel(stored_model.StoredModel):
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
     return self._report(loss=values)
-
-
-def compiled(model: EmbeddingModel, steps: int) -> EmbeddingModel:
-  """Compiles a model for a number of training steps, and returns it."""
-  model.compile(
-    keras.optimizers.AdamW(
-      keras.optimizers.schedules.CosineDecay(1e-3, steps), weight_decay=0.1
-    )
-  )
-  return model

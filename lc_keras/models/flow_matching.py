@@ -26,6 +26,7 @@ import tensorflow as tf
 from lc_keras import priors
 from lc_keras import recipes
 from lc_keras import training as trainings
+from lc_keras.data import latents as latent_rows
 from lc_keras.models import adam
 from lc_keras.models import moving_average
 from lc_keras.models import stored_model
@@ -121,11 +122,8 @@ class FlowMatching(stored_model.StoredModel):
 
   def _errors(self, network, rows, seeds):
     """Returns the squared error of a velocity, [batch]."""
-    noise, draws = (
-      tf.random.stateless_normal(tf.shape(rows["mean"]), seed)
-      for seed in seeds[:2]
-    )
-    points = self.whitening(rows["mean"] + rows["scale"] * draws)
+    noise = tf.random.stateless_normal(tf.shape(rows["mean"]), seeds[0])
+    points = self.whitening(latent_rows.sample(rows, seeds[1]))
     count = tf.shape(noise)[0]
     angles = LATENT_ANGLE * tf.random.stateless_uniform([count], seeds[2])
     cosine, sine = tf.cos(angles)[:, tf.newaxis], tf.sin(angles)[:, tf.newaxis]

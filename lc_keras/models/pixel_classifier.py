@@ -86,18 +86,13 @@ class PixelClassifier(stored_model.StoredModel):
       loss = tf.nn.compute_average_loss(values)
     gradients = tape.gradient(loss, self.trainable_variables)
     self.optimizer.apply(gradients, self.trainable_variables)
-    return self._reported(values, logits, batch["attributes"])
+    return self._report_readings(values, logits, batch["attributes"])
 
   def test_step(self, batch: Mapping[str, tf.Tensor]) -> dict:
     """See base class."""
     logits = self(batch["image"])
     values = losses.attribute_cross_entropy(logits, batch["attributes"])
-    return self._reported(values, logits, batch["attributes"])
-
-  def _reported(self, values, logits, attributes):
-    right = (logits > 0.0) == (attributes > 0.5)
-    known = ~tf.math.is_nan(attributes)
-    return self._report(loss=values, accuracy=(right, known))
+    return self._report_readings(values, logits, batch["attributes"])
 
 
 def training(recipe: recipes.Classifier, data) -> trainings.Training:

@@ -9,6 +9,7 @@ from lc_keras import losses
 from lc_keras import priors
 from lc_keras import recipes
 from lc_keras import training as trainings
+from lc_keras.data import latents as latent_rows
 from lc_keras.models import adam
 from lc_keras.models import architectures
 from lc_keras.models import edits
@@ -101,8 +102,7 @@ class RealismModel(stored_model.StoredModel):
   def _rows(self, batch, seeds):
     """Returns real latents, and negatives of each kind."""
     shape = tf.shape(batch["mean"])
-    noise = tf.random.stateless_normal(shape, seeds[0])
-    real = batch["mean"] + batch["scale"] * noise
+    real = latent_rows.sample(batch, seeds[0])
     kinds = [self._normal(tf.random.stateless_normal(shape, seeds[1]))]
     if self._fraction:
       kinds.append(self._moved(real, seeds[2]))

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from lc_keras import priors
+from lc_keras.data import latents as latent_rows
 from lc_keras.models import actor
 from lc_keras.models import stored_model
 from lc_keras.models import switching
@@ -111,8 +112,7 @@ class SearchActor(stored_model.StoredModel):
 
   def _errors(self, batch, seeds):
     """Returns the losses of random requests, [batch]."""
-    noise = tf.random.stateless_normal(tf.shape(batch["mean"]), seeds[0])
-    start = batch["mean"] + batch["scale"] * noise
+    start = latent_rows.sample(batch, seeds[0])
     values, mask = self._requests(start, batch["focus"], seeds[1:])
     rows = tf.random.stateless_uniform(
       tf.shape(values)[:1], seeds[4], None, None, tf.int64

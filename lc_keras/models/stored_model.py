@@ -88,3 +88,11 @@ class StoredModel(keras.Model):
       values = values if isinstance(values, tuple) else (values,)
       self._means[name].update_state(*values)
     return {name: mean.result() for name, mean in self._means.items()}
+
+  def _report_readings(
+    self, loss: tf.Tensor, logits: tf.Tensor, attributes: tf.Tensor
+  ) -> dict[str, tf.Tensor]:
+    """Reports "loss" [batch], and the "accuracy" of logits of known labels."""
+    right = (logits > 0.0) == (attributes > 0.5)
+    known = ~tf.math.is_nan(attributes)
+    return self._report(loss=loss, accuracy=(right, known))

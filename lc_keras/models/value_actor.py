@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from lc_keras import priors
+from lc_keras.data import latents as latent_rows
 from lc_keras.models import actor
 from lc_keras.models import stored_model
 from lc_keras.models import whitening
@@ -82,8 +83,7 @@ class ValueActor(stored_model.StoredModel):
     """
     step = self.optimizer.iterations
     seeds = [priors.step_seed(step, stream) for stream in range(3)]
-    noise = tf.random.stateless_normal(tf.shape(batch["mean"]), seeds[0])
-    start = batch["mean"] + batch["scale"] * noise
+    start = latent_rows.sample(batch, seeds[0])
     value = self._targets(start, seeds[1])
     rows = tf.random.stateless_uniform(
       tf.shape(value), seeds[2], None, None, tf.int64

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from lc_keras import losses
 from lc_keras import priors
+from lc_keras.data import latents as latent_rows
 from lc_keras.models import architectures
 from lc_keras.models import stored_model
 
@@ -106,10 +107,8 @@ class ValueModel(stored_model.StoredModel):
         "weight" [batch] from 0 up, and "fold" int [batch], the member that must
         not see the row.
     """
-    noise = tf.random.stateless_normal(
-      tf.shape(batch["mean"]), priors.step_seed(self.optimizer.iterations)
-    )
-    latents = batch["mean"] + self._noise_scale * batch["scale"] * noise
+    seed = priors.step_seed(self.optimizer.iterations)
+    latents = latent_rows.sample(batch, seed, self._noise_scale)
     folds = len(self.members)
     seen = 1.0 - tf.one_hot(batch["fold"], folds)
     targets = tf.repeat(batch["value"][:, tf.newaxis], folds, axis=-1)

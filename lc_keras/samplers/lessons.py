@@ -90,8 +90,7 @@ def make_batch_function(
     switched, about = switching.switch(own, batch["focus"], excludes)
     mask = switching.random_mask(about, open_fraction, step_seeds[0])
     sampled = teacher.sample(constraints.Constraint(own, mask), seeds)
-    noise = tf.random.stateless_normal(tf.shape(batch["mean"]), step_seeds[1])
-    real = batch["mean"] + batch["scale"] * noise
+    real = latent_rows.sample(batch, step_seeds[1])
     stays = (seeds % 4 == 0)[:, tf.newaxis]
     request = constraints.Constraint(
       switched, tf.where(stays, tf.zeros_like(about), about)

@@ -140,7 +140,7 @@ class Classifier(functions.Scorer):
         f"The output {name} of {self._network.name} has {count} numbers: "
         "name one of its classes."
       )
-    name = self._network._choose(found, None)
+    name = self._network.choose(found, None)
     count = _columns(found[name]).shape[1]
     if self._of is None and count == 1:
       return name, 0

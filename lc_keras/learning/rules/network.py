@@ -77,7 +77,7 @@ class Network:
       ValueError: It cannot take such images, or has no such output.
     """
     found = self.outputs(images, pixels)
-    return found[self._choose(found, output)]
+    return found[self.choose(found, output)]
 
   def outputs(self, images: np.ndarray, pixels: str) -> dict[str, np.ndarray]:
     """Returns all outputs by name; see `__call__`."""
@@ -150,7 +150,7 @@ class Network:
         )
     return found
 
-  def _choose(self, found: Mapping, name):
+  def choose(self, found: Mapping, name: str | None) -> str:
     """Returns the name of the output to use."""
     if name in found:
       return name
