@@ -66,9 +66,7 @@ class _Training(_Reading):
     keras.utils.set_random_seed(0)
     shape = pipeline.describe(_DATASET).image_shape
     model = vae.VAE(shape, 256, "toon_faces")
-    optimizer = adam.Adam(1e-4)
-    optimizer.build(model.trainable_variables)
-    model.compile(optimizer=optimizer, jit_compile=False)
+    model.compile(adam.Adam(1e-4))
     self._loop = loop.Loop(model, batches)
 
   def run(self, steps):

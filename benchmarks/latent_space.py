@@ -57,7 +57,6 @@ class _Cycle:
       read_attributes=read,
       posterior_scale=tf.fill([size], 0.5),
       excludes=np.zeros([_ATTRIBUTES] * 2),
-      jit_compile=False,
     )
     random = np.random.default_rng(0)
     rows = [batch, turns, size]
@@ -78,9 +77,9 @@ class _Cycle:
     np.savez(
       os.path.join(folder, "arrays.npz"),
       **{key: self._batch[key] for key in ("mean", "scale", "attributes")},
-      **_weights("actor", networks[0]),
-      **_weights("critic", networks[1]),
-      **_weights("read", read),
+      **tasks.weights("actor", networks[0]),
+      **tasks.weights("critic", networks[1]),
+      **tasks.weights("read", read),
     )
 
   def loss(self):
@@ -102,10 +101,6 @@ class _Cycle:
   def run(self, steps):
     """See `tasks.Task`."""
     tasks.train(self._loop, steps)
-
-
-def _weights(name, network):
-  return {f"{name}{i}": value for i, value in enumerate(network.get_weights())}
 
 
 def _compare():

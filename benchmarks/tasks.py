@@ -46,6 +46,11 @@ def train(loop, steps: int) -> None:
   loop.figures()
 
 
+def weights(name: str, network) -> dict[str, np.ndarray]:
+  """Returns a Keras network's weights in order, as "<name>0", "<name>1" ..."""
+  return {f"{name}{i}": value for i, value in enumerate(network.get_weights())}
+
+
 def serve(
   build: Callable[[dict, str], Task],
   matrix: Callable[[np.ndarray], object],

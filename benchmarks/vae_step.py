@@ -40,9 +40,7 @@ class _Step:
     batch, latent_size = case["batch"], case["latent_size"]
     with training.strategy(1).scope():
       self._model = vae.VAE(_SHAPE, latent_size, case["architecture"])
-      optimizer = adam.Adam(1e-4)
-      optimizer.build(self._model.trainable_variables)
-      self._model.compile(optimizer=optimizer, jit_compile=False)
+      self._model.compile(adam.Adam(1e-4))
     images = np.random.default_rng(0).random((batch, *_SHAPE), np.float32)
     self._images = images
     batches = tf.data.Dataset.from_tensors({"image": images}).repeat()
@@ -64,8 +62,8 @@ class _Step:
       os.path.join(folder, "arrays.npz"),
       images=images,
       noise=prior.sample(seed=(0, 0)).numpy(),  # As `test_step` draws it.
-      **_weights("encoder", self._model.encoder),
-      **_weights("decoder", self._model.decoder),
+      **tasks.weights("encoder", self._model.encoder),
+      **tasks.weights("decoder", self._model.decoder),
     )
     path = os.path.join(folder, "layers.json")
     with open(path, "w", encoding="utf-8") as file:
@@ -106,12 +104,6 @@ def _describe(network: keras.Sequential) -> list[dict]:
         raise ValueError(f"No peer knows a layer {kind}.")
     layers.append(told)
   return layers
-
-
-def _weights(prefix: str, network: keras.Model) -> dict[str, np.ndarray]:
-  """Returns the weights in order, as "<prefix>0", "<prefix>1", ..."""
-  values = network.get_weights()
-  return {f"{prefix}{number}": value for number, value in enumerate(values)}
 
 
 def _flops(layer: Mapping[str, str | int | Sequence[int]]) -> float:
