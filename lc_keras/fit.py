@@ -1,6 +1,7 @@
 """Implements `LatentConstraints.fit`: encodes once, trains three models."""
 
 import dataclasses
+import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -255,14 +256,13 @@ def train(
   Raises:
     ValueError: No attribute has two different labels.
   """
+  if not len(parts.labels):
+    return {}
+  _check_labels(parts)
   train = parts.latents["train"]
-  rows = len(train)
-  batch_size = min(rows, _BATCH_SIZE)
-  if len(parts.labels):
-    _check_labels(parts)
-    batch_size = min(len(train.labelled()), _BATCH_SIZE)
+  batch_size = min(len(train.labelled()), _BATCH_SIZE)
   if steps_per_epoch is None:
-    steps_per_epoch = math.ceil(rows / batch_size)
+    steps_per_epoch = math.ceil(len(train) / batch_size)
     steps_per_epoch = min(max(steps_per_epoch, _FEWEST_STEPS), _MOST_STEPS)
   plan = _plan(
     recipes,
@@ -274,16 +274,15 @@ def train(
     seed=seed,
   )
   histories = {}
-  if not len(parts.labels):
-    return histories
   for name, (make, recipe) in plan.items():
     options = {}
     if name == "attributes" and classifier is not None:
       options["classifier"] = classifier
     if name == parts_of.ACTOR and recipe.imitation_weight:
-      options["lessons"] = lessons.of_flow(
-        parts, recipe, _progress("lessons of the flow", verbose)
+      progress = functools.partial(
+        tqdm.tqdm, desc="lessons of the flow", disable=not verbose
       )
+      options["lessons"] = lessons.of_flow(parts, recipe, progress)
     if verbose:
       print(f"Training {name}")
     training = make(recipe, parts, **options)
@@ -411,9 +410,3 @@ def by_type(
   if len(found) < len(recipes):
     raise ValueError("There are two recipes for the same model.")
   return found
-
-
-def _progress(description, verbose):
-  if not verbose:
-    return iter
-  return lambda batches: tqdm.tqdm(batches, desc=description)

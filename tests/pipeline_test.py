@@ -110,7 +110,6 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
       if name.endswith(":"):
         continue  # A prefix, which needs a folder or a name.
       spec = pipeline.describe(name)
-      self.assertEqual(spec.name, name)
       shape = (28, 28, 1) if name == "fashion_mnist" else (64, 64, 3)
       self.assertEqual(spec.image_shape, shape)
       self.assertLen(spec.attributes.names, 10)

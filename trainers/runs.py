@@ -307,8 +307,8 @@ def _begin(folder, dataset, image_shape, data_dir):
   """Begins a run for a data set, or for a model's image shape."""
   if dataset:
     spec = pipeline.describe(dataset, data_dir)
-    _check_shape(spec.image_shape, image_shape, spec.name)
-    dataset, known = spec.name, spec.attributes
+    _check_shape(spec.image_shape, image_shape, dataset)
+    known = spec.attributes
     how = spec.preprocessing
   elif image_shape:
     known = attributes.Attributes(())

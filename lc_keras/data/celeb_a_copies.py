@@ -136,7 +136,7 @@ class _Listed(Copy):
   def examples(self, split, preprocessing):
     """See base class."""
     labels, splits = self._read_lists()
-    archive, found = self._open()
+    found, read = self._open()
     # A list may have other extensions than the files, as in the PNG copy.
     rows = tables.match(list(found), list(labels.index))
     places = tables.match(list(found), list(splits.index))
@@ -146,8 +146,7 @@ class _Listed(Copy):
       for name, row, place in zip(found, rows, places):
         if row < 0 or place < 0 or splits_of[place] != split:
           continue
-        file = archive.read(found[name]) if archive else found[name]
-        yield file, values[row], name
+        yield read(found[name]), values[row], name
 
     yield from stored.read_pictures(pictures(), preprocessing)
     nothing = np.zeros(len(ATTRIBUTES), np.float32)
@@ -164,37 +163,25 @@ class _Listed(Copy):
         )
 
   def _open(self):
-    """Returns the archive, if there is one, and {name: member or path}."""
+    """Returns {name: member or path}, and its file as `read_pictures` takes."""
     if not self._is_archive:
-      return None, {
-        name: os.path.join(self._images, name)
-        for name in sorted(os.listdir(self._images))
-        if _is_picture(name)
-      }
+      found = filter(_is_picture, sorted(os.listdir(self._images)))
+      return {one: os.path.join(self._images, one) for one in found}, str
     try:
       archive = zipfile.ZipFile(self._images)
     except (zipfile.BadZipFile, OSError) as error:
       raise ValueError(
         f"{self._images} is not a whole archive ({error}): fetch it again."
       ) from error
-    return _Archive(archive), {
-      os.path.basename(name): name
-      for name in sorted(archive.namelist())
-      if _is_picture(name)
-    }
 
+    def read(member):
+      try:
+        return archive.read(member)
+      except Exception:  # zipfile and zlib raise several kinds.
+        return b""  # No picture, which is said of it.
 
-class _Archive:
-  """A zip file that reads damaged members as empty, and thus as no pictures."""
-
-  def __init__(self, archive):
-    self._archive = archive
-
-  def read(self, name):
-    try:
-      return self._archive.read(name)
-    except Exception:  # zipfile and zlib raise several kinds.
-      return b""
+    members = filter(_is_picture, sorted(archive.namelist()))
+    return {os.path.basename(one): one for one in members}, read
 
 
 class _Shards(Copy):

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags
 from PIL import Image
+from PIL import ImageOps
 
 # Ways to crop a picture, besides "x,y,width,height"; see `box`.
 CENTER, NONE = "center", "none"
@@ -31,18 +31,6 @@ _WINDOW = re.compile(
 # A file of a few bytes can announce a picture of any size. 50 megapixels take
 # 0.2 GB of memory, more than any photograph of a face.
 MAX_PIXELS = 50_000_000
-
-# EXIF orientation -> the transposition that turns a picture upright.
-_UPRIGHT = {
-  2: Image.Transpose.FLIP_LEFT_RIGHT,
-  3: Image.Transpose.ROTATE_180,
-  4: Image.Transpose.FLIP_TOP_BOTTOM,
-  5: Image.Transpose.TRANSPOSE,
-  6: Image.Transpose.ROTATE_270,
-  7: Image.Transpose.TRANSVERSE,
-  8: Image.Transpose.ROTATE_90,
-}
-
 
 # Pillow passes EPS to Ghostscript, which executes it. It recognises the other
 # formats (scientific data, films, metafiles) but cannot read them.
@@ -228,9 +216,13 @@ def _pixels(image, image_shape, crop):
     # Decodes a JPEG at a fraction of its size, if that is large enough.
     image.draft(None, (4 * max(height, width),) * 2)
   image.load()  # Also turns a TIFF upright.
-  turn = _UPRIGHT.get(_orientation(image))
+  try:
+    ImageOps.exif_transpose(image, in_place=True)
+  except MemoryError:
+    raise
+  except Exception:  # A picture with damaged EXIF data is still usable.
+    pass
   image = _in_8_bits(image)
-  image = image.transpose(turn) if turn is not None else image
   image = image.crop(box(*image.size, image_shape, crop))
   if image.has_transparency_data:
     image = image.convert("RGBA")
@@ -239,14 +231,6 @@ def _pixels(image, image_shape, crop):
   image = image.convert("L" if channels == 1 else "RGB")
   image = image.resize((width, height), Image.Resampling.BILINEAR)
   return np.asarray(image).reshape(height, width, channels)
-
-
-def _orientation(image):
-  """Returns the EXIF orientation; 1, upright, if it cannot be read."""
-  try:
-    return image.getexif().get(ExifTags.Base.Orientation, 1)
-  except Exception:  # A picture with damaged EXIF data is still usable.
-    return 1
 
 
 def _in_8_bits(image):

@@ -22,7 +22,6 @@ from urllib import parse
 # Kinds of data sets. In the names of `_PLACES`, a path follows the colon.
 IMAGES = "images:"
 TF_EXAMPLES = "tf_examples:"
-TFDS = "tfds:"
 _PLACES = (IMAGES, TF_EXAMPLES)
 # Names of the three splits in folders, columns and other data sets.
 _SPLITS = {

@@ -17,7 +17,6 @@ batches.
 ((64, 64, 3), ('Bald', 'Black_Hair'))
 """
 
-import dataclasses
 import glob
 import hashlib
 import importlib
@@ -34,10 +33,8 @@ from lc_keras import data
 from lc_keras import files
 from lc_keras import locks
 from lc_keras import spelling
-from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import integrity
 from lc_keras.data import names
-from lc_keras.data import preprocessing as preprocessings
 from lc_keras.data import stored
 from lc_keras.data import streams
 from lc_keras.data import tf_examples
@@ -55,31 +52,8 @@ _SHOWN = 10
 _KNOWN = {}
 
 
-@dataclasses.dataclass(frozen=True)
-class DatasetSpec:
-  """Properties of a data set.
-
-  Attributes:
-    name: Its name.
-    image_shape: (height, width, channels).
-    attributes: The attributes that `load` gives by default.
-    all_attributes: Names of all its attributes.
-    splits: Names of its splits.
-    notes: Notes for users on how its labels were read.
-    preprocessing: How a picture becomes one of its images.
-  """
-
-  name: str
-  image_shape: tuple[int, int, int]
-  attributes: attribute_sets.Attributes
-  all_attributes: tuple[str, ...]
-  splits: tuple[str, ...]
-  preprocessing: preprocessings.Preprocessing
-  notes: tuple[str, ...] = ()
-
-
-def describe(name: str, data_dir: str = "data") -> DatasetSpec:
-  """Describes a data set.
+def describe(name: str, data_dir: str = "data") -> stored.Dataset:
+  """Returns the description of a data set.
 
   Args:
     name: Name of the data set.
@@ -90,19 +64,10 @@ def describe(name: str, data_dir: str = "data") -> DatasetSpec:
     ValueError: There is no data set of this name.
     FileNotFoundError: Its source folder is missing, and it is not prepared.
   """
-  dataset = _dataset(name, data_dir)
-  return DatasetSpec(
-    name=name,
-    image_shape=dataset.image_shape,
-    attributes=attribute_sets.Attributes(
-      dataset.attributes, dataset.exclusive, dataset.continuous
-    ),
-    all_attributes=dataset.all_attributes,
-    splits=dataset.splits,
-    preprocessing=dataset.preprocessing
-    or preprocessings.Preprocessing(dataset.image_shape),
-    notes=dataset.notes,
-  )
+  data_dir = os.path.abspath(os.path.expanduser(data_dir))
+  if (name, data_dir) not in _KNOWN:
+    _KNOWN[name, data_dir] = _load(name, data_dir)
+  return _KNOWN[name, data_dir]
 
 
 def prepare(
@@ -130,7 +95,7 @@ def prepare(
   """
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
   _KNOWN.pop((name, data_dir), None)  # Its files may have changed.
-  dataset = _dataset(name, data_dir)
+  dataset = describe(name, data_dir)
   builder = dataset.builder(data_dir)
   if not _is_current(dataset, builder, data_dir):
     os.makedirs(data_dir, exist_ok=True)
@@ -182,7 +147,7 @@ def verify(name: str, data_dir: str) -> None:
   if kind == names.TF_EXAMPLES:
     tf_examples.verify(place)
     return
-  dataset = _dataset(name, data_dir)
+  dataset = describe(name, data_dir)
   integrity.check(dataset, _prepared(name, data_dir), again=True)
 
 
@@ -211,7 +176,7 @@ def load(
     split: One of its splits.
     batch_size: Examples in a batch, over all replicas.
     data_dir: Folder of all prepared data sets.
-    attributes: Some of its `all_attributes`; None for its `attributes`.
+    attributes: Some of its `all_attributes`; None for its `trained`.
     training: Whether it is read for training.
     seed: Order of the training examples.
     start_step: Number of batches that training has already used.
@@ -294,7 +259,7 @@ def all_labels(
   Args:
     name: Name of the data set.
     split: One of its splits.
-    attributes: Some of its `all_attributes`; None for its `attributes`.
+    attributes: Some of its `all_attributes`; None for its `trained`.
     data_dir: Folder of all prepared data sets.
     limit: Number of examples, the first of the split; None reads all.
 
@@ -327,7 +292,7 @@ def checksums(name: str, *, data_dir: str) -> dict[str, str]:
   """
   builder = _prepared(name, data_dir)
   found = {}
-  for split in _dataset(name, data_dir).splits:
+  for split in describe(name, data_dir).splits:
     whole = hashlib.sha256()
     for path in builder.info.splits[split].filepaths:
       whole.update(files.checksum(os.fspath(path)).encode())
@@ -372,13 +337,6 @@ def check_start(training: bool, start_step: int) -> None:
     )
 
 
-def _dataset(name, data_dir):
-  data_dir = os.path.abspath(os.path.expanduser(data_dir))
-  if (name, data_dir) not in _KNOWN:
-    _KNOWN[name, data_dir] = _load(name, data_dir)
-  return _KNOWN[name, data_dir]
-
-
 def _load(name, data_dir):
   kind, place, options = names.split(name)
   known = kind or place
@@ -410,7 +368,7 @@ def _is_current(dataset, builder, data_dir):
 def _prepared(name, data_dir):
   """Returns the builder of a data set that is prepared."""
   data_dir = os.path.abspath(os.path.expanduser(data_dir))
-  builder = _dataset(name, data_dir).builder(data_dir)
+  builder = describe(name, data_dir).builder(data_dir)
   if not builder.is_prepared():
     raise FileNotFoundError(
       f"{name} has not been prepared in {data_dir}: call "
@@ -425,7 +383,7 @@ def _examples(name, split, data_dir, limit, rows=None):
 
   Bad examples are left out.
   """
-  splits = _dataset(name, data_dir).splits
+  splits = describe(name, data_dir).splits
   if split not in splits:
     raise ValueError(
       f"{name} has no split {split!r}: {spelling.suggest(split, splits)}"
@@ -460,9 +418,9 @@ def _mapped(examples, function):
 
 def _decoder(name, split, attributes, data_dir):
   """Returns a function that decodes an example and keeps some attributes."""
-  dataset = _dataset(name, data_dir)
+  dataset = describe(name, data_dir)
   known = dataset.all_attributes
-  kept = dataset.attributes if attributes is None else attributes
+  kept = dataset.trained if attributes is None else attributes
   for one in kept:
     if one not in known:
       raise ValueError(

@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from lc_keras import files
+from lc_keras.constraints import attributes as attribute_sets
 from lc_keras.data import images
 from lc_keras.data import preprocessing as preprocessings
 
@@ -48,7 +49,7 @@ class Dataset:
   Attributes:
     image_shape: (height, width, channels) after `decode`.
     all_attributes: Names of the attributes, in the order of `decode`.
-    attributes: Names of those that models are trained on.
+    trained: Names of those that models are trained on.
     exclusive: Groups of names that exclude each other.
     splits: Names of its splits.
     builder: data_dir -> tfds builder, prepared or not.
@@ -62,12 +63,13 @@ class Dataset:
     state: data_dir -> a digest that changes with the source files; None if they
       are gone, or if there are none.
     notes: Notes for users on how its labels were read.
-    preprocessing: How its pictures became images; None if they are images.
+    crop: How its pictures became images, see `images.box`; None if they are
+      images.
   """
 
   image_shape: tuple[int, int, int]
   all_attributes: tuple[str, ...]
-  attributes: tuple[str, ...]
+  trained: tuple[str, ...]
   exclusive: tuple[tuple[str, ...], ...]
   splits: tuple[str, ...]
   builder: Callable[[str], tfds.core.DatasetBuilder]
@@ -75,7 +77,20 @@ class Dataset:
   continuous: tuple[str, ...] = ()
   state: Callable[[str], str | None] = lambda data_dir: None
   notes: tuple[str, ...] = ()
-  preprocessing: preprocessings.Preprocessing | None = None
+  crop: str | None = None
+
+  @property
+  def attributes(self) -> attribute_sets.Attributes:
+    """The attributes that models are trained on."""
+    return attribute_sets.Attributes(
+      self.trained, self.exclusive, self.continuous
+    )
+
+  @property
+  def preprocessing(self) -> preprocessings.Preprocessing:
+    """How a picture becomes one of its images."""
+    crop = self.crop or images.CENTER
+    return preprocessings.Preprocessing(self.image_shape, crop)
 
 
 def from_examples(
@@ -116,13 +131,13 @@ def from_examples(
   dataset = Dataset(
     image_shape=image_shape,
     all_attributes=names,
-    attributes=names if trained is None else tuple(trained),
+    trained=names if trained is None else tuple(trained),
     exclusive=tuple(map(tuple, exclusive)),
     splits=SPLITS,
     builder=lambda data_dir: kind(data_dir=data_dir),
     decode=lambda example: decode(example, image_shape),
     continuous=tuple(continuous),
-    preprocessing=crop and preprocessings.Preprocessing(image_shape, crop),
+    crop=crop,
     state=state,
     notes=tuple(notes),
   )
@@ -181,8 +196,8 @@ def read_about(builder: tfds.core.DatasetBuilder | str) -> dict | None:
     builder: The data set's builder, or its folder.
 
   Returns:
-    Fields of the `Dataset`, its "state" as a digest; "crop"; and "left_out",
-    the bad examples with their faults. None for other data sets.
+    Fields of the `Dataset`, its "state" as a digest; and "left_out", the bad
+    examples with their faults. None for other data sets.
   """
   folder = builder if isinstance(builder, str) else str(builder.data_dir)
   try:
@@ -244,11 +259,9 @@ class _Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
   def _download_and_prepare(self, dl_manager, download_config):
     about = dataclasses.asdict(self.dataset)
-    for field in ("builder", "decode", "preprocessing"):
-      del about[field]
+    del about["builder"], about["decode"]
     # Taken before reading, so that files that change meanwhile are read again.
     about["state"] = self.dataset.state(self._root)
-    about["crop"] = getattr(self.dataset.preprocessing, "crop", None)
     self._left_out = []
     super()._download_and_prepare(dl_manager, download_config)
     about["left_out"] = self._left_out

@@ -22,7 +22,6 @@ import pandas as pd
 # Names of a column of file names; Hugging Face's comes first.
 FILE_NAME = "file_name"
 _KEYS = (FILE_NAME, "filename", "image_id", "image", "file", "path", "img", "")
-ENDINGS = (".csv", ".tsv", ".txt", ".parquet", ".jsonl")
 _BLANKS = r"\s+"
 _FORMS = "a CSV, TSV, parquet or JSON-lines file with a header"
 

@@ -101,7 +101,7 @@ def load(path: str, data_dir: str = "") -> stored.Dataset:
   return stored.Dataset(
     image_shape=shape,
     all_attributes=attributes,
-    attributes=attributes,
+    trained=attributes,
     exclusive=tuple(map(tuple, spec["exclusive"])),
     splits=tuple(spec["splits"]),
     builder=lambda data_dir: _Files(spec, os.path.dirname(path)),

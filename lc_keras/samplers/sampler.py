@@ -207,13 +207,10 @@ class Judges:
       weights=1.0 - tf.maximum(mask, freed),
     )
     embedding = None
-    if self.embedding is not None and not _is_zero(constraint.same):
+    same = constraint.same
+    if self.embedding is not None and (tf.is_tensor(same) or same != 0.0):
       embedding = self.embedding(latents)
     return Edit(constraint, shown, others, start, embedding)
-
-
-def _is_zero(weight):
-  return not tf.is_tensor(weight) and weight == 0.0
 
 
 class Result(NamedTuple):

@@ -36,7 +36,7 @@ def load(config):
   return stored.Dataset(
     image_shape=IMAGE_SHAPE,
     all_attributes=factors.NAMES,
-    attributes=factors.NAMES[:_NUM_PAPER_ATTRIBUTES],
+    trained=factors.NAMES[:_NUM_PAPER_ATTRIBUTES],
     exclusive=factors.EXCLUSIVE,
     splits=SPLITS,
     builder=lambda data_dir: ToonFaces(config=config, data_dir=data_dir),

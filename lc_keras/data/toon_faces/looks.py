@@ -69,6 +69,13 @@ def look(faces, scene):
   hat = {c: f"hat_{c}" for c in ("primary", "secondary", "accent")}
   beard, brow = {"hairColor": "beard"}, {"hairColor": "eyebrow"}
   top, back, under_hat = _hair(faces, build)
+
+  def on(label, ids):
+    return np.where(faces.shows(label), ids, -1)
+
+  def choose(layer, names):
+    return _choose(faces, layer, names, layer, build)
+
   layers = [
     ("hair_back", back, {}),
     ("body", _body(faces), {}),
@@ -77,8 +84,8 @@ def look(faces, scene):
     ("head", _head(faces, build), {}),
     ("shadow", _shadow(faces, build), {}),
     ("cheeks", _cheeks(faces, build), {}),
-    ("double_chin", np.where(faces.shows("Chubby"), 0, -1), {}),
-    ("bags", np.where(faces.shows("Bags_Under_Eyes"), 0, -1), {}),
+    ("double_chin", on("Chubby", 0), {}),
+    ("bags", on("Bags_Under_Eyes", 0), {}),
     *((name, ids, {}) for name, ids in _wrinkles(faces, build)),
     *((name, ids, beard) for name, ids in _beard(faces, build)),
     ("eye", _eyes(faces), {}),
@@ -87,10 +94,14 @@ def look(faces, scene):
     ("mustache", _mustache(faces), beard),
     ("nose", _nose(faces), {}),
     ("hair", top, {}),
-    ("fringe", _fringe(faces, build), {}),
-    ("glasses", _glasses(faces, build), {"primary": "frame"}),
+    ("fringe", on("Bangs", choose("fringe", parts.FRINGES)), {}),
+    (
+      "glasses",
+      on("Eyeglasses", choose("glasses", parts.GLASSES)),
+      {"primary": "frame"},
+    ),
     ("under_hat", under_hat, {}),
-    ("hat", _hat(faces, build), hat),
+    ("hat", on("Wearing_Hat", choose("hat", parts.HATS)), hat),
   ]
   return Looks(
     layers,
@@ -228,21 +239,6 @@ def _hair(faces, build):
     )
 
   return _by_sex(faces, of_sex)
-
-
-def _fringe(faces, build):
-  fringe = _choose(faces, "fringe", parts.FRINGES, "fringe", build)
-  return np.where(faces.shows("Bangs"), fringe, -1)
-
-
-def _hat(faces, build):
-  hat = _choose(faces, "hat", parts.HATS, "hat", build)
-  return np.where(faces.shows("Wearing_Hat"), hat, -1)
-
-
-def _glasses(faces, build):
-  glasses = _choose(faces, "glasses", parts.GLASSES, "glasses", build)
-  return np.where(faces.shows("Eyeglasses"), glasses, -1)
 
 
 def _cheeks(faces, build):
