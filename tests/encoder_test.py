@@ -1,12 +1,9 @@
 """Tests of encoders that are learned for generators without one."""
 
-import contextlib
-import io
 import os
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 
 import lc_keras
 from lc_keras import files
@@ -14,6 +11,7 @@ from lc_keras import parts as run_parts
 from lc_keras.generators import specs
 from lc_keras.models import encoder
 from tests import painted_mapping
+from tests import programs
 from trainers import encoder as encoder_job
 from trainers import import_generator
 
@@ -61,9 +59,8 @@ class EncoderTest(tf.test.TestCase):
     run = f"--run_dir={self.create_tempdir().full_path}/run"
     place = f"{painted_mapping.__name__}:"
     model = [f"--decoder={place}decode", f"--mapping={place}mapping"]
-    with contextlib.redirect_stderr(io.StringIO()):
-      _run(import_generator, run, *model)
-      _run(encoder_job, run, "--count=200", "--steps=60")
+    programs.run(import_generator, run, *model)
+    programs.run(encoder_job, run, "--count=200", "--steps=60")
     parts = run_parts.read(run.partition("=")[2])
     found = parts.encode(tf.constant(self.images)).mean()
     made = parts.generator.map(found)
@@ -79,13 +76,6 @@ class EncoderTest(tf.test.TestCase):
     self.control.save(folder)
     found = run_parts.read(folder).encode(tf.constant(self.images)).mean()
     self.assertAllClose(found, self.control.encode(self.images), atol=1e-2)
-
-
-def _run(job, *arguments):
-  values = flags.FlagValues()
-  job.define_flags(values)
-  values(["job", *arguments])
-  job.run_job(values)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,9 @@
 """Tests of control over a generator with a mapping, and of `same`."""
 
-import contextlib
 import copy
-import io
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from absl.testing import absltest
 from absl.testing import parameterized
 
@@ -20,6 +17,7 @@ from lc_keras.samplers import rejection
 from serving import endpoints
 from serving import export
 from tests import painted_mapping
+from tests import programs
 from trainers import attributes
 from trainers import import_generator
 from trainers import latents
@@ -184,23 +182,15 @@ class JobsTest(absltest.TestCase):
     place = f"{painted_mapping.__name__}:"
     run = f"--run_dir={folder}/run"
     model = [f"--decoder={place}decode", f"--mapping={place}mapping"]
-    _run(import_generator, run, *model, "--truncation=0.9")
-    _run(latents, run, f"--seed_labels={table}")
-    _run(attributes, run, "--steps=2", "--batch_size=8", "--width=8")
+    programs.run(import_generator, run, *model, "--truncation=0.9")
+    programs.run(latents, run, f"--seed_labels={table}")
+    programs.run(attributes, run, "--steps=2", "--batch_size=8", "--width=8")
 
     parts = lc_keras.load(f"{folder}/run").parts
     self.assertEqual(parts.attributes.names, ("Top",))
     self.assertEqual(parts.mapping.truncation, 0.9)
     known = [len(parts.latents[name].labelled()) for name in parts.latents]
     self.assertEqual(sum(known), 40)
-
-
-def _run(job, *arguments):
-  values = flags.FlagValues()
-  job.define_flags(values)
-  values(["job", *arguments])
-  with contextlib.redirect_stderr(io.StringIO()):
-    job.run_job(values)
 
 
 class KeepingTest(tf.test.TestCase):
