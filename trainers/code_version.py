@@ -16,12 +16,12 @@ def commit() -> dict | None:
     "commit", its hash, and "dirty", whether a tracked file has changed since;
     None outside of git.
   """
-  top = _git("rev-parse", "--show-toplevel")
-  # Installed inside another repository, the code is not of its commits.
-  if top is None or not os.path.samefile(top, _ROOT):
+  found = _git("rev-parse", "--show-toplevel", "HEAD")
+  if found is None:
     return None
-  name = _git("rev-parse", "HEAD")
-  if name is None:
+  top, name = found.splitlines()
+  # Installed inside another repository, the code is not of its commits.
+  if not os.path.samefile(top, _ROOT):
     return None
   changed = _git("status", "--porcelain", "--untracked-files=no")
   return {"commit": name, "dirty": bool(changed)}
