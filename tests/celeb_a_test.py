@@ -316,6 +316,21 @@ class FaultsTest(_CelebATest):
       with self.assertRaisesRegex(ValueError, f"{path} is no whole parquet"):
         self._prepare()
 
+  def test_a_folder_that_may_not_be_read_is_named(self):
+    _write(self.copy, "unpacked")
+    scandir = os.scandir
+
+    def refusing(path):
+      if os.path.basename(path) == "img_align_celeba":
+        raise PermissionError(13, "Permission denied", path)
+      return scandir(path)
+
+    with (
+      mock.patch.object(os, "scandir", refusing),
+      self.assertRaisesRegex(PermissionError, "denied: .*/img_align_celeba"),
+    ):
+      self._look()
+
   def test_what_macs_put_beside_images_is_none(self):
     _write(self.copy, "official")
     with zipfile.ZipFile(self.copy / "img_align_celeba.zip", "a") as packed:

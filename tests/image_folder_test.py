@@ -4,6 +4,7 @@ import os
 import pathlib
 import tempfile
 import warnings
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,25 @@ class StoredTest(_FolderTest):
       self.assertEmpty(self._prepare())
     with warnings.catch_warnings():
       warnings.simplefilter("error")
+      self.assertEmpty(self._prepare())
+
+  def test_an_image_that_may_now_be_read_is(self):
+    path = str(self.folder / "3.png")
+    access, read = os.access, image_folder.images.read
+    refused = PermissionError(13, "Permission denied", path)
+
+    def reading(file, *arguments):
+      if file == path:
+        raise ValueError(f"3.png cannot be read: {refused.strerror}.")
+      return read(file, *arguments)
+
+    with (  # Tests run as root, who may read everything.
+      mock.patch.object(os, "access", lambda p, m: p != path and access(p, m)),
+      mock.patch.object(image_folder.images, "read", reading),
+      self.assertRaisesRegex(ValueError, "3.png: cannot be read: Permission"),
+    ):
+      self._prepare()
+    with self.assertWarnsRegex(UserWarning, "reading them again"):
       self.assertEmpty(self._prepare())
 
   def test_changed_labels_are_read_again_and_what_is_gone_is_remembered(self):
@@ -301,6 +321,21 @@ class FaultsTest(_FolderTest):
     dataset = image_folder._Folder(str(self.folder), None, _SHARES)
     folders = {os.path.dirname(path) for path in dataset._files()}
     self.assertEqual(folders, {"a", "b"})
+
+  def test_a_folder_that_may_not_be_read(self):
+    self._draw("1.png", "sub/2.png")
+    scandir = os.scandir
+
+    def refusing(path):
+      if os.path.basename(path) == "sub":
+        raise PermissionError(13, "Permission denied", path)
+      return scandir(path)
+
+    with (
+      mock.patch.object(os, "scandir", refusing),
+      self.assertRaisesRegex(PermissionError, f"denied: '{self.folder}/sub'"),
+    ):
+      self._look()
 
   def test_a_name_that_is_no_text(self):
     self._draw("1.png")

@@ -269,7 +269,8 @@ def find(places: Iterable[str]) -> Copy | None:
         missing.append(f"{_FOLDER}.zip or a folder {_FOLDER} with the images")
       raise ValueError(
         f"There is a part of CelebA in {place}; missing: {', '.join(missing)}. "
-        "Get it from the same source, and put it there, too."
+        "Get it from the same source, and put it there, too; or give the "
+        "folder that holds all of it as --source_dir."
       )
   return None
 
@@ -292,7 +293,7 @@ def not_found(places: str) -> str:
 def _look(place):
   """Returns the path of the images, lists by name, and parquet files."""
   images, lists, shards = None, {}, []
-  for folder, below, found in os.walk(place, followlinks=True):
+  for folder, below, found in os.walk(place, followlinks=True, onerror=_refuse):
     below.sort()
     if os.path.relpath(folder, place).count(os.sep) >= _DEPTH - 1:
       below.clear()
@@ -310,6 +311,13 @@ def _look(place):
       elif ending == ".parquet" and _split_of_shard(path) and _has_all(path):
         shards.append(path)
   return images, lists, shards
+
+
+def _refuse(error):
+  """Raises the error of a folder of images that cannot be read."""
+  name = os.path.basename(error.filename)
+  if isinstance(error, PermissionError) and name.startswith(_FOLDER):
+    raise error
 
 
 def _is_picture(path):
@@ -397,5 +405,7 @@ def _read_splits(path):
     )
   for split in stored.SPLITS:
     if split not in set(known):
-      raise ValueError(f"{path} has no image of the split {split}.")
+      raise ValueError(
+        f"{path} has no image of the split {split}: fetch it again."
+      )
   return known

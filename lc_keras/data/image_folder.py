@@ -121,7 +121,8 @@ class _Folder:
     """Returns the paths of all images below the folder, in order."""
     endings, found = images.endings(), []
     above = {self._folder: ()}  # The folders that each lies in.
-    for folder, below, files in os.walk(self._folder, followlinks=True):
+    walk = os.walk(self._folder, followlinks=True, onerror=_refuse)
+    for folder, below, files in walk:
       here = os.path.realpath(folder)
       if here in above[folder]:  # A link back has the same images again.
         below.clear()
@@ -256,6 +257,10 @@ class _Folder:
           f"{split}: give more images, or other --splits."
         )
     return splits
+
+
+def _refuse(error):
+  raise error  # A folder that cannot be read would count as empty.
 
 
 def _parts(path):

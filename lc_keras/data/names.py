@@ -109,7 +109,7 @@ def digest(text: str) -> str:
 
 
 def state_of(paths: Iterable[str]) -> str:
-  """Returns a digest of the sizes and modification times of some files."""
+  """Returns a digest of some files' sizes, times and right to be read."""
   whole = hashlib.sha256()
   for path in paths:
     try:
@@ -117,6 +117,8 @@ def state_of(paths: Iterable[str]) -> str:
     except OSError:
       continue  # Reading it raises an error.
     line = f"{path}\n{status.st_size} {status.st_mtime_ns}\n"
+    if not os.access(path, os.R_OK):
+      line += "not readable\n"
     whole.update(line.encode(errors="surrogateescape"))
   return whole.hexdigest()
 
