@@ -57,9 +57,9 @@ def main(
     sys.exit(f"Error: {error}")
 
   def run(arguments):
-    # tfds logs every file that it opens.
+    # tfds logs every file that it opens, and warns of those it is to write.
     if not flags.FLAGS["verbosity"].present:
-      logging.set_verbosity(logging.WARNING)
+      logging.set_verbosity(logging.ERROR)
     settings.mark_as_parsed()
     if len(arguments) > 1:
       raise app.UsageError(f"Not a flag: {' '.join(arguments[1:])}")
