@@ -240,18 +240,12 @@ def train(
 ) -> dict[str, keras.callbacks.History]:
   """Trains the three models, and adds them to the parts.
 
+  The others are as for `LatentConstraints.fit`, as is the result.
+
   Args:
     parts: Parts with latents; without labels, no model is trained.
     recipes: See `by_type`.
-    epochs: Epochs of each model.
-    steps_per_epoch: Steps per epoch of each model.
-    seed: Seed of the models without a recipe.
     classifier: Labels edits, for a generator that cannot encode.
-    callbacks: As of `keras.Model.fit`.
-    verbose: As of `keras.Model.fit`.
-
-  Returns:
-    The history of each model, by name.
 
   Raises:
     ValueError: No attribute has two different labels.

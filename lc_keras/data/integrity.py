@@ -97,12 +97,7 @@ def check(
 def bad_rows(
   builder: tfds.core.DatasetBuilder, split: str
 ) -> dict[str, list[int]]:
-  """Returns the rows of a split that are known to be bad, by file.
-
-  Args:
-    builder: tfds builder, prepared.
-    split: Name of the split.
-  """
+  """Returns the rows of a split that are known to be bad, by file."""
   bad = (_read(builder) or {"bad": {}})["bad"]
   return {
     path: [int(row) for row in bad[os.path.basename(path)]]
@@ -116,16 +111,7 @@ def without(
   split: str,
   bad: Mapping[str, Sequence[int]],
 ) -> tf.data.Dataset:
-  """Reads a split without some of its rows, in the order of the files.
-
-  Args:
-    builder: tfds builder, prepared.
-    split: Name of the split.
-    bad: Rows to leave out, by file, see `bad_rows`.
-
-  Returns:
-    Examples, with their images still encoded.
-  """
+  """Reads a split without its `bad_rows`, images still encoded."""
 
   def rows(path):
     records = tf.data.TFRecordDataset(path).enumerate()

@@ -256,12 +256,7 @@ def all_labels(
 ) -> np.ndarray:
   """Reads some attributes, also those that models are not trained on.
 
-  Args:
-    name: Name of the data set.
-    split: One of its splits.
-    attributes: Some of its `all_attributes`; None for its `trained`.
-    data_dir: Folder of all prepared data sets.
-    limit: Number of examples, the first of the split; None reads all.
+  Arguments are those of `load`.
 
   Returns:
     float32 [n, num_attributes] in [0, 1], NaN where not known; in the order of
@@ -281,10 +276,6 @@ def all_labels(
 
 def checksums(name: str, *, data_dir: str) -> dict[str, str]:
   """Returns the SHA-256 of each split's files, by split.
-
-  Args:
-    name: Name of the data set.
-    data_dir: Folder of all prepared data sets.
 
   Raises:
     ValueError: There is no such data set.

@@ -46,6 +46,9 @@ def draft(
 ) -> dict:
   """Returns the spec of a model in files before the model is run.
 
+  All but these are as for `generator.Generator`; values of `fixed` may be files
+  of arrays (.npy).
+
   Args:
     decode: The place of the decoder, see `kinds.place_of`: "kind", and "path"
       or "function". Optional are "signature" and "tags" of a SavedModel,
@@ -55,15 +58,6 @@ def draft(
       "scale" and "log_variance" to names.
     mapping: The same for a mapping, if there is one. "outputs" may map
       "latents" to a name.
-    prior: See `generator.Generator`, as for all arguments below.
-    pixel_range: The model's values for black and white.
-    pixels: "values" or "logits".
-    posterior_scale: Standard deviation, for an encoder that gives none.
-    latent_size: Size or shape of a latent vector, if the model does not say.
-    image_shape: Shape of flat images.
-    fixed: Values of other inputs: numbers, or files of arrays (.npy).
-    truncation: Truncation of a mapping's draws.
-    plot: How to draw outputs that are not images.
   """
   return {
     "format": _FORMAT,
