@@ -39,7 +39,7 @@ def _write(model, path):
 
 def _write_best(model, folder):
   os.makedirs(folder)
-  for name in checkpoints._BEST:
+  for name in (checkpoints.storage.WEIGHTS, checkpoints.storage.DESCRIPTION):
     _write(model, os.path.join(folder, name))
 
 

@@ -14,11 +14,11 @@ def _shape(fill, path, width=5):
   )
 
 
-def _line(path, width, colour=INK, opacity=1.0):
+def _line(path, width):
   return (
-    f'<path fill="none" stroke="{colour}" stroke-width="{width}"'
-    f' stroke-opacity="{opacity}" stroke-linecap="round"'
-    f' stroke-linejoin="round" d="{path}"/>'
+    f'<path fill="none" stroke="{INK}" stroke-width="{width}"'
+    ' stroke-opacity="1.0" stroke-linecap="round" stroke-linejoin="round"'
+    f' d="{path}"/>'
   )
 
 

@@ -33,7 +33,6 @@ _MANIFEST = "manifest.json"
 _STATE = "state.json"
 _WEIGHTS = "model.weights.h5"
 _METRICS = "metrics.npz"
-_BEST = (storage.WEIGHTS, storage.DESCRIPTION)
 _BEST_NAME = re.compile(r"best-\d+")
 # At the same step, an unfinished epoch's checkpoint is the older one.
 _NAME = re.compile(r"checkpoint-(\d+)(-unfinished)?")
