@@ -121,7 +121,11 @@ def check_name(name: str, what: str) -> None:
 
 def write_json(path: str, value) -> None:
   """Writes a value as indented JSON; NaN is refused, since JSON has none."""
-  text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+  write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: str, text: str) -> None:
+  """Writes a text, in UTF-8."""
   with replacing(path) as aside, open(aside, "w", encoding="utf-8") as file:
     file.write(text)
 

@@ -80,9 +80,7 @@ def run_job(settings: flags.FlagValues) -> None:
     "systems": summary.of([one["systems"] for one in reports.values()]),
   }
   os.makedirs(os.path.dirname(os.path.abspath(settings.out)), exist_ok=True)
-  with files.replacing(settings.out) as aside:
-    with open(aside, "w", encoding="utf-8") as file:
-      file.write(_text(result))
+  files.write_text(settings.out, _text(result))
   # As JPEG, a third of the size: these are committed.
   stem, _ = os.path.splitext(settings.out)
   for name in _PICTURES:

@@ -6,7 +6,6 @@ later ones compare sizes and times only.
 """
 
 import functools
-import json
 import os
 import re
 import warnings
@@ -234,8 +233,7 @@ def _read(builder):
   path = os.path.join(str(builder.data_dir), _NAME)
   if not os.path.exists(path):
     return None
-  with open(path, encoding="utf-8") as file:
-    known = json.load(file)
+  known = files.read_json(path)
   # A file of another format is written anew.
   return known if known["format"] == _FORMAT else None
 

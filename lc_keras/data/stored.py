@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing import pool as pools
@@ -201,8 +200,7 @@ def read_about(builder: tfds.core.DatasetBuilder | str) -> dict | None:
   """
   folder = builder if isinstance(builder, str) else str(builder.data_dir)
   try:
-    with open(os.path.join(folder, _ABOUT), encoding="utf-8") as file:
-      return json.load(file)
+    return files.read_json(os.path.join(folder, _ABOUT))
   except FileNotFoundError:
     return None
 

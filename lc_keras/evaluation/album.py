@@ -85,7 +85,5 @@ class Album:
     page = template("album.html.jinja").render(
       self._about, sections=self._sections
     )
-    with files.replacing(self.path) as aside:
-      with open(aside, "w", encoding="utf-8") as file:
-        file.write(page)
+    files.write_text(self.path, page)
     return path

@@ -64,8 +64,7 @@ def write(report_dir: str | os.PathLike, results: Mapping) -> None:
     ),
   )
   files.write_json(os.fspath(report_dir / "results.json"), results)
-  with files.replacing(os.fspath(report_dir / "index.html")) as aside:
-    pathlib.Path(aside).write_text(page, encoding="utf-8")
+  files.write_text(os.fspath(report_dir / "index.html"), page)
 
 
 def plain(value):

@@ -331,10 +331,9 @@ def drawer(parts):
     A function (count, seed) that returns float32 [count, latent_size].
   """
   encodes = generators.can_encode(parts.generator)
-  mapped = getattr(parts.generator, "mapping", None) is not None
 
   def draw(count, seed):
-    if mapped:
+    if parts.mapping is not None:
       return latent_rows.draw_means(parts.generator, count, (seed, _STREAM))
     random = np.random.default_rng(seed)
     latents = random.normal(size=[count, parts.generator.latent_size])

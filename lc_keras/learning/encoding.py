@@ -42,8 +42,7 @@ def learn(
       "An encoder can be learned for images only: give the generator an "
       "encoder, or transform latents of its samples."
     )
-  mapping = getattr(generator, "mapping", None)
-  axes = mapping and mapping.coordinates.axes
+  axes = parts.mapping and parts.mapping.coordinates.axes
   draw = acquire.drawer(parts)
   latents = draw(recipe.count, _SEED + recipe.seed)
   sums = encoder.Sums(generator.image_shape, generator.latent_size, axes)
