@@ -236,8 +236,6 @@ class ReportTest(parameterized.TestCase):
     self.assertNotIn("Edits", self._tables())
 
   @parameterized.named_parameters(
-    ("part", lambda results: results.pop("seconds"), "lack seconds"),
-    ("title", lambda results: results["systems"]["real"].pop("title"), "title"),
     ("value", lambda results: results.update(provenance=object()), "object"),
     (
       "figure that leaves the folder",

@@ -128,10 +128,6 @@ class SystemsTest(tf.test.TestCase, parameterized.TestCase):
     again = system.sample(*_request(2), np.arange(2)).measures["milliseconds"]
     self.assertAllGreater(again, 0.0)
 
-  def test_a_transformation_needs_a_reconstruction(self):
-    with self.assertRaisesRegex(ValueError, "reconstruction"):
-      systems.System(transform=lambda *_: {})
-
   def test_prior_knows_nothing_of_the_request(self):
     system = systems.prior(_Generator())
     on = system.sample(*_request(3), np.arange(3)).images

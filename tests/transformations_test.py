@@ -212,14 +212,6 @@ class TableTest(parameterized.TestCase):
     pairs = pairs[~np.eye(len(pairs), dtype=bool)]
     self.assertBetween(table["feature_scale"], pairs.min(), pairs.max())
 
-  @parameterized.named_parameters(
-    ("images", lambda made: made[:, :4], "images of shape"),
-    ("measures", lambda made: (made, {"steps": np.zeros(1)}), "steps of shape"),
-  )
-  def test_refuses_other_shapes(self, spoil, message):
-    with self.assertRaisesRegex(ValueError, message):
-      _table(lambda *request: spoil(_perfect(*request)))
-
   def test_refuses_labels_of_other_images(self):
     with self.assertRaisesRegex(ValueError, "labels"):
       transformations.table(

@@ -74,7 +74,3 @@ class ValueModelTest(tf.test.TestCase, parameterized.TestCase):
       model(latents),
       2.0 * tf.reduce_mean(model.by_member(latents), axis=-1) - 0.5,
     )
-
-  def test_one_fold_is_refused(self):
-    with self.assertRaisesRegex(ValueError, "folds must be at least 2, got 1"):
-      value_model.ValueModel(_LATENT_SIZE, folds=1)

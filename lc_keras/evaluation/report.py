@@ -36,19 +36,12 @@ def write(report_dir: str | os.PathLike, results: Mapping) -> None:
         data, split, threshold, seed, versions; mappings may nest.
 
   Raises:
-    ValueError: A part of the results is missing, or a figure's name is not a
-      plain file name. Nothing is written then.
+    ValueError: A figure's name is not a plain file name. Nothing is written
+      then.
     FileNotFoundError: A picture is missing. Nothing is written then.
   """
   report_dir = pathlib.Path(report_dir)
   results = plain(results)
-  parts = ("systems", "figures", "seconds", "provenance")
-  missing = [name for name in parts if name not in results]
-  if missing:
-    raise ValueError(f"The results lack {', '.join(missing)}.")
-  for name, system in results["systems"].items():
-    if "title" not in system:
-      raise ValueError(f"The system {name!r} lacks a title.")
   page = album.template(
     "index.html.jinja",
     html=_html,

@@ -70,14 +70,7 @@ class System:
       reconstruct: Maps (images, seeds) to tensors; needed by `transform`.
       transform: Maps (images, values, mask, seeds) to tensors.
       batch_size: Rows per batch.
-
-    Raises:
-      ValueError: There is a `transform` without `reconstruct`.
     """
-    if transform is not None and reconstruct is None:
-      raise ValueError(
-        "A transformation is compared with the reconstruction: give both."
-      )
     functions = sample, reconstruct, transform
     self.samples, self.reconstructs, self.transforms = (
       function is not None for function in functions

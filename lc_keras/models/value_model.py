@@ -44,16 +44,11 @@ class ValueModel(stored_model.StoredModel):
       latent_size: Size of z.
       width: Units of every hidden layer.
       depth: Number of hidden layers.
-      folds: Number of members, at least 2.
+      folds: Number of members, at least 2, see `recipes.Constraint`.
       scales: See `architectures.on_latents`.
       **kwargs: For `keras.Model`.
-
-    Raises:
-      ValueError: There are fewer than two folds.
     """
     super().__init__(**kwargs)
-    if folds < 2:
-      raise ValueError(f"folds must be at least 2, got {folds}.")
     self.members = [
       architectures.on_latents(
         latent_size, width, depth, 1, scales, name=f"member_{number}"

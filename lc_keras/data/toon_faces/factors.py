@@ -171,8 +171,6 @@ def sample(seed, start, stop, focus=None):
   Returns:
     Factors of stop - start faces.
   """
-  if not 0 <= start < stop:
-    raise ValueError(f"Need 0 <= start < stop, got {start} and {stop}.")
   first, last = start // BLOCK, (stop - 1) // BLOCK
   blocks = [_block(seed, focus, block) for block in range(first, last + 1)]
   joined = concatenate(blocks)
@@ -190,8 +188,6 @@ def sample_balanced(seed, name, count):
   Returns:
     Factors of `count` faces, on and off in turn.
   """
-  if count % 2 or count < 2:
-    raise ValueError(f"count must be even and at least 2, got {count}.")
   index = _INDEX[name]
   found = {True: [], False: []}
   block = 0

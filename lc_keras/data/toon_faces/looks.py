@@ -57,8 +57,6 @@ def look(faces, scene):
     faces: factors.Factors of n faces.
     scene: one of `SCENES`.
   """
-  if scene not in SCENES:
-    raise ValueError(f"Unknown scene {scene!r}: choose one of {SCENES}.")
   width = np.where(
     faces.shows("Chubby"),
     parts.CHUBBY,
