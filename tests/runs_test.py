@@ -222,15 +222,25 @@ class StageTest(_InFolderTest):
     ("--final_learning_rate=0", "--final_learning_rate"),
   )
   def test_refuses_other_flags_by_name(self, changed, name):
-    self._stage("--steps=3")
+    self._log(self._stage("--steps=3"))
     with self.assertRaisesRegex(
       ValueError, f"other values of {name} .*flags.cfg"
     ):
       self._stage("--steps=3", changed)
     # To omit a flag changes it, too.
-    self._stage_of("flow", "--steps=3", changed)
+    self._log(self._stage_of("flow", "--steps=3", changed))
     with self.assertRaisesRegex(ValueError, f"other values of {name} "):
       self._stage_of("flow", "--steps=3")
+
+  def _log(self, stage):
+    pathlib.Path(stage.path("log.csv")).touch()
+
+  def test_flags_may_change_before_they_made_something(self):
+    self._stage("--steps=3", "--batch_size=512")  # Too large, an error says.
+    stage = self._stage("--steps=3", "--batch_size=16")
+    self.assertIn(
+      "--batch_size=16", pathlib.Path(stage.path("flags.cfg")).read_text()
+    )
 
   def test_where_things_lie_may_change(self):
     self._stage("--data_dir=here", "--replicas=1")

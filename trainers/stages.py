@@ -74,10 +74,12 @@ class Stage:
       raise
 
   def _check_flags(self, settings):
-    """Writes the flags, or compares them with those written before."""
+    """Writes the flags, or compares them with those that made its files."""
     given = sorted(settings.flags_into_string().splitlines())
     before = flags_of(self.folder)
-    if before is None:
+    made = {*os.listdir(self.folder)} - {FLAGS, _LOCK}
+    # An error before the first step may ask for other flags.
+    if before is None or (not made and cluster.is_chief()):
       path = self.path(FLAGS)
       with files.replacing(path) as aside, open(aside, "w") as file:
         file.writelines(f"{line}\n" for line in given)

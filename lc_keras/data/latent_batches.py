@@ -73,7 +73,7 @@ def at_random(
   if len(rows) < batch_size:
     raise ValueError(
       f"A batch of {batch_size} rows needs at least as many latents; got "
-      f"{len(rows)}. Use a smaller batch or encode more images."
+      f"{len(rows)}. Use a smaller batch_size or encode more images."
     )
   rows_per_batch = batch_size * turns
   num_rows, num_attributes = rows.attributes.shape

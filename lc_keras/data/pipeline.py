@@ -209,7 +209,7 @@ def load(
   if count < 1 or (training and batch_size > count):
     raise ValueError(
       f"The split {split} of {name} gives {count} examples (limit={limit}), "
-      f"too few for a batch of {batch_size}: choose a smaller batch."
+      f"too few for a batch of {batch_size}: choose a smaller batch_size."
     )
   if labels is not None:
     own = tf.data.Dataset.from_tensor_slices(labels).skip(
