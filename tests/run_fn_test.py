@@ -167,6 +167,12 @@ class RunFnTest(absltest.TestCase):
       ValueError, f"{path} is no whole TFRecord file"
     ):
       tf_examples.write_spec(spec, {"eval": [path]}, _SHAPE, known)
+    for records, fault in (([], "have no example"), ([b"abc"], "no tf.Exam")):
+      with tf.io.TFRecordWriter(path, "GZIP") as file:
+        for record in records:
+          file.write(record)
+      with self.assertRaisesRegex(ValueError, f"{path}.* {fault}"):
+        tf_examples.write_spec(spec, {"eval": [path]}, _SHAPE, known)
 
   def test_a_specification_that_is_wrong_or_outdated_is_named(self):
     path = _write(

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import message
 from PIL import Image
 
 from lc_keras import files
@@ -74,6 +75,8 @@ def write_spec(
       _check_file(one, split, len(attributes), tuple(image_shape))
       for one in paths
     )
+    if not count:
+      raise ValueError(f"{', '.join(paths)} of {split} have no example.")
     found[split] = {"files": paths, "examples": count}
   files.write_json(
     path,
@@ -232,7 +235,10 @@ def _check_file(path, split, size, image_shape):
 
 def _check(record, which, size, image_shape):
   """Raises ValueError unless an example can be used."""
-  features = tf.train.Example.FromString(record).features.feature
+  try:
+    features = tf.train.Example.FromString(record).features.feature
+  except message.DecodeError as error:
+    raise ValueError(f"The {which} is no tf.Example.") from error
   if not features[IMAGE].bytes_list.value:
     raise ValueError(f"The {which} has no {IMAGE}.")
   if features[ATTRIBUTES].WhichOneof("kind") == "bytes_list":
