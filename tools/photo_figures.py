@@ -83,9 +83,11 @@ class Figures:
       if wanted not in found:
         found[wanted] = self._samples(request)
         self._keep(wanted, found[wanted])
-    if "drift" not in self._results:
-      self._results["drift"] = self._drift()
-      self._keep("drift", self._results["drift"])
+    found = self._results.setdefault("drift", {})
+    for title in ("search", "actor"):
+      if title not in found:
+        found[title] = self._drift(*METHODS[title])
+        self._keep(f"drift, {title}", found[title])
     for title, method in METHODS.items():
       found = self._results.setdefault(title, {})
       count = len(self._latents) // (1 if title == "search" else 2)
@@ -148,9 +150,9 @@ class Figures:
       "apart, draws": scores.sample(drawn, request)["apart"]
     }
 
-  def _drift(self):
+  def _drift(self, sampler, same, seed):
     """Returns the identity distance of people after edits that are undone."""
-    control, half = self._control(0), len(self._latents) // 2
+    control, half = self._control(seed), len(self._latents) // 2
     latents, before = self._latents[:half], self._before.narrowed(half)
     columns = [list(control.attributes.names).index(name) for name in _DRIFT]
     read = control.parts.models["attributes"](latents).numpy()[:, columns] > 0.0
@@ -165,7 +167,7 @@ class Figures:
         if rows.any():
           request = photo_demo.text({_DRIFT[column]: value})
           moved[rows] = control.transform(
-            latents[rows], request, same=_SAME
+            latents[rows], request, sampler=sampler, same=same
           ).latents
       latents = moved
     after = self._judges(control.decode(latents))
