@@ -139,7 +139,7 @@ class BulkCases(absltest.TestCase):
     ).download_and_prepare()
     run = self.run_dir("damaged_run")
     with self.assertRaisesRegex(
-      ValueError, r"1 examples [^{]*row 21: Invalid PNG"
+      ValueError, r"1 example [^{]*row 21: Invalid PNG"
     ):
       self.encode(run, data=data)
     self.assertFalse((run / "latents/cache").exists())

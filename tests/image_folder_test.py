@@ -93,7 +93,7 @@ class StoredTest(_FolderTest):
     whole = path.read_bytes()
     path.write_bytes(whole[:40])
     with self.assertRaisesRegex(
-      ValueError, "1 examples.*\n  3.png: cannot be read"
+      ValueError, "1 example .*\n  3.png: cannot be read"
     ):
       self._prepare()
     (bad,) = self._prepare(1)

@@ -136,7 +136,7 @@ class ReadTest(parameterized.TestCase):
 class RefusalsTest(parameterized.TestCase):
   @parameterized.parameters(
     (b"Not a picture.", "is of no known format"),
-    (b"", "is of no known format"),
+    (b"", "is empty"),
     # PostScript is a program, which Pillow would run.
     (_file(Image.new("L", (4, 4)), "EPS").getvalue(), "is of no known format"),
     (_NOISE[: len(_NOISE) // 2], "is damaged .*truncated"),

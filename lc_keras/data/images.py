@@ -101,7 +101,8 @@ def read(
     raise ValueError(f"{name} {error}") from None
   except Image.UnidentifiedImageError:
     # Its text repeats the path, or the address of an open file.
-    raise ValueError(_unreadable(name, "it is of no known format")) from None
+    told = "it is empty" if _is_empty(file) else "it is of no known format"
+    raise ValueError(_unreadable(name, told)) from None
   except Exception as error:  # Pillow raises errors of any kind for damage.
     told = getattr(error, "strerror", None) or f"it is damaged ({error})"
     raise ValueError(_unreadable(name, told)) from error
@@ -192,6 +193,12 @@ def window(
 
 class _Unusable(ValueError):
   """A picture is undamaged, but cannot be used."""
+
+
+def _is_empty(file):
+  if hasattr(file, "seek"):
+    return file.seek(0, os.SEEK_END) == 0
+  return os.path.getsize(file) == 0
 
 
 def _unreadable(name, what):

@@ -125,8 +125,8 @@ def prepare(
   if max_bad_examples is not None and len(bad) > max_bad_examples:
     shown = "\n  ".join(bad[:_SHOWN] + ["..."] * (len(bad) > _SHOWN))
     raise ValueError(
-      f"{name} has {len(bad)} examples that cannot be used, and "
-      f"max_bad_examples is {max_bad_examples}:\n  {shown}\nMend the "
+      f"{name} has {len(bad)} example{'s' * (len(bad) > 1)} that cannot be "
+      f"used, and max_bad_examples is {max_bad_examples}:\n  {shown}\nMend the "
       f"files, or give --max_bad_examples={len(bad)} to leave them out."
     )
   return bad

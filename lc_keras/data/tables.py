@@ -65,7 +65,7 @@ def read(
       "delete it."
     )
   if not len(table):
-    raise ValueError(f"{path} has a header, and no rows below it.")
+    raise ValueError(f"{path} has a header, and no rows below it: add them.")
   return table.set_axis(names, axis="columns").reset_index(drop=True)
 
 
