@@ -159,7 +159,7 @@ class BulkCases(absltest.TestCase):
     rows = [
       row
       for name in sorted(made["local"])
-      if name.endswith(records.ENDING)
+      if name.endswith(".tfrecord")
       for row in records.read(str(out / name))
     ]
     self.assertEqual([int(row["row"][0]) for row in rows], list(range(20)))
@@ -167,7 +167,7 @@ class BulkCases(absltest.TestCase):
     self.assertStartsWith(rows[0]["image/encoded"], b"\x89PNG")
 
     with self.subTest("a rerun makes what is missing or damaged, no more"):
-      names = sorted(n for n in made["local"] if n.endswith(records.ENDING))
+      names = sorted(n for n in made["local"] if n.endswith(".tfrecord"))
       before = {name: (out / name).stat().st_mtime_ns for name in names}
       (out / names[0]).unlink()
       (out / names[1]).write_bytes(b"damaged")
@@ -188,7 +188,7 @@ class BulkCases(absltest.TestCase):
     )
     found = [
       row["latents"]
-      for path in sorted(out.glob(f"*{records.ENDING}"))
+      for path in sorted(out.glob("*.tfrecord"))
       for row in records.read(str(path))
     ]
     made = lc_keras.load(str(run)).sample("Smiling or Male", 5)
