@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import socket
 import threading
 from unittest import mock
@@ -88,16 +89,23 @@ class ParseTest(parameterized.TestCase):
 
 
 def _configs(count):
-  with contextlib.ExitStack() as stack:
-    servers = [
-      stack.enter_context(socket.create_server(("localhost", 0)))
-      for _ in range(count)
-    ]
-    addresses = [f"localhost:{one.getsockname()[1]}" for one in servers]
+  # Below the ports that the system gives to connections: a connection of
+  # another test cannot take them, nor one to a port that nobody listens on yet.
+  ports = random.sample(range(20_000, 32_000), 20 * count)
+  free = [port for port in ports if _is_free(port)][:count]
+  addresses = [f"localhost:{port}" for port in free]
   names = tuple(f"worker {index}" for index in range(count))
   return [
     workers.Workers(tuple(addresses), index, names) for index in range(count)
   ]
+
+
+def _is_free(port):
+  try:
+    socket.create_server(("", port)).close()
+  except OSError:
+    return False
+  return True
 
 
 class MeetTest(absltest.TestCase):
