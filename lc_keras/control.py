@@ -454,6 +454,7 @@ class LatentConstraints:
         a larger n appends images to those of a smaller one.
       sampler: A name in `SAMPLERS`; or "best": the actor, else the flow, else
         the prior, with a search for attributes that these were not trained on.
+        With a mapping: the actor of the search, else the search.
       skip: Number of this seed's images to leave out at the start.
 
     Raises:

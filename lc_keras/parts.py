@@ -264,6 +264,7 @@ class Parts:
     Args:
       name: A name in `SAMPLERS`; or "best": the actor, else the flow, else the
         generator alone, with a search for attributes that these do not know.
+        With a mapping: the actor of the search, else the search.
       actor: Name of the model for "actor" and "best".
       critic: Name of the model whose critic samplers use; by default the actor.
 
@@ -275,10 +276,12 @@ class Parts:
     )
     if name == "best":
       if self.mapping is not None:
-        return self.build_search(judges)
-      if actor not in self.models:
+        trained = "search_actor" in self.models
+        name = "search_actor" if trained else "search"
+      elif actor in self.models:
+        name = "actor"
+      else:
         return self._extended(self.build_teacher(own), judges)
-      name = "actor"
     entry = self._entry(name, actor)
     if entry.is_trained:
       return self._extended(entry.build(self, own), judges)

@@ -293,23 +293,32 @@ class _Endpoints:
       mask: As of `transform`.
       seed: int64 [b], any number: the seed of the sampler's draws, if any.
       strength: As of `transform`.
-      same: float32 [b] from 0 up, the weight of keeping the embedding: 0 is
-        without, 1 is usual.
+      same: float32 [b] from 0 up, the weight with which a search keeps the
+        embedding: 1 is usual, 0 leaves the row to the best sampler.
 
     Returns:
       As `sample`.
     """
-    mover = self._models.transformer
-    if self._models.sampler.judges.embedding is not None:
-      mover = self._models.others.get("search", mover)
-    sampler = scaled.Scaled(mover, strength)
+    best = self._models.transformer
+    best, search = (
+      scaled.Scaled(mover, strength)
+      for mover in (best, self._models.others.get("search", best))
+    )
     with _after(
       *self._checks(attributes, mask),
       *_in_range(strength=strength, same=same),
       _finite("latents", latents),
     ):
       constraint = constraints.Constraint(attributes, mask, same=same)
-      return self._result(sampler.transform(latents, constraint, seed), seed)
+      request, kept = (latents, constraint, seed), same > 0.0
+      made = best.transform(*request)
+      if self._models.sampler.judges.embedding is not None:
+        made = tf.cond(
+          tf.reduce_any(kept),
+          lambda: samplers.choose(kept, search.transform(*request), made),
+          lambda: made,
+        )
+      return self._result(made, seed)
 
   def encode(self, images: tf.Tensor) -> Tensors:
     """Returns the posterior q(z|x), a diagonal normal.

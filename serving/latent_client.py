@@ -173,15 +173,15 @@ class _Client:
     seeds: np.ndarray,
     outputs: Sequence[str] = (),
     strength: float = 1.0,
-    same: float = 1.0,
+    same: float = 0.0,
   ) -> Arrays:
     """Changes images that are given by their latents, see `transform`.
 
     Args:
       latents: [n, latent], such as those that `sample` returns.
       attributes, mask, seeds, outputs, strength: See `transform`.
-      same: From 0 up, the weight of keeping the model's embedding, such as a
-        person's identity.
+      same: From 0 up, the weight with which a search keeps the model's
+        embedding, such as a person's identity; 0 leaves it to the best sampler.
     """
     return self._predict(
       "transform_latents",

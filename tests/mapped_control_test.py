@@ -93,13 +93,10 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     edited = self.control.transform(self.latents, "not Top", same=1.0)
     self.assertEqual(edited.images.shape, (3, 6, 8, 1))
 
-  def test_an_actor_of_the_search_answers_in_a_step(self):
-    made = self.control.transform(
-      self.latents, "not Top", sampler="search_actor"
-    )
+  def test_the_actor_of_the_search_is_the_best_sampler(self):
+    made = self.control.transform(self.latents, "not Top")
     self.assertAllInSet(made.steps, [0, 1])
-    sampled = self.control.sample("Top", 2, sampler="search_actor")
-    self.assertLen(sampled.images, 2)
+    self.assertAllInSet(self.control.sample("Top", 2).steps, [0, 1])
 
   def test_it_learns_to_lower_the_loss_of_the_search(self):
     recipe = recipes.SearchActor(
@@ -126,7 +123,7 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     for given, how in (
       (self.latents, {"same": 2.0}),
       (self.images, {"same": 2.0}),
-      (self.latents, {"sampler": "search_actor"}),
+      (self.latents, {}),
     ):
       made, again = (
         one.transform(given, "Top", **how) for one in (self.control, loaded)
@@ -137,12 +134,22 @@ class MappedControlTest(tf.test.TestCase, parameterized.TestCase):
     models = export.choose_models(self.control.parts)
     function, _ = endpoints.build(models)["transform_latents"]
     top = tf.tile([[1.0, 0.0]], [3, 1])
-    dials = tf.ones([3]), tf.fill([3], 2.0)
+    kept = np.float32([0.0, 2.0, 2.0])
     served = function(
-      tf.constant(self.latents), top, top, tf.range(3, dtype=tf.int64), *dials
+      tf.constant(self.latents),
+      top,
+      top,
+      tf.range(3, dtype=tf.int64),
+      tf.ones([3]),
+      kept,
     )
-    here = self.control.transform(self.latents, "Top", same=2.0)
-    self.assertAllClose(served["latents"], here.latents, atol=1e-4)
+    best, search = (
+      self.control.transform(self.latents, "Top", same=weight).latents
+      for weight in (0.0, 2.0)
+    )
+    self.assertAllClose(
+      served["latents"], np.concatenate([best[:1], search[1:]]), atol=1e-4
+    )
 
   def test_a_server_takes_images_by_a_learned_encoder(self):
     signatures = endpoints.build(export.choose_models(self.control.parts))

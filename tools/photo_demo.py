@@ -1,10 +1,10 @@
 """Controls a face generator that other people trained: `make demo-photo`.
 
 Learns critics of attributes, realism and identity from the shipped tables of
-seeds and labels, and an actor; samples four requests by a search and edits
-twelve people by the actor; scores them with judges that gave no labels;
-exports, serves, sends one request; writes a page, runs/photo/report/index.html.
-Learning and export are done once.
+seeds and labels, and an actor, which samples four requests and edits twelve
+people; scores them with judges that gave no labels; exports, serves, sends one
+request; writes a page, runs/photo/report/index.html. Learning and export are
+done once.
 """
 
 import argparse
@@ -122,9 +122,7 @@ class Demo:
     read, columns, found = self._judges(before), [before], {}
     for name, value in EDITS:
       with self._stage("edits"):
-        edited = control.transform(
-          latents, text({name: value}), sampler="search_actor"
-        )
+        edited = control.transform(latents, text({name: value}))
       with self._stage("scores"):
         after = self._judges(edited.images)
       found[text({name: value})] = scores.edit(read, after, name, value)

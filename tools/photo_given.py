@@ -33,7 +33,6 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
   parser.add_argument("--photograph", required=True, help="A picture file.")
   parser.add_argument("--edits", default=_EDITS, help="With commas between.")
-  parser.add_argument("--same", default=1.0, type=float, help="See transform.")
   parser.add_argument("--run_dir", default="runs/photo", help="Of the demo.")
   parser.add_argument("--data_dir", default="data", help="Of the packages.")
   parser.add_argument("--out", default="runs/photo_given.jpg", help="A file.")
@@ -69,8 +68,7 @@ def edit(settings):
   for request in [None, *filter(None, settings.edits.split(","))]:
     latents = found.latents
     if request:
-      made = control.transform(latents, request, same=settings.same)
-      latents = made.latents
+      latents = control.transform(latents, request).latents
     w, told = invert.own(found._replace(latents=latents)), []
     for size, decode in decoders.items():
       image, target = decode(w).numpy()[0], _scaled(face, size)

@@ -41,6 +41,7 @@ JOBS = {
   "flow": Entry("Train the flow between noise and latents", ("latents",)),
   "linear": Entry("Fit a direction for each attribute", ("latents",)),
   "actor": Entry("Train the actor and its critic", ("attributes", "flow")),
+  "search_actor": Entry("Train the actor of the search", ("attributes",)),
   "conditional_vae": Entry("Train a baseline", ("data",)),
   "conditional_gan": Entry("Train a baseline", ("data",)),
 }

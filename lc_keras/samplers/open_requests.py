@@ -37,14 +37,7 @@ class OpenRequests(sampler.Transformer):
 
     def with_open():
       others = self._open_sampler.sample(constraint, seeds)
-      return sampler.Result(
-        *(
-          tf.where(
-            tf.reshape(is_open, [-1] + [1] * (len(own.shape) - 1)), o, own
-          )
-          for o, own in zip(others, made)
-        )
-      )
+      return sampler.choose(is_open, others, made)
 
     # It may take many steps, and is seldom needed.
     return tf.cond(tf.reduce_any(is_open), with_open, lambda: made)

@@ -237,6 +237,22 @@ class Result(NamedTuple):
   steps: tf.Tensor
 
 
+def choose(rows: tf.Tensor, first: Result, second: Result) -> Result:
+  """Returns rows of the first result where `rows`, bool [batch], is True.
+
+  >>> import tensorflow as tf
+  >>> first, second = ([tf.fill([2, 3], value)] * 6 for value in (1, 2))
+  >>> choose(tf.constant([True, False]), first, second).latents[:, 0].numpy()
+  array([1, 2], dtype=int32)
+  """
+  return Result(
+    *(
+      tf.where(tf.reshape(rows, [-1] + [1] * (one.shape.rank - 1)), one, other)
+      for one, other in zip(first, second)
+    )
+  )
+
+
 class Sampler(abc.ABC):
   """Makes latent vectors for which a constraint holds."""
 
