@@ -47,6 +47,28 @@ def replacing(path: str) -> Iterator[str]:
     _remove(aside)
 
 
+def check_writable(path: str, name: str) -> None:
+  """Checks that a file can be created, before the work on its contents.
+
+  Args:
+    path: Its path; folders above it may be missing.
+    name: What the message calls it, such as "--out".
+
+  Raises:
+    ValueError: It is a folder, or lies below a file.
+  """
+  if os.path.isdir(path):
+    fault = "that is a folder. Name a file in it"
+  else:
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(folder):
+      folder = os.path.dirname(folder)
+    if os.path.isdir(folder):
+      return
+    fault = f"{folder} is a file and no folder. Name another path"
+  raise ValueError(f"{name}={path} cannot be written: {fault}.")
+
+
 def copy(source: str, path: str) -> None:
   """Copies a file to `path`, which changes when the copy is complete."""
   with replacing(path) as aside:

@@ -9,6 +9,8 @@ import sys
 from absl import app
 from absl import logging
 
+from trainers import flag_errors
+
 
 def _run(argv):
   if len(argv) != 2:
@@ -27,7 +29,7 @@ def _run(argv):
 
 def main() -> None:
   """Runs the program."""
-  app.run(_run)
+  app.run(_run, flags_parser=flag_errors.parse)
 
 
 if __name__ == "__main__":

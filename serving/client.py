@@ -10,11 +10,15 @@ a TensorFlow Serving: the client reads all facts about the model from it. With
 """
 
 import functools
+import os
 import sys
 
 from absl import app
 from absl import flags
 from absl import logging
+
+from lc_keras import files
+from trainers import flag_errors
 
 
 def define_server_flags(values: flags.FlagValues) -> None:
@@ -117,11 +121,11 @@ def _run(argv):
     )
   if argv[1] == "transform" and not (args.image and args.want.strip()):
     raise app.UsageError("transform needs --image and --want.")
+  try:
+    _check(args)
+  except (ValueError, OSError) as error:
+    sys.exit(f"Error: {error}")
   if args.preset:
-    try:
-      _check_request(args)
-    except (ValueError, OSError) as error:
-      sys.exit(f"Error: {error}")
     print(f"Loading TensorFlow, and then {args.preset}", flush=True)
   # These load TensorFlow, which `--help` does not need.
   from lc_keras import plotting
@@ -135,14 +139,26 @@ def _run(argv):
   print(f"Wrote {args.out}")
 
 
-def _check_request(args):
-  """Raises ValueError or OSError for a request that the preset refuses."""
+def _check(args):
+  """Raises ValueError or OSError for flags that cannot be used."""
   from lc_keras import preset
   from lc_keras import run_folder
+  from lc_keras.constraints import attributes as attribute_names
   from lc_keras.constraints import language
 
-  attributes = run_folder.requestable(preset.readable(args.preset))
-  language.check(args.want.strip() or "realism", attributes)
+  files.check_writable(args.out, "--out")
+  for path in args.image:
+    if not os.path.isfile(path):
+      raise ValueError(
+        f"--image={path}: there is no such file. Give the path of a picture."
+      )
+  request = args.want.strip() or "realism"
+  if args.preset:
+    attributes = run_folder.requestable(preset.readable(args.preset))
+    language.check(request, attributes)
+  else:
+    # Its form: only the server knows the names.
+    language.read(request, attribute_names.Attributes(["Smiling", "Male"]))
 
 
 def _ask_server(args, verb):
@@ -154,7 +170,11 @@ def _ask_server(args, verb):
     args.server, args.model_name, args.timeout, **credentials(args)
   ) as client:
     if not client.connect(1.0):
-      print(f"Waiting for a server at {args.server}", flush=True)
+      print(
+        f"Waiting for a server at {args.server}, at most {args.timeout:g} "
+        "seconds (--timeout)",
+        flush=True,
+      )
     if verb == "sample":
       return pictures.draw_samples(
         client, args.want, args.n, args.seed, args.sampler
@@ -200,7 +220,7 @@ def _ask_here(args, verb):
 def main() -> None:
   """Runs the program."""
   define_flags(flags.FLAGS)
-  app.run(_run)
+  app.run(_run, flags_parser=flag_errors.parse)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from absl import logging
 from lc_keras import files
 from lc_keras import preset
 from serving import versions_folder
+from trainers import flag_errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,7 +277,7 @@ def _run(argv):
 def main() -> None:
   """Runs the program."""
   define_flags(flags.FLAGS)
-  app.run(_run)
+  app.run(_run, flags_parser=flag_errors.parse)
 
 
 if __name__ == "__main__":

@@ -103,6 +103,18 @@ class FilesTest(parameterized.TestCase):
       files.remove(str(self.folder / name))
     self.assertEqual(self._listing(), ["b"])
 
+  def test_says_beforehand_what_cannot_be_written(self):
+    (self.folder / "file").touch()
+    files.check_writable(str(self.folder / "file"), "--out")
+    files.check_writable(str(self.folder / "new" / "er" / "a.png"), "--out")
+    for path, text in (
+      (self.folder, "that is a folder. Name a file in it"),
+      (self.folder / "file" / "deep" / "a.png", "file is a file and no folder"),
+    ):
+      with self.assertRaisesRegex(ValueError, f"^--out={path} .*{text}"):
+        files.check_writable(str(path), "--out")
+    self.assertEqual(self._listing(), ["file"])
+
   def test_checks_that_there_is_room(self):
     path = str(self.folder / "big")
     files.reserve(path, 1000)

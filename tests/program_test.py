@@ -48,7 +48,7 @@ class ProgramTest(parameterized.TestCase):
     return code, said.getvalue()
 
   def _run_app(self, values):
-    return lambda run, arguments: run(values(arguments))
+    return lambda run, arguments, **_: run(values(arguments))
 
   @parameterized.product(
     stop=((signal.SIGINT, 130), (signal.SIGTERM, 75)), converts=(False, True)

@@ -57,15 +57,12 @@ for module in modules:
 print(json.dumps(found))
 """
 
-# Prints why the client refuses a request, and whether TensorFlow is loaded.
+# Prints why a program refuses its flags, and whether TensorFlow is loaded.
 _REFUSES = """
-import json, sys
-from serving import client
-(want,) = json.loads(sys.argv[1])
-sys.argv = ["client", "sample", "--preset=toon_faces", "--out=a.png"]
-sys.argv += [f"--want={want}"]
+import importlib, json, sys
+program, *sys.argv = json.loads(sys.argv[1])
 try:
-  client.main()
+  importlib.import_module(program).main()
 except SystemExit as refusal:
   print(json.dumps([refusal.code, "tensorflow" in sys.modules]))
 """
@@ -111,16 +108,24 @@ class StartUpTest(absltest.TestCase):
       _run(_LOADS, programs, _SLOW), {program: [] for program in programs}
     )
 
-  def test_a_bad_request_is_refused_before_anything_slow_is_loaded(self):
-    for want, told in (
-      ("Smilng", "did you mean Smiling?"),
-      ("Smiling and (", "cannot be read here"),
-      ("Bald, Blond_Hair", "rule each other out"),
-      ("0 * realism", "must be above 0"),
+  def test_bad_flags_are_refused_before_anything_slow_is_loaded(self):
+    local = ("serving.client", "sample", "--preset=toon_faces", "--out=a.png")
+    remote = ("serving.client", "transform", "--want=Bald", "--out=a.png")
+    for program, *flags, told in (
+      (*local, "--want=Smilng", "did you mean Smiling?"),
+      (*local, "--want=Smiling and (", "cannot be read here"),
+      (*local, "--want=Bald, Blond_Hair", "rule each other out"),
+      (*local, "--want=0 * realism", "must be above 0"),
+      (*local, "--out=README.md/a.png", "README.md is a file and no folder"),
+      (*local, "--wnat=Smiling", "did you mean want?"),
+      (*remote, "--image=nowhere.png", "there is no such file"),
+      (*remote, "--image=README.md", "--want=a,,", "cannot be read here"),
+      ("serving.studio.__main__", "--run_dir=nope", "is neither a preset nor"),
     ):
-      refusal, loaded = _run(_REFUSES, want)
-      self.assertIn(told, refusal)
-      self.assertFalse(loaded)
+      with self.subTest(told):
+        refusal, loaded = _run(_REFUSES, program, "program", *flags)
+        self.assertIn(told, refusal)
+        self.assertFalse(loaded)
 
   def test_a_slow_module_would_be_found(self):
     self.assertEqual(

@@ -15,6 +15,7 @@ import pathlib
 import runpy
 import sys
 
+from lc_keras import spelling
 from trainers import jobs
 
 # By subcommand: the module that runs, and its line of help.
@@ -59,11 +60,15 @@ def main() -> None:
       verb = [command] if command in _VERBS else []
       _run(command, [*verb, *words[count:]])
       return
-  if words and words[0] not in ("-h", "--help", "help", "train"):
-    sys.exit(f"Error: no such command: {words[0]}. See lc-keras --help.")
-  print(_help("train " if words[:1] == ["train"] else ""))
-  # `lc-keras train vea` names no job.
-  sys.exit(bool(words[1:]) and words[1] not in ("-h", "--help"))
+  place = words.pop(0) + " " if words[:1] == ["train"] else ""
+  if words and words[0] not in ("-h", "--help", "help"):
+    known = [one.removeprefix(place) for one in COMMANDS if place in one]
+    near = spelling.nearest(words[0], known)
+    sys.exit(
+      f"Error: no such command: {place}{words[0]}{'; ' if near else '. '}{near}"
+      f" lc-keras {place}--help lists them all."
+    )
+  print(_help(place))
 
 
 def _help(prefix):

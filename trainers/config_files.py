@@ -76,6 +76,9 @@ def _lines(path):
   try:
     text = pathlib.Path(path).expanduser().read_text(encoding="utf-8")
   except OSError as error:
-    raise ValueError(f"--flagfile={path} cannot be read: {error}") from error
+    raise ValueError(
+      f"--flagfile={path} cannot be read: {error.strerror}. Give the path of a "
+      "file with one flag a line."
+    ) from error
   lines = (line.strip() for line in text.splitlines())
   return (line for line in lines if line and not line.startswith(("#", "//")))

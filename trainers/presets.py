@@ -8,6 +8,7 @@ import sys
 from absl import app
 
 from lc_keras import preset
+from trainers import flag_errors
 
 
 def _run(argv):
@@ -33,7 +34,7 @@ def _run(argv):
 
 def main() -> None:
   """Runs the program."""
-  app.run(_run)
+  app.run(_run, flags_parser=flag_errors.parse)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from absl import logging
 from lc_keras import preset
 from trainers import cluster
 from trainers import config_files
+from trainers import flag_errors
 from trainers import messages
 from trainers import preemption
 
@@ -66,7 +67,7 @@ def main(
     with cluster.leaving():
       _run(job, settings, again)
 
-  app.run(run, [sys.argv[0], *arguments])
+  app.run(run, [sys.argv[0], *arguments], flags_parser=flag_errors.parse)
 
 
 def _run(job, settings, again):

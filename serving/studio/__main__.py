@@ -14,8 +14,10 @@ from absl import app
 from absl import flags
 
 from lc_keras import preset
+from lc_keras import run_folder
 from serving import client
 from serving.studio import address
+from trainers import flag_errors
 
 
 def define_flags(values: flags.FlagValues) -> None:
@@ -60,7 +62,10 @@ def _run(argv):
   args = flags.FLAGS
   try:
     listening = address.listen(args.host, args.port)
-  except OSError as error:
+    if args.run_dir:
+      args.run_dir = preset.writable(args.run_dir)
+      run_folder.read_about(args.run_dir)  # Raises if there is no such run.
+  except (OSError, ValueError) as error:
     sys.exit(f"Error: {error}")
   # These load TensorFlow.
   from serving.studio import application
@@ -69,8 +74,6 @@ def _run(argv):
 
   try:
     connection = client.credentials(args)
-    if args.run_dir:
-      args.run_dir = preset.writable(args.run_dir)
     shown = faces.find(args.faces, args.run_dir, args.data_dir, args.num_faces)
   except (OSError, ValueError) as error:
     sys.exit(f"Error: {error}")
@@ -91,7 +94,7 @@ def _run(argv):
 def main() -> None:
   """Runs the program."""
   define_flags(flags.FLAGS)
-  app.run(_run)
+  app.run(_run, flags_parser=flag_errors.parse)
 
 
 if __name__ == "__main__":
