@@ -3,12 +3,14 @@
 import contextlib
 import errno
 import os
+import shutil
 import socket
 import sys
 from unittest import mock
 
 from absl.testing import absltest
 
+from lc_keras import files
 from serving.studio import address
 from tools import studio
 
@@ -37,6 +39,42 @@ class MakeStudioTest(absltest.TestCase):
   def test_a_run_that_is_missing(self):
     with mock.patch.object(address, "listen", return_value=[]):
       self.assertRegex(self._refusal("toon_face"), "did you mean toon_faces?")
+
+
+class OutdatedTest(absltest.TestCase):
+  def setUp(self):
+    super().setUp()
+    self.enter_context(contextlib.chdir(self.create_tempdir().full_path))
+    self._write("export/2/saved_model.pb", 10)
+    self._write("export/2/assets.extra/manifest.json", 10, constraints={"A": 1})
+    self._write("constraints/A/manifest.json", 5)
+    self._write("constraints/A/best.weights.h5", 5)
+    self._write("flow/best.weights.h5", 5)
+
+  def _write(self, path, time, **values):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.write_json(path, values)
+    os.utime(path, (time, time))
+
+  def _told(self):
+    return studio._outdated(".", "export")
+
+  def test_an_export_of_all_that_is_learned_is_kept(self):
+    self.assertEqual(self._told(), "")
+
+  def test_a_run_without_one(self):
+    shutil.rmtree("export")
+    self.assertEqual(self._told(), "export has none")
+
+  def test_a_constraint_that_is_new_or_gone(self):
+    self._write("constraints/B/manifest.json", 5)
+    shutil.rmtree("constraints/A")
+    self.assertRegex(self._told(), "export/2 differs from the run in .*, ")
+
+  def test_models_that_were_trained_again(self):
+    for name in ("constraints/A", "flow"):
+      self._write(f"{name}/best.weights.h5", 11)
+    self.assertEqual(self._told(), "export/2 is older than A, flow")
 
 
 class ListenTest(absltest.TestCase):

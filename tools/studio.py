@@ -1,18 +1,25 @@
 """Serves a run and opens the studio on it: `make studio`.
 
-A run without an export is exported first. If the run has a folder `full_size`,
+A run without an export, or with one that is older than what the run has learned
+since, is exported first. If the run has a folder `full_size`,
 with versions of a model that decodes the same latents to larger images, that
 model is served, too. Does not load TensorFlow itself.
 """
 
 import argparse
+import itertools
 import json
+import os
 import pathlib
 import sys
 import tempfile
 
+from lc_keras import files
 from lc_keras import preset
 from lc_keras import run_folder
+from lc_keras.learning import constraint_names
+from serving import versions_folder
+from serving.export import MANIFEST
 from serving.studio import address
 from trainers import children
 from trainers import local_server
@@ -46,8 +53,8 @@ def _show(settings):
   run = preset.writable(settings.run)
   run_folder.read_about(run)
   export = pathlib.Path(run, "export")
-  if not any(export.glob("[0-9]*")):
-    print(f"Writing {export}, once: what a model server loads", flush=True)
+  if told := _outdated(run, str(export)):
+    print(f"Writing an export, which a model server loads: {told}", flush=True)
     # --nocheck: the server that loads the export next checks it.
     more = ("--samplers=flow", "--nocheck")
     _python("serving.export", f"--run_dir={run}", *more)
@@ -62,6 +69,28 @@ def _show(settings):
     with local_server.serving(f"--model_config_file={config.name}") as server:
       more += [f"--run_dir={run}", f"--port={settings.port}"]
       _python("serving.studio", f"--server={server}", *more)
+
+
+def _outdated(run, export):
+  """Returns why a run needs a new export; "" if it does not."""
+  versions = versions_folder.VersionsFolder(export)
+  if not versions.versions():
+    return f"{export} has none"
+  newest = versions.path(versions.versions()[-1])
+  manifest = os.path.join(newest, MANIFEST)
+  if not os.path.exists(manifest):
+    return ""  # Not from `serving.export`.
+  known = set(files.read_json(manifest)["constraints"])
+  more = ", ".join(known.symmetric_difference(constraint_names.names(run)))
+  if more:
+    return f"{newest} differs from the run in {more}"
+  learned = itertools.chain(
+    pathlib.Path(run).glob("*/*.weights.h5"),
+    pathlib.Path(run, constraint_names.FOLDER).glob("*/*.weights.h5"),
+  )
+  written = os.path.getmtime(manifest)
+  later = [one.parent.name for one in learned if one.stat().st_mtime > written]
+  return f"{newest} is older than {', '.join(sorted(later))}" if later else ""
 
 
 def _config(models):
