@@ -42,6 +42,7 @@ from lc_keras import fit as fitting
 from lc_keras import parts as parts_of
 from lc_keras import preset
 from lc_keras import priors
+from lc_keras import progress
 from lc_keras import recipes as settings
 from lc_keras import saving
 from lc_keras import spelling
@@ -59,7 +60,6 @@ from lc_keras.learning import embedding
 from lc_keras.learning import encoding
 from lc_keras.learning import labels as some_labels
 from lc_keras.learning import learned_constraints
-from lc_keras.learning import progress
 from lc_keras.learning.rules import kinds as rule_kinds
 from lc_keras.models import encoder
 from lc_keras.models import storage

@@ -1,7 +1,6 @@
 """Implements `LatentConstraints.fit`: encodes once, trains three models."""
 
 import dataclasses
-import functools
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -9,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 import keras
 import numpy as np
 import pandas as pd
-import tqdm
+from scipy import special
 
 from lc_keras import parts as parts_of
+from lc_keras import progress
 from lc_keras import recipes as settings
 from lc_keras import training as trainings
 from lc_keras.constraints import attributes as attribute_names
@@ -28,6 +28,8 @@ from lc_keras.models import flow_matching
 from lc_keras.models import realism_model
 from lc_keras.samplers import lessons
 
+# Stack level of the caller of `LatentConstraints.fit`, a decorated method.
+_CALLER = 5
 # Number of prior draws that replace encoded images, by split, and their scale:
 # how far one can be moved without a visible change.
 _DRAWS = {"train": 20_000, "validation": 2_000}
@@ -37,8 +39,14 @@ _FEWEST_STEPS, _MOST_STEPS = 100, 2_000
 _BATCH_SIZE = 256
 # Steps of a mapping's critic, as a multiple of those of other models.
 _REALISM_STEPS = 2
-# Fewest training rows: one row has no covariance.
-_FEWEST_ROWS = 2
+# Fewest training rows: one row has no covariance. Below the advised number,
+# there is a warning.
+_FEWEST_ROWS, _ADVISED_ROWS = 2, 500
+# Bounds of the lessons, twice the training rows: they take most of the time,
+# and a flow of few rows has little to teach.
+_FEWEST_LESSONS, _MOST_LESSONS = 1_000, 20_000
+# Below this balanced accuracy of a critic there is a warning; 0.5 is chance.
+_LOW_ACCURACY = 0.7
 # Column of seeds in a table of labels.
 _SEED = "seed"
 
@@ -273,10 +281,11 @@ def train(
     if name == "attributes" and classifier is not None:
       options["classifier"] = classifier
     if name == parts_of.ACTOR and recipe.imitation_weight:
-      progress = functools.partial(
-        tqdm.tqdm, desc="lessons of the flow", disable=not verbose
+      if verbose:
+        print(f"Making {recipe.lessons:,} lessons of the flow for the actor")
+      options["lessons"] = lessons.of_flow(
+        parts, recipe, progress.Progress(bool(verbose))
       )
-      options["lessons"] = lessons.of_flow(parts, recipe, progress)
     if verbose:
       print(f"Training {name}")
     training = make(recipe, parts, **options)
@@ -284,11 +293,21 @@ def train(
       training, recipe, callbacks=callbacks, verbose=verbose
     )
     parts.models[name] = training.model
+    if name == "attributes":
+      _check_critic(parts)
   return histories
 
 
 def _check_labels(parts):
   """Warns of attributes with a single label; raises if all are such."""
+  count = len(parts.latents["train"].labelled())
+  if count < _ADVISED_ROWS:
+    warnings.warn(
+      f"There are only {count} labelled images to train on: critics learn "
+      f"little from few, and misread others. Give at least {_ADVISED_ROWS}, "
+      "better thousands.",
+      stacklevel=_CALLER,
+    )
   lowest, highest = np.inf, -np.inf
   for piece in parts.latents["train"].pieces():
     lowest = np.fmin(lowest, np.fmin.reduce(piece.attributes))
@@ -303,7 +322,30 @@ def _check_labels(parts):
   )
   if not varies.any():
     raise ValueError(told)
-  warnings.warn(told, stacklevel=4)
+  warnings.warn(told, stacklevel=_CALLER)
+
+
+def _check_critic(parts):
+  """Warns of attributes that the critic misreads on held-out rows."""
+  rows = parts.latents["validation"].take(slice(None))
+  read = special.expit(parts.models["attributes"].predict(rows.mean, verbose=0))
+  low = []
+  for column, name in enumerate(parts.labels.names):
+    known = ~np.isnan(rows.attributes[:, column])
+    on = rows.attributes[known, column] > 0.5
+    if on.any() and not on.all():
+      right = (read[known, column] > 0.5) == on
+      share = 0.5 * (right[on].mean() + right[~on].mean())
+      if share < _LOW_ACCURACY:
+        low.append(f"{name} {share:.2f}")
+  if low:
+    warnings.warn(
+      "The attribute critic reads held-out images badly, so that requests will "
+      f"often not be met. Its balanced accuracy, where 0.5 is chance: "
+      f"{', '.join(low)}. Give more images with and without, train for more "
+      "epochs, or look whether the generator shows the attribute at all.",
+      stacklevel=_CALLER,
+    )
 
 
 def _plan(given, parts, classifier, **shared):
@@ -340,7 +382,9 @@ def _plan(given, parts, classifier, **shared):
         depth=4,
         learning_rate=1.5e-3,
         imitation_weight=100.0,
-        lessons=20_000,
+        lessons=min(
+          max(_FEWEST_LESSONS, 2 * len(parts.latents["train"])), _MOST_LESSONS
+        ),
         attribute_weight=120.0,
         attribute_noise=2.0,
         critic_steps=1,

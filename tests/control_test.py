@@ -5,6 +5,7 @@ import io
 import os
 import pathlib
 import shutil
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,8 @@ from absl.testing import parameterized
 from PIL import Image
 
 import lc_keras
+from lc_keras import fit
+from lc_keras import parts
 from lc_keras import recipes
 from lc_keras.learning import learned_constraints
 from tests import tiny_run
@@ -265,6 +268,35 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
     control = lc_keras.LatentConstraints(_tensors(), names)
     with self.assertRaisesRegex(ValueError, sentence):
       control.fit(*data, **options)
+
+
+class FitTest(tf.test.TestCase):
+  def test_fit_warns_of_few_images_and_of_a_critic_that_misreads(self):
+    control = lc_keras.LatentConstraints(_tensors(), ["Smiling", "Random"])
+    images, labels = _faces(200)
+    labels[:, 1] = np.random.default_rng(2).integers(0, 2, 200)
+    small = {"steps": 60, "width": 8, "depth": 1, "batch_size": 64}
+    made = [
+      recipes.Attributes(**small, learning_rate=1e-2),
+      recipes.Flow(**small),
+      recipes.Actor(**small, critic_steps=1),
+    ]
+    with warnings.catch_warnings(record=True) as warned:
+      warnings.simplefilter("always")
+      control.fit(images, labels, recipes=made, verbose=0)
+    few, misread = (
+      one for one in warned if os.path.samefile(one.filename, __file__)
+    )
+    self.assertRegex(str(few.message), "only 180 labelled .* at least 500")
+    self.assertRegex(str(misread.message), "is chance: Random 0.[3-6]")
+
+  def test_lessons_are_as_many_as_the_images_can_teach(self):
+    for count, lessons in ((50, 1_000), (600, 1_080), (20_000, 20_000)):
+      latents = {"train": [None] * int(0.9 * count)}
+      plan = fit._plan(
+        {}, parts.Parts(_tensors(), None, latents=latents), None, steps=5
+      )
+      self.assertEqual(plan["actor_0.1"][1].lessons, lessons)
 
 
 class KindsOfGeneratorsTest(tf.test.TestCase):

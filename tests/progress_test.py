@@ -5,7 +5,7 @@ import io
 
 from absl.testing import absltest
 
-from lc_keras.learning import progress
+from lc_keras import progress
 
 
 class ProgressTest(absltest.TestCase):

@@ -7,11 +7,9 @@ The stage is called actor_<distance_weight> unless --stage says otherwise, so
 that a run can hold several.
 """
 
-import functools
 import re
 
 import numpy as np
-import tqdm
 from absl import flags
 
 from lc_keras import recipes
@@ -43,18 +41,19 @@ def prepare(recipe: recipes.Actor, run):
   """Returns the flow's samples and edits, for the actor to imitate."""
   if not recipe.imitation_weight:
     return {}
+  from lc_keras import progress
   from lc_keras.samplers import lessons
 
   messages.info(
     f"The flow makes {recipe.lessons} samples and as many edits, for the actor "
     "to imitate"
   )
-  progress = functools.partial(tqdm.tqdm, desc="lessons", mininterval=5.0)
   # The training loads its models again, on its own devices; the latents, which
   # are most of the memory, are opened once.
   teacher = run.read_parts()
   teacher.latents = run.parts.latents
-  return {"lessons": lessons.of_flow(teacher, recipe, progress)}
+  shown = progress.Progress(verbose=True)
+  return {"lessons": lessons.of_flow(teacher, recipe, shown)}
 
 
 def begin(recipe: recipes.Actor, run, lessons=None):

@@ -114,9 +114,9 @@ def _check(settings):
 
 def _learn(run, parts):
   """Learns and yields the constraints of the flags."""
+  from lc_keras import progress
   from lc_keras.learning import acquire
   from lc_keras.learning import labels as label_files
-  from lc_keras.learning import progress
   from lc_keras.learning.rules import kinds
   from trainers import training
 

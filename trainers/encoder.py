@@ -23,8 +23,8 @@ def define_flags(values: flags.FlagValues) -> None:
 def run_job(settings: flags.FlagValues) -> None:
   """Learns the encoder of a run."""
   from lc_keras import parts
+  from lc_keras import progress
   from lc_keras.learning import encoding
-  from lc_keras.learning import progress
   from lc_keras.models import encoder
   from lc_keras.models import storage
   from trainers import messages

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras import batched
+from lc_keras import progress as progresses
 from lc_keras import recipes
 from lc_keras import version
 from lc_keras.constraints import rule as rule_of_images
@@ -24,7 +25,6 @@ from lc_keras.learning import examples as example_sets
 from lc_keras.learning import fitting
 from lc_keras.learning import labels as label_sets
 from lc_keras.learning import learned_constraints
-from lc_keras.learning import progress as progresses
 from lc_keras.learning import rule_scores
 from lc_keras.learning import scoring
 from lc_keras.models import value_model

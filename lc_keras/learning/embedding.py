@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from lc_keras import progress as progresses
 from lc_keras.generators import decoding
 from lc_keras.learning import acquire
-from lc_keras.learning import progress as progresses
 from lc_keras.models import embedding_model
 
 MODEL = "embedding"

@@ -3,11 +3,11 @@
 import numpy as np
 
 from lc_keras import batched
+from lc_keras import progress as progresses
 from lc_keras import recipes
 from lc_keras.generators import decoding
 from lc_keras.generators import generator as generators
 from lc_keras.learning import acquire
-from lc_keras.learning import progress as progresses
 from lc_keras.models import encoder
 
 _SEED = 1 << 22

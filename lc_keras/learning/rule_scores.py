@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from lc_keras import batched
+from lc_keras import progress as progresses
 from lc_keras.constraints import rule as rules
 from lc_keras.generators import decoding
-from lc_keras.learning import progress as progresses
 
 # Maps a count and a seed to latent vectors [count, latent_size].
 Draw = Callable[[int, int], np.ndarray]

@@ -6,12 +6,13 @@ one: distillation, as of diffusion models into few steps (Luhman and Luhman,
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
 
 from lc_keras import priors
+from lc_keras import progress as progresses
 from lc_keras import recipes
 from lc_keras.constraints import constraint as constraints
 from lc_keras.data import latent_batches
@@ -30,14 +31,14 @@ _VALIDATION_LESSONS = 1000
 def of_flow(
   parts,
   recipe: recipes.Actor,
-  progress: Callable[[Iterable], Iterable] = iter,
+  progress: progresses.Progress = progresses.SILENT,
 ) -> dict[str, Lessons]:
   """Returns lessons in which the flow of `parts` teaches an actor.
 
   Args:
     parts: `parts.Parts` with the models "flow" and "attributes".
     recipe: Gives the number of lessons and the kinds of requests.
-    progress: Wraps the batches, to show progress.
+    progress: Shows the progress.
 
   Returns:
     Lessons for the splits "train" and "validation".
@@ -134,7 +135,7 @@ def make_lessons(
   *,
   balanced_fraction: float = 0.0,
   seed: int = 0,
-  progress: Callable[[Iterable], Iterable] = iter,
+  progress: progresses.Progress = progresses.SILENT,
 ) -> Lessons:
   """Makes lessons of sampling and of editing encoded images.
 
@@ -144,7 +145,7 @@ def make_lessons(
     count: Least number of samples, and of edits.
     balanced_fraction: See `latent_batches.at_random`.
     seed: Seed of the choice of rows; give the one of `make_batch_function`.
-    progress: Wraps the batches, to show progress.
+    progress: Shows the progress.
 
   Returns:
     Float32 arrays of the same number of rows: "prior" (draws of the prior),
@@ -159,7 +160,8 @@ def make_lessons(
   )
   steps = math.ceil(count / batch_size)
   made = {}
-  for step, batch in zip(progress(range(steps)), batches):
+  bar = progress.bar(steps * batch_size, " lessons")
+  for step, batch in zip(range(steps), batches):
     first = step * batch_size
     for name, answers in make_batch(tf.constant(step, tf.int64), batch).items():
       if name not in made:
@@ -167,4 +169,6 @@ def make_lessons(
         shape = [steps * batch_size, *answers.shape[1:]]
         made[name] = np.empty(shape, np.float32)
       made[name][first : first + batch_size] = answers
+    bar.update(batch_size)
+  bar.close()
   return made
