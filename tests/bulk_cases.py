@@ -20,7 +20,6 @@ from lc_keras import files
 from lc_keras.constraints import face_rules
 from lc_keras.data import latent_cache
 from lc_keras.data import pipeline
-from lc_keras.data.toon_faces import builder
 from lc_keras.models import storage
 from lc_keras.models import vae
 from tests import programs
@@ -123,29 +122,6 @@ class BulkCases(absltest.TestCase):
     )
     found = latent_cache.read(str(there / "latents/cache"), "train")
     self.assertEqual(found.mean.shape, (64, 4))
-
-  def test_an_image_that_is_cut_short_is_counted_and_named(self):
-    data = self.folder / "damaged"
-    whole = builder.ToonFaces(config="tiny", data_dir=str(data))
-
-    def examples(split):
-      for example in whole.render(split, 0, whole.builder_config.faces[split]):
-        if (split, example["id"]) == ("train", 21):
-          example["image"] = example["image"][:300]
-        yield example
-
-    builder.ToonFaces(
-      config="tiny", data_dir=str(data), examples=examples
-    ).download_and_prepare()
-    run = self.run_dir("damaged_run")
-    with self.assertRaisesRegex(
-      ValueError, r"1 example [^{]*row 21: Invalid PNG"
-    ):
-      self.encode(run, data=data)
-    self.assertFalse((run / "latents/cache").exists())
-    self.encode(run, "--max_bad_examples=1", data=data)
-    found = latent_cache.read(str(run / "latents/cache"), "train")
-    self.assertLen(found, 63)
 
   def test_scores_are_those_that_are_made_here(self):
     run = self.run_dir("scored")

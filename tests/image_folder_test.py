@@ -98,6 +98,8 @@ class StoredTest(_FolderTest):
       self._prepare()
     (bad,) = self._prepare(1)
     self.assertStartsWith(bad, "3.png: ")
+    with self.assertWarnsRegex(UserWarning, "1 bad examples .* left out"):
+      arrays.source(self.name, data_dir=self.data_dir)
     path.write_bytes(whole)
     with self.assertWarnsRegex(
       UserWarning, "have changed .* reading them again"

@@ -75,14 +75,14 @@ def prepare(
 ) -> list[str]:
   """Builds a data set in `data_dir`, with progress, unless it is there.
 
-  Its files and examples are checked once, and files that have changed since
-  then again. If its source files have changed, it is built again.
+  Its files are checked once, and files that have changed since then again. If
+  its source files have changed, it is built again.
 
   Args:
     name: Name of the data set.
     data_dir: Folder of all prepared data sets; made if needed.
-    max_bad_examples: Largest number of bad examples, which are left out; None
-      allows any.
+    max_bad_examples: Largest number of bad examples, which were left out when
+      it was built; None allows any.
 
   Returns:
     The bad examples, each with its fault.
@@ -121,7 +121,8 @@ def prepare(
       locks.give_back(lock)
   if names.split(name)[0] == names.TF_EXAMPLES:
     return []  # `write_spec` has checked all examples.
-  bad = integrity.check(dataset, builder)
+  integrity.check(builder)
+  bad = (stored.read_about(builder) or {"left_out": []})["left_out"]
   if max_bad_examples is not None and len(bad) > max_bad_examples:
     shown = "\n  ".join(bad[:_SHOWN] + ["..."] * (len(bad) > _SHOWN))
     raise ValueError(
@@ -147,8 +148,7 @@ def verify(name: str, data_dir: str) -> None:
   if kind == names.TF_EXAMPLES:
     tf_examples.verify(place)
     return
-  dataset = describe(name, data_dir)
-  integrity.check(dataset, _prepared(name, data_dir), again=True)
+  integrity.check(_prepared(name, data_dir), again=True)
 
 
 def load(
@@ -292,7 +292,7 @@ def checksums(name: str, *, data_dir: str) -> dict[str, str]:
 
 
 def count(name: str, split: str, *, data_dir: str) -> int:
-  """Returns the number of examples of a split, without the bad ones.
+  """Returns the number of examples of a split.
 
   Raises:
     FileNotFoundError: The data set has not been prepared.
@@ -370,10 +370,7 @@ def _prepared(name, data_dir):
 
 
 def _examples(name, split, data_dir, limit, rows=None):
-  """Returns stored examples in order, their count, and the data set's bytes.
-
-  Bad examples are left out.
-  """
+  """Returns stored examples in order, their count, and the data set's bytes."""
   splits = describe(name, data_dir).splits
   if split not in splits:
     raise ValueError(
@@ -381,20 +378,14 @@ def _examples(name, split, data_dir, limit, rows=None):
     )
   builder = _prepared(name, data_dir)
   count = builder.info.splits[split].num_examples
-  bad = integrity.bad_rows(builder, split)
-  count -= sum(map(len, bad.values()))
   start, stop = rows or (0, count)
   stop = min(stop, count)
-  if bad:
-    examples = integrity.without(builder, split, bad)
-    examples = examples.skip(start).take(stop - start)
-  else:
-    examples = builder.as_dataset(
-      split=split if rows is None else f"{split}[{start}:{stop}]",
-      shuffle_files=False,
-      decoders={"image": tfds.decode.SkipDecoding()},
-      read_config=tfds.ReadConfig(try_autocache=False),
-    )
+  examples = builder.as_dataset(
+    split=split if rows is None else f"{split}[{start}:{stop}]",
+    shuffle_files=False,
+    decoders={"image": tfds.decode.SkipDecoding()},
+    read_config=tfds.ReadConfig(try_autocache=False),
+  )
   count = stop - start
   if limit is not None:
     examples, count = examples.take(limit), min(limit, count)
