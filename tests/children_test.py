@@ -6,7 +6,6 @@ import sys
 from unittest import mock
 
 import psutil
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from trainers import children
@@ -67,7 +66,3 @@ class ChildrenTest(parameterized.TestCase):
         child.wait = mock.Mock(side_effect=[KeyboardInterrupt, None])
         raise ValueError
     self.assertEqual(wait(), -signal.SIGKILL)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -14,31 +14,7 @@ def _normal(seed, rows=300, features=6, shift=0.0, scale=1.0):
   return (shift + scale * draws).astype(np.float32)
 
 
-def _with_moments(rows, mean, covariance):
-  """Returns rows whose mean and covariance are exactly the given ones."""
-  draws = _normal(0, rows, len(mean)).astype(np.float64)
-  draws -= draws.mean(axis=0)
-  whiten = linalg.inv(linalg.cholesky(np.cov(draws.T)))
-  return mean + draws @ whiten @ linalg.cholesky(covariance)
-
-
-def _covariance(seed, size):
-  factor = np.random.default_rng(seed).normal(size=[size, size])
-  return factor @ factor.T
-
-
 class FrechetDistanceTest(parameterized.TestCase):
-  def test_of_normal_distributions_is_the_closed_form(self):
-    means = _normal(1, 2, 4).astype(np.float64)
-    covariances = [_covariance(seed, 4) for seed in (2, 3)]
-    found, _ = fidelity.frechet_distance(
-      *(_with_moments(50, *moments) for moments in zip(means, covariances))
-    )
-    root = linalg.sqrtm(covariances[0] @ covariances[1]).real
-    expected = np.sum((means[0] - means[1]) ** 2)
-    expected += np.trace(covariances[0] + covariances[1] - 2 * root)
-    self.assertAlmostEqual(found, expected, places=6)
-
   def test_of_itself_is_zero_even_with_dead_features(self):
     features = _normal(0)
     features[:, 2] = 0
@@ -59,15 +35,6 @@ class FrechetDistanceTest(parameterized.TestCase):
     expected = np.sum((real.mean(axis=0) - made.mean(axis=0)) ** 2)
     expected += np.trace(np.cov(real.T) + np.cov(made.T)) - 2 * roots.sum()
     np.testing.assert_allclose(found, expected, rtol=1e-9)
-
-  def test_depends_on_no_isometry_into_more_features_than_rows(self):
-    real, made = _normal(0, 50), _normal(1, 70, shift=0.5)
-    turn, _ = linalg.qr(_normal(2, 2000, 6), mode="economic")
-    np.testing.assert_allclose(
-      fidelity.frechet_distance(real @ turn.T, made @ turn.T),
-      fidelity.frechet_distance(real, made),
-      rtol=1e-5,
-    )
 
   @parameterized.parameters((0.0, 1.0), (0.1, 1.0), (0.0, 1.2))
   def test_error_is_the_spread_over_draws(self, shift, scale):
@@ -97,14 +64,6 @@ class KernelDistanceTest(absltest.TestCase):
     )
     across = np.mean([kernel(x, y) for x in real for y in made])
     self.assertAlmostEqual(found, own + others - 2 * across, places=4)
-
-  def test_is_unbiased(self):
-    found = [
-      fidelity.kernel_distance(_normal(seed, 20), _normal(seed + 500, 20))[0]
-      for seed in range(300)
-    ]
-    error = np.std(found) / np.sqrt(len(found))
-    self.assertBetween(np.mean(found), -3 * error, 3 * error)
 
   def test_resamples_spread_as_draws_do(self):
     real = _normal(0, 100)

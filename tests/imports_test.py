@@ -29,7 +29,6 @@ class ImportsTest(rules_folder.RulesFolderCase):
     ("../rules.py:tall", "in the current directory$"),
     ("rules.py", "for the function tall of my_rules.py in the current direct"),
     ("rules:", "'rules:' does not say where a function is"),
-    (":tall", "':tall' does not say where a function is"),
     ("a:b:c", "'a:b:c' does not say where a function is"),
     (
       "lc_keras.constraints.face_rule:dark_share",

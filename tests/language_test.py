@@ -159,22 +159,14 @@ class LanguageTest(parameterized.TestCase):
     ("Smilling, not Male", "'Smilling': did you mean Smiling"),
     ("blond hare", "'blond hare': did you mean Blond_Hair"),
     ("5 o clock shadw", "did you mean 5_o_Clock_Shadow"),
-    ("T-shirt", "did you mean .*T-shirt/top"),
     ("Smiling Male", "'Smiling Male': did you mean"),
     ("Shirtand Male", "'Shirtand Male': did you mean"),
     ("2 Smiling", "did you mean Smiling"),
     ("", "is empty. Write, for example"),
     (" ", "is empty. Write, for example"),
-    ("zzz", "choose one of Bald, Blond_Hair"),
-    ("Smiling = 0.7", "Smiling is on or off"),
     ("not Age = 0.7", "say what it should be instead"),
-    ("Age = 2", "must be in"),
-    ("0 * Smiling", "above 0"),
-    ("1e999 * Smiling", "above 0"),
     ("0 * realism", "above 0"),
     ("realism, 2 * realism", "more than once"),
-    ("Bald, blond hair", "Bald and Blond_Hair rule each other out"),
-    ("Smiling, not Smiling", "Smiling and not Smiling contradict"),
   )
   def test_refuses(self, text, message):
     with self.assertRaisesRegex(ValueError, message):

@@ -95,7 +95,3 @@ class ListenTest(absltest.TestCase):
       mock.patch.object(socket, "create_server", side_effect=[absent, "open"]),
     ):
       self.assertEqual(address.listen("localhost", 1), ["open"])
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -5,7 +5,6 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
-from absl.testing import absltest
 from absl.testing import parameterized
 
 from lc_keras.photo_faces import early_exit
@@ -126,7 +125,3 @@ class PhotoFacesTest(parameterized.TestCase):
     self.assertEqual(lists[0][:2], lists[1][:2])
     for one, other in zip(lists[0][2:], lists[1][2:], strict=True):
       self.assertNotEqual(one, other)
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -23,7 +23,3 @@ class ProgressTest(absltest.TestCase):
     self.assertNotIn("\n", said)
     self.assertNotIn("\x1b", said)  # Moves to another line.
     self.assertEqual(said.rstrip("\r").rpartition("\r")[2].strip(), "")
-
-
-if __name__ == "__main__":
-  absltest.main()

@@ -102,17 +102,6 @@ class SeveralTest(absltest.TestCase):
       read(3, "--threshold=1", "--threshold=2")
 
 
-class EpochsTest(absltest.TestCase):
-  def test_there_are_ten_unless_it_is_said_how_long_they_are(self):
-    for recipe, steps, epochs in (
-      (recipes.Training(steps=20), 2, 10),
-      (recipes.Training(steps=21), 3, 7),
-      (recipes.Training(steps=20, steps_per_epoch=6), 6, 4),
-      (recipes.Training(steps=3, steps_per_epoch=100), 3, 1),
-    ):
-      self.assertEqual((recipe.epoch, recipe.epochs), (steps, epochs))
-
-
 class TableTest(absltest.TestCase):
   def test_jobs_stand_in_an_order_in_which_they_can_be_run(self):
     seen = set()

@@ -26,6 +26,7 @@ class RecipesTest(parameterized.TestCase):
   @parameterized.parameters(
     ({"steps": 100}, 10, 10),
     ({"steps": 7}, 1, 7),
+    ({"steps": 21}, 3, 7),
     ({"steps": 25, "steps_per_epoch": 10}, 10, 3),
     ({"steps": 5, "steps_per_epoch": 10}, 5, 1),
   )

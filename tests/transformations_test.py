@@ -240,21 +240,6 @@ class TableTest(parameterized.TestCase):
     plain = _table(_perfect)
     self.assertEqual(row["read"], _direction(plain, "Male", True)["read"])
 
-  def test_intervals_hold_what_they_are_of(self):
-    def often(images, targets, mask):
-      obeys = images[:, 3, 0] > 0.4
-      return np.where(obeys[:, None, None], _perfect(images, targets, mask), 0)
-
-    table = _table(often)
-    for row in _measured(table):
-      for name, (low, high) in row["intervals"].items():
-        self.assertBetween(row[name], low, high)
-    for name, (low, high) in table["intervals"].items():
-      self.assertBetween(table[name], low, high)
-    low, high = table["intervals"]["mean_read"]
-    self.assertLess(low, high)
-    self.assertEqual(table, _table(often))
-
   def test_an_image_is_resampled_with_all_its_edits(self):
     # The success of an edit depends on the image only: the interval of the
     # average is as wide as for one edit per image, not for 5 times as many.
