@@ -220,9 +220,9 @@ class BatcherTest(parameterized.TestCase):
     self._wait_for_runs(1)
     waiting = [self._submit(batcher, [[1.0]]) for _ in range(2)]
     self._wait_for_rows(batcher, 2)
-    self._assert_fails(
-      "The batch scheduling queue .* is full", self._submit(batcher, [[1.0]])
-    )
+    with self.assertRaisesRegex(errors.ServingError, "queue .* full") as caught:
+      self._submit(batcher, [[1.0]]).result(running_server.PATIENCE)
+    self.assertEqual(caught.exception.code, grpc.StatusCode.UNAVAILABLE)
     self.servable.gate.set()
     for future in [running, *waiting]:
       self._assert_doubled(future, [[1.0]])
@@ -274,31 +274,3 @@ class BatchingServerTest(running_server.TestCase, absltest.TestCase):
       self.assertEqual(bad.code(), grpc.StatusCode.INVALID_ARGUMENT)
       self.assertIn("a must not be negative", bad.details())
       self.assertEqual(list(good.result().outputs["sum"].int64_val), [2, 4])
-
-  def test_a_full_queue_and_a_cancelled_call(self):
-    flags = self._flags(
-      "num_batch_threads { value: 1 } max_batch_size { value: 3 } "
-      "max_enqueued_batches { value: 1 }"
-    )
-    with self.serving(**flags, grpc_max_threads=8) as running:
-      spinning = self.spin(running)
-      two = [
-        running.predictions.Predict.future(
-          serving_models.request(x=_X), timeout=running_server.PATIENCE
-        )
-        for _ in range(2)
-      ]
-      for _ in running_server.attempts():
-        refused = [future for future in two if future.done()]
-        if refused:
-          break
-      self.assertEqual(refused[0].code(), grpc.StatusCode.UNAVAILABLE)
-      status, answer = running.json(
-        "/v1/models/demo:predict", {"instances": _X.tolist()}
-      )
-      self.assertEqual(status, 503)
-      self.assertIn("queue", answer["error"])
-      # The graph stops, so that the only thread is free again.
-      spinning.cancel()
-      (waiting,) = [future for future in two if future is not refused[0]]
-      self.assertIn("y", waiting.result().outputs)

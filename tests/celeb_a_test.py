@@ -3,7 +3,6 @@
 import io
 import os
 import pathlib
-import tempfile
 import warnings
 import zipfile
 from unittest import mock
@@ -93,10 +92,9 @@ def _write(folder, form):
 class _CelebATest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    folder = tempfile.TemporaryDirectory()
-    self.addCleanup(folder.cleanup)
-    self.data_dir = folder.name
-    self.copy = pathlib.Path(folder.name) / "mine"
+    folder = self.create_tempdir()
+    self.data_dir = folder.full_path
+    self.copy = pathlib.Path(folder.full_path) / "mine"
     self.name = f"celeb_a?source_dir={self.copy}"
     # Every copy of five images has other counts than the published one.
     catching = warnings.catch_warnings()
@@ -217,20 +215,7 @@ class FaultsTest(_CelebATest):
   @parameterized.parameters(
     ("list_attr_celeba.txt", "-1 ", "-7 ", "row 1: .* is '-7', and must be -1"),
     ("list_attr_celeba.txt", "Bald", "Bold", "CelebA's 40 attributes"),
-    ("list_attr_celeba.txt", "000002.jpg  ", "", "line 4, has 40 cells .* 41"),
-    (
-      "list_attr_celeba.txt",
-      "000002",
-      "000001",
-      "rows 1 and 2 are both of 0000",
-    ),
     ("list_eval_partition.txt", "03.jpg 0", "03.jpg 5", "row 3: .*split '5'"),
-    (
-      "list_eval_partition.txt",
-      "04.jpg 1",
-      "03.jpg 1",
-      "rows 3 and 4 are both",
-    ),
     ("list_eval_partition.txt", "04.jpg 1", "04.jpg 0", "split validation"),
   )
   def test_a_list_that_is_wrong_is_named_with_the_line(
@@ -261,23 +246,13 @@ class FaultsTest(_CelebATest):
       with self.assertRaisesRegex(ValueError, f"{name}/{name}"):
         self._look()
 
-  def test_equal_duplicates_do_no_harm(self):
-    _write(self.copy, "official")
-    path = self.copy / "list_eval_partition.txt"
-    path.write_text(path.read_text() + "\n000005.jpg 2\n")
-    self.assertEmpty(self._prepare())
-
-  @parameterized.parameters(
-    (lambda whole: whole[: len(whole) // 2], "damaged .*truncated"),
-    (lambda whole: b"", "it is empty"),
-  )
-  def test_images_that_are_broken_are_named_by_file(self, cut, what):
+  def test_images_that_are_broken_are_named_by_file(self):
     _write(self.copy, "unpacked")
     path = self.copy / "img_align_celeba" / "000002.jpg"
     whole = path.read_bytes()
-    path.write_bytes(cut(whole))
+    path.write_bytes(whole[: len(whole) // 2])
     with self.assertRaisesRegex(
-      ValueError, f"1 example .*\n  000002.jpg: .*{what}.*\n.*examples=1"
+      ValueError, "1 example .*\n  000002.jpg: .*damaged .*\n.*examples=1"
     ):
       self._prepare()
     self.assertLen(self._prepare(1), 1)

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import tempfile
 from unittest import mock
 
 import numpy as np
@@ -18,9 +17,8 @@ from tests import idx_files
 class FashionMnistTest(parameterized.TestCase):
   def setUp(self):
     super().setUp()
-    folder = tempfile.TemporaryDirectory()
-    self.addCleanup(folder.cleanup)
-    self.data_dir = folder.name
+    folder = self.create_tempdir()
+    self.data_dir = folder.full_path
     self.manual_dir = stored.manual_dir(self.data_dir)
     os.makedirs(self.manual_dir)
     generator = np.random.default_rng(0)

@@ -166,18 +166,6 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
       self.assertEqual(y.tensor_content, (2 * _X).tobytes())
       self.assertEmpty(y.float_val)
 
-  def test_no_message_at_all(self):
-    call = self.running.channel.unary_unary(
-      "/tensorflow.serving.PredictionService/Predict"
-    )
-    self.assert_refused(
-      grpc.StatusCode.INVALID_ARGUMENT,
-      "The request is no PredictRequest",
-      call,
-      b"\xff\xff",
-      timeout=running_server.PATIENCE,
-    )
-
   def test_reloading_the_configuration(self):
     def reload(*names):
       made = model_management_pb2.ReloadConfigRequest()

@@ -97,12 +97,10 @@ class OptionsTest(parameterized.TestCase):
 
   @parameterized.parameters(
     "--port=65536",
-    "--port=x",
     "--rest_api_port=-2",
     "--grpc_max_threads=0",
     "--shutdown_grace_seconds=-1",
     "--per_process_gpu_memory_fraction=1.5",
-    "--enable_batching=perhaps",
   )
   def test_bad_values(self, argument):
     with self.assertRaisesRegex(

@@ -20,7 +20,6 @@ from serving.server import embedded
 from serving.server import options
 from serving.server import servables
 from tests import running_server
-from tests import server_process
 from tests import serving_models
 
 _X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
@@ -121,6 +120,8 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
           running.predict,
           x=_X,
         )
+        asked = "/v1/models/demo:predict", {"inputs": _X.tolist()}
+        self.assertEqual(running.json(*asked)[0], 503)
       # A call with a longer deadline is answered when the model is loaded.
       early = running.predictions.Predict.future(
         serving_models.request(x=_X), timeout=running_server.PATIENCE
@@ -183,55 +184,6 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
 
 class ProgramTest(running_server.TestCase, absltest.TestCase):
   flags = None
-
-  def test_stops_when_its_calls_are_answered(self):
-    folder = self.create_tempdir().full_path
-    released = os.path.join(folder, "released")
-    process = server_process.ServerProcess(
-      os.path.join(folder, "errors.txt"),
-      [
-        "--model_name=demo",
-        f"--model_base_path={self.base_path}",
-        "--enable_grpc_healthcheck_service",
-        f"--shutdown_grace_seconds={running_server.PATIENCE}",
-      ],
-    )
-    self.addCleanup(process.kill)
-    with process.channel() as channel:
-      stub = server_process.predictions(channel)
-
-      def ask(*args, **inputs):
-        return stub.Predict.future(
-          serving_models.request(*args, **inputs),
-          timeout=running_server.PATIENCE,
-        )
-
-      self.assertSequenceEqual(
-        ask(x=_X).result().outputs["y"].float_val, (2 * _X).ravel().tolist()
-      )
-      held = ask("hold", path=np.array([released]))
-      for _ in running_server.attempts():
-        if os.path.exists(released + serving_models.BEGUN):
-          break
-      process.terminate()
-      health = health_pb2_grpc.HealthStub(channel)
-      for _ in running_server.attempts():
-        status = health.Check(health_pb2.HealthCheckRequest()).status
-        if status == health_pb2.HealthCheckResponse.NOT_SERVING:
-          break
-      # Soon after its message, it admits no more calls.
-      for _ in running_server.attempts():
-        code = ask(x=_X).code()
-        if code != grpc.StatusCode.OK:
-          break
-      self.assertEqual(code, grpc.StatusCode.UNAVAILABLE)
-      self.assertFalse(held.done())
-      with open(released, "w"):
-        pass
-      self.assertEqual(
-        list(held.result().outputs["path"].string_val), [released.encode()]
-      )
-    self.assertEqual(process.wait(), 0)
 
   def test_calls_leave_cpus_to_other_calls(self):
     half = max(1, os.cpu_count() // 2)

@@ -75,6 +75,3 @@ class TensorsTest(parameterized.TestCase):
     ):
       with self.subTest(str(malformed)), self.assertRaises(ValueError):
         tensors.to_array(malformed)
-
-  def test_type_names(self):
-    self.assertEqual(tensors.type_name(types_pb2.DT_HALF), "half")
