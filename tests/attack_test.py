@@ -26,6 +26,7 @@ from absl.testing import absltest
 from PIL import Image
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests import bystander as bystanders
 from tests import exported_run
@@ -56,7 +57,9 @@ class _Client:
   def __init__(self, server, seed=0):
     self._address = "localhost", server.rest_port
     self._channel = server.channel()
-    self._stub = server_process.predictions(self._channel)
+    self._stub = prediction_service_pb2_grpc.PredictionServiceStub(
+      self._channel
+    )
     self._http = httpx.Client(
       base_url=f"http://localhost:{server.rest_port}", timeout=120.0
     )

@@ -33,30 +33,6 @@ _SIGNATURES = (
 )
 
 
-def _inputs(count, seed=0):
-  """Returns values for every input there is."""
-  random = np.random.default_rng(seed)
-  attributes = random.uniform(size=[count, _K])
-  attributes[:, :3] *= 0.5  # These exclude each other.
-  return {
-    "images": random.uniform(size=[count, *tiny_run.IMAGE_SHAPE]),
-    "attributes": attributes,
-    "mask": random.choice([0.0, 1.0, 2.5], [count, _K]),
-    "image_bytes": np.array([_png(random) for _ in range(count)], object),
-    "latents": random.normal(size=[count, tiny_run.LATENT_SIZE]),
-    "seed": random.integers(-(2**62), 2**62, count),
-    "row": random.integers(-(2**62), 2**62, count),
-    "strength": random.uniform(0.0, 1.5, count),
-    "realism_weight": random.uniform(0.0, 2.0, count),
-  }
-
-
-def _png(random):
-  """Returns a picture as a file."""
-  pixels = random.integers(256, size=[20, 30, 3], dtype=np.uint8)
-  return tf.io.encode_png(pixels).numpy()
-
-
 class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
@@ -72,7 +48,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
 
   def _call(self, name, **changes):
     """Calls a signature on 5 rows; given inputs replace the defaults."""
-    values = {**_inputs(5), **changes}
+    values = {**exported_run.inputs(5), **changes}
     arguments = {
       spec.name: tf.constant(values[spec.name], spec.dtype)
       for spec in self.signatures[name]
@@ -115,7 +91,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
   def test_a_row_does_not_depend_on_its_neighbours(self, name):
     together = self._call(name)
     random = np.random.default_rng(3)
-    inputs = _inputs(5)
+    inputs = exported_run.inputs(5)
     for count in (0, 1, 9):
       rows = random.integers(0, 5, count)
       apart = self._call(name, **{k: v[rows] for k, v in inputs.items()})
@@ -173,7 +149,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       self.assertNotIn("images", [spec.name for spec in inputs])
 
   def test_draws_are_the_priors_exactly(self):
-    inputs = _inputs(5)
+    inputs = exported_run.inputs(5)
     outputs = self._call("sample", seed=_SEEDS)
     np.testing.assert_array_equal(outputs["seed"], _SEEDS)
     start = priors.sample_rows(tf.constant(_SEEDS), tiny_run.LATENT_SIZE)
@@ -188,7 +164,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(*_SAMPLES, *_TRANSFORMATIONS, "score")
   def test_values_of_what_is_open_do_not_count(self, name):
-    inputs = _inputs(5)
+    inputs = exported_run.inputs(5)
     others = np.where(inputs["mask"] > 0, inputs["attributes"], 0.9)
     outputs = self._call(name)
     for key, value in self._call(name, attributes=others).items():
@@ -237,7 +213,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(*_SAMPLES)
   def test_the_seed_and_nothing_else_is_random(self, name):
     same = {
-      key: np.repeat(_inputs(1)[key], 5, axis=0)
+      key: np.repeat(exported_run.inputs(1)[key], 5, axis=0)
       for key in ("attributes", "mask", "realism_weight")
     }
     first = self._call(name, seed=_SEEDS, **same)["images"]
@@ -253,7 +229,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       np.testing.assert_allclose(pixels, image[..., 0], atol=0.51 / 255)
 
   def test_transform_starts_from_a_draw_of_the_posterior(self):
-    inputs, mask = _inputs(5), np.ones([5, _K])
+    inputs, mask = exported_run.inputs(5), np.ones([5, _K])
     outputs = self._call("transform", mask=mask)
     moved = self._moved(inputs["attributes"], mask, inputs["strength"])
     distance = losses.latent_distance(
@@ -282,7 +258,7 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     """Returns the latent vectors that transformations start from."""
     encoded = self._call("encode")
     noise = priors.sample_rows(
-      tf.constant(_inputs(5)["seed"]), tiny_run.LATENT_SIZE
+      tf.constant(exported_run.inputs(5)["seed"]), tiny_run.LATENT_SIZE
     )
     return encoded["mean"] + encoded["scale"] * noise
 
@@ -325,13 +301,13 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
     ("score", "attributes", -1.0),
   )
   def test_refuses_values(self, name, key, value):
-    array = _inputs(5)[key].astype(np.float32)
+    array = exported_run.inputs(5)[key].astype(np.float32)
     array.flat[-1] = value
     with self.assertRaisesRegex(tf.errors.InvalidArgumentError, f"{key}.*must"):
       self._call(name, **{key: array})
 
   def test_says_how_to_scale_pixels(self):
-    pixels = np.full_like(_inputs(5)["images"], 255)
+    pixels = np.full_like(exported_run.inputs(5)["images"], 255)
     with self.assertRaisesRegex(
       tf.errors.InvalidArgumentError, "divide pixels of 0 to 255 by 255"
     ):
@@ -343,4 +319,4 @@ class EndpointsTest(tf.test.TestCase, parameterized.TestCase):
       with self.assertRaisesRegex(
         tf.errors.InvalidArgumentError, "same number"
       ):
-        self._call(name, **{key: _inputs(1)[key]})
+        self._call(name, **{key: exported_run.inputs(1)[key]})

@@ -83,12 +83,6 @@ def _decode_only(models):
   return {"decode": _build(models)["decode"]}
 
 
-def _png(random):
-  """Returns a picture as a file."""
-  pixels = random.integers(256, size=[20, 30, 3], dtype=np.uint8)
-  return tf.io.encode_png(pixels).numpy()
-
-
 def _manifest(folder):
   with open(os.path.join(folder, export.MANIFEST)) as file:
     return json.load(file)
@@ -102,21 +96,7 @@ class ExportTest(parameterized.TestCase):
     cls.exported = exported_run.exported()
 
   def test_a_session_without_our_code_answers_like_python(self):
-    random = np.random.default_rng(0)
-    inputs = {
-      "images": random.uniform(size=[3, *tiny_run.IMAGE_SHAPE]),
-      # No two that exclude each other.
-      "attributes": random.uniform(0.0, 0.5, [3, len(tiny_run.ATTRIBUTES)]),
-      "mask": random.choice([0.0, 1.0, 2.5], [3, len(tiny_run.ATTRIBUTES)]),
-      "image_bytes": np.array([_png(random) for _ in range(3)]),
-      "latents": random.normal(size=[3, tiny_run.LATENT_SIZE]),
-      "seed": np.array([1, -5, 2**50]),
-      "row": np.array([0, 1, 2]),
-      "strength": np.array([0.0, 0.5, 1.0]),
-      "realism_weight": np.array([0.0, 1.0, 2.0]),
-    }
-    for name in inputs.keys() - {"seed", "row", "image_bytes"}:
-      inputs[name] = inputs[name].astype(np.float32)
+    inputs = exported_run.inputs(3)
     folder = self.create_tempdir().full_path
     inputs_path = os.path.join(folder, "inputs.npz")
     outputs_path = os.path.join(folder, "outputs.npz")

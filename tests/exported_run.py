@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from unittest import mock
 
+import numpy as np
 import tensorflow as tf
 from tensorflow.types.experimental import ConcreteFunction
 
@@ -78,3 +79,25 @@ def signatures() -> dict[str, tuple[ConcreteFunction, list[tf.TensorSpec]]]:
 def exported() -> str:
   """Returns the folder of the only version in a folder of versions."""
   return _export()[0]
+
+
+def inputs(count: int, seed: int = 0) -> dict[str, np.ndarray]:
+  """Returns rows of every input, without targets that exclude each other."""
+  random = np.random.default_rng(seed)
+  targets = len(tiny_run.ATTRIBUTES)
+  attributes = random.uniform(size=[count, targets])
+  attributes[:, :3] *= 0.5  # These exclude each other.
+  pixels = random.integers(256, size=[count, 20, 30, 3], dtype=np.uint8)
+  reals = {
+    "images": random.uniform(size=[count, *tiny_run.IMAGE_SHAPE]),
+    "attributes": attributes,
+    "mask": random.choice([0.0, 1.0, 2.5], [count, targets]),
+    "latents": random.normal(size=[count, tiny_run.LATENT_SIZE]),
+    "strength": random.uniform(0.0, 1.5, count),
+    "realism_weight": random.uniform(0.0, 2.0, count),
+  }
+  return {name: value.astype(np.float32) for name, value in reals.items()} | {
+    "image_bytes": np.array([tf.io.encode_png(one).numpy() for one in pixels]),
+    "seed": random.integers(-(2**62), 2**62, count),
+    "row": random.integers(-(2**62), 2**62, count),
+  }

@@ -58,14 +58,6 @@ def test_errors_come_back():
   assert got.value.code == grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_it_can_be_stopped():
-  interrupt = interrupts.Interrupt()
-  interrupt.set()
-  with pytest.raises(errors.ServingError) as got:
-    _read(_ONE, interrupt)
-  assert got.value.code == grpc.StatusCode.CANCELLED
-
-
 def test_its_process_stays_and_is_replaced():
   _read(_ONE)
   process = json_process._process

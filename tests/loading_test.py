@@ -82,13 +82,6 @@ class LoadingTest(pretended_models.TestCase):
       "ZeroDivision", started.states(pretended_models.spec())[1].error.text
     )
 
-  def test_without_versions_it_waits_for_some(self):
-    started = self.start()
-    self.assertEqual(self.states(started), {})
-    self.refuses(started, grpc.StatusCode.NOT_FOUND, r"Latest\(demo\)")
-    self.add(7)
-    self.wait_for_states(started, {7: "AVAILABLE"})
-
   def test_a_model_that_is_removed_while_it_loads(self):
     self.add(1)
     self.add(1, name="other")

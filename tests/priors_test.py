@@ -2,7 +2,6 @@
 
 import itertools
 
-import numpy as np
 import tensorflow as tf
 
 from lc_keras import priors
@@ -10,15 +9,6 @@ from tests import testing
 
 # Before anything starts TensorFlow.
 testing.two_logical_cpus()
-
-
-class StandardNormalTest(tf.test.TestCase):
-  def test_is_a_distribution_over_vectors(self):
-    prior = priors.standard_normal(4)
-    self.assertEqual(prior.event_shape, [4])
-    latents = np.array([[0, 0, 0, 0], [1, -2, 0, 2]], np.float32)
-    expected = -0.5 * (latents**2).sum(-1) - 2 * np.log(2 * np.pi)
-    self.assertAllClose(prior.log_prob(latents), expected)
 
 
 class StepSeedTest(tf.test.TestCase):

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 import time
 import unittest
@@ -64,18 +63,9 @@ class RunningServer:
 
   def states(self, name="demo"):
     """Returns the state of each version, newest first; {} if unknown."""
-    request = get_model_status_pb2.GetModelStatusRequest(
-      model_spec=model_pb2.ModelSpec(name=name)
-    )
-    try:
-      response = self.models.GetModelStatus(request, timeout=PATIENCE)
-    except grpc.RpcError as error:
-      if error.code() != grpc.StatusCode.NOT_FOUND:
-        raise
-      return {}
     return {
       status.version: (State.Name(status.state), status.status)
-      for status in response.model_version_status
+      for status in statuses(self.models, name)
     }
 
   def wait_for(self, state, version, name="demo"):
@@ -127,8 +117,7 @@ class TestCase(unittest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.base_path = tempfile.mkdtemp()
-    cls.addClassCleanup(shutil.rmtree, cls.base_path)
+    cls.base_path = cls.enterClassContext(tempfile.TemporaryDirectory())
     for version, factor in (("2", 3.0), ("010", 2.0)):
       serving_models.write(os.path.join(cls.base_path, version), factor)
     for other in (".tmp-11", "latest", "-3", "12.tmp"):
@@ -171,6 +160,20 @@ class TestCase(unittest.TestCase):
     for _ in attempts():
       if aside(running, "ticks")["ticks"][0] > before:
         return spinning
+
+
+def statuses(models, name):
+  """Returns the status of each version, newest first; none if unknown."""
+  request = get_model_status_pb2.GetModelStatusRequest(
+    model_spec=model_pb2.ModelSpec(name=name)
+  )
+  try:
+    response = models.GetModelStatus(request, timeout=PATIENCE)
+  except grpc.RpcError as error:
+    if error.code() != grpc.StatusCode.NOT_FOUND:
+      raise
+    return ()
+  return response.model_version_status
 
 
 def aside(running, signature):

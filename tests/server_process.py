@@ -10,9 +10,7 @@ from collections.abc import Sequence
 
 import grpc
 import psutil
-from tensorflow_serving.apis import get_model_status_pb2
 from tensorflow_serving.apis import model_service_pb2_grpc
-from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests import running_server
 
@@ -70,18 +68,10 @@ class ServerProcess:
 
   def states(self, channel: grpc.Channel, name: str) -> dict[int, str]:
     """Returns the state of each version of a model; {} if it is unknown."""
-    request = get_model_status_pb2.GetModelStatusRequest()
-    request.model_spec.name = name
-    stub = model_service_pb2_grpc.ModelServiceStub(channel)
-    try:
-      response = stub.GetModelStatus(request, timeout=running_server.PATIENCE)
-    except grpc.RpcError as error:
-      if error.code() != grpc.StatusCode.NOT_FOUND:
-        raise
-      return {}
+    models = model_service_pb2_grpc.ModelServiceStub(channel)
     return {
       status.version: running_server.State.Name(status.state)
-      for status in response.model_version_status
+      for status in running_server.statuses(models, name)
     }
 
   def usage(self) -> dict[str, float]:
@@ -135,10 +125,3 @@ class ServerProcess:
       if self.rest_port is not None:
         self._ready.set()
     self._ready.set()  # The process has ended: stop waiting.
-
-
-def predictions(
-  channel: grpc.Channel,
-) -> prediction_service_pb2_grpc.PredictionServiceStub:
-  """Returns the stub of a connection."""
-  return prediction_service_pb2_grpc.PredictionServiceStub(channel)

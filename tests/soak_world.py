@@ -20,6 +20,7 @@ import traceback
 import grpc
 import numpy as np
 import tensorflow as tf
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests import running_server
 from tests import server_process
@@ -339,7 +340,7 @@ class Grpc:
 
   def __init__(self, process: server_process.ServerProcess):
     self.channel = process.channel()
-    self.stub = server_process.predictions(self.channel)
+    self.stub = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
 
   def send(self, model, x, signature="", timeout=None, where=None, **inputs):
     """Sends a request; `receive` takes what it returns.

@@ -102,18 +102,12 @@ class ErrorsTest(studio_browser.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(
     ("?strength=9", "This link makes no sense: strength=9"),
-    ("?want=Beauty", "no attribute 'Beauty'"),
     ("?sampler=magic", "cannot transform by 'magic'"),
     ("?want=Hat&want=Beard&want=Bright_Mouth&want=Glasses", "That is too much"),
   )
   def test_a_link_that_nobody_can_answer(self, query, sentence):
     self.page.goto(f"{self.address}/{query}")
     self._alert(sentence)
-
-  def test_a_seed_that_is_none(self):
-    page = self.open("/?face=data:0")
-    page.get_by_label("Seed").fill("")
-    self._alert("The seed is a whole number")
 
 
 class PlayTest(studio_browser.TestCase):
