@@ -71,7 +71,3 @@ class ConfigsTest(absltest.TestCase):
     for text in ("--beta_of_nobody=1", "--steps=many", "steps=3"):
       with self.subTest(text), self.assertRaises(flags.Error):
         _parse("vae", self.create_tempfile(content=text).full_path)
-
-  def test_a_config_sets_the_flag(self):
-    file = self.create_tempfile(content="--steps=3\n").full_path
-    self.assertEqual(_parse("vae", file).steps, 3)

@@ -17,23 +17,23 @@ def _first_pixel(images):
 
 
 class RuleTest(parameterized.TestCase):
-  def test_threshold(self):
+  @parameterized.parameters(
+    ({"threshold": 0.4}, lambda value: value >= 0.4, ">= 0.4"),
+    (
+      {"target_range": (0.2, 0.6)},
+      lambda value: (value >= 0.2) & (value <= 0.6),
+      "in [0.2, 0.6]",
+    ),
+  )
+  def test_targets(self, settings, wanted, said):
     images = _noise(20)
-    wrapped = rule.Rule(_first_pixel, threshold=0.4, batch_size=7)
+    wrapped = rule.Rule(_first_pixel, **settings, batch_size=7)
     targets = wrapped(images)
     self.assertEqual(targets.dtype, np.float32)
-    np.testing.assert_array_equal(targets, images[:, 0, 0, 0] >= 0.4)
+    np.testing.assert_array_equal(targets, wanted(images[:, 0, 0, 0]))
+    np.testing.assert_array_equal(wrapped.check(images), images[:, 0, 0, 0])
     self.assertTrue(wrapped.binary)
-    self.assertEqual(str(wrapped), f"{__name__}:_first_pixel >= 0.4")
-
-  def test_target_range(self):
-    images = _noise(20)
-    wrapped = rule.Rule(_first_pixel, target_range=(0.2, 0.6), batch_size=20)
-    value = images[:, 0, 0, 0]
-    np.testing.assert_array_equal(
-      wrapped(images), (value >= 0.2) & (value <= 0.6)
-    )
-    self.assertEqual(str(wrapped), f"{__name__}:_first_pixel in [0.2, 0.6]")
+    self.assertEqual(str(wrapped), f"{__name__}:_first_pixel {said}")
 
   def test_edges_belong_in_whatever_precision_they_are_given(self):
     images = np.full([2, 7, 5, 1], 0.7, np.float32)
@@ -200,8 +200,3 @@ class CheckTest(parameterized.TestCase):
   def test_refuses_a_single_image(self):
     with self.assertRaisesRegex(ValueError, "on one image: give at least 2"):
       rule.Rule(_first_pixel).check(_noise(1))
-
-  def test_looks_over_several_batches(self):
-    wrapped = rule.Rule(_first_pixel, batch_size=7)
-    images = _noise(20)
-    np.testing.assert_array_equal(wrapped.check(images), images[:, 0, 0, 0])
