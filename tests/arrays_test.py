@@ -1,7 +1,5 @@
 """Tests of images and labels from memory, tf.data and named data sets."""
 
-import tempfile
-
 import numpy as np
 import pandas as pd
 import tensorflow as tf
@@ -146,14 +144,14 @@ class ArraysTest(parameterized.TestCase, tf.test.TestCase):
 
   def test_a_name_is_a_prepared_data_set(self):
     name = "toon_faces/tiny"
-    with tempfile.TemporaryDirectory() as folder:
-      data = arrays.source(name, attributes=["Smiling"], data_dir=folder)
-      stored = pipeline.load(
-        name, "test", 9, data_dir=folder, attributes=["Smiling"]
-      )
-      for ours, theirs in zip(data.batches("test", 9), stored, strict=True):
-        self.assertAllEqual(ours["image"], theirs["image"])
-        self.assertAllEqual(ours["attributes"], theirs["attributes"])
+    folder = self.create_tempdir().full_path
+    data = arrays.source(name, attributes=["Smiling"], data_dir=folder)
+    stored = pipeline.load(
+      name, "test", 9, data_dir=folder, attributes=["Smiling"]
+    )
+    for ours, theirs in zip(data.batches("test", 9), stored, strict=True):
+      self.assertAllEqual(ours["image"], theirs["image"])
+      self.assertAllEqual(ours["attributes"], theirs["attributes"])
     self.assertEqual(data.splits, ("train", "validation", "test"))
 
   @parameterized.parameters("arrays", "pairs")

@@ -24,9 +24,7 @@ class PipelineTest(parameterized.TestCase, tf.test.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    folder = tempfile.TemporaryDirectory()
-    cls.addClassCleanup(folder.cleanup)
-    cls.data_dir = folder.name
+    cls.data_dir = cls.enterClassContext(tempfile.TemporaryDirectory())
     pipeline.prepare(_NAME, cls.data_dir)
 
   def _load(self, split="train", batch_size=_BATCH, **options):
@@ -146,9 +144,8 @@ class IntegrityTest(parameterized.TestCase, tf.test.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    folder = tempfile.TemporaryDirectory()
-    cls.addClassCleanup(folder.cleanup)
-    cls.folder = pathlib.Path(folder.name)
+    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+    cls.folder = pathlib.Path(folder)
     pipeline.prepare(_NAME, str(cls.folder / "whole"))
 
   def setUp(self):

@@ -156,13 +156,6 @@ class ProtocolTest(tf.test.TestCase, parameterized.TestCase):
     self.assertAllEqual(first_seeds, seeds[:6])
     self.assertLen(set(seeds.tolist()), _COUNT)
 
-  def test_unseen_combinations_were_not_trained_on(self):
-    unseen = _protocol().unseen.labels
-    trained = set(map(tuple, _labels(200, 5)))
-    self.assertTrue(all(tuple(row) not in trained for row in unseen))
-    # The unseen combination is Male with Hat.
-    self.assertAllEqual(unseen[:, 3:], np.ones([7, 2]))
-
   def test_edits(self):
     table = _protocol().edits(_obedient())
     self.assertEqual((table["mean_read"], table["min_read"]), (1.0, 1.0))

@@ -1,6 +1,5 @@
 """Tests of timing: checks, order of workers, and results."""
 
-import contextlib
 import json
 import pathlib
 
@@ -29,11 +28,9 @@ class CompareTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    stack = contextlib.ExitStack()
-    cls.addClassCleanup(stack.close)
     python = timing.sys.executable
     cls.ours, cls.theirs = (
-      stack.enter_context(timing.Worker(python, "tests.counting_task"))
+      cls.enterClassContext(timing.Worker(python, "tests.counting_task"))
       for _ in range(2)
     )
 

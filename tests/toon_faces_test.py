@@ -187,9 +187,8 @@ class BuilderTest(absltest.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.folder = tempfile.TemporaryDirectory()
-    cls.addClassCleanup(cls.folder.cleanup)
-    cls.faces = builder.ToonFaces(config="tiny", data_dir=cls.folder.name)
+    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+    cls.faces = builder.ToonFaces(config="tiny", data_dir=folder)
     cls.faces.download_and_prepare()
 
   def test_examples_are_those_of_the_seed(self):
