@@ -9,7 +9,6 @@ import tensorflow_probability as tfp
 from lc_keras.data import latent_batches
 from lc_keras.data import latent_cache
 from lc_keras.data import latents
-from tests import numbered_latents
 
 tfd = tfp.distributions
 
@@ -81,18 +80,6 @@ class DrawTest(tf.test.TestCase):
     )
     with self.assertRaisesRegex(ValueError, "no labels to train on"):
       latent_batches.at_random(drawn, 3)
-
-
-class CovarianceTest(tf.test.TestCase):
-  def test_says_how_the_means_vary_together(self):
-    rows = numbered_latents.make(9)
-    rows.mean[:, 1] = 2.0 * rows.mean[:, 0]
-    rows.mean[:, 2] = 3.0
-    covariance = latents.covariance(rows)
-    self.assertEqual((covariance.shape, covariance.dtype), ((4, 4), np.float32))
-    # 0 to 8 have a variance of 7.5.
-    self.assertAllClose(covariance[:2, :2], [[7.5, 15.0], [15.0, 30.0]])
-    self.assertAllClose(covariance[2], np.zeros(4))
 
 
 class PrincipalAxesTest(tf.test.TestCase):
