@@ -6,7 +6,6 @@ rank, and a Keras model, with and without batching.
 
 import json
 import os
-import shutil
 import tempfile
 import urllib.request
 
@@ -58,8 +57,7 @@ class ContractTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.folder = tempfile.mkdtemp()
-    cls.addClassCleanup(shutil.rmtree, cls.folder)
+    cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
     models = ""
     for name, write in (
       ("default", serving_models.write_tf1),

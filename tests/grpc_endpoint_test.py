@@ -1,7 +1,6 @@
 """Tests of the gRPC port: limits, deadlines, cancellation, sockets."""
 
 import os
-import shutil
 import tempfile
 import threading
 from unittest import mock
@@ -128,8 +127,7 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
 
   def test_a_unix_socket_and_channel_arguments(self):
     # Not in the test's folder: paths of sockets are limited to 107 characters.
-    folder = tempfile.mkdtemp()
-    self.addCleanup(shutil.rmtree, folder)
+    folder = self.enterContext(tempfile.TemporaryDirectory())
     path = os.path.join(folder, "socket")
     with self.serving(
       grpc_socket_path=path,
@@ -187,12 +185,6 @@ class GrpcEndpointTest(running_server.TestCase, absltest.TestCase):
         "ServerModelConfig type not supported by HandleReloadConfigRequest. "
         "Only ModelConfigList is currently supported",
         reload,
-      )
-      self.assert_refused(
-        grpc.StatusCode.INVALID_ARGUMENT,
-        "Illegal to list model demo multiple times",
-        reload,
-        *("demo",) * 2,
       )
       # A refused request changes nothing.
       for name in ("demo", "other"):

@@ -19,29 +19,7 @@ from tests import serving_models
 _PATIENCE = running_server.PATIENCE
 _request = serving_models.request
 _X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
-_ROWS = np.array([5, 7, 9])
 _INVALID = grpc.StatusCode.INVALID_ARGUMENT
-
-# A request, the code of its answer, and how the text begins. manager_test and
-# servables_test have more.
-_ERRORS = {
-  "no spec": (predict_pb2.PredictRequest(), _INVALID, "Missing ModelSpec"),
-  "no name": (
-    _request(name="", x=_X),
-    _INVALID,
-    "ModelSpec has no name specified.",
-  ),
-  "unknown model": (
-    _request(name="other", x=_X),
-    grpc.StatusCode.NOT_FOUND,
-    "Servable not found for request: Latest(other)",
-  ),
-  "an error of the graph": (
-    _request("add", a=-_ROWS, b=_ROWS),
-    _INVALID,
-    "assertion failed: [a must not be negative]",
-  ),
-}
 
 
 class PredictionServiceTest(running_server.TestCase, parameterized.TestCase):
@@ -83,14 +61,12 @@ class PredictionServiceTest(running_server.TestCase, parameterized.TestCase):
     filtered = self._predict("echo", filters=["length"], text=text)
     self.assertEqual(list(filtered), ["length"])
 
-  @parameterized.named_parameters(
-    (key.replace(" ", "_"), *case) for key, case in _ERRORS.items()
-  )
-  def test_refuses(self, request, code, text):
-    details = self._refused(
-      code, text, self.running.predictions.Predict, request
-    )
-    self.assertNotEmpty(details)
+  def test_refuses_a_request_of_no_model(self):
+    for request, text in (
+      (predict_pb2.PredictRequest(), "Missing ModelSpec"),
+      (_request(name="", x=_X), "ModelSpec has no name specified."),
+    ):
+      self._refused(_INVALID, text, self.running.predictions.Predict, request)
 
   def test_metadata(self):
     def request(name="demo", fields=("signature_def",)):

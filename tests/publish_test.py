@@ -71,8 +71,8 @@ class PublishTest(parameterized.TestCase):
   @classmethod
   def setUpClass(cls):
     super().setUpClass()
-    cls.folder = pathlib.Path(tempfile.mkdtemp())
-    cls.addClassCleanup(shutil.rmtree, cls.folder)
+    folder = cls.enterClassContext(tempfile.TemporaryDirectory())
+    cls.folder = pathlib.Path(folder)
     cls.run_dir = str(cls.folder / "run")
     faces_run.write(cls.run_dir, str(cls.folder / "data"))
     spec = pipeline.describe(faces_run.DATASET)
