@@ -58,19 +58,15 @@ class ContractTest(parameterized.TestCase):
   def setUpClass(cls):
     super().setUpClass()
     cls.folder = cls.enterClassContext(tempfile.TemporaryDirectory())
-    models = ""
+    base_paths = {}
     for name, write in (
       ("default", serving_models.write_tf1),
       ("functions", _write_functions),
       ("keras", _write_keras),
     ):
-      base_path = os.path.join(cls.folder, name)
-      write(os.path.join(base_path, "00000123"))
-      models += (
-        f'config {{ name: "{name}" base_path: "{base_path}" '
-        'model_platform: "tensorflow" }\n'
-      )
-    config = cls._file("models.txt", f"model_config_list {{ {models} }}")
+      base_paths[name] = os.path.join(cls.folder, name)
+      write(os.path.join(base_paths[name], "00000123"))
+    config = cls._file("models.txt", serving_models.config(**base_paths))
     session = cls._file("session.txt", "intra_op_parallelism_threads: 1")
     cls.servers = []
     for flags in (

@@ -55,16 +55,10 @@ class HealthTest(running_server.TestCase, absltest.TestCase):
       _wait_for(running, demo=_NOT_SERVING, readiness=_NOT_SERVING)
 
   def test_one_model_does_not_cut_off_the_others(self):
-    config = (
-      'model_config_list {{ config {{ name: "demo" base_path: "{}" '
-      'model_platform: "tensorflow" }} config {{ name: "other" '
-      'base_path: "{}" model_platform: "tensorflow" }} }}'
-    )
     other = self.create_tempdir().full_path
     os.symlink(os.path.join(self.base_path, "2"), os.path.join(other, "1"))
-    path = self.create_tempfile(
-      content=config.format(self.base_path, other)
-    ).full_path
+    config = serving_models.config(demo=self.base_path, other=other)
+    path = self.create_tempfile(content=config).full_path
     with self.serving(**self.flags, model_config_file=path) as running:
       _wait_for(running, demo=_SERVING, other=_SERVING, readiness=_SERVING)
       os.remove(os.path.join(other, "1"))

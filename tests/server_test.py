@@ -23,24 +23,14 @@ from tests import running_server
 from tests import serving_models
 
 _X = np.array([[1.0, 2.0], [3.0, 4.0], [-5.0, 0.5]], np.float32)
-_CONFIG = """
-model_config_list {{
-  config {{
-    name: "demo"
-    base_path: "{}"
-    model_platform: "tensorflow"
-    model_version_policy {{ all {{}} }}
-    {}
-  }}
-}}
-"""
 
 
 class ServerTest(running_server.TestCase, absltest.TestCase):
   flags = None
 
-  def _config(self, more="", base_path=None):
-    return _CONFIG.format(base_path or self.base_path, more)
+  def _config(self, more="", name="demo"):
+    more = f"model_version_policy {{ all {{}} }} {more}"
+    return serving_models.config(more, **{name: self.base_path})
 
   def test_several_versions_with_labels_on_both_ports(self):
     labels = (
@@ -81,7 +71,7 @@ class ServerTest(running_server.TestCase, absltest.TestCase):
       with open(path, "w") as file:
         file.write("no configuration")
       with open(path + "~", "w") as file:
-        file.write(self._config().replace('"demo"', '"renamed"'))
+        file.write(self._config(name="renamed"))
       os.replace(path + "~", path)
       running.wait_for("AVAILABLE", 10, "renamed")
       running.predict(name="renamed", x=_X)

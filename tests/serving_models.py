@@ -112,6 +112,16 @@ def _saved(factor):
   return folder
 
 
+def config(more: str = "", **base_paths: str) -> str:
+  """Returns the text of a configuration of models with these base paths."""
+  models = "".join(
+    f'config {{ name: "{name}" base_path: "{base_path}" '
+    f'model_platform: "tensorflow" {more} }}\n'
+    for name, base_path in base_paths.items()
+  )
+  return f"model_config_list {{ {models} }}"
+
+
 def write_tf1(folder: str) -> None:
   """Writes a SavedModel of TF1: half of x, plus two."""
   with tf.Graph().as_default(), tf.compat.v1.Session() as session:
