@@ -77,6 +77,9 @@ class Figures:
 
   def measure(self):
     """Measures the figures that the file lacks."""
+    if "mirrored" not in self._results:
+      self._results["mirrored"] = self._mirrored()
+      self._keep("mirrored", self._results["mirrored"])
     found = self._results.setdefault("samples", {})
     for request in photo_demo.SAMPLES:
       wanted = photo_demo.text(request)
@@ -135,6 +138,19 @@ class Figures:
       ).items()
       if key in ("fid", "precision", "recall")
     }
+
+  def _mirrored(self):
+    """Returns the figures of an edit that changes no attribute, and no person.
+
+    They are means over the edits' directions: a limit of the judges.
+    """
+    images = self._control(0).decode(self._latents)
+    after = self._judges(images[:, :, ::-1])
+    edits = [
+      scores.edit(self._before, after, *edit) for edit in photo_demo.EDITS
+    ]
+    found = pd.DataFrame(edits).mean()
+    return found.drop([f"read, {judge}" for judge in scores.JUDGES]).to_dict()
 
   def _samples(self, request):
     """Returns figures of samples, and the spread of draws like them."""
