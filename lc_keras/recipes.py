@@ -431,12 +431,6 @@ class SearchActor(OnLatents):
     "Weight of the squared distance moved, in whitened coordinates.",
     low=0,
   )
-  shift_weight: float = setting(
-    0.1,
-    "Weight of the squared change of the attribute critic's logits of the "
-    "attributes that a request leaves open.",
-    low=0,
-  )
   same_weight: float = setting(
     0.0,
     "Weight of the squared distance between the learned embeddings, such as of "

@@ -4,10 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-import lc_keras
-from lc_keras import recipes
 from lc_keras.data import latents
-from lc_keras.learning import amortised_search
 from lc_keras.models import search_actor
 from tests import testing
 
@@ -104,20 +101,3 @@ class SearchActorTest(tf.test.TestCase):
     self.assertAllClose(
       model(elsewhere, asked, asked)[:, :3], moved[:, :3], atol=0.05
     )
-
-  def test_a_shift_of_an_attribute_left_open_costs_its_square(self):
-    judges = lc_keras.Judges(
-      lc_keras.Attributes(["Large", "Round"]),
-      critic=lambda z, values, mask: z[:, 2],
-      attribute_critic=lambda z: z[:, :2],
-      posterior_scale=tf.fill([3], 0.1),
-    )
-    large, seeds = tf.constant([[1.0, 0.0]]), tf.zeros([1], tf.int64)
-    move = tf.zeros([1, 3]), tf.constant([[1.0, 2.0, 0.0]])
-    losses = [
-      amortised_search.loss(
-        recipes.SearchActor(shift_weight=weight), judges, tf.identity
-      )(*move, large, large, seeds)
-      for weight in (0.0, 0.5)
-    ]
-    self.assertAllClose(losses[1] - losses[0], [0.5 * 2.0**2])

@@ -1,7 +1,6 @@
 """Trains an actor on the loss of a search, for all attributes at once."""
 
 import dataclasses
-from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -12,7 +11,6 @@ from lc_keras.constraints import constraint as constraints
 from lc_keras.models import adam
 from lc_keras.models import search_actor
 from lc_keras.samplers import objective as objectives
-from lc_keras.samplers import sampler
 
 MODEL = "search_actor"
 # Where the search of a mapping stops, see `GradientSearch.near`: a target of 1
@@ -43,34 +41,13 @@ def training(recipe: recipes.SearchActor, parts) -> trainings.Training:
     rows.mean.shape[1], len(judges.attributes), recipe.width, recipe.depth
   )
   model.whitening.adapt(rows)
-  model.compile(
-    adam.Adam(trainings.learning_rate(recipe), 0.9, 0.99),
-    loss_of_move=loss(recipe, judges, model.whitening),
-    read_attributes=judges.attribute_critic,
-    excludes=judges.attributes.excludes,
-  )
-  return trainings.on_latents(model, recipe, parts)
-
-
-def loss(
-  recipe: recipes.SearchActor,
-  judges: sampler.Judges,
-  whiten: Callable[[tf.Tensor], tf.Tensor],
-) -> search_actor.Loss:
-  """Returns the loss of a move: the search's, with other penalties of its size.
-
-  Args:
-    recipe: The weights.
-    judges: The critics.
-    whiten: Maps latents to whitened coordinates.
-  """
   # `latent_distance` grows as the logarithm, so that one far move is cheap: a
   # search never makes it, but an actor would.
   objective = dataclasses.replace(
     objectives.Objective.robust(judges), distance_weight=0.0
   )
 
-  def of_move(start, moved, values, mask, seeds):
+  def loss_of_move(start, moved, values, mask, seeds):
     asked = constraints.Constraint(
       tf.clip_by_value(values, _TOLERANCE, 1.0 - _TOLERANCE),
       mask,
@@ -80,15 +57,15 @@ def loss(
     readings = objective.read_judges(
       moved, judges.realism_under(edit.shown), objective.draw(seeds)[:, 0]
     )
-    far = whiten(moved) - whiten(start)
-    # The cross-entropy of attributes to keep hardly rises near their values,
-    # and images already look changed there.
-    change = readings.attribute_logits[0] - judges.attribute_critic(start)
-    shift = edit.others.weights * tf.square(change)
-    return (
-      objective.loss(moved, start, edit, readings)
-      + recipe.distance_weight * tf.reduce_sum(tf.square(far), axis=-1)
-      + recipe.shift_weight * tf.reduce_sum(shift, axis=-1)
+    far = model.whitening(moved) - model.whitening(start)
+    return objective.loss(moved, start, edit, readings) + (
+      recipe.distance_weight * tf.reduce_sum(tf.square(far), axis=-1)
     )
 
-  return of_move
+  model.compile(
+    adam.Adam(trainings.learning_rate(recipe), 0.9, 0.99),
+    loss_of_move=loss_of_move,
+    read_attributes=judges.attribute_critic,
+    excludes=judges.attributes.excludes,
+  )
+  return trainings.on_latents(model, recipe, parts)
