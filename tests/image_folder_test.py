@@ -333,6 +333,11 @@ class FaultsTest(_FolderTest):
     with self.assertRaisesRegex(ValueError, r"'\\udce9.png' is not .*UTF-8"):
       self._look()
 
+  def test_a_table_that_is_not_there(self):
+    self._draw("1.png")
+    with self.assertRaisesRegex(FileNotFoundError, "no table .*/mine.csv"):
+      self._look(labels="mine.csv")
+
   def test_too_few_images_for_a_split(self):
     self._draw("1.png")
     with self.assertRaisesRegex(

@@ -66,6 +66,10 @@ class CompareTest(parameterized.TestCase):
       self.ours.do("no")
     self.ours.do("build", case={}, folder="")
 
+  def test_says_how_to_install_pytorch(self):
+    with self.assertRaisesRegex(FileNotFoundError, "make bench"):
+      timing.Worker("/nowhere/python", "tests.counting_task")
+
 
 class ReportTest(absltest.TestCase):
   def test_ratios_are_of_neighbours(self):
