@@ -18,7 +18,10 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
+from lc_keras import tensorflow_banners  # noqa: E402
 from lc_keras.version import __version__ as __version__  # noqa: E402
+
+tensorflow_banners.hold_back()
 
 # Public names, and where they are defined: "module:name", or a whole module.
 _PUBLIC = {

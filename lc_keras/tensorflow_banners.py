@@ -1,4 +1,4 @@
-"""Keeps TensorFlow's banners off the screen of our programs.
+"""Keeps TensorFlow's banners off the screen.
 
 When TensorFlow loads, it prints that oneDNN is on and that there is no GPU,
 before it reads any log level. It also warns of retracing, wrongly when several
@@ -24,8 +24,13 @@ _GPU_DEVICES = ("/dev/nvidia*", "/dev/dxg", "/dev/kfd")
 
 
 def hold_back() -> None:
-  """Drops the banners when TensorFlow is imported, and nothing else."""
-  if "tensorflow" not in sys.modules:
+  """Drops the banners when TensorFlow is imported, and nothing else.
+
+  Not for a user who asks for TensorFlow's messages by TF_CPP_MIN_LOG_LEVEL.
+  """
+  shown = os.environ.get("TF_CPP_MIN_LOG_LEVEL") in ("0", "1")
+  held = any(isinstance(finder, _Finder) for finder in sys.meta_path)
+  if not (shown or held or "tensorflow" in sys.modules):
     sys.meta_path.insert(0, _Finder())
 
 
@@ -58,11 +63,16 @@ class _Finder:
       def load_without_banners(module):
         with _without_banners():
           load(module)
-          # This first search for GPUs prints that there are none.
-          module.config.list_physical_devices("GPU")
+          if not _gpu_devices():
+            # This first search for GPUs prints that there are none.
+            module.config.list_physical_devices("GPU")
 
       spec.loader.exec_module = load_without_banners
     return spec
+
+
+def _gpu_devices():
+  return any(map(glob.glob, _GPU_DEVICES))
 
 
 @contextlib.contextmanager
@@ -72,7 +82,7 @@ def _without_banners() -> Iterator[None]:
   grep is a separate process, so that the messages of a crash get through.
   """
   banners = list(_BANNERS)
-  if not any(map(glob.glob, _GPU_DEVICES)):
+  if not _gpu_devices():
     banners += _WITHOUT_GPU
   try:
     grep = subprocess.Popen(

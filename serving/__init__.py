@@ -11,9 +11,7 @@ clients), `client` with `pictures` (command line), `studio` (a web page).
 import importlib
 
 # Before TensorFlow: it sets environment variables that TensorFlow reads.
-from lc_keras import tensorflow_banners
-
-tensorflow_banners.hold_back()
+import lc_keras  # noqa: F401
 
 
 def __getattr__(name):

@@ -2,6 +2,4 @@
 
 # First: lc_keras sets environment variables that TensorFlow reads when it
 # loads, and a job may import TensorFlow before lc_keras.
-from lc_keras import tensorflow_banners
-
-tensorflow_banners.hold_back()
+import lc_keras  # noqa: F401
