@@ -168,6 +168,7 @@ class PresetsTest(tf.test.TestCase):
       f"--run_dir={_NAME}",
       "--want=Smiling",
       "--changes=Eyeglasses",
+      "--label_limit=40",
       "--rule=lc_keras.constraints.face_rules:dark_share",
       "--threshold=0.2485",
       "--rule_name=Dark",
@@ -180,6 +181,8 @@ class PresetsTest(tf.test.TestCase):
     page = (folder / "demo" / "index.html").read_text()
     for text in ("Images of “Smiling”", "All in one request", "In figures"):
       self.assertIn(text, page)
+    for who in ("the rule itself", "a linear reader of encodings"):
+      self.assertIn(f"<td>{who}", page)
     self.assertCountEqual(os.listdir(folder / "constraints"), ["Dark", "Bangs"])
     for number in range(1, 6):
       with Image.open(folder / "demo" / f"{number:02}.png") as picture:

@@ -41,7 +41,7 @@ def define_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_string(name, default, text, flag_values=values)
   flags.DEFINE_float(
     "threshold",
-    0.5,
+    0.9,
     "The rule's value from which it holds.",
     flag_values=values,
   )
