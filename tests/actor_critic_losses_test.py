@@ -54,14 +54,6 @@ class ActorLossTest(tf.test.TestCase):
       rtol=1e-5,
     )
 
-  def test_lessons_teach(self):
-    model = tiny.build(imitation_weight=10.0, attribute_weight=0.0)
-    batch = {**tiny.batch(), "lessons": tiny.some_lessons(moved=0.5)}
-    before = model.train_step(batch)["imitation"]
-    for metric in model.metrics:
-      metric.reset_state()
-    self.assertLess(model.train_step(batch)["imitation"], before)
-
   def test_what_is_to_be_kept_costs_if_it_changes(self):
     distances = {}
     for gate in (-100.0, 100.0):

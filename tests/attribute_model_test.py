@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import attribute_model
+from tests import testing
 
 _LATENT, _ATTRIBUTES = 4, 5
 
@@ -27,19 +28,15 @@ def _model():
   return model
 
 
-def _dataset(batch, batch_size):
-  return tf.data.Dataset.from_tensor_slices(batch).batch(batch_size)
-
-
 class AttributeModelTest(tf.test.TestCase):
   def test_accuracy_is_the_share_of_attributes_read_right(self):
     model, batch = _model(), _batch(7)
-    logs = model.evaluate(_dataset(batch, 3), return_dict=True, verbose=0)
+    logs = testing.evaluate(model, batch, 3)
     read = model(batch["mean"]).numpy() > 0
     self.assertAllClose(logs["accuracy"], np.mean(read == batch["attributes"]))
 
   def test_learns_in_spite_of_noise(self):
-    data = _dataset(_batch(256, scale=0.1), 64)
+    data = testing.batches(_batch(256, scale=0.1), 64)
     model = _model()
     model.fit(data.repeat(50), verbose=0)
     logs = model.evaluate(data, return_dict=True, verbose=0)

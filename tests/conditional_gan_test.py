@@ -1,48 +1,30 @@
 """Tests of conditional_gan."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import conditional_gan
+from tests import testing
 
 _SHAPE, _LATENT, _ATTRIBUTES = (8, 16, 1), 4, 5
+_batch = testing.labelled_images
 
 
-def _batch(rows, seed=0):
-  """Returns images whose brightness is their share of attributes."""
-  random = np.random.default_rng(seed)
-  attributes = random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32)
-  image = 0.2 + 0.6 * attributes.mean(axis=1)[:, None, None, None]
-  image = image + random.normal(0.0, 0.02, [rows, *_SHAPE])
-  return {"image": image.astype(np.float32), "attributes": attributes}
-
-
-def _sgd(rate=0.1):
-  return keras.optimizers.SGD(rate)
-
-
-def _model(generator_optimizer=None, discriminator_optimizer=None, **options):
+def _model(optimizer=keras.optimizers.SGD, **options):
   keras.utils.set_random_seed(0)
   model = conditional_gan.ConditionalGAN(
     _SHAPE, _LATENT, _ATTRIBUTES, "mlp_small"
   )
-  model.compile(
-    generator_optimizer or _sgd(),
-    discriminator_optimizer or _sgd(),
-    **{"run_eagerly": True, **options},
-  )
+  model.compile(optimizer(), optimizer(), **{"run_eagerly": True, **options})
   return model
 
 
 def _flatten(network):
   """Makes the discriminator's output 1/2 for all inputs."""
   network.set_weights([0 * weight for weight in network.get_weights()])
-
-
-def _evaluate(model, batch, batch_size):
-  data = tf.data.Dataset.from_tensor_slices(batch).batch(batch_size)
-  return model.evaluate(data, return_dict=True, verbose=0)
 
 
 class GenerateTest(tf.test.TestCase):
@@ -62,8 +44,8 @@ class GenerateTest(tf.test.TestCase):
 
   def test_learns_to_draw_what_is_asked_for(self):
     # Labels determine the brightness of a prior sample.
-    adams = [keras.optimizers.Adam(1e-3, beta_1=0.0) for _ in range(2)]
-    model = _model(*adams, average_decay=0.9, run_eagerly=False)
+    adam = functools.partial(keras.optimizers.Adam, 1e-3, beta_1=0.0)
+    model = _model(adam, average_decay=0.9, run_eagerly=False)
     data = tf.data.Dataset.from_tensor_slices(_batch(512)).batch(32)
     model.fit(data, epochs=15, verbose=0)
     latents = tf.random.stateless_normal([32, _LATENT], (0, 0))
@@ -79,8 +61,11 @@ class LossTest(tf.test.TestCase):
     """Returns the logs of a constant discriminator on seven rows."""
     model = _model(**options)
     _flatten(model.discriminator)
-    batch = {**_batch(7), "attributes": attributes.astype(np.float32)}
-    return _evaluate(model, batch, 7)
+    batch = {
+      **_batch(7),
+      "attributes": attributes.astype(np.float32),
+    }
+    return testing.evaluate(model, batch, 7)
 
   def test_mismatches_have_their_weight(self):
     # No two neighbours have the same labels: each term is log 2.
@@ -100,8 +85,10 @@ class LossTest(tf.test.TestCase):
   def test_the_penalty_is_taken_at_real_images(self):
     # It depends on D's gradient there, not on the generator.
     model, batch = _model(), _batch(11)
-    before = _evaluate(model, batch, 11)["penalty"]
+    before = testing.evaluate(model, batch, 11)["penalty"]
     _flatten(model.generator)
-    self.assertAllClose(_evaluate(model, batch, 11)["penalty"], before)
+    self.assertAllClose(testing.evaluate(model, batch, 11)["penalty"], before)
     batch["image"] = batch["image"] - 0.5
-    self.assertNotAllClose(_evaluate(model, batch, 11)["penalty"], before)
+    self.assertNotAllClose(
+      testing.evaluate(model, batch, 11)["penalty"], before
+    )

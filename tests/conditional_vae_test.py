@@ -1,22 +1,14 @@
 """Tests of conditional_vae."""
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import conditional_vae
 from lc_keras.models import vae
+from tests import testing
 
 _SHAPE, _LATENT, _ATTRIBUTES = (8, 16, 1), 4, 5
-
-
-def _batch(rows, seed=0):
-  """Returns images whose brightness is their share of attributes."""
-  random = np.random.default_rng(seed)
-  attributes = random.integers(0, 2, [rows, _ATTRIBUTES]).astype(np.float32)
-  image = 0.2 + 0.6 * attributes.mean(axis=1)[:, None, None, None]
-  image = image + random.normal(0.0, 0.02, [rows, *_SHAPE])
-  return {"image": image.astype(np.float32), "attributes": attributes}
+_batch = testing.labelled_images
 
 
 def _model(**options):
@@ -29,20 +21,6 @@ def _model(**options):
 
 
 class DistributionsTest(tf.test.TestCase):
-  def test_events_are_latents_and_images(self):
-    model, batch = _model(), _batch(3)
-    posterior = model.encode(batch["image"], batch["attributes"])
-    self.assertEqual(posterior.batch_shape, [3])
-    self.assertEqual(posterior.event_shape, [_LATENT])
-    likelihood = model.decode(posterior.mean(), batch["attributes"])
-    self.assertEqual(likelihood.batch_shape, [3])
-    self.assertEqual(likelihood.event_shape, _SHAPE)
-    self.assertAllInRange(likelihood.mean(), 0.0, 1.0)
-    self.assertEqual(model.prior.event_shape, [_LATENT])
-    self.assertEqual(
-      model(batch["image"], batch["attributes"]).shape, [3, *_SHAPE]
-    )
-
   def test_every_attribute_is_seen_by_both_networks(self):
     model, image = _model(), _batch(1)["image"]
     none = tf.zeros([1, _ATTRIBUTES])
@@ -59,7 +37,10 @@ class DistributionsTest(tf.test.TestCase):
       )
 
   def test_without_attributes_it_is_the_vae(self):
-    model, images = _model(observation_scale=0.3), _batch(3)["image"]
+    model, images = (
+      _model(observation_scale=0.3),
+      _batch(3)["image"],
+    )
     plain = vae.VAE(_SHAPE, _LATENT, "mlp_small", observation_scale=0.3)
     plain.encoder.set_weights(model.encoder.get_weights())
     kernel, *rest = model.decoder.get_weights()
@@ -77,7 +58,10 @@ class DistributionsTest(tf.test.TestCase):
   def test_learns_to_draw_what_is_asked_for(self):
     # Labels determine the brightness of a prior sample.
     model = _model()
-    model.fit(tf.data.Dataset.from_tensors(_batch(64)).repeat(50), verbose=0)
+    model.fit(
+      tf.data.Dataset.from_tensors(_batch(64)).repeat(50),
+      verbose=0,
+    )
     latents = model.prior.sample(32, seed=(0, 0))
     for share in (0.0, 1.0):
       targets = tf.fill([32, _ATTRIBUTES], share)

@@ -26,9 +26,6 @@ num_batch_threads { value: 2 }
 """
 _X = np.array([2.0], np.float32)
 
-# Two logical CPUs, for the model of two replicas.
-testing.two_logical_cpus()
-
 
 def _write_functions(folder):
   """Writes a model of TF2 whose inputs have no known rank."""

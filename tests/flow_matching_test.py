@@ -10,10 +10,6 @@ from lc_keras.data import latent_batches
 from lc_keras.data import latents
 from lc_keras.models import flow_matching
 from lc_keras.samplers import flow
-from tests import testing
-
-# Before anything starts TensorFlow.
-testing.two_logical_cpus()
 
 _LATENT, _ATTRIBUTES = 4, 5
 

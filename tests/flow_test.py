@@ -29,11 +29,9 @@ class IntegrateTest(tf.test.TestCase):
     end = flow.integrate(self._turn, start, 0.0, math.pi / 2, steps)
     return np.abs(end - self._turn(start, 0.0)).max()
 
-  def test_follows_a_field(self):
-    self.assertLess(self._error(64), 1e-3)
-
   def test_is_of_second_order(self):
     self.assertBetween(self._error(8) / self._error(16), 3.5, 4.5)
+    self.assertLess(self._error(64), 1e-3)
 
   def test_knows_the_angle(self):
     # x(a) = sin(a) solves dx/da = cos(a).
@@ -44,13 +42,6 @@ class IntegrateTest(tf.test.TestCase):
     self.assertAllClose(
       made, np.full([3, 1], math.sin(1.5) - math.sin(0.5)), atol=1e-4
     )
-
-  def test_goes_back_to_where_it_came_from(self):
-    start = tf.constant([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
-    there = flow.integrate(self._turn, start, 0.2, 1.3, 32)
-    back = flow.integrate(self._turn, there, 1.3, 0.2, 32)
-    self.assertNotAllClose(there, start, atol=0.5)
-    self.assertAllClose(back, start, atol=1e-3)
 
   def test_guidance_goes_on_where_a_request_leads(self):
     field = flow.guided(
@@ -117,20 +108,3 @@ class FlowSamplerTest(tf.test.TestCase, parameterized.TestCase):
       self.assertAllEqual(result.steps, steps)
       self.assertAllEqual(result.latents[1], latents[1])
       self.assertAllEqual(result.distance[1], 0.0)
-
-  def test_dials_can_be_tensors(self):
-    @tf.function(autograph=False)
-    def function(latents, seeds, guidance):
-      method = _sampler(steps=4, guidance=guidance, edit_guidance=guidance)
-      asked = judges.ask(Male=1.0)
-      sampled = method.sample(asked, seeds).latents
-      return sampled, method.transform(latents, asked, seeds).latents
-
-    latents, seeds = judges.latents(), judges.seeds()
-    method = _sampler(steps=4, guidance=1.5, edit_guidance=1.5)
-    sampled, transformed = function(latents, seeds, tf.constant(1.5))
-    asked = judges.ask(Male=1.0)
-    self.assertAllClose(sampled, method.sample(asked, seeds).latents, atol=1e-5)
-    self.assertAllClose(
-      transformed, method.transform(latents, asked, seeds).latents, atol=1e-5
-    )

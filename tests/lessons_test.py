@@ -128,12 +128,6 @@ class LessonsTest(tf.test.TestCase):
       self.assertAllEqual(batch["lessons"]["real"], made["real"][:7])
     tracemalloc.stop()
 
-  def test_are_not_tuned_if_the_batches_are_not(self):
-    made = _make(50)
-    batches = latent_batches.at_random(_rows(), 4)
-    batches = latent_batches.with_lessons(batches, made, 7)
-    self.assertFalse(batches.options().autotune.enabled)
-
   def test_batches_depend_on_their_number_alone(self):
     made = _make(50)
     batches = tf.data.Dataset.range(6).map(lambda n: {"mean": n})

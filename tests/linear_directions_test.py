@@ -21,20 +21,6 @@ def _rows(rows=300):
 
 
 class LinearDirectionsTest(tf.test.TestCase):
-  def test_a_fresh_model_scores_zero(self):
-    model = linear_directions.LinearDirections(_LATENT, _ATTRIBUTES)
-    self.assertAllEqual(model(_rows(3).mean), np.zeros([3, _ATTRIBUTES]))
-
-  def test_a_score_is_linear_in_the_latents(self):
-    model = linear_directions.LinearDirections.estimate(_rows())
-    first, second = np.split(_rows(6).mean, 2)
-    self.assertAllClose(
-      model(0.25 * first + 0.75 * second),
-      0.25 * model(first) + 0.75 * model(second),
-      atol=1e-4,
-    )
-    self.assertAllClose(model(np.zeros([1, _LATENT]))[0], model.biases)
-
   def test_moves_are_where_latents_vary(self):
     rows = _rows()
     rows.mean[:, 2] *= 5.0
@@ -65,9 +51,3 @@ class LinearDirectionsTest(tf.test.TestCase):
     model = linear_directions.LinearDirections.estimate(_rows())
     self.assertAllEqual(model.normals[3], np.zeros([_LATENT]))
     self.assertAllEqual(model.biases[3], 0.0)
-
-  def test_is_the_same_every_time(self):
-    first = linear_directions.LinearDirections.estimate(_rows())
-    second = linear_directions.LinearDirections.estimate(_rows())
-    self.assertAllEqual(first.normals, second.normals)
-    self.assertAllEqual(first.biases, second.biases)

@@ -82,19 +82,6 @@ class PublishedInputsTest(tf.test.TestCase):
 
 class NetworksTest(tf.test.TestCase, parameterized.TestCase):
   @parameterized.parameters(*_NETWORKS)
-  def test_rows_do_not_mix(self, name):
-    network, inputs, order = _make(name), _inputs(name), [3, 1, 6, 0, 2, 5, 4]
-    together = network(*inputs)
-    self.assertNotAllClose(together, tf.gather(together, order))
-    self.assertAllClose(
-      network(*(value[order] for value in inputs)),
-      tf.gather(together, order),
-      atol=1e-5,
-    )
-    alone = network(*(value[:1] for value in inputs))
-    self.assertAllClose(alone, together[:1], atol=1e-5)
-
-  @parameterized.parameters(*_NETWORKS)
   def test_gradients_reach_every_variable_and_the_input(self, name):
     network, (first, *others) = _make(name), _inputs(name)
     first = tf.constant(first)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import pixel_classifier
+from tests import testing
 from trainers import classifier
 
 _SHAPE, _ATTRIBUTES = (16, 32, 2), 3
@@ -29,10 +30,6 @@ def _model():
   model = pixel_classifier.PixelClassifier(_SHAPE, _ATTRIBUTES, "toon_faces")
   model.compile(keras.optimizers.Adam(1e-3))
   return model
-
-
-def _dataset(batch, batch_size):
-  return tf.data.Dataset.from_tensor_slices(batch).batch(batch_size)
 
 
 class PixelClassifierTest(tf.test.TestCase):
@@ -60,7 +57,7 @@ class PixelClassifierTest(tf.test.TestCase):
 
   def test_accuracy_is_the_share_of_attributes_read_right(self):
     model, batch = _model(), _batch(7)
-    logs = model.evaluate(_dataset(batch, 3), return_dict=True, verbose=0)
+    logs = testing.evaluate(model, batch, 3)
     read = model(batch["image"]).numpy() > 0
     self.assertAllClose(logs["accuracy"], np.mean(read == batch["attributes"]))
 
@@ -80,7 +77,7 @@ class PixelClassifierTest(tf.test.TestCase):
     self.assertLen(list(read), 1)
 
   def test_learns(self):
-    model, data = _model(), _dataset(_batch(64), 16)
+    model, data = _model(), testing.batches(_batch(64), 16)
     model.fit(data.repeat(10), verbose=0)
     logs = model.evaluate(data, return_dict=True, verbose=0)
     self.assertGreater(logs["accuracy"], 0.9)

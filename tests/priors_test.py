@@ -7,9 +7,6 @@ import tensorflow as tf
 from lc_keras import priors
 from tests import testing
 
-# Before anything starts TensorFlow.
-testing.two_logical_cpus()
-
 
 class StepSeedTest(tf.test.TestCase):
   def test_differs_by_step_stream_and_replica(self):

@@ -6,9 +6,6 @@ import tensorflow as tf
 
 from lc_keras.data import latents
 from lc_keras.models import search_actor
-from tests import testing
-
-testing.two_logical_cpus()
 
 _SIZE = 4
 # The first two attributes exclude each other.

@@ -27,16 +27,12 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_optimisers_are_not_in_the_file(self):
     model = _model()
-    storage.save(model, str(self.folder))
-    path = self.folder / storage.WEIGHTS
-    bare = path.stat().st_size
     optimizer = keras.optimizers.Adam(1e-3)
     optimizer.build(model.trainable_variables)
     model.compile(optimizer=optimizer)
     storage.save(model, str(self.folder))
-    self.assertEqual(path.stat().st_size, bare)
     names = []
-    with h5py.File(path) as file:
+    with h5py.File(self.folder / storage.WEIGHTS) as file:
       file.visit(names.append)
     self.assertEmpty([name for name in names if "optimizer" in name])
 
@@ -47,14 +43,6 @@ class StorageTest(tf.test.TestCase, parameterized.TestCase):
     first = files.checksum(str(self.folder / storage.WEIGHTS))
     storage.save(model, str(self.folder))
     self.assertEqual(files.checksum(str(self.folder / storage.WEIGHTS)), first)
-
-  def test_saving_again_replaces(self):
-    first, second = _model(), _model()
-    storage.save(first, str(self.folder))
-    storage.save(second, str(self.folder))
-    loaded = storage.load(str(self.folder))
-    self.assertAllEqual(loaded.weights[0], second.weights[0])
-    self.assertNotAllEqual(loaded.weights[0], first.weights[0])
 
   def test_is_not_loaded_while_a_function_is_traced(self):
     storage.save(_model(), str(self.folder))

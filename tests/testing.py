@@ -1,5 +1,8 @@
-"""Two replicas on one machine, and fixed draws, for the tests of models."""
+"""Helpers of tests: two replicas, fixed draws, batches, modules of users."""
 
+import pathlib
+import sys
+import uuid
 from collections.abc import Callable, Mapping
 from unittest import mock
 
@@ -28,26 +31,15 @@ def keep_kernels():
 
 
 def two_logical_cpus():
-  """Splits the CPU into two logical devices, unless done before.
-
-  Raises:
-    RuntimeError: TensorFlow has already started with one device.
-  """
-  cpu = tf.config.list_physical_devices("CPU")[0]
-  if tf.config.get_logical_device_configuration(cpu) is None:
-    tf.config.set_logical_device_configuration(
-      cpu, [tf.config.LogicalDeviceConfiguration()] * 2
-    )
+  """Splits the CPU into two logical devices, before TensorFlow starts."""
+  tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0],
+    [tf.config.LogicalDeviceConfiguration()] * 2,
+  )
 
 
 def two_replica_strategy() -> tf.distribute.MirroredStrategy:
-  """Returns a strategy of two replicas, each on its own logical CPU.
-
-  Raises:
-    RuntimeError: TensorFlow has already started with one logical CPU: call
-      `two_logical_cpus` when the test module loads.
-  """
-  two_logical_cpus()
+  """Returns a strategy of two replicas, each on its own logical CPU."""
   # The default collective operations are shared by all strategies of a process,
   # where those of a second one, as under pytest, conflict with the first's.
   return tf.distribute.MirroredStrategy(
@@ -88,6 +80,35 @@ def requests(rows: int, latent_size: int, num_attributes: int):
     random.integers(0, 2, [rows, num_attributes]).astype(np.float32),
     np.ones([rows, num_attributes], np.float32),
   )
+
+
+def batches(rows: Mapping[str, np.ndarray], batch_size: int) -> tf.data.Dataset:
+  """Returns columns of rows as batches."""
+  return tf.data.Dataset.from_tensor_slices(dict(rows)).batch(batch_size)
+
+
+def evaluate(
+  model: keras.Model, rows: Mapping[str, np.ndarray], batch_size: int
+) -> dict[str, float]:
+  """Returns a compiled model's metrics, by name."""
+  return model.evaluate(batches(rows, batch_size), return_dict=True, verbose=0)
+
+
+def write_module(test, folder: pathlib.Path, text: str) -> str:
+  """Writes a module that a test can import; returns its name."""
+  name = f"theirs_{uuid.uuid4().hex}"
+  (folder / f"{name}.py").write_text(text)
+  test.enter_context(mock.patch.object(sys, "path", [str(folder), *sys.path]))
+  return name
+
+
+def labelled_images(rows: int) -> dict[str, np.ndarray]:
+  """Returns images whose brightness is their share of five attributes."""
+  random = np.random.default_rng(0)
+  attributes = random.integers(0, 2, [rows, 5]).astype(np.float32)
+  image = 0.2 + 0.6 * attributes.mean(axis=1)[:, None, None, None]
+  image = image + random.normal(0.0, 0.02, [rows, 8, 16, 1])
+  return {"image": image.astype(np.float32), "attributes": attributes}
 
 
 def weights_after_one_step(

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from lc_keras.models import vae
+from tests import testing
 
 _SHAPE, _LATENT = (8, 16, 1), 4
 _PIXELS = 8 * 16
@@ -35,25 +36,7 @@ def _set_raw_scale(model, value):
   head.set_weights([kernel, bias])
 
 
-def _dataset(images, batch_size):
-  return tf.data.Dataset.from_tensor_slices({"image": images}).batch(batch_size)
-
-
 class DistributionsTest(tf.test.TestCase):
-  def test_events_are_latents_and_images(self):
-    model = _vae()
-    posterior = model.encode(_images(3))
-    self.assertEqual(posterior.batch_shape, [3])
-    self.assertEqual(posterior.event_shape, [_LATENT])
-    likelihood = model.decode(posterior.mean())
-    self.assertEqual(likelihood.batch_shape, [3])
-    self.assertEqual(likelihood.event_shape, _SHAPE)
-    self.assertEqual(model.prior.event_shape, [_LATENT])
-    # A reconstruction is that of the posterior's mean.
-    self.assertAllClose(model(_images(3)), likelihood.mean())
-    mean = model.decode(100 * posterior.mean()).mean()
-    self.assertAllInRange(mean, 0.0, 1.0)
-
   def test_the_encoders_second_half_is_the_scale(self):
     model = _vae()
     for raw in (-3.0, 0.0, 2.0):
@@ -85,9 +68,7 @@ class DistributionsTest(tf.test.TestCase):
 class StepsTest(tf.test.TestCase):
   def test_the_loss_is_distortion_and_beta_times_rate(self):
     for beta in (0.0, 1.0, 4.0):
-      logs = _vae(beta=beta).evaluate(
-        _dataset(_images(7), 3), return_dict=True, verbose=0
-      )
+      logs = testing.evaluate(_vae(beta=beta), {"image": _images(7)}, 3)
       self.assertAllClose(
         logs["loss"], logs["distortion"] + beta * logs["rate"], rtol=1e-5
       )
@@ -104,12 +85,12 @@ class StepsTest(tf.test.TestCase):
   def test_rows_count_alike_whatever_their_batch(self):
     model = _vae()
     _set_raw_scale(model, -50.0)  # No noise, which depends on the position.
-    whole = model.evaluate(_dataset(_images(7), 7), return_dict=True, verbose=0)
-    parts = model.evaluate(_dataset(_images(7), 3), return_dict=True, verbose=0)
+    whole = testing.evaluate(model, {"image": _images(7)}, 7)
+    parts = testing.evaluate(model, {"image": _images(7)}, 3)
     self.assertAllClose(whole, parts, rtol=1e-4)
 
   def test_training_lowers_the_loss(self):
-    model, data = _vae(eager=False), _dataset(_images(32), 16)
+    model, data = _vae(eager=False), testing.batches({"image": _images(32)}, 16)
     before = model.evaluate(data, return_dict=True, verbose=0)
     model.fit(data.repeat(20), verbose=0)
     after = model.evaluate(data, return_dict=True, verbose=0)

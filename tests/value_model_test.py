@@ -9,8 +9,6 @@ from lc_keras.learning import fitting
 from lc_keras.models import value_model
 from tests import testing
 
-testing.two_logical_cpus()
-
 _LATENT_SIZE = 6
 _FOLDS = 3
 
