@@ -5,43 +5,19 @@ import numpy as np
 import tensorflow as tf
 from absl.testing import parameterized
 
-from lc_keras import recipes
 from lc_keras.models import actor_critic
 from lc_keras.models import attribute_critic
 from lc_keras.models import flow_matching
 from tests import testing
 from tests import tiny_actor_critic as tiny
 
-# Before anything starts TensorFlow.
-testing.two_logical_cpus()
-
 
 class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
-  @parameterized.parameters(
-    {"real_weight": 0.0},
-    {"prior_fraction": 0.5, "wrong_weight": 0.0, "masked_fraction": 0.0},
-  )
-  def test_reaches_every_trained_variable(self, **options):
+  @parameterized.parameters({}, {"real_weight": 0.0, "wrong_weight": 0.0})
+  def test_updates_the_critic_in_all_turns_but_the_last(self, **options):
     model = tiny.build(**options)
-    trained = [
-      *model.trained_actor.trainable_variables,
-      *model.critic.trainable_variables,
-    ]
-    before = [variable.numpy() for variable in trained]
     logs = model.train_step(tiny.batch())
-    for old, variable in zip(before, trained):
-      self.assertNotAllEqual(old, variable, variable.path)
-      self.assertAllInRange(variable, -1e3, 1e3)
     self.assertAllInRange([float(value) for value in logs.values()], 0.0, 1e3)
-
-  def test_every_term_has_a_weight_and_a_report(self):
-    for name in actor_critic.TERMS:
-      self.assertTrue(hasattr(recipes.Actor(), f"{name}_weight"))
-      self.assertIn(name, actor_critic.ActorCritic.REPORTS)
-
-  def test_updates_the_critic_in_all_turns_but_the_last(self):
-    model = tiny.build()
-    model.train_step(tiny.batch())
     self.assertEqual(int(model.critic_optimizer.iterations), tiny.TURNS - 1)
     self.assertEqual(int(model.optimizer.iterations), 1)
 
@@ -60,14 +36,6 @@ class TrainStepTest(tf.test.TestCase, parameterized.TestCase):
     for old, new in zip(before, frozen.get_weights()):
       self.assertAllEqual(old, new)
     self.assertLen(model.weights, weights)
-
-  def test_is_determined_by_the_step(self):
-    first, second = tiny.build(), tiny.build()
-    for model in (first, second):
-      model.train_step(tiny.batch())
-      model.train_step(tiny.batch(seed=1))
-    for one, two in zip(first.get_weights(), second.get_weights()):
-      self.assertAllEqual(one, two)
 
   def test_teaches_the_actor_the_request(self):
     model = tiny.build(

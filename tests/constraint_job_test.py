@@ -42,7 +42,6 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
       str(cls.run_dir), str(cls.folder / "data"), attributes=False
     )
     (cls.folder / "toon_rules.py").write_text(_RULES)
-    (cls.folder / "needy_rules.py").write_text("import no_such_package\n")
     sys.path.append(str(cls.folder))
 
   @classmethod
@@ -67,9 +66,6 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
     weights = self.run_dir / "vae" / storage.WEIGHTS
     before = files.checksum(str(weights))
     self.assertIn("has no constraints yet", self._run("--list"))
-    with self.assertRaisesRegex(ValueError, "no folder 'gone'"):
-      self._run("--name=A", "--like=gone", "--unlike=gone", *_QUICK)
-    self.assertFalse((self.run_dir / "constraints").exists())
     told = self._run(
       "--name=Bright",
       "--rule=toon_rules:bright",
@@ -128,19 +124,10 @@ class ConstraintJobTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(
     ((), "--name is missing"),
-    (("--name=A",), "Say what the constraint is, with one of"),
     (("--name=A", "--rule=a:b", "--labels=c"), "either --labels or a rule"),
     (("--name=A", "--name=B", "--labels=c"), "one constraint is learned at a"),
     ((*_BRIGHT, "--name=B", "--name=C", "--rule=a:b"), "--rule is given 2 tim"),
-    ((*_BRIGHT, "--like=a"), "rule cannot be given with a rule of the kind"),
-    (("--name=A", "--like=gone", "--unlike=gone"), "no folder 'gone'"),
-    (("--name=A", "--sentence=a face"), "needs a model that reads it"),
-    (("--name=A", "--rule=needy_rules:a"), "pip install no_such_package"),
-    (("--name=realism", *_BRIGHT[1:]), "is a word of the language"),
-    (("--name=A", "--rule=toon_rules:brihgt"), "no 'brihgt' in toon_rules"),
-    ((*_BRIGHT, "--target_range=1"), "two numbers"),
     ((*_BRIGHT, "--target_range=a,2"), "two numbers"),
-    (("--name=a b", "--rule=toon_rules:bright"), "cannot be a constraint's"),
     (
       ("--name=A", "--rule=toon_rules:nothing", "--limit=2048"),
       "gives 0 to each of",

@@ -1,7 +1,6 @@
 """Tests of control: any generator, in memory or in a folder."""
 
 import contextlib
-import io
 import os
 import pathlib
 import shutil
@@ -11,7 +10,6 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 from absl.testing import parameterized
-from PIL import Image
 
 import lc_keras
 from lc_keras import fit
@@ -138,11 +136,6 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
       {"rule": abs, "labels": [1]},
       "either a rule or labels",
     ),
-    ("neither", {}, "Say what the constraint is, with one of: rule"),
-    ("threshold", {"labels": [1], "threshold": 0.5}, "go with a rule"),
-    ("class", {"rule": _brightness, "like": "x"}, "rule cannot be given with"),
-    ("lonely", {"like": "x"}, "Example pictures are two folders"),
-    ("model", {"sentence": "a face"}, "needs a model that reads it"),
     ("option", {"rule": abs, "step": 3}, "Unknown option 'step': .* steps"),
   )
   def test_learn_refuses(self, given, sentence):
@@ -150,15 +143,7 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
       self._control.learn("X", **given)
 
   @parameterized.parameters(
-    ("n", 0),
-    ("n", -1),
-    ("n", 2.5),
-    ("n", "3"),
-    ("skip", -1),
-    ("seed", None),
-    ("seed", "a"),
-    ("seed", -1),
-    ("seed", 2**31),
+    ("n", 0), ("n", 2.5), ("skip", -1), ("seed", None), ("seed", 2**31)
   )
   def test_numbers_are_whole_and_in_bounds(self, name, value):
     with self.assertRaisesRegex(ValueError, f"{name} must be a whole number"):
@@ -171,7 +156,6 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.parameters(
     (lambda c: c.sample(None), "A request is a text"),
-    (lambda c: c.sample(["Male"]), "A request is a text"),
     (lambda c: c.sample(lc_keras.Has("Smilin")), "did you mean Smiling"),
     (lambda c: c.sample("Male", sampler="actr"), "did you mean actor"),
     (lambda c: c.encode(_Unwilling()), "_Unwilling cannot be made one: not on"),
@@ -248,16 +232,13 @@ class InMemoryTest(tf.test.TestCase, parameterized.TestCase):
 
   @parameterized.named_parameters(
     ("epochs", _faces(9), {"epochs": "5"}, "epochs must be a whole number"),
-    ("no_epochs", _faces(9), {"epochs": 0}, "epochs must be a whole number"),
     ("shape", (np.zeros([9, 5, 6, 1]), None), {}, r"shape \(5, 6, 1\); those"),
     ("split", _faces(9), {"validation_split": 0.0}, "must be between 0 and 1"),
     ("recipe", _faces(9), {"recipes": [recipes.VAE()]}, "fit trains by rec"),
     ("labels", (None, [1, 0]), {}, "without the images that they belong to"),
     ("steps", _faces(9), {"steps_per_epoch": 0}, "steps_per_epoch must be a"),
     ("seed", _faces(9), {"seed": None}, "seed must be a whole number"),
-    ("recipes", _faces(9), {"recipes": "fast"}, "fit trains by recipes.Attr"),
     ("one", _faces(1), {}, "Of 1 images, 0 are to train on and 1 are held out"),
-    ("two", _faces(2), {}, "Of 2 images, 1 are to train on and 1 are held out"),
     ("none", _faces(0), {}, "0 images, too few"),
     ("same", (_faces(9)[0], np.zeros([9, 2])), {}, "A, B cannot be learned"),
     ("black", (np.zeros([9, *_SHAPE]), np.ones([9, 2])), {}, "NaN or infinity"),
@@ -311,13 +292,6 @@ class KindsOfGeneratorsTest(tf.test.TestCase):
     control.learn("Dark", rule=lambda x: _brightness(x) < 0.5, **_QUICK)
     folder = os.path.join(self.create_tempdir().full_path, "mine")
     control.save(folder)
-    with self.assertRaisesRegex(ValueError, r"pass it, .*generator=\.\.\."):
-      lc_keras.load(folder)
-    with self.assertRaisesRegex(ValueError, "other images of the same"):
-      other = lc_keras.Generator(
-        lambda z: _decode(-z), encoder=_encode, latent_size=_SIZE
-      )
-      lc_keras.load(folder, generator=other)
     loaded = lc_keras.load(folder, generator=generator())
     self.assertAllClose(
       loaded.sample("Dark", 3).latents, control.sample("Dark", 3).latents
@@ -408,14 +382,6 @@ class RunFolderTest(tf.test.TestCase):
     others = control.sample(request, n=5, seed=4)
     self.assertNotAllClose(others.images, made.images, atol=1e-4)
 
-  def test_images_are_transformed_by_every_sampler(self):
-    for sampler in ("best", "flow", "search"):
-      made = self._control.transform(
-        self._images(), "not Male", sampler=sampler
-      )
-      self.assertEqual(made.images.shape, self._images().shape)
-      self.assertAllGreaterEqual(made.distance, 0.0)
-
   def test_a_change_can_be_made_by_half(self):
     none, half, whole = [
       self._control.transform(self._images(), "not Male", strength=strength)
@@ -426,14 +392,6 @@ class RunFolderTest(tf.test.TestCase):
       half.latents, 0.5 * (none.latents + whole.latents), atol=1e-5
     )
     self.assertAllGreater(whole.distance, 0.0)
-
-  def test_shows_a_picture_in_a_notebook(self):
-    made = self._control.sample("Male", n=10)
-    with Image.open(io.BytesIO(made._repr_png_())) as picture:
-      self.assertEqual(picture.format, "PNG")
-      height, width, _ = tiny_run.IMAGE_SHAPE
-      self.assertGreater(picture.width, 8 * width)
-      self.assertGreater(picture.height, 2 * height)
 
   def test_what_is_learned_is_kept_for_this_generator_alone(self):
     folder = os.path.join(self.create_tempdir().full_path, "run")
@@ -468,8 +426,6 @@ class RunFolderTest(tf.test.TestCase):
   def test_refuses_with_the_reason(self):
     control = self._control
     for call, sentence in (
-      (lambda: control.constraint("smilling"), "'smilling': did you mean"),
-      (lambda: control.sample("Male", sampler="magic"), "sampler 'magic'"),
       (
         lambda: control.transform(self._images()[:, 1:], "Male"),
         r"\[n, 8, 16, 1\]; got \[5, 7",
@@ -480,8 +436,6 @@ class RunFolderTest(tf.test.TestCase):
         "There is an attribute 'Male' already. Request it",
       ),
       (lambda: control.learn({"B": abs, "b": abs}), "must differ"),
-      (lambda: control.learn("Not_Male", rule=_brightness), "is also a reques"),
-      (lambda: control.learn("and", rule=_brightness), "is a word of the lang"),
     ):
       with self.assertRaisesRegex(ValueError, sentence):
         call()

@@ -70,13 +70,3 @@ class EncoderTest(tf.test.TestCase):
       files.write_json(spec, files.read_json(spec) | {"posterior_scale": 0.3})
       with self.assertRaisesRegex(ValueError, "for another generator"):
         _ = run_parts.read(parts.folder).encode
-
-  def test_a_saved_one_is_of_the_saved_generator(self):
-    folder = f"{self.create_tempdir().full_path}/saved"
-    self.control.save(folder)
-    found = run_parts.read(folder).encode(tf.constant(self.images)).mean()
-    self.assertAllClose(found, self.control.encode(self.images), atol=1e-2)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -84,16 +84,6 @@ class FaultsTest(trainers_case.TrainersCase):
       for name, seal in manifest["files"].items():
         self.assertEqual(files.checksum(str(folder / name)), seal["sha256"])
 
-  def test_told_to_stop(self):
-    for number, code in ((signal.SIGTERM, 75), (signal.SIGINT, 130)):
-      trainer = self._start_until(self.random.choice(_CHANGES[:12]))
-      os.kill(trainer.pid, number)
-      os.kill(trainer.pid, signal.SIGCONT)
-      self.assertEqual(self.nursery.wait(trainer), code, trainer.said)
-      self.assertIn("The same command goes on", trainer.said)
-      self.assertNotIn("Traceback", trainer.said)
-    self._run_to_end()
-
   def test_the_second_of_two_is_refused(self):
     first = self._start_until(20)
     self._assert_refused(

@@ -4,12 +4,10 @@ import json
 import pathlib
 import runpy
 import sys
-import uuid
 from unittest import mock
 
 import numpy as np
 import tensorflow as tf
-from absl.testing import parameterized
 from PIL import Image
 
 from lc_keras import parts
@@ -21,6 +19,7 @@ from lc_keras.models import pixel_classifier
 from lc_keras.models import storage
 from tests import idx_files
 from tests import programs
+from tests import testing
 from trainers import attributes as attributes_job
 from trainers import import_generator
 from trainers import latents as latents_job
@@ -42,7 +41,7 @@ def broken(z):
 """
 
 
-class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
+class ImportGeneratorTest(tf.test.TestCase):
   def setUp(self):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir())
@@ -72,13 +71,9 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
 
   def _module(self, shape=(8, 16)):
     """Writes a user's module; returns its name."""
-    name = f"theirs_{uuid.uuid4().hex}"
     size = shape[0] * shape[1]
     text = _THEIRS.format(size=size, shape=f"-1, {shape[0]}, {shape[1]}")
-    (self.folder / f"{name}.py").write_text(text)
-    sys.path.insert(0, str(self.folder))
-    self.addCleanup(sys.path.remove, str(self.folder))
-    return name
+    return testing.write_module(self, self.folder, text)
 
   def _flags(self, module, function="decode"):
     return (
@@ -146,53 +141,23 @@ class ImportGeneratorTest(tf.test.TestCase, parameterized.TestCase):
 
   def test_what_is_refused_leaves_nothing(self):
     module = self._module()
-    for arguments, error, sentence in (
-      ([], ValueError, "--decoder is missing"),
-      (
-        [*self._flags(module), "--encoder=x"],
-        FileNotFoundError,
-        "no file or folder 'x'",
-      ),
-      ([f"--decoder={module}"], FileNotFoundError, "or module:function"),
+    for arguments, sentence in (
+      ([], "--decoder is missing"),
       (
         [*self._flags(module), "--latent_size=many"],
-        ValueError,
         "--latent_size needs whole numbers",
       ),
       (
         [*self._flags(module), "--fixed=class"],
-        ValueError,
         "such as class:207,truncation:0.7,.*got 'class'",
       ),
-      (
-        [*self._flags(module), "--fixed=noise:gone.npy"],
-        FileNotFoundError,
-        "gone.npy', which is not there",
-      ),
-      (
-        [*self._flags(module), "--encode_mean=mu"],
-        ValueError,
-        "but no encoder",
-      ),
-      (
-        self._flags(module, "broken"),
-        ValueError,
-        r"shape \[\?, 16\]: they are flat",
-      ),
-      (
-        [*self._flags(module), "--dataset=fashion_mnist"],
-        ValueError,
-        r"\(8, 16, 1\), but those of fashion_mnist have \(28, 28, 1\)",
-      ),
+      ([*self._flags(module), "--encode_mean=mu"], "but no encoder"),
+      (self._flags(module, "broken"), "they are flat"),
+      ([*self._flags(module), "--pixel_range=black,white"], "two numbers"),
     ):
-      with self.assertRaisesRegex(error, sentence):
+      with self.assertRaisesRegex(ValueError, sentence):
         self._import(*arguments)
       self.assertFalse(self.run_dir.exists())
-
-  @parameterized.parameters("1,0", "black,white", "1")
-  def test_refuses_what_is_no_range(self, text):
-    with self.assertRaisesRegex(ValueError, "black, then|two numbers"):
-      self._import(*self._flags(self._module()), f"--pixel_range={text}")
 
   def test_flags_know_every_choice(self):
     values = programs.parsed(import_generator, "--run_dir=mine")

@@ -230,7 +230,3 @@ class KeepingTest(tf.test.TestCase):
     before = control.parts.judges().embedding(latents)
     control.fit(seed=1, verbose=0)
     self.assertAllEqual(control.parts.judges().embedding(latents), before)
-
-
-if __name__ == "__main__":
-  tf.test.main()

@@ -133,7 +133,3 @@ class MappingTest(tf.test.TestCase, parameterized.TestCase):
 
     with self.assertRaisesRegex(ValueError, "belong together"):
       generator.Generator(decode, mapping=painted_mapping.mapping)
-
-
-if __name__ == "__main__":
-  tf.test.main()

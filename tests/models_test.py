@@ -30,9 +30,6 @@ from lc_keras.models import value_actor
 from lc_keras.models import value_model
 from tests import testing
 
-# Before anything starts TensorFlow.
-testing.two_logical_cpus()
-
 _SHAPE, _LATENT, _ATTRIBUTES, _TURNS = (8, 16, 1), 4, 5, 3
 
 
@@ -382,6 +379,23 @@ class ModelsTest(tf.test.TestCase, parameterized.TestCase):
     # The critic's metrics are of fakes by the trained actor.
     for report in {*logs} - {"critic_loss", "penalty"}:
       self.assertEqual(logs[report], later[report], report)
+
+  @parameterized.parameters("conditional_vae", "gan", "refined_vae", "vae")
+  def test_events_are_latents_and_images(self, name):
+    model, rows = _CASES[name].build(), _rows(3)
+    own = [rows["attributes"]] if name.startswith("conditional") else []
+    likelihood = model.decode(100 * rows["mean"], *own)
+    self.assertAllInRange(likelihood.mean(), 0.0, 1.0)
+    found = [(likelihood, [3], _SHAPE), (model.prior, [], [_LATENT])]
+    if name != "gan":
+      posterior = model.encode(rows["image"], *own)
+      found.append((posterior, [3], [_LATENT]))
+      reconstruction = model.decode(posterior.mean(), *own).mean()
+      self.assertAllClose(model(rows["image"], *own), reconstruction)
+    self.assertEqual(hasattr(model, "encode"), name != "gan")
+    for distribution, batch, event in found:
+      self.assertEqual(distribution.batch_shape, batch)
+      self.assertEqual(distribution.event_shape, event)
 
   @parameterized.parameters(*_CASES)
   def test_is_loaded_as_it_was_saved(self, name):

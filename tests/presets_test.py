@@ -1,5 +1,6 @@
 """Tests of presets: written from a run, listed, loaded, extended."""
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -65,16 +66,13 @@ class PresetsTest(tf.test.TestCase):
   def setUp(self):
     super().setUp()
     # The user's working folder, for all files that are written.
-    here = self.create_tempdir().full_path
-    before = os.getcwd()
-    os.chdir(here)
-    self.addCleanup(os.chdir, before)
+    self.enter_context(contextlib.chdir(self.create_tempdir().full_path))
     self._look_in(self.folder / "presets")
 
   def _look_in(self, place):
-    patched = mock.patch.dict(os.environ, {preset.VARIABLE: str(place)})
-    patched.start()
-    self.addCleanup(patched.stop)
+    self.enter_context(
+      mock.patch.dict(os.environ, {preset.VARIABLE: str(place)})
+    )
 
   def _copy(self):
     """Returns a copy of the preset's folder, which replaces it."""
@@ -131,16 +129,16 @@ class PresetsTest(tf.test.TestCase):
     self.assertEqual(sorted((self.folder / "presets").rglob("*")), before)
 
   def test_programs_take_its_name_for_a_run_folder(self):
-    rule = "--rule=lc_keras.constraints.face_rules:dark_share"
-    arguments = ["--name=Dark", rule, "--threshold=0.2485", "--width=8"]
-    arguments += ["--depth=1", "--folds=2", "--steps=5", "--rounds=1"]
-    arguments += ["--count=256"]
-    with mock.patch(
-      "sys.argv", ["constraint", f"--preset={_NAME}", *arguments]
-    ):
-      with mock.patch.object(flags, "FLAGS", flags.FlagValues()):
-        values = programs.parsed(constraint, f"--run_dir={_NAME}", *arguments)
-        program._run(constraint.run_job, values, "")
+    values = programs.parsed(
+      constraint,
+      f"--run_dir={_NAME}",
+      "--name=Dark",
+      "--rule=lc_keras.constraints.face_rules:dark_share",
+      "--threshold=0.2485",
+      "--count=256",
+      *(f"--{key}={value}" for key, value in _QUICK.items()),
+    )
+    program._run(constraint.run_job, values, "")
     # The data set was not prepared.
     self.assertEqual(os.listdir(), ["runs"])
     made = pathlib.Path("runs", _NAME, "constraints", "Dark")
@@ -265,7 +263,3 @@ class PresetsTest(tf.test.TestCase):
         presets_job._run(["presets"])
     self._look_in("")
     self.assertIn("toon_faces", lc_keras.presets())
-
-
-if __name__ == "__main__":
-  tf.test.main()

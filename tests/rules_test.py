@@ -13,7 +13,6 @@ from PIL import Image
 from lc_keras import recipes
 from lc_keras.data import preprocessing
 from lc_keras.learning.rules import kinds
-from lc_keras.learning.rules import network
 from lc_keras.learning.rules import pictures
 
 
@@ -200,15 +199,9 @@ class ClassifierTest(parameterized.TestCase):
 
   @parameterized.parameters(
     ({"rule": "gone.keras"}, FileNotFoundError, "no file .*'gone.keras'"),
-    ({"rule": "gone.onnx:3"}, FileNotFoundError, "no file .*'gone.onnx'"),
     ({"rule": "my_rules"}, ValueError, "does not say where a function is"),
     (
       {"rule": lambda x: x.mean(), "rule_class": 1},
-      ValueError,
-      "must give a row for each",
-    ),
-    (
-      {"rule": lambda x: None, "rule_class": 1},
       ValueError,
       "must give a row for each",
     ),
@@ -332,16 +325,8 @@ class SentenceTest(parameterized.TestCase):
       self.assertIn("the best 25% of these", made.notes[0])
 
   def test_a_model_may_be_named(self):
-    for name in ("_ImageText", "_MODEL"):
-      _rule(
-        sentence="a bright day",
-        against="a night",
-        image_text=f"{__name__}:{name}",
-      )
-
-  def test_a_class_is_made_first(self):
-    _, read = _rule(sentence="a bright day", image_text=_ImageText)
-    self.assertLen(read, len(_images()))
+    for model in (f"{__name__}:_ImageText", f"{__name__}:_MODEL", _ImageText):
+      _rule(sentence="a bright day", against="a night", image_text=model)
 
   @parameterized.parameters(
     ({"image_text": None}, "needs a model that reads it"),
@@ -403,16 +388,3 @@ class KindsTest(parameterized.TestCase):
       rule=_logits, rule_class=1, rule_pixels="0,1", target_range="0.2,0.8"
     )
     self.assertEqual(set(read), {0.0, 1.0})
-
-  def test_models_and_functions_are_told_apart(self):
-    for place, expected in (
-      ("a.keras", True),
-      ("my_rules:tall", False),
-      ("my_rules.py", False),
-      (os.getcwd(), True),
-      (_bright, False),
-      (_keras(), True),
-    ):
-      self.assertEqual(network.is_model(place), expected)
-    self.assertEqual(network.split("a.onnx:b c"), ("a.onnx", "b c"))
-    self.assertEqual(network.split("my_rules:tall"), ("my_rules:tall", None))

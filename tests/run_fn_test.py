@@ -60,6 +60,11 @@ class RunFnTest(absltest.TestCase):
         self.labels[split],
       )
 
+  def _eval_file(self):
+    """Writes the examples to evaluate on alone; returns the file."""
+    rows = self.images["eval"], self.labels["eval"]
+    return _write(str(self.folder), "eval", *rows)
+
   def fn_args(self, **changes):
     """Returns an object like the FnArgs of TFX's Trainer."""
     given = {
@@ -128,10 +133,8 @@ class RunFnTest(absltest.TestCase):
     self.assertEqual(first["image"].shape, (4, *_SHAPE))
 
   def test_says_which_example_is_wrong(self):
-    labels = self.labels["eval"].copy()
-    labels[2, 0] = np.nan
-    folder = str(self.folder / "wrong")
-    path = _write(folder, "eval", self.images["eval"], labels)
+    self.labels["eval"][2, 0] = np.nan
+    path = self._eval_file()
     with self.assertRaisesRegex(
       ValueError, r"example 2 of validation, .*\[0, 1"
     ):
@@ -147,12 +150,7 @@ class RunFnTest(absltest.TestCase):
       )
 
   def test_an_image_of_another_size_and_a_cut_file_are_named(self):
-    path = _write(
-      str(self.folder / "other"),
-      "eval",
-      self.images["eval"],
-      self.labels["eval"],
-    )
+    path = self._eval_file()
     spec, known = str(self.folder / "spec.json"), attributes.Attributes(_NAMES)
     height, width, channels = _SHAPE
     with self.assertRaisesRegex(
@@ -175,9 +173,7 @@ class RunFnTest(absltest.TestCase):
         tf_examples.write_spec(spec, {"eval": [path]}, _SHAPE, known)
 
   def test_a_specification_that_is_wrong_or_outdated_is_named(self):
-    path = _write(
-      str(self.folder), "eval", self.images["eval"], self.labels["eval"]
-    )
+    path = self._eval_file()
     spec = self.folder / "spec.json"
     name, known = f"{tf_examples.PREFIX}{spec}", attributes.Attributes(_NAMES)
     tf_examples.write_spec(str(spec), {"eval": [path]}, _SHAPE, known)

@@ -99,7 +99,3 @@ class PresetTest(tf.test.TestCase):
     seeds = tf.range(16, dtype=tf.int64)
     made = parts.build_sampler().sample(hard, seeds)
     self.assertGreaterEqual(np.sum(made.converged), 15)
-
-
-if __name__ == "__main__":
-  tf.test.main()
